@@ -1,0 +1,10 @@
+//! The contract of `wit/`, as Rust items. Generated; the rest of the crate is the API.
+
+wit_bindgen::generate!({
+    path: "../../wit",
+    world: "described-subscriber-plugin",
+    pub_export_macro: true,
+    export_macro_name: "export_component",
+    default_bindings_module: "tidemill_sdk::bindings",
+    additional_derives: [PartialEq],
+});

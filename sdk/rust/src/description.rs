@@ -1,0 +1,104 @@
+//! How a plugin introduces itself.
+
+use crate::bindings::exports::tidemill::plugin::description as contract;
+
+/// How a plugin introduces itself. [`export!`](crate::export!) builds it: each of its `key = value`
+/// pairs is a method here. What the operator's manifest says wins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    name: String,
+    version: String,
+    summary: String,
+    types: Vec<String>,
+    streams: Vec<String>,
+    tags: Vec<String>,
+    append: Vec<String>,
+}
+
+impl Description {
+    /// Nothing said yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Its name; the package's, if not given. The installed name is that of its file or folder.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Its version, for people; the package's, if not given.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// What it does, in one line; the package's description, if not given.
+    #[must_use]
+    pub fn summary(mut self, summary: impl Into<String>) -> Self {
+        self.summary = summary.into();
+        self
+    }
+
+    /// The event types it listens to; a `*` at the end matches any rest. If not given: those of the
+    /// subscriber's enum, when it is [`typed`](fn@crate::typed), else all.
+    #[must_use]
+    pub fn types<T: ToString>(mut self, types: impl IntoIterator<Item = T>) -> Self {
+        self.types = texts(types);
+        self
+    }
+
+    /// The streams it listens to, such as `order-*`; all, if not given.
+    #[must_use]
+    pub fn streams<T: ToString>(mut self, streams: impl IntoIterator<Item = T>) -> Self {
+        self.streams = texts(streams);
+        self
+    }
+
+    /// The tags an event must all carry.
+    #[must_use]
+    pub fn tags<T: ToString>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
+        self.tags = texts(tags);
+        self
+    }
+
+    /// The event types it wants to append. A request: the manifest's `[grants]` allow it.
+    #[must_use]
+    pub fn append<T: ToString>(mut self, types: impl IntoIterator<Item = T>) -> Self {
+        self.append = texts(types);
+        self
+    }
+
+    /// Fills in the types that the subscriber knows, if none were given.
+    pub(crate) fn or_types(mut self, known: &[&str]) -> Self {
+        if self.types.is_empty() {
+            self.types = texts(known);
+        }
+        self
+    }
+}
+
+fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
+    items.into_iter().map(|item| item.to_string()).collect()
+}
+
+impl From<Description> for contract::Description {
+    fn from(description: Description) -> Self {
+        let Description { name, version, summary, types, streams, tags, append } = description;
+        Self { name, version, summary, types, streams, tags, append, extra: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_types_win_over_the_subscribers_own() {
+        assert_eq!(Description::new().or_types(&["A", "B"]).types, ["A", "B"]);
+        assert_eq!(Description::new().types(["Order*"]).or_types(&["A"]).types, ["Order*"]);
+    }
+}

@@ -1,0 +1,109 @@
+//! The `export!` line, and what it calls.
+
+use std::cell::RefCell;
+
+use crate::bindings::exports::tidemill::plugin::description as contract;
+use crate::log::log_panics;
+use crate::{Config, Context, Description, Event, Outcome, Subscriber, host};
+
+/// Makes a crate a plugin: exports a [`Subscriber`], with a description.
+///
+/// The first argument is any expression that makes the subscriber: the name of a handler function,
+/// `typed(handler)`, or a value of a type of your own. It is evaluated once for each instance. Then
+/// follow, if wanted, in any order, the methods of [`Description`] as `key = value`:
+///
+/// ```
+/// # use tidemill_sdk::{Context, Event, Outcome, export};
+/// fn handle(event: &Event, ctx: &mut Context) -> Outcome {
+///     ctx.state().add(event.event_type(), 1)?;
+///     Ok(())
+/// }
+///
+/// export!(handle, summary = "Counts events by type", types = ["Order*"]);
+/// ```
+/// Name, version and summary are those of the package if not given. On targets other than wasm it
+/// only checks the types, so that tests of several plugins can be linked together.
+#[macro_export]
+macro_rules! export {
+    ($subscriber:expr $(, $key:ident = $value:expr)* $(,)?) => {
+        const _: () = {
+            struct Component;
+
+            impl $crate::bindings::exports::tidemill::plugin::subscriber::Guest for Component {
+                fn handle(
+                    events: ::std::vec::Vec<$crate::bindings::tidemill::plugin::types::Event>,
+                ) -> ::core::result::Result<(), $crate::bindings::tidemill::plugin::types::Failure> {
+                    $crate::handle_batch(events, || $subscriber)
+                }
+            }
+
+            impl $crate::bindings::exports::tidemill::plugin::description::Guest for Component {
+                fn describe() -> $crate::bindings::exports::tidemill::plugin::description::Description {
+                    let description = $crate::Description::new()
+                        .name(::core::env!("CARGO_PKG_NAME"))
+                        .version(::core::env!("CARGO_PKG_VERSION"))
+                        .summary(::core::env!("CARGO_PKG_DESCRIPTION"))
+                        $(.$key($value))*;
+                    $crate::describe_component(description, || $subscriber)
+                }
+            }
+
+            #[cfg(target_arch = "wasm32")]
+            $crate::bindings::export_component!(Component with_types_in $crate::bindings);
+            #[cfg(not(target_arch = "wasm32"))]
+            let _ = || $subscriber;
+        };
+    };
+}
+
+/// A subscriber with its type forgotten: one virtual call a batch.
+trait Batch {
+    fn handle(&mut self, events: Vec<host::Event>) -> Result<(), host::Failure>;
+}
+
+impl<S: Subscriber> Batch for S {
+    fn handle(&mut self, events: Vec<host::Event>) -> Result<(), host::Failure> {
+        for (index, fields) in events.into_iter().enumerate() {
+            let event = Event::new(fields);
+            let mut ctx = Context::for_event_at(event.position());
+            Subscriber::handle(self, &event, &mut ctx).map_err(|failure| failure.at(index))?;
+        }
+        Ok(())
+    }
+}
+
+thread_local! {
+    /// The instance's subscriber; none before the first batch and after a failure.
+    static SUBSCRIBER: RefCell<Option<Box<dyn Batch>>> = const { RefCell::new(None) };
+}
+
+/// What the exported `handle` does. Called by [`export!`](crate::export!) only.
+#[doc(hidden)]
+pub fn handle_batch<S: Subscriber + 'static>(
+    events: Vec<host::Event>,
+    make: impl FnOnce() -> S,
+) -> Result<(), host::Failure> {
+    log_panics();
+    SUBSCRIBER.with_borrow_mut(|slot| {
+        let mut subscriber = match slot.take() {
+            Some(subscriber) => subscriber,
+            None => start(make).map_err(|failure| failure.at(0))?,
+        };
+        subscriber.handle(events)?;
+        *slot = Some(subscriber);
+        Ok(())
+    })
+}
+
+fn start<S: Subscriber + 'static>(make: impl FnOnce() -> S) -> Outcome<Box<dyn Batch>> {
+    let mut subscriber = make();
+    subscriber.start(Config)?;
+    Ok(Box::new(subscriber))
+}
+
+/// What the exported `describe` does. Called by [`export!`](crate::export!) only.
+#[doc(hidden)]
+pub fn describe_component<S: Subscriber>(description: Description, make: impl FnOnce() -> S) -> contract::Description {
+    log_panics();
+    description.or_types(make().event_types()).into()
+}

@@ -1,0 +1,14 @@
+//! What the host offers: its imports in a component, and the fake of [`crate::testing`] elsewhere.
+
+#[cfg(target_arch = "wasm32")]
+pub(crate) use crate::bindings::tidemill::plugin::{append, config, log, state};
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use crate::testing::fake::{append, config, log, state};
+
+pub(crate) use crate::bindings::tidemill::plugin::append::NewEvent;
+pub(crate) use crate::bindings::tidemill::plugin::log::Level;
+pub(crate) use crate::bindings::tidemill::plugin::state::Entry;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use crate::bindings::tidemill::plugin::state::Page;
+pub(crate) use crate::bindings::tidemill::plugin::types::{Event, Failure, HostError, Payload, Verdict};

@@ -1,0 +1,70 @@
+//! Write [Tidemill] plugins in Rust: typed events, durable state, one `export!` line.
+//!
+//! A plugin is a library crate (`crate-type = ["cdylib"]`) compiled for `wasm32-wasip2`. This is a
+//! whole one:
+//!
+//! ```
+//! use serde::Deserialize;
+//! use tidemill_sdk::{Context, NewEvent, Outcome, export, typed};
+//!
+//! #[derive(Deserialize)]
+//! enum Shop {
+//!     OrderPlaced { order: String, total_cents: u64 },
+//! }
+//!
+//! fn handle(event: Shop, ctx: &mut Context) -> Outcome {
+//!     let Shop::OrderPlaced { order, total_cents } = event;
+//!     ctx.state().add("orders", 1)?;
+//!     if total_cents > 1_000_000 {
+//!         let body = serde_json::json!({ "order": order, "total_cents": total_cents });
+//!         ctx.append(NewEvent::json("BigOrderSeen", &body).stream(format!("order-{order}")))?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! export!(typed(handle), append = ["BigOrderSeen"]);
+//! ```
+//!
+//! # What to know
+//! - The host calls the handler for each event that the plugin listens to, in position order. State
+//!   writes and appended events commit together with the checkpoint, after the handler returned `Ok`;
+//!   a failed attempt leaves nothing behind.
+//! - `?` does what is right with most errors ([`Error`] has the table): a payload that does not decode
+//!   rejects the event, a store that is not ready retries it. [`Failure`] and [`OrFail`] are for
+//!   decisions of your own.
+//! - A plugin has no clock, files, network or environment. Time is [`Event::timestamp_us`].
+//! - Keep in the subscriber only what can be computed again: instances are thrown away after any
+//!   fault, on reload and on restart.
+//! - Native builds, for `cargo test`, run on [`testing::Harness`] instead of a host.
+//!
+//! [Tidemill]: https://docs.rs/tidemill
+
+#[doc(hidden)]
+pub mod bindings;
+mod config;
+mod description;
+mod error;
+mod event;
+mod export;
+mod failure;
+mod host;
+pub mod log;
+mod new_event;
+mod state;
+mod subscriber;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+mod typed;
+
+#[doc(hidden)]
+pub use export::{describe_component, handle_batch};
+
+pub use config::Config;
+pub use description::Description;
+pub use error::Error;
+pub use event::{Event, EventId};
+pub use failure::{Failure, OrFail, Outcome, Verdict};
+pub use new_event::NewEvent;
+pub use state::{Scan, State};
+pub use subscriber::{Context, Subscriber};
+pub use typed::{Typed, event_types, typed};

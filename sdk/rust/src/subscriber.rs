@@ -1,0 +1,80 @@
+//! The role of a plugin that reacts to events.
+
+use crate::{Config, Error, Event, NewEvent, Outcome, State, host};
+
+/// A plugin that reacts to events. Every `fn(&Event, &mut Context) -> Outcome` is one; implement it
+/// for a type to hold settings, or anything else that [`start`](Self::start) can compute again.
+///
+/// A subscriber lives until its instance ends or a handler fails, whichever is first, so nothing in it
+/// outlives effects that were rolled back. [`State`] is what lasts.
+pub trait Subscriber {
+    /// Called once before the first event.
+    ///
+    /// # Errors
+    /// A failure becomes that of the first event.
+    fn start(&mut self, config: Config) -> Outcome {
+        let _ = config;
+        Ok(())
+    }
+
+    /// Handles one event. What it does through `ctx` commits once it, and the rest of the batch,
+    /// returned `Ok`.
+    ///
+    /// # Errors
+    /// A failure says what is to become of this event.
+    fn handle(&mut self, event: &Event, ctx: &mut Context) -> Outcome;
+
+    /// The event types it knows of, for its description; empty for no opinion.
+    fn event_types(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+impl<F: FnMut(&Event, &mut Context) -> Outcome> Subscriber for F {
+    fn handle(&mut self, event: &Event, ctx: &mut Context) -> Outcome {
+        self(event, ctx)
+    }
+}
+
+/// What a handler may do: everything here happens on behalf of the event at hand.
+#[derive(Debug)]
+pub struct Context {
+    cause: u64,
+}
+
+impl Context {
+    pub(crate) fn for_event_at(position: u64) -> Self {
+        Self { cause: position }
+    }
+
+    /// The plugin's durable key-value state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        State
+    }
+
+    /// The `[config]` table of the plugin's manifest.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        Config
+    }
+
+    /// Appends an event, caused by the one at hand. The host gives it an id, `causation_id` and
+    /// `correlation_id`.
+    ///
+    /// # Errors
+    /// When its body cannot be written, a field is out of bounds ([`Error::Invalid`]), its type is not
+    /// granted ([`Error::Denied`]), or the batch already appended 1,024 events or 4 MiB.
+    pub fn append(&mut self, event: NewEvent) -> Result<(), Error> {
+        self.append_all([event])
+    }
+
+    /// Appends events in this order, all or none.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_all(&mut self, events: impl IntoIterator<Item = NewEvent>) -> Result<(), Error> {
+        let events = events.into_iter().map(NewEvent::into_host).collect::<Result<Vec<_>, _>>()?;
+        Ok(host::append::append(self.cause, &events)?)
+    }
+}

@@ -1,0 +1,246 @@
+//! Runs a subscriber natively, for `cargo test`: no host, no wasm.
+//!
+//! ```
+//! use tidemill_sdk::testing::{Given, Harness};
+//! use tidemill_sdk::{Context, Event, NewEvent, Outcome};
+//!
+//! fn handle(event: &Event, ctx: &mut Context) -> Outcome {
+//!     let orders = ctx.state().add("orders", 1)?;
+//!     ctx.append(NewEvent::json("OrderCounted", &orders))?;
+//!     Ok(())
+//! }
+//!
+//! let mut plugin = Harness::new(handle);
+//! let appended = plugin.handle(Given::json("OrderPlaced", &())).unwrap();
+//! assert_eq!(appended[0].event_type, "OrderCounted");
+//! assert_eq!(plugin.state_json::<u64>("orders"), Some(1));
+//! ```
+//!
+//! Like the host, it undoes the effects of a failed attempt. Unlike the host, it has no limits, hands
+//! over one event at a time, and a panic is a panic.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::log::Level;
+use crate::{Config, Context, Event, Failure, Outcome, Subscriber, host};
+
+pub(crate) mod fake;
+
+use fake::Fake;
+
+/// An event to hand to a plugin under test.
+#[derive(Clone, Debug)]
+pub struct Given {
+    fields: host::Event,
+    tags: Vec<String>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Given {
+    /// An event of this type with a JSON body.
+    ///
+    /// # Panics
+    /// When the body cannot be written as JSON.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a helper of tests")]
+    pub fn json<T: Serialize + ?Sized>(event_type: &str, body: &T) -> Self {
+        let json = serde_json::to_string(body).expect("the body can be written as JSON");
+        let fields = host::Event {
+            position: 0,
+            id: crate::bindings::tidemill::plugin::types::EventId { high: 0, low: 0 },
+            event_type: event_type.into(),
+            stream: None,
+            version: 0,
+            timestamp_us: 0,
+            schema_version: 1,
+            payload: host::Payload::Json(json),
+            context: None,
+        };
+        Self { fields, tags: Vec::new(), metadata: BTreeMap::new() }
+    }
+
+    /// Its stream.
+    #[must_use]
+    pub fn stream(mut self, stream: &str) -> Self {
+        self.fields.stream = Some(stream.into());
+        self
+    }
+
+    /// One more tag.
+    #[must_use]
+    pub fn tag(mut self, tag: &str) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
+
+    /// One more metadata entry.
+    #[must_use]
+    pub fn metadata(mut self, key: &str, value: &str) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// When it was stored, in microseconds since the Unix epoch.
+    #[must_use]
+    pub fn timestamp_us(mut self, timestamp_us: u64) -> Self {
+        self.fields.timestamp_us = timestamp_us;
+        self
+    }
+
+    fn at(mut self, position: u64) -> Event {
+        self.fields.position = position;
+        self.fields.id.low = position;
+        let context = serde_json::json!({ "tags": self.tags, "metadata": self.metadata });
+        self.fields.context = Some(context.to_string());
+        Event::new(self.fields)
+    }
+}
+
+/// An event that the plugin under test appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its type.
+    pub event_type: String,
+    /// Its stream, if any.
+    pub stream: Option<String>,
+    /// Its payload: JSON text, or any other bytes.
+    pub payload: Vec<u8>,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+impl Appended {
+    /// Its payload as a `T`.
+    ///
+    /// # Panics
+    /// When it is not one.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a helper of tests")]
+    pub fn json<T: DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.payload).expect("the payload decodes")
+    }
+
+    /// The same event, to hand to another plugin.
+    #[must_use]
+    pub fn given(&self) -> Given {
+        let mut given = Given::json(&self.event_type, &());
+        given.fields.payload = host::Payload::Json(String::from_utf8_lossy(&self.payload).into_owned());
+        given.fields.stream.clone_from(&self.stream);
+        given.tags.clone_from(&self.tags);
+        given
+    }
+}
+
+impl From<host::NewEvent> for Appended {
+    fn from(event: host::NewEvent) -> Self {
+        let payload = match event.payload {
+            host::Payload::Json(text) => text.into_bytes(),
+            host::Payload::Binary(bytes) => bytes,
+        };
+        Self { event_type: event.event_type, stream: event.stream, payload, tags: event.tags }
+    }
+}
+
+/// A plugin under test, with state, configuration and grants of its own.
+pub struct Harness {
+    subscriber: Box<dyn Subscriber>,
+    started: bool,
+    position: u64,
+    host: Fake,
+}
+
+impl fmt::Debug for Harness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Harness").field("position", &self.position).field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+impl Harness {
+    /// A plugin with empty state, no configuration, and the right to append anything.
+    #[must_use]
+    pub fn new(subscriber: impl Subscriber + 'static) -> Self {
+        Self { subscriber: Box::new(subscriber), started: false, position: 0, host: Fake::default() }
+    }
+
+    /// Sets a key of the manifest's `[config]`.
+    #[must_use]
+    pub fn config(mut self, key: &str, value: impl ToString) -> Self {
+        self.host.config.insert(key.into(), value.to_string());
+        self
+    }
+
+    /// Allows only these types to be appended.
+    #[must_use]
+    pub fn grant(mut self, types: &[&str]) -> Self {
+        self.host.grants = Some(types.iter().map(ToString::to_string).collect());
+        self
+    }
+
+    /// Hands over one event, at the next position, and answers what the plugin appended.
+    ///
+    /// # Errors
+    /// The plugin's failure; its effects are undone.
+    pub fn handle(&mut self, event: Given) -> Outcome<Vec<Appended>> {
+        self.position += 1;
+        let event = event.at(self.position);
+        let state_before = self.host.state.clone();
+        let outcome = self.with_host(|harness| harness.call(&event));
+        let appended = std::mem::take(&mut self.host.appended);
+        match outcome {
+            Ok(()) => Ok(appended.into_iter().map(Appended::from).collect()),
+            Err(failure) => {
+                self.host.state = state_before;
+                Err(failure)
+            }
+        }
+    }
+
+    fn call(&mut self, event: &Event) -> Result<(), Failure> {
+        if !self.started {
+            self.subscriber.start(Config)?;
+            self.started = true;
+        }
+        self.subscriber.handle(event, &mut Context::for_event_at(event.position()))
+    }
+
+    fn with_host<R>(&mut self, call: impl FnOnce(&mut Self) -> R) -> R {
+        fake::swap(&mut self.host);
+        let answer = call(self);
+        fake::swap(&mut self.host);
+        answer
+    }
+
+    /// The bytes under a state key.
+    #[must_use]
+    pub fn state(&self, key: &str) -> Option<&[u8]> {
+        self.host.state.get(key).map(Vec::as_slice)
+    }
+
+    /// The value under a state key, as a `T`.
+    ///
+    /// # Panics
+    /// When it is not one.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a helper of tests")]
+    pub fn state_json<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        self.state(key).map(|bytes| serde_json::from_slice(bytes).expect("the state decodes"))
+    }
+
+    /// The keys in its state, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.host.state.keys().map(String::as_str)
+    }
+
+    /// What it logged, also in failed attempts.
+    #[must_use]
+    pub fn log_lines(&self) -> &[(Level, String)] {
+        &self.host.lines
+    }
+}
+
+#[cfg(test)]
+mod tests;
