@@ -1,0 +1,90 @@
+//! The example plugins: compiled components with their manifests, embedded.
+//!
+//! Each folder beside this one is one plugin: manifest, source, and a README that says what it proves.
+//! This crate only carries them, for `tidemill demo` and for tests; it knows nothing of the host.
+
+/// A plugin to install: everything that its folder needs.
+#[derive(Clone, Copy)]
+pub struct Example {
+    /// The name to install it under.
+    pub name: &'static str,
+    /// The component's bytes, for `plugin.wasm`.
+    pub component: &'static [u8],
+    /// The manifest's text, for `plugin.toml`.
+    pub manifest: &'static str,
+}
+
+pub mod components {
+    //! The components alone, as built.
+    include!(concat!(env!("OUT_DIR"), "/components.rs"));
+}
+
+macro_rules! examples {
+    ($($(#[$doc:meta])* $constant:ident = $folder:literal;)*) => {
+        $($(#[$doc])*
+        pub const $constant: Example = Example {
+            name: $folder,
+            component: components::$constant,
+            manifest: include_str!(concat!("../", $folder, "/plugin.toml")),
+        };)*
+
+        /// Every plugin, each under a name of its own.
+        pub const ALL: &[Example] = &[$($constant),*];
+    };
+}
+
+examples! {
+    /// Counts events by type: the smallest plugin.
+    COUNTER = "counter";
+    /// The shop's numbers: a projection.
+    DASHBOARD = "dashboard";
+    /// The history of a git repository, in counts.
+    GIT_HISTORY = "git-history";
+    /// Reserves stock for orders.
+    INVENTORY = "inventory";
+    /// Composes messages to customers; version 1, with the bug that the demo shows.
+    NOTIFICATION = "notification";
+    /// Leads orders from placed to confirmed or cancelled.
+    ORDERS = "orders";
+    /// Takes the money.
+    PAYMENT = "payment";
+}
+
+/// Version 2 of [`NOTIFICATION`], without the bug.
+pub const NOTIFICATION_V2: Example = Example { component: components::NOTIFICATION_V2, ..NOTIFICATION };
+
+/// The plugins that make up the shop.
+pub const SHOP: &[Example] = &[ORDERS, INVENTORY, PAYMENT, NOTIFICATION, DASHBOARD];
+
+impl std::fmt::Debug for Example {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Example").field("name", &self.name).field("bytes", &self.component.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_component_is_used() {
+        let used: Vec<_> = ALL.iter().chain([&NOTIFICATION_V2]).map(|example| example.component.as_ptr()).collect();
+        for (name, component) in components::ALL {
+            assert!(used.contains(&component.as_ptr()), "{name} is built but not offered");
+        }
+        assert_eq!(used.len(), components::ALL.len());
+    }
+
+    #[test]
+    fn every_component_plays_the_subscriber_and_describes_itself() {
+        let has = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        for example in ALL.iter().chain([&NOTIFICATION_V2]) {
+            // A component's preamble: magic, then version 13 at layer 1. A core module has version 1 at layer 0.
+            assert!(example.component.starts_with(b"\0asm\x0d\0\x01\0"), "{example:?} is no component");
+            for name in ["tidemill:plugin/subscriber@0.1.0", "tidemill:plugin/description@0.1.0"] {
+                assert!(has(example.component, name), "{example:?} does not export {name}");
+            }
+            assert!(!has(example.component, "wasi:sockets"), "{example:?} asks for sockets");
+        }
+    }
+}
