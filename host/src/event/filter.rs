@@ -1,0 +1,139 @@
+//! Which events a reader or a subscription wants.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::RecordedEvent;
+use super::name::{NameError, StreamName, Tag, check_plain};
+
+/// A name, or the beginning of names when it ends in `*`; `*` alone matches every name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Pattern(Box<str>);
+
+impl Pattern {
+    /// Checks a text and takes it as a pattern.
+    ///
+    /// # Errors
+    /// When it is empty, too long or holds control characters.
+    pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
+        let text = text.into();
+        check_plain("pattern", &text)?;
+        Ok(Self(text.into_boxed_str()))
+    }
+
+    /// Whether it matches a name.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        match self.0.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning),
+            None => name == &*self.0,
+        }
+    }
+
+    /// The one name it matches; none when it ends in `*`.
+    #[must_use]
+    pub fn exact(&self) -> Option<&str> {
+        (!self.0.ends_with('*')).then_some(&*self.0)
+    }
+
+    /// The pattern as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.0.into()
+    }
+}
+
+/// A condition on events: any of the types, any of the streams, all of the tags. An empty list asks nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// The event's type matches one of these.
+    pub types: Vec<Pattern>,
+    /// The event's stream matches one of these; events outside any stream match only an empty list.
+    pub streams: Vec<Pattern>,
+    /// The event carries every one of these.
+    pub tags: Vec<Tag>,
+}
+
+impl Filter {
+    /// The filter that every event matches.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// The events of one stream.
+    #[must_use]
+    pub fn stream(name: &StreamName) -> Self {
+        Self { streams: vec![Pattern(name.as_str().into())], ..Self::default() }
+    }
+
+    /// Whether it asks nothing.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.types.is_empty() && self.streams.is_empty() && self.tags.is_empty()
+    }
+
+    /// Whether an event matches.
+    #[must_use]
+    pub fn matches(&self, event: &RecordedEvent) -> bool {
+        self.matches_type(event.event_type.as_str())
+            && self.matches_stream(event.stream.as_ref().map(StreamName::as_str))
+            && self.tags.iter().all(|tag| event.tags.contains(tag))
+    }
+
+    /// Whether an event type matches.
+    #[must_use]
+    pub fn matches_type(&self, event_type: &str) -> bool {
+        self.types.is_empty() || self.types.iter().any(|pattern| pattern.matches(event_type))
+    }
+
+    /// Whether a stream, or none, matches.
+    #[must_use]
+    pub fn matches_stream(&self, stream: Option<&str>) -> bool {
+        self.streams.is_empty()
+            || stream.is_some_and(|stream| self.streams.iter().any(|pattern| pattern.matches(stream)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_names_or_beginnings() {
+        let exact = Pattern::new("order-1").unwrap();
+        assert!(exact.matches("order-1") && !exact.matches("order-11"));
+        let beginning = Pattern::new("order-*").unwrap();
+        assert!(beginning.matches("order-11") && !beginning.matches("payment-1"));
+        assert!(Pattern::new("*").unwrap().matches("anything"));
+        assert_eq!((exact.exact(), beginning.exact()), (Some("order-1"), None));
+    }
+
+    #[test]
+    fn a_stream_filter_excludes_events_outside_any_stream() {
+        let filter = Filter { streams: vec![Pattern::new("*").unwrap()], ..Filter::default() };
+        assert!(filter.matches_stream(Some("a")) && !filter.matches_stream(None));
+        assert!(Filter::all().matches_stream(None));
+    }
+}

@@ -1,0 +1,32 @@
+//! The event model: names, numbers, events before and after they are stored, and filters over them.
+//!
+//! Pure: no IO, no tokio, no clock. What may be appended is decided here, once, in
+//! [`NewEvent::validate`] and the constructors of the names; every edge and every store relies on it.
+
+mod filter;
+mod limits;
+mod name;
+mod new_event;
+mod number;
+mod recorded;
+
+pub use filter::{Filter, Pattern};
+pub use limits::{
+    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, DATA_BYTES_MAX, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX,
+    NAME_BYTES_MAX, PLUGIN_NAME_BYTES_MAX, TAGS_MAX,
+};
+pub use name::{EventType, NameError, PluginName, StreamName, Tag};
+pub use new_event::{InvalidEvent, NewEvent};
+pub use number::{ExpectedVersion, Position, Version};
+pub use recorded::RecordedEvent;
+
+/// The content type of events that name none.
+pub const JSON_CONTENT_TYPE: &str = "application/json";
+
+/// Known metadata keys (DESIGN: the event).
+pub mod metadata_key {
+    /// Groups all that follows from one first cause.
+    pub const CORRELATION_ID: &str = "correlation_id";
+    /// Id of the event that caused this one.
+    pub const CAUSATION_ID: &str = "causation_id";
+}

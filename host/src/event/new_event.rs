@@ -1,0 +1,194 @@
+//! An event on its way into the log.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::limits::{DATA_BYTES_MAX, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, TAGS_MAX};
+use super::name::{EventType, NameError, StreamName, Tag, check_plain};
+use super::{JSON_CONTENT_TYPE, RecordedEvent};
+
+/// An event proposed for appending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Identity; appending the same id again is a retry, not a second event.
+    pub id: Uuid,
+    /// What happened.
+    pub event_type: EventType,
+    /// The stream it belongs to, if any.
+    pub stream: Option<StreamName>,
+    /// Labels for queries.
+    pub tags: Vec<Tag>,
+    /// The payload; valid JSON when `content_type` is none.
+    pub data: Vec<u8>,
+    /// Media type of `data`; none for `application/json`.
+    pub content_type: Option<String>,
+    /// Anything about the event that is not the event.
+    pub metadata: BTreeMap<String, String>,
+    /// Version of the payload's schema, from 1.
+    pub schema_version: u32,
+}
+
+/// Why an event cannot be appended, whatever the log holds.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InvalidEvent {
+    /// A name in it is not a name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The payload is too large.
+    #[error("data has {bytes} bytes; at most {DATA_BYTES_MAX} are allowed")]
+    DataTooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The content type says JSON, the payload is not.
+    #[error("data is not valid JSON ({reason}); give a content_type if it is meant to be something else")]
+    DataNotJson {
+        /// Where and why parsing stopped.
+        reason: String,
+    },
+    /// Too many tags.
+    #[error("{count} tags; at most {TAGS_MAX} are allowed")]
+    TooManyTags {
+        /// How many.
+        count: usize,
+    },
+    /// Too many metadata entries.
+    #[error("{count} metadata entries; at most {METADATA_ENTRIES_MAX} are allowed")]
+    TooMuchMetadata {
+        /// How many.
+        count: usize,
+    },
+    /// A metadata value is too long.
+    #[error("metadata {key:?} has {bytes} bytes; at most {METADATA_VALUE_BYTES_MAX} are allowed")]
+    MetadataValueTooLong {
+        /// The entry's key.
+        key: String,
+        /// The value's length.
+        bytes: usize,
+    },
+    /// Schema versions start at 1.
+    #[error("schema_version is 0; the first is 1")]
+    SchemaVersionZero,
+}
+
+impl NewEvent {
+    /// An event with a fresh UUID v7, JSON `data`, and nothing else.
+    #[must_use]
+    pub fn json(event_type: EventType, data: impl Into<Vec<u8>>) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            event_type,
+            stream: None,
+            tags: Vec::new(),
+            data: data.into(),
+            content_type: None,
+            metadata: BTreeMap::new(),
+            schema_version: 1,
+        }
+    }
+
+    /// Puts it on a stream.
+    #[must_use]
+    pub fn on(mut self, stream: StreamName) -> Self {
+        self.stream = Some(stream);
+        self
+    }
+
+    /// Sets the content type; `application/json` and none are the same thing.
+    #[must_use]
+    pub fn with_content_type(mut self, content_type: Option<String>) -> Self {
+        self.content_type = content_type.filter(|given| given != JSON_CONTENT_TYPE);
+        self
+    }
+
+    /// Checks everything about the event that does not depend on the log.
+    ///
+    /// # Errors
+    /// The first thing found wrong, with its value and the bound.
+    pub fn validate(&self) -> Result<(), InvalidEvent> {
+        if self.data.len() > DATA_BYTES_MAX {
+            return Err(InvalidEvent::DataTooLarge { bytes: self.data.len() });
+        }
+        match &self.content_type {
+            Some(content_type) => check_plain("content_type", content_type)?,
+            None => {
+                serde_json::from_slice::<serde::de::IgnoredAny>(&self.data)
+                    .map_err(|error| InvalidEvent::DataNotJson { reason: error.to_string() })?;
+                // `IgnoredAny` skips over strings without decoding them; guests get the payload as text.
+                std::str::from_utf8(&self.data)
+                    .map_err(|error| InvalidEvent::DataNotJson { reason: error.to_string() })?;
+            }
+        }
+        if self.tags.len() > TAGS_MAX {
+            return Err(InvalidEvent::TooManyTags { count: self.tags.len() });
+        }
+        if self.metadata.len() > METADATA_ENTRIES_MAX {
+            return Err(InvalidEvent::TooMuchMetadata { count: self.metadata.len() });
+        }
+        for (key, value) in &self.metadata {
+            check_plain("metadata key", key)?;
+            if value.len() > METADATA_VALUE_BYTES_MAX {
+                return Err(InvalidEvent::MetadataValueTooLong { key: key.clone(), bytes: value.len() });
+            }
+        }
+        if self.schema_version == 0 {
+            return Err(InvalidEvent::SchemaVersionZero);
+        }
+        Ok(())
+    }
+
+    /// Bytes it brings to an append: payload, names, tags and metadata.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.data.len()
+            + self.event_type.as_str().len()
+            + self.stream.as_ref().map_or(0, |stream| stream.as_str().len())
+            + self.tags.iter().map(|tag| tag.as_str().len()).sum::<usize>()
+            + self.metadata.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
+    }
+
+    /// Whether `stored` is this event: same id and same content, whatever the host added at append.
+    #[must_use]
+    pub fn same_content(&self, stored: &RecordedEvent) -> bool {
+        self.id == stored.id
+            && self.event_type == stored.event_type
+            && self.stream == stored.stream
+            && self.tags == stored.tags
+            && self.data == stored.data
+            && self.content_type == stored.content_type
+            && self.metadata == stored.metadata
+            && self.schema_version == stored.schema_version
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(data: &[u8]) -> NewEvent {
+        NewEvent::json(EventType::new("T").unwrap(), data)
+    }
+
+    #[test]
+    fn json_is_the_default_and_is_checked() {
+        assert_eq!(event(b"{\"a\":1}").validate(), Ok(()));
+        let text = event(b"{\"a\":").validate().unwrap_err().to_string();
+        assert!(text.contains("not valid JSON") && text.contains("content_type"), "{text}");
+        assert!(event(b"\"\xff\"").validate().is_err(), "invalid UTF-8 inside a string");
+        assert_eq!(event(b"\xff").with_content_type(Some("image/png".into())).validate(), Ok(()));
+    }
+
+    #[test]
+    fn bounds_are_named() {
+        let text = event(&vec![b'1'; DATA_BYTES_MAX + 1]).validate().unwrap_err().to_string();
+        assert!(text.contains("1048577") && text.contains("1048576"), "{text}");
+        let mut tagged = event(b"1");
+        tagged.tags = vec![Tag::new("a").unwrap(); TAGS_MAX + 1];
+        assert_eq!(tagged.validate(), Err(InvalidEvent::TooManyTags { count: TAGS_MAX + 1 }));
+        let mut zero = event(b"1");
+        zero.schema_version = 0;
+        assert_eq!(zero.validate(), Err(InvalidEvent::SchemaVersionZero));
+    }
+}
