@@ -7,3 +7,5 @@
 pub mod clock;
 pub mod error;
 pub mod event;
+
+pub mod store;

@@ -1,0 +1,164 @@
+//! Promises about what plugins keep, and about units of work.
+
+use super::Subject;
+use super::samples::{
+    append, event, everything, letter, open, places, plugin, put, remove, reopen, stream, version, work,
+};
+use crate::event::{NewEvent, Position};
+use crate::store::{AppendError, CommitError, DeadLetterChange, Failing, UnitOfWork};
+
+/// Progress, state, events and dead letters of a unit of work are stored together, or none of them is.
+pub fn promise_5_one_commit(subject: &dyn Subject) {
+    let store = open(subject);
+    let taken = append(&*store, vec![event("T", "a")]).events[0].id;
+    let full = |revision, events| UnitOfWork {
+        state: vec![put("count", "1"), put("gone", "x")],
+        events,
+        dead_letters: vec![DeadLetterChange::Put(letter(1, "bad"))],
+        ..work("p", revision, 1)
+    };
+    let conflict = vec![event("T", "a"), NewEvent { id: taken, ..event("Other", "a") }];
+    let error = store.commit(full(1, conflict)).wait().unwrap_err();
+    assert!(matches!(error, CommitError::Append(AppendError::IdConflict { index: 1, .. })), "{error}");
+    assert_eq!((store.head(), store.progress(&plugin("p")).unwrap()), (Position(1), None));
+    assert_eq!(store.state_get(&plugin("p"), "count").unwrap(), None);
+    assert_eq!(store.dead_letter_count(&plugin("p")).unwrap(), 0);
+
+    let committed = store.commit(full(1, vec![event("T", "a"), event("T", "")])).wait().unwrap();
+    assert_eq!(places(&committed.appended.unwrap()), [(2, 2), (3, 0)]);
+    assert_eq!((store.head(), store.stream_version(&stream("a"))), (Position(3), version(2)));
+    let mut next = work("p", 2, 3);
+    next.state = vec![remove("gone"), remove("never there"), put("count", "2")];
+    let (position, attempts, reason) = (Position(4), 2, "slow".to_owned());
+    next.progress.failing = Some(Failing { position, attempts, first_us: 1, last_us: 2, reason });
+    assert_eq!(store.commit(next.clone()).wait().unwrap().appended, None);
+
+    let store = reopen(subject, store);
+    assert_eq!(store.progress(&plugin("p")).unwrap(), Some(next.progress));
+    assert_eq!(store.state_get(&plugin("p"), "count").unwrap().as_deref(), Some(&b"2"[..]));
+    assert_eq!(store.state_get(&plugin("p"), "gone").unwrap(), None);
+    assert_eq!(store.dead_letter(&plugin("p"), Position(1)).unwrap(), Some(letter(1, "bad")));
+    assert_eq!(everything(&*store).len(), 3);
+}
+
+/// A commit that does not build on the stored revision changes nothing, also among commits that are on
+/// their way at once, and after a restart.
+pub fn a_fence_keeps_a_second_runner_out(subject: &dyn Subject) {
+    let store = open(subject);
+    assert!(store.commit(work("p", 2, 1)).wait().is_err(), "nothing is stored to build on");
+    let racing: Vec<_> = (0..4)
+        .map(|runner| {
+            let state = vec![put("runner", &runner.to_string()), put(&format!("by-{runner}"), "")];
+            store.commit(UnitOfWork { state, events: vec![event("T", "a")], ..work("p", 1, 1) })
+        })
+        .collect();
+    let results: Vec<_> = racing.into_iter().map(|pending| pending.wait()).collect();
+    let winners: Vec<_> = (0..4).filter(|runner| results[*runner].is_ok()).collect();
+    let [winner] = winners[..] else { panic!("{winners:?} all committed revision 1") };
+    let kept = store.state_scan(&plugin("p"), "", None, 10).unwrap().entries;
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    assert_eq!(kept[1], ("runner".to_owned(), winner.to_string().into_bytes()));
+    assert_eq!(store.head(), Position(1));
+    let store = reopen(subject, store);
+    match store.commit(work("p", 1, 9)).wait() {
+        Err(CommitError::Fenced { plugin, stored: 1, expected: 0 }) => assert_eq!(plugin.as_str(), "p"),
+        other => panic!("{other:?}"),
+    }
+    store.commit(work("p", 2, 2)).wait().unwrap();
+    assert_eq!(store.progress(&plugin("p")).unwrap().unwrap().checkpoint, Position(2));
+}
+
+/// Events of a unit of work that are stored already keep their place; the others are written.
+pub fn units_of_work_skip_stored_events(subject: &dyn Subject) {
+    let store = open(subject);
+    let [first, second, third] = [event("T", "a"), event("T", "a"), event("T", "b")];
+    let stored = append(&*store, vec![first.clone(), event("T", "a")]);
+    let events = vec![second.clone(), first.clone(), third];
+    let committed = store.commit(UnitOfWork { events, ..work("p", 1, 1) }).wait().unwrap().appended.unwrap();
+    assert!(!committed.repeated);
+    assert_eq!(places(&committed), [(3, 3), (1, 1), (4, 1)]);
+    assert_eq!(committed.events[1], stored.events[0]);
+    let store = reopen(subject, store);
+    let events = vec![second, first];
+    let repeated = store.commit(UnitOfWork { events, ..work("p", 2, 1) }).wait().unwrap().appended.unwrap();
+    assert!(repeated.repeated);
+    assert_eq!((places(&repeated), store.head()), (vec![(3, 3), (1, 1)], Position(4)));
+}
+
+/// State is read by key and scanned by prefix, in key order, in pages.
+pub fn state_is_scanned_in_pages(subject: &dyn Subject) {
+    let store = open(subject);
+    let keys = ["a", "b:1", "b:10", "b:2", "b:ä", "c", ""];
+    let state = keys.iter().map(|key| put(key, key)).collect();
+    store.commit(UnitOfWork { state, ..work("p", 1, 0) }).wait().unwrap();
+    let store = reopen(subject, store);
+    let scan = |prefix, after, limit| {
+        let page = store.state_scan(&plugin("p"), prefix, after, limit).unwrap();
+        assert!(page.entries.iter().all(|(key, value)| key.as_bytes() == value));
+        (page.entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), page.next)
+    };
+    let sorted = ["", "a", "b:1", "b:10", "b:2", "b:ä", "c"].map(str::to_owned);
+    assert_eq!(scan("", None, 100), (sorted.to_vec(), None));
+    assert_eq!(scan("b:", None, 4), (sorted[2..6].to_vec(), None), "complete, though as many as the limit");
+    assert_eq!(scan("b:", None, 3), (sorted[2..5].to_vec(), Some("b:2".to_owned())));
+    assert_eq!(scan("b:", Some("b:2"), 3), (sorted[5..6].to_vec(), None));
+    assert_eq!(scan("b:", Some("a"), 1), (sorted[2..3].to_vec(), Some("b:1".to_owned())));
+    assert_eq!(scan("b:", Some("c"), 9), (vec![], None));
+    assert_eq!(scan("d", None, 9), (vec![], None));
+
+    let state = (0..5).map(|n| put(&format!("big-{n}"), &"x".repeat(400_000))).collect();
+    store.commit(UnitOfWork { state, ..work("p", 2, 0) }).wait().unwrap();
+    let page = store.state_scan(&plugin("p"), "big-", None, 100).unwrap();
+    assert_eq!((page.entries.len(), page.next.as_deref()), (3, Some("big-2")), "a page ends after about 1 MiB");
+}
+
+/// Dead letters are put, replaced, listed in position order and removed.
+pub fn dead_letters_come_and_go(subject: &dyn Subject) {
+    let store = open(subject);
+    let p = plugin("p");
+    let change = |revision, dead_letters| {
+        store.commit(UnitOfWork { dead_letters, ..work("p", revision, 300) }).wait().unwrap();
+    };
+    let positions = [2, 256, 3, 300];
+    change(1, positions.map(|position| DeadLetterChange::Put(letter(position, "first"))).to_vec());
+    change(2, vec![DeadLetterChange::Remove(Position(3)), DeadLetterChange::Put(letter(256, "again"))]);
+    change(3, vec![DeadLetterChange::Remove(Position(77))]);
+    let store = reopen(subject, store);
+    let listed = |after, limit| store.dead_letters(&p, Position(after), limit).unwrap();
+    assert_eq!(listed(0, 9), [letter(2, "first"), letter(256, "again"), letter(300, "first")]);
+    assert_eq!(listed(2, 1), [letter(256, "again")]);
+    assert_eq!(listed(300, 9), []);
+    assert_eq!(listed(u64::MAX, 9), []);
+    assert_eq!(store.dead_letter_count(&p).unwrap(), 3);
+    assert_eq!(store.dead_letter(&p, Position(3)).unwrap(), None);
+}
+
+/// No plugin sees another's data, though one name may begin with the other's.
+pub fn plugins_are_kept_apart(subject: &dyn Subject) {
+    let store = open(subject);
+    for name in ["b", "ab", "a", "a.b"] {
+        let dead_letters = vec![DeadLetterChange::Put(letter(1, name))];
+        store.commit(UnitOfWork { state: vec![put("key", name)], dead_letters, ..work(name, 1, 0) }).wait().unwrap();
+    }
+    let store = reopen(subject, store);
+    let names: Vec<_> = store.plugins().unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["a", "a.b", "ab", "b"]);
+    for name in &names {
+        let page = store.state_scan(&plugin(name), "", None, 10).unwrap();
+        assert_eq!(page.entries, [("key".to_owned(), name.clone().into_bytes())]);
+        assert_eq!(store.dead_letters(&plugin(name), Position(0), 10).unwrap(), [letter(1, name)]);
+    }
+    let absent = plugin("abc");
+    assert_eq!(store.state_get(&absent, "key").unwrap(), None);
+    assert_eq!((store.progress(&absent).unwrap(), store.dead_letter_count(&absent).unwrap()), (None, 0));
+}
+
+/// Malformed events of a unit of work are refused with all of it.
+pub fn malformed_units_of_work_are_refused(subject: &dyn Subject) {
+    let store = open(subject);
+    let twin = event("T", "");
+    let bad = UnitOfWork { events: vec![twin.clone(), twin], state: vec![put("k", "v")], ..work("p", 1, 0) };
+    let error = store.commit(bad).wait().unwrap_err();
+    assert!(matches!(error, CommitError::Append(AppendError::DuplicateId { .. })), "{error}");
+    assert_eq!(store.plugins().unwrap(), []);
+}

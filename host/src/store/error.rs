@@ -1,0 +1,83 @@
+//! What every operation of a store can fail with.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::error::ErrorClass;
+use crate::event::Position;
+
+/// Why a store cannot do its work, whatever was asked of it.
+#[derive(Clone, Debug, Error)]
+pub enum StoreError {
+    /// Another process has the data directory open.
+    #[error("data directory {path} is in use by another process; stop that one, or ask it over HTTP (--server)")]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory was written by a newer release.
+    #[error("data directory {path} has format {found}, this release knows up to {known}; use a newer tidemill")]
+    NewerFormat {
+        /// The directory.
+        path: PathBuf,
+        /// Format version found.
+        found: u32,
+        /// Newest format version this release reads.
+        known: u32,
+    },
+    /// The file is there, but it is not a store's or it is damaged beyond opening.
+    #[error("{path} cannot be opened as a store: {reason}; restore it from a backup, or give another --data")]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// Stored bytes are not what was written; nothing of them is served.
+    #[error("the log is corrupted at position {position}: {reason}; restore from a backup")]
+    Corrupted {
+        /// First position of the damaged part.
+        position: Position,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A row beside the log does not decode.
+    #[error("{what} is corrupted: {reason}")]
+    CorruptedRow {
+        /// Which row.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The disk failed or is full, and writes stay refused. Nothing of this write can be read now; if it was
+    /// the sync that failed, it may be there after the restart: send it again with the same ids.
+    #[error("the store failed to write and takes no more writes: {reason}; make room or mend the disk, then restart")]
+    WriteFailed {
+        /// The system's words.
+        reason: String,
+    },
+    /// Reading from the disk failed.
+    #[error("the store failed to read: {reason}")]
+    ReadFailed {
+        /// The system's words.
+        reason: String,
+    },
+    /// The store is closing.
+    #[error("the store is shutting down; try again after the restart")]
+    ShuttingDown,
+}
+
+impl StoreError {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::NewerFormat { .. } => ErrorClass::Invalid,
+            Self::NotAStore { .. } | Self::Corrupted { .. } | Self::CorruptedRow { .. } => ErrorClass::Corrupted,
+            Self::InUse { .. } | Self::WriteFailed { .. } | Self::ReadFailed { .. } | Self::ShuttingDown => {
+                ErrorClass::Unavailable
+            }
+        }
+    }
+}

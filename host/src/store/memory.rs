@@ -1,0 +1,242 @@
+//! The strict fake: a store in memory, naive on purpose, that tests use and other stores are compared with.
+//!
+//! It keeps nothing when dropped. Reads walk over every event and ask [`Filter::matches`]: nothing to be
+//! wrong about. A caller's mistake that a durable store would tolerate is a panic here.
+//!
+//! [`Filter::matches`]: crate::event::Filter::matches
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::decide::{self, Decision, LogView};
+use super::page::{PageBuilder, StatePageBuilder, is_above};
+use super::{
+    AppendError, AppendRequest, Appended, CommitError, Committed, DeadLetter, DeadLetterChange, Direction, Pending,
+    Progress, ReadPage, ReadRequest, StatePage, Store, StoreError, UnitOfWork,
+};
+use crate::clock::Clock;
+use crate::event::{PluginName, Position, RecordedEvent, StreamName, Version};
+
+/// A store in memory.
+pub struct MemoryStore {
+    clock: Arc<dyn Clock>,
+    data: Mutex<Data>,
+    head: watch::Sender<Position>,
+}
+
+#[derive(Default)]
+struct Data {
+    log: Vec<RecordedEvent>,
+    plugins: BTreeMap<PluginName, PluginData>,
+}
+
+#[derive(Default)]
+struct PluginData {
+    progress: Progress,
+    state: BTreeMap<String, Vec<u8>>,
+    dead_letters: BTreeMap<Position, DeadLetter>,
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("head", &*self.head.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl MemoryStore {
+    /// Creates an empty store that takes the time from `clock`.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, data: Mutex::default(), head: watch::Sender::new(Position::START) }
+    }
+
+    fn data(&self) -> MutexGuard<'_, Data> {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
+        decide::check_request(&request)?;
+        let mut data = self.data();
+        let now = data.now(&*self.clock);
+        match decide::decide(&*data, request, data.head(), now)? {
+            Decision::Repeat(appended) => Ok(appended),
+            Decision::Write(events) => {
+                let appended = decide::appended(&events);
+                self.extend(&mut data, events);
+                Ok(appended)
+            }
+        }
+    }
+
+    fn try_commit(&self, work: UnitOfWork) -> Result<Committed, CommitError> {
+        decide::check_work(&work)?;
+        let mut data = self.data();
+        decide::check_fence(&work, data.plugins.get(&work.plugin).map(|plugin| &plugin.progress))?;
+        let now = data.now(&*self.clock);
+        let decision = decide::decide_work(&*data, work.events, data.head(), now).map_err(|error| match error {
+            AppendError::Store(error) => CommitError::Store(error),
+            error => CommitError::Append(error),
+        })?;
+        let plugin = data.plugins.entry(work.plugin).or_default();
+        plugin.progress = work.progress;
+        let mut changed = BTreeSet::new();
+        for change in work.state {
+            assert!(changed.insert(change.key.clone()), "a unit of work changes the key {:?} twice", change.key);
+            match change.value {
+                Some(value) => plugin.state.insert(change.key, value),
+                None => plugin.state.remove(&change.key),
+            };
+        }
+        for change in work.dead_letters {
+            match change {
+                DeadLetterChange::Put(letter) => plugin.dead_letters.insert(letter.position, letter),
+                DeadLetterChange::Remove(position) => plugin.dead_letters.remove(&position),
+            };
+        }
+        self.extend(&mut data, decision.write);
+        Ok(Committed { appended: decision.appended })
+    }
+
+    /// Adds decided events while the lock is held, so that heads are told in order.
+    fn extend(&self, data: &mut Data, events: Vec<RecordedEvent>) {
+        if !events.is_empty() {
+            data.log.extend(events);
+            self.head.send_replace(data.head());
+        }
+    }
+}
+
+impl Data {
+    fn head(&self) -> Position {
+        self.log.last().map_or(Position::START, |event| event.position)
+    }
+
+    fn now(&self, clock: &dyn Clock) -> u64 {
+        clock.now_us().max(self.log.last().map_or(0, |event| event.timestamp_us))
+    }
+}
+
+impl LogView for Data {
+    fn stream_version(&self, stream: &StreamName) -> Version {
+        let last = self.log.iter().rev().find(|event| event.stream.as_ref() == Some(stream));
+        last.map_or(Version::START, |event| event.version)
+    }
+
+    fn find(&self, id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
+        Ok(self.log.iter().find(|event| event.id == id).cloned())
+    }
+}
+
+impl Store for MemoryStore {
+    fn append(&self, request: AppendRequest) -> Pending<Result<Appended, AppendError>> {
+        Pending::ready(self.try_append(request))
+    }
+
+    fn commit(&self, work: UnitOfWork) -> Pending<Result<Committed, CommitError>> {
+        Pending::ready(self.try_commit(work))
+    }
+
+    fn head(&self) -> Position {
+        *self.head.borrow()
+    }
+
+    fn watch_head(&self) -> watch::Receiver<Position> {
+        self.head.subscribe()
+    }
+
+    fn read(&self, request: &ReadRequest) -> Result<ReadPage, StoreError> {
+        let data = self.data();
+        let mut page = PageBuilder::new(request, data.head());
+        let (after, below) = page.range();
+        let log: Box<dyn Iterator<Item = &RecordedEvent>> = match request.direction {
+            Direction::Forwards => Box::new(data.log.iter()),
+            Direction::Backwards => Box::new(data.log.iter().rev()),
+        };
+        for event in log {
+            let within = event.position > after && event.position < below;
+            if within && is_above(event.version, request.after_version) && request.filter.matches(event) {
+                if page.is_full() {
+                    return Ok(page.stop());
+                }
+                page.push(event.clone());
+            }
+        }
+        Ok(page.exhaust())
+    }
+
+    fn event(&self, id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
+        self.data().find(id)
+    }
+
+    fn stream_version(&self, stream: &StreamName) -> Version {
+        self.data().stream_version(stream)
+    }
+
+    fn progress(&self, plugin: &PluginName) -> Result<Option<Progress>, StoreError> {
+        Ok(self.data().plugins.get(plugin).map(|plugin| plugin.progress.clone()))
+    }
+
+    fn state_get(&self, plugin: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.data().plugins.get(plugin).and_then(|plugin| plugin.state.get(key).cloned()))
+    }
+
+    fn state_scan(
+        &self,
+        plugin: &PluginName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<StatePage, StoreError> {
+        let data = self.data();
+        let mut page = StatePageBuilder::new(limit);
+        for (key, value) in data.plugins.get(plugin).iter().flat_map(|plugin| &plugin.state) {
+            let wanted = key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
+            if wanted && !page.offer(key, value) {
+                break;
+            }
+        }
+        Ok(page.finish())
+    }
+
+    fn dead_letters(&self, plugin: &PluginName, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        let data = self.data();
+        let letters = data.plugins.get(plugin).into_iter().flat_map(|plugin| plugin.dead_letters.values());
+        Ok(letters.filter(|letter| letter.position > after).take(limit).cloned().collect())
+    }
+
+    fn dead_letter(&self, plugin: &PluginName, position: Position) -> Result<Option<DeadLetter>, StoreError> {
+        Ok(self.data().plugins.get(plugin).and_then(|plugin| plugin.dead_letters.get(&position).cloned()))
+    }
+
+    fn dead_letter_count(&self, plugin: &PluginName) -> Result<u64, StoreError> {
+        Ok(self.data().plugins.get(plugin).map_or(0, |plugin| plugin.dead_letters.len() as u64))
+    }
+
+    fn plugins(&self) -> Result<Vec<PluginName>, StoreError> {
+        Ok(self.data().plugins.keys().cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::{Subject, conformance_tests};
+
+    struct Memory;
+
+    impl Subject for Memory {
+        fn open(&self, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
+            Arc::new(MemoryStore::new(clock))
+        }
+
+        fn reopen(&self, store: Arc<dyn Store>, _: Arc<dyn Clock>) -> Arc<dyn Store> {
+            store
+        }
+    }
+
+    conformance_tests!(Memory);
+}

@@ -1,0 +1,142 @@
+//! What the store keeps for plugins, and the one transaction that changes it.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{AppendError, Appended, StoreError};
+use crate::error::ErrorClass;
+use crate::event::{NewEvent, PluginName, Position};
+
+/// How far a plugin has come. Stored as one row; committed with the effects it accounts for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Counts the plugin's commits; a commit names the one it builds on, so that two runners of one
+    /// plugin cannot both write.
+    pub revision: u64,
+    /// Every matching event up to here is handled or dead-lettered.
+    pub checkpoint: Position,
+    /// The event just after the checkpoint that keeps failing, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
+}
+
+/// The attempts at one event so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// The event.
+    pub position: Position,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// When the first failed: microseconds since the Unix epoch.
+    pub first_us: u64,
+    /// When the last failed: microseconds since the Unix epoch.
+    pub last_us: u64,
+    /// Why the last failed.
+    pub reason: String,
+}
+
+/// An event set aside, with all that is known of why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The event.
+    pub position: Position,
+    /// Why it was set aside, in one line.
+    pub reason: String,
+    /// `reject` or `retry` when the handler answered; else the fault: `trap`, `deadline`, `out_of_memory`,
+    /// `out_of_fuel`, `denied`, `bad_reply`.
+    pub kind: String,
+    /// Attempts that failed, retries by an operator included.
+    pub attempts: u32,
+    /// When the first failed: microseconds since the Unix epoch.
+    pub first_us: u64,
+    /// When the last failed: microseconds since the Unix epoch.
+    pub last_us: u64,
+    /// SHA-256 of the component that failed, in hex; empty for native handlers.
+    pub component_digest: String,
+    /// The last of what the guest wrote to stderr and `log`.
+    pub stderr_tail: String,
+    /// The wasm backtrace; empty when there was no trap.
+    pub backtrace: String,
+}
+
+/// One change of a plugin's state: a new value, or none to remove the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    /// The key.
+    pub key: String,
+    /// Its new value; none removes it.
+    pub value: Option<Vec<u8>>,
+}
+
+/// One change of a plugin's dead letters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeadLetterChange {
+    /// Adds one, or replaces the one of the same position.
+    Put(DeadLetter),
+    /// Removes the one of this position.
+    Remove(Position),
+}
+
+/// Everything one commit of a plugin changes. It happens whole or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitOfWork {
+    /// Whose.
+    pub plugin: PluginName,
+    /// The progress after it. Its `revision` must be one more than the stored one.
+    pub progress: Progress,
+    /// Changes of the state; at most one for each key.
+    pub state: Vec<StateChange>,
+    /// Events to append, in order, with no condition.
+    pub events: Vec<NewEvent>,
+    /// Changes of the dead letters.
+    pub dead_letters: Vec<DeadLetterChange>,
+}
+
+/// The answer to a unit of work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Where its events stand; none when it had none.
+    pub appended: Option<Appended>,
+}
+
+/// Why nothing of a unit of work was committed.
+#[derive(Clone, Debug, Error)]
+pub enum CommitError {
+    /// Somebody else committed for this plugin in between.
+    #[error("plugin {plugin} was at revision {stored}, this commit builds on {expected}; another runner drives it")]
+    Fenced {
+        /// The plugin.
+        plugin: PluginName,
+        /// The stored revision.
+        stored: u64,
+        /// The revision the unit of work builds on.
+        expected: u64,
+    },
+    /// Its events cannot be appended.
+    #[error("the events it appends are refused")]
+    Append(#[source] AppendError),
+    /// The store cannot write.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl CommitError {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::Fenced { .. } => ErrorClass::Conflict,
+            Self::Append(error) => error.class(),
+            Self::Store(error) => error.class(),
+        }
+    }
+}
+
+/// Some entries of a plugin's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatePage {
+    /// Keys and values, in key order.
+    pub entries: Vec<(String, Vec<u8>)>,
+    /// Give this as `after` to go on; none when the scan is complete.
+    pub next: Option<String>,
+}
