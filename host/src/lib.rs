@@ -9,3 +9,5 @@ pub mod error;
 pub mod event;
 
 pub mod store;
+
+pub mod delivery;

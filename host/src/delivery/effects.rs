@@ -1,0 +1,382 @@
+//! What a handler wants done, held back until it commits.
+//!
+//! One [`Effects`] gathers the calls of one unit of work. A call that fails is taken back whole
+//! ([`Effects::discard_call`]); what earlier calls staged stays. Reads see committed state and everything
+//! staged. The bounds that guests meet here are checked here, once.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::EventBatch;
+use crate::event::{NewEvent, Pattern, PluginName, Position, RecordedEvent, metadata_key};
+use crate::store::{StateChange, StatePage, Store, StoreError};
+
+/// Longest state key, in bytes.
+const STATE_KEY_BYTES_MAX: usize = 1024;
+/// Largest state value, in bytes.
+const STATE_VALUE_BYTES_MAX: usize = 1 << 20;
+/// Most entries a scan answers with.
+const SCAN_ENTRIES_MAX: usize = 1000;
+/// Most events that one call may append.
+const CALL_EVENTS_MAX: usize = 1024;
+/// Most bytes of events that one call may append.
+const CALL_EVENT_BYTES_MAX: usize = 4 << 20;
+/// Most bytes of state that one call may write.
+const CALL_STATE_BYTES_MAX: usize = 16 << 20;
+/// Committed state kept in memory between calls, in bytes; dropped whole when it is more.
+const CACHE_BYTES_MAX: usize = 4 << 20;
+
+/// Namespace of the ids of appended events: a random UUID, fixed for ever.
+const APPENDED_ID_NAMESPACE: Uuid = Uuid::from_u128(0x6f1f_3a57_9f0e_4a53_8d5c_7d1e_2b94_c0a6);
+
+/// Why a handler's call to the host was refused. Nothing of it takes effect.
+#[derive(Clone, Debug, Error)]
+pub enum EffectError {
+    /// An argument is out of bounds or malformed.
+    #[error("{0}")]
+    Invalid(String),
+    /// The plugin's grants do not allow it.
+    #[error("{0}")]
+    Denied(String),
+    /// A limit of the call is used up.
+    #[error("{0}")]
+    LimitExceeded(String),
+    /// The store could not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The staged effects of one unit of work.
+pub struct Effects {
+    plugin: PluginName,
+    store: Arc<dyn Store>,
+    granted: Arc<[Pattern]>,
+    /// Every key written in this unit, with its latest value.
+    staged: BTreeMap<String, Option<Vec<u8>>>,
+    /// What this call overwrote in `staged`, newest last.
+    undo: Vec<(String, Option<Option<Vec<u8>>>)>,
+    /// Committed values read or written before. Only this plugin writes its state, so they stay true.
+    cache: HashMap<String, Option<Vec<u8>>>,
+    cache_bytes: usize,
+    events: Vec<NewEvent>,
+    /// Bytes staged by calls before this one.
+    unit_bytes: usize,
+    call: Call,
+}
+
+/// What the call in progress has used.
+#[derive(Default)]
+struct Call {
+    batch: Option<EventBatch>,
+    first_event: usize,
+    event_bytes: usize,
+    state_bytes: usize,
+    /// How many events each cause has appended in this call.
+    ordinals: HashMap<Position, u32>,
+}
+
+impl fmt::Debug for Effects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Effects")
+            .field("plugin", &self.plugin)
+            .field("keys", &self.staged.len())
+            .field("events", &self.events.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Effects {
+    /// Nothing staged yet, for a plugin that may append the `granted` event types.
+    #[must_use]
+    pub fn new(plugin: PluginName, store: Arc<dyn Store>, granted: Arc<[Pattern]>) -> Self {
+        Self {
+            plugin,
+            store,
+            granted,
+            staged: BTreeMap::new(),
+            undo: Vec::new(),
+            cache: HashMap::new(),
+            cache_bytes: 0,
+            events: Vec::new(),
+            unit_bytes: 0,
+            call: Call::default(),
+        }
+    }
+
+    /// Nothing staged and nothing remembered, for the same plugin.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self::new(self.plugin.clone(), Arc::clone(&self.store), Arc::clone(&self.granted))
+    }
+
+    /// Begins a call that handles `batch`.
+    pub fn begin_call(&mut self, batch: EventBatch) {
+        self.undo.clear();
+        self.unit_bytes = self.staged_bytes();
+        self.call = Call { batch: Some(batch), first_event: self.events.len(), ..Call::default() };
+    }
+
+    /// Takes back everything since [`Self::begin_call`].
+    pub fn discard_call(&mut self) {
+        for (key, before) in self.undo.drain(..).rev() {
+            match before {
+                Some(value) => self.staged.insert(key, value),
+                None => self.staged.remove(&key),
+            };
+        }
+        self.events.truncate(self.call.first_event);
+        self.call = Call::default();
+    }
+
+    /// Takes everything staged, to be committed; what follows is a new unit.
+    pub fn take(&mut self) -> (Vec<StateChange>, Vec<NewEvent>) {
+        self.undo.clear();
+        self.unit_bytes = 0;
+        self.call = Call::default();
+        let staged = std::mem::take(&mut self.staged);
+        let mut changes = Vec::with_capacity(staged.len());
+        for (key, value) in staged {
+            self.remember(&key, value.clone());
+            changes.push(StateChange { key, value });
+        }
+        (changes, std::mem::take(&mut self.events))
+    }
+
+    /// Drops everything staged, and all that is remembered of committed state.
+    pub fn reset(&mut self) {
+        self.staged.clear();
+        self.undo.clear();
+        self.cache.clear();
+        self.cache_bytes = 0;
+        self.events.clear();
+        self.unit_bytes = 0;
+        self.call = Call::default();
+    }
+
+    /// Whether nothing is staged.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.staged.is_empty() && self.events.is_empty()
+    }
+
+    /// Bytes of state and events staged so far; a key written twice counts twice.
+    #[must_use]
+    pub fn staged_bytes(&self) -> usize {
+        self.unit_bytes + self.call.state_bytes + self.call.event_bytes
+    }
+
+    /// How many events are staged.
+    #[must_use]
+    pub fn event_count(&self) -> usize {
+        self.events.len()
+    }
+
+    /// The events of the call in progress.
+    #[must_use]
+    pub fn batch(&self) -> Option<&EventBatch> {
+        self.call.batch.as_ref()
+    }
+
+    /// Reads a key of the plugin's state.
+    ///
+    /// # Errors
+    /// When the key is out of bounds or the store cannot be read.
+    pub fn state_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, EffectError> {
+        if let Some(value) = self.staged.get(key) {
+            return Ok(value.clone());
+        }
+        if let Some(value) = self.cache.get(key) {
+            return Ok(value.clone());
+        }
+        check_key(key)?;
+        let value = self.store.state_get(&self.plugin, key)?;
+        self.remember(key, value.clone());
+        Ok(value)
+    }
+
+    /// Stages a value.
+    ///
+    /// # Errors
+    /// When key or value are out of bounds, or the call has written too much.
+    pub fn state_set(&mut self, key: &str, value: Vec<u8>) -> Result<(), EffectError> {
+        check_key(key)?;
+        if value.len() > STATE_VALUE_BYTES_MAX {
+            let bytes = value.len();
+            return Err(EffectError::Invalid(format!(
+                "state value under {key:?} has {bytes} bytes; at most {STATE_VALUE_BYTES_MAX} are allowed"
+            )));
+        }
+        self.stage(key, Some(value))
+    }
+
+    /// Stages the removal of a key.
+    ///
+    /// # Errors
+    /// When the key is out of bounds, or the call has written too much.
+    pub fn state_delete(&mut self, key: &str) -> Result<(), EffectError> {
+        check_key(key)?;
+        self.stage(key, None)
+    }
+
+    /// Entries whose key starts with `prefix`, in key order, strictly after `after` if given.
+    ///
+    /// # Errors
+    /// When `limit` is not 1 to 1,000, or the store cannot be read.
+    pub fn state_scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<StatePage, EffectError> {
+        if limit == 0 || limit > SCAN_ENTRIES_MAX {
+            return Err(EffectError::Invalid(format!("scan limit is {limit}; 1 to {SCAN_ENTRIES_MAX} are allowed")));
+        }
+        let stored = self.store.state_scan(&self.plugin, prefix, after, limit)?;
+        Ok(merge_staged(&self.staged, stored, prefix, after, limit))
+    }
+
+    /// Stages an event caused by the event of the batch at `cause`.
+    ///
+    /// # Errors
+    /// When the event is malformed, its type is not granted, `cause` is not in the batch, or the call has
+    /// appended too much.
+    pub fn append(&mut self, cause: Position, mut event: NewEvent) -> Result<(), EffectError> {
+        self.check_granted(&event)?;
+        let (id, correlation) = self.cause(cause)?;
+        event.metadata.insert(metadata_key::CAUSATION_ID.into(), id.to_string());
+        event.metadata.insert(metadata_key::CORRELATION_ID.into(), correlation);
+        event.validate().map_err(|error| EffectError::Invalid(error.to_string()))?;
+        let event_bytes = self.call.event_bytes + event.size_bytes();
+        if self.events.len() - self.call.first_event >= CALL_EVENTS_MAX || event_bytes > CALL_EVENT_BYTES_MAX {
+            return Err(EffectError::LimitExceeded(format!(
+                "a batch may append at most {CALL_EVENTS_MAX} events and {CALL_EVENT_BYTES_MAX} bytes; \
+                 lower `[delivery] batch_events_max`, or append less"
+            )));
+        }
+        self.call.event_bytes = event_bytes;
+        let ordinal = self.call.ordinals.entry(cause).or_default();
+        event.id = appended_id(&self.plugin, cause, *ordinal);
+        *ordinal += 1;
+        self.events.push(event);
+        Ok(())
+    }
+
+    /// Stages several events with one cause: all of them, or none.
+    ///
+    /// # Errors
+    /// Those of [`Self::append`], of the first event that is refused.
+    pub fn append_all(&mut self, cause: Position, events: Vec<NewEvent>) -> Result<(), EffectError> {
+        let (count, bytes) = (self.events.len(), self.call.event_bytes);
+        let ordinal = self.call.ordinals.get(&cause).copied();
+        let staged = events.into_iter().try_for_each(|event| self.append(cause, event));
+        if staged.is_err() {
+            self.events.truncate(count);
+            self.call.event_bytes = bytes;
+            match ordinal {
+                Some(ordinal) => self.call.ordinals.insert(cause, ordinal),
+                None => self.call.ordinals.remove(&cause),
+            };
+        }
+        staged
+    }
+
+    fn check_granted(&self, event: &NewEvent) -> Result<(), EffectError> {
+        let event_type = event.event_type.as_str();
+        if self.granted.iter().any(|pattern| pattern.matches(event_type)) {
+            return Ok(());
+        }
+        let mut granted: Vec<_> = self.granted.iter().map(|pattern| format!("{:?}", pattern.as_str())).collect();
+        granted.push(format!("{event_type:?}"));
+        let line = granted.join(", ");
+        Err(EffectError::Denied(format!(
+            "plugin {} may not append {event_type:?}; allow it in its manifest: [grants] append = [{line}]",
+            self.plugin
+        )))
+    }
+
+    /// Id and correlation id of an event of the batch.
+    fn cause(&self, position: Position) -> Result<(Uuid, String), EffectError> {
+        let batch: &[RecordedEvent] = self.call.batch.as_deref().unwrap_or_default();
+        let cause = batch
+            .binary_search_by_key(&position, |event| event.position)
+            .ok()
+            .and_then(|index| batch.get(index))
+            .ok_or_else(|| EffectError::Invalid(format!("cause {position} is not an event of this batch")))?;
+        let correlation = cause.metadata.get(metadata_key::CORRELATION_ID).cloned();
+        Ok((cause.id, correlation.unwrap_or_else(|| cause.id.to_string())))
+    }
+
+    fn stage(&mut self, key: &str, value: Option<Vec<u8>>) -> Result<(), EffectError> {
+        let state_bytes = self.call.state_bytes + key.len() + value.as_ref().map_or(0, Vec::len);
+        if state_bytes > CALL_STATE_BYTES_MAX {
+            return Err(EffectError::LimitExceeded(format!(
+                "a batch may write at most {CALL_STATE_BYTES_MAX} bytes of state; \
+                 lower `[delivery] batch_events_max`, or write less"
+            )));
+        }
+        self.call.state_bytes = state_bytes;
+        let before = match self.staged.get_mut(key) {
+            Some(current) => Some(std::mem::replace(current, value)),
+            None => {
+                self.staged.insert(key.into(), value);
+                None
+            }
+        };
+        self.undo.push((key.into(), before));
+        Ok(())
+    }
+
+    fn remember(&mut self, key: &str, value: Option<Vec<u8>>) {
+        self.cache_bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+        if self.cache_bytes > CACHE_BYTES_MAX {
+            self.cache.clear();
+            self.cache_bytes = key.len() + value.as_ref().map_or(0, Vec::len);
+        }
+        self.cache.insert(key.into(), value);
+    }
+}
+
+fn check_key(key: &str) -> Result<(), EffectError> {
+    if key.is_empty() || key.len() > STATE_KEY_BYTES_MAX {
+        let bytes = key.len();
+        return Err(EffectError::Invalid(format!(
+            "state key has {bytes} bytes; 1 to {STATE_KEY_BYTES_MAX} are allowed"
+        )));
+    }
+    Ok(())
+}
+
+/// Id of the `ordinal`-th event that `plugin` appends because of the event at `cause`: the same at every
+/// attempt, so that no attempt can store it twice (UUID v5, RFC 9562 §5.5).
+fn appended_id(plugin: &PluginName, cause: Position, ordinal: u32) -> Uuid {
+    Uuid::new_v5(&APPENDED_ID_NAMESPACE, format!("{plugin}/{cause}/{ordinal}").as_bytes())
+}
+
+/// Lays staged changes over a page of committed entries.
+fn merge_staged(
+    staged: &BTreeMap<String, Option<Vec<u8>>>,
+    stored: StatePage,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> StatePage {
+    let from = after.filter(|after| *after > prefix).unwrap_or(prefix);
+    let end = stored.next.clone();
+    let mut merged: BTreeMap<String, Vec<u8>> = stored.entries.into_iter().collect();
+    let changes = staged
+        .range(from.to_owned()..)
+        .take_while(|(key, _)| key.starts_with(prefix) && end.as_ref().is_none_or(|end| *key <= end))
+        .filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
+    for (key, value) in changes {
+        match value {
+            Some(value) => merged.insert(key.clone(), value.clone()),
+            None => merged.remove(key),
+        };
+    }
+    let more = merged.len() > limit;
+    let entries: Vec<_> = merged.into_iter().take(limit).collect();
+    let next = if more { entries.last().map(|(key, _)| key.clone()) } else { end };
+    StatePage { entries, next }
+}

@@ -1,0 +1,154 @@
+//! Staged effects against a plain map.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::event::{EventType, Version};
+use crate::store::memory::MemoryStore;
+use crate::store::{Progress, UnitOfWork};
+
+fn plugin() -> PluginName {
+    PluginName::new("p").unwrap()
+}
+
+fn effects(store: &Arc<dyn Store>) -> Effects {
+    Effects::new(plugin(), Arc::clone(store), Arc::new([Pattern::new("*").unwrap()]))
+}
+
+fn batch() -> EventBatch {
+    let event = NewEvent::json(EventType::new("T").unwrap(), "1");
+    EventBatch::new(vec![RecordedEvent::record(event, Position(5), Version(0), 1)])
+}
+
+/// One thing a handler, or delivery, does.
+#[derive(Clone, Debug)]
+enum Step {
+    Set(String, u8),
+    Delete(String),
+    BeginCall,
+    DiscardCall,
+    Commit,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let key = || "[ab]{1,2}";
+    let step = prop_oneof![
+        4 => (key(), any::<u8>()).prop_map(|(key, value)| Step::Set(key, value)),
+        2 => key().prop_map(Step::Delete),
+        2 => Just(Step::BeginCall),
+        1 => Just(Step::DiscardCall),
+        1 => Just(Step::Commit),
+    ];
+    prop::collection::vec(step, 0..60)
+}
+
+/// Everything a scan finds, in pages of `limit`.
+fn scan_all(effects: &Effects, prefix: &str, limit: usize) -> Vec<(String, Vec<u8>)> {
+    let (mut found, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let page = effects.state_scan(prefix, after.as_deref(), limit).unwrap();
+        assert!(page.entries.len() <= limit);
+        found.extend(page.entries);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return found,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn state_reads_like_one_map(steps in steps(), limit in 1_usize..4) {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+        let mut effects = effects(&store);
+        let mut model = BTreeMap::new();
+        let mut before_call = model.clone();
+        let mut revision = 0;
+        for step in steps {
+            match step {
+                Step::Set(key, value) => {
+                    effects.state_set(&key, vec![value]).unwrap();
+                    model.insert(key, vec![value]);
+                }
+                Step::Delete(key) => {
+                    effects.state_delete(&key).unwrap();
+                    model.remove(&key);
+                }
+                Step::BeginCall => {
+                    effects.begin_call(batch());
+                    before_call = model.clone();
+                }
+                Step::DiscardCall => {
+                    effects.discard_call();
+                    model = before_call.clone();
+                }
+                Step::Commit => {
+                    let (state, events) = effects.take();
+                    revision += 1;
+                    let progress = Progress { revision, ..Progress::default() };
+                    let work = UnitOfWork { plugin: plugin(), progress, state, events, dead_letters: Vec::new() };
+                    store.commit(work).wait().unwrap();
+                    before_call = model.clone();
+                }
+            }
+            for key in ["a", "b", "ab", "ba"] {
+                prop_assert_eq!(effects.state_get(key).unwrap(), model.get(key).cloned());
+            }
+            for prefix in ["", "a", "ab"] {
+                let expected: Vec<_> =
+                    model.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(k, v)| (k.clone(), v.clone())).collect();
+                prop_assert_eq!(scan_all(&effects, prefix, limit), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_discarded_call_appends_nothing_and_its_ids_are_given_again() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+    let mut effects = effects(&store);
+    let emit = |effects: &mut Effects| {
+        effects.begin_call(batch());
+        effects.append(Position(5), NewEvent::json(EventType::new("A").unwrap(), "1")).unwrap();
+        effects.append(Position(5), NewEvent::json(EventType::new("B").unwrap(), "2")).unwrap();
+    };
+    emit(&mut effects);
+    effects.discard_call();
+    assert!(effects.is_empty());
+    assert_eq!(effects.staged_bytes(), 0);
+    emit(&mut effects);
+    let (_, first) = effects.take();
+    emit(&mut effects);
+    let (_, second) = effects.take();
+    assert_eq!(first.iter().map(|event| event.id).collect::<Vec<_>>(), second.iter().map(|e| e.id).collect::<Vec<_>>());
+    assert_ne!(first[0].id, first[1].id);
+}
+
+#[test]
+fn bounds_are_said_and_nothing_past_them_takes_effect() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+    let mut effects = effects(&store);
+    effects.begin_call(batch());
+    let text = |error: EffectError| error.to_string();
+    assert!(text(effects.state_set("", vec![]).unwrap_err()).contains("1 to 1024"));
+    assert!(text(effects.state_get(&"k".repeat(1025)).unwrap_err()).contains("1025 bytes"));
+    assert!(text(effects.state_set("k", vec![0; STATE_VALUE_BYTES_MAX + 1]).unwrap_err()).contains("1048577"));
+    assert!(text(effects.state_scan("", None, 0).unwrap_err()).contains("1 to 1000"));
+    let event = || NewEvent::json(EventType::new("A").unwrap(), "1");
+    assert!(text(effects.append(Position(6), event()).unwrap_err()).contains("not an event of this batch"));
+    for _ in 0..CALL_EVENTS_MAX {
+        effects.append(Position(5), event()).unwrap();
+    }
+    let error = effects.append(Position(5), event()).unwrap_err();
+    assert!(matches!(&error, EffectError::LimitExceeded(text) if text.contains("1024 events")), "{error}");
+    assert_eq!(effects.event_count(), CALL_EVENTS_MAX);
+    for round in 0..15 {
+        effects.state_set("big", vec![round; STATE_VALUE_BYTES_MAX]).unwrap();
+    }
+    let error = effects.state_set("big", vec![99; STATE_VALUE_BYTES_MAX]).unwrap_err();
+    assert!(matches!(error, EffectError::LimitExceeded(_)), "{error}");
+    assert_eq!(effects.state_get("big").unwrap().unwrap()[0], 14);
+}

@@ -1,0 +1,139 @@
+//! What delivery calls: the trait that the wasm runtime implements, and that native code may.
+
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use super::Effects;
+use crate::event::RecordedEvent;
+
+/// Some consecutive events of a page that was read once. Cheap to clone and to cut.
+#[derive(Clone, Debug)]
+pub struct EventBatch {
+    events: Arc<Vec<RecordedEvent>>,
+    range: Range<usize>,
+}
+
+impl EventBatch {
+    /// All events of a page.
+    #[must_use]
+    pub fn new(events: Vec<RecordedEvent>) -> Self {
+        let range = 0..events.len();
+        Self { events: Arc::new(events), range }
+    }
+
+    /// The events at `range` of this batch. Cut to its bounds.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        let start = (self.range.start + range.start).min(self.range.end);
+        let end = (self.range.start + range.end).clamp(start, self.range.end);
+        Self { events: Arc::clone(&self.events), range: start..end }
+    }
+}
+
+impl Deref for EventBatch {
+    type Target = [RecordedEvent];
+
+    fn deref(&self) -> &[RecordedEvent] {
+        self.events.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+/// Code that reacts to events.
+pub trait Handler: Send + 'static {
+    /// Handles a batch of at least one event, in order, and hands `effects` back with what it wants done.
+    ///
+    /// Blocks; called on a blocking thread, never twice at a time. After a fault the handler must be ready
+    /// for the next call as if it were new. A panic costs this call only and counts as [`Fault::Trap`].
+    fn handle(&mut self, batch: EventBatch, effects: Effects) -> Handled;
+}
+
+/// The outcome of one call.
+#[derive(Debug)]
+pub struct Handled {
+    /// The effects given in. What the call added counts only if `outcome` is ok.
+    pub effects: Effects,
+    /// Whether the whole batch was handled.
+    pub outcome: Result<(), HandleError>,
+    /// What is known beside the outcome; used when it is an error.
+    pub evidence: Evidence,
+}
+
+/// What a failed call left behind, for the dead letter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// The last of what the guest wrote to stderr and to the log.
+    pub stderr_tail: String,
+    /// The wasm backtrace; empty when there was no trap.
+    pub backtrace: String,
+}
+
+/// Why a batch was not handled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandleError {
+    /// The handler answered so.
+    Failure(Failure),
+    /// The handler did not answer.
+    Fault {
+        /// What went wrong.
+        fault: Fault,
+        /// Why, in one line.
+        reason: String,
+    },
+}
+
+/// A handler's answer about the event it could not handle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Index of the event in the batch. One past the end or more is a [`Fault::BadReply`].
+    pub index: usize,
+    /// What to do with it.
+    pub verdict: Verdict,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+/// What to do with an event that was not handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Try again, after this many milliseconds if given, else after the policy's backoff.
+    Retry {
+        /// The wait asked for.
+        after_ms: Option<u64>,
+    },
+    /// Set it aside at once.
+    Reject,
+    /// Stop the plugin before it.
+    Stop,
+}
+
+/// What went wrong without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The guest panicked, or did what wasm forbids.
+    Trap,
+    /// It used up its fuel.
+    OutOfFuel,
+    /// It ran longer than its batch time.
+    Deadline,
+    /// It wanted more memory than its limit.
+    OutOfMemory,
+    /// It insisted on what its grants do not allow.
+    Denied,
+    /// Its answer makes no sense.
+    BadReply,
+}
+
+impl Fault {
+    /// Its name in dead letters, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::OutOfFuel => "out_of_fuel",
+            Self::Deadline => "deadline",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Denied => "denied",
+            Self::BadReply => "bad_reply",
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What goes into the machine and what comes out.
+
+use std::ops::Range;
+
+use crate::delivery::handler::{Evidence, HandleError};
+use crate::delivery::policy::Policy;
+use crate::event::Position;
+use crate::store::{DeadLetter, DeadLetterChange, Progress};
+
+/// What the shell reports.
+#[derive(Debug)]
+pub(in crate::delivery) enum Input {
+    /// The log's head is, or has become, this.
+    Head(Position),
+    /// A wait is over.
+    Due,
+    /// The page asked for.
+    Fetched(Page),
+    /// Reading failed; it may succeed later, unless there is a reason to halt.
+    FetchFailed {
+        /// Why it never will.
+        halt: Option<String>,
+    },
+    /// The call succeeded; this much is staged in the unit now.
+    Handled(Staged),
+    /// The call failed; what it staged is taken back.
+    Failed(HandleError, Evidence),
+    /// The commit is durable.
+    Committed,
+    /// The commit failed, and everything staged is dropped.
+    CommitFailed(CommitFailure),
+    /// The call panicked, and everything staged is dropped with it.
+    Lost(String),
+    /// There is no handler any more, and what was staged went with it.
+    HandlerGone,
+    /// The shell is done with what it wanted the boundary for.
+    Resume,
+    /// At a boundary: this dead letter's event is handed over again, alone.
+    Redeliver(DeadLetter),
+    /// At a boundary: drop the dead letter of this position.
+    Discard(Position),
+    /// At a boundary: the handler was replaced; with the stored progress, if it could be read.
+    Replaced(Policy, String, Option<Progress>),
+}
+
+/// What was read: the matching events of a range.
+#[derive(Debug)]
+pub(in crate::delivery) struct Page {
+    /// Their positions, rising.
+    pub(in crate::delivery) positions: Vec<Position>,
+    /// Every matching event up to here is in the page.
+    pub(in crate::delivery) through: Position,
+    /// Whether that was the head when it was read.
+    pub(in crate::delivery) complete: bool,
+    /// The head when it was read.
+    pub(in crate::delivery) head: Position,
+}
+
+/// How much the unit of work holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::delivery) struct Staged {
+    /// Events to append.
+    pub(in crate::delivery) events: usize,
+    /// Bytes of events and state.
+    pub(in crate::delivery) bytes: usize,
+}
+
+/// Why a commit failed.
+#[derive(Debug)]
+pub(in crate::delivery) enum CommitFailure {
+    /// The store cannot write now.
+    Unavailable,
+    /// What the handler staged is refused.
+    Refused(String),
+    /// No commit of this runner can succeed: another one drives the plugin, or the store is broken.
+    Broken(String),
+}
+
+/// What the shell has to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::delivery) enum Action {
+    /// Read matching events after this position.
+    Fetch(Position),
+    /// Hand these events of the last page over.
+    Handle(Range<usize>),
+    /// Commit what is staged, with this.
+    Commit(Commit),
+    /// Wait until the head passes `after`, until the time if given, or until the shell wants to yield.
+    Wait {
+        /// Only a head beyond this matters; none when no event would help.
+        after: Option<Position>,
+        /// Microseconds since the Unix epoch.
+        until_us: Option<u64>,
+    },
+    /// Nothing is staged and nothing in flight: the shell may do what it yielded for.
+    Yielded,
+}
+
+/// The part of a unit of work that the machine decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::delivery) struct Commit {
+    /// The progress after it.
+    pub(in crate::delivery) progress: Progress,
+    /// Changes of the dead letters.
+    pub(in crate::delivery) dead_letters: Vec<DeadLetterChange>,
+    /// Events of the log that it settles as handled.
+    pub(in crate::delivery) handled: u64,
+    /// Whether it accounts for a failed attempt.
+    pub(in crate::delivery) attempted: bool,
+}
+
+impl Page {
+    /// Nothing, read up to `at`.
+    pub(super) fn empty(at: Position) -> Self {
+        Self { positions: Vec::new(), through: at, complete: true, head: at }
+    }
+}

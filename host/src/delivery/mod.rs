@@ -1,0 +1,24 @@
+//! Delivery: events go to handlers in order, what they do commits with their checkpoint, what fails is
+//! retried and then set aside.
+//!
+//! The rules are one pure state machine (`machine`: input in, action out; no IO, no tokio, no clock).
+//! [`Dispatcher`] is its shell: one tokio task per plugin that reads, calls the handler on a blocking
+//! thread, commits and sleeps as it is told. A handler is anything that implements [`Handler`]; this
+//! module does not know about wasm.
+
+mod handler;
+
+mod effects;
+mod policy;
+mod status;
+
+mod machine;
+
+mod dispatcher;
+mod start;
+
+pub use dispatcher::{CommandError, Dispatcher, Redelivery, Setup, spawn};
+pub use effects::{EffectError, Effects};
+pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Verdict};
+pub use policy::{Backoff, OnExhausted, Policy, Start, Subscription};
+pub use status::{Counters, State, Status};
