@@ -11,3 +11,5 @@ pub mod event;
 pub mod store;
 
 pub mod delivery;
+
+pub mod runtime;

@@ -1,0 +1,71 @@
+//! The WIT contract in Rust.
+//!
+//! The host side of the imports is generated from `wit/`. What the host hands to an export is written
+//! here by hand, because it borrows: lowering copies straight out of the batch that was read.
+
+use wasmtime::component::{ComponentType, Lift, Lower};
+
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "imports",
+        require_store_data_send: true,
+    });
+}
+
+pub(super) use generated::tidemill::plugin::{append, config, log, state, types};
+
+/// `types.event-id`.
+#[derive(Clone, Copy, Debug, ComponentType, Lower)]
+#[component(record)]
+pub(super) struct EventId {
+    pub(super) high: u64,
+    pub(super) low: u64,
+}
+
+/// `types.payload`, borrowed.
+#[derive(Clone, Copy, Debug, ComponentType, Lower)]
+#[component(variant)]
+pub(super) enum Payload<'a> {
+    #[component(name = "json")]
+    Json(&'a str),
+    #[component(name = "binary")]
+    Binary(&'a [u8]),
+}
+
+/// `types.event`, borrowed.
+#[derive(Clone, Copy, Debug, ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Event<'a> {
+    pub(super) position: u64,
+    pub(super) id: EventId,
+    #[component(name = "event-type")]
+    pub(super) event_type: &'a str,
+    pub(super) stream: Option<&'a str>,
+    pub(super) version: u64,
+    #[component(name = "timestamp-us")]
+    pub(super) timestamp_us: u64,
+    #[component(name = "schema-version")]
+    pub(super) schema_version: u32,
+    pub(super) payload: Payload<'a>,
+    pub(super) context: Option<&'a str>,
+}
+
+/// `description.description`.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(super) struct Description {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) summary: String,
+    pub(super) types: Vec<String>,
+    pub(super) streams: Vec<String>,
+    pub(super) tags: Vec<String>,
+    pub(super) append: Vec<String>,
+    pub(super) extra: Vec<(String, String)>,
+}
+
+/// Parameters of `subscriber.handle`.
+pub(super) type HandleParams<'a> = (&'a [Event<'a>],);
+/// Results of `subscriber.handle`.
+pub(super) type HandleResults = (Result<(), types::Failure>,);

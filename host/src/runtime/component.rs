@@ -1,0 +1,124 @@
+//! A component that has passed every check and is ready to be instantiated.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use wasmtime::component::{ComponentExportIndex, InstancePre};
+
+use super::Limits;
+use super::engine::EngineInner;
+use super::guest::Guest;
+use super::subscriber::Subscriber;
+use crate::delivery::Handler;
+use crate::event::PluginName;
+
+/// What a component can do, found from what it exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It reacts to events.
+    Subscriber,
+}
+
+impl Role {
+    /// Its name: that of the interface that makes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Subscriber => "subscriber",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a component introduces itself. Its own words, unchecked; empty means nothing said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Description {
+    /// Its own name.
+    pub name: String,
+    /// Its own version, for people.
+    pub version: String,
+    /// What it does, in one line.
+    pub summary: String,
+    /// The event types it listens to; `*` at the end matches any rest.
+    pub types: Vec<String>,
+    /// The streams it listens to.
+    pub streams: Vec<String>,
+    /// The tags an event must all carry.
+    pub tags: Vec<String>,
+    /// The event types it wants to append.
+    pub append: Vec<String>,
+    /// Pairs of a later contract.
+    pub extra: Vec<(String, String)>,
+}
+
+/// For whom an instance runs, and with what.
+#[derive(Clone, Debug)]
+pub struct InstanceOptions {
+    /// The installed plugin.
+    pub plugin: PluginName,
+    /// What it may use.
+    pub limits: Limits,
+    /// What `config` answers.
+    pub config: BTreeMap<String, String>,
+}
+
+/// A loaded component. Cheap to clone; clones share the compiled code.
+#[derive(Clone)]
+pub struct LoadedComponent(Arc<Loaded>);
+
+/// The parts of a loaded component.
+pub(super) struct Loaded {
+    /// Keeps the ticker going: without it no deadline would ever come.
+    pub(super) _engine: Arc<EngineInner>,
+    pub(super) digest: String,
+    pub(super) roles: Vec<Role>,
+    pub(super) description: Option<Description>,
+    pub(super) pre: InstancePre<Guest>,
+    /// Where `subscriber.handle` is found.
+    pub(super) handle: ComponentExportIndex,
+}
+
+impl LoadedComponent {
+    pub(super) fn new(loaded: Loaded) -> Self {
+        Self(Arc::new(loaded))
+    }
+
+    /// SHA-256 of the component's bytes, in hex.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.0.digest
+    }
+
+    /// What it can do; at least one role.
+    #[must_use]
+    pub fn roles(&self) -> &[Role] {
+        &self.0.roles
+    }
+
+    /// How it introduces itself, if it does.
+    #[must_use]
+    pub fn description(&self) -> Option<&Description> {
+        self.0.description.as_ref()
+    }
+
+    /// A handler that runs it as a subscriber, on an instance of its own that is made at the first call.
+    #[must_use]
+    pub fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler> {
+        Box::new(Subscriber::new(Arc::clone(&self.0), options))
+    }
+}
+
+impl fmt::Debug for LoadedComponent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadedComponent")
+            .field("digest", &self.0.digest)
+            .field("roles", &self.0.roles)
+            .finish_non_exhaustive()
+    }
+}

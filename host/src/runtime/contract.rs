@@ -1,0 +1,243 @@
+//! What the host offers to components and what makes a component a plugin, as tables.
+//!
+//! Linking would find every mismatch too, but says it in the engine's words. These tables say it in the
+//! author's: which interface, which function, what there is instead. A test holds them against `wit/`.
+
+use wasmtime::component::Component;
+use wasmtime::component::types::ComponentItem;
+
+use super::LoadError;
+use super::component::Role;
+
+/// The contract's WIT package.
+pub(super) const PACKAGE: &str = "tidemill:plugin";
+/// Its version. Components built for another patch version load too; a minor version is another contract.
+pub(super) const PACKAGE_VERSION: &str = "0.1.0";
+/// The optional export by which a component introduces itself.
+pub(super) const DESCRIPTION: &str = "description";
+/// The WASI release line that is linked.
+const WASI_VERSION: &str = "0.2";
+
+/// One importable interface of the contract.
+struct Offered {
+    interface: &'static str,
+    functions: &'static [&'static str],
+}
+
+/// Everything a component may import from the contract's package.
+const OFFERED: &[Offered] = &[
+    Offered { interface: "state", functions: &["get", "set", "delete", "scan"] },
+    Offered { interface: "append", functions: &["append"] },
+    Offered { interface: "log", functions: &["log"] },
+    Offered { interface: "config", functions: &["get"] },
+    Offered { interface: "types", functions: &[] },
+];
+
+/// The WASI interfaces that the authority list links, in the form `package/interface`.
+const WASI_OFFERED: &[&str] = &[
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/stderr",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:cli/terminal-stderr",
+    "wasi:clocks/wall-clock",
+    "wasi:clocks/monotonic-clock",
+    "wasi:random/random",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:filesystem/types",
+    "wasi:filesystem/preopens",
+];
+
+/// A name such as `tidemill:plugin/state@0.1.0`, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct InterfaceName<'a> {
+    package: &'a str,
+    interface: &'a str,
+    version: &'a str,
+}
+
+impl<'a> InterfaceName<'a> {
+    /// None for a plain name, which belongs to no package.
+    fn parse(name: &'a str) -> Option<Self> {
+        let (path, version) = name.split_once('@').unwrap_or((name, ""));
+        let (package, interface) = path.split_once('/')?;
+        Some(Self { package, interface, version })
+    }
+
+    /// The interface's name without its version.
+    fn path(&self) -> String {
+        format!("{}/{}", self.package, self.interface)
+    }
+}
+
+/// Whether a component built for `wanted` can be served by `offered`: the same `0.minor` or, from 1, the
+/// same major.
+fn compatible(wanted: &str, offered: &str) -> bool {
+    fn line(version: &str) -> (Option<&str>, Option<&str>) {
+        let mut parts = version.split('.');
+        match parts.next() {
+            Some("0") => (Some("0"), parts.next()),
+            major => (major, None),
+        }
+    }
+    line(wanted) == line(offered)
+}
+
+/// Checks that everything a component imports is offered.
+pub(super) fn check_imports(engine: &wasmtime::Engine, component: &Component) -> Result<(), LoadError> {
+    for (name, import) in component.component_type().imports(engine) {
+        match (&import.ty, InterfaceName::parse(name)) {
+            (ComponentItem::Type(_), _) => {}
+            (ComponentItem::ComponentInstance(instance), Some(wanted)) => {
+                let functions = instance
+                    .exports(engine)
+                    .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+                    .map(|(function, _)| function);
+                check_interface(name, wanted, functions)?;
+            }
+            _ => return Err(missing(name)),
+        }
+    }
+    Ok(())
+}
+
+fn check_interface<'a>(
+    name: &str,
+    wanted: InterfaceName<'_>,
+    mut functions: impl Iterator<Item = &'a str>,
+) -> Result<(), LoadError> {
+    if wanted.package.starts_with("wasi:") {
+        return check_wasi(name, wanted);
+    }
+    if wanted.package != PACKAGE || !compatible(wanted.version, PACKAGE_VERSION) {
+        return Err(missing(name));
+    }
+    let offered = OFFERED.iter().find(|offered| offered.interface == wanted.interface).ok_or_else(|| missing(name))?;
+    match functions.find(|function| !offered.functions.contains(function)) {
+        None => Ok(()),
+        Some(function) => Err(LoadError::MissingFunction {
+            interface: name.to_owned(),
+            function: function.to_owned(),
+            offered: offered.functions.join(", "),
+        }),
+    }
+}
+
+fn check_wasi(name: &str, wanted: InterfaceName<'_>) -> Result<(), LoadError> {
+    if matches!(wanted.package, "wasi:sockets" | "wasi:http") {
+        return Err(LoadError::NotGranted { import: name.to_owned() });
+    }
+    if WASI_OFFERED.contains(&wanted.path().as_str()) && compatible(wanted.version, WASI_VERSION) {
+        return Ok(());
+    }
+    Err(missing(name))
+}
+
+fn missing(name: &str) -> LoadError {
+    LoadError::MissingImport { import: name.to_owned(), offered: offered() }
+}
+
+/// What there is to import, for people.
+fn offered() -> String {
+    let interfaces: Vec<_> = OFFERED
+        .iter()
+        .filter(|offered| !offered.functions.is_empty())
+        .map(|offered| {
+            let functions = offered.functions.join(", ");
+            format!("{PACKAGE}/{}@{PACKAGE_VERSION} ({functions})", offered.interface)
+        })
+        .collect();
+    let interfaces = interfaces.join(", ");
+    format!("{interfaces}, and of WASI {WASI_VERSION} io, cli, clocks, random and an empty filesystem")
+}
+
+/// What of a component's exports the host knows, under the full names the component gives them.
+#[derive(Debug, Default)]
+pub(super) struct KnownExports {
+    /// The interface that makes it a subscriber.
+    pub(super) subscriber: Option<String>,
+    /// The interface by which it introduces itself.
+    pub(super) description: Option<String>,
+}
+
+impl KnownExports {
+    /// Finds them, and requires at least one that makes a role.
+    pub(super) fn of(engine: &wasmtime::Engine, component: &Component) -> Result<Self, LoadError> {
+        let mut known = Self::default();
+        let mut found = Vec::new();
+        for (name, _) in component.component_type().exports(engine) {
+            found.push(name.to_owned());
+            let ours = InterfaceName::parse(name)
+                .filter(|name| name.package == PACKAGE && compatible(name.version, PACKAGE_VERSION));
+            match ours.map(|name| name.interface) {
+                Some(interface) if interface == Role::Subscriber.as_str() => known.subscriber = Some(name.to_owned()),
+                Some(DESCRIPTION) => known.description = Some(name.to_owned()),
+                _ => {}
+            }
+        }
+        if known.subscriber.is_none() {
+            let exports = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
+            return Err(LoadError::NoRole { exports });
+        }
+        Ok(known)
+    }
+
+    /// The roles they make.
+    pub(super) fn roles(&self) -> Vec<Role> {
+        self.subscriber.iter().map(|_| Role::Subscriber).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The functions of every interface in `wit/`, by reading the text.
+    fn wit_functions() -> BTreeSet<(String, String)> {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+        let mut functions = BTreeSet::new();
+        for file in fs::read_dir(dir).unwrap() {
+            let text = fs::read_to_string(file.unwrap().path()).unwrap();
+            assert!(text.contains(&format!("package {PACKAGE}@{PACKAGE_VERSION};")));
+            let mut interface = String::new();
+            for line in text.lines() {
+                if let Some(name) = line.strip_prefix("interface ") {
+                    interface = name.trim_end_matches(" {").to_owned();
+                } else if let Some((name, _)) = line.trim().split_once(": func(") {
+                    functions.insert((interface.clone(), name.to_owned()));
+                }
+            }
+        }
+        functions
+    }
+
+    #[test]
+    fn the_table_is_what_wit_says() {
+        let mut table: BTreeSet<_> = OFFERED
+            .iter()
+            .flat_map(|offered| offered.functions.iter().map(|name| (offered.interface.to_owned(), (*name).to_owned())))
+            .collect();
+        table.insert(("subscriber".into(), "handle".into()));
+        table.insert((DESCRIPTION.into(), "describe".into()));
+        assert_eq!(table, wit_functions());
+    }
+
+    #[test]
+    fn versions_are_compatible_along_a_line() {
+        assert!(compatible("0.1.7", "0.1.0") && compatible("0.2.12", "0.2") && compatible("1.9.0", "1.0.0"));
+        assert!(!compatible("0.2.0", "0.1.0") && !compatible("1.0.0", "0.1.0") && !compatible("", "0.1.0"));
+    }
+}

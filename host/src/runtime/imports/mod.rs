@@ -1,0 +1,41 @@
+//! The host's side of the contract: one file per interface, each a thin adapter onto [`Effects`].
+//!
+//! Bounds, grants and causes are checked by [`Effects`], once for every kind of handler.
+//!
+//! [`Effects`]: crate::delivery::Effects
+
+mod append;
+mod config;
+mod log;
+mod state;
+
+use super::bindings::types;
+use super::guest::Guest;
+use crate::delivery::{EffectError, Effects};
+
+impl types::Host for Guest {}
+
+impl Guest {
+    /// The effects of the call in progress, or what a guest is told outside of one.
+    fn effects(&mut self) -> Result<&mut Effects, types::HostError> {
+        self.effects.as_mut().ok_or_else(|| {
+            types::HostError::Denied(
+                "state and append are there while a batch is handled, not at start and not in `describe`".into(),
+            )
+        })
+    }
+
+    /// What a guest is told of a refused call.
+    fn refusal(&self, error: EffectError) -> types::HostError {
+        match error {
+            EffectError::Invalid(text) => types::HostError::Invalid(text),
+            EffectError::Denied(text) => types::HostError::Denied(text),
+            EffectError::LimitExceeded(text) => types::HostError::LimitExceeded(text),
+            EffectError::Store(error) => {
+                // The store's own words name paths of the host: they are for the operator.
+                tracing::warn!(plugin = %self.plugin, %error, "the store failed a plugin's call");
+                types::HostError::Unavailable("the store could not answer; report `retry`".into())
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Why a component is not loaded.
+
+use thiserror::Error;
+
+use crate::delivery::Fault;
+use crate::error::ErrorClass;
+
+/// Why a component is not loaded. Nothing of it stays; whatever ran before goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LoadError {
+    /// The file is too large to compile.
+    #[error("the component has {bytes} bytes; at most {bytes_max} are compiled: strip it, or build it for release")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// The bytes are not WebAssembly.
+    #[error("not WebAssembly: it begins with {found}, a binary component with \"\\0asm\"; is the file complete?")]
+    NotWasm {
+        /// The first bytes.
+        found: String,
+    },
+    /// The file is a core module.
+    #[error(
+        "a core module, not a component: build for the target wasm32-wasip2, or wrap it with \
+         `wasm-tools component new`"
+    )]
+    CoreModule,
+    /// The bytes do not make a valid component.
+    #[error(
+        "not a valid component: {reason}; the file is damaged or cut short, or it needs a WebAssembly feature that \
+         is off here (threads, memory64, gc, exceptions, component-model async)"
+    )]
+    Invalid {
+        /// What the compiler found.
+        reason: String,
+    },
+    /// It imports what the host does not have.
+    #[error("it imports {import}, which the host does not offer; there is {offered}")]
+    MissingImport {
+        /// The import's name.
+        import: String,
+        /// What it could import.
+        offered: String,
+    },
+    /// It imports a function that the interface does not have.
+    #[error("it imports function {function:?} of {interface}, which the host does not offer; there is {offered}")]
+    MissingFunction {
+        /// The interface's name.
+        interface: String,
+        /// The function's name.
+        function: String,
+        /// The interface's functions.
+        offered: String,
+    },
+    /// It imports the network.
+    #[error(
+        "it imports {import}: plugins have no network, and no grant for it exists; build it without sockets and HTTP"
+    )]
+    NotGranted {
+        /// The import's name.
+        import: String,
+    },
+    /// It imports something under the right name with another type.
+    #[error("an import has another type than the host's: {reason}; build it against the host's wit/ files")]
+    MismatchedImport {
+        /// Which, and what differs.
+        reason: String,
+    },
+    /// It exports nothing that makes it a plugin.
+    #[error(
+        "it exports {exports}, none of which makes it a plugin; a subscriber exports tidemill:plugin/subscriber@0.1.0"
+    )]
+    NoRole {
+        /// What it exports.
+        exports: String,
+    },
+    /// It exports something under the right name with another type.
+    #[error(
+        "its export {export} has another type than the contract's: {reason}; build it against the host's wit/ files"
+    )]
+    MismatchedExport {
+        /// The export's name.
+        export: String,
+        /// What differs.
+        reason: String,
+    },
+    /// It failed when it was tried: while starting, or in `describe`.
+    #[error("it failed when it was tried ({stage}): {}: {reason}", .fault.as_str())]
+    Trial {
+        /// What it was doing: `start` or `describe`.
+        stage: &'static str,
+        /// How it failed.
+        fault: Fault,
+        /// Why.
+        reason: String,
+    },
+    /// The engine failed. Not the component's fault, whatever is in it.
+    #[error("the engine failed on it: {reason}; please report this, with the component")]
+    Engine {
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl LoadError {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::TooLarge { .. }
+            | Self::NotWasm { .. }
+            | Self::CoreModule
+            | Self::Invalid { .. }
+            | Self::MissingImport { .. }
+            | Self::MissingFunction { .. }
+            | Self::MismatchedImport { .. }
+            | Self::NoRole { .. }
+            | Self::MismatchedExport { .. }
+            | Self::Trial { .. } => ErrorClass::Invalid,
+            Self::NotGranted { .. } => ErrorClass::Denied,
+            Self::Engine { .. } => ErrorClass::Bug,
+        }
+    }
+}

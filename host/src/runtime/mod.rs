@@ -1,0 +1,41 @@
+//! The wasm runtime: components are compiled, checked, linked, run within limits and thrown away after
+//! any fault. The only place that names wasmtime.
+//!
+//! It owns what a guest may do (`authority`), what it may use (`limits`), how it is called
+//! (`subscriber`) and how its end is told (`fault`). It does not own when it is called, what becomes of
+//! its effects, or where its file came from: that is delivery's and the plugin layer's.
+//!
+//! Invariants, held by the tests here and in `tests/`:
+//! - whatever a guest does costs one call of that plugin, never the host or another plugin;
+//! - a store holds one instance, and is dropped after any fault;
+//! - no host function waits, so every call ends within its batch time;
+//! - the effects given to a call always come back.
+
+mod authority;
+mod batch;
+mod bindings;
+mod cache;
+mod compile;
+mod component;
+mod contract;
+mod engine;
+mod fault;
+mod guest;
+mod imports;
+mod instance;
+mod limits;
+mod load_error;
+mod output;
+mod subscriber;
+mod text;
+mod ticker;
+mod trial;
+mod wasi;
+
+#[cfg(test)]
+mod tests;
+
+pub use component::{Description, InstanceOptions, LoadedComponent, Role};
+pub use engine::{Engine, EngineError, EngineOptions};
+pub use limits::Limits;
+pub use load_error::LoadError;

@@ -1,0 +1,185 @@
+//! The subscriber role: a [`Handler`] that hands batches to a component.
+//!
+//! Life of the instance: made at the first call; kept between calls; dropped after any fault; made anew
+//! after a batch that left its memory nearly full, because linear memory never shrinks.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::Limits;
+use super::batch::Contexts;
+use super::bindings::types;
+use super::component::{InstanceOptions, Loaded};
+use super::fault::Failed;
+use super::instance::{HandleFunc, Instance};
+use super::text::{REASON_BYTES_MAX, cut};
+use super::ticker::Ticker;
+use crate::delivery::{Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Verdict};
+use crate::event::PluginName;
+
+/// Runs a component as a subscriber.
+pub(super) struct Subscriber {
+    component: Arc<Loaded>,
+    plugin: PluginName,
+    limits: Limits,
+    config: Arc<BTreeMap<String, String>>,
+    contexts: Contexts,
+    running: Option<Running>,
+}
+
+/// A started instance.
+struct Running {
+    instance: Instance,
+    handle: HandleFunc,
+    /// Memory after its first batch, in bytes: what it needs anyway.
+    settled_bytes: Option<usize>,
+}
+
+/// How a call ended, when it did not end in a fault.
+type Answer = Result<(), types::Failure>;
+
+impl Subscriber {
+    pub(super) fn new(component: Arc<Loaded>, options: InstanceOptions) -> Self {
+        let InstanceOptions { plugin, limits, config } = options;
+        Self { component, plugin, limits, config: Arc::new(config), contexts: Contexts::default(), running: None }
+    }
+
+    /// The instance to call, started if there is none.
+    fn started(&mut self, batch: &EventBatch) -> Result<Running, Failed> {
+        if let Some(mut running) = self.running.take() {
+            running.instance.store.data_mut().begin_call(batch);
+            return Ok(running);
+        }
+        let pre = &self.component.pre;
+        let mut store = Instance::store(pre, self.plugin.clone(), &self.limits, Arc::clone(&self.config));
+        store.data_mut().begin_call(batch);
+        let mut instance = Instance::start(store, pre, &self.limits)
+            .map_err(|(mut store, error)| Failed::of(&error, store.data_mut(), &self.limits))?;
+        match instance.handle(&self.component.handle) {
+            Ok(handle) => Ok(Running { instance, handle, settled_bytes: None }),
+            Err(error) => Err(Failed::of(&error, instance.store.data_mut(), &self.limits)),
+        }
+    }
+
+    /// Calls `handle`. Always gives the effects back.
+    fn call(
+        &mut self,
+        running: &mut Running,
+        batch: &EventBatch,
+        effects: Effects,
+    ) -> (Effects, Result<Answer, Failed>) {
+        let store = &mut running.instance.store;
+        store.data_mut().effects = Some(effects);
+        store.set_epoch_deadline(Ticker::ticks(self.limits.batch_time_ms));
+        let contexts = &mut self.contexts;
+        let handle = running.handle;
+        // The store is dropped after a panic, so nothing half-changed is seen again.
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            contexts.write(batch)?;
+            let events = contexts.lower(batch);
+            let (answer,) = handle.call(&mut *store, (&events,))?;
+            Ok(answer)
+        }));
+        let called =
+            called.unwrap_or_else(|_| Err(wasmtime::format_err!("the engine panicked; the host's log has more")));
+        let guest = store.data_mut();
+        let answer = called.map_err(|error| Failed::of(&error, guest, &self.limits));
+        guest.output.end_call();
+        let effects = guest.effects.take().expect("host functions only borrow the effects");
+        (effects, answer)
+    }
+
+    /// Keeps an instance for the next batch, unless its memory is nearly full and still growing.
+    fn keep(&mut self, mut running: Running) {
+        let bytes = running.instance.store.data().limiter.memory_bytes();
+        let settled_bytes = *running.settled_bytes.get_or_insert(bytes);
+        let full = bytes > self.limits.memory_bytes / 4 * 3;
+        if full && bytes > settled_bytes {
+            let plugin = &self.plugin;
+            tracing::debug!(%plugin, bytes, "instance recycled: its memory is more than three quarters full");
+            return;
+        }
+        self.running = Some(running);
+    }
+}
+
+impl Handler for Subscriber {
+    fn handle(&mut self, batch: EventBatch, effects: Effects) -> Handled {
+        let mut running = match self.started(&batch) {
+            Ok(running) => running,
+            Err(failed) => return failed.handled(effects),
+        };
+        let (effects, called) = self.call(&mut running, &batch, effects);
+        let answer = match called {
+            Ok(answer) => answer,
+            Err(failed) => return failed.handled(effects),
+        };
+        let outcome = answer.map_err(|failure| outcome(failure, batch.len()));
+        let evidence = match &outcome {
+            Ok(()) => Evidence::default(),
+            Err(_) => Evidence { stderr_tail: running.instance.store.data().output.tail(), backtrace: String::new() },
+        };
+        match &outcome {
+            // An answer that makes no sense comes from a guest in an unknown state.
+            Err(HandleError::Fault { .. }) => {}
+            Ok(()) | Err(HandleError::Failure(_)) => self.keep(running),
+        }
+        Handled { effects, outcome, evidence }
+    }
+}
+
+impl Failed {
+    /// The outcome of a call that did not return.
+    fn handled(self, effects: Effects) -> Handled {
+        let outcome = Err(HandleError::Fault { fault: self.fault, reason: self.reason });
+        Handled { effects, outcome, evidence: self.evidence }
+    }
+}
+
+/// What the guest's answer means for a batch of `len` events.
+fn outcome(failure: types::Failure, len: usize) -> HandleError {
+    let reason = cut(failure.reason, REASON_BYTES_MAX);
+    let index = usize::try_from(failure.index).unwrap_or(usize::MAX);
+    if index >= len {
+        let reason = cut(
+            format!("it says event {index} failed, of a batch of {len} (counted from 0); its reason: {reason}"),
+            REASON_BYTES_MAX,
+        );
+        return HandleError::Fault { fault: Fault::BadReply, reason };
+    }
+    HandleError::Failure(Failure { index, verdict: verdict(&failure.verdict), reason })
+}
+
+/// A verdict that this host does not know asks for another try, as the contract says.
+fn verdict(verdict: &types::Verdict) -> Verdict {
+    match verdict {
+        types::Verdict::Retry(after_ms) => Verdict::Retry { after_ms: *after_ms },
+        types::Verdict::Reject => Verdict::Reject,
+        types::Verdict::Stop => Verdict::Stop,
+        types::Verdict::Other(_) => Verdict::Retry { after_ms: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(index: u32, verdict: types::Verdict) -> types::Failure {
+        types::Failure { index, verdict, reason: "ä".repeat(4000) }
+    }
+
+    #[test]
+    fn answers_are_bounded_and_checked() {
+        let HandleError::Failure(failed) = outcome(failure(1, types::Verdict::Other("later".into())), 2) else {
+            panic!("an answer about event 1 of 2 is fine")
+        };
+        assert_eq!((failed.index, failed.verdict), (1, Verdict::Retry { after_ms: None }));
+        assert_eq!(failed.reason.len(), REASON_BYTES_MAX);
+        let HandleError::Fault { fault, reason } = outcome(failure(2, types::Verdict::Reject), 2) else {
+            panic!("there is no event 2 of 2")
+        };
+        assert_eq!(fault, Fault::BadReply);
+        assert!(reason.starts_with("it says event 2 failed, of a batch of 2"), "{reason}");
+    }
+}

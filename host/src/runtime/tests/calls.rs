@@ -1,0 +1,187 @@
+//! What a call of a guest can end in.
+
+use super::fixtures::{Guest, call, handler};
+use crate::delivery::{Fault, HandleError, Handled, Verdict};
+use crate::runtime::Limits;
+
+/// Log lines, and a panic message in the memory at 16.
+const LOGGING: Guest = Guest {
+    imports: r#"(import "tidemill:plugin/log@0.1.0" (instance $log
+      (type $level' (enum "trace" "debug" "info" "warn" "error"))
+      (export "level" (type $level (eq $level')))
+      (export "log" (func (param "level" $level) (param "message" string)))))"#,
+    lowered: r#"(core func $log (canon lower (func $log "log") (memory (core memory $libc "memory"))))"#,
+    host: r#"(export "log" (func $log))"#,
+    module: r#"(import "host" "log" (func $log (param i32 i32 i32)))
+      (data (i32.const 16) "panicked at src/lib.rs:10:17:\nno such \1border")"#,
+    ..Guest::new("(call $log (i32.const 4) (i32.const 16) (i32.const 44)) unreachable")
+};
+
+fn fault(handled: &Handled) -> (Fault, &str) {
+    match &handled.outcome {
+        Err(HandleError::Fault { fault, reason }) => (*fault, reason),
+        other => panic!("expected a fault, got {other:?}"),
+    }
+}
+
+/// The index that a guest answers with, which is how the fixtures give a number away.
+fn index(handled: &Handled) -> usize {
+    match &handled.outcome {
+        Err(HandleError::Failure(failure)) => failure.index,
+        other => panic!("expected a failure, got {other:?}"),
+    }
+}
+
+#[test]
+fn an_ok_is_an_ok() {
+    let mut handler = handler(Guest::new("(i32.const 0)"), Limits::default());
+    for first in [1, 4] {
+        let handled = call(&mut *handler, first, 3);
+        assert_eq!(handled.outcome, Ok(()));
+        assert_eq!(handled.effects.batch().unwrap().len(), 3, "the effects come back");
+    }
+}
+
+#[test]
+fn a_guest_sees_the_events_as_they_are() {
+    // Position of the second event, 96 bytes an event.
+    let second =
+        Guest::new("(call $fail (i32.wrap_i64 (i64.load (i32.add (local.get 0) (i32.const 112)))) (i32.const 1))");
+    let mut handler = handler(second, Limits::default());
+    let handled = call(&mut *handler, 3, 10);
+    assert_eq!(index(&handled), 4);
+}
+
+#[test]
+fn an_answer_is_passed_on_and_the_instance_kept() {
+    let counting = Guest {
+        module: "(global $calls (mut i32) (i32.const 0))",
+        ..Guest::new(
+            "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+             (call $fail (global.get $calls) (i32.const 1))",
+        )
+    };
+    let mut handler = handler(counting, Limits::default());
+    for calls in [1, 2] {
+        let handled = call(&mut *handler, 1, 3);
+        let Err(HandleError::Failure(failure)) = handled.outcome else { panic!("it rejects") };
+        assert_eq!((failure.index, failure.verdict), (calls, Verdict::Reject));
+    }
+    let handled = call(&mut *handler, 1, 3);
+    let (fault, reason) = fault(&handled);
+    assert_eq!(fault, Fault::BadReply);
+    assert!(reason.contains("event 3") && reason.contains("batch of 3"), "{reason}");
+    assert_eq!(index(&call(&mut *handler, 1, 3)), 1, "a fault brings a new instance");
+}
+
+#[test]
+fn a_trap_has_a_reason_and_a_backtrace_and_the_next_call_is_as_new() {
+    let pair = Guest {
+        module: "(func $deep unreachable)",
+        ..Guest::new("(if (i32.eq (local.get $count) (i32.const 2)) (then (call $deep))) (i32.const 0)")
+    };
+    let mut handler = handler(pair, Limits::default());
+    assert_eq!(call(&mut *handler, 1, 1).outcome, Ok(()));
+    let handled = call(&mut *handler, 1, 2);
+    let (fault, reason) = fault(&handled);
+    assert_eq!(fault, Fault::Trap);
+    assert!(reason.contains("unreachable"), "{reason}");
+    assert!(!reason.contains('\n'), "{reason}");
+    let frames: Vec<_> = handled.evidence.backtrace.lines().collect();
+    assert!(frames.len() == 2 && frames[0].ends_with("main!deep"), "{frames:?}");
+    assert!(handled.effects.batch().is_some(), "the effects come back");
+    assert_eq!(call(&mut *handler, 1, 1).outcome, Ok(()));
+}
+
+#[test]
+fn what_was_said_before_a_trap_is_its_reason() {
+    let mut handler = handler(LOGGING, Limits { log_bytes_per_batch: 3, ..Limits::default() });
+    let handled = call(&mut *handler, 1, 1);
+    let (fault, reason) = fault(&handled);
+    assert_eq!(fault, Fault::Trap);
+    assert!(reason.starts_with("panicked at src/lib.rs:10:17: no such \u{fffd}order (wasm trap:"), "{reason}");
+    assert!(handled.evidence.stderr_tail.contains("no such \u{fffd}order"), "{}", handled.evidence.stderr_tail);
+}
+
+#[test]
+fn a_loop_ends_at_the_deadline() {
+    let limits = Limits { batch_time_ms: 30, ..Limits::default() };
+    let mut handler = handler(Guest::new("(loop $l (br $l)) unreachable"), limits);
+    let handled = call(&mut *handler, 1, 1);
+    let (fault, reason) = fault(&handled);
+    assert_eq!(fault, Fault::Deadline);
+    assert!(reason.contains("30 ms") && reason.contains("batch_time"), "{reason}");
+}
+
+#[test]
+fn memory_is_bounded_and_its_end_is_named() {
+    let growing = "(loop $l (br_if $l (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable";
+    let mut handler = handler(Guest::new(growing), Limits { memory_bytes: 4 << 20, ..Limits::default() });
+    for _ in 0..2 {
+        let handled = call(&mut *handler, 1, 1);
+        let (fault, reason) = fault(&handled);
+        assert_eq!(fault, Fault::OutOfMemory);
+        assert!(reason.contains("4.0 MiB") && reason.contains("[limits] memory"), "{reason}");
+    }
+}
+
+#[test]
+fn an_instance_is_recycled_when_its_memory_is_nearly_full() {
+    // Grows by 1 MiB a call and answers how often it was called.
+    let hoarding = Guest {
+        module: "(global $calls (mut i32) (i32.const 0))",
+        ..Guest::new(
+            "(drop (memory.grow (i32.const 16)))
+             (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+             (call $fail (global.get $calls) (i32.const 1))",
+        )
+    };
+    let mut handler = handler(hoarding, Limits { memory_bytes: 4 << 20, ..Limits::default() });
+    let calls: Vec<_> = (0..5).map(|_| index(&call(&mut *handler, 1, 10))).collect();
+    assert_eq!(calls, [1, 2, 3, 1, 2]);
+}
+
+#[test]
+fn exit_is_a_fault_with_its_code() {
+    let exiting = Guest {
+        imports: r#"(import "wasi:cli/exit@0.2.0" (instance $exit (export "exit" (func (param "status" (result))))))"#,
+        lowered: r#"(core func $exit (canon lower (func $exit "exit")))"#,
+        host: r#"(export "exit" (func $exit))"#,
+        module: r#"(import "host" "exit" (func $exit (param i32)))"#,
+        ..Guest::new("(call $exit (i32.const 1)) (i32.const 0)")
+    };
+    let handled = call(&mut *handler(exiting, Limits::default()), 1, 1);
+    assert_eq!(fault(&handled), (Fault::Trap, "it exited with code 1 instead of returning"));
+}
+
+#[test]
+fn the_time_is_that_of_the_last_event() {
+    let timed = Guest {
+        imports: r#"(import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock (export "now" (func (result u64)))))"#,
+        lowered: r#"(core func $now (canon lower (func $clock "now")))"#,
+        host: r#"(export "now" (func $now))"#,
+        module: r#"(import "host" "now" (func $now (result i64)))"#,
+        ..Guest::new("(call $fail (i32.wrap_i64 (i64.div_u (call $now) (i64.const 1000000000))) (i32.const 1))")
+    };
+    let handled = call(&mut *handler(timed, Limits::default()), 3, 10);
+    assert_eq!(fault(&handled).0, Fault::BadReply, "12 is past the end of the batch");
+    assert!(fault(&handled).1.contains("event 12"), "{:?}", handled.outcome);
+}
+
+#[test]
+fn random_numbers_follow_the_first_event() {
+    const RANDOM: Guest = Guest {
+        imports: r#"(import "wasi:random/random@0.2.0" (instance $random (export "get-random-u64" (func (result u64)))))"#,
+        lowered: r#"(core func $random (canon lower (func $random "get-random-u64")))"#,
+        host: r#"(export "random" (func $random))"#,
+        module: r#"(import "host" "random" (func $random (result i64)))"#,
+        ..Guest::new("(call $fail (i32.wrap_i64 (i64.and (call $random) (i64.const 255))) (i32.const 1))")
+    };
+    let numbers = |handler: &mut dyn crate::delivery::Handler| -> Vec<_> {
+        (1..9).map(|first| index(&call(handler, first, 256))).collect()
+    };
+    let mut handler = handler(RANDOM, Limits::default());
+    let first = numbers(&mut *handler);
+    assert_eq!(numbers(&mut *handler), first);
+    assert!(first.iter().any(|number| *number != first[0]), "{first:?}");
+}

@@ -1,0 +1,116 @@
+//! The trial of a component before anybody relies on it: one instance, in a store that is thrown away.
+//!
+//! Some mistakes show only here: exports of the wrong type, start functions that trap, loop or want more
+//! memory than there is. An optional `describe` is asked on the same instance; it has no effects.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+
+use super::component::Description;
+use super::contract::KnownExports;
+use super::fault::{Failed, chain};
+use super::guest::Guest;
+use super::instance::Instance;
+use super::ticker::Ticker;
+use super::{Limits, LoadError, bindings};
+use crate::delivery::Fault;
+use crate::event::PluginName;
+
+/// The name under which a component runs while it is tried.
+const TRIAL_NAME: &str = "trial";
+/// Most bytes of text in a description.
+const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
+
+/// A function that the host calls.
+pub(super) struct Export {
+    /// Its interface's name, for people.
+    name: String,
+    /// Where it is found.
+    pub(super) index: ComponentExportIndex,
+}
+
+/// The functions that the host calls.
+pub(super) struct Exports {
+    pub(super) handle: Export,
+    pub(super) describe: Option<Export>,
+}
+
+impl Exports {
+    /// Finds the functions in the interfaces that a component is known to export.
+    pub(super) fn find(component: &Component, known: &KnownExports) -> Result<Self, LoadError> {
+        let find = |interface: &String, function: &str| Export::find(component, interface, function);
+        let subscriber = known.subscriber.as_ref().ok_or_else(|| LoadError::NoRole { exports: "nothing".into() })?;
+        Ok(Self {
+            handle: find(subscriber, "handle")?,
+            describe: known.description.as_ref().map(|interface| find(interface, "describe")).transpose()?,
+        })
+    }
+}
+
+impl Export {
+    fn find(component: &Component, interface: &str, function: &str) -> Result<Self, LoadError> {
+        component
+            .get_export_index(None, interface)
+            .and_then(|instance| component.get_export_index(Some(&instance), function))
+            .map(|index| Self { name: interface.to_owned(), index })
+            .ok_or_else(|| LoadError::MismatchedExport {
+                export: interface.to_owned(),
+                reason: format!("it has no function `{function}`"),
+            })
+    }
+
+    fn mismatched(&self, error: &wasmtime::Error) -> LoadError {
+        LoadError::MismatchedExport { export: self.name.clone(), reason: chain(error) }
+    }
+}
+
+/// Tries a component; answers how it describes itself.
+pub(super) fn run(
+    pre: &InstancePre<Guest>,
+    exports: &Exports,
+    limits: &Limits,
+) -> Result<Option<Description>, LoadError> {
+    let store = Instance::store(pre, PluginName::from_stored(TRIAL_NAME), limits, Arc::new(BTreeMap::new()));
+    let mut instance = Instance::start(store, pre, limits)
+        .map_err(|(mut store, error)| failed("start", &error, store.data_mut(), limits))?;
+    instance.handle(&exports.handle.index).map_err(|error| exports.handle.mismatched(&error))?;
+    match &exports.describe {
+        Some(export) => describe(&mut instance, export, limits).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn describe(instance: &mut Instance, export: &Export, limits: &Limits) -> Result<Description, LoadError> {
+    let describe = instance.describe(&export.index).map_err(|error| export.mismatched(&error))?;
+    instance.store.set_epoch_deadline(Ticker::ticks(limits.batch_time_ms));
+    let (described,) = describe
+        .call(&mut instance.store, ())
+        .map_err(|error| failed("describe", &error, instance.store.data_mut(), limits))?;
+    let bytes = text_bytes(&described);
+    if bytes > DESCRIPTION_BYTES_MAX {
+        let reason = format!("a description of {bytes} bytes; at most {DESCRIPTION_BYTES_MAX} are allowed");
+        return Err(LoadError::Trial { stage: "describe", fault: Fault::BadReply, reason });
+    }
+    Ok(described.into())
+}
+
+fn failed(stage: &'static str, error: &wasmtime::Error, guest: &mut Guest, limits: &Limits) -> LoadError {
+    let Failed { fault, reason, .. } = Failed::of(error, guest, limits);
+    LoadError::Trial { stage, fault, reason }
+}
+
+fn text_bytes(described: &bindings::Description) -> usize {
+    let bindings::Description { name, version, summary, types, streams, tags, append, extra } = described;
+    let texts = [name, version, summary].into_iter().map(String::len);
+    let lists = [types, streams, tags, append].into_iter().flatten().map(String::len);
+    texts.chain(lists).chain(extra.iter().map(|(key, value)| key.len() + value.len())).sum()
+}
+
+impl From<bindings::Description> for Description {
+    fn from(described: bindings::Description) -> Self {
+        let bindings::Description { name, version, summary, types, streams, tags, append, extra } = described;
+        Self { name, version, summary, types, streams, tags, append, extra }
+    }
+}

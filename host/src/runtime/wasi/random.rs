@@ -1,0 +1,95 @@
+//! `wasi:random`: the same numbers for the same plugin and the same first event of a batch.
+//!
+//! Enough for hash seeds and sampling. Nothing here is secret: whoever knows the position knows the
+//! numbers. Ids of appended events are made by the host and do not come from here.
+
+use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::event::{PluginName, Position};
+use crate::runtime::guest::Guest;
+
+/// Most bytes answered in one call.
+const CALL_BYTES_MAX: u64 = 64 << 10;
+
+/// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014): short, and the
+/// same in every release.
+#[derive(Debug)]
+pub(in crate::runtime) struct Random(u64);
+
+impl Random {
+    /// The source for a batch of `plugin` that begins at `first`.
+    pub(in crate::runtime) fn seeded(plugin: &PluginName, first: Position) -> Self {
+        Self(xxh3_64_with_seed(plugin.as_str().as_bytes(), first.0))
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        if len > CALL_BYTES_MAX {
+            wasmtime::bail!("it asked for {len} random bytes in one call; at most {CALL_BYTES_MAX} are answered");
+        }
+        let len = usize::try_from(len)?;
+        let mut bytes = Vec::with_capacity(len + 8);
+        while bytes.len() < len {
+            bytes.extend_from_slice(&self.next_u64().to_le_bytes());
+        }
+        bytes.truncate(len);
+        Ok(bytes)
+    }
+}
+
+impl random::Host for Guest {
+    fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        self.random.bytes(len)
+    }
+
+    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.random.next_u64())
+    }
+}
+
+impl insecure::Host for Guest {
+    fn get_insecure_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        self.random.bytes(len)
+    }
+
+    fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.random.next_u64())
+    }
+}
+
+impl insecure_seed::Host for Guest {
+    fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
+        Ok((self.random.next_u64(), self.random.next_u64()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_numbers_for_ever() {
+        // The reference sequence of SplitMix64 from seed 1234567.
+        let mut random = Random(1_234_567);
+        assert_eq!(random.next_u64(), 6_457_827_717_110_365_317);
+        assert_eq!(random.next_u64(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
+    fn plugins_and_positions_differ_and_calls_are_bounded() {
+        let of = |name: &str, first| Random::seeded(&PluginName::new(name).unwrap(), Position(first)).next_u64();
+        assert_eq!(of("a", 1), of("a", 1));
+        assert_ne!(of("a", 1), of("a", 2));
+        assert_ne!(of("a", 1), of("b", 1));
+        assert_eq!(Random(1).bytes(13).unwrap().len(), 13);
+        assert!(Random(1).bytes(CALL_BYTES_MAX + 1).is_err());
+    }
+}
