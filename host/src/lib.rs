@@ -13,3 +13,5 @@ pub mod store;
 pub mod delivery;
 
 pub mod runtime;
+
+pub mod plugin;

@@ -1,0 +1,51 @@
+//! What the registry asks of an engine: bytes in, handlers out.
+//!
+//! A seam, so that the rules of the registry are tested without wasm. The runtime's [`Engine`] is the one
+//! that hosts use.
+
+use std::sync::Arc;
+
+use crate::delivery::Handler;
+use crate::runtime::{Description, Engine, InstanceOptions, Limits, LoadError, LoadedComponent, Role};
+
+/// Turns the bytes of a component into code that can be run.
+pub trait Loader: Send + Sync + 'static {
+    /// Compiles, checks and links a component, and tries it within limits. Blocks, maybe for seconds; called
+    /// on a blocking thread.
+    ///
+    /// # Errors
+    /// When the bytes are not a component that this release can run.
+    fn load(&self, component: &[u8], limits: &Limits) -> Result<Arc<dyn Loaded>, LoadError>;
+}
+
+/// A component that was compiled, checked and linked.
+pub trait Loaded: Send + Sync + 'static {
+    /// The roles that its exports give it.
+    fn roles(&self) -> &[Role];
+
+    /// How it introduces itself, if it does.
+    fn description(&self) -> Option<&Description>;
+
+    /// A handler that runs it as a subscriber.
+    fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler>;
+}
+
+impl Loader for Engine {
+    fn load(&self, component: &[u8], limits: &Limits) -> Result<Arc<dyn Loaded>, LoadError> {
+        Ok(Arc::new(self.load_within(component, limits)?))
+    }
+}
+
+impl Loaded for LoadedComponent {
+    fn roles(&self) -> &[Role] {
+        self.roles()
+    }
+
+    fn description(&self) -> Option<&Description> {
+        self.description()
+    }
+
+    fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler> {
+        self.subscriber(options)
+    }
+}

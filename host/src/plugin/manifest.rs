@@ -1,0 +1,208 @@
+//! `plugin.toml`: what the operator says about one plugin.
+//!
+//! Text in, typed [`Manifest`] out. A key that is not known is an error that names the nearest known one,
+//! so that a typo never turns into a silent default. What is not said has the defaults of
+//! [`DEFAULT_MANIFEST`]; a test holds that file against the `Default` impls. Nothing here touches files.
+
+mod config;
+mod error;
+mod keys;
+mod reader;
+mod units;
+
+use std::collections::BTreeMap;
+
+use toml::de::DeValue;
+
+pub use error::ManifestError;
+use reader::{Document, Section, Value};
+
+use crate::delivery::{Backoff, OnExhausted, Policy, Start};
+use crate::event::{Pattern, Position, Tag};
+use crate::runtime::Limits;
+
+/// The commented manifest that holds every key with its default.
+pub const DEFAULT_MANIFEST: &str = include_str!("manifest/default.toml");
+
+/// What the operator says about one plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifest {
+    /// File name of the component within the plugin's folder; none for the only `.wasm` in it.
+    pub component: Option<String>,
+    /// What it listens to.
+    pub subscribe: Subscribe,
+    /// How it is driven.
+    pub policy: Policy,
+    /// What it may use.
+    pub limits: Limits,
+    /// Event types it may append.
+    pub granted_append: Vec<Pattern>,
+    /// What it is configured with, as the guest sees it: text as it is, anything else as JSON.
+    pub config: BTreeMap<String, String>,
+}
+
+/// What a plugin listens to. Where a list is not given, what the component describes counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subscribe {
+    /// Event types; an empty list is all.
+    pub types: Option<Vec<Pattern>>,
+    /// Tags an event must all carry; an empty list asks for none.
+    pub tags: Option<Vec<Tag>>,
+    /// Streams; an empty list is all.
+    pub streams: Option<Vec<Pattern>>,
+    /// From where, while the plugin has no checkpoint.
+    pub start: Start,
+}
+
+impl Manifest {
+    /// Reads a manifest; `file` is its name in errors.
+    ///
+    /// # Errors
+    /// When it is not TOML, or holds a key that is not known or a value that is not allowed.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ManifestError> {
+        let (document, table) = Document::parse(file, text)?;
+        let root = document.root(table.get_ref())?;
+        let mut manifest = Self::default();
+        if let Some(component) = root.get("component") {
+            manifest.component = Some(read_component(&component)?);
+        }
+        if let Some(subscribe) = root.section("subscribe", &keys::SUBSCRIBE)? {
+            manifest.subscribe = read_subscribe(&subscribe)?;
+        }
+        if let Some(delivery) = root.section("delivery", &keys::DELIVERY)? {
+            manifest.policy = read_policy(&delivery)?;
+        }
+        if let Some(limits) = root.section("limits", &keys::LIMITS)? {
+            manifest.limits = read_limits(&limits)?;
+        }
+        if let Some(append) = root.section("grants", &keys::GRANTS)?.and_then(|grants| grants.get("append")) {
+            manifest.granted_append = append.texts(Pattern::new)?;
+        }
+        if let Some(entries) = root.section("config", &keys::CONFIG)? {
+            manifest.config = config::read(&entries)?;
+        }
+        Ok(manifest)
+    }
+}
+
+fn read_component(value: &Value<'_>) -> Result<String, ManifestError> {
+    const ALLOWED: &str = "the name of a file in the plugin's folder, such as \"plugin.wasm\"";
+    let name = value.text(ALLOWED)?;
+    let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
+    if plain { Ok(name.into()) } else { Err(value.bad(ALLOWED)) }
+}
+
+fn read_subscribe(section: &Section<'_>) -> Result<Subscribe, ManifestError> {
+    let patterns = |key| section.get(key).map(|value| value.texts(Pattern::new)).transpose();
+    Ok(Subscribe {
+        types: patterns("types")?,
+        streams: patterns("streams")?,
+        tags: section.get("tags").map(|value| value.texts(Tag::new)).transpose()?,
+        start: section.get("start").map(|value| read_start(&value)).transpose()?.unwrap_or_default(),
+    })
+}
+
+fn read_start(value: &Value<'_>) -> Result<Start, ManifestError> {
+    let start = match value.raw() {
+        DeValue::String(text) if text == "beginning" => Some(Start::Beginning),
+        DeValue::String(text) if text == "end" => Some(Start::End),
+        DeValue::String(text) => read_time(text),
+        DeValue::Datetime(time) => read_time(&time.to_string()),
+        DeValue::Integer(_) => reader::integer(value.raw())
+            .and_then(|position| u64::try_from(position).ok())
+            .map(|position| Start::After(Position(position))),
+        DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    };
+    start.ok_or_else(|| {
+        value.bad(
+            "\"beginning\", \"end\", a position (a whole number; it begins strictly after it), \
+             or a time since 1970 such as \"2026-01-31T12:00:00Z\"",
+        )
+    })
+}
+
+fn read_time(text: &str) -> Option<Start> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_microsecond()).ok().map(Start::Time)
+}
+
+fn read_policy(section: &Section<'_>) -> Result<Policy, ManifestError> {
+    let mut policy = Policy::default();
+    if let Some(value) = section.get("batch_events_max") {
+        let events = value.integer(1..=bounds::BATCH_EVENTS_MAX)?;
+        policy.batch_events_max = usize::try_from(events).unwrap_or(usize::MAX);
+    }
+    if let Some(value) = section.get("max_attempts") {
+        policy.max_attempts = u32::try_from(value.integer(1..=bounds::ATTEMPTS_MAX)?).unwrap_or(u32::MAX);
+    }
+    if let Some(value) = section.get("backoff") {
+        policy.backoff = read_backoff(&value)?;
+    }
+    if let Some(value) = section.get("on_exhausted") {
+        const ALLOWED: &str = "\"park\" (set the event aside and go on) or \"halt\" (stop before it)";
+        policy.on_exhausted = match value.text(ALLOWED)? {
+            "park" => OnExhausted::Park,
+            "halt" => OnExhausted::Halt,
+            _ => return Err(value.bad(ALLOWED)),
+        };
+    }
+    Ok(policy)
+}
+
+fn read_backoff(value: &Value<'_>) -> Result<Backoff, ManifestError> {
+    let section = value.table(&keys::BACKOFF)?;
+    let mut backoff = Backoff::default();
+    if let Some(initial) = section.get("initial") {
+        backoff.initial_ms = initial.duration_ms(1..=bounds::BACKOFF_MS_MAX)?;
+        backoff.max_ms = backoff.max_ms.max(backoff.initial_ms);
+    }
+    if let Some(max) = section.get("max") {
+        backoff.max_ms = max.duration_ms(1..=bounds::BACKOFF_MS_MAX)?;
+        if section.get("initial").is_none() {
+            backoff.initial_ms = backoff.initial_ms.min(backoff.max_ms);
+        }
+        if backoff.max_ms < backoff.initial_ms {
+            let initial = units::format_duration_ms(backoff.initial_ms);
+            return Err(max.bad(&format!("at least `initial`, which is \"{initial}\"")));
+        }
+    }
+    if let Some(jitter) = section.get("jitter") {
+        backoff.jitter = jitter.boolean()?;
+    }
+    Ok(backoff)
+}
+
+fn read_limits(section: &Section<'_>) -> Result<Limits, ManifestError> {
+    let mut limits = Limits::default();
+    if let Some(value) = section.get("memory") {
+        limits.memory_bytes = usize_of(value.size(bounds::MEMORY_BYTES_MIN..=bounds::MEMORY_BYTES_MAX)?);
+    }
+    if let Some(value) = section.get("batch_time") {
+        limits.batch_time_ms = value.duration_ms(bounds::BATCH_TIME_MS_MIN..=bounds::BATCH_TIME_MS_MAX)?;
+    }
+    if let Some(value) = section.get("log_bytes_per_batch") {
+        limits.log_bytes_per_batch = usize_of(value.size(0..=bounds::LOG_BYTES_MAX)?);
+    }
+    Ok(limits)
+}
+
+fn usize_of(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// Bounds on what a manifest may ask for. Units last.
+mod bounds {
+    pub(super) const BATCH_EVENTS_MAX: u64 = 10_000;
+    pub(super) const ATTEMPTS_MAX: u64 = 1_000_000;
+    pub(super) const BACKOFF_MS_MAX: u64 = 24 * 3_600_000;
+    pub(super) const MEMORY_BYTES_MIN: u64 = 64 << 10;
+    /// What a 32-bit memory can hold.
+    pub(super) const MEMORY_BYTES_MAX: u64 = 4 << 30;
+    /// One tick of the deadline clock.
+    pub(super) const BATCH_TIME_MS_MIN: u64 = 10;
+    pub(super) const BATCH_TIME_MS_MAX: u64 = 600_000;
+    pub(super) const LOG_BYTES_MAX: u64 = 16 << 20;
+}
+
+#[cfg(test)]
+mod tests;

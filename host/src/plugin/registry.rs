@@ -1,0 +1,159 @@
+//! Keeps the plugins of a directory running.
+//!
+//! One task, the supervisor, looks at the directory and tells each plugin's own task, its keeper, what
+//! should run; a keeper does one thing at a time, so nothing of one plugin ever races with itself, and no
+//! plugin waits for another. What is wanted travels in a cell of one value: a newer wish replaces one that
+//! nobody has come to yet. Both write what can be seen from outside on the board, which readers share.
+
+mod board;
+mod error;
+mod info;
+mod keeper;
+mod prepare;
+mod supervisor;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use board::Board;
+pub use error::InstallError;
+pub use info::{
+    DescriptionInfo, GrantsInfo, LimitsInfo, PluginInfo, PolicyInfo, Problem, RunningInfo, SubscriptionInfo,
+};
+use keeper::Surroundings;
+
+use super::Loader;
+use super::watcher::Pace;
+use crate::clock::Clock;
+use crate::delivery::Dispatcher;
+use crate::event::PluginName;
+use crate::store::{Store, StoreError};
+
+/// How long files must stand still before they are taken.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// How long to go without a look at the directory when no notification comes.
+const POLL: Duration = Duration::from_secs(2);
+
+/// What a registry works with.
+#[derive(Clone)]
+pub struct RegistryOptions {
+    /// The plugins directory.
+    pub directory: PathBuf,
+    /// Where events, state and checkpoints are.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What turns components into code.
+    pub loader: Arc<dyn Loader>,
+    /// How long files must stand still before they are taken.
+    pub debounce: Duration,
+    /// How long to go without a look at the directory when no notification comes; at least `debounce`.
+    pub poll: Duration,
+}
+
+impl RegistryOptions {
+    /// The usual pace: files must stand still for 200 ms, and no change goes unseen for more than 2 s.
+    #[must_use]
+    pub fn new(directory: PathBuf, store: Arc<dyn Store>, clock: Arc<dyn Clock>, loader: Arc<dyn Loader>) -> Self {
+        Self { directory, store, clock, loader, debounce: DEBOUNCE, poll: POLL }
+    }
+}
+
+impl fmt::Debug for RegistryOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryOptions")
+            .field("directory", &self.directory)
+            .field("debounce", &self.debounce)
+            .field("poll", &self.poll)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The plugins of a directory, running. Dropping it stops them, without waiting.
+pub struct Registry {
+    board: Arc<Board>,
+    store: Arc<dyn Store>,
+    ready: watch::Receiver<bool>,
+    stop: watch::Sender<bool>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("ready", &self.is_ready()).finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    /// Begins to run what is in the directory, in the background. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn start(options: RegistryOptions) -> Self {
+        let board = Arc::new(Board::new(Arc::clone(&options.clock)));
+        let (stop, stopping) = watch::channel(false);
+        let (tell_ready, ready) = watch::channel(false);
+        let store = Arc::clone(&options.store);
+        let surroundings = Surroundings::new(&options, Arc::clone(&board));
+        let pace = Pace { debounce: options.debounce, poll: options.poll };
+        tokio::spawn(supervisor::run(options.directory, pace, surroundings, tell_ready, stopping));
+        Self { board, store, ready, stop }
+    }
+
+    /// Every plugin there is in the directory, in name order: running, loading or broken.
+    #[must_use]
+    pub fn list(&self) -> Vec<PluginInfo> {
+        self.board.list()
+    }
+
+    /// One plugin of the directory.
+    #[must_use]
+    pub fn get(&self, name: &PluginName) -> Option<PluginInfo> {
+        self.board.get(name)
+    }
+
+    /// The delivery of a running plugin.
+    #[must_use]
+    pub fn dispatcher(&self, name: &PluginName) -> Option<Dispatcher> {
+        self.board.dispatcher(name)
+    }
+
+    /// What is wrong with the directory, and with files in it that belong to no plugin.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        self.board.problems()
+    }
+
+    /// Every plugin that is in the directory or has left progress in the store, in name order. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn known_names(&self) -> Result<Vec<PluginName>, StoreError> {
+        let mut names: BTreeSet<PluginName> = self.store.plugins()?.into_iter().collect();
+        names.extend(self.board.names());
+        Ok(names.into_iter().collect())
+    }
+
+    /// Whether everything that was in the directory at the start runs or is known to be broken.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Waits until everything that was in the directory at the start runs or is known to be broken.
+    pub async fn ready(&self) {
+        // An error means that the registry is stopping: nobody needs to wait longer.
+        let _ = self.ready.clone().wait_for(|ready| *ready).await;
+    }
+
+    /// Stops every plugin at its next batch boundary; answers when all have stopped.
+    pub async fn shutdown(&self) {
+        self.stop.send_replace(true);
+        self.stop.closed().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! What keepers and the supervisor tell readers. Locks are held for a look, never across a wait.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::info::{GrantsInfo, PluginInfo, Problem, RunningInfo, texts};
+use crate::clock::Clock;
+use crate::delivery::{Dispatcher, Subscription};
+use crate::event::PluginName;
+use crate::plugin::{Loaded, Manifest, SourceError};
+
+/// What can be seen of the plugins.
+pub(super) struct Board {
+    clock: Arc<dyn Clock>,
+    written: Mutex<Written>,
+}
+
+#[derive(Default)]
+struct Written {
+    plugins: BTreeMap<PluginName, Entry>,
+    directory: Option<Problem>,
+    strays: BTreeMap<PathBuf, Problem>,
+}
+
+/// What can be seen of one plugin.
+#[derive(Default)]
+pub(super) struct Entry {
+    /// Where its files are.
+    pub(super) source: PathBuf,
+    /// Whether something is being loaded.
+    pub(super) loading: bool,
+    /// What is wrong with its files.
+    pub(super) problem: Option<Problem>,
+    /// What runs.
+    pub(super) running: Option<Running>,
+}
+
+/// What runs under a plugin's name. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Running {
+    pub(super) generation: u64,
+    pub(super) digest: String,
+    pub(super) manifest: Arc<Manifest>,
+    pub(super) loaded: Arc<dyn Loaded>,
+    pub(super) subscription: Arc<Subscription>,
+    pub(super) dispatcher: Dispatcher,
+}
+
+impl Board {
+    /// Nothing is known yet.
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, written: Mutex::default() }
+    }
+
+    /// Changes what is seen of a plugin.
+    pub(super) fn write(&self, name: &PluginName, change: impl FnOnce(&mut Entry)) {
+        change(self.lock().plugins.entry(name.clone()).or_default());
+    }
+
+    /// Takes a plugin off.
+    pub(super) fn remove(&self, name: &PluginName) {
+        self.lock().plugins.remove(name);
+    }
+
+    /// A problem that is known from now on.
+    pub(super) fn problem(&self, reason: String) -> Problem {
+        Problem { reason, since_us: self.clock.now_us() }
+    }
+
+    /// Notes what is wrong with the directory; says whether that is news.
+    pub(super) fn note_directory(&self, reason: Option<String>) -> bool {
+        let problem = reason.map(|reason| self.problem(reason));
+        let mut written = self.lock();
+        let reason_of = |problem: &Option<Problem>| problem.as_ref().map(|problem| problem.reason.clone());
+        if reason_of(&written.directory) == reason_of(&problem) {
+            return false;
+        }
+        written.directory = problem;
+        true
+    }
+
+    /// Notes what is wrong with files of no plugin; answers what is news.
+    pub(super) fn note_strays(&self, strays: &BTreeMap<PathBuf, SourceError>) -> Vec<String> {
+        let mut written = self.lock();
+        written.strays.retain(|path, _| strays.contains_key(path));
+        let mut news = Vec::new();
+        for (path, error) in strays {
+            let reason = error.to_string();
+            if written.strays.get(path).is_none_or(|known| known.reason != reason) {
+                news.push(reason.clone());
+                written.strays.insert(path.clone(), self.problem(reason));
+            }
+        }
+        news
+    }
+
+    /// Every plugin, in name order.
+    pub(super) fn list(&self) -> Vec<PluginInfo> {
+        self.lock().plugins.iter().map(|(name, entry)| entry.info(name)).collect()
+    }
+
+    /// One plugin.
+    pub(super) fn get(&self, name: &PluginName) -> Option<PluginInfo> {
+        self.lock().plugins.get(name).map(|entry| entry.info(name))
+    }
+
+    /// Every plugin's name.
+    pub(super) fn names(&self) -> Vec<PluginName> {
+        self.lock().plugins.keys().cloned().collect()
+    }
+
+    /// The delivery of a running plugin.
+    pub(super) fn dispatcher(&self, name: &PluginName) -> Option<Dispatcher> {
+        self.lock().plugins.get(name)?.running.as_ref().map(|running| running.dispatcher.clone())
+    }
+
+    /// What is wrong beside the plugins.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        let written = self.lock();
+        written.directory.iter().chain(written.strays.values()).cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Written> {
+        // What is written is whole after every change, so a panic elsewhere leaves nothing half done.
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// Notes where the files are.
+    pub(super) fn at(&mut self, source: &Path) {
+        self.source = source.into();
+    }
+
+    fn info(&self, name: &PluginName) -> PluginInfo {
+        PluginInfo {
+            name: name.clone(),
+            source: self.source.clone(),
+            loading: self.loading,
+            problem: self.problem.clone(),
+            running: self.running.as_ref().map(Running::info),
+        }
+    }
+}
+
+impl Running {
+    fn info(&self) -> RunningInfo {
+        RunningInfo {
+            generation: self.generation,
+            digest: self.digest.clone(),
+            roles: self.loaded.roles().iter().map(ToString::to_string).collect(),
+            description: self.loaded.description().map(Into::into),
+            subscription: (&*self.subscription).into(),
+            policy: (&self.manifest.policy).into(),
+            limits: (&self.manifest.limits).into(),
+            grants: GrantsInfo { append: texts(&self.manifest.granted_append) },
+            status: self.dispatcher.status(),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Why a plugin is not replaced by what lies in the directory.
+
+use std::error::Error as _;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::delivery::CommandError;
+use crate::error::ErrorClass;
+use crate::plugin::SourceError;
+use crate::runtime::LoadError;
+
+/// Why what lies in the directory does not run. What ran before goes on, except where the text says so.
+#[derive(Debug, Error)]
+pub enum InstallError {
+    /// The files are not a plugin.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The component cannot be run.
+    #[error("{} cannot be loaded", component.display())]
+    Load {
+        /// The component.
+        component: PathBuf,
+        /// Why.
+        #[source]
+        reason: LoadError,
+    },
+    /// The component introduces itself with a text that is no name.
+    #[error("{} describes itself wrongly: {list} holds {text:?}: {reason}; mend the component, or say [subscribe] {list} = [...] in the manifest", component.display())]
+    BadDescription {
+        /// The component.
+        component: PathBuf,
+        /// Which list of the description.
+        list: &'static str,
+        /// The text, cut to 64 characters.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The engine failed on it.
+    #[error("{} made the engine panic while it was loaded; please report this component", component.display())]
+    Panicked {
+        /// The component.
+        component: PathBuf,
+    },
+    /// Its delivery had ended by itself.
+    #[error("its delivery had ended, so there was nothing to replace; touch its files to start it anew")]
+    Delivery(#[source] CommandError),
+}
+
+impl InstallError {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::Source(error) => error.class(),
+            Self::Load { reason, .. } => reason.class(),
+            Self::BadDescription { .. } => ErrorClass::Invalid,
+            Self::Panicked { .. } => ErrorClass::Bug,
+            Self::Delivery(error) => error.class(),
+        }
+    }
+
+    /// The error with its causes, in one line.
+    pub(super) fn line(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            line = format!("{line}: {error}");
+            cause = error.source();
+        }
+        line
+    }
+}

@@ -1,0 +1,227 @@
+//! The task of one plugin: makes what runs into what is wanted, one step at a time.
+//!
+//! Whatever cannot be loaded changes nothing: the version that runs goes on, and the problem stands on the
+//! board until the files are mended. A problem is logged when it arises, and then not again.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+
+use super::RegistryOptions;
+use super::board::{Board, Running};
+use super::error::InstallError;
+use super::prepare::{Prepared, missing_grants, prepare};
+use crate::clock::Clock;
+use crate::delivery::{self, Setup, State};
+use crate::event::PluginName;
+use crate::plugin::Loader;
+use crate::plugin::source::{Candidate, SourceError};
+use crate::store::Store;
+
+/// Components that are compiled at once; a bound on memory, well above what a machine has cores for.
+const LOADS_MAX: usize = 8;
+
+/// What all keepers share.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub(super) board: Arc<Board>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    loader: Arc<dyn Loader>,
+    loads: Arc<Semaphore>,
+}
+
+/// What should run under a plugin's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// This version.
+    Ready(Box<Candidate>),
+    /// What runs already, if anything: the files are broken.
+    Broken(SourceError),
+    /// Nothing.
+    Gone,
+}
+
+/// The supervisor's side of a keeper. Dropping it stops the plugin.
+pub(super) struct Kept {
+    pub(super) wanted: watch::Sender<Wanted>,
+    /// True once the first wish has been dealt with.
+    pub(super) settled: watch::Receiver<bool>,
+    pub(super) task: JoinHandle<()>,
+}
+
+struct Keeper {
+    name: PluginName,
+    around: Surroundings,
+    wanted: watch::Receiver<Wanted>,
+    generation: u64,
+    running: Option<Running>,
+}
+
+impl Surroundings {
+    pub(super) fn new(options: &RegistryOptions, board: Arc<Board>) -> Self {
+        Self {
+            board,
+            store: Arc::clone(&options.store),
+            clock: Arc::clone(&options.clock),
+            loader: Arc::clone(&options.loader),
+            loads: Arc::new(Semaphore::new(LOADS_MAX)),
+        }
+    }
+}
+
+/// Starts a plugin's keeper with its first wish.
+pub(super) fn spawn(name: PluginName, wanted: Wanted, around: Surroundings) -> Kept {
+    let (wanted, receiver) = watch::channel(wanted);
+    let (tell, settled) = watch::channel(false);
+    let keeper = Keeper { name, around, wanted: receiver, generation: 0, running: None };
+    let task = tokio::spawn(keeper.run(tell));
+    Kept { wanted, settled, task }
+}
+
+impl Keeper {
+    async fn run(mut self, settled: watch::Sender<bool>) {
+        loop {
+            let wanted = self.wanted.borrow_and_update().clone();
+            match wanted {
+                Wanted::Ready(candidate) => self.install(*candidate).await,
+                Wanted::Broken(problem) => self.report(&problem.into()),
+                Wanted::Gone => break,
+            }
+            settled.send_replace(true);
+            if self.wanted.changed().await.is_err() {
+                break;
+            }
+        }
+        self.stop().await;
+    }
+
+    /// Makes a candidate run, unless it runs already or cannot.
+    async fn install(&mut self, candidate: Candidate) {
+        self.around.board.write(&self.name, |entry| entry.at(&candidate.source));
+        if self.runs(&candidate) {
+            self.around.board.write(&self.name, |entry| entry.problem = None);
+            return;
+        }
+        self.around.board.write(&self.name, |entry| entry.loading = true);
+        let prepared = self.prepare(&candidate).await;
+        match prepared {
+            Some(Ok(prepared)) if !self.is_outdated(&candidate) => self.switch(candidate, prepared).await,
+            Some(Err(error)) => self.report(&error),
+            // Something newer is wanted: that is dealt with next.
+            Some(Ok(_)) | None => {}
+        }
+        self.around.board.write(&self.name, |entry| entry.loading = false);
+    }
+
+    /// Whether exactly this runs. Handing over the same files again starts a halted plugin anew.
+    fn runs(&self, candidate: &Candidate) -> bool {
+        self.running.as_ref().is_some_and(|running| {
+            let same = running.digest == candidate.digest && running.manifest == candidate.manifest;
+            same && !matches!(running.dispatcher.status().state, State::Halted { .. } | State::Stopped)
+        })
+    }
+
+    /// Loads a candidate on a blocking thread, while what runs goes on. None when the plugin is to stop.
+    async fn prepare(&self, candidate: &Candidate) -> Option<Result<Prepared, InstallError>> {
+        let permit = Arc::clone(&self.around.loads).acquire_owned();
+        // It was tried within those limits, so it is known to start within them.
+        let is_known = |running: &&Running| {
+            running.digest == candidate.digest && running.manifest.limits == candidate.manifest.limits
+        };
+        let known = self.running.as_ref().filter(is_known).map(|running| Arc::clone(&running.loaded));
+        let (name, loader) = (self.name.clone(), Arc::clone(&self.around.loader));
+        let component = candidate.component_path.clone();
+        let candidate = candidate.clone();
+        let load = async {
+            let permit = permit.await;
+            let load = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                prepare(&name, &candidate, known, &*loader)
+            });
+            load.await.unwrap_or(Err(InstallError::Panicked { component }))
+        };
+        let mut wanted = self.wanted.clone();
+        tokio::select! {
+            prepared = load => Some(prepared),
+            // An error means that the registry stops.
+            _ = wanted.wait_for(|wanted| *wanted == Wanted::Gone) => None,
+        }
+    }
+
+    /// Whether another version is wanted by now. A broken one is not: it would not replace this one.
+    fn is_outdated(&self, candidate: &Candidate) -> bool {
+        match &*self.wanted.borrow() {
+            Wanted::Ready(newer) => **newer != *candidate,
+            Wanted::Broken(_) => false,
+            Wanted::Gone => true,
+        }
+    }
+
+    /// Swaps a version in, or starts the first one.
+    async fn switch(&mut self, candidate: Candidate, prepared: Prepared) {
+        let Prepared { loaded, subscription, setup } = prepared;
+        let alive = |running: &&Running| running.dispatcher.status().state != State::Stopped;
+        let dispatcher = match self.running.as_ref().filter(alive) {
+            None => self.start(setup),
+            Some(running) => match running.dispatcher.swap(setup).await {
+                Ok(()) => running.dispatcher.clone(),
+                Err(error) => {
+                    self.running = None;
+                    self.around.board.write(&self.name, |entry| entry.running = None);
+                    return self.report(&InstallError::Delivery(error));
+                }
+            },
+        };
+        self.generation += 1;
+        let generation = self.generation;
+        let Candidate { digest, manifest, manifest_path, .. } = candidate;
+        let running = Running { generation, digest, manifest, loaded, subscription, dispatcher };
+        self.announce(&running, &manifest_path);
+        self.running = Some(running.clone());
+        self.around.board.write(&self.name, |entry| {
+            entry.running = Some(running);
+            entry.problem = None;
+        });
+    }
+
+    /// Logs that a version runs, and what it asks for in vain.
+    fn announce(&self, running: &Running, manifest_path: &Path) {
+        tracing::info!(
+            plugin = %self.name, generation = running.generation, digest = %running.digest, "plugin runs"
+        );
+        if let Some(line) = missing_grants(&running.manifest, running.loaded.description()) {
+            tracing::warn!(
+                plugin = %self.name,
+                "it asks to append events that it may not; to allow them, write in {}: {line}",
+                manifest_path.display()
+            );
+        }
+    }
+
+    fn start(&self, setup: Setup) -> delivery::Dispatcher {
+        delivery::spawn(setup, Arc::clone(&self.around.store), Arc::clone(&self.around.clock))
+    }
+
+    /// Logs a problem, once, and puts it on the board.
+    fn report(&self, error: &InstallError) {
+        let reason = error.line();
+        if self.running.is_some() {
+            tracing::warn!(plugin = %self.name, reason, "plugin not replaced; the version that runs goes on");
+        } else {
+            tracing::warn!(plugin = %self.name, reason, "plugin does not run");
+        }
+        let problem = self.around.board.problem(reason);
+        self.around.board.write(&self.name, |entry| entry.problem = Some(problem));
+    }
+
+    async fn stop(self) {
+        if let Some(running) = &self.running {
+            running.dispatcher.stop().await;
+            tracing::info!(plugin = %self.name, "plugin stopped");
+        }
+        self.around.board.remove(&self.name);
+    }
+}

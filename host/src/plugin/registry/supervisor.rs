@@ -1,0 +1,172 @@
+//! The task that looks at the directory and tells the keepers what is wanted.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::PathBuf;
+
+use tokio::sync::watch;
+
+use super::keeper::{self, Kept, Surroundings, Wanted};
+use crate::event::PluginName;
+use crate::plugin::source::{Found, Scan, Scanner, SourceError};
+use crate::plugin::watcher::{Pace, Watcher};
+
+/// Looks after which the start is over even though somebody keeps writing in the directory.
+const FIRST_LOOKS_MAX: u32 = 25;
+
+/// What looks at the directory; it moves to a blocking thread for each look.
+struct Eyes {
+    directory: PathBuf,
+    scanner: Scanner,
+    watcher: Watcher,
+}
+
+struct Supervisor {
+    around: Surroundings,
+    kept: BTreeMap<PluginName, Kept>,
+    /// Keepers that are ending.
+    leaving: BTreeMap<PluginName, Kept>,
+    /// Given away when the first look is over.
+    ready: Option<watch::Sender<bool>>,
+    looks: u32,
+}
+
+/// Runs the plugins of a directory until it is told to stop.
+pub(super) async fn run(
+    directory: PathBuf,
+    pace: Pace,
+    around: Surroundings,
+    ready: watch::Sender<bool>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut supervisor =
+        Supervisor { around, kept: BTreeMap::new(), leaving: BTreeMap::new(), ready: Some(ready), looks: 0 };
+    let mut eyes = Eyes::open(directory, pace);
+    loop {
+        let (back, outcome) = eyes.look(pace).await;
+        eyes = back;
+        let settling = supervisor.reconcile(outcome);
+        tokio::select! {
+            () = eyes.watcher.due(settling) => {}
+            // An error means that the registry was dropped.
+            _ = stopping.wait_for(|stop| *stop) => break,
+        }
+    }
+    supervisor.stop().await;
+}
+
+impl Eyes {
+    fn open(directory: PathBuf, pace: Pace) -> Self {
+        Self { scanner: Scanner::new(directory.clone()), watcher: Watcher::new(pace), directory }
+    }
+
+    /// Looks at the directory, and watches what is in it from then on.
+    async fn look(mut self, pace: Pace) -> (Self, Result<Scan, SourceError>) {
+        let directory = self.directory.clone();
+        let look = tokio::task::spawn_blocking(move || {
+            // Before the look, so that what changes during it is heard.
+            self.watcher.rearm([self.directory.as_path()]);
+            let outcome = self.scanner.scan();
+            if let Ok(scan) = &outcome {
+                let folders = scan.folders.iter().map(PathBuf::as_path);
+                self.watcher.rearm(folders.chain([self.directory.as_path()]));
+            }
+            (self, outcome)
+        });
+        look.await.unwrap_or_else(|error| {
+            let path = directory.clone();
+            (Self::open(directory, pace), Err(SourceError::Directory { path, reason: error.to_string() }))
+        })
+    }
+}
+
+impl Supervisor {
+    /// Tells the keepers what a look found; answers whether another look is due soon.
+    fn reconcile(&mut self, outcome: Result<Scan, SourceError>) -> bool {
+        self.leaving.retain(|_, kept| !kept.task.is_finished());
+        let news = self.around.board.note_directory(outcome.as_ref().err().map(ToString::to_string));
+        let scan = match outcome {
+            Ok(scan) => scan,
+            Err(problem) => {
+                if news {
+                    tracing::warn!(reason = %problem, "plugins directory not readable");
+                }
+                self.begun();
+                return false;
+            }
+        };
+        for reason in self.around.board.note_strays(&scan.strays) {
+            tracing::warn!(reason, "not a plugin");
+        }
+        let mut settling = scan.settling;
+        self.release(&scan);
+        for (name, found) in scan.plugins {
+            match found {
+                Found::Settling => {}
+                Found::Ready(candidate) => settling |= !self.want(name, Wanted::Ready(candidate)),
+                Found::Broken(problem) => settling |= !self.want(name, Wanted::Broken(problem)),
+            }
+        }
+        self.looks = self.looks.saturating_add(1);
+        if !settling || self.looks > FIRST_LOOKS_MAX {
+            self.begun();
+        }
+        settling
+    }
+
+    /// Tells a plugin's keeper what is wanted; false when its last one is still ending.
+    fn want(&mut self, name: PluginName, wanted: Wanted) -> bool {
+        if self.leaving.contains_key(&name) {
+            return false;
+        }
+        match self.kept.entry(name) {
+            Entry::Vacant(vacant) => {
+                let kept = keeper::spawn(vacant.key().clone(), wanted, self.around.clone());
+                vacant.insert(kept);
+            }
+            Entry::Occupied(occupied) => {
+                occupied.get().wanted.send_if_modified(|current| {
+                    let news = *current != wanted;
+                    *current = wanted;
+                    news
+                });
+            }
+        }
+        true
+    }
+
+    /// Tells the keepers of plugins whose files are gone to stop.
+    fn release(&mut self, scan: &Scan) {
+        let gone = self.kept.keys().filter(|name| !scan.plugins.contains_key(name));
+        for name in gone.cloned().collect::<Vec<_>>() {
+            if let Some(kept) = self.kept.remove(&name) {
+                kept.wanted.send_replace(Wanted::Gone);
+                self.leaving.insert(name, kept);
+            }
+        }
+    }
+
+    /// The first look is over: says so when all that it found has been dealt with.
+    fn begun(&mut self) {
+        let Some(ready) = self.ready.take() else { return };
+        let settled: Vec<_> = self.kept.values().map(|kept| kept.settled.clone()).collect();
+        tokio::spawn(async move {
+            for mut settled in settled {
+                // An error means that the keeper has ended, which settles it too.
+                let _ = settled.wait_for(|settled| *settled).await;
+            }
+            ready.send_replace(true);
+        });
+    }
+
+    /// Stops every plugin, all at once, and waits for them.
+    async fn stop(self) {
+        let kept = self.kept.into_values().chain(self.leaving.into_values());
+        // Taking the sender away is the sign to stop.
+        let tasks: Vec<_> = kept.map(|kept| kept.task).collect();
+        for task in tasks {
+            // A keeper that panicked has been reported by the runtime; there is nothing left to stop.
+            let _ = task.await;
+        }
+    }
+}

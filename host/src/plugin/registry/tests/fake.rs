@@ -1,0 +1,93 @@
+//! Components without wasm: a text whose words say how it behaves.
+//!
+//! `v1` and the like are what it reports having handled events as; `broken` cannot be loaded, `panic`
+//! panics the engine, `slow` loads only when [`FakeLoader::release`] was called, `halt` stops before its
+//! first event, `asks` describes itself as wanting to append `StockReserved`.
+
+use std::sync::{Arc, Condvar, Mutex};
+
+use crate::delivery::{Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Verdict};
+use crate::event::Position;
+use crate::plugin::{Loaded, Loader};
+use crate::runtime::{Description, InstanceOptions, Limits, LoadError, Role};
+
+/// Who handled what, in order.
+pub(super) type Journal = Arc<Mutex<Vec<(String, Position)>>>;
+
+#[derive(Default)]
+pub(super) struct FakeLoader {
+    pub(super) journal: Journal,
+    /// Every component that a load was tried of.
+    pub(super) loads: Mutex<Vec<String>>,
+    released: Mutex<bool>,
+    release: Condvar,
+}
+
+struct FakeLoaded {
+    text: String,
+    description: Option<Description>,
+    journal: Journal,
+}
+
+struct FakeHandler {
+    label: String,
+    halts: bool,
+    journal: Journal,
+}
+
+impl FakeLoader {
+    /// Lets every slow component load.
+    pub(super) fn release(&self) {
+        *self.released.lock().unwrap() = true;
+        self.release.notify_all();
+    }
+}
+
+impl Loader for FakeLoader {
+    fn load(&self, bytes: &[u8], _: &Limits) -> Result<Arc<dyn Loaded>, LoadError> {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        self.loads.lock().unwrap().push(text.clone());
+        assert!(!text.contains("panic"), "the engine panics");
+        if text.contains("slow") {
+            drop(self.release.wait_while(self.released.lock().unwrap(), |released| !*released).unwrap());
+        }
+        if text.contains("broken") {
+            return Err(LoadError::NotWasm { found: format!("{text:?}") });
+        }
+        let asks = Description { append: vec!["StockReserved".into()], ..Description::default() };
+        let description = text.contains("asks").then_some(asks);
+        Ok(Arc::new(FakeLoaded { text, description, journal: Arc::clone(&self.journal) }))
+    }
+}
+
+impl Loaded for FakeLoaded {
+    fn roles(&self) -> &[Role] {
+        &[Role::Subscriber]
+    }
+
+    fn description(&self) -> Option<&Description> {
+        self.description.as_ref()
+    }
+
+    fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler> {
+        let suffix = options.config.get("suffix").map(String::as_str).unwrap_or_default();
+        Box::new(FakeHandler {
+            label: format!("{}: {}{suffix}", options.plugin, self.text),
+            halts: self.text.contains("halt"),
+            journal: Arc::clone(&self.journal),
+        })
+    }
+}
+
+impl Handler for FakeHandler {
+    fn handle(&mut self, batch: EventBatch, effects: Effects) -> Handled {
+        let outcome = if self.halts {
+            Err(HandleError::Failure(Failure { index: 0, verdict: Verdict::Stop, reason: "no".into() }))
+        } else {
+            let handled = batch.iter().map(|event| (self.label.clone(), event.position));
+            self.journal.lock().unwrap().extend(handled);
+            Ok(())
+        };
+        Handled { effects, outcome, evidence: Evidence::default() }
+    }
+}

@@ -1,0 +1,231 @@
+//! Finds plugins in a directory: folders with a `plugin.toml`, and bare `.wasm` files.
+//!
+//! A [`Scanner`] looks at the directory again and again and says what stands still. Nothing is taken
+//! before two looks have found the same: not a file that somebody is still writing, not a folder that is
+//! half copied, not a removal that is half of a replacement. It never says what to do about it; that is
+//! the registry's. It blocks, and knows no time: its caller leaves one debounce between two looks.
+
+mod error;
+mod files;
+mod layout;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use error::SourceError;
+pub(crate) use files::Stamp;
+use files::{Files, read_component};
+use layout::{Folder, Layout, Places};
+
+use super::Manifest;
+use crate::event::PluginName;
+
+/// A plugin's files, complete and read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    /// The folder, or the bare component.
+    pub(crate) source: PathBuf,
+    /// Where its manifest is, or would be.
+    pub(crate) manifest_path: PathBuf,
+    /// What the manifest says; the defaults when there is none.
+    pub(crate) manifest: Arc<Manifest>,
+    /// Where its component is.
+    pub(crate) component_path: PathBuf,
+    /// SHA-256 of the component, in hex.
+    pub(crate) digest: String,
+    /// Metadata of component and manifest, so that a touched file counts as changed.
+    stamps: (Stamp, Option<Stamp>),
+}
+
+impl Candidate {
+    /// Reads the component: exactly the bytes that were seen, or an error.
+    pub(crate) fn read_component(&self) -> Result<Vec<u8>, SourceError> {
+        read_component(&self.component_path, &self.digest)
+    }
+}
+
+/// What there is under a plugin's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Something that has not stood still yet, a removal included.
+    Settling,
+    /// A plugin that can be loaded.
+    Ready(Box<Candidate>),
+    /// Files that are not one.
+    Broken(SourceError),
+}
+
+/// What one look found.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// Every name there is.
+    pub(crate) plugins: BTreeMap<PluginName, Found>,
+    /// What is wrong with files that belong to no plugin, by path.
+    pub(crate) strays: BTreeMap<PathBuf, SourceError>,
+    /// Whether another look is due one debounce later.
+    pub(crate) settling: bool,
+    /// The folders in the directory, for whoever watches them.
+    pub(crate) folders: Vec<PathBuf>,
+}
+
+/// Looks at a plugins directory, and remembers what it saw.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    directory: PathBuf,
+    files: Files,
+    /// What the last look found.
+    seen: BTreeMap<Subject, Finding>,
+}
+
+/// What a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Plugin(PluginName),
+    Stray(PathBuf),
+}
+
+/// What is found about one subject; none when there is nothing any more.
+type Finding = Option<Result<Box<Candidate>, SourceError>>;
+
+impl Scanner {
+    /// Nothing is seen yet.
+    pub(crate) fn new(directory: PathBuf) -> Self {
+        Self { directory, files: Files::default(), seen: BTreeMap::new() }
+    }
+
+    /// Looks at the directory. Blocks; reads only files whose metadata changed.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed. What was seen before stays as it was.
+    pub(crate) fn scan(&mut self) -> Result<Scan, SourceError> {
+        let layout = Layout::of(&self.directory)?;
+        let mut scan = Scan { folders: layout.folders, ..Scan::default() };
+        let mut findings: BTreeMap<Subject, (Finding, bool)> = BTreeMap::new();
+        self.files.begin();
+        for (name, places) in layout.plugins {
+            let (found, steady) = self.inspect(&name, places);
+            findings.insert(Subject::Plugin(name), (Some(found), steady));
+        }
+        self.files.end();
+        for (path, problem) in layout.strays {
+            findings.insert(Subject::Stray(path), (Some(Err(problem)), true));
+        }
+        for subject in self.seen.keys() {
+            findings.entry(subject.clone()).or_insert((None, true));
+        }
+        for (subject, (finding, steady)) in findings {
+            self.settle(&mut scan, subject, finding, steady);
+        }
+        Ok(scan)
+    }
+
+    /// Reports a finding if it is steady and was there at the last look.
+    fn settle(&mut self, scan: &mut Scan, subject: Subject, finding: Finding, steady: bool) {
+        let settled = steady && self.seen.get(&subject) == Some(&finding);
+        scan.settling |= !settled;
+        if settled && finding.is_none() {
+            self.seen.remove(&subject);
+            return;
+        }
+        match (&subject, &finding) {
+            (Subject::Plugin(name), Some(Ok(candidate))) if settled => {
+                scan.plugins.insert(name.clone(), Found::Ready(candidate.clone()));
+            }
+            (Subject::Plugin(name), Some(Err(problem))) if settled => {
+                scan.plugins.insert(name.clone(), Found::Broken(problem.clone()));
+            }
+            (Subject::Plugin(name), _) => {
+                scan.plugins.insert(name.clone(), Found::Settling);
+            }
+            (Subject::Stray(path), Some(Err(problem))) if settled => {
+                scan.strays.insert(path.clone(), problem.clone());
+            }
+            (Subject::Stray(_), _) => {}
+        }
+        self.seen.insert(subject, finding);
+    }
+
+    /// What a plugin's files are, and whether all of them are steady.
+    fn inspect(&mut self, name: &PluginName, places: Places) -> (Result<Box<Candidate>, SourceError>, bool) {
+        let mut steady = true;
+        let found = match (places.folder, places.component) {
+            (Some(folder), Some(file)) => {
+                Err(SourceError::TwoOfOneName { name: name.clone(), folder: folder.path, file })
+            }
+            (Some(folder), None) => self.inspect_folder(folder, &mut steady),
+            (None, component) => {
+                let component = component.unwrap_or_default();
+                self.inspect_bare(component, places.manifest.as_deref(), &mut steady)
+            }
+        };
+        (found, steady)
+    }
+
+    fn inspect_folder(&mut self, folder: Folder, steady: &mut bool) -> Result<Box<Candidate>, SourceError> {
+        let Some(manifest_path) = folder.manifest else { return Err(SourceError::NoManifest { folder: folder.path }) };
+        let look = self.files.manifest(&manifest_path)?;
+        *steady &= look.steady;
+        let manifest = look.content?;
+        let component_path = match &manifest.component {
+            Some(named) => {
+                let path = folder.path.join(named);
+                if !path.exists() {
+                    return Err(SourceError::MissingComponent { manifest: manifest_path, component: named.clone() });
+                }
+                path
+            }
+            None => the_only(&folder.path, folder.components)?,
+        };
+        let component = self.files.component(&component_path)?;
+        *steady &= component.steady;
+        let stamps = (component.stamp, Some(look.stamp));
+        let (source, digest) = (folder.path, component.content);
+        Ok(Box::new(Candidate { source, manifest_path, manifest, component_path, digest, stamps }))
+    }
+
+    fn inspect_bare(
+        &mut self,
+        component_path: PathBuf,
+        manifest_path: Option<&Path>,
+        steady: &mut bool,
+    ) -> Result<Box<Candidate>, SourceError> {
+        let mut manifest = Arc::default();
+        let mut manifest_stamp = None;
+        if let Some(path) = manifest_path {
+            let look = self.files.manifest(path)?;
+            *steady &= look.steady;
+            manifest = look.content?;
+            manifest_stamp = Some(look.stamp);
+            if manifest.component.is_some() {
+                return Err(SourceError::ComponentNamed { manifest: path.into() });
+            }
+        }
+        let component = self.files.component(&component_path)?;
+        *steady &= component.steady;
+        Ok(Box::new(Candidate {
+            source: component_path.clone(),
+            manifest_path: component_path.with_extension("toml"),
+            manifest,
+            component_path,
+            digest: component.content,
+            stamps: (component.stamp, manifest_stamp),
+        }))
+    }
+}
+
+/// The one component of a folder.
+fn the_only(folder: &Path, components: Vec<PathBuf>) -> Result<PathBuf, SourceError> {
+    let names = || {
+        let names = components.iter().filter_map(|path| path.file_name());
+        names.map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(", ")
+    };
+    match components.as_slice() {
+        [] => Err(SourceError::NoComponent { folder: folder.into() }),
+        [component] => Ok(component.clone()),
+        _ => Err(SourceError::SeveralComponents { folder: folder.into(), names: names() }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
