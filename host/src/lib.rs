@@ -15,3 +15,10 @@ pub mod delivery;
 pub mod runtime;
 
 pub mod plugin;
+
+pub mod config;
+pub mod telemetry;
+
+pub mod api;
+
+pub mod cli;

@@ -1,0 +1,98 @@
+//! `GET /v1/events` and `GET /v1/events/{id}`.
+
+use axum::extract::{Path, RawQuery, State};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::blocking::{Json, blocking};
+use super::event_view::{EventView, views};
+use super::params::{Params, bad_value};
+use super::problem::Problem;
+use super::selection::{Link, filter};
+use super::state::ApiState;
+use super::wait::AtLeast;
+use crate::event::Position;
+use crate::store::{Direction, ReadPage, ReadRequest};
+
+const PARAMS: &[&str] =
+    &["after", "before", "limit", "direction", "type", "tag", "stream", "category", "at_least", "timeout_ms"];
+/// Events on a page unless told.
+pub(super) const PAGE_EVENTS_DEFAULT: usize = 100;
+/// Most events on a page.
+pub(super) const PAGE_EVENTS_MAX: usize = 10_000;
+/// Payload bytes after which a page ends.
+pub(super) const PAGE_BYTES_MAX: usize = 4 << 20;
+
+/// A page of events.
+#[derive(Serialize)]
+struct PageView<'a> {
+    events: Vec<EventView<'a>>,
+    head: Position,
+    next: Option<String>,
+}
+
+/// Reads events in the order of the log.
+pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json, Problem> {
+    let params = Params::parse(query.as_deref(), PARAMS)?;
+    let request = ReadRequest {
+        filter: filter(&params)?,
+        after: params.position("after")?.unwrap_or_default(),
+        before: params.position("before")?,
+        direction: direction(&params)?,
+        limit: params.limit(PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX)?,
+        bytes_max: PAGE_BYTES_MAX,
+        ..ReadRequest::default()
+    };
+    if let Some(at_least) = AtLeast::parse(&params)? {
+        at_least.of_log(&state).await?;
+    }
+    blocking(&state, move |store| {
+        let page = store.read(&request)?;
+        Json::render(&PageView { events: views(&page.events), head: page.head, next: next(&params, &request, &page) })
+    })
+    .await
+}
+
+/// Where the next page begins: a position, so that it does not move when events are appended.
+fn next(params: &Params, request: &ReadRequest, page: &ReadPage) -> Option<String> {
+    const SAME: &[&str] = &["limit", "direction", "type", "tag", "stream", "category"];
+    if page.complete {
+        return None;
+    }
+    let link = Link::to("/v1/events");
+    let through = page.through.to_string();
+    let link = match request.direction {
+        Direction::Forwards => link.with("after", &through).with_same(params, &["before"]),
+        Direction::Backwards => link.with("before", &through).with_same(params, &["after"]),
+    };
+    Some(link.with_same(params, SAME).into_text())
+}
+
+pub(super) fn direction(params: &Params) -> Result<Direction, Problem> {
+    match params.one("direction")? {
+        None | Some("forwards") => Ok(Direction::Forwards),
+        Some("backwards") => Ok(Direction::Backwards),
+        Some(other) => Err(bad_value("direction", other, "give `forwards` or `backwards`")),
+    }
+}
+
+/// Reads one event by its id.
+pub(super) async fn get(
+    State(state): State<ApiState>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Problem> {
+    let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
+    let id = Uuid::try_parse(&id).map_err(|error| {
+        let shown: String = id.chars().take(64).collect();
+        Problem::invalid(format!("{shown:?} is not an event id: {error}"))
+    })?;
+    if let Some(at_least) = AtLeast::parse(&params)? {
+        at_least.of_log(&state).await?;
+    }
+    blocking(&state, move |store| match store.event(id)? {
+        Some(event) => Json::render(&EventView::from(&event)),
+        None => Err(Problem::not_found(format!("no event has the id {id}")).with("id", id.to_string())),
+    })
+    .await
+}

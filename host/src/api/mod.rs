@@ -1,0 +1,46 @@
+//! The HTTP API under `/v1`: parses requests, asks the store and the plugins, renders answers.
+//!
+//! No rules live here: what may be appended is decided by `event` and `store`, what becomes of a dead
+//! letter by `delivery`. One file per resource. Errors are `application/problem+json` (RFC 9457), their
+//! status follows from the error's class by one match in `problem`. Bodies, pages, subscribers and
+//! requests in flight are bounded; the constants stand next to what they bound. Reads of the store block
+//! and so run on blocking threads.
+//!
+//! The command line reads a data directory through this same router, without a socket: what a reader sees
+//! does not depend on whether a server runs.
+
+mod append;
+mod append_body;
+mod blocking;
+mod dead_letters;
+mod event_view;
+mod events;
+mod fields;
+mod health;
+mod in_process;
+mod nearest;
+mod params;
+mod percent;
+mod plugins;
+mod problem;
+mod registry;
+mod router;
+mod selection;
+mod server;
+mod state;
+mod state_entries;
+mod streams;
+mod subscribe;
+mod wait;
+
+#[cfg(test)]
+mod tests;
+
+pub use in_process::InProcess;
+pub use registry::{CommandRefused, NoPlugins, PluginSummary, Plugins};
+pub use router::router;
+pub use server::serve;
+pub use state::ApiState;
+
+pub(crate) use append_body::{ParsedEvent, parse_event};
+pub(crate) use percent::encode as percent_encode;

@@ -1,0 +1,64 @@
+//! Percent-encoding of URL parts (RFC 3986 §2.1), strict about UTF-8.
+
+use std::fmt::Write as _;
+
+/// Encodes a text so that it stands for itself as a path segment or as a query name or value.
+#[must_use]
+pub(crate) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a `String` cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+/// Decodes a part of a query string, where `+` stands for a space; none when it is malformed.
+pub(super) fn decode_query(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'+' => decoded.push(b' '),
+            b'%' => {
+                let high = hex_digit(bytes.next()?)?;
+                let low = hex_digit(bytes.next()?)?;
+                decoded.push(high << 4 | low);
+            }
+            other => decoded.push(other),
+        }
+    }
+    String::from_utf8(decoded).ok()
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_decodes_to_itself(text in ".*") {
+            let encoded = encode(&text);
+            prop_assert!(encoded.is_ascii() && !encoded.contains(['/', '?', '&', '+', ' ']));
+            prop_assert_eq!(decode_query(&encoded), Some(text));
+        }
+    }
+
+    #[test]
+    fn malformed_text_is_refused() {
+        assert_eq!(decode_query("a+b%2Bc"), Some("a b+c".into()));
+        assert_eq!(decode_query("%"), None);
+        assert_eq!(decode_query("%zz"), None);
+        assert_eq!(decode_query("%ff"), None, "not UTF-8");
+    }
+}

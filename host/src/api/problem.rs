@@ -1,0 +1,224 @@
+//! Errors as the API tells them: `application/problem+json` (RFC 9457).
+//!
+//! The status follows from the error's class, in [`status_of`] and nowhere else; only what HTTP itself
+//! refuses (a method, a media type, a size) has a status of its own.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::error::ErrorClass;
+use crate::event::{ExpectedVersion, NameError};
+use crate::store::{AppendError, StoreError};
+
+/// Media type of a problem.
+pub(crate) const PROBLEM_CONTENT_TYPE: &str = "application/problem+json";
+
+/// What kind of problem it is: the last part of its `type`, stable, for programs to match on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    InvalidRequest,
+    InvalidEvent,
+    NotSupported,
+    NotFound,
+    WrongExpectedVersion,
+    IdConflict,
+    PartlyStored,
+    Denied,
+    Conflict,
+    Unavailable,
+    TimedOut,
+    Corrupted,
+    Bug,
+    TooLarge,
+    UnsupportedMediaType,
+    MethodNotAllowed,
+}
+
+impl Kind {
+    const fn slug(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid-request",
+            Self::InvalidEvent => "invalid-event",
+            Self::NotSupported => "not-supported",
+            Self::NotFound => "not-found",
+            Self::WrongExpectedVersion => "wrong-expected-version",
+            Self::IdConflict => "id-conflict",
+            Self::PartlyStored => "partly-stored",
+            Self::Denied => "denied",
+            Self::Conflict => "conflict",
+            Self::Unavailable => "unavailable",
+            Self::TimedOut => "timed-out",
+            Self::Corrupted => "corrupted",
+            Self::Bug => "bug",
+            Self::TooLarge => "too-large",
+            Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::MethodNotAllowed => "method-not-allowed",
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "The request is malformed",
+            Self::InvalidEvent => "An event is malformed",
+            Self::NotSupported => "Not supported yet",
+            Self::NotFound => "There is no such thing",
+            Self::WrongExpectedVersion => "The stream is not at the expected version",
+            Self::IdConflict => "The event id is taken by another event",
+            Self::PartlyStored => "Some of the events are stored already",
+            Self::Denied => "Not allowed",
+            Self::Conflict => "Something else came first",
+            Self::Unavailable => "Not available now",
+            Self::TimedOut => "It did not come in time",
+            Self::Corrupted => "Stored data is damaged",
+            Self::Bug => "The server made a mistake",
+            Self::TooLarge => "The request is too large",
+            Self::UnsupportedMediaType => "The content type is not understood",
+            Self::MethodNotAllowed => "The method does not fit the resource",
+        }
+    }
+
+    /// The kind for an error of which no more is known than its class.
+    const fn of_class(class: ErrorClass) -> Self {
+        match class {
+            ErrorClass::Conflict => Self::Conflict,
+            ErrorClass::Invalid => Self::InvalidRequest,
+            ErrorClass::NotFound => Self::NotFound,
+            ErrorClass::Denied => Self::Denied,
+            ErrorClass::Unavailable => Self::Unavailable,
+            ErrorClass::Corrupted => Self::Corrupted,
+            ErrorClass::Bug => Self::Bug,
+        }
+    }
+}
+
+/// The HTTP status of each class of error.
+const fn status_of(class: ErrorClass) -> StatusCode {
+    match class {
+        ErrorClass::Conflict => StatusCode::CONFLICT,
+        ErrorClass::Invalid => StatusCode::BAD_REQUEST,
+        ErrorClass::NotFound => StatusCode::NOT_FOUND,
+        ErrorClass::Denied => StatusCode::FORBIDDEN,
+        ErrorClass::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorClass::Corrupted | ErrorClass::Bug => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// A refusal, ready to be sent.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    kind: Kind,
+    detail: String,
+    fields: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem of a class.
+    pub(super) fn new(class: ErrorClass, kind: Kind, detail: impl Into<String>) -> Self {
+        Self::http(status_of(class), kind, detail)
+    }
+
+    /// A problem with a status that no class has.
+    pub(super) fn http(status: StatusCode, kind: Kind, detail: impl Into<String>) -> Self {
+        Self { status, kind, detail: detail.into(), fields: Map::new() }
+    }
+
+    /// A problem of which no more is known than its class.
+    pub(super) fn of_class(class: ErrorClass, detail: impl Into<String>) -> Self {
+        Self::new(class, Kind::of_class(class), detail)
+    }
+
+    /// A malformed request.
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Invalid, Kind::InvalidRequest, detail)
+    }
+
+    /// Something named that is not there.
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(ErrorClass::NotFound, Kind::NotFound, detail)
+    }
+
+    /// Adds a field for programs.
+    pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.fields.insert(name.into(), value.into());
+        self
+    }
+
+    /// The problem as JSON.
+    pub(super) fn to_json(&self) -> Value {
+        let mut body = Map::new();
+        body.insert("type".into(), format!("urn:tidemill:problem:{}", self.kind.slug()).into());
+        body.insert("title".into(), self.kind.title().into());
+        body.insert("status".into(), self.status.as_u16().into());
+        body.insert("detail".into(), self.detail.clone().into());
+        body.extend(self.fields.clone());
+        Value::Object(body)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        if self.status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(kind = self.kind.slug(), detail = %self.detail, "request failed");
+        }
+        let mut response = (self.status, self.to_json().to_string()).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_CONTENT_TYPE));
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::of_class(error.class(), error.to_string())
+    }
+}
+
+impl From<NameError> for Problem {
+    fn from(error: NameError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<AppendError> for Problem {
+    fn from(error: AppendError) -> Self {
+        let (class, detail) = (error.class(), error.to_string());
+        match error {
+            AppendError::Empty | AppendError::TooManyEvents { .. } | AppendError::TooLarge { .. } => {
+                Self::invalid(detail)
+            }
+            AppendError::InvalidEvent { index, .. } => {
+                Self::new(class, Kind::InvalidEvent, detail).with("index", index)
+            }
+            AppendError::DuplicateId { first, second, id } => Self::new(class, Kind::InvalidEvent, detail)
+                .with("index", second)
+                .with("first_index", first)
+                .with("id", id.to_string()),
+            AppendError::WrongExpectedVersion { stream, expected, actual } => {
+                Self::new(class, Kind::WrongExpectedVersion, detail)
+                    .with("stream", stream.as_str())
+                    .with("expected_version", expected_json(expected))
+                    .with("actual_version", actual.0)
+            }
+            AppendError::IdConflict { index, id, position } => Self::new(class, Kind::IdConflict, detail)
+                .with("index", index)
+                .with("id", id.to_string())
+                .with("position", position.0),
+            AppendError::PartlyStored { index, id, position } => Self::new(class, Kind::PartlyStored, detail)
+                .with("index", index)
+                .with("id", id.to_string())
+                .with("position", position.0),
+            AppendError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// An expected version as requests spell it.
+fn expected_json(expected: ExpectedVersion) -> Value {
+    match expected {
+        ExpectedVersion::Any => json!("any"),
+        ExpectedVersion::NoStream => json!("no_stream"),
+        ExpectedVersion::Exists => json!("exists"),
+        ExpectedVersion::Exact(version) => json!(version.0),
+    }
+}

@@ -1,0 +1,120 @@
+//! What the edge asks of whoever runs the plugins.
+
+use futures::future::{BoxFuture, FutureExt as _, ready};
+use serde_json::{Map, Value};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::delivery::{CommandError, Redelivery, Status};
+use crate::error::ErrorClass;
+use crate::event::{PluginName, Position};
+
+/// The running plugins.
+pub trait Plugins: Send + Sync + 'static {
+    /// Every installed plugin, in name order.
+    fn list(&self) -> Vec<PluginSummary>;
+
+    /// One installed plugin.
+    fn get(&self, name: &PluginName) -> Option<PluginSummary>;
+
+    /// What is wrong with the plugins directory beyond what concerns one plugin, for people.
+    fn problems(&self) -> Vec<String>;
+
+    /// Whether everything that was installed at the start runs, or is known to be broken.
+    fn is_ready(&self) -> bool;
+
+    /// A plugin's delivery as it changes; none when it is not running.
+    fn watch(&self, name: &PluginName) -> Option<watch::Receiver<Status>>;
+
+    /// Hands a dead letter to its plugin again.
+    fn retry_dead_letter<'a>(
+        &'a self,
+        name: &'a PluginName,
+        position: Position,
+    ) -> BoxFuture<'a, Result<Redelivery, CommandRefused>>;
+
+    /// Removes a dead letter.
+    fn discard_dead_letter<'a>(
+        &'a self,
+        name: &'a PluginName,
+        position: Position,
+    ) -> BoxFuture<'a, Result<(), CommandRefused>>;
+}
+
+/// What is known of an installed plugin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginSummary {
+    /// Its name.
+    pub name: PluginName,
+    /// Its delivery; none when it has never run, for example because its component does not load.
+    pub status: Option<Status>,
+    /// Whatever else there is to show: version, digest, subscription, limits, grants, load errors.
+    pub details: Map<String, Value>,
+}
+
+/// Why a plugin did not do as it was told.
+#[derive(Debug, Error)]
+pub enum CommandRefused {
+    /// Nobody runs the plugin.
+    #[error("plugin {plugin} is not running; start `tidemill serve` with the plugin installed, then try again")]
+    NotRunning {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// Its delivery could not carry it out.
+    #[error(transparent)]
+    Delivery(#[from] CommandError),
+}
+
+impl CommandRefused {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotRunning { .. } => ErrorClass::Unavailable,
+            Self::Delivery(error) => error.class(),
+        }
+    }
+}
+
+/// Nobody runs plugins: a data directory is read while no server runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPlugins;
+
+impl Plugins for NoPlugins {
+    fn list(&self) -> Vec<PluginSummary> {
+        Vec::new()
+    }
+
+    fn get(&self, _: &PluginName) -> Option<PluginSummary> {
+        None
+    }
+
+    fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn watch(&self, _: &PluginName) -> Option<watch::Receiver<Status>> {
+        None
+    }
+
+    fn retry_dead_letter<'a>(
+        &'a self,
+        name: &'a PluginName,
+        _: Position,
+    ) -> BoxFuture<'a, Result<Redelivery, CommandRefused>> {
+        ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
+    }
+
+    fn discard_dead_letter<'a>(
+        &'a self,
+        name: &'a PluginName,
+        _: Position,
+    ) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
+    }
+}

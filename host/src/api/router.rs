@@ -1,0 +1,70 @@
+//! The routes, and what is around all of them.
+
+use std::any::Any;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::trace::TraceLayer;
+
+use super::append::{self, BODY_BYTES_MAX};
+use super::problem::{Kind, Problem};
+use super::state::ApiState;
+use super::{dead_letters, events, health, plugins, state_entries, streams, subscribe};
+use crate::error::ErrorClass;
+
+/// The API as a service.
+pub fn router(state: ApiState) -> Router {
+    let letter = "/v1/plugins/{name}/dead-letters/{position}";
+    Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/v1/events", get(events::list).merge(post(append::append)))
+        .route("/v1/events/subscribe", get(subscribe::subscribe))
+        .route("/v1/events/{id}", get(events::get))
+        .route("/v1/streams/{stream}", get(streams::read))
+        .route("/v1/plugins", get(plugins::list))
+        .route("/v1/plugins/{name}", get(plugins::get))
+        .route("/v1/plugins/{name}/state", get(state_entries::scan))
+        .route("/v1/plugins/{name}/state/{*key}", get(state_entries::get))
+        .route("/v1/plugins/{name}/dead-letters", get(dead_letters::list))
+        .route(letter, get(dead_letters::get).merge(delete(dead_letters::discard)))
+        .route(&format!("{letter}/retry"), post(dead_letters::retry))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(state.clone(), bounded))
+        .layer(CatchPanicLayer::custom(panicked))
+        // A failure is logged where the problem is made.
+        .layer(TraceLayer::new_for_http().on_failure(()))
+        .with_state(state)
+}
+
+/// Holds one of the places for requests while the answer is made.
+async fn bounded(State(state): State<ApiState>, request: Request, next: Next) -> Result<Response, Problem> {
+    let _place = state.request_place()?;
+    Ok(next.run(request).await)
+}
+
+async fn no_such_route(uri: Uri) -> Problem {
+    Problem::not_found(format!("there is nothing at {}; the API begins at /v1/events and /v1/plugins", uri.path()))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{method} is not supported at {}", uri.path());
+    Problem::http(StatusCode::METHOD_NOT_ALLOWED, Kind::MethodNotAllowed, detail)
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a text");
+    tracing::error!(panic = text, "request handler panicked");
+    Problem::of_class(ErrorClass::Bug, "the server made a mistake; its log has the details").into_response()
+}

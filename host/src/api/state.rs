@@ -1,0 +1,85 @@
+//! What every handler of the API can reach.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::problem::Problem;
+use super::registry::Plugins;
+use crate::error::ErrorClass;
+use crate::store::Store;
+
+/// Most subscribers (SSE connections) at a time; the next one is told to come back later.
+const SUBSCRIBERS_MAX: usize = 1024;
+/// Most requests worked on at a time; the next one is told to come back later.
+const REQUESTS_MAX: usize = 1024;
+
+/// The store, the plugins, and the bounds. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    plugins: Arc<dyn Plugins>,
+    closing: watch::Sender<bool>,
+    subscribers: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
+}
+
+impl fmt::Debug for ApiState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiState").field("closing", &*self.0.closing.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl ApiState {
+    /// An API over a store and the plugins that run on it.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, plugins: Arc<dyn Plugins>) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            plugins,
+            closing: watch::Sender::new(false),
+            subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
+            requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+        }))
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    pub(super) fn plugins(&self) -> &dyn Plugins {
+        &*self.0.plugins
+    }
+
+    /// Ends subscriptions and waits; from now on the API is not ready.
+    pub(super) fn close(&self) {
+        self.0.closing.send_replace(true);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        *self.0.closing.borrow()
+    }
+
+    /// Resolves when [`Self::close`] is called.
+    pub(super) async fn closed(&self) {
+        // The sender lives in `self`, so waiting ends only by `close`.
+        let _ = self.0.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    /// Takes one of the places for subscribers.
+    pub(super) fn subscriber_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.0.subscribers).try_acquire_owned().map_err(|_| busy("subscribers", SUBSCRIBERS_MAX))
+    }
+
+    /// Takes one of the places for requests.
+    pub(super) fn request_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.0.requests).try_acquire_owned().map_err(|_| busy("requests at a time", REQUESTS_MAX))
+    }
+}
+
+fn busy(what: &str, max: usize) -> Problem {
+    Problem::of_class(ErrorClass::Unavailable, format!("there are {max} {what} already; try again later"))
+}

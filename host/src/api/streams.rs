@@ -1,0 +1,117 @@
+//! `GET /v1/streams/{stream}`: the events of one stream, by version.
+
+use axum::extract::{Path, RawQuery, State};
+use serde::Serialize;
+
+use super::blocking::{Json, blocking};
+use super::event_view::{EventView, views};
+use super::events::{PAGE_BYTES_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX, direction};
+use super::params::Params;
+use super::percent::encode;
+use super::problem::Problem;
+use super::selection::Link;
+use super::state::ApiState;
+use super::wait::AtLeast;
+use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
+use crate::store::{Direction, ReadPage, ReadRequest, Store, StoreError};
+
+const PARAMS: &[&str] = &["after", "before", "limit", "direction", "at_least", "timeout_ms"];
+
+/// A page of a stream. `after` and `before` are versions here, not positions.
+#[derive(Serialize)]
+struct StreamView<'a> {
+    stream: &'a str,
+    version: Version,
+    events: Vec<EventView<'a>>,
+    head: Position,
+    next: Option<String>,
+}
+
+/// Reads a stream.
+pub(super) async fn read(
+    State(state): State<ApiState>,
+    Path(stream): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Problem> {
+    let params = Params::parse(query.as_deref(), PARAMS)?;
+    let stream = StreamName::new(stream)?;
+    let range = Range {
+        after: Version(params.number("after")?.unwrap_or(0)),
+        before: params.number("before")?.map(Version),
+        direction: direction(&params)?,
+        limit: params.limit(PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX)?,
+    };
+    if let Some(at_least) = AtLeast::parse(&params)? {
+        at_least.of_log(&state).await?;
+    }
+    blocking(&state, move |store| {
+        let version = store.stream_version(&stream);
+        if version == Version::START {
+            return Err(Problem::not_found(format!("stream {stream} has no events")).with("stream", stream.as_str()));
+        }
+        let page = range.read(store, &stream)?;
+        let next = range.next(&params, &stream, &page);
+        let (events, head) = (views(&page.events), page.head);
+        Json::render(&StreamView { stream: stream.as_str(), version, events, head, next })
+    })
+    .await
+}
+
+/// Which part of a stream is wanted.
+struct Range {
+    after: Version,
+    before: Option<Version>,
+    direction: Direction,
+    limit: usize,
+}
+
+impl Range {
+    fn read(&self, store: &dyn Store, stream: &StreamName) -> Result<ReadPage, StoreError> {
+        let mut request = ReadRequest {
+            filter: Filter::stream(stream),
+            after_version: self.after,
+            before: self.before_position(store, stream)?,
+            direction: self.direction,
+            limit: self.limit,
+            bytes_max: PAGE_BYTES_MAX,
+            ..ReadRequest::default()
+        };
+        // A store may stop before it has met a match; a page without events could not say where to go on.
+        loop {
+            let page = store.read(&request)?;
+            if page.complete || !page.events.is_empty() {
+                return Ok(page);
+            }
+            match self.direction {
+                Direction::Forwards => request.after = page.through,
+                Direction::Backwards => request.before = Some(page.through),
+            }
+        }
+    }
+
+    /// The position of the version to stay below; none when the stream has not come that far.
+    fn before_position(&self, store: &dyn Store, stream: &StreamName) -> Result<Option<Position>, StoreError> {
+        let Some(before) = self.before.filter(|before| *before <= store.stream_version(stream)) else {
+            return Ok(None);
+        };
+        if before == Version::START {
+            return Ok(Some(Position::START));
+        }
+        let after_version = Version(before.0 - 1);
+        let request = ReadRequest { filter: Filter::stream(stream), after_version, limit: 1, ..ReadRequest::default() };
+        Ok(store.read(&request)?.events.first().map(|event| event.position))
+    }
+
+    fn next(&self, params: &Params, stream: &StreamName, page: &ReadPage) -> Option<String> {
+        let last = page.events.last().map(|event: &RecordedEvent| event.version.to_string())?;
+        if page.complete {
+            return None;
+        }
+        let link = Link::to(format!("/v1/streams/{}", encode(stream.as_str())));
+        let link = match self.direction {
+            Direction::Forwards => link.with("after", &last).with_same(params, &["before"]),
+            Direction::Backwards => link.with("before", &last).with_same(params, &["after"]),
+        };
+        Some(link.with_same(params, &["limit", "direction"]).into_text())
+    }
+}

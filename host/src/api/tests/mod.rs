@@ -1,0 +1,181 @@
+//! The API over the memory store, without a socket.
+
+mod append;
+mod plugins;
+mod read;
+mod serve;
+mod subscribe;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, header};
+use axum::response::Response;
+use futures::future::{BoxFuture, FutureExt as _, ready};
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::delivery::{CommandError, Redelivery, Status};
+use crate::event::{PluginName, Position};
+use crate::store::memory::MemoryStore;
+use crate::store::{DeadLetter, DeadLetterChange, Progress, StateChange, Store, UnitOfWork};
+
+/// Longest that a test waits for something that must come.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// An API to ask.
+struct Api {
+    router: Router,
+    store: Arc<MemoryStore>,
+    state: ApiState,
+}
+
+impl Api {
+    fn new() -> Self {
+        let store = Arc::new(MemoryStore::new(Arc::new(ManualClock::at(1_700_000_000_000_000))));
+        let state = ApiState::new(store.clone(), Arc::new(FakePlugins::new()));
+        Self { router: router(state.clone()), store, state }
+    }
+
+    async fn respond(&self, request: Request<Body>) -> Response {
+        tokio::time::timeout(DEADLINE, self.router.clone().oneshot(request)).await.expect("an answer").unwrap()
+    }
+
+    async fn send(&self, method: &str, path: &str, content_type: &str, body: impl Into<Body>) -> (u16, Value) {
+        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, content_type);
+        let response = self.respond(request.body(body.into()).unwrap()).await;
+        let status = response.status().as_u16();
+        if status >= 400 {
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        }
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let json = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+        if status >= 400 {
+            assert_eq!(json["status"], status, "{json}");
+            assert!(json["type"].as_str().unwrap().starts_with("urn:tidemill:problem:"), "{json}");
+        }
+        (status, json)
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        self.send("GET", path, "application/json", "").await
+    }
+
+    async fn post(&self, body: &Value) -> (u16, Value) {
+        self.send("POST", "/v1/events", "application/json", body.to_string()).await
+    }
+
+    async fn ndjson(&self, body: impl Into<Body>) -> (u16, Value) {
+        self.send("POST", "/v1/events", "application/x-ndjson", body).await
+    }
+
+    /// Appends one event of each type to a stream.
+    async fn fill(&self, stream: &str, types: &[&str]) {
+        let events: Vec<_> =
+            types.iter().map(|name| json!({ "type": name, "stream": stream, "tags": [name] })).collect();
+        assert_eq!(self.post(&json!({ "events": events })).await.0, 201);
+    }
+
+    /// Positions on a page.
+    async fn positions(&self, path: &str) -> Vec<u64> {
+        let (status, page) = self.get(path).await;
+        assert_eq!(status, 200, "{page}");
+        positions(&page)
+    }
+
+    /// Commits state and dead letters for a plugin.
+    fn commit(&self, plugin: &str, revision: u64, checkpoint: u64, state: &[(&str, &[u8])], letters: &[u64]) {
+        let state = state.iter().map(|(key, value)| StateChange { key: (*key).into(), value: Some((*value).into()) });
+        let work = UnitOfWork {
+            plugin: PluginName::new(plugin).unwrap(),
+            progress: Progress { revision, checkpoint: Position(checkpoint), failing: None },
+            state: state.collect(),
+            events: Vec::new(),
+            dead_letters: letters.iter().map(|position| DeadLetterChange::Put(letter(*position))).collect(),
+        };
+        self.store.commit(work).now_or_never().unwrap().unwrap();
+    }
+}
+
+fn positions(page: &Value) -> Vec<u64> {
+    page["events"].as_array().unwrap().iter().map(|event| event["position"].as_u64().unwrap()).collect()
+}
+
+fn letter(position: u64) -> DeadLetter {
+    DeadLetter {
+        position: Position(position),
+        reason: "card refused".into(),
+        kind: "trap".into(),
+        attempts: 5,
+        first_us: 1_700_000_000_000_000,
+        last_us: 1_700_000_001_000_000,
+        component_digest: "abc".into(),
+        stderr_tail: "panicked at\nline 1".into(),
+        backtrace: "0: pay".into(),
+    }
+}
+
+/// One plugin, `billing`, that handles the dead letter at position 1 and no other.
+struct FakePlugins {
+    status: watch::Sender<Status>,
+}
+
+impl FakePlugins {
+    fn new() -> Self {
+        Self { status: watch::Sender::new(Status { checkpoint: Position(2), ..Status::default() }) }
+    }
+
+    fn no_such(name: &PluginName, position: Position) -> CommandRefused {
+        CommandError::NoSuchDeadLetter { plugin: name.clone(), position }.into()
+    }
+}
+
+impl Plugins for FakePlugins {
+    fn list(&self) -> Vec<PluginSummary> {
+        self.get(&PluginName::new("billing").unwrap()).into_iter().collect()
+    }
+
+    fn get(&self, name: &PluginName) -> Option<PluginSummary> {
+        let details = Map::from_iter([("generation".into(), json!(3)), ("name".into(), json!("not this one"))]);
+        let status = Some(self.status.borrow().clone());
+        (name.as_str() == "billing").then(|| PluginSummary { name: name.clone(), status, details })
+    }
+
+    fn problems(&self) -> Vec<String> {
+        vec!["two plugins are called x".into()]
+    }
+
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn watch(&self, name: &PluginName) -> Option<watch::Receiver<Status>> {
+        (name.as_str() == "billing").then(|| self.status.subscribe())
+    }
+
+    fn retry_dead_letter<'a>(
+        &'a self,
+        name: &'a PluginName,
+        position: Position,
+    ) -> BoxFuture<'a, Result<Redelivery, CommandRefused>> {
+        ready(match position.0 {
+            1 => Ok(Redelivery::Handled),
+            2 => Ok(Redelivery::StillFailing { reason: "card refused".into() }),
+            _ => Err(Self::no_such(name, position)),
+        })
+        .boxed()
+    }
+
+    fn discard_dead_letter<'a>(
+        &'a self,
+        name: &'a PluginName,
+        position: Position,
+    ) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        ready(if position.0 == 1 { Ok(()) } else { Err(Self::no_such(name, position)) }).boxed()
+    }
+}

@@ -1,0 +1,96 @@
+//! Plugins, their dead letters and their state.
+
+use super::*;
+
+#[tokio::test]
+async fn plugins_are_those_installed_and_those_the_store_knows() {
+    let api = Api::new();
+    api.fill("s", &["A", "B", "C"]).await;
+    api.commit("audit", 1, 1, &[], &[1]);
+    let (_, answer) = api.get("/v1/plugins").await;
+    let (audit, billing) = (&answer["plugins"][0], &answer["plugins"][1]);
+    assert_eq!(answer["problems"], json!(["two plugins are called x"]));
+    let expected = json!({ "name": "audit", "installed": false, "checkpoint": 1, "lag_events": 2, "dead_letters": 1 });
+    assert_eq!(audit, &expected);
+    assert_eq!((&billing["name"], &billing["installed"]), (&json!("billing"), &json!(true)));
+    assert_eq!((&billing["checkpoint"], &billing["lag_events"]), (&json!(2), &json!(1)));
+    assert_eq!((&billing["generation"], &billing["status"]["state"]), (&json!(3), &json!("running")));
+    assert_eq!(&api.get("/v1/plugins/billing").await.1, billing);
+    let (status, problem) = api.get("/v1/plugins/bling").await;
+    assert_eq!((status, &problem["plugin"]), (404, &json!("bling")));
+}
+
+#[tokio::test]
+async fn dead_letters_are_paged_and_shown_with_their_event() {
+    let api = Api::new();
+    api.fill("s", &["A", "B", "C"]).await;
+    api.commit("billing", 1, 3, &[], &[1, 2, 3]);
+    let (_, page) = api.get("/v1/plugins/billing/dead-letters?limit=2").await;
+    assert_eq!(
+        (&page["count"], &page["next"]),
+        (&json!(3), &json!("/v1/plugins/billing/dead-letters?after=2&limit=2"))
+    );
+    let first = json!({
+        "plugin": "billing", "position": 1, "reason": "card refused", "kind": "trap", "attempts": 5,
+        "first": "2023-11-14T22:13:20.000000Z", "last": "2023-11-14T22:13:21.000000Z", "component_digest": "abc",
+    });
+    assert_eq!(page["dead_letters"][0], first);
+    let (_, rest) = api.get(page["next"].as_str().unwrap()).await;
+    assert_eq!((rest["dead_letters"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+
+    let (_, shown) = api.get("/v1/plugins/billing/dead-letters/2").await;
+    assert_eq!(
+        (&shown["evidence"]["event"]["type"], &shown["evidence"]["event"]["position"]),
+        (&json!("B"), &json!(2))
+    );
+    assert_eq!(shown["evidence"]["stderr_tail"], "panicked at\nline 1");
+    let (status, problem) = api.get("/v1/plugins/billing/dead-letters/9").await;
+    assert!(status == 404 && problem["detail"].as_str().unwrap().contains("no dead letter at position 9"), "{problem}");
+    assert_eq!(api.get("/v1/plugins/nobody/dead-letters").await.0, 404);
+}
+
+#[tokio::test]
+async fn dead_letters_are_retried_and_discarded() {
+    let api = Api::new();
+    let ask = async |method: &str, path: &str| {
+        api.send(method, &format!("/v1/plugins/billing/dead-letters/{path}"), "application/json", "").await
+    };
+    assert_eq!(ask("POST", "1/retry").await, (200, json!({ "outcome": "handled" })));
+    assert_eq!(ask("POST", "2/retry").await, (200, json!({ "outcome": "still_failing", "reason": "card refused" })));
+    assert_eq!(ask("POST", "3/retry").await.0, 404);
+    assert_eq!(ask("DELETE", "1").await, (204, Value::Null));
+    assert_eq!(ask("DELETE", "2").await.0, 404);
+    assert_eq!(ask("PUT", "2").await.0, 405);
+}
+
+#[tokio::test]
+async fn state_is_read_by_key_and_by_prefix() {
+    let api = Api::new();
+    let entries: [(&str, &[u8]); 4] = [("n/a b", b"{\"x\": 1.0}"), ("n/b", b"\xff"), ("n/c", b" 1"), ("o", b"null")];
+    api.commit("billing", 1, 1, &entries, &[]);
+    let (_, page) = api.get("/v1/plugins/billing/state?prefix=n/&limit=2").await;
+    let expected = json!([{ "key": "n/a b", "value": { "x": 1.0 } }, { "key": "n/b", "value_base64": "/w==" }]);
+    assert_eq!(page["entries"], expected);
+    let (_, rest) = api.get(page["next"].as_str().unwrap()).await;
+    assert_eq!(
+        rest["entries"],
+        json!([{ "key": "n/c", "value_base64": "IDE=" }]),
+        "a space before it is not JSON's own"
+    );
+    for path in ["/v1/plugins/billing/state/n/a%20b", "/v1/plugins/billing/state/n%2Fa%20b"] {
+        assert_eq!(api.get(path).await.1, expected[0], "{path}");
+    }
+    let (status, problem) = api.get("/v1/plugins/billing/state/p").await;
+    assert_eq!((status, &problem["key"]), (404, &json!("p")));
+    assert_eq!(api.get("/v1/plugins/nobody/state").await.0, 404);
+}
+
+#[tokio::test]
+async fn state_can_be_read_as_of_a_position() {
+    let api = Api::new();
+    api.commit("billing", 1, 2, &[("k", b"1")], &[]);
+    assert_eq!(api.get("/v1/plugins/billing/state/k?at_least=2").await.0, 200);
+    let (status, problem) = api.get("/v1/plugins/billing/state/k?at_least=3&timeout_ms=1").await;
+    assert_eq!((status, &problem["type"]), (503, &json!("urn:tidemill:problem:timed-out")));
+    assert_eq!(api.get("/v1/plugins/gone/state/k?at_least=1").await.0, 503, "what does not run does not come so far");
+}

@@ -1,0 +1,77 @@
+//! Read your writes: a read that names a position waits until the log, or a plugin, has reached it.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::params::{Params, bad_value};
+use super::problem::{Kind, Problem};
+use super::state::ApiState;
+use crate::error::ErrorClass;
+use crate::event::{PluginName, Position};
+
+/// How long a read waits unless told, in milliseconds.
+const TIMEOUT_MS_DEFAULT: u64 = 5_000;
+/// How long a read may ask to wait, in milliseconds.
+const TIMEOUT_MS_MAX: u64 = 60_000;
+
+/// The position a read must have seen, and how long it waits for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AtLeast {
+    position: Position,
+    timeout: Duration,
+}
+
+impl AtLeast {
+    /// Takes `at_least` and `timeout_ms`.
+    pub(super) fn parse(params: &Params) -> Result<Option<Self>, Problem> {
+        let timeout_ms = params.number("timeout_ms")?;
+        if let Some(given) = timeout_ms.filter(|given| *given > TIMEOUT_MS_MAX) {
+            return Err(bad_value("timeout_ms", &given.to_string(), &format!("give 0 to {TIMEOUT_MS_MAX}")));
+        }
+        let timeout = Duration::from_millis(timeout_ms.unwrap_or(TIMEOUT_MS_DEFAULT));
+        Ok(params.position("at_least")?.map(|position| Self { position, timeout }))
+    }
+
+    /// Waits until the head of the log has reached the position.
+    pub(super) async fn of_log(self, state: &ApiState) -> Result<(), Problem> {
+        self.of(state, state.store().watch_head(), |head| *head, "the log").await
+    }
+
+    /// Waits until a running plugin has settled everything up to the position.
+    pub(super) async fn of_plugin(self, state: &ApiState, plugin: &PluginName) -> Result<(), Problem> {
+        match state.plugins().watch(plugin) {
+            Some(status) => self.of(state, status, |status| status.checkpoint, &format!("plugin {plugin}")).await,
+            None => Err(Problem::of_class(
+                ErrorClass::Unavailable,
+                format!("plugin {plugin} is not running, so it will not reach position {}", self.position),
+            )),
+        }
+    }
+
+    async fn of<T>(
+        self,
+        state: &ApiState,
+        mut watched: watch::Receiver<T>,
+        position: impl Fn(&T) -> Position,
+        who: &str,
+    ) -> Result<(), Problem> {
+        let reached = tokio::select! {
+            reached = watched.wait_for(|now| position(now) >= self.position) => reached.is_ok(),
+            () = tokio::time::sleep(self.timeout) => false,
+            () = state.closed() => false,
+        };
+        if reached {
+            return Ok(());
+        }
+        let now = position(&watched.borrow());
+        let detail = format!(
+            "{who} is at position {now} and did not reach {} within {} ms; try again, or give a longer timeout_ms",
+            self.position,
+            self.timeout.as_millis()
+        );
+        Err(Problem::new(ErrorClass::Unavailable, Kind::TimedOut, detail)
+            .with("at_least", self.position.0)
+            .with("position", now.0))
+    }
+}

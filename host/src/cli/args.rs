@@ -1,0 +1,115 @@
+//! The arguments, as the help shows them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::append::AppendArgs;
+use super::dead_letters::DeadLettersCommand;
+use super::events_read::ReadArgs;
+use super::events_tail::TailArgs;
+use super::plugins::PluginsCommand;
+use super::server_url::ServerUrl;
+use super::state::StateCommand;
+use crate::config::{DEFAULT_ADDRESS, DemoOptions, ServeOptions};
+use crate::telemetry::LogFormat;
+
+const EXAMPLES: &str = "\
+First steps:
+  tidemill serve --data ./pond                     start a server
+  tidemill append --type OrderPlaced --stream order-1 --data '{\"total\":12}'
+  tidemill events read                             see what the log holds
+  tidemill events tail                             see what comes in, as it comes
+  tidemill plugins ls                              see who listens, and how far they are
+  tidemill demo                                    a shop with five plugins, in a minute
+
+Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 conflict, 5 unavailable or time-out, 6 denied";
+
+/// An event store that runs its subscribers inside itself, as sandboxed WebAssembly components
+#[derive(Debug, Parser)]
+#[command(name = "tidemill", version, after_help = EXAMPLES, max_term_width = 110)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GlobalArgs {
+    /// Server to talk to
+    #[arg(long, value_name = "URL", global = true, env = "TIDEMILL_SERVER", default_value_t = default_server())]
+    pub(super) server: ServerUrl,
+    /// How much to log: error, warn, info, debug, trace, or pairs like `tidemill::store=debug`
+    #[arg(long, value_name = "LEVEL", global = true, env = "TIDEMILL_LOG", hide_env_values = true)]
+    pub(super) log: Option<String>,
+}
+
+fn default_server() -> ServerUrl {
+    #[expect(clippy::expect_used, reason = "a constant, held by a test")]
+    DEFAULT_ADDRESS.parse().expect("the default address is an address")
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the server: the log, the plugins and the HTTP API
+    Serve(ServeArgs),
+    /// Append one event, or events from stdin, one JSON object a line
+    Append(Box<AppendArgs>),
+    /// Read the log
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// See the plugins: what they are, how far they have come
+    #[command(subcommand)]
+    Plugins(PluginsCommand),
+    /// See events that a plugin could not handle; hand them over again, or discard them
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
+    /// Look into a plugin's state
+    #[command(subcommand)]
+    State(StateCommand),
+    /// Watch a small shop run on five plugins: crash one, swap one, restart, and prove nothing was lost
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill serve                                   data in ./tidemill-data, plugins in ./tidemill-data/plugins
+  tidemill serve --data /var/lib/tidemill --plugins /etc/tidemill/plugins --log-format json
+  tidemill serve --listen 127.0.0.1:0              pick a free port and print it
+
+Plugins are picked up, replaced and removed as files come, change and go. SIGTERM or Ctrl-C finishes what
+is in flight and ends.")]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    pub(super) options: ServeOptions,
+    /// How log lines look
+    #[arg(long, value_enum, env = "TIDEMILL_LOG_FORMAT", default_value_t)]
+    pub(super) log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    #[command(flatten)]
+    pub(super) options: DemoOptions,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EventsCommand {
+    /// Print events in the order of the log
+    Read(ReadArgs),
+    /// Print the last events, then every new one as it comes
+    Tail(TailArgs),
+}
+
+/// Where to read: a server, or a directory when none runs.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct SourceArgs {
+    /// Read this data directory instead of asking a server; only while no server uses it
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}

@@ -1,0 +1,202 @@
+//! Sends requests of the API: to a server over HTTP, or to a store in this process.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use ureq::http::{Method, Request, Response};
+use ureq::{Agent, Body};
+
+use super::error::{CliError, Exit};
+use super::query::Query;
+use super::server_url::ServerUrl;
+use crate::api::InProcess;
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server may be silent within an answer: longer than its heartbeat.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Largest answer in bytes: a page of the largest payload bytes, with room for JSON around it.
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
+
+/// Whom the commands ask.
+#[derive(Debug)]
+pub(super) enum Client {
+    Server(Server),
+    Directory(InProcess),
+}
+
+/// Why there is no good answer.
+#[derive(Debug)]
+pub(super) enum ClientError {
+    /// The request was answered with an error.
+    Refused(Refusal),
+    /// The connection failed before, or while, the answer came.
+    Connection { reason: String },
+    /// The answer is not what this program understands.
+    Unreadable { reason: String },
+}
+
+/// An error as the API tells it.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    pub(super) problem: ProblemFields,
+}
+
+/// The fields of a problem that commands look at.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct ProblemFields {
+    #[serde(default, rename = "type")]
+    pub(super) kind: String,
+    #[serde(default)]
+    pub(super) detail: String,
+    /// Line of a bad event in an NDJSON body, from 1.
+    pub(super) line: Option<usize>,
+}
+
+impl Refusal {
+    /// Whether the problem is of this kind.
+    pub(super) fn is(&self, slug: &str) -> bool {
+        self.problem.kind.rsplit(':').next() == Some(slug)
+    }
+
+    fn of(status: u16, body: &[u8]) -> Self {
+        let problem = serde_json::from_slice(body).unwrap_or_default();
+        Self { status, problem }
+    }
+}
+
+impl Client {
+    /// Asks for one thing.
+    pub(super) fn get<T: DeserializeOwned>(&self, query: &Query) -> Result<T, CliError> {
+        self.get_path(query.as_str())
+    }
+
+    /// Follows a link of an answer.
+    pub(super) fn get_path<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        let body = self.send(&Method::GET, path).map_err(|error| self.explain(error))?;
+        serde_json::from_slice(&body)
+            .map_err(|error| self.explain(ClientError::Unreadable { reason: error.to_string() }))
+    }
+
+    /// Sends a request without a body; answers the body.
+    pub(super) fn send(&self, method: &Method, path: &str) -> Result<Vec<u8>, ClientError> {
+        let (status, body) = match self {
+            Self::Server(server) => server.send(method.clone(), path, None)?,
+            Self::Directory(api) => api
+                .request(method.as_str(), path)
+                .map_err(|error| ClientError::Unreadable { reason: error.to_string() })?,
+        };
+        if status >= 400 { Err(ClientError::Refused(Refusal::of(status, &body))) } else { Ok(body) }
+    }
+
+    /// Says what went wrong, and what to do.
+    pub(super) fn explain(&self, error: ClientError) -> CliError {
+        match self {
+            Self::Server(server) => server.explain(error),
+            Self::Directory(_) => explain(error, "the data directory"),
+        }
+    }
+}
+
+fn explain(error: ClientError, who: &str) -> CliError {
+    match error {
+        ClientError::Refused(Refusal { status, problem }) => {
+            let detail = if problem.detail.is_empty() { format!("{who} answered {status}") } else { problem.detail };
+            CliError::new(Exit::of_status(status), detail)
+        }
+        ClientError::Connection { reason } => CliError::new(Exit::Unavailable, format_args!("{who}: {reason}")),
+        ClientError::Unreadable { reason } => {
+            CliError::new(Exit::Failure, format_args!("the answer of {who} is not understood: {reason}"))
+                .hint("is it a tidemill server of this release?")
+        }
+    }
+}
+
+/// A server reached over HTTP.
+#[derive(Debug)]
+pub(super) struct Server {
+    url: ServerUrl,
+    agent: Agent,
+}
+
+impl Server {
+    /// A client of a server. Connects when first asked.
+    pub(super) fn new(url: ServerUrl) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_per_read(Some(READ_TIMEOUT))
+            .build();
+        Self { url, agent: config.into() }
+    }
+
+    /// Posts a body; answers the body of a good answer.
+    pub(super) fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {
+        let (status, answer) = self.send(Method::POST, path, Some((content_type, body)))?;
+        if status >= 400 { Err(ClientError::Refused(Refusal::of(status, &answer))) } else { Ok(answer) }
+    }
+
+    /// Opens an event stream; answers a reader of its body.
+    pub(super) fn stream(&self, path: &str, last_event_id: Option<&str>) -> Result<impl Read + use<>, ClientError> {
+        let mut request = Request::get(self.url.join(path)).header("accept", "text/event-stream");
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        let request = request.body(()).map_err(|error| ClientError::Unreadable { reason: error.to_string() })?;
+        let response = self.agent.run(request).map_err(failed)?;
+        if response.status().as_u16() >= 400 {
+            let (status, body) = read(response)?;
+            return Err(ClientError::Refused(Refusal::of(status, &body)));
+        }
+        Ok(response.into_body().into_with_config().limit(u64::MAX).reader())
+    }
+
+    fn send(&self, method: Method, path: &str, body: Option<(&str, &[u8])>) -> Result<(u16, Vec<u8>), ClientError> {
+        let request = Request::builder().method(method).uri(self.url.join(path));
+        let malformed = |error: ureq::http::Error| ClientError::Unreadable { reason: error.to_string() };
+        let response = match body {
+            Some((content_type, body)) => {
+                self.agent.run(request.header("content-type", content_type).body(body).map_err(malformed)?)
+            }
+            None => self.agent.run(request.body(()).map_err(malformed)?),
+        };
+        read(response.map_err(failed)?)
+    }
+
+    /// Says what went wrong, and what to do.
+    pub(super) fn explain(&self, error: ClientError) -> CliError {
+        match error {
+            ClientError::Connection { reason } => {
+                CliError::new(Exit::Unavailable, format_args!("no server answers at {} ({reason})", self.url)).hint(
+                    "start one with `tidemill serve`, name another with --server URL, \
+                     or read a data directory without a server by --data DIR",
+                )
+            }
+            other => explain(other, &self.url.to_string()),
+        }
+    }
+}
+
+fn read(response: Response<Body>) -> Result<(u16, Vec<u8>), ClientError> {
+    let status = response.status().as_u16();
+    let body = response.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(failed)?;
+    Ok((status, body))
+}
+
+fn failed(error: ureq::Error) -> ClientError {
+    match error {
+        ureq::Error::Io(error) => connection(&error),
+        ureq::Error::Timeout(_) | ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => {
+            ClientError::Connection { reason: error.to_string() }
+        }
+        other => ClientError::Unreadable { reason: other.to_string() },
+    }
+}
+
+fn connection(error: &io::Error) -> ClientError {
+    ClientError::Connection { reason: error.to_string() }
+}

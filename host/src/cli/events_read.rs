@@ -1,0 +1,80 @@
+//! `tidemill events read`.
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::args::SourceArgs;
+use super::client::Client;
+use super::error::CliError;
+use super::event_row::print_event;
+use super::output::Output;
+use super::query::{FilterArgs, Query};
+
+/// Events asked for at a time.
+const PAGE_EVENTS: u64 = 1000;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill events read --stream order-42                     one stream
+  tidemill events read --type 'Order*' --backwards -n 10     the last ten of some types
+  tidemill events read --json | jq .data                     one JSON object a line
+  tidemill events read --data ./pond                         without a server")]
+pub(super) struct ReadArgs {
+    #[command(flatten)]
+    pub(super) filter: FilterArgs,
+    /// Only events after this position
+    #[arg(long, value_name = "POSITION")]
+    pub(super) after: Option<u64>,
+    /// Only events before this position
+    #[arg(long, value_name = "POSITION")]
+    pub(super) before: Option<u64>,
+    /// Newest first
+    #[arg(long)]
+    pub(super) backwards: bool,
+    /// Stop after so many events [default: all]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+    /// Wait until the log has reached this position
+    #[arg(long, value_name = "POSITION")]
+    pub(super) at_least: Option<u64>,
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+}
+
+/// A page of events, each as it came.
+#[derive(Deserialize)]
+pub(super) struct Page {
+    pub(super) events: Vec<Box<RawValue>>,
+    pub(super) head: u64,
+    pub(super) next: Option<String>,
+}
+
+/// Prints events, page by page.
+pub(super) fn run(args: &ReadArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut path = query(args).with("limit", &left.clamp(1, PAGE_EVENTS).to_string()).as_str().to_owned();
+    while left > 0 {
+        let page: Page = client.get_path(&path)?;
+        for event in page.events.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+            print_event(output, event, args.source.json)?;
+        }
+        output.flush()?;
+        left = left.saturating_sub(page.events.len() as u64);
+        match page.next {
+            Some(next) => path = next,
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+fn query(args: &ReadArgs) -> Query {
+    Query::path(&["v1", "events"])
+        .with_filter(&args.filter)
+        .with_some("after", args.after)
+        .with_some("before", args.before)
+        .with_some("direction", args.backwards.then_some("backwards"))
+        .with_some("at_least", args.at_least)
+}

@@ -1,0 +1,33 @@
+//! The command line: parses arguments, asks a server (or a data directory), prints.
+//!
+//! stdout is data, stderr is talk. Every read command has `--json`: one JSON object a line. The exit code
+//! follows from what went wrong by one match in `error`. Commands hold no rules: they send requests of the
+//! API, over HTTP or, with `--data`, straight to a store in this process, and show the answers. One file
+//! per command.
+
+mod append;
+mod append_lines;
+mod args;
+mod client;
+mod dead_letters;
+mod error;
+mod event_row;
+mod events_read;
+mod events_tail;
+mod output;
+mod plugins;
+mod progress;
+mod query;
+mod retrying;
+mod run;
+mod server_url;
+mod sse;
+mod state;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::ProgramError;
+pub use output::{announce, print_line};
+pub use run::{OpenStore, Program, main};

@@ -1,0 +1,132 @@
+//! stdout and stderr.
+
+use std::borrow::Cow;
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::net::SocketAddr;
+
+use super::error::CliError;
+
+/// Where a command's data goes.
+pub(super) struct Output<'a> {
+    writer: BufWriter<Box<dyn Write + 'a>>,
+    terminal: bool,
+}
+
+impl<'a> Output<'a> {
+    /// The process's stdout.
+    pub(super) fn stdout() -> Self {
+        Self { writer: BufWriter::new(Box::new(io::stdout())), terminal: io::stdout().is_terminal() }
+    }
+
+    /// Somewhere that is not a terminal.
+    #[cfg(test)]
+    pub(super) fn plain(writer: impl Write + 'a) -> Self {
+        Self { writer: BufWriter::new(Box::new(writer)), terminal: false }
+    }
+
+    /// Whether a person looks at it.
+    pub(super) const fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Writes a line.
+    pub(super) fn line(&mut self, text: &str) -> Result<(), CliError> {
+        self.bytes(text.as_bytes())?;
+        self.bytes(b"\n")
+    }
+
+    /// Writes JSON as one line.
+    pub(super) fn json_line(&mut self, json: &str) -> Result<(), CliError> {
+        self.line(&one_line(json))
+    }
+
+    /// Writes a heading; bold on a terminal.
+    pub(super) fn heading(&mut self, text: &str) -> Result<(), CliError> {
+        if self.terminal { self.line(&format!("\u{1b}[1m{text}\u{1b}[0m")) } else { self.line(text) }
+    }
+
+    /// Writes bytes as they are.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        self.writer.write_all(bytes).map_err(|error| CliError::of_output(&error))
+    }
+
+    /// Hands everything written to the reader.
+    pub(super) fn flush(&mut self) -> Result<(), CliError> {
+        self.writer.flush().map_err(|error| CliError::of_output(&error))
+    }
+}
+
+/// JSON on one line: outside of strings line breaks mean nothing, inside they cannot stand.
+fn one_line(json: &str) -> Cow<'_, str> {
+    if json.contains(['\n', '\r']) { json.replace(['\n', '\r'], " ").into() } else { json.into() }
+}
+
+/// Text from a log or a guest, safe to show on a terminal, cut to `chars_max`.
+pub(super) fn shown(text: &str, chars_max: usize) -> String {
+    let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut shown: String = chars.by_ref().take(chars_max).collect();
+    if chars.next().is_some() {
+        shown.pop();
+        shown.push('…');
+    }
+    shown
+}
+
+/// Talks to the user on stderr. A closed stderr is nobody's problem.
+pub(super) fn talk(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Tells the user of an error and what to do about it.
+pub(super) fn complain(what: &str, hint: Option<&str>) {
+    let (red, cyan, plain) =
+        if io::stderr().is_terminal() { ("\u{1b}[1;31m", "\u{1b}[1;36m", "\u{1b}[0m") } else { ("", "", "") };
+    talk(&format!("{red}error:{plain} {what}"));
+    if let Some(hint) = hint {
+        talk(&format!("{cyan}hint:{plain} {hint}"));
+    }
+}
+
+/// Prints where a server listens, for people and scripts: one line, the URL, on stdout.
+pub fn announce(address: SocketAddr) {
+    // A server serves on even when nobody reads its stdout.
+    let _ = print_line(&format!("http://{address}"));
+}
+
+/// Prints one line of data on stdout.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn print_line(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_text_cannot_drive_a_terminal() {
+        assert_eq!(shown("a\u{1b}[31mb\n", 20), "a [31mb ");
+        assert_eq!(shown("abcdef", 4), "abc…");
+        assert_eq!(shown("abcd", 4), "abcd");
+        assert_eq!(one_line("{\r\n\"a\":1}"), "{  \"a\":1}");
+    }
+
+    #[test]
+    fn a_reader_that_went_away_ends_the_command_quietly() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut output = Output::plain(Closed);
+        output.line("a").unwrap();
+        assert_eq!(output.flush(), Err(CliError::OutputClosed));
+    }
+}

@@ -1,0 +1,144 @@
+//! `tidemill plugins ls|inspect`.
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::args::SourceArgs;
+use super::client::Client;
+use super::error::CliError;
+use super::output::{Output, shown, talk};
+use super::query::Query;
+use super::table::Table;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginsCommand {
+    /// List the plugins: what each does now, how far it has come
+    Ls(ListArgs),
+    /// Show everything about one plugin
+    Inspect(InspectArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// Name of the plugin
+    pub(super) plugin: String,
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+}
+
+impl PluginsCommand {
+    /// Where to read.
+    pub(super) const fn source(&self) -> &SourceArgs {
+        match self {
+            Self::Ls(args) => &args.source,
+            Self::Inspect(args) => &args.source,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    plugins: Vec<Box<RawValue>>,
+    /// What is wrong beyond single plugins.
+    #[serde(default)]
+    problems: Vec<String>,
+}
+
+/// Runs one of the commands.
+pub(super) fn run(command: &PluginsCommand, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
+    match command {
+        PluginsCommand::Ls(args) => list(client, args.source.json, output),
+        PluginsCommand::Inspect(args) => inspect(&args.plugin, client, args.source.json, output),
+    }
+}
+
+fn list(client: &Client, json: bool, output: &mut Output<'_>) -> Result<(), CliError> {
+    let answer: Answer = client.get(&Query::path(&["v1", "plugins"]))?;
+    for problem in &answer.problems {
+        talk(&format!("warning: {}", shown(problem, usize::MAX)));
+    }
+    if json {
+        return answer.plugins.iter().try_for_each(|plugin| output.json_line(plugin.get()));
+    }
+    let mut table =
+        Table::new(["PLUGIN", "STATE", "#CHECKPOINT", "#LAG", "#HANDLED", "#EMITTED", "#RETRIED", "#DEAD LETTERS"]);
+    for plugin in &answer.plugins {
+        let plugin = serde_json::from_str(plugin.get()).unwrap_or_default();
+        let cell = |pointer: &str| text(&plugin, pointer);
+        if let Some(Value::String(reason)) = plugin.pointer("/problem/reason") {
+            talk(&format!("warning: plugin {}: {}", cell("/name"), shown(reason, usize::MAX)));
+        }
+        table.row([
+            cell("/name"),
+            state(&plugin),
+            cell("/checkpoint"),
+            cell("/lag_events"),
+            cell("/status/counters/handled"),
+            cell("/status/counters/emitted"),
+            cell("/status/counters/retried"),
+            cell("/dead_letters"),
+        ]);
+    }
+    table.print(output)
+}
+
+/// What a plugin is doing, in a word.
+fn state(plugin: &Value) -> String {
+    if plugin.pointer("/installed") == Some(&Value::Bool(false)) {
+        return "not installed".into();
+    }
+    match plugin.pointer("/status/state") {
+        Some(Value::String(state)) => shown(&state.replace('_', " "), 32),
+        _ => "not running".into(),
+    }
+}
+
+/// A value as a cell; `-` when it is not there.
+fn text(value: &Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        None | Some(Value::Null) => "-".into(),
+        Some(Value::String(text)) => shown(text, 64),
+        Some(other) => shown(&other.to_string(), 64),
+    }
+}
+
+fn inspect(name: &str, client: &Client, json: bool, output: &mut Output<'_>) -> Result<(), CliError> {
+    let plugin: Box<RawValue> = client.get(&Query::path(&["v1", "plugins", name]))?;
+    if json {
+        return output.json_line(plugin.get());
+    }
+    print_tree(output, &serde_json::from_str(plugin.get()).unwrap_or_default(), 0)
+}
+
+/// Prints an object as indented lines.
+fn print_tree(output: &mut Output<'_>, value: &Value, depth: usize) -> Result<(), CliError> {
+    let Value::Object(fields) = value else { return output.line(&shown(&value.to_string(), usize::MAX)) };
+    let indent = "  ".repeat(depth);
+    for (name, value) in fields {
+        let name = shown(name, 64);
+        match value {
+            Value::Object(inner) if !inner.is_empty() => {
+                output.line(&format!("{indent}{name}:"))?;
+                print_tree(output, value, depth + 1)?;
+            }
+            Value::String(text) if text.contains('\n') => {
+                output.line(&format!("{indent}{name}:"))?;
+                for line in text.lines() {
+                    output.line(&format!("{indent}  {}", shown(line, usize::MAX)))?;
+                }
+            }
+            Value::String(text) => output.line(&format!("{indent}{name}: {}", shown(text, usize::MAX)))?,
+            Value::Null => output.line(&format!("{indent}{name}: -"))?,
+            other => output.line(&format!("{indent}{name}: {}", shown(&other.to_string(), usize::MAX)))?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Sends an append again when the connection is lost. Safe because every event has its id: what was
+//! stored before the connection broke is found, not stored twice.
+
+use std::thread;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::client::{ClientError, Server};
+use super::output::talk;
+
+/// Waits between attempts, in milliseconds; the first attempt is not counted.
+const WAITS_MS: [u64; 5] = [100, 300, 1000, 3000, 5000];
+
+/// Where an append's events stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Stored {
+    pub(super) first_position: u64,
+    pub(super) last_position: u64,
+}
+
+/// Posts an append; answers the body of the answer.
+pub(super) fn append(server: &Server, content_type: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {
+    let mut waits = WAITS_MS.iter();
+    loop {
+        let error = match server.post("/v1/events", content_type, body) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let Some(wait_ms) = waits.next().filter(|_| may_succeed_later(&error)) else { return Err(error) };
+        tracing::debug!(?error, wait_ms, "append failed, trying again");
+        if *wait_ms >= 1000 {
+            talk("the server does not answer; trying again");
+        }
+        thread::sleep(Duration::from_millis(*wait_ms));
+    }
+}
+
+/// A lost connection, or a server about to restart.
+fn may_succeed_later(error: &ClientError) -> bool {
+    match error {
+        ClientError::Connection { .. } => true,
+        ClientError::Refused(refusal) => refusal.status == 503,
+        ClientError::Unreadable { .. } => false,
+    }
+}

@@ -1,0 +1,104 @@
+//! From arguments to an exit code.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+
+use super::args::{Cli, Command, DemoArgs, EventsCommand, GlobalArgs, ServeArgs, SourceArgs};
+use super::client::{Client, Server};
+use super::error::{CliError, Exit, ProgramError};
+use super::output::{Output, complain};
+use super::{append, dead_letters, events_read, events_tail, plugins, state};
+use crate::api::InProcess;
+use crate::config::{DemoOptions, ServeOptions};
+use crate::store::{Store, StoreError};
+use crate::telemetry::{self, LogFormat};
+
+/// Opens the store in a data directory; none when there is no store in it.
+pub type OpenStore = fn(&Path) -> Result<Option<Arc<dyn Store>>, StoreError>;
+
+/// What commands need of the rest of the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Runs the host until it is told to stop.
+    pub serve: fn(ServeOptions) -> Result<(), ProgramError>,
+    /// Runs the demo; an error when its proof fails.
+    pub demo: fn(DemoOptions) -> Result<(), ProgramError>,
+    /// For reading a data directory while no server runs.
+    pub open: OpenStore,
+}
+
+/// Runs the command that the process's arguments name.
+#[must_use]
+pub fn main(program: &Program) -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors: clap knows where they go and how the process ends.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    let mut output = Output::stdout();
+    let result = run(cli, program, &mut output).and_then(|()| output.flush());
+    match result {
+        Ok(()) | Err(CliError::OutputClosed) => ExitCode::SUCCESS,
+        Err(CliError::Failed { exit, what, hint }) => {
+            // What was printed before the failure belongs to the reader; that it failed matters more.
+            let _ = output.flush();
+            complain(&what, hint.as_deref());
+            ExitCode::from(exit as u8)
+        }
+    }
+}
+
+fn run(cli: Cli, program: &Program, output: &mut Output<'_>) -> Result<(), CliError> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Serve(ServeArgs { options, log_format }) => {
+            telemetry::init(log_format, global.log.as_deref().unwrap_or("info"))?;
+            Ok((program.serve)(options)?)
+        }
+        Command::Demo(DemoArgs { options }) => {
+            // The demo tells what happens itself; log lines would tear its table.
+            telemetry::init(LogFormat::Pretty, global.log.as_deref().unwrap_or("off"))?;
+            Ok((program.demo)(options)?)
+        }
+        other => {
+            telemetry::init(LogFormat::Pretty, global.log.as_deref().unwrap_or("warn"))?;
+            ask(other, global, program, output)
+        }
+    }
+}
+
+/// Runs a command that asks a server or a data directory.
+fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Output<'_>) -> Result<(), CliError> {
+    let server = Server::new(global.server);
+    match command {
+        Command::Serve(_) | Command::Demo(_) => Ok(()),
+        Command::Append(args) => append::run(&args, &server, output),
+        Command::Events(EventsCommand::Tail(args)) => events_tail::run(&args, server, output),
+        Command::Events(EventsCommand::Read(args)) => {
+            events_read::run(&args, &client(&args.source, server, program)?, output)
+        }
+        Command::Plugins(command) => plugins::run(&command, &client(command.source(), server, program)?, output),
+        Command::DeadLetters(command) => {
+            dead_letters::run(&command, &client(&command.source(), server, program)?, output)
+        }
+        Command::State(command) => state::run(&command, &client(command.source(), server, program)?, output),
+    }
+}
+
+/// Whom to ask: the data directory if one is given, else the server.
+fn client(source: &SourceArgs, server: Server, program: &Program) -> Result<Client, CliError> {
+    let Some(directory) = &source.data else { return Ok(Client::Server(server)) };
+    let store = (program.open)(directory)?.ok_or_else(|| {
+        CliError::new(Exit::NotFound, format_args!("there is no store in {}", directory.display()))
+            .hint("give the directory that `tidemill serve --data` uses")
+    })?;
+    let api = InProcess::new(store)
+        .map_err(|error| CliError::new(Exit::Failure, format_args!("no async runtime: {error}")))?;
+    Ok(Client::Directory(api))
+}

@@ -1,0 +1,45 @@
+//! Columns for people.
+
+use super::error::CliError;
+use super::output::Output;
+
+/// Rows of texts under headings. Columns are as wide as their widest text; the last one is not padded.
+pub(super) struct Table<const N: usize> {
+    headings: [&'static str; N],
+    /// Which columns hold numbers and so stand to the right.
+    numbers: [bool; N],
+    rows: Vec<[String; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    /// An empty table. A heading that begins with `#` is that of a column of numbers.
+    pub(super) fn new(headings: [&'static str; N]) -> Self {
+        let numbers = headings.map(|heading| heading.starts_with('#'));
+        Self { headings: headings.map(|heading| heading.trim_start_matches('#')), numbers, rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub(super) fn row(&mut self, row: [String; N]) {
+        self.rows.push(row);
+    }
+
+    /// Prints headings and rows.
+    pub(super) fn print(&self, output: &mut Output<'_>) -> Result<(), CliError> {
+        let mut widths = self.headings.map(|heading| heading.chars().count());
+        for row in &self.rows {
+            for (width, text) in widths.iter_mut().zip(row) {
+                *width = (*width).max(text.chars().count());
+            }
+        }
+        output.heading(&self.format(&self.headings.map(str::to_owned), &widths))?;
+        self.rows.iter().try_for_each(|row| output.line(&self.format(row, &widths)))
+    }
+
+    fn format(&self, row: &[String; N], widths: &[usize; N]) -> String {
+        let cells =
+            row.iter().zip(widths).zip(self.numbers).map(|((text, width), number)| {
+                if number { format!("{text:>width$}") } else { format!("{text:<width$}") }
+            });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    }
+}
