@@ -22,3 +22,5 @@ pub mod telemetry;
 pub mod api;
 
 pub mod cli;
+
+pub mod app;

@@ -1,0 +1,277 @@
+//! The proof: a fold over the log that knows the shop's rules and nothing of the host.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::event::{Position, RecordedEvent, StreamName, metadata_key};
+
+/// Most faults that are told one by one.
+const FAULTS_MAX: usize = 20;
+
+/// What is read of any event of the shop.
+#[derive(Debug, Deserialize)]
+struct Body {
+    order: Option<String>,
+    sku: Option<String>,
+    quantity: Option<u64>,
+    amount_cents: Option<u64>,
+    #[serde(default)]
+    lines: Vec<Line>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Line {
+    sku: String,
+    quantity: u64,
+    unit_cents: Option<u64>,
+}
+
+/// What the log says of one order.
+#[derive(Debug, Default)]
+struct Order {
+    placed_id: Option<Uuid>,
+    total_cents: u64,
+    paid_cents: u64,
+    confirmed_cents: u64,
+    /// How often each type of event stands in the log.
+    events: BTreeMap<String, u32>,
+}
+
+/// A log under examination.
+#[derive(Debug, Default)]
+pub(super) struct Proof {
+    last: Position,
+    versions: HashMap<StreamName, u64>,
+    ids: HashMap<Uuid, Position>,
+    orders: BTreeMap<String, Order>,
+    stock: BTreeMap<String, i64>,
+    faults: Vec<String>,
+    fault_count: usize,
+}
+
+/// What a log without fault adds up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Events in the log.
+    pub events: u64,
+    /// Orders placed.
+    pub orders: u64,
+    /// Orders reserved and paid.
+    pub confirmed: u64,
+    /// Orders that ended otherwise.
+    pub cancelled: u64,
+    /// Money taken, in cents.
+    pub taken_cents: u64,
+    /// What is left on the shelves, by product.
+    pub stock: BTreeMap<String, i64>,
+}
+
+impl Proof {
+    /// Takes the next event of the log.
+    pub(super) fn add(&mut self, event: &RecordedEvent) {
+        self.check_place(event);
+        self.check_cause(event);
+        self.ids.insert(event.id, event.position);
+        let body = event.json().and_then(|json| serde_json::from_str::<Body>(json).ok());
+        match body {
+            Some(body) => self.apply(event, &body),
+            None => self.fault(format!("event {} does not decode", event.position)),
+        }
+    }
+
+    fn check_place(&mut self, event: &RecordedEvent) {
+        if event.position != self.last.next() {
+            self.fault(format!("event {} follows {}", event.position, self.last));
+        }
+        self.last = event.position;
+        if let Some(stream) = &event.stream {
+            let version = self.versions.entry(stream.clone()).or_default();
+            *version += 1;
+            if event.version.0 != *version {
+                let expected = *version;
+                self.fault(format!("{stream}: version {} where {expected} is due", event.version));
+            }
+        }
+        if let Some(before) = self.ids.get(&event.id) {
+            self.fault(format!("events {before} and {} have one id", event.position));
+        }
+    }
+
+    /// What a plugin appended names an earlier event as its cause, and the order as what it belongs to.
+    fn check_cause(&mut self, event: &RecordedEvent) {
+        if matches!(event.event_type.as_str(), "OrderPlaced" | "StockReceived") {
+            return;
+        }
+        let cause = event.metadata.get(metadata_key::CAUSATION_ID).and_then(|id| id.parse().ok());
+        if !cause.is_some_and(|id: Uuid| self.ids.contains_key(&id)) {
+            self.fault(format!("event {} names no earlier event as its cause", event.position));
+        }
+    }
+
+    fn apply(&mut self, event: &RecordedEvent, body: &Body) {
+        let event_type = event.event_type.as_str();
+        if let Some(name) = &body.order {
+            let order = self.orders.entry(name.clone()).or_default();
+            *order.events.entry(event_type.into()).or_default() += 1;
+            match event_type {
+                "OrderPlaced" => {
+                    order.placed_id = Some(event.id);
+                    order.total_cents =
+                        body.lines.iter().map(|line| line.quantity * line.unit_cents.unwrap_or_default()).sum();
+                }
+                "PaymentTaken" => order.paid_cents += body.amount_cents.unwrap_or_default(),
+                "OrderConfirmed" => order.confirmed_cents += body.amount_cents.unwrap_or_default(),
+                _ => {}
+            }
+            let correlation = event.metadata.get(metadata_key::CORRELATION_ID).and_then(|id| id.parse().ok());
+            let belongs = event_type == "OrderPlaced" || correlation == order.placed_id;
+            if !belongs {
+                self.fault(format!("event {} is not correlated with order {name}", event.position));
+            }
+        }
+        match event_type {
+            "StockReceived" => {
+                let (sku, quantity) = (body.sku.clone().unwrap_or_default(), body.quantity.unwrap_or_default());
+                self.move_stock(event.position, &sku, signed(quantity));
+            }
+            "StockReserved" => {
+                body.lines.iter().for_each(|line| self.move_stock(event.position, &line.sku, -signed(line.quantity)));
+            }
+            "StockReleased" => {
+                body.lines.iter().for_each(|line| self.move_stock(event.position, &line.sku, signed(line.quantity)));
+            }
+            _ => {}
+        }
+    }
+
+    fn move_stock(&mut self, position: Position, sku: &str, by: i64) {
+        let stock = self.stock.entry(sku.into()).or_default();
+        *stock += by;
+        let left = *stock;
+        if left < 0 {
+            self.fault(format!("event {position} brings the stock of {sku} to {left}"));
+        }
+    }
+
+    /// Closes the log: every one of `placed` must have ended, once, and the sums must agree.
+    pub(super) fn finish(mut self, placed: &BTreeSet<Uuid>) -> Result<Totals, Vec<String>> {
+        let orders = std::mem::take(&mut self.orders);
+        let in_log: BTreeSet<Uuid> = orders.values().filter_map(|order| order.placed_id).collect();
+        for lost in placed.difference(&in_log) {
+            self.fault(format!("the order with id {lost} was acknowledged and is not in the log"));
+        }
+        let mut totals = Totals { events: self.last.0, orders: orders.len() as u64, ..Totals::default() };
+        for (name, order) in &orders {
+            self.check_order(name, order);
+            totals.confirmed += u64::from(order.events.contains_key("OrderConfirmed"));
+            totals.cancelled += u64::from(order.events.contains_key("OrderCancelled"));
+            totals.taken_cents += order.paid_cents;
+        }
+        totals.stock = std::mem::take(&mut self.stock);
+        if self.fault_count == 0 {
+            return Ok(totals);
+        }
+        if self.fault_count > self.faults.len() {
+            self.faults.push(format!("and {} more", self.fault_count - self.faults.len()));
+        }
+        Err(self.faults)
+    }
+
+    /// Every step of an order's life stands in the log exactly as often as the steps before it demand.
+    fn check_order(&mut self, name: &str, order: &Order) {
+        let count = |event_type: &str| order.events.get(event_type).copied().unwrap_or_default();
+        let (reserved, rejected) = (count("StockReserved"), count("StockRejected"));
+        let (taken, declined) = (count("PaymentTaken"), count("PaymentDeclined"));
+        let (confirmed, cancelled) = (count("OrderConfirmed"), count("OrderCancelled"));
+        let rules = [
+            (count("OrderPlaced") == 1, "is placed once"),
+            (reserved + rejected == 1, "is reserved or rejected, once"),
+            (taken + declined == reserved, "is paid or declined once, if it is reserved"),
+            (count("StockReleased") == declined, "gives its stock back, if it is declined"),
+            (confirmed == taken, "is confirmed, if it is paid"),
+            (cancelled == rejected + declined, "is cancelled, if it is rejected or declined"),
+            (count("MessageComposed") == 1, "is told to the customer, once"),
+            (order.paid_cents == u64::from(taken) * order.total_cents, "is paid what it costs"),
+            (order.confirmed_cents == order.paid_cents, "is confirmed for what was paid"),
+        ];
+        for (_, rule) in rules.iter().filter(|(holds, _)| !holds) {
+            self.fault(format!("order {name}: not true that it {rule}; its events: {:?}", order.events));
+        }
+    }
+
+    fn fault(&mut self, text: String) {
+        self.fault_count += 1;
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(text);
+        }
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { events, orders, confirmed, cancelled, taken_cents, .. } = self;
+        let (whole, cents) = (taken_cents / 100, taken_cents % 100);
+        write!(
+            f,
+            "proved from the log: {events} events, {orders} orders = {confirmed} confirmed + {cancelled} cancelled; \
+             nothing lost, nothing doubled; stock never negative; {whole}.{cents:02} EUR taken = orders confirmed"
+        )
+    }
+}
+
+fn signed(quantity: u64) -> i64 {
+    i64::try_from(quantity).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventType, NewEvent, Version};
+
+    const RUN: [(&str, &str); 5] = [
+        ("StockReceived", r#"{"sku":"tea","quantity":2}"#),
+        ("OrderPlaced", r#"{"order":"1","lines":[{"sku":"tea","quantity":2,"unit_cents":5}]}"#),
+        ("StockReserved", r#"{"order":"1","lines":[{"sku":"tea","quantity":2}]}"#),
+        ("PaymentTaken", r#"{"order":"1","amount_cents":10}"#),
+        ("OrderConfirmed", r#"{"order":"1","amount_cents":10}"#),
+    ];
+    const MESSAGE: (&str, &str) = ("MessageComposed", r#"{"order":"1"}"#);
+
+    /// Runs a log in which every event is caused by the order.
+    fn prove(events: &[(&str, &str)]) -> Result<Totals, Vec<String>> {
+        let mut proof = Proof::default();
+        let order = Uuid::from_u128(2);
+        for (index, (event_type, data)) in events.iter().enumerate() {
+            let mut event = NewEvent::json(EventType::new(*event_type).unwrap(), *data);
+            event.id = Uuid::from_u128(index as u128 + 1);
+            event.metadata.insert(metadata_key::CAUSATION_ID.into(), order.to_string());
+            event.metadata.insert(metadata_key::CORRELATION_ID.into(), order.to_string());
+            proof.add(&RecordedEvent::record(event, Position(index as u64 + 1), Version(0), 0));
+        }
+        proof.finish(&BTreeSet::from([order]))
+    }
+
+    #[test]
+    fn a_whole_order_proves() {
+        let totals = prove(&[&RUN[..], &[MESSAGE]].concat()).unwrap();
+        assert_eq!((totals.orders, totals.confirmed, totals.taken_cents), (1, 1, 10));
+    }
+
+    #[test]
+    fn a_lost_a_doubled_and_a_wrong_event_are_found() {
+        let fault = |events: &[(&str, &str)]| prove(events).unwrap_err().join("; ");
+        assert!(fault(&RUN).contains("told to the customer, once"));
+        assert!(fault(&[&RUN[..], &[MESSAGE, MESSAGE]].concat()).contains("told to the customer, once"));
+        assert!(fault(&[&RUN[..], &[MESSAGE, RUN[3]]].concat()).contains("is paid or declined once"));
+        let mut short = RUN;
+        short[0].1 = r#"{"sku":"tea","quantity":1}"#;
+        assert!(fault(&[&short[..], &[MESSAGE]].concat()).contains("stock of tea to -1"));
+        let mut dear = RUN;
+        dear[3].1 = r#"{"order":"1","amount_cents":11}"#;
+        assert!(fault(&[&dear[..], &[MESSAGE]].concat()).contains("paid what it costs"));
+        assert!(fault(&[]).contains("acknowledged and is not in the log"));
+    }
+}

@@ -1,0 +1,159 @@
+//! A running host: the log, and the plugins that live on it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::clock::{Clock, SystemClock};
+use crate::delivery::Dispatcher;
+use crate::error::ErrorClass;
+use crate::event::PluginName;
+use crate::plugin::{PluginInfo, Problem, Registry, RegistryOptions};
+use crate::runtime::{Engine, EngineError, EngineOptions};
+use crate::store::redb::{OpenOptions, RedbStore};
+use crate::store::{Store, StoreError};
+
+/// Folder for compiled components, below the data directory.
+const CACHE_FOLDER: &str = "cache";
+
+/// What a host runs on.
+#[derive(Clone, Debug)]
+pub struct HostOptions {
+    /// The data directory; made if it is not there.
+    pub data: PathBuf,
+    /// The plugins directory; made if it is not there. None for a store without plugins.
+    pub plugins: Option<PathBuf>,
+}
+
+/// Why a host did not start.
+#[derive(Debug, Error)]
+pub enum HostError {
+    /// The store did not open.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The component engine did not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The plugins directory is not there and could not be made.
+    #[error("plugins directory {path} could not be made: {reason}; make it, or give another --plugins")]
+    PluginsDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+}
+
+impl HostError {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Store(error) => error.class(),
+            Self::Engine(error) => error.class(),
+            Self::PluginsDirectory { .. } => ErrorClass::Invalid,
+        }
+    }
+}
+
+/// A running host. [`Host::shutdown`] ends it in order; dropping it ends it as a crash would, which loses
+/// nothing either.
+#[derive(Clone, Debug)]
+pub struct Host {
+    store: Arc<RedbStore>,
+    registry: Option<Arc<Registry>>,
+}
+
+impl Host {
+    /// Opens the store and begins to run the plugins, which load in the background. Must be called within a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// When the store does not open, or a directory cannot be made.
+    pub async fn start(options: HostOptions) -> Result<Self, HostError> {
+        let started = tokio::task::spawn_blocking(move || Self::open(&options)).await;
+        let opened = started.map_err(|_| StoreError::ReadFailed { reason: "opening the store panicked".into() })??;
+        let Opened { store, clock, plugins } = opened;
+        let registry = plugins.map(|(engine, directory)| {
+            let on = Arc::clone(&store) as Arc<dyn Store>;
+            Arc::new(Registry::start(RegistryOptions::new(directory, on, clock, Arc::new(engine))))
+        });
+        Ok(Self { store, registry })
+    }
+
+    fn open(options: &HostOptions) -> Result<Opened, HostError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = Arc::new(RedbStore::open(&OpenOptions::new(&options.data), Arc::clone(&clock))?);
+        let plugins = match &options.plugins {
+            None => None,
+            Some(directory) => {
+                std::fs::create_dir_all(directory).map_err(|error| HostError::PluginsDirectory {
+                    path: directory.clone(),
+                    reason: error.to_string(),
+                })?;
+                let engine = Engine::new(EngineOptions { cache_dir: Some(options.data.join(CACHE_FOLDER)) })?;
+                Some((engine, directory.clone()))
+            }
+        };
+        Ok(Opened { store, clock, plugins })
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+
+    /// Every plugin there is in the directory, in name order: running, loading or broken.
+    #[must_use]
+    pub fn plugins(&self) -> Vec<PluginInfo> {
+        self.registry.as_ref().map(|registry| registry.list()).unwrap_or_default()
+    }
+
+    /// One plugin of the directory.
+    #[must_use]
+    pub fn plugin(&self, name: &PluginName) -> Option<PluginInfo> {
+        self.registry.as_ref()?.get(name)
+    }
+
+    /// The delivery of a running plugin.
+    #[must_use]
+    pub fn dispatcher(&self, name: &PluginName) -> Option<Dispatcher> {
+        self.registry.as_ref()?.dispatcher(name)
+    }
+
+    /// What is wrong with the plugins directory, and with files in it that belong to no plugin.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        self.registry.as_ref().map(|registry| registry.problems()).unwrap_or_default()
+    }
+
+    /// Whether every plugin that was in the directory at the start runs or is known to be broken.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.registry.as_ref().is_none_or(|registry| registry.is_ready())
+    }
+
+    /// Waits until every plugin that was in the directory at the start runs or is known to be broken.
+    pub async fn plugins_loaded(&self) {
+        if let Some(registry) = &self.registry {
+            registry.ready().await;
+        }
+    }
+
+    /// Stops the plugins at their next batch boundary. The store closes when the last handle to it is
+    /// dropped.
+    pub async fn shutdown(self) {
+        if let Some(registry) = &self.registry {
+            registry.shutdown().await;
+        }
+    }
+}
+
+/// What is ready before plugins run.
+struct Opened {
+    store: Arc<RedbStore>,
+    clock: Arc<dyn Clock>,
+    plugins: Option<(Engine, PathBuf)>,
+}

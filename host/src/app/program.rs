@@ -1,0 +1,45 @@
+//! The program behind the binary: what the command line's commands run.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::cli::{self, Program, ProgramError};
+use crate::clock::SystemClock;
+use crate::config::{DemoOptions, ServeOptions};
+use crate::error::ErrorClass;
+use crate::store::redb::{OpenOptions, RedbStore};
+use crate::store::{Store, StoreError};
+
+/// Runs the command that the process's arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::main(&Program { serve, demo, open })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, ProgramError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| ProgramError::new(ErrorClass::Unavailable, &error))
+}
+
+fn serve(options: ServeOptions) -> Result<(), ProgramError> {
+    let served = runtime()?.block_on(super::serve(options, cli::announce));
+    served.map_err(|error| ProgramError::new(error.class(), &error))
+}
+
+fn demo(options: DemoOptions) -> Result<(), ProgramError> {
+    let json = options.json;
+    let told = runtime()?.block_on(super::demo::run(options));
+    let totals = told.map_err(|error| ProgramError::new(error.class(), &error))?;
+    let line = if json { serde_json::json!(totals).to_string() } else { totals.to_string() };
+    cli::print_line(&line).map_err(|error| ProgramError::new(ErrorClass::Unavailable, &error))
+}
+
+/// A directory without a store stays as it is: whoever only reads makes none.
+fn open(directory: &Path) -> Result<Option<Arc<dyn Store>>, StoreError> {
+    if !RedbStore::exists(directory) {
+        return Ok(None);
+    }
+    let store = RedbStore::open(&OpenOptions::new(directory), Arc::new(SystemClock))?;
+    Ok(Some(Arc::new(store)))
+}

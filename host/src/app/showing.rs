@@ -1,0 +1,68 @@
+//! Shows a host's plugins to the API.
+
+use futures::future::{BoxFuture, FutureExt as _};
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+
+use super::Host;
+use crate::api::{CommandRefused, PluginSummary, Plugins};
+use crate::delivery::{Dispatcher, Redelivery, Status};
+use crate::event::{PluginName, Position};
+use crate::plugin::PluginInfo;
+
+/// The plugins of a host, as the API asks for them.
+pub(super) struct Showing(pub(super) Host);
+
+impl Showing {
+    fn running(&self, name: &PluginName) -> Result<Dispatcher, CommandRefused> {
+        self.0.dispatcher(name).ok_or_else(|| CommandRefused::NotRunning { plugin: name.clone() })
+    }
+}
+
+impl Plugins for Showing {
+    fn list(&self) -> Vec<PluginSummary> {
+        self.0.plugins().into_iter().map(summary).collect()
+    }
+
+    fn get(&self, name: &PluginName) -> Option<PluginSummary> {
+        self.0.plugin(name).map(summary)
+    }
+
+    fn problems(&self) -> Vec<String> {
+        self.0.problems().into_iter().map(|problem| problem.reason).collect()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.is_ready()
+    }
+
+    fn watch(&self, name: &PluginName) -> Option<watch::Receiver<Status>> {
+        self.0.dispatcher(name).map(|dispatcher| dispatcher.watch())
+    }
+
+    fn retry_dead_letter<'a>(
+        &'a self,
+        name: &'a PluginName,
+        position: Position,
+    ) -> BoxFuture<'a, Result<Redelivery, CommandRefused>> {
+        async move { Ok(self.running(name)?.retry_dead_letter(position).await?) }.boxed()
+    }
+
+    fn discard_dead_letter<'a>(
+        &'a self,
+        name: &'a PluginName,
+        position: Position,
+    ) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        async move { Ok(self.running(name)?.discard_dead_letter(position).await?) }.boxed()
+    }
+}
+
+/// Name and status by themselves, the rest as it serialises.
+fn summary(info: PluginInfo) -> PluginSummary {
+    let details = match serde_json::to_value(&info) {
+        Ok(Value::Object(fields)) => fields.into_iter().filter(|(key, _)| key != "name" && key != "status").collect(),
+        // A struct of texts and numbers serialises to an object.
+        _ => Map::new(),
+    };
+    PluginSummary { name: info.name, status: info.running.map(|running| running.status), details }
+}
