@@ -1,0 +1,228 @@
+//! How fast stored events reach a subscriber with durable state, and what an idle host weighs.
+//!
+//! Run by `cargo bench -p tidemill-tests --bench delivery`. One run measures, over the same store and the
+//! same dispatcher, the counter component and the same counting written as a native handler; then catching
+//! up on a type that is rare among many other events; then an idle host with ten plugins. Ratios hold from
+//! machine to machine; absolute figures do not. The processor's time is that of the whole process: writer,
+//! reader and handler.
+
+#![expect(clippy::print_stdout, clippy::indexing_slicing, reason = "a benchmark prints its table")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use tidemill::app::{Host, HostOptions};
+use tidemill::clock::SystemClock;
+use tidemill::delivery::{
+    Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Policy, Setup, Subscription, Verdict, spawn,
+};
+use tidemill::event::{EventType, Filter, NewEvent, Pattern, PluginName, StreamName};
+use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits};
+use tidemill::store::redb::{OpenOptions, RedbStore};
+use tidemill::store::{AppendRequest, Store};
+use tidemill_plugins::{ALL, COUNTER, SHOP};
+use tokio::runtime::Runtime;
+
+/// Beside the build, as the system's temporary directory may be memory.
+const TMP: &str = env!("CARGO_TARGET_TMPDIR");
+const EVENTS: u64 = 1_000_000;
+const DATA_BYTES: usize = 256;
+const BATCH: u64 = 1000;
+/// One event in so many is of the rare type.
+const RARE_EVERY: u64 = 100;
+/// Plugins of the idle host.
+const IDLE_PLUGINS: usize = 10;
+/// Tells this program to measure the idle host only.
+const IDLE: &str = "--idle-host";
+
+fn main() -> anyhow::Result<()> {
+    let runtime = Runtime::new()?;
+    if std::env::args().any(|argument| argument == IDLE) {
+        return idle(&runtime);
+    }
+    let directory = tempfile::TempDir::new_in(TMP)?;
+    let store = open(directory.path())?;
+    fill(&store, EVENTS)?;
+    println!("catching up on {EVENTS} stored events of {DATA_BYTES} bytes, state and checkpoint durable\n");
+    println!("handler      events/s   cpu us/event");
+    let all = || Subscription { filter: Filter::all(), ..Subscription::default() };
+    let mut rates = Vec::new();
+    for round in 0..3 {
+        let native = deliver(&runtime, &store, &format!("native-{round}"), all(), Box::new(NativeCounter))?;
+        let wasm = deliver(&runtime, &store, &format!("wasm-{round}"), all(), component()?)?;
+        native.print("native");
+        wasm.print("component");
+        rates.push(wasm.rate() / native.rate());
+    }
+    rates.sort_by(f64::total_cmp);
+    println!("\nthe component reaches {:.2} of the native handler (median of {})", rates[1], rates.len());
+    rare(&runtime, &store)?;
+    idle_elsewhere()
+}
+
+fn open(path: &Path) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(Arc::new(RedbStore::open(&OpenOptions::new(path), Arc::new(SystemClock))?))
+}
+
+/// Events on ten streams; one in a hundred is of the type `Rare`.
+fn fill(store: &Arc<dyn Store>, count: u64) -> anyhow::Result<()> {
+    let data = format!("\"{}\"", "x".repeat(DATA_BYTES - 2));
+    let event = |number: u64| -> anyhow::Result<NewEvent> {
+        let event_type = if number.is_multiple_of(RARE_EVERY) { "Rare" } else { "Common" };
+        let event = NewEvent::json(EventType::new(event_type)?, data.as_bytes());
+        Ok(event.on(StreamName::new(format!("stream-{}", number % 10))?))
+    };
+    for first in (0..count).step_by(BATCH as usize) {
+        let events = (first..first + BATCH).map(event).collect::<anyhow::Result<_>>()?;
+        store.append(AppendRequest::unconditional(events)).wait()?;
+    }
+    Ok(())
+}
+
+fn component() -> anyhow::Result<Box<dyn Handler>> {
+    let engine = Engine::new(EngineOptions { cache_dir: None })?;
+    let loaded = engine.load(COUNTER.component)?;
+    let plugin = PluginName::new("counter")?;
+    Ok(loaded.subscriber(InstanceOptions { plugin, limits: Limits::default(), config: Default::default() }))
+}
+
+/// What the counter plugin does, without wasm.
+struct NativeCounter;
+
+impl NativeCounter {
+    fn count(event_type: &str, effects: &mut Effects) -> anyhow::Result<()> {
+        let before = effects.state_get(event_type)?;
+        let count: u64 = before.map_or(Ok(0), |bytes| serde_json::from_slice(&bytes))?;
+        effects.state_set(event_type, serde_json::to_vec(&(count + 1))?)?;
+        Ok(())
+    }
+}
+
+impl Handler for NativeCounter {
+    fn handle(&mut self, batch: EventBatch, mut effects: Effects) -> Handled {
+        let failed = batch.iter().enumerate().find_map(|(index, event)| {
+            let error = Self::count(event.event_type.as_str(), &mut effects).err()?;
+            let verdict = Verdict::Retry { after_ms: None };
+            Some(HandleError::Failure(Failure { index, verdict, reason: error.to_string() }))
+        });
+        Handled { effects, outcome: failed.map_or(Ok(()), Err), evidence: Evidence::default() }
+    }
+}
+
+struct Measured {
+    events: u64,
+    wall: Duration,
+    cpu: Duration,
+}
+
+impl Measured {
+    fn rate(&self) -> f64 {
+        self.events as f64 / self.wall.as_secs_f64()
+    }
+
+    fn print(&self, handler: &str) {
+        let cpu = self.cpu.as_secs_f64() * 1e6 / self.events as f64;
+        println!("{handler:<12} {:8.0}   {cpu:.2}", self.rate());
+    }
+}
+
+/// Runs a handler from its checkpoint to the head.
+fn deliver(
+    runtime: &Runtime,
+    store: &Arc<dyn Store>,
+    name: &str,
+    subscription: Subscription,
+    handler: Box<dyn Handler>,
+) -> anyhow::Result<Measured> {
+    let head = store.head();
+    let plugin = PluginName::new(name)?;
+    let policy = Policy::default();
+    let setup = Setup { plugin, subscription, policy, granted: Arc::new([]), component_digest: String::new(), handler };
+    let (begin, cpu) = (Instant::now(), cpu_time()?);
+    let status = runtime.block_on(async {
+        let dispatcher = spawn(setup, Arc::clone(store), Arc::new(SystemClock));
+        let mut watch = dispatcher.watch();
+        let settled = watch.wait_for(|status| status.checkpoint >= head).await.map(|status| status.clone());
+        let measured = (begin.elapsed(), cpu_time());
+        dispatcher.stop().await;
+        settled.map(|status| (status, measured))
+    });
+    let (status, (wall, cpu_after)) = status.context("the delivery ended early")?;
+    Ok(Measured { events: status.counters.handled, wall, cpu: cpu_after?.saturating_sub(cpu) })
+}
+
+/// The cost of a matching event must not depend on what is stored beside it, but for the cache.
+fn rare(runtime: &Runtime, full: &Arc<dyn Store>) -> anyhow::Result<()> {
+    let filter = Filter { types: vec![Pattern::new("Rare")?], ..Filter::default() };
+    let subscription = || Subscription { filter: filter.clone(), ..Subscription::default() };
+    println!("\nevents of a type that is one in {RARE_EVERY}; the store's cache holds about 150,000 events");
+    let directories = [tempfile::TempDir::new_in(TMP)?, tempfile::TempDir::new_in(TMP)?];
+    let (small, half) = (open(directories[0].path())?, open(directories[1].path())?);
+    fill(&small, EVENTS / 10)?;
+    fill(&half, EVENTS / 2)?;
+    for (stored, store) in [(EVENTS / 10, &small), (EVENTS / 2, &half), (EVENTS, full)] {
+        let best = (0..5)
+            .map(|round| {
+                let name = format!("rare-{stored}-{round}");
+                deliver(runtime, store, &name, subscription(), Box::new(NativeCounter))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?
+            .into_iter()
+            .min_by(|a, b| a.wall.cmp(&b.wall))
+            .context("five rounds were run")?;
+        let each = best.wall.as_secs_f64() * 1e6 / best.events as f64;
+        println!("{:>9} matching among {stored:>8} stored: {each:.2} us each", best.events);
+    }
+    Ok(())
+}
+
+/// Ten Rust plugins on an empty store, measured in a process of its own: this one has grown.
+fn idle_elsewhere() -> anyhow::Result<()> {
+    let status = std::process::Command::new(std::env::current_exe()?).arg(IDLE).status()?;
+    anyhow::ensure!(status.success(), "the idle host failed");
+    Ok(())
+}
+
+fn idle(runtime: &Runtime) -> anyhow::Result<()> {
+    let directory = tempfile::TempDir::new_in(TMP)?;
+    let plugins = directory.path().join("plugins");
+    for (number, example) in ALL.iter().chain(SHOP).take(IDLE_PLUGINS).enumerate() {
+        let folder = plugins.join(format!("{}-{number}", example.name));
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("plugin.toml"), example.manifest)?;
+        std::fs::write(folder.join("plugin.wasm"), example.component)?;
+    }
+    let options = HostOptions { data: directory.path().join("data"), plugins: Some(plugins) };
+    let measured = |compiled: &str| -> anyhow::Result<()> {
+        runtime.block_on(async {
+            let host = Host::start(options.clone()).await?;
+            host.plugins_loaded().await;
+            let running = host.plugins().iter().filter(|plugin| plugin.running.is_some()).count();
+            anyhow::ensure!(running == IDLE_PLUGINS, "{running} of {IDLE_PLUGINS} plugins run");
+            println!("an idle host with {running} Rust plugins, {compiled}: {} MiB resident", resident_mib()?);
+            host.shutdown().await;
+            Ok(())
+        })
+    };
+    println!();
+    measured("all just compiled")?;
+    measured("all from the cache")
+}
+
+/// Processor time of this process so far (Linux).
+fn cpu_time() -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // Fields 14 and 15, in hundredths of a second, counted after the command's closing parenthesis.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |index: usize| -> anyhow::Result<u64> { Ok(fields.get(index).context("a field is missing")?.parse()?) };
+    Ok(Duration::from_millis(10 * (ticks(11)? + ticks(12)?)))
+}
+
+/// Resident memory of this process (Linux).
+fn resident_mib() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+    Ok(line.split_whitespace().nth(1).context("no number")?.parse::<u64>()? / 1024)
+}

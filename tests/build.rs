@@ -1,0 +1,8 @@
+//! Builds the guests for tests to components, which `src/guests.rs` embeds.
+
+use component_build::Guests;
+
+fn main() {
+    let guests = Guests::new().examples("tests/guests", "test-guests");
+    component_build::run(&guests.profile("component-test").for_each_macro("for_each_guest"));
+}

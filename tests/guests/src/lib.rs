@@ -1,0 +1,141 @@
+//! What the guests for tests share. Each file in `examples/` is one guest with one behaviour.
+//!
+//! They stand on the plain contract of `wit/`, without the SDK, so that it is proven on its own; those
+//! whose name begins with `sdk_` stand on the SDK.
+//!
+//! Unless a guest says otherwise, it misbehaves on events of type `Poison` and counts all others in its
+//! state, under `count`, as decimal text.
+
+#[expect(missing_docs, reason = "generated; the items are documented in wit/")]
+pub mod contract {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "subscriber-plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_subscriber",
+        default_bindings_module: "test_guests::contract",
+    });
+}
+
+pub use contract::tidemill::plugin::append::{self, NewEvent};
+pub use contract::tidemill::plugin::types::{Event, Failure, HostError, Payload, Verdict};
+pub use contract::tidemill::plugin::{config, log, state};
+
+/// What a handler says about one event: nothing, or a verdict with its reason.
+pub type Answer = Result<(), (Verdict, String)>;
+
+/// Handles events one by one until one is refused.
+///
+/// # Errors
+/// The refusal, with the event's index.
+pub fn each(events: &[Event], mut handle: impl FnMut(&Event) -> Answer) -> Result<(), Failure> {
+    for (index, event) in (0..).zip(events) {
+        handle(event).map_err(|(verdict, reason)| Failure { index, verdict, reason })?;
+    }
+    Ok(())
+}
+
+/// Whether this is an event to misbehave on.
+#[must_use]
+pub fn is_poison(event: &Event) -> bool {
+    event.event_type == "Poison"
+}
+
+/// Adds one to the number under `count`.
+///
+/// # Errors
+/// Asks for a retry when the host refuses.
+pub fn count() -> Answer {
+    add("count", 1)
+}
+
+/// Adds to the number under a key.
+///
+/// # Errors
+/// Asks for a retry when the host refuses.
+pub fn add(key: &str, by: u64) -> Answer {
+    let sum = number(key)? + by;
+    put(key, &sum.to_string())
+}
+
+/// The number under a key, 0 if there is none.
+///
+/// # Errors
+/// Asks for a retry when the host refuses.
+pub fn number(key: &str) -> Result<u64, (Verdict, String)> {
+    let bytes = state::get(key).map_err(retry)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).parse().unwrap_or(0))
+}
+
+/// Sets the text under a key.
+///
+/// # Errors
+/// Asks for a retry when the host refuses.
+pub fn put(key: &str, text: &str) -> Answer {
+    state::set(key, text.as_bytes()).map_err(retry)
+}
+
+/// An answer to a refusal of the host: try again.
+#[must_use]
+pub fn retry(error: HostError) -> (Verdict, String) {
+    (Verdict::Retry(None), text_of(error))
+}
+
+/// The host's text.
+#[must_use]
+pub fn text_of(error: HostError) -> String {
+    match error {
+        HostError::Invalid(text) => format!("invalid: {text}"),
+        HostError::Denied(text) => format!("denied: {text}"),
+        HostError::LimitExceeded(text) => format!("limit-exceeded: {text}"),
+        HostError::Unavailable(text) => format!("unavailable: {text}"),
+        HostError::Other(text) => format!("other: {text}"),
+    }
+}
+
+/// The number under a key of the manifest's `[config]`, or the default.
+#[must_use]
+pub fn config_number(key: &str, default: u64) -> u64 {
+    config::get(key).and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Whether the manifest says `healthy = true` under `[config]`: the operator's cure for some guests.
+#[must_use]
+pub fn is_healthy() -> bool {
+    config::get("healthy").as_deref() == Some("true")
+}
+
+/// An event of this type with an empty JSON object.
+#[must_use]
+pub fn new_event(event_type: &str) -> NewEvent {
+    NewEvent {
+        event_type: event_type.into(),
+        stream: None,
+        payload: Payload::Json("{}".into()),
+        content_type: None,
+        tags: Vec::new(),
+        metadata: Vec::new(),
+        schema_version: 1,
+    }
+}
+
+/// Exports a `fn(&[Event]) -> Result<(), Failure>` as the subscriber.
+#[macro_export]
+macro_rules! subscriber {
+    ($handle:path) => {
+        const _: () = {
+            struct Guest;
+
+            impl $crate::contract::exports::tidemill::plugin::subscriber::Guest for Guest {
+                fn handle(events: Vec<$crate::Event>) -> Result<(), $crate::Failure> {
+                    $handle(&events)
+                }
+            }
+
+            #[cfg(target_arch = "wasm32")]
+    $crate::contract::export_subscriber!(Guest with_types_in $crate::contract);
+            #[cfg(not(target_arch = "wasm32"))]
+            let _ = $handle;
+        };
+    };
+}

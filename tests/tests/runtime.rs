@@ -1,0 +1,329 @@
+//! The runtime with real components, each with one behaviour: what a call of each ends in.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+use tidemill::clock::ManualClock;
+use tidemill::delivery::{Effects, EventBatch, Fault, HandleError, Handled, Handler, Verdict};
+use tidemill::error::ErrorClass;
+use tidemill::event::{EventType, NewEvent, Pattern, PluginName, Position, RecordedEvent, StreamName, Tag, Version};
+use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadError};
+use tidemill::store::memory::MemoryStore;
+use tidemill_tests::guests;
+
+/// Microseconds since the Unix epoch of the event at position 0; each is a second after the one before.
+const BEGINNING_US: u64 = 1_700_000_000_000_000;
+
+/// One engine for all tests, as in a host.
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(EngineOptions::default()).unwrap());
+
+/// A guest with the effects of its calls.
+struct Runner {
+    handler: Box<dyn Handler>,
+    effects: Option<Effects>,
+}
+
+impl Runner {
+    fn new(component: &[u8]) -> Self {
+        Self::with(component, Limits::default(), &[])
+    }
+
+    fn with(component: &[u8], limits: Limits, config: &[(&str, &str)]) -> Self {
+        let plugin = PluginName::new("tested").unwrap();
+        let config = config.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect::<BTreeMap<_, _>>();
+        let loaded = ENGINE.load(component).unwrap();
+        let handler = loaded.subscriber(InstanceOptions { plugin: plugin.clone(), limits, config });
+        let store = Arc::new(MemoryStore::new(Arc::new(ManualClock::at(BEGINNING_US))));
+        let granted: Arc<[Pattern]> = Arc::new([Pattern::new("Echoed").unwrap()]);
+        Self { handler, effects: Some(Effects::new(plugin, store, granted)) }
+    }
+
+    /// Hands events of these types over, from `first` on; takes the call back if it failed.
+    fn call(&mut self, first: u64, types: &[&str]) -> Handled {
+        self.hand_over((first..).zip(types).map(|(position, event_type)| event(position, event_type)).collect())
+    }
+
+    fn hand_over(&mut self, events: Vec<RecordedEvent>) -> Handled {
+        let batch = EventBatch::new(events);
+        let mut effects = self.effects.take().unwrap();
+        effects.begin_call(batch.clone());
+        let Handled { mut effects, outcome, evidence } = self.handler.handle(batch, effects);
+        if outcome.is_err() {
+            effects.discard_call();
+        }
+        let unused = effects.fresh();
+        self.effects = Some(effects);
+        Handled { effects: unused, outcome, evidence }
+    }
+
+    fn state(&mut self, key: &str) -> Option<String> {
+        let value = self.effects.as_mut().unwrap().state_get(key).unwrap();
+        value.map(|value| String::from_utf8(value).unwrap())
+    }
+}
+
+fn event(position: u64, event_type: &str) -> RecordedEvent {
+    let event = NewEvent::json(EventType::new(event_type).unwrap(), "{\"a\":\"ä\"}");
+    RecordedEvent::record(event, Position(position), Version(0), BEGINNING_US + position * 1_000_000)
+}
+
+fn fault(handled: &Handled) -> (Fault, &str) {
+    match &handled.outcome {
+        Err(HandleError::Fault { fault, reason }) => (*fault, reason),
+        other => panic!("expected a fault, got {other:?}"),
+    }
+}
+
+fn failure(handled: &Handled) -> (usize, Verdict, &str) {
+    match &handled.outcome {
+        Err(HandleError::Failure(failure)) => (failure.index, failure.verdict, &failure.reason),
+        other => panic!("expected a failure, got {other:?}"),
+    }
+}
+
+/// What a guest does with a good event, poison, and a good one again: the outcome of the poison.
+fn poisoned(component: &[u8], limits: Limits) -> Handled {
+    let mut runner = Runner::with(component, limits, &[]);
+    assert_eq!(runner.call(1, &["Good"]).outcome, Ok(()));
+    let handled = runner.call(2, &["Good", "Poison"]);
+    assert!(handled.outcome.is_err());
+    assert_eq!(runner.call(4, &["Good"]).outcome, Ok(()), "the next call is as new");
+    assert_eq!(runner.state("count").as_deref(), Some("2"), "nothing of the failed call remains");
+    handled
+}
+
+#[test]
+fn a_guest_that_is_well_counts() {
+    let mut runner = Runner::new(guests::OK);
+    assert_eq!(runner.call(1, &["A"; 256]).outcome, Ok(()));
+    assert_eq!(runner.call(257, &["A"]).outcome, Ok(()));
+    assert_eq!(runner.state("count").as_deref(), Some("257"));
+    assert_eq!(runner.state("last").as_deref(), Some("257"));
+}
+
+#[test]
+fn a_panic_arrives_with_its_message_and_backtrace() {
+    let handled = poisoned(guests::TRAP, Limits::default());
+    let (fault, reason) = fault(&handled);
+    assert_eq!(fault, Fault::Trap);
+    assert!(reason.starts_with("panicked at ") && reason.contains("trap.rs:"), "{reason}");
+    assert!(reason.contains("poisoned at position 3 (wasm trap: "), "{reason}");
+    let backtrace = &handled.evidence.backtrace;
+    assert!(backtrace.contains("!core::panicking::panic_fmt"), "names are demangled: {backtrace}");
+    assert!(backtrace.contains("tidemill:plugin/subscriber@0.1.0#handle"), "{backtrace}");
+    assert!(backtrace.lines().count() <= 32 && !backtrace.contains("wasmtime"), "{backtrace}");
+    assert!(handled.evidence.stderr_tail.contains("poisoned at position 3"));
+}
+
+#[test]
+fn a_panic_on_the_sdk_arrives_the_same_way() {
+    let handled = poisoned(guests::SDK_PANIC, Limits::default());
+    let (fault, reason) = fault(&handled);
+    assert_eq!(fault, Fault::Trap);
+    assert!(reason.starts_with("panicked at ") && reason.contains("poisoned by "), "{reason}");
+    assert!(handled.evidence.stderr_tail.contains("at position 3"), "{}", handled.evidence.stderr_tail);
+}
+
+#[test]
+fn every_other_end_of_a_guest_has_its_name() {
+    let limits = Limits { batch_time_ms: 200, memory_bytes: 8 << 20, ..Limits::default() };
+    let of = |component: &[u8]| {
+        let handled = poisoned(component, limits);
+        let (fault, reason) = fault(&handled);
+        (fault, reason.to_owned())
+    };
+    let (fault, reason) = of(guests::SPIN);
+    assert!(fault == Fault::Deadline && reason.contains("200 ms"), "{reason}");
+    let (fault, reason) = of(guests::GROW);
+    assert!(fault == Fault::OutOfMemory && reason.contains("8.0 MiB"), "{reason}");
+    let (fault, reason) = of(guests::EXIT);
+    assert!(fault == Fault::Trap && reason.contains("exited with code"), "{reason}");
+    assert_eq!(of(guests::RECURSE).0, Fault::Trap);
+    let (fault, reason) = of(guests::BAD_REPLY);
+    assert!(fault == Fault::BadReply && reason.contains("4294967295"), "{reason}");
+}
+
+#[test]
+fn verdicts_are_passed_on() {
+    let of = |component: &[u8]| {
+        let handled = poisoned(component, Limits::default());
+        let (index, verdict, _) = failure(&handled);
+        assert_eq!(index, 1);
+        verdict
+    };
+    assert_eq!(of(guests::REJECT), Verdict::Reject);
+    assert_eq!(of(guests::STOP), Verdict::Stop);
+    assert_eq!(of(guests::RETRY), Verdict::Retry { after_ms: None });
+    assert_eq!(of(guests::RETRY_AFTER), Verdict::Retry { after_ms: Some(50) });
+    assert_eq!(of(guests::OTHER_VERDICT), Verdict::Retry { after_ms: None });
+    assert_eq!(of(guests::WRITE_THEN_FAIL), Verdict::Reject);
+    assert_eq!(of(guests::APPEND_THEN_FAIL), Verdict::Reject);
+}
+
+#[test]
+fn an_instance_outlives_an_answer_but_no_fault() {
+    let mut runner = Runner::new(guests::INSTANCE_COUNTER);
+    for (first, calls) in [(1, "1"), (2, "2")] {
+        assert_eq!(runner.call(first, &["A"]).outcome, Ok(()));
+        assert_eq!(runner.state("instance_calls").as_deref(), Some(calls));
+    }
+    assert_eq!(fault(&runner.call(3, &["Poison"])).0, Fault::Trap);
+    assert_eq!(runner.call(4, &["A"]).outcome, Ok(()));
+    assert_eq!(runner.state("instance_calls").as_deref(), Some("1"));
+    let mut runner = Runner::new(guests::RETRY_THEN_OK);
+    let outcomes: Vec<_> = (0..3).map(|_| runner.call(1, &["Poison"]).outcome.is_ok()).collect();
+    assert_eq!(outcomes, [false, false, true], "it counts its attempts in the instance");
+}
+
+#[test]
+fn a_guest_sees_all_of_an_event() {
+    let mut runner = Runner::new(guests::EVENT_ECHO);
+    let mut rich = event(7, "Rich");
+    rich.id = "0190a1b2-0000-7000-8000-00000000002a".parse().unwrap();
+    rich.stream = Some(StreamName::new("order-1").unwrap());
+    rich.version = Version(3);
+    rich.tags = vec![Tag::new("order:1").unwrap()];
+    rich.metadata.insert("actor".into(), "ä".into());
+    rich.content_type = Some("image/png".into());
+    rich.data = vec![0, 255];
+    assert_eq!(runner.hand_over(vec![event(6, "Plain"), rich]).outcome, Ok(()));
+    let plain = runner.state("event/6").unwrap();
+    assert!(plain.contains("type=Plain stream=None version=0 timestamp_us=1700000006000000"), "{plain}");
+    assert!(plain.ends_with("payload=json {\"a\":\"ä\"} context=None"), "{plain}");
+    let rich = runner.state("event/7").unwrap();
+    assert!(
+        rich.starts_with("id=0190a1b200007000800000000000002a type=Rich stream=Some(\"order-1\") version=3"),
+        "{rich}"
+    );
+    assert!(rich.contains("payload=binary [0, 255]"), "{rich}");
+    for part in ["tags", "order:1", "actor", "ä", "content_type", "image/png"] {
+        assert!(rich.contains(part), "{part}: {rich}");
+    }
+}
+
+#[test]
+fn appended_events_carry_their_cause() {
+    let mut runner = Runner::new(guests::EMIT);
+    assert_eq!(runner.call(1, &["A", "B"]).outcome, Ok(()));
+    let (_, events) = runner.effects.as_mut().unwrap().take();
+    let streams: Vec<_> = events.iter().map(|event| event.stream.as_ref().unwrap().as_str()).collect();
+    assert_eq!(streams, ["echo-1", "echo-2"]);
+    for event in &events {
+        assert!(event.metadata.contains_key("causation_id") && event.metadata.contains_key("correlation_id"));
+        assert_eq!(event.data, "{\"a\":\"ä\"}".as_bytes());
+    }
+}
+
+#[test]
+fn what_the_host_refuses_it_refuses_with_a_reason() {
+    let handled = Runner::new(guests::ASK_DENIED).call(1, &["A"]);
+    let (_, _, reason) = failure(&handled);
+    assert!(reason.starts_with("denied: ") && reason.contains("[grants] append = "), "{reason}");
+    let handled = Runner::new(guests::EMIT_MANY).call(1, &["A"]);
+    assert!(failure(&handled).2.starts_with("limit-exceeded: "), "{:?}", handled.outcome);
+    let handled = Runner::new(guests::STATE_FLOOD).call(1, &["A"]);
+    assert!(failure(&handled).2.starts_with("limit-exceeded: "), "{:?}", handled.outcome);
+    let mut runner = Runner::new(guests::BAD_ARGUMENTS);
+    assert_eq!(runner.call(5, &["A"]).outcome, Ok(()));
+    let refused = [
+        "empty_key",
+        "long_key",
+        "large_value",
+        "get_long_key",
+        "empty_type",
+        "bad_stream",
+        "schema_0",
+        "many_tags",
+        "cause_0",
+        "cause_ahead",
+    ];
+    for what in refused {
+        let answer = runner.state(&format!("answer/{what}")).unwrap();
+        assert!(answer.starts_with("invalid: "), "{what}: {answer}");
+    }
+    assert!(runner.effects.as_mut().unwrap().take().1.is_empty(), "nothing of a refused call takes effect");
+}
+
+#[test]
+fn state_is_scanned_in_pages() {
+    let mut runner = Runner::with(guests::SCAN_PAGES, Limits { batch_time_ms: 10_000, ..Limits::default() }, &[]);
+    assert_eq!(runner.call(1, &["A"]).outcome, Ok(()));
+}
+
+#[test]
+fn config_is_that_of_the_instance() {
+    let config = [("keys", "currency,missing"), ("currency", "EUR")];
+    let mut runner = Runner::with(guests::CONFIG_ECHO, Limits::default(), &config);
+    assert_eq!(runner.call(1, &["A"]).outcome, Ok(()));
+    assert_eq!(runner.state("config/currency").as_deref(), Some("EUR"));
+    assert_eq!(runner.state("config/missing").as_deref(), Some("(none)"));
+}
+
+#[test]
+fn there_is_nothing_outside_and_two_runs_are_equal() {
+    let probe = || {
+        let mut runner = Runner::new(guests::WASI_PROBE);
+        assert_eq!(runner.call(9, &["A"]).outcome, Ok(()));
+        let found =
+            ["directory", "read", "write", "environment", "arguments", "stdin", "clock_us", "elapsed_ns", "random"];
+        found.map(|what| runner.state(&format!("probe/{what}")).unwrap())
+    };
+    let found = probe();
+    let [directory, read, write, environment, arguments, stdin, clock_us, elapsed_ns, _] = &found;
+    assert!([directory, read, write].iter().all(|answer| answer.starts_with("error: ")), "{found:?}");
+    assert_eq!((&**environment, &**arguments), ("0", "0"));
+    assert!(stdin == "ok: 0" || stdin.starts_with("error: "), "{stdin}");
+    assert_eq!((&**clock_us, &**elapsed_ns), ("ok: 1700000009000000", "0"), "the time is the event's");
+    assert_eq!(probe(), found);
+}
+
+#[test]
+fn a_sleep_takes_no_time() {
+    let mut runner = Runner::new(guests::SLEEP);
+    assert_eq!(runner.call(1, &["Poison"]).outcome, Ok(()), "an hour passes at once");
+}
+
+#[test]
+fn floods_of_output_are_bounded() {
+    let limits = Limits { batch_time_ms: 10_000, ..Limits::default() };
+    assert_eq!(Runner::with(guests::LOG_FLOOD, limits, &[]).call(1, &["A"]).outcome, Ok(()));
+    let mut runner = Runner::with(guests::STDERR_FLOOD, limits, &[]);
+    let handled = runner.call(1, &["Poison"]);
+    assert!(fault(&handled).1.contains("the last words after the flood"), "{:?}", handled.outcome);
+    assert!(handled.evidence.stderr_tail.len() <= 4096);
+}
+
+#[test]
+fn a_typed_guest_describes_itself() {
+    let loaded = ENGINE.load(guests::SDK_TYPED).unwrap();
+    let description = loaded.description().unwrap();
+    assert_eq!(
+        (&*description.name, &*description.version, &*description.summary),
+        ("sdk-typed", "1.2.3", "Watches orders")
+    );
+    assert_eq!(description.append, ["BigOrderSeen"]);
+    assert!(description.types.contains(&"OrderPlaced".to_owned()), "{description:?}");
+}
+
+#[test]
+fn what_is_no_plugin_is_refused_with_a_reason() {
+    let refused = |component: &[u8], parts: &[&str]| {
+        let error = ENGINE.load_within(component, &Limits { batch_time_ms: 100, ..Limits::default() }).unwrap_err();
+        let said = error.to_string();
+        for part in parts {
+            assert!(said.contains(part), "{part:?} is not in: {said}");
+        }
+        error
+    };
+    refused(guests::NO_EXPORTS, &["tidemill:plugin/subscriber@0.1.0"]);
+    refused(guests::LATER_CONTRACT, &["tidemill:plugin/subscriber@0.2.0", "tidemill:plugin/subscriber@0.1.0"]);
+    refused(guests::WRONG_EXPORT, &["export tidemill:plugin/subscriber@0.1.0", "expected `record` found `string`"]);
+    refused(guests::WRONG_IMPORT, &["tidemill:plugin/config@0.1.0", "`get`"]);
+    refused(guests::UNKNOWN_IMPORT, &["test:guests/teleport", "tidemill:plugin/state@0.1.0 (get, set, delete, scan)"]);
+    let error = refused(guests::WASI_SOCKETS, &["wasi:sockets/", "no network"]);
+    assert_eq!(error.class(), ErrorClass::Denied);
+    let error = refused(guests::SLOW_DESCRIBE, &["describe", "deadline", "100 ms"]);
+    assert!(matches!(error, LoadError::Trial { fault: Fault::Deadline, .. }));
+}
