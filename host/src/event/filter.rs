@@ -1,4 +1,4 @@
-//! Which events a reader or a subscription wants.
+//! What a reader, a subscription or one item of a query asks of an event.
 
 use std::fmt;
 
@@ -100,6 +100,27 @@ impl Filter {
         self.matches_type(event.event_type.as_str())
             && self.matches_stream(event.stream.as_ref().map(StreamName::as_str))
             && self.tags.iter().all(|tag| event.tags.contains(tag))
+    }
+
+    /// Whether an event matches of which these parts are known; `has_tag` is asked only where it matters.
+    ///
+    /// # Errors
+    /// Those of `has_tag`.
+    pub fn matches_parts<E>(
+        &self,
+        event_type: &str,
+        stream: Option<&str>,
+        mut has_tag: impl FnMut(&Tag) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        if !self.matches_type(event_type) || !self.matches_stream(stream) {
+            return Ok(false);
+        }
+        for tag in &self.tags {
+            if !has_tag(tag)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether an event type matches.

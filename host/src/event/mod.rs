@@ -1,4 +1,4 @@
-//! The event model: names, numbers, events before and after they are stored, and filters over them.
+//! The event model: names, numbers, events before and after they are stored, and queries over them.
 //!
 //! Pure: no IO, no tokio, no clock. What may be appended is decided here, once, in
 //! [`NewEvent::validate`] and the constructors of the names; every edge and every store relies on it.
@@ -8,20 +8,29 @@ mod limits;
 mod name;
 mod new_event;
 mod number;
+mod query;
 mod recorded;
 
 pub use filter::{Filter, Pattern};
 pub use limits::{
-    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, DATA_BYTES_MAX, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX,
-    NAME_BYTES_MAX, PLUGIN_NAME_BYTES_MAX, TAGS_MAX,
+    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, DATA_BYTES_MAX, EXPECTATIONS_MAX, METADATA_ENTRIES_MAX,
+    METADATA_VALUE_BYTES_MAX, NAME_BYTES_MAX, PAGE_STREAMS_MAX, PLUGIN_NAME_BYTES_MAX, QUERY_ITEMS_MAX,
+    QUERY_NAMES_MAX, TAGS_MAX, WORK_BYTES_MAX,
 };
 pub use name::{EventType, NameError, PluginName, StreamName, Tag};
 pub use new_event::{InvalidEvent, NewEvent};
 pub use number::{ExpectedVersion, Position, Version};
+pub use query::{InvalidQuery, Query};
 pub use recorded::RecordedEvent;
 
 /// The content type of events that name none.
 pub const JSON_CONTENT_TYPE: &str = "application/json";
+
+/// What the types of events begin with that the host itself writes; appending others like it is refused.
+pub const RESERVED_TYPE_PREFIX: char = '$';
+
+/// Type of the event that ends a stream: its tombstone. Written by the deletion of a stream, never by an append.
+pub const TOMBSTONE_TYPE: &str = "$stream-deleted";
 
 /// Known metadata keys (DESIGN: the event).
 pub mod metadata_key {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::limits::{DATA_BYTES_MAX, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, TAGS_MAX};
 use super::name::{EventType, NameError, StreamName, Tag, check_plain};
-use super::{JSON_CONTENT_TYPE, RecordedEvent};
+use super::{JSON_CONTENT_TYPE, RESERVED_TYPE_PREFIX, RecordedEvent, TOMBSTONE_TYPE};
 
 /// An event proposed for appending.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,14 @@ pub enum InvalidEvent {
     /// A name in it is not a name.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// The host alone writes events of this type.
+    #[error(
+        "type \"{event_type}\" is the host's own, as all that begin with '{RESERVED_TYPE_PREFIX}'; give another, and end a stream by deleting it"
+    )]
+    ReservedType {
+        /// The type.
+        event_type: EventType,
+    },
     /// The payload is too large.
     #[error("data has {bytes} bytes; at most {DATA_BYTES_MAX} are allowed")]
     DataTooLarge {
@@ -89,6 +97,16 @@ impl NewEvent {
         }
     }
 
+    /// The event that ends a stream.
+    pub(crate) fn tombstone(id: Uuid, stream: StreamName, metadata: BTreeMap<String, String>) -> Self {
+        Self { id, metadata, ..Self::json(EventType::from_stored(TOMBSTONE_TYPE), "{}").on(stream) }
+    }
+
+    /// Whether it ends its stream.
+    pub(crate) fn is_tombstone(&self) -> bool {
+        self.event_type.as_str() == TOMBSTONE_TYPE
+    }
+
     /// Puts it on a stream.
     #[must_use]
     pub fn on(mut self, stream: StreamName) -> Self {
@@ -108,6 +126,14 @@ impl NewEvent {
     /// # Errors
     /// The first thing found wrong, with its value and the bound.
     pub fn validate(&self) -> Result<(), InvalidEvent> {
+        if self.event_type.as_str().starts_with(RESERVED_TYPE_PREFIX) {
+            return Err(InvalidEvent::ReservedType { event_type: self.event_type.clone() });
+        }
+        self.validate_content()
+    }
+
+    /// [`Self::validate`] for events of the host's own, whose types are reserved.
+    pub(crate) fn validate_content(&self) -> Result<(), InvalidEvent> {
         if self.data.len() > DATA_BYTES_MAX {
             return Err(InvalidEvent::DataTooLarge { bytes: self.data.len() });
         }
@@ -190,5 +216,15 @@ mod tests {
         let mut zero = event(b"1");
         zero.schema_version = 0;
         assert_eq!(zero.validate(), Err(InvalidEvent::SchemaVersionZero));
+    }
+
+    #[test]
+    fn types_of_the_host_are_refused() {
+        let tombstone = NewEvent::tombstone(Uuid::nil(), StreamName::new("s").unwrap(), BTreeMap::new());
+        assert_eq!(tombstone.validate_content(), Ok(()));
+        let text = tombstone.validate().unwrap_err().to_string();
+        assert!(text.starts_with("type \"$stream-deleted\" is the host's own"), "{text}");
+        assert!(NewEvent::json(EventType::new("$mine").unwrap(), "1").validate().is_err());
+        assert!(NewEvent::json(EventType::new("US$").unwrap(), "1").validate().is_ok());
     }
 }

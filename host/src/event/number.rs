@@ -73,6 +73,24 @@ impl ExpectedVersion {
             Self::Exact(version) => actual == version,
         }
     }
+
+    /// What is left to expect of a stream of which both are; none when no stream can meet both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Option<Self> {
+        match (self.canonical(), other.canonical()) {
+            (Self::Any, both) | (both, Self::Any) => Some(both),
+            (Self::Exists, both) | (both, Self::Exists) if both != Self::NoStream => Some(both),
+            (one, other) => (one == other).then_some(one),
+        }
+    }
+
+    /// The one spelling of what has two.
+    const fn canonical(self) -> Self {
+        match self {
+            Self::Exact(Version::START) => Self::NoStream,
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for ExpectedVersion {
@@ -83,5 +101,23 @@ impl fmt::Display for ExpectedVersion {
             Self::Exists => f.write_str("an existing stream"),
             Self::Exact(version) => write!(f, "version {version}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ExpectedVersion::{Any, Exact, Exists, NoStream};
+    use super::*;
+
+    #[test]
+    fn two_expectations_come_to_what_both_allow() {
+        let all = [Any, NoStream, Exists, Exact(Version(0)), Exact(Version(1)), Exact(Version(2))];
+        for (one, other) in all.iter().flat_map(|one| all.iter().map(move |other| (*one, *other))) {
+            for version in (0..5).map(Version) {
+                let both = one.and(other).is_some_and(|both| both.holds(version));
+                assert_eq!(both, one.holds(version) && other.holds(version), "{one}, {other} at {version}");
+            }
+        }
+        assert_eq!((NoStream.and(Exists), Exact(Version(1)).and(Exact(Version(2)))), (None, None));
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::name::{EventType, StreamName, Tag};
 use super::number::{Position, Version};
-use super::{JSON_CONTENT_TYPE, NewEvent};
+use super::{JSON_CONTENT_TYPE, NewEvent, TOMBSTONE_TYPE};
 
 /// A stored event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,12 @@ impl RecordedEvent {
             metadata: event.metadata,
             schema_version: event.schema_version,
         }
+    }
+
+    /// Whether it is the last event of a deleted stream.
+    #[must_use]
+    pub fn is_tombstone(&self) -> bool {
+        self.event_type.as_str() == TOMBSTONE_TYPE
     }
 
     /// Media type of the payload, in full.

@@ -1,0 +1,145 @@
+//! Which events a reader wants or an append depends on: any of several filters.
+//!
+//! The form of a query is that of DCB (dcb.events): items are OR'ed; within an item the types are OR'ed and
+//! the tags AND'ed, exactly, by their text. Tidemill's items may also name streams. The order of items means
+//! nothing, and an event that matches several of them matches once.
+
+use thiserror::Error;
+
+use super::limits::{QUERY_ITEMS_MAX, QUERY_NAMES_MAX};
+use super::{Filter, RecordedEvent, Tag};
+
+/// Any of several filters; with no filter, every event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// The filters, at most [`QUERY_ITEMS_MAX`]; together of at most [`QUERY_NAMES_MAX`] patterns and tags.
+    pub items: Vec<Filter>,
+}
+
+/// Why a query is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InvalidQuery {
+    /// Too many items.
+    #[error("{count} items in one query; at most {QUERY_ITEMS_MAX} are allowed")]
+    TooManyItems {
+        /// How many.
+        count: usize,
+    },
+    /// Too many names.
+    #[error("{count} types, streams and tags in one query; at most {QUERY_NAMES_MAX} are allowed together")]
+    TooManyNames {
+        /// How many.
+        count: usize,
+    },
+}
+
+impl Query {
+    /// The query that every event matches.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Whether every event matches.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.items.is_empty() || self.items.iter().any(Filter::is_all)
+    }
+
+    /// Whether an event matches.
+    #[must_use]
+    pub fn matches(&self, event: &RecordedEvent) -> bool {
+        self.items.is_empty() || self.items.iter().any(|item| item.matches(event))
+    }
+
+    /// Whether an event matches of which these parts are known; `has_tag` is asked only where it matters.
+    ///
+    /// # Errors
+    /// Those of `has_tag`.
+    pub fn matches_parts<E>(
+        &self,
+        event_type: &str,
+        stream: Option<&str>,
+        mut has_tag: impl FnMut(&Tag) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        for item in &self.items {
+            if item.matches_parts(event_type, stream, &mut has_tag)? {
+                return Ok(true);
+            }
+        }
+        Ok(self.items.is_empty())
+    }
+
+    /// Checks its size.
+    ///
+    /// # Errors
+    /// When it has more items or names than allowed.
+    pub fn validate(&self) -> Result<(), InvalidQuery> {
+        if self.items.len() > QUERY_ITEMS_MAX {
+            return Err(InvalidQuery::TooManyItems { count: self.items.len() });
+        }
+        let count = self.items.iter().map(|item| item.types.len() + item.streams.len() + item.tags.len()).sum();
+        if count > QUERY_NAMES_MAX {
+            return Err(InvalidQuery::TooManyNames { count });
+        }
+        Ok(())
+    }
+}
+
+impl From<Filter> for Query {
+    fn from(item: Filter) -> Self {
+        Self { items: vec![item] }
+    }
+}
+
+impl From<Vec<Filter>> for Query {
+    fn from(items: Vec<Filter>) -> Self {
+        Self { items }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{EventType, NewEvent, Pattern, Position, Version};
+    use super::*;
+
+    fn of_type(name: &str) -> Filter {
+        Filter { types: vec![Pattern::new(name).unwrap()], ..Filter::default() }
+    }
+
+    fn of_tag(name: &str) -> Filter {
+        Filter { tags: vec![Tag::new(name).unwrap()], ..Filter::default() }
+    }
+
+    #[test]
+    fn items_are_alternatives_and_none_is_everything() {
+        let mut event = NewEvent::json(EventType::new("Paid").unwrap(), "1");
+        event.tags = vec![Tag::new("a").unwrap()];
+        let event = RecordedEvent::record(event, Position(1), Version(0), 0);
+        let cases = [
+            (Query::all(), true),
+            (of_type("Paid").into(), true),
+            (of_type("Pay").into(), false),
+            (vec![of_type("Pay"), of_tag("a")].into(), true),
+            (Filter { tags: of_tag("b").tags, ..of_type("Paid") }.into(), false),
+            (vec![of_tag("b"), Filter::all()].into(), true),
+        ];
+        for (query, matches) in cases {
+            assert_eq!(query.matches(&event), matches, "{query:?}");
+            let has_tag = |tag: &Tag| Ok::<_, ()>(event.tags.contains(tag));
+            assert_eq!(query.matches_parts("Paid", None, has_tag), Ok(matches), "{query:?}");
+        }
+        assert!(Query::all().is_all() && Query::from(vec![of_tag("b"), Filter::all()]).is_all());
+        assert!(!Query::from(of_tag("b")).is_all());
+    }
+
+    #[test]
+    fn bounds_are_named() {
+        let items = Query::from(vec![Filter::all(); QUERY_ITEMS_MAX + 1]);
+        assert_eq!(items.validate().unwrap_err().to_string(), "1001 items in one query; at most 1000 are allowed");
+        let names = Query::from(Filter { tags: vec![Tag::new("a").unwrap(); 65_536], ..Filter::default() });
+        let text = names.validate().unwrap_err().to_string();
+        assert_eq!(text, "65536 types, streams and tags in one query; at most 10000 are allowed together");
+        assert_eq!(Query::from(vec![of_tag("a"); QUERY_ITEMS_MAX]).validate(), Ok(()));
+    }
+}
