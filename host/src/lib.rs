@@ -1,12 +1,14 @@
 //! Tidemill: an event store that runs its subscribers inside itself, as sandboxed WebAssembly components.
 //!
-//! Layers, each knowing nothing of those below it in this list: `event`, `store`, `delivery`, `runtime`,
-//! `plugin`, then the edge (`api`, `cli`), and `app`, which wires them. `ARCHITECTURE.md` has the map and
-//! the invariants.
+//! Layers, each knowing nothing of those below it in this list: `event`, `integrity`, `store`, `delivery`,
+//! `runtime`, `plugin`, then the edge (`api`, `cli`), and `app`, which wires them. `ARCHITECTURE.md` has the
+//! map and the invariants.
 
 pub mod clock;
 pub mod error;
 pub mod event;
+
+pub mod integrity;
 
 pub mod store;
 
