@@ -6,7 +6,8 @@ use uuid::Uuid;
 use super::StoreError;
 use crate::error::ErrorClass;
 use crate::event::{
-    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, ExpectedVersion, InvalidEvent, NewEvent, Position, StreamName, Version,
+    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, EXPECTATIONS_MAX, ExpectedVersion, InvalidEvent, InvalidQuery, NewEvent,
+    Position, Query, StreamName, Version,
 };
 
 /// What one stream must be before the append. It may name a stream that gets no event.
@@ -18,20 +19,39 @@ pub struct StreamExpectation {
     pub expected: ExpectedVersion,
 }
 
+/// What no event may have matched since the decision to append was made: the dynamic consistency boundary
+/// (dcb.events).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendCondition {
+    /// The append fails if any event after `after` matches this.
+    pub fail_if_match: Query,
+    /// How far the log was read for the decision, exclusive; 0 for nothing of it. Not beyond the head.
+    pub after: Position,
+}
+
 /// Events to append atomically, in this order, over any streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppendRequest {
     /// 1 to [`APPEND_EVENTS_MAX`] events.
     pub events: Vec<NewEvent>,
-    /// What must hold of streams before the append; all of it, or nothing is appended.
+    /// What must hold of streams before the append; all of it, or nothing is appended. At most
+    /// [`EXPECTATIONS_MAX`]; several of one stream must leave it a version to be at.
     pub expected: Vec<StreamExpectation>,
+    /// What must hold of the log before the append, if anything.
+    pub condition: Option<AppendCondition>,
 }
 
 impl AppendRequest {
     /// Events with no condition.
     #[must_use]
     pub const fn unconditional(events: Vec<NewEvent>) -> Self {
-        Self { events, expected: Vec::new() }
+        Self { events, expected: Vec::new(), condition: None }
+    }
+
+    /// Its size: payloads, names and metadata of its events, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.events.iter().map(NewEvent::size_bytes).sum()
     }
 }
 
@@ -108,6 +128,63 @@ pub enum AppendError {
         /// The id.
         id: Uuid,
     },
+    /// Too many expectations for one append.
+    #[error("{count} expectations in one append; at most {EXPECTATIONS_MAX} are allowed, split it")]
+    TooManyExpectations {
+        /// How many.
+        count: usize,
+    },
+    /// Two expectations that no stream can meet at once.
+    #[error("stream {stream} is expected to be at {one} and at {other}; give one expectation for each stream")]
+    ContradictingExpectations {
+        /// The stream.
+        stream: StreamName,
+        /// What the expectations before came to.
+        one: ExpectedVersion,
+        /// The expectation that contradicts.
+        other: ExpectedVersion,
+    },
+    /// The condition is malformed.
+    #[error("condition: {reason}")]
+    InvalidCondition {
+        /// What is wrong with it.
+        #[source]
+        reason: InvalidQuery,
+    },
+    /// The condition claims to know more of the log than there is.
+    #[error(
+        "the condition is about events after position {after}, but the log ends at {head}; give the position up to which you read"
+    )]
+    ConditionAheadOfLog {
+        /// The condition's `after`.
+        after: Position,
+        /// The last position.
+        head: Position,
+    },
+    /// An event matches that must not be there.
+    #[error(
+        "the event at position {position}, after position {after}, matches the condition; read the matching events again and decide anew"
+    )]
+    ConditionFailed {
+        /// Position of the last event that matches.
+        position: Position,
+        /// The condition's `after`.
+        after: Position,
+    },
+    /// The stream was deleted.
+    #[error("stream {stream} was deleted at version {version} and takes no more events; use another name")]
+    StreamDeleted {
+        /// The stream.
+        stream: StreamName,
+        /// Version of its tombstone.
+        version: Version,
+    },
+    /// The stream that is to be deleted has no events.
+    #[error("stream {stream} has no events, so there is nothing to delete; check its name")]
+    NoSuchStream {
+        /// The stream.
+        stream: StreamName,
+    },
     /// A stream is not at the expected version.
     #[error("stream {stream} is at version {actual}, expected {expected}; read it again and decide anew")]
     WrongExpectedVersion {
@@ -156,10 +233,17 @@ impl AppendError {
             | Self::TooManyEvents { .. }
             | Self::TooLarge { .. }
             | Self::InvalidEvent { .. }
-            | Self::DuplicateId { .. } => ErrorClass::Invalid,
-            Self::WrongExpectedVersion { .. } | Self::IdConflict { .. } | Self::PartlyStored { .. } => {
-                ErrorClass::Conflict
-            }
+            | Self::DuplicateId { .. }
+            | Self::TooManyExpectations { .. }
+            | Self::ContradictingExpectations { .. }
+            | Self::InvalidCondition { .. }
+            | Self::ConditionAheadOfLog { .. } => ErrorClass::Invalid,
+            Self::ConditionFailed { .. }
+            | Self::StreamDeleted { .. }
+            | Self::WrongExpectedVersion { .. }
+            | Self::IdConflict { .. }
+            | Self::PartlyStored { .. } => ErrorClass::Conflict,
+            Self::NoSuchStream { .. } => ErrorClass::NotFound,
             Self::Store(error) => error.class(),
         }
     }

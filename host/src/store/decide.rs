@@ -1,19 +1,32 @@
 //! What may be written, decided in pure code, the same for every store.
+//!
+//! An append is decided in this order, and the first thing that does not hold is the answer: ids that are
+//! stored already (whatever else the request says), expectations of streams in their order, streams that
+//! are deleted, the condition. All of it is asked of one [`LogView`], inside the transaction that writes.
 
 use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::{AppendError, AppendRequest, Appended, AppendedEvent, CommitError, Progress, StoreError, UnitOfWork};
-use crate::event::{APPEND_BYTES_MAX, APPEND_EVENTS_MAX, NewEvent, Position, RecordedEvent, StreamName, Version};
+use super::{
+    AppendCondition, AppendError, AppendRequest, Appended, AppendedEvent, CommitError, Progress, StoreError,
+    StreamDeletion, StreamExpectation, StreamHead, UnitOfWork,
+};
+use crate::event::{
+    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, EXPECTATIONS_MAX, ExpectedVersion, InvalidEvent, NewEvent, Position, Query,
+    RecordedEvent, StreamName, Version, WORK_BYTES_MAX,
+};
 
 /// What deciding needs to know of the log, including what this transaction has decided so far.
 pub(super) trait LogView {
-    /// Version of a stream's last event; 0 if it has none.
-    fn stream_version(&self, stream: &StreamName) -> Version;
+    /// Where a stream ends; none if it has no events.
+    fn stream_head(&self, stream: &StreamName) -> Result<Option<StreamHead>, StoreError>;
 
     /// The event with this id.
     fn find(&self, id: Uuid) -> Result<Option<RecordedEvent>, StoreError>;
+
+    /// Position of the last event above `after` that matches: the newest, as those are cheapest to look at.
+    fn last_match(&self, query: &Query, after: Position) -> Result<Option<Position>, StoreError>;
 }
 
 /// What an append comes to.
@@ -40,31 +53,32 @@ pub(super) fn check_request(request: &AppendRequest) -> Result<(), AppendError> 
     if request.events.is_empty() {
         return Err(AppendError::Empty);
     }
-    check_events(&request.events)
+    check_events(&request.events)?;
+    check_expectations(&request.expected)?;
+    match &request.condition {
+        Some(condition) => {
+            condition.fail_if_match.validate().map_err(|reason| AppendError::InvalidCondition { reason })
+        }
+        None => Ok(()),
+    }
 }
 
-fn check_events(events: &[NewEvent]) -> Result<(), AppendError> {
-    if events.len() > APPEND_EVENTS_MAX {
-        return Err(AppendError::TooManyEvents { count: events.len() });
-    }
-    let mut bytes = 0;
-    let mut seen = HashMap::with_capacity(events.len());
-    for (index, event) in events.iter().enumerate() {
-        event.validate().map_err(|reason| AppendError::InvalidEvent { index, reason })?;
-        bytes += event.size_bytes();
-        if let Some(first) = seen.insert(event.id, index) {
-            return Err(AppendError::DuplicateId { first, second: index, id: event.id });
-        }
-    }
-    if bytes > APPEND_BYTES_MAX {
-        return Err(AppendError::TooLarge { bytes });
-    }
-    Ok(())
+/// The append that a deletion comes to, checked as [`check_request`] checks those of others, which may not
+/// hold a tombstone.
+pub(super) fn deletion(deletion: StreamDeletion) -> Result<AppendRequest, AppendError> {
+    let StreamDeletion { stream, expected, id, metadata } = deletion;
+    let tombstone = NewEvent::tombstone(id, stream.clone(), metadata);
+    tombstone.validate_content().map_err(|reason| AppendError::InvalidEvent { index: 0, reason })?;
+    let expected = vec![StreamExpectation { stream, expected }];
+    Ok(AppendRequest { events: vec![tombstone], expected, condition: None })
 }
 
 /// Checks everything about a unit of work that does not depend on the store.
 pub(super) fn check_work(work: &UnitOfWork) -> Result<(), CommitError> {
-    check_events(&work.events).map_err(CommitError::Append)
+    match work.bytes() {
+        bytes if bytes > WORK_BYTES_MAX => Err(CommitError::TooLarge { bytes }),
+        _ => check_events(&work.events).map_err(CommitError::Append),
+    }
 }
 
 /// Checks that a unit of work builds on what is stored.
@@ -78,28 +92,69 @@ pub(super) fn check_fence(work: &UnitOfWork, stored: Option<&Progress>) -> Resul
     }
 }
 
-/// Decides an append that passed [`check_request`]: `last` is the last position given out,
-/// `timestamp_us` the time of this transaction.
+fn check_events(events: &[NewEvent]) -> Result<(), AppendError> {
+    if events.len() > APPEND_EVENTS_MAX {
+        return Err(AppendError::TooManyEvents { count: events.len() });
+    }
+    let invalid = |index, reason: InvalidEvent| AppendError::InvalidEvent { index, reason };
+    if let [event] = events {
+        return event.validate().map_err(|reason| invalid(0, reason));
+    }
+    let mut bytes = 0;
+    let mut seen = HashMap::with_capacity(events.len());
+    for (index, event) in events.iter().enumerate() {
+        event.validate().map_err(|reason| invalid(index, reason))?;
+        bytes += event.size_bytes();
+        if let Some(first) = seen.insert(event.id, index) {
+            return Err(AppendError::DuplicateId { first, second: index, id: event.id });
+        }
+    }
+    if bytes > APPEND_BYTES_MAX {
+        return Err(AppendError::TooLarge { bytes });
+    }
+    Ok(())
+}
+
+fn check_expectations(expected: &[StreamExpectation]) -> Result<(), AppendError> {
+    if expected.len() > EXPECTATIONS_MAX {
+        return Err(AppendError::TooManyExpectations { count: expected.len() });
+    }
+    if expected.len() <= 1 {
+        return Ok(());
+    }
+    let mut so_far = HashMap::with_capacity(expected.len());
+    for StreamExpectation { stream, expected: other } in expected {
+        let one = so_far.entry(stream).or_insert(ExpectedVersion::Any);
+        *one = one.and(*other).ok_or_else(|| AppendError::ContradictingExpectations {
+            stream: stream.clone(),
+            one: *one,
+            other: *other,
+        })?;
+    }
+    Ok(())
+}
+
+/// Decides an append that passed [`check_request`], or a [`deletion`]: `last` is the last position given
+/// out, `timestamp_us` the time of this transaction.
 pub(super) fn decide(
     view: &impl LogView,
     request: AppendRequest,
     last: Position,
     timestamp_us: u64,
 ) -> Result<Decision, AppendError> {
-    if let Some(appended) = find_repeated(view, &request.events)? {
+    let AppendRequest { events, expected, condition } = request;
+    if let Some(appended) = find_repeated(view, &events)? {
         return Ok(Decision::Repeat(appended));
     }
-    for expectation in &request.expected {
-        let actual = view.stream_version(&expectation.stream);
-        if !expectation.expected.holds(actual) {
-            return Err(AppendError::WrongExpectedVersion {
-                stream: expectation.stream.clone(),
-                expected: expectation.expected,
-                actual,
-            });
-        }
+    let mut streams = Streams::new(view);
+    for expectation in &expected {
+        streams.expect(expectation)?;
     }
-    Ok(Decision::Write(place(view, request.events, last, timestamp_us)))
+    let versions = streams.place(&events)?;
+    if let Some(condition) = &condition {
+        check_condition(view, condition, last)?;
+    }
+    Ok(Decision::Write(record(events, versions, last, timestamp_us)))
 }
 
 /// Decides the events of a unit of work that passed [`check_work`]. Unlike an append, it may hold events
@@ -119,36 +174,111 @@ pub(super) fn decide_work(
             fresh.push(event);
         }
     }
-    let write = place(view, fresh, last, timestamp_us);
+    let versions = Streams::new(view).place(&fresh)?;
+    let write = record(fresh, versions, last, timestamp_us);
     let mut written = write.iter().map(appended_event);
     let events: Vec<_> = places.into_iter().filter_map(|place| place.or_else(|| written.next())).collect();
     let appended = (!events.is_empty()).then_some(Appended { repeated: write.is_empty(), events });
     Ok(WorkDecision { write, appended })
 }
 
-/// Gives events their positions and versions.
-fn place(view: &impl LogView, events: Vec<NewEvent>, last: Position, timestamp_us: u64) -> Vec<RecordedEvent> {
-    let versions = versions(view, &events);
+fn check_condition(view: &impl LogView, condition: &AppendCondition, head: Position) -> Result<(), AppendError> {
+    let after = condition.after;
+    if after > head {
+        return Err(AppendError::ConditionAheadOfLog { after, head });
+    }
+    match view.last_match(&condition.fail_if_match, after)? {
+        Some(position) => Err(AppendError::ConditionFailed { position, after }),
+        None => Ok(()),
+    }
+}
+
+/// Where the streams of one request stand, each asked for once, with what the request adds to them.
+struct Streams<'a, V> {
+    view: &'a V,
+    /// The stream asked for last, as most requests are about one.
+    current: Option<(&'a StreamName, End)>,
+    others: HashMap<&'a StreamName, End>,
+}
+
+/// Version of a stream's last event, and whether that is a tombstone.
+#[derive(Clone, Copy)]
+struct End {
+    version: Version,
+    deleted: bool,
+}
+
+impl<'a, V: LogView> Streams<'a, V> {
+    fn new(view: &'a V) -> Self {
+        Self { view, current: None, others: HashMap::new() }
+    }
+
+    fn end(&mut self, stream: &'a StreamName) -> Result<&mut End, AppendError> {
+        let (found, end) = match self.current.take() {
+            Some((found, end)) if found == stream => (found, end),
+            other => {
+                self.others.extend(other);
+                let end = match self.others.get(stream) {
+                    Some(end) => *end,
+                    None => self.view.stream_head(stream)?.map_or(End::NONE, End::of),
+                };
+                (stream, end)
+            }
+        };
+        Ok(&mut self.current.insert((found, end)).1)
+    }
+
+    /// Checks an expectation. `Any` asks nothing, not even that the stream is not deleted.
+    fn expect(&mut self, expectation: &'a StreamExpectation) -> Result<(), AppendError> {
+        let StreamExpectation { stream, expected } = expectation;
+        if *expected == ExpectedVersion::Any {
+            return Ok(());
+        }
+        let End { version, deleted } = *self.end(stream)?;
+        match (deleted, expected.holds(version)) {
+            (true, _) => Err(AppendError::StreamDeleted { stream: stream.clone(), version }),
+            (false, true) => Ok(()),
+            (false, false) => {
+                Err(AppendError::WrongExpectedVersion { stream: stream.clone(), expected: *expected, actual: version })
+            }
+        }
+    }
+
+    /// The version of each event in its stream; 0 outside any stream.
+    fn place(&mut self, events: &'a [NewEvent]) -> Result<Vec<Version>, AppendError> {
+        events.iter().map(|event| event.stream.as_ref().map_or(Ok(Version::START), |s| self.add(event, s))).collect()
+    }
+
+    fn add(&mut self, event: &NewEvent, stream: &'a StreamName) -> Result<Version, AppendError> {
+        let end = self.end(stream)?;
+        if end.deleted {
+            return Err(AppendError::StreamDeleted { stream: stream.clone(), version: end.version });
+        }
+        end.deleted = event.is_tombstone();
+        if end.deleted && end.version == Version::START {
+            return Err(AppendError::NoSuchStream { stream: stream.clone() });
+        }
+        end.version = end.version.next();
+        Ok(end.version)
+    }
+}
+
+impl End {
+    const NONE: Self = Self { version: Version::START, deleted: false };
+
+    const fn of(head: StreamHead) -> Self {
+        Self { version: head.version, deleted: head.deleted }
+    }
+}
+
+/// Gives events their positions, versions and time.
+fn record(events: Vec<NewEvent>, versions: Vec<Version>, last: Position, timestamp_us: u64) -> Vec<RecordedEvent> {
     let mut position = last;
-    let place = |(event, version)| {
+    let record = |(event, version)| {
         position = position.next();
         RecordedEvent::record(event, position, version, timestamp_us)
     };
-    events.into_iter().zip(versions).map(place).collect()
-}
-
-/// The version of each event in its stream; 0 outside any stream.
-fn versions(view: &impl LogView, events: &[NewEvent]) -> Vec<Version> {
-    let mut latest: HashMap<&StreamName, Version> = HashMap::new();
-    events
-        .iter()
-        .map(|event| {
-            let Some(stream) = &event.stream else { return Version::START };
-            let version = latest.entry(stream).or_insert_with(|| view.stream_version(stream));
-            *version = version.next();
-            *version
-        })
-        .collect()
+    events.into_iter().zip(versions).map(record).collect()
 }
 
 /// Finds where the events stand if they are stored already: all of them, or it is an error.

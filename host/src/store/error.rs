@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::error::ErrorClass;
-use crate::event::Position;
+use crate::event::{InvalidQuery, Position};
 
-/// Why a store cannot do its work, whatever was asked of it.
+/// Why a store cannot do its work.
 #[derive(Clone, Debug, Error)]
 pub enum StoreError {
     /// Another process has the data directory open.
@@ -16,8 +16,8 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
     },
-    /// The directory was written by a newer release.
-    #[error("data directory {path} has format {found}, this release knows up to {known}; use a newer tidemill")]
+    /// A file was written by a newer release.
+    #[error("{path} has format {found}, this release knows up to {known}; use a newer tidemill")]
     NewerFormat {
         /// The directory.
         path: PathBuf,
@@ -42,6 +42,14 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Bytes of a file are not what was written; nothing of them is served.
+    #[error("{file} is corrupted: {reason}; `tidemill verify` tells how far it goes")]
+    CorruptedFile {
+        /// The file's name in the data directory.
+        file: String,
+        /// What is wrong with it, and where.
+        reason: String,
+    },
     /// A row beside the log does not decode.
     #[error("{what} is corrupted: {reason}")]
     CorruptedRow {
@@ -57,12 +65,21 @@ pub enum StoreError {
         /// The system's words.
         reason: String,
     },
+    /// The disk is full. Nothing of this write is stored; writes succeed again when there is room.
+    #[error("the disk is full, nothing of this was stored: {reason}; make room, then send it again")]
+    DiskFull {
+        /// The system's words.
+        reason: String,
+    },
     /// Reading from the disk failed.
     #[error("the store failed to read: {reason}")]
     ReadFailed {
         /// The system's words.
         reason: String,
     },
+    /// The query of a read is malformed.
+    #[error(transparent)]
+    InvalidQuery(#[from] InvalidQuery),
     /// The store is closing.
     #[error("the store is shutting down; try again after the restart")]
     ShuttingDown,
@@ -73,11 +90,16 @@ impl StoreError {
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::NewerFormat { .. } => ErrorClass::Invalid,
-            Self::NotAStore { .. } | Self::Corrupted { .. } | Self::CorruptedRow { .. } => ErrorClass::Corrupted,
-            Self::InUse { .. } | Self::WriteFailed { .. } | Self::ReadFailed { .. } | Self::ShuttingDown => {
-                ErrorClass::Unavailable
-            }
+            Self::NewerFormat { .. } | Self::InvalidQuery(_) => ErrorClass::Invalid,
+            Self::NotAStore { .. }
+            | Self::Corrupted { .. }
+            | Self::CorruptedFile { .. }
+            | Self::CorruptedRow { .. } => ErrorClass::Corrupted,
+            Self::InUse { .. }
+            | Self::WriteFailed { .. }
+            | Self::DiskFull { .. }
+            | Self::ReadFailed { .. }
+            | Self::ShuttingDown => ErrorClass::Unavailable,
         }
     }
 }

@@ -1,9 +1,7 @@
 //! The strict fake: a store in memory, naive on purpose, that tests use and other stores are compared with.
 //!
-//! It keeps nothing when dropped. Reads walk over every event and ask [`Filter::matches`]: nothing to be
+//! It keeps nothing when dropped. Reads walk over every event and ask [`Query::matches`]: nothing to be
 //! wrong about. A caller's mistake that a durable store would tolerate is a panic here.
-//!
-//! [`Filter::matches`]: crate::event::Filter::matches
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,13 +11,14 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::decide::{self, Decision, LogView};
-use super::page::{PageBuilder, StatePageBuilder, is_above};
+use super::page::{PageBuilder, StatePageBuilder, StreamPageBuilder, is_above};
 use super::{
-    AppendError, AppendRequest, Appended, CommitError, Committed, DeadLetter, DeadLetterChange, Direction, Pending,
-    Progress, ReadPage, ReadRequest, StatePage, Store, StoreError, UnitOfWork,
+    AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, DeadLetterChange, Direction,
+    Pending, Progress, ReadPage, ReadRequest, StatePage, Store, StoreError, StreamDeletion, StreamHead, StreamPage,
+    UnitOfWork,
 };
 use crate::clock::Clock;
-use crate::event::{PluginName, Position, RecordedEvent, StreamName, Version};
+use crate::event::{EventType, PluginName, Position, Query, RecordedEvent, StreamName};
 
 /// A store in memory.
 pub struct MemoryStore {
@@ -58,8 +57,8 @@ impl MemoryStore {
         self.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn try_append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
-        decide::check_request(&request)?;
+    /// Appends a request that was checked.
+    fn write(&self, request: AppendRequest) -> Result<Appended, AppendError> {
         let mut data = self.data();
         let now = data.now(&*self.clock);
         match decide::decide(&*data, request, data.head(), now)? {
@@ -115,25 +114,49 @@ impl Data {
         self.log.last().map_or(Position::START, |event| event.position)
     }
 
+    /// Position of the first event stored at a time or later; after the head when there is none.
+    fn first_at(&self, time_us: u64) -> Position {
+        let first = self.log.iter().find(|event| event.timestamp_us >= time_us);
+        first.map_or(self.head().next(), |event| event.position)
+    }
+
+    /// Where every stream ends.
+    fn stream_heads(&self) -> BTreeMap<&StreamName, StreamHead> {
+        self.log.iter().filter_map(|event| event.stream.as_ref().map(|stream| (stream, head_at(event)))).collect()
+    }
+
     fn now(&self, clock: &dyn Clock) -> u64 {
         clock.now_us().max(self.log.last().map_or(0, |event| event.timestamp_us))
     }
 }
 
+/// Where the stream of its last event ends.
+fn head_at(last: &RecordedEvent) -> StreamHead {
+    StreamHead { version: last.version, position: last.position, deleted: last.is_tombstone() }
+}
+
 impl LogView for Data {
-    fn stream_version(&self, stream: &StreamName) -> Version {
-        let last = self.log.iter().rev().find(|event| event.stream.as_ref() == Some(stream));
-        last.map_or(Version::START, |event| event.version)
+    fn stream_head(&self, stream: &StreamName) -> Result<Option<StreamHead>, StoreError> {
+        Ok(self.log.iter().rev().find(|event| event.stream.as_ref() == Some(stream)).map(head_at))
     }
 
     fn find(&self, id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
         Ok(self.log.iter().find(|event| event.id == id).cloned())
     }
+
+    fn last_match(&self, query: &Query, after: Position) -> Result<Option<Position>, StoreError> {
+        let matching = self.log.iter().rev().find(|event| event.position > after && query.matches(event));
+        Ok(matching.map(|event| event.position))
+    }
 }
 
 impl Store for MemoryStore {
     fn append(&self, request: AppendRequest) -> Pending<Result<Appended, AppendError>> {
-        Pending::ready(self.try_append(request))
+        Pending::ready(decide::check_request(&request).and_then(|()| self.write(request)))
+    }
+
+    fn delete_stream(&self, deletion: StreamDeletion) -> Pending<Result<Appended, AppendError>> {
+        Pending::ready(decide::deletion(deletion).and_then(|request| self.write(request)))
     }
 
     fn commit(&self, work: UnitOfWork) -> Pending<Result<Committed, CommitError>> {
@@ -150,7 +173,7 @@ impl Store for MemoryStore {
 
     fn read(&self, request: &ReadRequest) -> Result<ReadPage, StoreError> {
         let data = self.data();
-        let mut page = PageBuilder::new(request, data.head());
+        let mut page = PageBuilder::new(request, data.head(), |time_us| Ok(data.first_at(time_us)))?;
         let (after, below) = page.range();
         let log: Box<dyn Iterator<Item = &RecordedEvent>> = match request.direction {
             Direction::Forwards => Box::new(data.log.iter()),
@@ -158,7 +181,7 @@ impl Store for MemoryStore {
         };
         for event in log {
             let within = event.position > after && event.position < below;
-            if within && is_above(event.version, request.after_version) && request.filter.matches(event) {
+            if within && is_above(event.version, request.after_version) && request.query.matches(event) {
                 if page.is_full() {
                     return Ok(page.stop());
                 }
@@ -172,8 +195,33 @@ impl Store for MemoryStore {
         self.data().find(id)
     }
 
-    fn stream_version(&self, stream: &StreamName) -> Version {
-        self.data().stream_version(stream)
+    fn stream_head(&self, stream: &StreamName) -> Result<Option<StreamHead>, StoreError> {
+        self.data().stream_head(stream)
+    }
+
+    fn streams(&self, prefix: &str, after: Option<&StreamName>, limit: usize) -> Result<StreamPage, StoreError> {
+        let data = self.data();
+        let mut page = StreamPageBuilder::new(limit);
+        for (stream, head) in data.stream_heads() {
+            let wanted = stream.as_str().starts_with(prefix) && after.is_none_or(|after| stream > after);
+            if wanted && !page.offer(stream.clone(), head) {
+                break;
+            }
+        }
+        Ok(page.finish())
+    }
+
+    fn event_types(&self) -> Result<Vec<(EventType, u64)>, StoreError> {
+        let mut types = BTreeMap::new();
+        for event in &self.data().log {
+            *types.entry(event.event_type.clone()).or_default() += 1;
+        }
+        Ok(types.into_iter().collect())
+    }
+
+    fn counts(&self) -> Result<Counts, StoreError> {
+        let data = self.data();
+        Ok(Counts { events: data.log.len() as u64, streams: data.stream_heads().len() as u64 })
     }
 
     fn progress(&self, plugin: &PluginName) -> Result<Option<Progress>, StoreError> {

@@ -1,37 +1,44 @@
 //! The store: one log of events and, beside it, what plugins keep: state, progress, dead letters.
 //!
-//! [`Store`] is the contract; [`memory`] is the strict fake that tests use, [`redb`] the durable one.
+//! [`Store`] is the contract; [`memory`] is the strict fake that tests use, [`embedded`] the durable one.
 //! What may be written is decided in `decide`, once, in pure code; a store only moves rows in one
 //! transaction. One suite, [`conformance`], holds the promises and runs against every store.
 //!
 //! Every write is one transaction with its conditions inside it. Writes are submitted and answered by a
-//! [`Pending`]: a future for async callers, [`Pending::wait`] for threads. Reads block; async callers put
-//! them on a blocking thread.
+//! [`Pending`]: a future for async callers, [`Pending::wait`] for threads. Reads block, and so may the
+//! submitting of a write: async callers use [`AsyncStore`], which keeps both off their workers, and follow
+//! the log by its [`Feed`]s.
 
 mod append;
+mod async_store;
 mod decide;
 mod error;
+mod feed;
 mod page;
 mod pending;
 mod plugin_data;
 mod read;
+mod stream;
 
 pub mod conformance;
+pub mod embedded;
 pub mod memory;
-pub mod redb;
 
 use tokio::sync::watch;
 use uuid::Uuid;
 
-pub use append::{AppendError, AppendRequest, Appended, AppendedEvent, StreamExpectation};
+pub use append::{AppendCondition, AppendError, AppendRequest, Appended, AppendedEvent, StreamExpectation};
+pub use async_store::AsyncStore;
 pub use error::StoreError;
+pub use feed::Feed;
 pub use pending::{Pending, Reply, reply};
 pub use plugin_data::{
     CommitError, Committed, DeadLetter, DeadLetterChange, Failing, Progress, StateChange, StatePage, UnitOfWork,
 };
 pub use read::{Direction, ReadPage, ReadRequest};
+pub use stream::{Counts, StreamDeletion, StreamHead, StreamPage};
 
-use crate::event::{PluginName, Position, RecordedEvent, StreamName, Version};
+use crate::event::{EventType, PluginName, Position, RecordedEvent, StreamName};
 
 /// The event log and the data that plugins keep beside it.
 ///
@@ -39,14 +46,42 @@ use crate::event::{PluginName, Position, RecordedEvent, StreamName, Version};
 /// dense from 1 and follow real time; versions are dense from 1 per stream; an append or a unit of work
 /// happens whole or not at all; a reader sees exactly the events up to the `head` it was told.
 pub trait Store: Send + Sync + 'static {
-    /// Appends events atomically. Answered when they are on stable storage.
+    /// Appends events atomically. Answered when they are on stable storage. May block the thread, for about
+    /// as long as a commit takes, while too much waits to be written.
     ///
     /// Appending ids that are all stored already, with the same content, answers where they stand and
-    /// writes nothing, whatever `expected` says.
+    /// writes nothing, even if an expectation or the condition does not hold any more.
     fn append(&self, request: AppendRequest) -> Pending<Result<Appended, AppendError>>;
 
-    /// Commits all that a handler wants, in one transaction. Answered when it is on stable storage.
+    /// Ends a stream for good by a last event, its tombstone. Every append to it fails from then on, and so
+    /// does every expectation of it but `Any`; its events stay. Answered when that is on stable storage.
+    /// Blocks as [`Self::append`] does.
+    ///
+    /// Sent again with the same id and metadata it answers where the tombstone stands.
+    fn delete_stream(&self, deletion: StreamDeletion) -> Pending<Result<Appended, AppendError>>;
+
+    /// Commits all that a handler wants, in one transaction. Answered when it is on stable storage. Blocks
+    /// as [`Self::append`] does.
     fn commit(&self, work: UnitOfWork) -> Pending<Result<Committed, CommitError>>;
+
+    /// [`Self::append`] that never blocks: where that would block, the request is given back. As it stands
+    /// here it always is.
+    ///
+    /// # Errors
+    /// The request, for another way to submit it.
+    fn try_append(&self, request: AppendRequest) -> Result<Pending<Result<Appended, AppendError>>, AppendRequest> {
+        Err(request)
+    }
+
+    /// [`Self::commit`] that never blocks: where that would block, the work is given back. As it stands here
+    /// it always is.
+    ///
+    /// # Errors
+    /// The work, for another way to submit it.
+    #[expect(clippy::result_large_err, reason = "it is given back as it came")]
+    fn try_commit(&self, work: UnitOfWork) -> Result<Pending<Result<Committed, CommitError>>, UnitOfWork> {
+        Err(work)
+    }
 
     /// Position of the last committed event.
     fn head(&self) -> Position;
@@ -57,7 +92,7 @@ pub trait Store: Send + Sync + 'static {
     /// Reads events; see [`ReadRequest`].
     ///
     /// # Errors
-    /// When the store cannot be read or its bytes are corrupted.
+    /// When the query is over its bounds, the store cannot be read, or its bytes are corrupted.
     fn read(&self, request: &ReadRequest) -> Result<ReadPage, StoreError>;
 
     /// The event with this id, if it is stored.
@@ -66,8 +101,32 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read or its bytes are corrupted.
     fn event(&self, id: Uuid) -> Result<Option<RecordedEvent>, StoreError>;
 
-    /// Version of the stream's last event; 0 if it has none.
-    fn stream_version(&self, stream: &StreamName) -> Version;
+    /// Where a stream ends; none if it has no events.
+    ///
+    /// # Errors
+    /// When the store cannot be read or its bytes are corrupted.
+    fn stream_head(&self, stream: &StreamName) -> Result<Option<StreamHead>, StoreError>;
+
+    /// Streams whose name starts with `prefix`, in the order of names by bytes, strictly after `after` if
+    /// given; at most `limit`, and at most [`PAGE_STREAMS_MAX`](crate::event::PAGE_STREAMS_MAX). Not a
+    /// snapshot: a stream made while paging is met if its name is still ahead.
+    ///
+    /// # Errors
+    /// When the store cannot be read or its bytes are corrupted.
+    fn streams(&self, prefix: &str, after: Option<&StreamName>, limit: usize) -> Result<StreamPage, StoreError>;
+
+    /// Every type of event in the log and how many events have it, in the order of names by bytes. Costs as
+    /// much as there are types, not events.
+    ///
+    /// # Errors
+    /// When the store cannot be read or its bytes are corrupted.
+    fn event_types(&self) -> Result<Vec<(EventType, u64)>, StoreError>;
+
+    /// How much the log holds. Counted while writing: costs next to nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be read or its bytes are corrupted.
+    fn counts(&self) -> Result<Counts, StoreError>;
 
     /// How far a plugin has come; none if it never committed.
     ///

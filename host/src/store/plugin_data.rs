@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::{AppendError, Appended, StoreError};
 use crate::error::ErrorClass;
-use crate::event::{NewEvent, PluginName, Position};
+use crate::event::{NewEvent, PluginName, Position, WORK_BYTES_MAX};
 
 /// How far a plugin has come. Stored as one row; committed with the effects it accounts for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +92,20 @@ pub struct UnitOfWork {
     pub dead_letters: Vec<DeadLetterChange>,
 }
 
+impl UnitOfWork {
+    /// Its size: keys, values, evidence and events, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let state = self.state.iter().map(|change| change.key.len() + change.value.as_ref().map_or(0, Vec::len));
+        let letter = |change: &DeadLetterChange| match change {
+            DeadLetterChange::Put(letter) => letter.reason.len() + letter.stderr_tail.len() + letter.backtrace.len(),
+            DeadLetterChange::Remove(_) => 0,
+        };
+        let letters = self.dead_letters.iter().map(letter);
+        state.chain(letters).chain(self.events.iter().map(NewEvent::size_bytes)).sum()
+    }
+}
+
 /// The answer to a unit of work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
@@ -112,6 +126,12 @@ pub enum CommitError {
         /// The revision the unit of work builds on.
         expected: u64,
     },
+    /// Too many bytes for one commit.
+    #[error("{bytes} bytes in one unit of work; at most {WORK_BYTES_MAX} are allowed, commit in smaller steps")]
+    TooLarge {
+        /// How many.
+        bytes: usize,
+    },
     /// Its events cannot be appended.
     #[error("the events it appends are refused")]
     Append(#[source] AppendError),
@@ -126,6 +146,7 @@ impl CommitError {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Fenced { .. } => ErrorClass::Conflict,
+            Self::TooLarge { .. } => ErrorClass::Invalid,
             Self::Append(error) => error.class(),
             Self::Store(error) => error.class(),
         }

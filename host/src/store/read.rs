@@ -1,6 +1,6 @@
 //! Asking for events, and the answer.
 
-use crate::event::{Filter, Position, RecordedEvent, Version};
+use crate::event::{Position, Query, RecordedEvent, Version};
 
 /// Which way to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,20 +12,29 @@ pub enum Direction {
     Backwards,
 }
 
-/// Which events to read.
+/// Which events to read: those that match the query and lie within every bound that is given.
+///
+/// Bounds that leave nothing between them, such as `after` at `before` or beyond the head, or `since_us`
+/// above `until_us`, answer an empty page that is complete: they are no error. Reading backwards from
+/// `before: 0` is such a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadRequest {
     /// Which events match.
-    pub filter: Filter,
+    pub query: Query,
     /// Only positions above this one.
     pub after: Position,
     /// Only positions below this one, if given.
     pub before: Option<Position>,
+    /// Only events stored at this time or later, if given: microseconds since the Unix epoch.
+    pub since_us: Option<u64>,
+    /// Only events stored before this time, if given: the log as of this time. Microseconds since the Unix
+    /// epoch. What is appended later may still be stored before a time to come.
+    pub until_us: Option<u64>,
     /// Only versions above this one; asks nothing of events outside any stream when 0.
     pub after_version: Version,
     /// Which way to read.
     pub direction: Direction,
-    /// Most events to answer with; 0 answers none.
+    /// Most events to answer with. With 0 there are none, and `complete` tells whether any matches.
     pub limit: usize,
     /// Payload bytes after which the page ends; it holds at least one event if there is one.
     pub bytes_max: usize,
@@ -34,9 +43,11 @@ pub struct ReadRequest {
 impl Default for ReadRequest {
     fn default() -> Self {
         Self {
-            filter: Filter::all(),
+            query: Query::all(),
             after: Position::START,
             before: None,
+            since_us: None,
+            until_us: None,
             after_version: Version::START,
             direction: Direction::Forwards,
             limit: 1000,
@@ -56,6 +67,6 @@ pub struct ReadPage {
     /// or down to and including it (backwards), is in `events`. Forwards, give it as the next `after`;
     /// backwards, as the next `before`.
     pub through: Position,
-    /// Whether nothing that matches is left in the asked range, as of `head`.
+    /// Whether nothing that matches is left within the asked bounds, as of `head`.
     pub complete: bool,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use super::samples::{append, append_error, event, everything, expect, id, open, places, reopen, stream, version};
+use super::samples::{append, append_error, event, everything, expect, id, open, places, reopen, version, version_of};
 use super::{Subject, TestClock};
 use crate::event::{APPEND_EVENTS_MAX, DATA_BYTES_MAX, ExpectedVersion, NewEvent, Position, Tag};
 use crate::store::{AppendError, AppendRequest};
@@ -34,8 +34,8 @@ pub fn versions_are_dense_in_each_stream(subject: &dyn Subject) {
     let store = reopen(subject, store);
     let appended = append(&*store, vec![event("T", "b"), event("T", "a"), event("T", "a")]);
     assert_eq!(places(&appended), [(5, 2), (6, 3), (7, 4)]);
-    assert_eq!(store.stream_version(&stream("a")), version(4));
-    assert_eq!(store.stream_version(&stream("absent")), version(0));
+    assert_eq!(version_of(&*store, "a"), version(4));
+    assert_eq!(version_of(&*store, "absent"), version(0));
 }
 
 /// An append over several streams happens whole or not at all.
@@ -45,11 +45,12 @@ pub fn an_append_over_streams_is_atomic(subject: &dyn Subject) {
     let request = AppendRequest {
         events: vec![event("T", "b"), event("T", "a"), event("T", "c")],
         expected: vec![expect("b", ExpectedVersion::NoStream), expect("a", ExpectedVersion::NoStream)],
+        ..AppendRequest::default()
     };
     assert!(store.append(request).wait().is_err());
     assert_eq!(store.head(), Position(1));
     for name in ["b", "c"] {
-        assert_eq!(store.stream_version(&stream(name)), version(0));
+        assert_eq!(version_of(&*store, name), version(0));
     }
     assert_eq!(everything(&*reopen(subject, store)).len(), 1);
 }
@@ -73,8 +74,12 @@ pub fn expected_versions_hold_or_nothing_is_appended(subject: &dyn Subject) {
         ("absent", Exact(version(0)), false),
     ];
     for (name, expected, holds) in cases {
-        let before = store.stream_version(&stream(name));
-        let request = AppendRequest { events: vec![event("T", name)], expected: vec![expect(name, expected)] };
+        let before = version_of(&*store, name);
+        let request = AppendRequest {
+            events: vec![event("T", name)],
+            expected: vec![expect(name, expected)],
+            ..AppendRequest::default()
+        };
         match store.append(request).wait() {
             Ok(_) => assert!(holds, "{name} at {before} met {expected}"),
             Err(AppendError::WrongExpectedVersion { stream, expected: told, actual }) => {
@@ -83,7 +88,7 @@ pub fn expected_versions_hold_or_nothing_is_appended(subject: &dyn Subject) {
             }
             Err(error) => panic!("{error}"),
         }
-        assert_eq!(store.stream_version(&stream(name)).0, before.0 + u64::from(holds));
+        assert_eq!(version_of(&*store, name).0, before.0 + u64::from(holds));
     }
 }
 
@@ -94,10 +99,11 @@ pub fn an_expectation_may_name_a_stream_without_events(subject: &dyn Subject) {
     let request = |expected| AppendRequest {
         events: vec![event("T", "order-1")],
         expected: vec![expect("account-1", ExpectedVersion::Exact(version(expected)))],
+        ..AppendRequest::default()
     };
     assert!(store.append(request(0)).wait().is_err());
     assert_eq!(places(&store.append(request(1)).wait().unwrap()), [(2, 1)]);
-    assert_eq!(store.stream_version(&stream("account-1")), version(1));
+    assert_eq!(version_of(&*store, "account-1"), version(1));
 }
 
 /// Appending stored ids with the same content writes nothing, whatever is expected.
@@ -106,6 +112,7 @@ pub fn a_repeated_append_answers_the_old_places(subject: &dyn Subject) {
     let request = AppendRequest {
         events: vec![event("T", "a"), event("T", "b")],
         expected: vec![expect("a", ExpectedVersion::NoStream)],
+        ..AppendRequest::default()
     };
     let first = store.append(request.clone()).wait().unwrap();
     append(&*store, vec![event("T", "a")]);
@@ -113,7 +120,11 @@ pub fn a_repeated_append_answers_the_old_places(subject: &dyn Subject) {
     let again = store.append(request.clone()).wait().unwrap();
     assert!(again.repeated && !first.repeated);
     assert_eq!(again.events, first.events);
-    let one = AppendRequest { events: vec![request.events[1].clone()], expected: request.expected };
+    let one = AppendRequest {
+        events: vec![request.events[1].clone()],
+        expected: request.expected,
+        ..AppendRequest::default()
+    };
     assert_eq!(store.append(one).wait().unwrap().events, first.events[1..], "a part of it is a repetition too");
     assert_eq!(store.head(), Position(3));
     // Two that are on their way at once may end up in one transaction.
@@ -168,6 +179,9 @@ pub fn malformed_appends_are_refused(subject: &dyn Subject) {
     let sized = |bytes| NewEvent { data: vec![b'1'; bytes], ..event("T", "") };
     let large = append_error(&*store, vec![event("T", ""), sized(DATA_BYTES_MAX + 1)]);
     assert!(matches!(large, AppendError::InvalidEvent { index: 1, .. }));
+    let tagged = NewEvent { tags: vec![Tag::new("t").unwrap(); 65_536], ..event("T", "") };
+    let error = append_error(&*store, vec![tagged]);
+    assert!(error.to_string().contains("65536 tags; at most 64"), "{error}");
     let heavy = append_error(&*store, (0..17).map(|_| sized(DATA_BYTES_MAX)).collect());
     assert!(matches!(heavy, AppendError::TooLarge { .. }));
     assert_eq!(append(&*store, vec![sized(DATA_BYTES_MAX)]).first_position(), Position(1));
@@ -227,10 +241,11 @@ pub fn an_expected_version_admits_one_of_many(subject: &dyn Subject) {
         let request = || AppendRequest {
             events: vec![event("T", "a")],
             expected: vec![expect("a", ExpectedVersion::Exact(version(round)))],
+            ..AppendRequest::default()
         };
         let pending: Vec<_> = (0..8).map(|_| store.append(request())).collect();
         let admitted = pending.into_iter().filter_map(|pending| pending.wait().ok()).count();
-        assert_eq!((admitted, store.stream_version(&stream("a"))), (1, version(round + 1)));
+        assert_eq!((admitted, version_of(&*store, "a")), (1, version(round + 1)));
     }
 }
 

@@ -7,12 +7,16 @@
 #![expect(clippy::unwrap_used, reason = "an unexpected error is a broken promise")]
 
 pub mod appends;
+pub mod conditions;
+pub mod feeds;
 pub mod plugin_data;
 pub mod reads;
 mod samples;
+pub mod streams;
 mod subject;
 #[cfg(test)]
 mod suite;
+pub mod time;
 
 pub use subject::{Subject, TestClock};
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use super::Subject;
 use super::samples::{
-    append, event, everything, letter, open, places, plugin, put, remove, reopen, stream, version, work,
+    append, event, everything, letter, open, places, plugin, put, remove, reopen, version, version_of, work,
 };
-use crate::event::{NewEvent, Position};
-use crate::store::{AppendError, CommitError, DeadLetterChange, Failing, UnitOfWork};
+use crate::event::{NewEvent, Position, WORK_BYTES_MAX};
+use crate::store::{AppendError, CommitError, DeadLetterChange, Failing, StateChange, UnitOfWork};
 
 /// Progress, state, events and dead letters of a unit of work are stored together, or none of them is.
 pub fn promise_5_one_commit(subject: &dyn Subject) {
@@ -26,7 +26,7 @@ pub fn promise_5_one_commit(subject: &dyn Subject) {
 
     let committed = store.commit(full(1, vec![event("T", "a"), event("T", "")])).wait().unwrap();
     assert_eq!(places(&committed.appended.unwrap()), [(2, 2), (3, 0)]);
-    assert_eq!((store.head(), store.stream_version(&stream("a"))), (Position(3), version(2)));
+    assert_eq!((store.head(), version_of(&*store, "a")), (Position(3), version(2)));
     let mut next = work("p", 2, 3);
     next.state = vec![remove("gone"), remove("never there"), put("count", "2")];
     let (position, attempts, reason) = (Position(4), 2, "slow".to_owned());
@@ -160,5 +160,9 @@ pub fn malformed_units_of_work_are_refused(subject: &dyn Subject) {
     let bad = UnitOfWork { events: vec![twin.clone(), twin], state: vec![put("k", "v")], ..work("p", 1, 0) };
     let error = store.commit(bad).wait().unwrap_err();
     assert!(matches!(error, CommitError::Append(AppendError::DuplicateId { .. })), "{error}");
+    let value = Some(vec![0; WORK_BYTES_MAX]);
+    let large = UnitOfWork { state: vec![StateChange { key: "k".to_owned(), value }], ..work("p", 1, 0) };
+    let error = store.commit(large).wait().unwrap_err();
+    assert!(matches!(error, CommitError::TooLarge { .. }) && error.to_string().contains("33554433 bytes"), "{error}");
     assert_eq!(store.plugins().unwrap(), []);
 }

@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use super::{Subject, TestClock};
 use crate::event::{
-    EventType, ExpectedVersion, Filter, NewEvent, Pattern, PluginName, Position, RecordedEvent, StreamName, Tag,
+    EventType, ExpectedVersion, Filter, NewEvent, Pattern, PluginName, Position, Query, RecordedEvent, StreamName, Tag,
     Version,
 };
 use crate::store::{
-    AppendError, AppendRequest, Appended, DeadLetter, Direction, Progress, ReadPage, ReadRequest, StateChange, Store,
-    StreamExpectation, UnitOfWork,
+    AppendCondition, AppendError, AppendRequest, Appended, DeadLetter, Direction, Progress, ReadPage, ReadRequest,
+    StateChange, Store, StreamDeletion, StreamExpectation, UnitOfWork,
 };
 
 pub(super) fn open(subject: &dyn Subject) -> Arc<dyn Store> {
@@ -20,6 +20,12 @@ pub(super) fn open(subject: &dyn Subject) -> Arc<dyn Store> {
 
 pub(super) fn reopen(subject: &dyn Subject, store: Arc<dyn Store>) -> Arc<dyn Store> {
     subject.reopen(store, TestClock::at(1_000))
+}
+
+/// Makes a check of a store, closes and opens it, and makes the check again.
+pub(super) fn also_reopened(subject: &dyn Subject, store: Arc<dyn Store>, check: impl Fn(&dyn Store)) {
+    check(&*store);
+    check(&*reopen(subject, store));
 }
 
 pub(super) fn stream(name: &str) -> StreamName {
@@ -47,13 +53,29 @@ pub(super) fn expect(name: &str, expected: ExpectedVersion) -> StreamExpectation
     StreamExpectation { stream: stream(name), expected }
 }
 
+pub(super) fn fail_if(query: impl Into<Query>, after: u64) -> AppendCondition {
+    AppendCondition { fail_if_match: query.into(), after: Position(after) }
+}
+
+pub(super) fn guarded(event: NewEvent, condition: AppendCondition) -> AppendRequest {
+    AppendRequest { condition: Some(condition), ..AppendRequest::unconditional(vec![event]) }
+}
+
+pub(super) fn deletion(name: &str) -> StreamDeletion {
+    StreamDeletion::of(stream(name))
+}
+
 pub(super) fn append(store: &dyn Store, events: Vec<NewEvent>) -> Appended {
     store.append(AppendRequest::unconditional(events)).wait().unwrap()
 }
 
 pub(super) fn append_error(store: &dyn Store, events: Vec<NewEvent>) -> AppendError {
+    append_error_of(store, AppendRequest::unconditional(events))
+}
+
+pub(super) fn append_error_of(store: &dyn Store, request: AppendRequest) -> AppendError {
     let head = store.head();
-    let error = store.append(AppendRequest::unconditional(events)).wait().unwrap_err();
+    let error = store.append(request).wait().unwrap_err();
     assert_eq!(store.head(), head, "a refused append moved the head");
     error
 }
@@ -82,23 +104,28 @@ pub(super) fn by_tag(texts: &[&str]) -> Filter {
 }
 
 /// Positions of all events that match, read in both directions, in pages of different sizes.
-pub(super) fn found(store: &dyn Store, filter: &Filter) -> Vec<u64> {
-    let forwards = paged(store, filter, Direction::Forwards, 1000);
+pub(super) fn found(store: &dyn Store, query: impl Into<Query>) -> Vec<u64> {
+    found_within(store, ReadRequest { query: query.into(), ..ReadRequest::default() })
+}
+
+/// The same, within the bounds of a request; its direction and limit do not matter.
+pub(super) fn found_within(store: &dyn Store, request: ReadRequest) -> Vec<u64> {
+    let forwards = paged(store, &request, Direction::Forwards, 1000);
     for limit in [1, 2, 3] {
-        assert_eq!(paged(store, filter, Direction::Forwards, limit), forwards, "forwards by {limit}");
-        let mut backwards = paged(store, filter, Direction::Backwards, limit);
+        assert_eq!(paged(store, &request, Direction::Forwards, limit), forwards, "forwards by {limit}");
+        let mut backwards = paged(store, &request, Direction::Backwards, limit);
         backwards.reverse();
         assert_eq!(backwards, forwards, "backwards by {limit}");
     }
     forwards
 }
 
-fn paged(store: &dyn Store, filter: &Filter, direction: Direction, limit: usize) -> Vec<u64> {
-    let mut request = ReadRequest { filter: filter.clone(), direction, limit, ..ReadRequest::default() };
+fn paged(store: &dyn Store, request: &ReadRequest, direction: Direction, limit: usize) -> Vec<u64> {
+    let mut request = ReadRequest { direction, limit, ..request.clone() };
     let mut positions = Vec::new();
     loop {
         let page = store.read(&request).unwrap();
-        assert!(page.events.len() <= limit && page.events.iter().all(|event| filter.matches(event)));
+        assert!(page.events.len() <= limit && page.events.iter().all(|event| request.query.matches(event)));
         positions.extend(positions_of(&page));
         if page.complete {
             return positions;
@@ -145,6 +172,11 @@ pub(super) fn letter(position: u64, reason: &str) -> DeadLetter {
         stderr_tail: "panicked\nat line 1".to_owned(),
         backtrace: "0: f".to_owned(),
     }
+}
+
+/// Version of a stream's last event; 0 if it has none.
+pub(super) fn version_of(store: &dyn Store, name: &str) -> Version {
+    store.stream_head(&stream(name)).unwrap().map_or(Version::START, |head| head.version)
 }
 
 pub(super) fn version(of: u64) -> Version {

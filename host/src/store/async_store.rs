@@ -1,0 +1,249 @@
+//! The store for async callers: nothing here blocks a worker of the runtime.
+//!
+//! Reads run on the runtime's blocking threads. Writes are submitted without leaving the task as long as
+//! they are small and the store takes them at once; when checking them takes long, or the store would
+//! block, a blocking thread submits them. The number of threads that do so at once is bounded, so that a
+//! store that is behind leaves threads for reads. The waiting for an answer is async in either case.
+//! Dropping a write's future does not take the write back once it is submitted.
+
+use std::fmt;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use super::{
+    AppendError, AppendRequest, Appended, CommitError, Committed, Counts, Feed, Pending, ReadPage, ReadRequest, Store,
+    StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
+};
+use crate::event::{EventType, Position, Query, RecordedEvent, StreamName};
+
+/// Most threads that wait at once to submit a write.
+const SUBMITTERS_MAX: usize = 16;
+
+/// Largest write that is checked and submitted by the task itself, in bytes: checking as much JSON takes
+/// some 100 microseconds.
+const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// A [`Store`] for async callers. Cloning it gives another handle to the same store.
+#[derive(Clone)]
+pub struct AsyncStore {
+    store: Arc<dyn Store>,
+    submitters: Arc<Semaphore>,
+}
+
+impl fmt::Debug for AsyncStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncStore").field("head", &self.store.head()).finish_non_exhaustive()
+    }
+}
+
+impl AsyncStore {
+    /// Wraps a store. Share one of these, by cloning, rather than making several over one store.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, submitters: Arc::new(Semaphore::new(SUBMITTERS_MAX)) }
+    }
+
+    /// The store itself, for what does not block or runs on its own thread.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// [`Store::append`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
+        let tried = if request.bytes() > INLINE_BYTES_MAX { Err(request) } else { self.store.try_append(request) };
+        match tried {
+            Ok(pending) => pending.await,
+            Err(request) => self.submit(|store| store.append(request)).await,
+        }
+    }
+
+    /// [`Store::delete_stream`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_stream(&self, deletion: StreamDeletion) -> Result<Appended, AppendError> {
+        self.submit(|store| store.delete_stream(deletion)).await
+    }
+
+    /// [`Store::commit`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn commit(&self, work: UnitOfWork) -> Result<Committed, CommitError> {
+        let tried = if work.bytes() > INLINE_BYTES_MAX { Err(work) } else { self.store.try_commit(work) };
+        match tried {
+            Ok(pending) => pending.await,
+            Err(work) => self.submit(|store| store.commit(work)).await,
+        }
+    }
+
+    /// [`Store::head`].
+    #[must_use]
+    pub fn head(&self) -> Position {
+        self.store.head()
+    }
+
+    /// [`Store::watch_head`].
+    #[must_use]
+    pub fn watch_head(&self) -> watch::Receiver<Position> {
+        self.store.watch_head()
+    }
+
+    /// Every event after `after` that matches, those of the past and then those to come.
+    #[must_use]
+    pub fn subscribe(&self, query: impl Into<Query>, after: Position) -> Feed {
+        Feed::new(self.clone(), query.into(), after)
+    }
+
+    /// [`Store::read`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn read(&self, request: ReadRequest) -> Result<ReadPage, StoreError> {
+        self.run(move |store| store.read(&request)).await
+    }
+
+    /// [`Store::event`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn event(&self, id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
+        self.run(move |store| store.event(id)).await
+    }
+
+    /// [`Store::stream_head`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn stream_head(&self, stream: StreamName) -> Result<Option<StreamHead>, StoreError> {
+        self.run(move |store| store.stream_head(&stream)).await
+    }
+
+    /// [`Store::streams`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn streams(
+        &self,
+        prefix: String,
+        after: Option<StreamName>,
+        limit: usize,
+    ) -> Result<StreamPage, StoreError> {
+        self.run(move |store| store.streams(&prefix, after.as_ref(), limit)).await
+    }
+
+    /// [`Store::event_types`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn event_types(&self) -> Result<Vec<(EventType, u64)>, StoreError> {
+        self.run(|store| store.event_types()).await
+    }
+
+    /// [`Store::counts`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        self.run(|store| store.counts()).await
+    }
+
+    /// Runs anything that reads the store on a blocking thread, such as several reads that belong together.
+    /// A panic in it goes on here.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`StoreError::ShuttingDown`] when the runtime is.
+    pub async fn run<T, E>(&self, work: impl FnOnce(&dyn Store) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let store = Arc::clone(&self.store);
+        match spawn_blocking(move || work(&*store)).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => Err(StoreError::ShuttingDown.into()),
+            },
+        }
+    }
+
+    /// Submits a write that may block until the store takes it, then waits for the answer.
+    async fn submit<T, E>(
+        &self,
+        write: impl FnOnce(&dyn Store) -> Pending<Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let place = Arc::clone(&self.submitters).acquire_owned().await.map_err(|_| StoreError::ShuttingDown)?;
+        let submitted = self.run(move |store| {
+            // Held by the thread, not by the task: dropping the task leaves the thread waiting.
+            let _place = place;
+            Ok::<_, E>(write(store))
+        });
+        submitted.await?.await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::event::NewEvent;
+    use crate::store::memory::MemoryStore;
+
+    /// A clock that tells the time only when it is let: it holds up every write.
+    struct Gate(Mutex<mpsc::Receiver<()>>);
+
+    impl Clock for Gate {
+        fn now_us(&self) -> u64 {
+            let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            1
+        }
+    }
+
+    fn event() -> AppendRequest {
+        AppendRequest::unconditional(vec![NewEvent::json(EventType::new("T").unwrap(), "1")])
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_store_that_blocks_does_not_block_the_worker() {
+        let (open, gate) = mpsc::channel();
+        let store = AsyncStore::new(Arc::new(MemoryStore::new(Arc::new(Gate(Mutex::new(gate))))));
+        let writes: Vec<_> = (0..2 * SUBMITTERS_MAX)
+            .map(|_| {
+                let store = store.clone();
+                tokio::spawn(async move { store.append(event()).await })
+            })
+            .collect();
+        while store.submitters.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(store.head(), Position::START, "this very worker goes on while writes are held up");
+        drop(open);
+        for write in writes {
+            write.await.unwrap().unwrap();
+        }
+        assert_eq!(store.counts().await.unwrap().events, 2 * SUBMITTERS_MAX as u64);
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_read_goes_on_in_the_task() {
+        let store = AsyncStore::new(Arc::new(MemoryStore::new(Arc::new(ManualClock::at(1)))));
+        let task = tokio::spawn(async move { store.run(|_| -> Result<(), StoreError> { panic!("as it was") }).await });
+        assert!(task.await.unwrap_err().is_panic());
+    }
+}
