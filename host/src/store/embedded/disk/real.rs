@@ -1,0 +1,208 @@
+//! A directory of the operating system, and the lock that keeps a second process out of it.
+//!
+//! It adds nothing to what the system does: no cache, no retries. What it must know is how a directory is
+//! made so that it lasts, and that entries are synced apart from the bytes of files.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Disk, DiskFile, Open};
+use crate::store::StoreError;
+
+const LOCK_FILE: &str = "lock";
+
+/// A directory on a disk of this machine.
+#[derive(Debug)]
+pub struct RealDisk {
+    directory: PathBuf,
+}
+
+/// Keeps other processes out of the directory as long as it lives.
+#[derive(Debug)]
+pub struct DirectoryLock(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+impl RealDisk {
+    /// Opens a directory, making it and its missing parents, so that they last.
+    ///
+    /// # Errors
+    /// `NotAStore` when something else has the name, else when the system does not let it be made.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let missing = directory.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).count();
+        fs::create_dir_all(directory).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                StoreError::NotAStore { path: directory.to_owned(), reason: "it is not a directory".to_owned() }
+            }
+            _ => write_failed(directory, &error),
+        })?;
+        // The last one also when it was there: an earlier run may have died before it could.
+        for parent in directory.ancestors().skip(1).take(missing.max(1)) {
+            match sync_directory(parent) {
+                Err(error) if missing > 0 => return Err(write_failed(parent, &error)),
+                // Whoever made it may own the parent; this process need not.
+                _ => {}
+            }
+        }
+        Ok(Self { directory: directory.to_owned() })
+    }
+
+    /// Takes the directory for this process; it is free again when the answer is dropped, or the process
+    /// ends in whatever way.
+    ///
+    /// # Errors
+    /// `InUse` when somebody else has it, this process included.
+    pub fn lock(&self) -> Result<DirectoryLock, StoreError> {
+        let path = self.directory.join(LOCK_FILE);
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|error| write_failed(&path, &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(DirectoryLock(file)),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: self.directory.clone() }),
+            Err(TryLockError::Error(error)) => Err(write_failed(&path, &error)),
+        }
+    }
+}
+
+impl Disk for RealDisk {
+    fn open(&self, name: &str, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+        let mut options = File::options();
+        options.read(true).write(true).create_new(how == Open::New);
+        Ok(Arc::new(RealFile::new(options.open(self.directory.join(name))?)))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            // A name that is not Unicode is none of the store's.
+            if let (true, Ok(name)) = (entry.file_type()?.is_file(), entry.file_name().into_string()) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.directory.join(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.directory.join(from), self.directory.join(to))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        sync_directory(&self.directory)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+}
+
+/// Makes the entries of a directory last.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+fn write_failed(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::WriteFailed { reason: format!("{}: {error}", path.display()) }
+}
+
+#[cfg(unix)]
+use positioned::RealFile;
+#[cfg(not(unix))]
+use seeking::RealFile;
+
+/// Files of systems that read and write at a place without a shared cursor.
+#[cfg(unix)]
+mod positioned {
+    use std::fs::File;
+    use std::io;
+    use std::os::unix::fs::FileExt;
+
+    use super::DiskFile;
+
+    #[derive(Debug)]
+    pub(super) struct RealFile(File);
+
+    impl RealFile {
+        pub(super) const fn new(file: File) -> Self {
+            Self(file)
+        }
+    }
+
+    impl DiskFile for RealFile {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.0.metadata()?.len())
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.0.read_exact_at(out, offset)
+        }
+
+        fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+            self.0.write_all_at(bytes, offset)
+        }
+
+        fn set_len(&self, bytes: u64) -> io::Result<()> {
+            self.0.set_len(bytes)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.0.sync_data()
+        }
+    }
+}
+
+/// Files of other systems: one cursor, one at a time.
+#[cfg(not(unix))]
+mod seeking {
+    use std::fs::File;
+    use std::io::{self, Read, Seek, SeekFrom, Write};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use super::DiskFile;
+
+    #[derive(Debug)]
+    pub(super) struct RealFile(Mutex<File>);
+
+    impl RealFile {
+        pub(super) const fn new(file: File) -> Self {
+            Self(Mutex::new(file))
+        }
+
+        fn file(&self) -> MutexGuard<'_, File> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        fn at(&self, offset: u64) -> io::Result<MutexGuard<'_, File>> {
+            let mut file = self.file();
+            file.seek(SeekFrom::Start(offset))?;
+            Ok(file)
+        }
+    }
+
+    impl DiskFile for RealFile {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.file().metadata()?.len())
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.at(offset)?.read_exact(out)
+        }
+
+        fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+            self.at(offset)?.write_all(bytes)
+        }
+
+        fn set_len(&self, bytes: u64) -> io::Result<()> {
+            self.file().set_len(bytes)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.file().sync_data()
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! One group: proposals that share a record of the journal and its sync. What each comes to is decided on its
+//! own, against the log with what the group has decided so far; one that is refused does not hurt the others.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::hot::{Entry, Generation};
+use super::lookup;
+use super::plan;
+use super::reads;
+use super::view::View;
+use crate::event::{NewEvent, PluginName, Position, Query, RecordedEvent, StreamName};
+use crate::store::decide::{self, Decision, LogView};
+use crate::store::{
+    AppendError, AppendRequest, Appended, CommitError, Committed, Progress, Reply, StoreError, StreamHead, UnitOfWork,
+};
+
+/// A submitted write.
+#[derive(Debug)]
+pub(super) enum Proposal {
+    Append(AppendRequest, Reply<Result<Appended, AppendError>>),
+    Commit(Box<UnitOfWork>, Reply<Result<Committed, CommitError>>),
+}
+
+/// What a proposal came to, kept until the group is on stable storage.
+#[derive(Debug)]
+enum Answer {
+    Append(Reply<Result<Appended, AppendError>>, Result<Appended, AppendError>),
+    Commit(Reply<Result<Committed, CommitError>>, Result<Committed, CommitError>),
+}
+
+/// The proposals of one record, decided.
+pub(super) struct Group {
+    view: Arc<View>,
+    /// Head of the log before the group.
+    pub(super) start: Position,
+    timestamp_us: u64,
+    /// To be written; they are in the newest index already.
+    pub(super) events: Vec<RecordedEvent>,
+    /// To be written, without their events.
+    pub(super) works: Vec<UnitOfWork>,
+    /// Progress of plugins after the group, where it changed.
+    pub(super) progress: HashMap<PluginName, Progress>,
+    answers: Vec<Answer>,
+}
+
+impl Group {
+    /// An empty group that follows the event at `start`.
+    pub(super) fn new(view: Arc<View>, start: Position, timestamp_us: u64) -> Self {
+        let (events, works, answers) = (Vec::new(), Vec::new(), Vec::new());
+        Self { view, start, timestamp_us, events, works, progress: HashMap::new(), answers }
+    }
+
+    /// Position of the last event decided so far.
+    pub(super) fn last(&self) -> Position {
+        self.events.last().map_or(self.start, |event| event.position)
+    }
+
+    /// The journal it goes to.
+    pub(super) fn active(&self) -> &Arc<Generation> {
+        self.view.active()
+    }
+
+    /// Whether there is nothing to write.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.works.is_empty()
+    }
+
+    /// How many proposals it holds.
+    pub(super) const fn len(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// Decides a proposal. `progress` is that of all plugins before the group.
+    pub(super) fn decide(&mut self, proposal: Proposal, progress: &HashMap<PluginName, Progress>) {
+        let answer = match proposal {
+            Proposal::Append(request, reply) => Answer::Append(reply, self.decide_append(request)),
+            Proposal::Commit(work, reply) => Answer::Commit(reply, self.decide_commit(*work, progress)),
+        };
+        self.answers.push(answer);
+    }
+
+    fn decide_append(&mut self, request: AppendRequest) -> Result<Appended, AppendError> {
+        match decide::decide(self, request, self.last(), self.timestamp_us)? {
+            Decision::Repeat(appended) => Ok(appended),
+            Decision::Write(events) => {
+                let appended = decide::appended(&events);
+                self.take(events);
+                Ok(appended)
+            }
+        }
+    }
+
+    fn decide_commit(
+        &mut self,
+        mut work: UnitOfWork,
+        progress: &HashMap<PluginName, Progress>,
+    ) -> Result<Committed, CommitError> {
+        let stored = self.progress.get(&work.plugin).or_else(|| progress.get(&work.plugin));
+        decide::check_fence(&work, stored)?;
+        let appended = self.decide_events(mem::take(&mut work.events)).map_err(|error| match error {
+            AppendError::Store(error) => CommitError::Store(error),
+            error => CommitError::Append(error),
+        })?;
+        self.progress.insert(work.plugin.clone(), work.progress.clone());
+        self.works.push(work);
+        Ok(Committed { appended })
+    }
+
+    fn decide_events(&mut self, events: Vec<NewEvent>) -> Result<Option<Appended>, AppendError> {
+        if events.is_empty() {
+            return Ok(None);
+        }
+        let decision = decide::decide_work(self, events, self.last(), self.timestamp_us)?;
+        self.take(decision.write);
+        Ok(decision.appended)
+    }
+
+    /// Adds decided events to the group and to the index, so that later proposals see them.
+    fn take(&mut self, events: Vec<RecordedEvent>) {
+        let mut data = self.view.active().data_mut();
+        for event in &events {
+            let added = data.index.add(&Entry::of(event));
+            assert!(added.is_ok(), "decided against this very index: {added:?}");
+        }
+        drop(data);
+        self.events.extend(events);
+    }
+
+    /// Tells everybody what became of their proposals.
+    pub(super) fn answer(self) {
+        for answer in self.answers {
+            match answer {
+                Answer::Append(reply, result) => reply.send(result),
+                Answer::Commit(reply, result) => reply.send(result),
+            }
+        }
+    }
+
+    /// Takes everything back, and tells everybody that nothing of it is stored.
+    pub(super) fn refuse(self, error: &StoreError) {
+        let mut data = self.view.active().data_mut();
+        for event in self.events.iter().rev() {
+            data.index.undo(&Entry::of(event));
+        }
+        drop(data);
+        for answer in self.answers {
+            match answer {
+                Answer::Append(reply, _) => reply.send(Err(error.clone().into())),
+                Answer::Commit(reply, _) => reply.send(Err(error.clone().into())),
+            }
+        }
+    }
+
+    /// An event of the group; none if it stands before the group.
+    fn own(&self, position: Position) -> Option<&RecordedEvent> {
+        let ahead = position.0.checked_sub(self.start.0 + 1)?;
+        self.events.get(usize::try_from(ahead).ok()?)
+    }
+}
+
+impl Proposal {
+    /// Answers it without deciding it.
+    pub(super) fn refuse(self, error: StoreError) {
+        match self {
+            Self::Append(_, reply) => reply.send(Err(error.into())),
+            Self::Commit(_, reply) => reply.send(Err(error.into())),
+        }
+    }
+
+    /// Events it brings.
+    pub(super) fn events(&self) -> usize {
+        match self {
+            Self::Append(request, _) => request.events.len(),
+            Self::Commit(work, _) => work.events.len(),
+        }
+    }
+}
+
+/// The log as a proposal of the group sees it.
+impl LogView for Group {
+    fn stream_head(&self, stream: &StreamName) -> Result<Option<StreamHead>, StoreError> {
+        lookup::stream_head(&self.view, stream, Position(u64::MAX))
+    }
+
+    fn find(&self, id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
+        let Some(position) = lookup::position_of(&self.view, id)? else { return Ok(None) };
+        match self.own(position) {
+            Some(event) => Ok(Some(event.clone())),
+            None => reads::event_at(&self.view, position).map(Some),
+        }
+    }
+
+    fn last_match(&self, query: &Query, after: Position) -> Result<Option<Position>, StoreError> {
+        plan::last_match(&self.view, query, (after, self.last()), |position| self.own(position).cloned())
+    }
+}

@@ -1,0 +1,391 @@
+//! The file `state.redb`: what plugins keep, and the manifest of the log. The only place that names redb,
+//! apart from the adapter in `disk` and the meaning of its errors in `failure`.
+//!
+//! It is written only by seals and merges, each in one durable transaction; what was changed since the last
+//! seal stands in journals and overlays. So a commit here is the point at which a journal is no longer needed.
+//!
+//! redb takes no more of a file whose disk failed it once: then the file is closed, and opened anew by whoever
+//! needs it next. Transactions are written so that opening needs no walk over the file (quick repair).
+
+mod manifest;
+mod row;
+mod tables;
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use manifest::Roots;
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
+use row::RowName;
+use tables::{DEAD_LETTERS, FORMAT_VERSION_KEY, META, PROGRESS, ROOTS, ROOTS_KEY, RUNS, SEGMENTS, STATE};
+
+pub(super) use manifest::{JournalMark, Manifest, ManifestChange, RunRow};
+pub(super) use tables::FORMAT_VERSION;
+
+use super::disk::{Disk, Open, RedbFile};
+use super::encoding::Malformed;
+use super::failure::{File, contain, contain_read, io_failed, io_read_failed, open_failed, read_failed, write_failed};
+use super::overlay::{Overlay, PluginChanges};
+use super::segment::SegmentSummary;
+use crate::event::{PluginName, Position};
+use crate::store::{DeadLetter, Progress, StoreError};
+
+/// The file's name.
+pub(super) const FILE: &str = "state.redb";
+/// Where it is made, to be renamed when it is whole: a kill in between must not leave half a file.
+const NEW_FILE: &str = "state.redb.new";
+
+/// A row of an iteration: its key and its value.
+pub(super) type Row<K, V> = Result<(K, Option<V>), StoreError>;
+
+/// The open file.
+pub(super) struct StateFile {
+    disk: Arc<dyn Disk>,
+    cache_bytes: usize,
+    /// None after a failure, until it is opened anew.
+    database: RwLock<Option<File>>,
+}
+
+impl fmt::Debug for StateFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateFile").field("disk", &self.disk).finish_non_exhaustive()
+    }
+}
+
+impl StateFile {
+    /// Makes the file of an empty store, whole or not at all.
+    pub(super) fn make(disk: &dyn Disk, manifest: &Manifest) -> Result<(), StoreError> {
+        let failed = |error: std::io::Error| io_failed(FILE, &error);
+        match disk.remove(NEW_FILE) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let file = disk.open(NEW_FILE, Open::New).map_err(failed)?;
+        let database = Builder::new().create_with_backend(RedbFile(file));
+        let database = File::new(database.map_err(|error| open_failed(&disk.path(NEW_FILE), error))?);
+        let roots = roots_row().encode_json(&Roots::of(manifest))?;
+        make_tables(&database, &roots).map_err(write_failed)?;
+        drop(database);
+        disk.rename(NEW_FILE, FILE).and_then(|()| disk.sync()).map_err(failed)
+    }
+
+    /// Opens the file and reads the manifest.
+    pub(super) fn open(disk: Arc<dyn Disk>, cache_bytes: usize) -> Result<(Self, Manifest), StoreError> {
+        let database = open(&*disk, cache_bytes)?;
+        let path = disk.path(FILE);
+        let damaged = |reason| StoreError::NotAStore { path: path.clone().into(), reason };
+        let manifest = contain(|| read_manifest(&database, &path), damaged)?;
+        Ok((Self { disk, cache_bytes, database: RwLock::new(Some(database)) }, manifest))
+    }
+
+    /// Commits what a seal or a merge changes, durably.
+    pub(super) fn commit(&self, overlay: Option<&Overlay>, change: &ManifestChange) -> Result<(), StoreError> {
+        let commit = || {
+            self.with(|database| {
+                let mut transaction = database.begin_write().map_err(write_failed)?;
+                transaction.set_quick_repair(true);
+                fill(&transaction, overlay, change)?;
+                transaction.commit().map_err(write_failed)
+            })
+        };
+        let committed = contain(commit, |reason| StoreError::WriteFailed { reason });
+        if committed.is_err() {
+            self.close();
+        }
+        committed
+    }
+
+    /// The manifest as it is now.
+    pub(super) fn manifest(&self) -> Result<Manifest, StoreError> {
+        self.read(|database| read_manifest(database, &self.disk.path(FILE)))
+    }
+
+    /// Reads every row of plugins' tables; the first that is damaged is the error.
+    pub(super) fn verify(&self) -> Result<(), StoreError> {
+        for (plugin, _) in self.all_progress()? {
+            self.state_from(&plugin, "")?.try_for_each(|row| row.map(drop))?;
+            self.dead_letters_from(&plugin, Position::START)?.try_for_each(|row| row.map(drop))?;
+        }
+        Ok(())
+    }
+
+    /// Progress of a plugin.
+    pub(super) fn progress(&self, plugin: &PluginName) -> Result<Option<Progress>, StoreError> {
+        self.read(|database| {
+            let table = database.begin_read().map_err(read_failed)?.open_table(PROGRESS).map_err(read_failed)?;
+            let row = table.get(plugin.as_str()).map_err(read_failed)?;
+            row.map(|row| progress_row(plugin.as_str()).decode_json(row.value())).transpose()
+        })
+    }
+
+    /// Progress of every plugin, in name order.
+    pub(super) fn all_progress(&self) -> Result<Vec<(PluginName, Progress)>, StoreError> {
+        self.read(|database| {
+            let table = database.begin_read().map_err(read_failed)?.open_table(PROGRESS).map_err(read_failed)?;
+            let mut all = Vec::new();
+            for row in table.iter().map_err(read_failed)? {
+                let (name, progress) = row.map_err(read_failed)?;
+                let progress = progress_row(name.value()).decode_json(progress.value())?;
+                all.push((PluginName::from_stored(name.value()), progress));
+            }
+            Ok(all)
+        })
+    }
+
+    /// The value under a key of a plugin's state.
+    pub(super) fn state(&self, plugin: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(|database| {
+            let table = database.begin_read().map_err(read_failed)?.open_table(STATE).map_err(read_failed)?;
+            let row = table.get((plugin.as_str(), key)).map_err(read_failed)?;
+            row.map(|row| state_row(plugin.as_str(), key).decode(row.value()).map(<[u8]>::to_vec)).transpose()
+        })
+    }
+
+    /// A plugin's state from a key on, in key order, as it is now.
+    pub(super) fn state_from(
+        &self,
+        plugin: &PluginName,
+        start: &str,
+    ) -> Result<impl Iterator<Item = Row<String, Vec<u8>>> + use<>, StoreError> {
+        let (rows, table) = self.read(|database| {
+            let table = database.begin_read().map_err(read_failed)?.open_table(STATE).map_err(read_failed)?;
+            Ok((table.range((plugin.as_str(), start)..).map_err(read_failed)?, table))
+        })?;
+        let plugin = plugin.clone();
+        Ok(rows.map_while(move |row| {
+            // What redb lends of a table must not outlive it.
+            let _table = &table;
+            let read = || {
+                let (found, value) = row.map_err(read_failed)?;
+                let (owner, key) = found.value();
+                if owner != plugin.as_str() {
+                    return Ok(None);
+                }
+                let value = state_row(owner, key).decode(value.value())?.to_vec();
+                Ok(Some((key.to_owned(), Some(value))))
+            };
+            read().transpose()
+        }))
+    }
+
+    /// A plugin's dead letters from a position on, as they are now.
+    pub(super) fn dead_letters_from(
+        &self,
+        plugin: &PluginName,
+        first: Position,
+    ) -> Result<impl Iterator<Item = Row<Position, DeadLetter>> + use<>, StoreError> {
+        let (rows, table) = self.read(|database| {
+            let table = database.begin_read().map_err(read_failed)?.open_table(DEAD_LETTERS).map_err(read_failed)?;
+            let range = (plugin.as_str(), first.0)..=(plugin.as_str(), u64::MAX);
+            Ok((table.range(range).map_err(read_failed)?, table))
+        })?;
+        let plugin = plugin.clone();
+        Ok(rows.map(move |row| {
+            let _table = &table;
+            let (key, letter) = row.map_err(read_failed)?;
+            let position = Position(key.value().1);
+            let letter = dead_letter_row(plugin.as_str(), &position.to_string()).decode_json(letter.value())?;
+            Ok((position, Some(letter)))
+        }))
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let result = contain_read(|| self.with(read));
+        if matches!(result, Err(StoreError::ReadFailed { .. })) {
+            self.close();
+        }
+        result
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let open = self.guard();
+        if let Some(database) = &*open {
+            return work(database);
+        }
+        drop(open);
+        let mut slot = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if slot.is_none() {
+            *slot = Some(open_again(&*self.disk, self.cache_bytes)?);
+        }
+        drop(slot);
+        match &*self.guard() {
+            Some(database) => work(database),
+            None => Err(StoreError::ReadFailed { reason: format!("{} failed again", self.disk.path(FILE)) }),
+        }
+    }
+
+    fn guard(&self) -> RwLockReadGuard<'_, Option<File>> {
+        self.database.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+fn open(disk: &dyn Disk, cache_bytes: usize) -> Result<File, StoreError> {
+    let path = disk.path(FILE);
+    let damaged = |reason| StoreError::NotAStore { path: path.clone().into(), reason };
+    contain(
+        || {
+            let file = disk.open(FILE, Open::Existing);
+            let file = file.map_err(|error| io_read_failed(FILE, &error))?;
+            // redb would make a database of it.
+            if file.is_empty().map_err(|error| io_read_failed(FILE, &error))? {
+                return Err(damaged("it is empty".to_owned()));
+            }
+            let mut builder = Builder::new();
+            builder.set_cache_size(cache_bytes);
+            let database = builder.create_with_backend(RedbFile(file));
+            database.map(File::new).map_err(|error| open_failed(&path, error))
+        },
+        damaged,
+    )
+}
+
+/// Opens a file that was open before: what fails now is the disk, not the file.
+fn open_again(disk: &dyn Disk, cache_bytes: usize) -> Result<File, StoreError> {
+    open(disk, cache_bytes).map_err(|error| match error {
+        StoreError::WriteFailed { reason } | StoreError::NotAStore { reason, .. } => StoreError::ReadFailed { reason },
+        error => error,
+    })
+}
+
+fn make_tables(database: &Database, roots: &[u8]) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(STATE)?;
+    transaction.open_table(PROGRESS)?;
+    transaction.open_table(DEAD_LETTERS)?;
+    transaction.open_table(SEGMENTS)?;
+    transaction.open_table(RUNS)?;
+    transaction.open_table(ROOTS)?.insert(ROOTS_KEY, roots)?;
+    transaction.open_table(META)?.insert(FORMAT_VERSION_KEY, FORMAT_VERSION)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn read_manifest(database: &Database, path: &str) -> Result<Manifest, StoreError> {
+    let not_a_store = |reason: String| StoreError::NotAStore { path: path.into(), reason };
+    let transaction = database.begin_read().map_err(read_failed)?;
+    let meta = transaction.open_table(META).map_err(|error| match error {
+        TableError::Storage(error) => read_failed(error),
+        error => not_a_store(format!("it is a redb file of another program ({error})")),
+    })?;
+    let found = meta.get(FORMAT_VERSION_KEY).map_err(read_failed)?.map(|row| row.value());
+    match found {
+        Some(FORMAT_VERSION) => {}
+        Some(found) if found > FORMAT_VERSION => {
+            return Err(StoreError::NewerFormat {
+                path: path.into(),
+                found: u32::try_from(found).unwrap_or(u32::MAX),
+                known: u32::try_from(FORMAT_VERSION).unwrap_or(u32::MAX),
+            });
+        }
+        found => return Err(not_a_store(format!("its format version is {found:?}"))),
+    }
+    let missing = |error: TableError| match error {
+        TableError::Storage(error) => read_failed(error),
+        error => not_a_store(error.to_string()),
+    };
+    // Tables of plugins are opened once here, so that later reads cannot miss them.
+    transaction.open_table(STATE).map_err(missing)?;
+    transaction.open_table(PROGRESS).map_err(missing)?;
+    transaction.open_table(DEAD_LETTERS).map_err(missing)?;
+    let table = transaction.open_table(ROOTS).map_err(missing)?;
+    let roots = table.get(ROOTS_KEY).map_err(read_failed)?;
+    let roots = roots.ok_or_else(|| not_a_store("its table roots is empty".to_owned()))?;
+    let mut manifest = roots_row().decode_json::<Roots>(roots.value())?.manifest();
+    for row in transaction.open_table(SEGMENTS).map_err(missing)?.iter().map_err(read_failed)? {
+        let (first, row) = row.map_err(read_failed)?;
+        let key = first.value().to_string();
+        let name = file_row("segments", &key);
+        let summary = SegmentSummary::decode(name.decode(row.value())?);
+        manifest.segments.push(summary.map_err(|Malformed(reason)| name.corrupted(reason))?);
+    }
+    for row in transaction.open_table(RUNS).map_err(missing)?.iter().map_err(read_failed)? {
+        let (first, row) = row.map_err(read_failed)?;
+        manifest.runs.push(file_row("runs", &first.value().to_string()).decode_json(row.value())?);
+    }
+    match manifest.flaw() {
+        None => Ok(manifest),
+        Some(flaw) => Err(not_a_store(format!("its manifest does not add up: {flaw}"))),
+    }
+}
+
+fn fill(transaction: &WriteTransaction, overlay: Option<&Overlay>, change: &ManifestChange) -> Result<(), StoreError> {
+    for (plugin, changes) in overlay.into_iter().flat_map(Overlay::plugins) {
+        fill_plugin(transaction, plugin.as_str(), changes)?;
+    }
+    fill_manifest(transaction, change)
+}
+
+fn fill_plugin(transaction: &WriteTransaction, plugin: &str, changes: &PluginChanges) -> Result<(), StoreError> {
+    let progress = progress_row(plugin).encode_json(&changes.progress)?;
+    let mut table = transaction.open_table(PROGRESS).map_err(write_failed)?;
+    table.insert(plugin, progress.as_slice()).map_err(write_failed)?;
+    let mut table = transaction.open_table(STATE).map_err(write_failed)?;
+    for (key, value) in &changes.state {
+        match value {
+            Some(value) => {
+                let row = state_row(plugin, key).encode(value);
+                table.insert((plugin, key.as_str()), row.as_slice()).map_err(write_failed)?
+            }
+            None => table.remove((plugin, key.as_str())).map_err(write_failed)?,
+        };
+    }
+    let mut table = transaction.open_table(DEAD_LETTERS).map_err(write_failed)?;
+    for (position, letter) in &changes.dead_letters {
+        match letter {
+            Some(letter) => {
+                let row = dead_letter_row(plugin, &position.to_string()).encode_json(letter)?;
+                table.insert((plugin, position.0), row.as_slice()).map_err(write_failed)?
+            }
+            None => table.remove((plugin, position.0)).map_err(write_failed)?,
+        };
+    }
+    Ok(())
+}
+
+fn fill_manifest(transaction: &WriteTransaction, change: &ManifestChange) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(ROOTS).map_err(write_failed)?;
+    let stored = table.get(ROOTS_KEY).map_err(write_failed)?.map(|row| row.value().to_vec()).unwrap_or_default();
+    let mut roots: Roots = roots_row().decode_json(&stored)?;
+    roots.apply(change);
+    table.insert(ROOTS_KEY, roots_row().encode_json(&roots)?.as_slice()).map_err(write_failed)?;
+    if let Some(segment) = &change.segment {
+        let mut bytes = Vec::new();
+        segment.encode(&mut bytes);
+        let row = file_row("segments", &segment.first.to_string()).encode(&bytes);
+        let mut table = transaction.open_table(SEGMENTS).map_err(write_failed)?;
+        table.insert(segment.first.0, row.as_slice()).map_err(write_failed)?;
+    }
+    let mut table = transaction.open_table(RUNS).map_err(write_failed)?;
+    for first in &change.runs_removed {
+        table.remove(first.0).map_err(write_failed)?;
+    }
+    for run in &change.runs {
+        let row = file_row("runs", &run.first.to_string()).encode_json(run)?;
+        table.insert(run.first.0, row.as_slice()).map_err(write_failed)?;
+    }
+    Ok(())
+}
+
+fn roots_row() -> RowName<'static> {
+    file_row("roots", ROOTS_KEY)
+}
+
+fn state_row<'a>(owner: &'a str, key: &'a str) -> RowName<'a> {
+    RowName { table: "state", owner, key }
+}
+
+fn progress_row(owner: &str) -> RowName<'_> {
+    RowName { table: "progress", owner, key: "progress" }
+}
+
+fn dead_letter_row<'a>(owner: &'a str, key: &'a str) -> RowName<'a> {
+    RowName { table: "dead_letters", owner, key }
+}
+
+fn file_row<'a>(table: &'static str, key: &'a str) -> RowName<'a> {
+    RowName { table, owner: "", key }
+}

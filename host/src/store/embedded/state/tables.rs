@@ -1,0 +1,44 @@
+//! Every table of the file `state.redb`, in one place. Format version 1.
+//!
+//! Values begin with a checksum (see `row`): redb checks its own only when it repairs a file. `meta` has none:
+//! a version that is not what was written is refused as one that is not known.
+
+use redb::TableDefinition;
+
+/// Version of the layout of the data directory; `meta` holds the one that a store was made with.
+pub(in crate::store::embedded) const FORMAT_VERSION: u64 = 1;
+
+/// *(plugin name, key) (by bytes) -> checksum, the plugin's own bytes*; written by seals; read by plugins and
+/// operators; grows with what plugins keep; trimmed by units of work that remove keys.
+pub(super) const STATE: TableDefinition<'static, (&'static str, &'static str), &'static [u8]> =
+    TableDefinition::new("state");
+
+/// *plugin name -> checksum, `Progress` as JSON*; written by seals; read at open and when a plugin starts; one
+/// row for each plugin that ever committed; never trimmed.
+pub(super) const PROGRESS: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("progress");
+
+/// *(plugin name, position of the event) -> checksum, `DeadLetter` as JSON*; written by seals; read by
+/// operators; grows with events set aside; trimmed by units of work that retry or discard them.
+pub(super) const DEAD_LETTERS: TableDefinition<'static, (&'static str, u64), &'static [u8]> =
+    TableDefinition::new("dead_letters");
+
+/// *first position of a segment -> checksum, `SegmentSummary` as in a segment's trailer*; written by seals; read at open; one row for
+/// each segment file; never trimmed.
+pub(super) const SEGMENTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("segments");
+
+/// *first position of a run -> checksum, `RunRow` as JSON*; written by seals and merges; read at open; one row
+/// for each index file; trimmed by merges.
+pub(super) const RUNS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("runs");
+
+/// *`manifest` -> checksum, `Roots` as JSON*; written when the store is made, by seals, and when a store that
+/// was written to is closed; read at open; one row.
+pub(super) const ROOTS: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("roots");
+
+/// The one key of [`ROOTS`].
+pub(super) const ROOTS_KEY: &str = "manifest";
+
+/// *`format_version` -> [`FORMAT_VERSION`]*; written when the store is made; read at open, before anything else.
+pub(super) const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
+
+/// [`FORMAT_VERSION`], in [`META`].
+pub(super) const FORMAT_VERSION_KEY: &str = "format_version";

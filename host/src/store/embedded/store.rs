@@ -1,0 +1,294 @@
+//! The store as its callers see it: submits writes to the writer, reads on the caller's thread.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::disk::{DirectoryLock, Disk, RealDisk};
+use super::failure::contain_read;
+use super::group::Proposal;
+use super::journal::JournalOptions;
+use super::key::Kind;
+use super::open::{self, Opened};
+use super::shared::Shared;
+use super::state::{self, JournalMark, ManifestChange};
+use super::writer::{Writer, WriterOptions};
+use super::{lookup, reads, rows, upkeep};
+use crate::clock::Clock;
+use crate::event::{EventType, PluginName, Position, RecordedEvent, StreamName};
+use crate::store::page::StreamPageBuilder;
+use crate::store::{
+    AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Pending, Progress, ReadPage,
+    ReadRequest, StatePage, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork, decide, reply,
+};
+
+/// Bytes a proposal weighs beside its payload.
+const PROPOSAL_BYTES: usize = 256;
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// The data directory; made if it is not there.
+    pub path: PathBuf,
+    /// Memory for pages of the file of plugins' data, in bytes; filled as they are used.
+    pub cache_bytes: usize,
+    /// Size of a journal, in bytes, after which it is sealed: what is read again when the store is opened
+    /// after a crash, and indexed in memory, is a few of these.
+    pub journal_bytes_max: u64,
+    /// Longest time that a commit is held back for a group to fill, in microseconds; 0 never holds back.
+    /// A lone appender is never held back.
+    pub linger_us: u64,
+}
+
+impl OpenOptions {
+    /// The defaults: a cache of 32 MiB, journals of 32 MiB, a linger of 100 µs.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), cache_bytes: 32 << 20, journal_bytes_max: 32 << 20, linger_us: 100 }
+    }
+}
+
+/// A store in a data directory. Dropping it writes what was submitted, then closes its files.
+///
+/// Submitting blocks the thread while 4,096 writes or 64 MiB of them wait: for about as long as one commit.
+pub struct EmbeddedStore {
+    shared: Arc<Shared>,
+    writer: Option<JoinHandle<()>>,
+    upkeep: Vec<JoinHandle<()>>,
+    /// How far the journals had come by the manifest when it was opened.
+    noted: JournalMark,
+    /// Released after the files are closed.
+    _lock: Option<DirectoryLock>,
+}
+
+impl fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedStore").field("head", &self.shared.head()).finish_non_exhaustive()
+    }
+}
+
+impl EmbeddedStore {
+    /// Whether there is a store in a data directory.
+    #[must_use]
+    pub fn exists(directory: &Path) -> bool {
+        directory.join(state::FILE).is_file()
+    }
+
+    /// Opens the store in a data directory, making it if it is not there. Reads the journals that are not
+    /// sealed, not the whole log.
+    ///
+    /// # Errors
+    /// When another process has it open, a newer release wrote it, it is not a store, it is damaged, or the
+    /// disk fails.
+    pub fn open(options: &OpenOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let disk = RealDisk::open(&options.path)?;
+        let lock = disk.lock()?;
+        Self::start(Arc::new(disk), options, clock, Some(lock))
+    }
+
+    /// Opens the store on a disk: the seam for fault injection. `options.path` is not looked at.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, options: &OpenOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::start(disk, options, clock, None)
+    }
+
+    fn start(
+        disk: Arc<dyn Disk>,
+        options: &OpenOptions,
+        clock: Arc<dyn Clock>,
+        lock: Option<DirectoryLock>,
+    ) -> Result<Self, StoreError> {
+        let journal = |seed| {
+            let bytes_max = options.journal_bytes_max;
+            let defaults = JournalOptions::new(seed);
+            JournalOptions { bytes_max, step_bytes: defaults.step_bytes.min(bytes_max), ..defaults }
+        };
+        let Opened { state, view, head, noted, resume } = open::open(&disk, options.cache_bytes, journal)?;
+        let shared = Arc::new(Shared::new(disk, state, view, head, resume.journal.mark()));
+        let options = WriterOptions { linger_max: Duration::from_micros(options.linger_us), journal: resume.options };
+        let writer = Writer::new(Arc::clone(&shared), clock, options, resume);
+        let upkeep = upkeep::start(&shared)?;
+        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run());
+        let thread =
+            thread.map_err(|error| StoreError::WriteFailed { reason: format!("no writer thread: {error}") })?;
+        Ok(Self { shared, writer: Some(thread), upkeep, noted, _lock: lock })
+    }
+
+    /// What its threads share.
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn submit_append(&self, request: AppendRequest) -> Pending<Result<Appended, AppendError>> {
+        let (reply, pending) = reply();
+        let bytes = request.bytes();
+        self.submit(Proposal::Append(request, reply), bytes);
+        pending
+    }
+
+    fn submit(&self, proposal: Proposal, bytes: usize) {
+        if let Err(proposal) = self.shared.queue.push(proposal, PROPOSAL_BYTES + bytes) {
+            proposal.refuse(StoreError::ShuttingDown);
+        }
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        // If a thread panicked, that was reported when it happened.
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+        self.shared.upkeep.close();
+        for thread in self.upkeep.drain(..) {
+            let _ = thread.join();
+        }
+        // So that a journal that is missing, or cut off, after this is not taken for one torn by a crash.
+        let mark = self.shared.mark();
+        if mark > self.noted
+            && let Err(error) = self.shared.state.commit(None, &ManifestChange { mark, ..ManifestChange::default() })
+        {
+            tracing::warn!(%error, "where the journals end could not be noted; what was acknowledged is in them");
+        }
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn append(&self, request: AppendRequest) -> Pending<Result<Appended, AppendError>> {
+        if let Err(error) = decide::check_request(&request) {
+            return Pending::ready(Err(error));
+        }
+        self.submit_append(request)
+    }
+
+    fn commit(&self, work: UnitOfWork) -> Pending<Result<Committed, CommitError>> {
+        if let Err(error) = decide::check_work(&work) {
+            return Pending::ready(Err(error));
+        }
+        let (reply, pending) = reply();
+        let bytes = work.bytes();
+        self.submit(Proposal::Commit(Box::new(work), reply), bytes);
+        pending
+    }
+
+    fn try_append(&self, request: AppendRequest) -> Result<Pending<Result<Appended, AppendError>>, AppendRequest> {
+        if let Err(error) = decide::check_request(&request) {
+            return Ok(Pending::ready(Err(error)));
+        }
+        let (reply, pending) = reply();
+        let bytes = request.bytes();
+        match self.shared.queue.try_push(Proposal::Append(request, reply), PROPOSAL_BYTES + bytes) {
+            Err(Proposal::Append(request, _)) => Err(request),
+            _ => Ok(pending),
+        }
+    }
+
+    fn try_commit(&self, work: UnitOfWork) -> Result<Pending<Result<Committed, CommitError>>, UnitOfWork> {
+        if let Err(error) = decide::check_work(&work) {
+            return Ok(Pending::ready(Err(error)));
+        }
+        let (reply, pending) = reply();
+        let bytes = work.bytes();
+        match self.shared.queue.try_push(Proposal::Commit(Box::new(work), reply), PROPOSAL_BYTES + bytes) {
+            Err(Proposal::Commit(work, _)) => Err(*work),
+            _ => Ok(pending),
+        }
+    }
+
+    fn delete_stream(&self, deletion: StreamDeletion) -> Pending<Result<Appended, AppendError>> {
+        match decide::deletion(deletion) {
+            Ok(request) => self.submit_append(request),
+            Err(error) => Pending::ready(Err(error)),
+        }
+    }
+
+    fn head(&self) -> Position {
+        self.shared.head()
+    }
+
+    fn watch_head(&self) -> watch::Receiver<Position> {
+        self.shared.watch.subscribe()
+    }
+
+    fn read(&self, request: &ReadRequest) -> Result<ReadPage, StoreError> {
+        reads::read(&self.shared, request)
+    }
+
+    fn event(&self, id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
+        let head = self.shared.head();
+        let view = self.shared.view();
+        let position = lookup::position_of(&view, id)?.filter(|position| *position <= head);
+        position.map(|position| reads::event_at(&view, position)).transpose()
+    }
+
+    fn stream_head(&self, stream: &StreamName) -> Result<Option<StreamHead>, StoreError> {
+        let head = self.shared.head();
+        lookup::stream_head(&self.shared.view(), stream, head)
+    }
+
+    fn streams(&self, prefix: &str, after: Option<&StreamName>, limit: usize) -> Result<StreamPage, StoreError> {
+        let head = self.shared.head();
+        let view = self.shared.view();
+        let mut page = StreamPageBuilder::new(limit);
+        for row in lookup::streams(&view, prefix, after.map(StreamName::as_str), head) {
+            let (name, head) = row?;
+            if !page.offer(StreamName::from_stored(&name), head) {
+                break;
+            }
+        }
+        Ok(page.finish())
+    }
+
+    fn counts(&self) -> Result<Counts, StoreError> {
+        let events = self.shared.head().0;
+        Ok(Counts { events, streams: self.shared.view().streams_begun() })
+    }
+
+    fn event_types(&self) -> Result<Vec<(EventType, u64)>, StoreError> {
+        let head = self.shared.head();
+        let counts = lookup::counts(&self.shared.view(), Kind::Type, "", head, usize::MAX)?.unwrap_or_default();
+        Ok(counts.into_iter().map(|(name, count)| (EventType::from_stored(&name), count)).collect())
+    }
+
+    fn progress(&self, plugin: &PluginName) -> Result<Option<Progress>, StoreError> {
+        rows::progress(&self.shared, plugin)
+    }
+
+    fn state_get(&self, plugin: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        rows::state_get(&self.shared, plugin, key)
+    }
+
+    fn state_scan(
+        &self,
+        plugin: &PluginName,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<StatePage, StoreError> {
+        contain_read(|| rows::state_scan(&self.shared, plugin, prefix, after, limit))
+    }
+
+    fn dead_letters(&self, plugin: &PluginName, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        contain_read(|| rows::dead_letters(&self.shared, plugin, after, limit))
+    }
+
+    fn dead_letter(&self, plugin: &PluginName, position: Position) -> Result<Option<DeadLetter>, StoreError> {
+        contain_read(|| rows::dead_letter(&self.shared, plugin, position))
+    }
+
+    fn dead_letter_count(&self, plugin: &PluginName) -> Result<u64, StoreError> {
+        contain_read(|| rows::dead_letter_count(&self.shared, plugin))
+    }
+
+    fn plugins(&self) -> Result<Vec<PluginName>, StoreError> {
+        rows::plugins(&self.shared)
+    }
+}
