@@ -91,6 +91,13 @@ fn refused(error: AppendError, lines: &[usize]) -> Problem {
         AppendError::Empty
         | AppendError::TooManyEvents { .. }
         | AppendError::TooLarge { .. }
+        | AppendError::TooManyExpectations { .. }
+        | AppendError::ContradictingExpectations { .. }
+        | AppendError::InvalidCondition { .. }
+        | AppendError::ConditionAheadOfLog { .. }
+        | AppendError::ConditionFailed { .. }
+        | AppendError::StreamDeleted { .. }
+        | AppendError::NoSuchStream { .. }
         | AppendError::WrongExpectedVersion { .. }
         | AppendError::Store(_) => None,
     };

@@ -13,10 +13,14 @@ use super::event_view::is_json;
 use super::fields::{Fields, brief};
 use super::problem::{Kind, Problem};
 use crate::error::ErrorClass;
-use crate::event::{APPEND_EVENTS_MAX, EventType, ExpectedVersion, NewEvent, StreamName, Tag, Version};
-use crate::store::{AppendRequest, StreamExpectation};
+use crate::event::{
+    APPEND_EVENTS_MAX, EventType, ExpectedVersion, Filter, NewEvent, Pattern, Position, Query, StreamName, Tag, Version,
+};
+use crate::store::{AppendCondition, AppendRequest, StreamExpectation};
 
 const BODY_FIELDS: &[&str] = &["events", "expected", "condition"];
+const CONDITION_FIELDS: &[&str] = &["fail_if_match", "after"];
+const QUERY_ITEM_FIELDS: &[&str] = &["types", "streams", "tags"];
 const EXPECTATION_FIELDS: &[&str] = &["stream", "version"];
 const EVENT_FIELDS: &[&str] =
     &["id", "type", "stream", "tags", "data", "data_base64", "content_type", "metadata", "schema_version"];
@@ -32,7 +36,7 @@ pub(super) struct AppendBody {
 }
 
 impl AppendBody {
-    /// Reads `{"events":[..],"expected":[..]}`.
+    /// Reads `{"events":[..],"expected":[..],"condition":{..}}`.
     pub(super) fn from_json(body: &[u8]) -> Result<Self, Problem> {
         let text = std::str::from_utf8(body).map_err(|error| {
             Problem::invalid(format!("the body is not valid UTF-8 at byte {}", error.valid_up_to()))
@@ -50,7 +54,9 @@ impl AppendBody {
                 parse_event(event.get()).map(|parsed| parsed.event).map_err(|reason| bad_event(index, &reason))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { request: AppendRequest { events, expected: parse_expected(&fields)? }, lines: Vec::new() })
+        let request =
+            AppendRequest { events, expected: parse_expected(&fields)?, condition: parse_condition(&fields)? };
+        Ok(Self { request, lines: Vec::new() })
     }
 
     /// Reads one event a line. Blank lines are skipped.
@@ -143,10 +149,6 @@ fn body_fields(text: &str) -> Result<Fields<'_>, Problem> {
         return Err(Problem::invalid(r#"this is an event, not an append; wrap it: {"events":[ ... ]}"#));
     }
     fields.refuse_unknown(BODY_FIELDS).map_err(Problem::invalid)?;
-    if fields.raw("condition").is_some() {
-        let detail = "`condition` is not supported yet; protect the append with `expected` versions, or leave it out";
-        return Err(Problem::new(ErrorClass::Invalid, Kind::NotSupported, detail).with("field", "condition"));
-    }
     Ok(fields)
 }
 
@@ -172,6 +174,37 @@ fn parse_expectation(text: &str) -> Result<StreamExpectation, String> {
         stream: StreamName::new(stream).map_err(|error| error.to_string())?,
         expected: parse_version(version.get())?,
     })
+}
+
+fn parse_condition(fields: &Fields<'_>) -> Result<Option<AppendCondition>, Problem> {
+    let text = fields.get::<&RawValue>("condition", "an object with `fail_if_match` and `after`");
+    let text = text.map_err(Problem::invalid)?;
+    let condition = text.map(|text| condition(text.get())).transpose();
+    condition.map_err(|reason| Problem::invalid(format!("condition: {reason}")).with("field", "condition"))
+}
+
+fn condition(text: &str) -> Result<AppendCondition, String> {
+    let fields = Fields::parse(text)?;
+    fields.refuse_unknown(CONDITION_FIELDS)?;
+    let items = fields.get::<Vec<&RawValue>>("fail_if_match", "a list of objects with `types` and `tags`")?;
+    let items = items.ok_or("`fail_if_match` is missing; an empty list matches every event")?;
+    let item = |(index, text): (usize, &&RawValue)| {
+        query_item(text.get()).map_err(|reason| format!("fail_if_match[{index}]: {reason}"))
+    };
+    Ok(AppendCondition {
+        fail_if_match: Query { items: items.iter().enumerate().map(item).collect::<Result<_, _>>()? },
+        after: Position(fields.get::<u64>("after", "a position")?.unwrap_or(0)),
+    })
+}
+
+fn query_item(text: &str) -> Result<Filter, String> {
+    let fields = Fields::parse(text)?;
+    fields.refuse_unknown(QUERY_ITEM_FIELDS)?;
+    let patterns = |name| -> Result<Vec<Pattern>, String> {
+        let texts = fields.get::<Vec<String>>(name, "a list of texts")?.unwrap_or_default();
+        texts.into_iter().map(Pattern::new).collect::<Result<_, _>>().map_err(|error| format!("`{name}`: {error}"))
+    };
+    Ok(Filter { types: patterns("types")?, streams: patterns("streams")?, tags: parse_tags(&fields)? })
 }
 
 /// Reads an expected version: a JSON number or one of three words.

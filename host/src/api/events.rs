@@ -14,8 +14,20 @@ use super::wait::AtLeast;
 use crate::event::Position;
 use crate::store::{Direction, ReadPage, ReadRequest};
 
-const PARAMS: &[&str] =
-    &["after", "before", "limit", "direction", "type", "tag", "stream", "category", "at_least", "timeout_ms"];
+const PARAMS: &[&str] = &[
+    "after",
+    "before",
+    "limit",
+    "direction",
+    "type",
+    "tag",
+    "stream",
+    "category",
+    "since",
+    "until",
+    "at_least",
+    "timeout_ms",
+];
 /// Events on a page unless told.
 pub(super) const PAGE_EVENTS_DEFAULT: usize = 100;
 /// Most events on a page.
@@ -35,7 +47,9 @@ struct PageView<'a> {
 pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json, Problem> {
     let params = Params::parse(query.as_deref(), PARAMS)?;
     let request = ReadRequest {
-        filter: filter(&params)?,
+        query: filter(&params)?.into(),
+        since_us: params.time_us("since")?,
+        until_us: params.time_us("until")?,
         after: params.position("after")?.unwrap_or_default(),
         before: params.position("before")?,
         direction: direction(&params)?,
@@ -55,7 +69,7 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
 
 /// Where the next page begins: a position, so that it does not move when events are appended.
 fn next(params: &Params, request: &ReadRequest, page: &ReadPage) -> Option<String> {
-    const SAME: &[&str] = &["limit", "direction", "type", "tag", "stream", "category"];
+    const SAME: &[&str] = &["limit", "direction", "type", "tag", "stream", "category", "since", "until"];
     if page.complete {
         return None;
     }

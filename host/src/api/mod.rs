@@ -13,11 +13,13 @@ mod append;
 mod append_body;
 mod blocking;
 mod dead_letters;
+mod doctor;
 mod event_view;
 mod events;
 mod fields;
 mod health;
 mod in_process;
+mod maintenance;
 mod nearest;
 mod params;
 mod percent;
@@ -29,18 +31,24 @@ mod selection;
 mod server;
 mod state;
 mod state_entries;
+mod stream_deletion;
+mod stream_list;
 mod streams;
 mod subscribe;
+mod verify;
 mod wait;
 
 #[cfg(test)]
 mod tests;
 
 pub use in_process::InProcess;
+pub use maintenance::Maintenance;
 pub use registry::{CommandRefused, NoPlugins, PluginSummary, Plugins};
 pub use router::router;
 pub use server::serve;
 pub use state::ApiState;
 
 pub(crate) use append_body::{ParsedEvent, parse_event};
+pub(crate) use doctor::{DoctorView, Finding, PartView};
 pub(crate) use percent::encode as percent_encode;
+pub(crate) use verify::{VerifyProblem, VerifyView};

@@ -61,6 +61,14 @@ impl Params {
         Ok(self.number(name)?.map(Position))
     }
 
+    /// A time, as microseconds since the Unix epoch.
+    pub(super) fn time_us(&self, name: &'static str) -> Result<Option<u64>, Problem> {
+        const ALLOWED: &str = "give a time since 1970 as in RFC 3339, such as 2026-01-31T12:00:00Z";
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        let time = text.parse::<jiff::Timestamp>().map_err(|_| bad_value(name, text, ALLOWED))?;
+        u64::try_from(time.as_microsecond()).map(Some).map_err(|_| bad_value(name, text, ALLOWED))
+    }
+
     /// How many items to answer with: 1 to `max`.
     pub(super) fn limit(&self, default: usize, max: usize) -> Result<usize, Problem> {
         let Some(given) = self.number("limit")? else { return Ok(default) };

@@ -22,6 +22,8 @@ pub(super) enum Kind {
     NotSupported,
     NotFound,
     WrongExpectedVersion,
+    ConditionFailed,
+    StreamDeleted,
     IdConflict,
     PartlyStored,
     Denied,
@@ -43,6 +45,8 @@ impl Kind {
             Self::NotSupported => "not-supported",
             Self::NotFound => "not-found",
             Self::WrongExpectedVersion => "wrong-expected-version",
+            Self::ConditionFailed => "condition-failed",
+            Self::StreamDeleted => "stream-deleted",
             Self::IdConflict => "id-conflict",
             Self::PartlyStored => "partly-stored",
             Self::Denied => "denied",
@@ -61,9 +65,11 @@ impl Kind {
         match self {
             Self::InvalidRequest => "The request is malformed",
             Self::InvalidEvent => "An event is malformed",
-            Self::NotSupported => "Not supported yet",
+            Self::NotSupported => "Not supported by this store",
             Self::NotFound => "There is no such thing",
             Self::WrongExpectedVersion => "The stream is not at the expected version",
+            Self::ConditionFailed => "An event matches the condition",
+            Self::StreamDeleted => "The stream was deleted",
             Self::IdConflict => "The event id is taken by another event",
             Self::PartlyStored => "Some of the events are stored already",
             Self::Denied => "Not allowed",
@@ -184,9 +190,22 @@ impl From<AppendError> for Problem {
     fn from(error: AppendError) -> Self {
         let (class, detail) = (error.class(), error.to_string());
         match error {
-            AppendError::Empty | AppendError::TooManyEvents { .. } | AppendError::TooLarge { .. } => {
-                Self::invalid(detail)
+            AppendError::Empty
+            | AppendError::TooManyEvents { .. }
+            | AppendError::TooLarge { .. }
+            | AppendError::TooManyExpectations { .. }
+            | AppendError::ContradictingExpectations { .. }
+            | AppendError::InvalidCondition { .. } => Self::invalid(detail),
+            AppendError::ConditionAheadOfLog { after, head } => {
+                Self::invalid(detail).with("after", after.0).with("head", head.0)
             }
+            AppendError::ConditionFailed { position, after } => {
+                Self::new(class, Kind::ConditionFailed, detail).with("position", position.0).with("after", after.0)
+            }
+            AppendError::StreamDeleted { stream, version } => {
+                Self::new(class, Kind::StreamDeleted, detail).with("stream", stream.as_str()).with("version", version.0)
+            }
+            AppendError::NoSuchStream { stream } => Self::not_found(detail).with("stream", stream.as_str()),
             AppendError::InvalidEvent { index, .. } => {
                 Self::new(class, Kind::InvalidEvent, detail).with("index", index)
             }

@@ -14,7 +14,10 @@ use tower_http::trace::TraceLayer;
 use super::append::{self, BODY_BYTES_MAX};
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
-use super::{dead_letters, events, health, plugins, state_entries, streams, subscribe};
+use super::{
+    dead_letters, doctor, events, health, plugins, state_entries, stream_deletion, stream_list, streams, subscribe,
+    verify,
+};
 use crate::error::ErrorClass;
 
 /// The API as a service.
@@ -26,7 +29,11 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/events", get(events::list).merge(post(append::append)))
         .route("/v1/events/subscribe", get(subscribe::subscribe))
         .route("/v1/events/{id}", get(events::get))
-        .route("/v1/streams/{stream}", get(streams::read))
+        .route("/v1/event-types", get(stream_list::types))
+        .route("/v1/streams", get(stream_list::list))
+        .route("/v1/streams/{stream}", get(streams::read).merge(delete(stream_deletion::delete)))
+        .route("/v1/verify", post(verify::verify))
+        .route("/v1/doctor", get(doctor::doctor))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/{name}", get(plugins::get))
         .route("/v1/plugins/{name}/state", get(state_entries::scan))

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::problem::Problem;
+use super::maintenance::Maintenance;
+use super::problem::{Kind, Problem};
 use super::registry::Plugins;
 use crate::error::ErrorClass;
 use crate::store::Store;
@@ -14,6 +15,8 @@ use crate::store::Store;
 const SUBSCRIBERS_MAX: usize = 1024;
 /// Most requests worked on at a time; the next one is told to come back later.
 const REQUESTS_MAX: usize = 1024;
+/// Most verifications at a time: each reads the whole store.
+const VERIFICATIONS_MAX: usize = 1;
 
 /// The store, the plugins, and the bounds. Cheap to clone.
 #[derive(Clone)]
@@ -22,9 +25,11 @@ pub struct ApiState(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     plugins: Arc<dyn Plugins>,
+    maintenance: Option<Arc<dyn Maintenance>>,
     closing: watch::Sender<bool>,
     subscribers: Arc<Semaphore>,
     requests: Arc<Semaphore>,
+    verifications: Arc<Semaphore>,
 }
 
 impl fmt::Debug for ApiState {
@@ -37,12 +42,24 @@ impl ApiState {
     /// An API over a store and the plugins that run on it.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, plugins: Arc<dyn Plugins>) -> Self {
+        Self::build(store, plugins, None)
+    }
+
+    /// The same, of a store that keeps files: `maintenance` looks after those.
+    #[must_use]
+    pub fn maintained(store: Arc<dyn Store>, plugins: Arc<dyn Plugins>, maintenance: Arc<dyn Maintenance>) -> Self {
+        Self::build(store, plugins, Some(maintenance))
+    }
+
+    fn build(store: Arc<dyn Store>, plugins: Arc<dyn Plugins>, maintenance: Option<Arc<dyn Maintenance>>) -> Self {
         Self(Arc::new(Inner {
             store,
             plugins,
+            maintenance,
             closing: watch::Sender::new(false),
             subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
         }))
     }
 
@@ -52,6 +69,14 @@ impl ApiState {
 
     pub(super) fn plugins(&self) -> &dyn Plugins {
         &*self.0.plugins
+    }
+
+    /// The store, as whoever looks after its files sees it.
+    pub(super) fn maintenance(&self) -> Result<&Arc<dyn Maintenance>, Problem> {
+        self.0.maintenance.as_ref().ok_or_else(|| {
+            let detail = "this server's store keeps no files, so there is nothing to look at";
+            Problem::new(ErrorClass::NotFound, Kind::NotSupported, detail)
+        })
     }
 
     /// Ends subscriptions and waits; from now on the API is not ready.
@@ -77,6 +102,14 @@ impl ApiState {
     /// Takes one of the places for requests.
     pub(super) fn request_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.0.requests).try_acquire_owned().map_err(|_| busy("requests at a time", REQUESTS_MAX))
+    }
+
+    /// Takes the place for verifying.
+    pub(super) fn verify_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.0.verifications).try_acquire_owned().map_err(|_| {
+            let detail = "the store is being verified already; try again when that is done";
+            Problem::of_class(ErrorClass::Unavailable, detail)
+        })
     }
 }
 

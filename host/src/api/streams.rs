@@ -13,15 +13,16 @@ use super::selection::Link;
 use super::state::ApiState;
 use super::wait::AtLeast;
 use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
-use crate::store::{Direction, ReadPage, ReadRequest, Store, StoreError};
+use crate::store::{Direction, ReadPage, ReadRequest, Store, StoreError, StreamHead};
 
 const PARAMS: &[&str] = &["after", "before", "limit", "direction", "at_least", "timeout_ms"];
 
-/// A page of a stream. `after` and `before` are versions here, not positions.
+/// A page of a stream; a deleted one is read like any other. `after` and `before` are versions here, not positions.
 #[derive(Serialize)]
 struct StreamView<'a> {
     stream: &'a str,
     version: Version,
+    deleted: bool,
     events: Vec<EventView<'a>>,
     head: Position,
     next: Option<String>,
@@ -45,14 +46,13 @@ pub(super) async fn read(
         at_least.of_log(&state).await?;
     }
     blocking(&state, move |store| {
-        let version = store.stream_version(&stream);
-        if version == Version::START {
+        let Some(StreamHead { version, deleted, .. }) = store.stream_head(&stream)? else {
             return Err(Problem::not_found(format!("stream {stream} has no events")).with("stream", stream.as_str()));
-        }
+        };
         let page = range.read(store, &stream)?;
         let next = range.next(&params, &stream, &page);
         let (events, head) = (views(&page.events), page.head);
-        Json::render(&StreamView { stream: stream.as_str(), version, events, head, next })
+        Json::render(&StreamView { stream: stream.as_str(), version, deleted, events, head, next })
     })
     .await
 }
@@ -68,7 +68,7 @@ struct Range {
 impl Range {
     fn read(&self, store: &dyn Store, stream: &StreamName) -> Result<ReadPage, StoreError> {
         let mut request = ReadRequest {
-            filter: Filter::stream(stream),
+            query: Filter::stream(stream).into(),
             after_version: self.after,
             before: self.before_position(store, stream)?,
             direction: self.direction,
@@ -91,14 +91,14 @@ impl Range {
 
     /// The position of the version to stay below; none when the stream has not come that far.
     fn before_position(&self, store: &dyn Store, stream: &StreamName) -> Result<Option<Position>, StoreError> {
-        let Some(before) = self.before.filter(|before| *before <= store.stream_version(stream)) else {
-            return Ok(None);
-        };
+        let version = store.stream_head(stream)?.map_or(Version::START, |head| head.version);
+        let Some(before) = self.before.filter(|before| *before <= version) else { return Ok(None) };
         if before == Version::START {
             return Ok(Some(Position::START));
         }
         let after_version = Version(before.0 - 1);
-        let request = ReadRequest { filter: Filter::stream(stream), after_version, limit: 1, ..ReadRequest::default() };
+        let request =
+            ReadRequest { query: Filter::stream(stream).into(), after_version, limit: 1, ..ReadRequest::default() };
         Ok(store.read(&request)?.events.first().map(|event| event.position))
     }
 

@@ -79,8 +79,13 @@ struct Subscriber {
 
 impl Subscriber {
     fn new(state: ApiState, filter: Filter, after: Position) -> Result<Self, Problem> {
-        let request =
-            ReadRequest { filter, after, limit: PAGE_EVENTS, bytes_max: PAGE_BYTES, ..ReadRequest::default() };
+        let request = ReadRequest {
+            query: filter.into(),
+            after,
+            limit: PAGE_EVENTS,
+            bytes_max: PAGE_BYTES,
+            ..ReadRequest::default()
+        };
         Ok(Self {
             request,
             head: state.store().watch_head(),

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::api::Maintenance;
 use crate::clock::{Clock, SystemClock};
 use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
 use crate::plugin::{PluginInfo, Problem, Registry, RegistryOptions};
 use crate::runtime::{Engine, EngineError, EngineOptions};
-use crate::store::redb::{OpenOptions, RedbStore};
+use crate::store::embedded::{EmbeddedStore, OpenOptions};
 use crate::store::{Store, StoreError};
 
 /// Folder for compiled components, below the data directory.
@@ -61,7 +62,7 @@ impl HostError {
 /// nothing either.
 #[derive(Clone, Debug)]
 pub struct Host {
-    store: Arc<RedbStore>,
+    store: Arc<EmbeddedStore>,
     registry: Option<Arc<Registry>>,
 }
 
@@ -84,7 +85,7 @@ impl Host {
 
     fn open(options: &HostOptions) -> Result<Opened, HostError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = Arc::new(RedbStore::open(&OpenOptions::new(&options.data), Arc::clone(&clock))?);
+        let store = Arc::new(EmbeddedStore::open(&OpenOptions::new(&options.data), Arc::clone(&clock))?);
         let plugins = match &options.plugins {
             None => None,
             Some(directory) => {
@@ -103,6 +104,12 @@ impl Host {
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.store) as Arc<dyn Store>
+    }
+
+    /// Looks after the log's files.
+    #[must_use]
+    pub fn maintenance(&self) -> Arc<dyn Maintenance> {
+        Arc::clone(&self.store) as Arc<dyn Maintenance>
     }
 
     /// Every plugin there is in the directory, in name order: running, loading or broken.
@@ -153,7 +160,7 @@ impl Host {
 
 /// What is ready before plugins run.
 struct Opened {
-    store: Arc<RedbStore>,
+    store: Arc<EmbeddedStore>,
     clock: Arc<dyn Clock>,
     plugins: Option<(Engine, PathBuf)>,
 }

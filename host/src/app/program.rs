@@ -8,7 +8,7 @@ use crate::cli::{self, Program, ProgramError};
 use crate::clock::SystemClock;
 use crate::config::{DemoOptions, ServeOptions};
 use crate::error::ErrorClass;
-use crate::store::redb::{OpenOptions, RedbStore};
+use crate::store::embedded::{EmbeddedStore, OpenOptions};
 use crate::store::{Store, StoreError};
 
 /// Runs the command that the process's arguments name.
@@ -37,9 +37,9 @@ fn demo(options: DemoOptions) -> Result<(), ProgramError> {
 
 /// A directory without a store stays as it is: whoever only reads makes none.
 fn open(directory: &Path) -> Result<Option<Arc<dyn Store>>, StoreError> {
-    if !RedbStore::exists(directory) {
+    if !EmbeddedStore::exists(directory) {
         return Ok(None);
     }
-    let store = RedbStore::open(&OpenOptions::new(directory), Arc::new(SystemClock))?;
+    let store = EmbeddedStore::open(&OpenOptions::new(directory), Arc::new(SystemClock))?;
     Ok(Some(Arc::new(store)))
 }

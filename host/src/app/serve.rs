@@ -63,7 +63,7 @@ pub async fn serve(options: ServeOptions, listening: impl FnOnce(SocketAddr)) ->
     let host = Host::start(HostOptions { data: options.data.clone(), plugins: Some(plugins.clone()) }).await?;
     info!(%address, data = %options.data.display(), plugins = %plugins.display(), head = host.store().head().0, "serving");
     listening(address);
-    let state = ApiState::new(host.store(), Arc::new(Showing(host.clone())));
+    let state = ApiState::maintained(host.store(), Arc::new(Showing(host.clone())), host.maintenance());
     let told = async move {
         tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
         info!("draining: requests in flight are answered, plugins stop at their batch boundary");

@@ -23,6 +23,8 @@ use super::retrying::{self, Stored};
 Examples:
   tidemill append --type OrderPlaced --stream order-42 --data '{\"total\":12}' --tag customer:7
   tidemill append --type OrderPlaced --stream order-43 --expect-version no_stream
+  tidemill append --type SeatTaken --data '{\"seat\":7}' --tag seat:7 \\
+      --condition '{\"fail_if_match\":[{\"types\":[\"SeatTaken\"],\"tags\":[\"seat:7\"]}],\"after\":41}'
   tidemill append --type PhotoTaken --data-file cat.png --content-type image/png
   echo '{\"type\":\"OrderPlaced\",\"stream\":\"order-44\",\"data\":{\"total\":9}}' | tidemill append
   tidemill append < events.ndjson
@@ -63,6 +65,9 @@ pub(super) struct AppendArgs {
     /// What the stream must be before: any, no_stream, exists, or the version of its last event
     #[arg(long, value_name = "VERSION", requires = "stream", value_parser = expected_version)]
     pub(super) expect_version: Option<Value>,
+    /// What no event may match: {"fail_if_match":[{"types":[],"streams":[],"tags":[]}],"after":POSITION}
+    #[arg(long, value_name = "JSON", requires = "event_type")]
+    pub(super) condition: Option<String>,
     /// Print the server's answer as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -73,7 +78,8 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     Ok((key.into(), value.into()))
 }
 
-fn expected_version(text: &str) -> Result<Value, String> {
+/// Reads an expected version: one of three words, or a number.
+pub(super) fn expected_version(text: &str) -> Result<Value, String> {
     match text {
         "any" | "no_stream" | "exists" => Ok(text.into()),
         _ => text.parse::<u64>().map(Value::from).map_err(|_| "give any, no_stream, exists or a whole number".into()),
@@ -86,6 +92,8 @@ struct Body<'a> {
     events: [Event<'a>; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
@@ -127,8 +135,18 @@ fn body(args: &AppendArgs) -> Result<Vec<u8>, CliError> {
     let metadata: Map<_, _> = args.metadata.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
     fields.insert("metadata".into(), metadata.into());
     let expected = args.expect_version.as_ref().map(|version| json!([{ "stream": args.stream, "version": version }]));
-    serde_json::to_vec(&Body { events: [Event { data, fields: &fields }], expected })
+    serde_json::to_vec(&Body { events: [Event { data, fields: &fields }], expected, condition: condition(args)? })
         .map_err(|error| CliError::new(Exit::Failure, format_args!("the event could not be rendered: {error}")))
+}
+
+/// The condition, as it was given: the server says what is wrong with it.
+fn condition(args: &AppendArgs) -> Result<Option<Box<RawValue>>, CliError> {
+    let Some(text) = &args.condition else { return Ok(None) };
+    let condition = serde_json::from_str(text).map_err(|error| {
+        CliError::usage(format_args!("--condition is not valid JSON: {error}"))
+            .hint(r#"give for example --condition '{"fail_if_match":[{"tags":["seat:7"]}],"after":41}'"#)
+    })?;
+    Ok(Some(condition))
 }
 
 /// The payload: as JSON, or in base64 in `fields`.

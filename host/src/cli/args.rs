@@ -6,11 +6,15 @@ use clap::{Args, Parser, Subcommand};
 
 use super::append::AppendArgs;
 use super::dead_letters::DeadLettersCommand;
+use super::doctor::DoctorArgs;
 use super::events_read::ReadArgs;
 use super::events_tail::TailArgs;
+use super::events_types::TypesArgs;
 use super::plugins::PluginsCommand;
 use super::server_url::ServerUrl;
 use super::state::StateCommand;
+use super::streams::StreamsCommand;
+use super::verify::VerifyArgs;
 use crate::config::{DEFAULT_ADDRESS, DemoOptions, ServeOptions};
 use crate::telemetry::LogFormat;
 
@@ -59,6 +63,9 @@ pub(super) enum Command {
     /// Read the log
     #[command(subcommand)]
     Events(EventsCommand),
+    /// See the streams; end one for good
+    #[command(subcommand)]
+    Streams(StreamsCommand),
     /// See the plugins: what they are, how far they have come
     #[command(subcommand)]
     Plugins(PluginsCommand),
@@ -68,6 +75,10 @@ pub(super) enum Command {
     /// Look into a plugin's state
     #[command(subcommand)]
     State(StateCommand),
+    /// Look at every byte of a store: is it what was written, does the index say what the log says
+    Verify(VerifyArgs),
+    /// See what a store takes on disk, and what is unusual about that
+    Doctor(DoctorArgs),
     /// Watch a small shop run on five plugins: crash one, swap one, restart, and prove nothing was lost
     Demo(DemoArgs),
 }
@@ -101,6 +112,8 @@ pub(super) enum EventsCommand {
     Read(ReadArgs),
     /// Print the last events, then every new one as it comes
     Tail(TailArgs),
+    /// List the types of event there are, and how many events have each
+    Types(TypesArgs),
 }
 
 /// Where to read: a server, or a directory when none runs.

@@ -1,6 +1,6 @@
 //! Sends requests of the API: to a server over HTTP, or to a store in this process.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -62,7 +62,8 @@ impl Refusal {
         self.problem.kind.rsplit(':').next() == Some(slug)
     }
 
-    fn of(status: u16, body: &[u8]) -> Self {
+    /// Takes what a body tells.
+    pub(super) fn of(status: u16, body: &[u8]) -> Self {
         let problem = serde_json::from_slice(body).unwrap_or_default();
         Self { status, problem }
     }
@@ -147,6 +148,18 @@ impl Server {
             request = request.header("last-event-id", id);
         }
         let request = request.body(()).map_err(|error| ClientError::Unreadable { reason: error.to_string() })?;
+        self.open(request)
+    }
+
+    /// Posts a request without a body; answers a reader of the lines of its answer.
+    pub(super) fn post_for_lines(&self, path: &str) -> Result<impl BufRead + use<>, ClientError> {
+        let request = Request::post(self.url.join(path)).header("accept", "application/x-ndjson");
+        let request = request.body(()).map_err(|error| ClientError::Unreadable { reason: error.to_string() })?;
+        self.open(request).map(BufReader::new)
+    }
+
+    /// Sends a request; answers a reader of the body of a good answer, however long it is.
+    fn open(&self, request: Request<()>) -> Result<impl Read + use<>, ClientError> {
         let response = self.agent.run(request).map_err(failed)?;
         if response.status().as_u16() >= 400 {
             let (status, body) = read(response)?;

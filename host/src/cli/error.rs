@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Display;
 use std::io;
+use std::path::Path;
 
 use crate::error::{ErrorClass, with_sources};
 use crate::store::StoreError;
@@ -88,6 +89,12 @@ impl CliError {
     /// What the user gave will not do.
     pub(super) fn usage(what: impl Display) -> Self {
         Self::new(Exit::Usage, what)
+    }
+
+    /// A data directory without a store.
+    pub(super) fn no_store(directory: &Path) -> Self {
+        Self::new(Exit::NotFound, format_args!("there is no store in {}", directory.display()))
+            .hint("give the directory that `tidemill serve --data` uses")
     }
 
     /// Says what to do about it.

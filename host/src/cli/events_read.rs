@@ -19,6 +19,7 @@ const PAGE_EVENTS: u64 = 1000;
 Examples:
   tidemill events read --stream order-42                     one stream
   tidemill events read --type 'Order*' --backwards -n 10     the last ten of some types
+  tidemill events read --since 2026-01-31T12:00:00Z          what was stored from then on
   tidemill events read --json | jq .data                     one JSON object a line
   tidemill events read --data ./pond                         without a server")]
 pub(super) struct ReadArgs {
@@ -30,6 +31,12 @@ pub(super) struct ReadArgs {
     /// Only events before this position
     #[arg(long, value_name = "POSITION")]
     pub(super) before: Option<u64>,
+    /// Only events stored at this time or later, as in RFC 3339: 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// Only events stored before this time, as in RFC 3339
+    #[arg(long, value_name = "TIME")]
+    pub(super) until: Option<String>,
     /// Newest first
     #[arg(long)]
     pub(super) backwards: bool,
@@ -75,6 +82,8 @@ fn query(args: &ReadArgs) -> Query {
         .with_filter(&args.filter)
         .with_some("after", args.after)
         .with_some("before", args.before)
+        .with_some("since", args.since.as_ref())
+        .with_some("until", args.until.as_ref())
         .with_some("direction", args.backwards.then_some("backwards"))
         .with_some("at_least", args.at_least)
 }

@@ -2,18 +2,20 @@
 //!
 //! stdout is data, stderr is talk. Every read command has `--json`: one JSON object a line. The exit code
 //! follows from what went wrong by one match in `error`. Commands hold no rules: they send requests of the
-//! API, over HTTP or, with `--data`, straight to a store in this process, and show the answers. One file
-//! per command.
+//! API, over HTTP or, with `--data`, straight to a store in this process, and show the answers; `verify` and
+//! `doctor` look at the files of a directory themselves. One file per command.
 
 mod append;
 mod append_lines;
 mod args;
 mod client;
 mod dead_letters;
+mod doctor;
 mod error;
 mod event_row;
 mod events_read;
 mod events_tail;
+mod events_types;
 mod output;
 mod plugins;
 mod progress;
@@ -23,7 +25,9 @@ mod run;
 mod server_url;
 mod sse;
 mod state;
+mod streams;
 mod table;
+mod verify;
 
 #[cfg(test)]
 mod tests;

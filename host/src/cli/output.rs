@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::net::SocketAddr;
 
-use super::error::CliError;
+use serde::Serialize;
+
+use super::error::{CliError, Exit};
 
 /// Where a command's data goes.
 pub(super) struct Output<'a> {
@@ -38,6 +40,15 @@ impl<'a> Output<'a> {
     /// Writes JSON as one line.
     pub(super) fn json_line(&mut self, json: &str) -> Result<(), CliError> {
         self.line(&one_line(json))
+    }
+
+    /// Writes a value as one line of JSON.
+    pub(super) fn json(&mut self, value: &impl Serialize) -> Result<(), CliError> {
+        let json = serde_json::to_string(value);
+        let json = json.map_err(|error| {
+            CliError::new(Exit::Failure, format_args!("what was found could not be rendered: {error}"))
+        })?;
+        self.json_line(&json)
     }
 
     /// Writes a heading; bold on a terminal.

@@ -26,6 +26,28 @@ impl Progress {
         Self(bar)
     }
 
+    /// A bar that shows how many bytes of how many were looked at; nothing when stderr is not a terminal.
+    pub(super) fn bytes() -> Self {
+        if !stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        let template = "{wide_bar} {bytes} of {total_bytes} verified, {binary_bytes_per_sec}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    /// So many are done, of so many.
+    pub(super) fn at(&self, done: u64, of: u64) {
+        // Setting it draws the bar, which takes longer than verifying a block.
+        if self.0.length() != Some(of) {
+            self.0.set_length(of);
+        }
+        self.0.set_position(done);
+    }
+
     /// So many more are done.
     pub(super) fn add(&self, count: u64) {
         self.0.inc(count);

@@ -10,7 +10,7 @@ use super::args::{Cli, Command, DemoArgs, EventsCommand, GlobalArgs, ServeArgs, 
 use super::client::{Client, Server};
 use super::error::{CliError, Exit, ProgramError};
 use super::output::{Output, complain};
-use super::{append, dead_letters, events_read, events_tail, plugins, state};
+use super::{append, dead_letters, doctor, events_read, events_tail, events_types, plugins, state, streams, verify};
 use crate::api::InProcess;
 use crate::config::{DemoOptions, ServeOptions};
 use crate::store::{Store, StoreError};
@@ -83,6 +83,12 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Events(EventsCommand::Read(args)) => {
             events_read::run(&args, &client(&args.source, server, program)?, output)
         }
+        Command::Events(EventsCommand::Types(args)) => {
+            events_types::run(&args, &client(&args.source, server, program)?, output)
+        }
+        Command::Streams(command) => streams::run(&command, &client(&command.source(), server, program)?, output),
+        Command::Verify(args) => verify::run(&args, &server, output),
+        Command::Doctor(args) => doctor::run(&args, server, program.open, output),
         Command::Plugins(command) => plugins::run(&command, &client(command.source(), server, program)?, output),
         Command::DeadLetters(command) => {
             dead_letters::run(&command, &client(&command.source(), server, program)?, output)
@@ -94,10 +100,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
 /// Whom to ask: the data directory if one is given, else the server.
 fn client(source: &SourceArgs, server: Server, program: &Program) -> Result<Client, CliError> {
     let Some(directory) = &source.data else { return Ok(Client::Server(server)) };
-    let store = (program.open)(directory)?.ok_or_else(|| {
-        CliError::new(Exit::NotFound, format_args!("there is no store in {}", directory.display()))
-            .hint("give the directory that `tidemill serve --data` uses")
-    })?;
+    let store = (program.open)(directory)?.ok_or_else(|| CliError::no_store(directory))?;
     let api = InProcess::new(store)
         .map_err(|error| CliError::new(Exit::Failure, format_args!("no async runtime: {error}")))?;
     Ok(Client::Directory(api))

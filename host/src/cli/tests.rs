@@ -1,5 +1,8 @@
 //! Arguments, what is printed, and appending to a real server.
 
+mod maintenance;
+mod streams;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,13 +16,13 @@ use super::args::{Cli, Command, EventsCommand, SourceArgs};
 use super::client::{Client, Server};
 use super::error::{CliError, Exit};
 use super::output::Output;
-use super::{append, append_lines, dead_letters, events_read, plugins, state};
+use super::{append, append_lines, dead_letters, events_read, events_types, plugins, state};
 use crate::api::{ApiState, InProcess, NoPlugins, serve};
 use crate::clock::ManualClock;
 use crate::event::{EventType, NewEvent, PluginName, Position, StreamName};
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    AppendRequest, DeadLetter, DeadLetterChange, Progress, ReadRequest, StateChange, Store, UnitOfWork,
+    AppendRequest, DeadLetter, DeadLetterChange, Progress, ReadRequest, StateChange, Store, StreamDeletion, UnitOfWork,
 };
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -71,6 +74,8 @@ fn printed(store: Arc<MemoryStore>, line: &str) -> Result<String, CliError> {
     let mut output = Output::plain(&mut bytes);
     match parse(line).unwrap().command {
         Command::Events(EventsCommand::Read(args)) => events_read::run(&args, &client, &mut output)?,
+        Command::Events(EventsCommand::Types(args)) => events_types::run(&args, &client, &mut output)?,
+        Command::Streams(command) => super::streams::run(&command, &client, &mut output)?,
         Command::Plugins(command) => plugins::run(&command, &client, &mut output)?,
         Command::DeadLetters(command) => dead_letters::run(&command, &client, &mut output)?,
         Command::State(command) => state::run(&command, &client, &mut output)?,
@@ -94,11 +99,20 @@ fn commands_take_what_the_help_says() {
         "tidemill append --type T --stream s --expect-version 3 --id 0199a0a0-0000-7000-8000-000000000001",
         "tidemill append --json",
         "tidemill events read --type A --type B --stream s --after 1 --before 9 --backwards -n 3 --json --data d",
+        "tidemill append --type T --condition {\"fail_if_match\":[]}",
+        "tidemill events read --since 2026-01-31T12:00:00Z --until 2026-02-01T00:00:00+01:00",
+        "tidemill events types --data d --json",
         "tidemill events tail -n 0 --category order --server localhost:1",
         "tidemill --server http://h:1 plugins ls",
         "tidemill plugins inspect p --data d",
         "tidemill dead-letters retry p 1 2 3",
         "tidemill dead-letters discard p --all",
+        "tidemill streams ls --prefix order- --after order-1 -n 3 --json",
+        "tidemill streams show order-1 --data d",
+        "tidemill streams delete order-1 --expected-version 3 --id 0199a0a0-0000-7000-8000-000000000001",
+        "tidemill verify --server localhost:1 --json",
+        "tidemill verify --data d --repair-indexes",
+        "tidemill doctor --data d --json",
         "tidemill state scan p prefix --after k -n 1",
         "tidemill demo --orders 10 --seed 1 --keep --json",
     ] {
@@ -117,6 +131,9 @@ fn usage_errors_end_with_2() {
         "tidemill append --type T --data 1 --data-base64 MQ==",
         "tidemill append --type T --meta k",
         "tidemill append --type T --id 42",
+        "tidemill append --condition {}",
+        "tidemill streams delete s --expected-version never",
+        "tidemill verify --repair-indexes",
         "tidemill events read --stream a --category b",
         "tidemill events tail -n 5 --after 1",
         "tidemill dead-letters retry p",
@@ -155,6 +172,21 @@ fn reading_follows_the_pages_to_the_end_or_the_limit() {
     assert_eq!(lines("tidemill events read -n 0"), 0);
     let last = printed(store.clone(), "tidemill events read --backwards -n 2 --json").unwrap();
     assert!(last.starts_with("{\"position\":2500,") && last.contains("\n{\"position\":2499,"), "{last}");
+}
+
+#[test]
+fn reading_by_time_is_passed_on() {
+    assert_eq!(
+        printed(filled(), "tidemill events read --since 2023-11-14T22:13:20Z --json").unwrap().lines().count(),
+        2
+    );
+    assert_eq!(printed(filled(), "tidemill events read --until 2023-11-14T23:13:20+01:00").unwrap(), "");
+    let CliError::Failed { exit, what, .. } = printed(filled(), "tidemill events read --since noon").unwrap_err()
+    else {
+        panic!("not quiet")
+    };
+    assert_eq!(exit, Exit::Usage);
+    assert!(what.contains("parameter `since` is \"noon\"; give a time"), "{what}");
 }
 
 #[test]
@@ -321,8 +353,16 @@ fn one_event_is_appended_by_flags() {
         panic!("not quiet")
     };
     assert_eq!(exit, Exit::Conflict);
-    let error = run(&["--type", "T", "--data", "hello"]).unwrap_err();
-    assert!(matches!(error, CliError::Failed { exit: Exit::Usage, hint: Some(_), .. }), "{error:?}");
+    let condition = |after: u64| format!(r#"{{"fail_if_match":[{{"tags":["x"]}}],"after":{after}}}"#);
+    assert_eq!(run(&["--type", "T", "--condition", &condition(1)]).unwrap(), "stored at position 3\n");
+    let CliError::Failed { exit, what, .. } = run(&["--type", "T", "--condition", &condition(0)]).unwrap_err() else {
+        panic!("not quiet")
+    };
+    assert!(exit == Exit::Conflict && what.contains("the event at position 1"), "{what}");
+    for bad in [["--type", "T", "--data", "hello"], ["--type", "T", "--condition", "{"]] {
+        let error = run(&bad).unwrap_err();
+        assert!(matches!(error, CliError::Failed { exit: Exit::Usage, hint: Some(_), .. }), "{error:?}");
+    }
 }
 
 #[test]

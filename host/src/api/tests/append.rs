@@ -83,6 +83,28 @@ async fn a_wrong_expected_version_is_a_conflict_that_tells_the_actual_one() {
 }
 
 #[tokio::test]
+async fn a_condition_is_met_or_the_conflict_names_the_event_that_matches() {
+    let api = Api::new();
+    api.fill("order-1", &["A", "B", "C"]).await;
+    let body =
+        |event_type: &str, condition: Value| json!({ "events": [{ "type": event_type }], "condition": condition });
+    let decided = |after: u64| json!({ "fail_if_match": [{ "types": ["X"] }, { "types": ["B"], "tags": ["B"] }], "after": after });
+    let (status, answer) = api.post(&body("D", decided(2))).await;
+    assert_eq!((status, &answer["first_position"]), (201, &json!(4)), "B stands at 2, not after it: {answer}");
+    let (status, problem) = api.post(&body("E", decided(1))).await;
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:tidemill:problem:condition-failed")));
+    assert_eq!((&problem["position"], &problem["after"]), (&json!(2), &json!(1)));
+    assert!(problem["detail"].as_str().unwrap().contains("the event at position 2"), "{problem}");
+
+    let by_stream = json!({ "fail_if_match": [{ "streams": ["order-*"] }] });
+    assert_eq!(api.post(&body("E", by_stream)).await.1["position"], 3, "without `after` the whole log counts");
+    let (status, _) = api.post(&body("E", json!({ "fail_if_match": [{ "types": ["X"] }] }))).await;
+    assert_eq!(status, 201);
+    assert_eq!(api.post(&body("E", json!({ "fail_if_match": [] }))).await.1["position"], 5, "everything matches");
+    assert_eq!(api.store.head(), Position(5), "what is refused is not stored");
+}
+
+#[tokio::test]
 async fn ids_that_are_taken_are_conflicts() {
     let api = Api::new();
     let id = "0199a0a0-0000-7000-8000-000000000001";
@@ -115,7 +137,15 @@ async fn bad_bodies_are_refused_and_say_why() {
         (json!({}), "`events` is missing"),
         (json!([]), "[] is not a JSON object"),
         (json!({ "type": "T" }), "this is an event, not an append; wrap it"),
-        (json!({ "events": [{ "type": "T" }], "condition": { "after": 1 } }), "`condition` is not supported yet"),
+        (json!({ "events": [{ "type": "T" }], "condition": { "after": 1 } }), "condition: `fail_if_match` is missing"),
+        (
+            json!({ "events": [{ "type": "T" }], "condition": { "fail_if_match": [{ "tag": ["x"] }] } }),
+            "condition: fail_if_match[0]: unknown field `tag`; did you mean `tags`?",
+        ),
+        (
+            json!({ "events": [{ "type": "T" }], "condition": { "fail_if_match": [], "after": 9 } }),
+            "the condition is about events after position 9, but the log ends at 0",
+        ),
         (json!({ "events": [{ "type": "T" }], "expected": [{ "stream": "s", "version": "none" }] }), "expected[0]"),
         (json!({ "events": [{ "type": "T" }], "expected": [{ "strem": "s" }] }), "did you mean `stream`?"),
     ];

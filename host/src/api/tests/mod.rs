@@ -1,9 +1,11 @@
 //! The API over the memory store, without a socket.
 
 mod append;
+mod maintenance;
 mod plugins;
 mod read;
 mod serve;
+mod streams;
 mod subscribe;
 
 use std::sync::Arc;
@@ -31,15 +33,17 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// An API to ask.
 struct Api {
     router: Router,
+    clock: Arc<ManualClock>,
     store: Arc<MemoryStore>,
     state: ApiState,
 }
 
 impl Api {
     fn new() -> Self {
-        let store = Arc::new(MemoryStore::new(Arc::new(ManualClock::at(1_700_000_000_000_000))));
+        let clock = Arc::new(ManualClock::at(1_700_000_000_000_000));
+        let store = Arc::new(MemoryStore::new(clock.clone()));
         let state = ApiState::new(store.clone(), Arc::new(FakePlugins::new()));
-        Self { router: router(state.clone()), store, state }
+        Self { router: router(state.clone()), clock, store, state }
     }
 
     async fn respond(&self, request: Request<Body>) -> Response {

@@ -26,6 +26,28 @@ async fn events_are_read_by_range_filter_and_direction() {
 }
 
 #[tokio::test]
+async fn events_are_read_by_time() {
+    let api = Api::new();
+    for stream in ["s", "t", "s"] {
+        api.fill(stream, &["A"]).await;
+        api.clock.advance_us(10_000_000);
+    }
+    for (query, expected) in [
+        ("since=2023-11-14T22:13:30Z", vec![2, 3]),
+        ("since=2023-11-14T22:13:30.000001Z", vec![3]),
+        ("until=2023-11-14T22:13:30Z", vec![1]),
+        ("since=2023-11-14T22:13:20Z&until=2023-11-14T22:13:40Z&direction=backwards", vec![2, 1]),
+        ("since=2023-11-14T23:13:30%2B01:00&stream=s", vec![3]),
+        ("since=2030-01-01T00:00:00Z", vec![]),
+        ("since=2023-11-14T22:13:40Z&until=2023-11-14T22:13:20Z", vec![]),
+    ] {
+        assert_eq!(api.positions(&format!("/v1/events?{query}")).await, expected, "{query}");
+    }
+    let (_, page) = api.get("/v1/events?since=2023-11-14T22:13:20Z&limit=1").await;
+    assert_eq!(page["next"], "/v1/events?after=1&limit=1&since=2023-11-14T22%3A13%3A20Z");
+}
+
+#[tokio::test]
 async fn paging_is_stable_under_appends() {
     for (direction, expected) in [("forwards", vec![1, 2, 3, 4, 5, 6, 7]), ("backwards", vec![5, 4, 3, 2, 1])] {
         let api = Api::new();
@@ -73,7 +95,8 @@ async fn bad_parameters_are_refused_and_named() {
     api.fill("s", &["A"]).await;
     for (path, expected) in [
         ("/v1/events?afte=1", "unknown parameter `afte`; did you mean `after`?"),
-        ("/v1/events?since=yesterday", "unknown parameter `since`; known are `after`"),
+        ("/v1/events?since=yesterday", "parameter `since` is \"yesterday\"; give a time since 1970"),
+        ("/v1/events?until=1969-12-31T00:00:00Z", "give a time since 1970"),
         ("/v1/events?after=x", "parameter `after` is \"x\"; give a whole number, 0 or more"),
         ("/v1/events?after=-1", "parameter `after` is \"-1\""),
         ("/v1/events?after=1&after=2", "parameter `after` is given twice"),

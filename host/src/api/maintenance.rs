@@ -1,0 +1,29 @@
+//! What the edge asks of a store that keeps files, beside reading and writing it.
+
+use crate::store::StoreError;
+use crate::store::embedded::{EmbeddedStore, Sizes, VerifyProgress, VerifyReport};
+
+/// A store whose files can be looked at while it is in use. One that keeps none is not maintained.
+pub trait Maintenance: Send + Sync + 'static {
+    /// Looks at every byte, telling how far it is. Blocks for as long as reading all files takes.
+    ///
+    /// # Errors
+    /// When it cannot be told what there is to look at. Damage is no error but in the report.
+    fn verify(&self, tell: &mut dyn FnMut(VerifyProgress)) -> Result<VerifyReport, StoreError>;
+
+    /// How large its parts are. Blocks for a moment.
+    ///
+    /// # Errors
+    /// When the data directory cannot be listed.
+    fn sizes(&self) -> Result<Sizes, StoreError>;
+}
+
+impl Maintenance for EmbeddedStore {
+    fn verify(&self, tell: &mut dyn FnMut(VerifyProgress)) -> Result<VerifyReport, StoreError> {
+        Self::verify(self, tell)
+    }
+
+    fn sizes(&self) -> Result<Sizes, StoreError> {
+        Self::sizes(self)
+    }
+}

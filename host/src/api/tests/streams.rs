@@ -1,0 +1,83 @@
+//! Streams as a whole: listing them, deleting one; types of event.
+
+use super::*;
+
+#[tokio::test]
+async fn streams_are_listed_by_name_and_page() {
+    let api = Api::new();
+    for stream in ["order-2", "payment-1", "order/1", "order-1"] {
+        api.fill(stream, &["A", "B"]).await;
+    }
+    let (status, page) = api.get("/v1/streams?prefix=order&limit=2").await;
+    let first = json!({ "stream": "order-1", "version": 2, "position": 8, "deleted": false });
+    assert_eq!((status, &page["streams"][0], &page["streams"][1]["stream"]), (200, &first, &json!("order-2")));
+    assert_eq!(page["next"], "/v1/streams?after=order-2&prefix=order&limit=2");
+    let (_, page) = api.get(page["next"].as_str().unwrap()).await;
+    let last = json!({ "stream": "order/1", "version": 2, "position": 6, "deleted": false });
+    assert_eq!(page, json!({ "streams": [last], "next": null }));
+    let (_, page) = api.get("/v1/streams?prefix=nothing").await;
+    assert_eq!(page, json!({ "streams": [], "next": null }));
+    for (path, expected) in [
+        ("/v1/streams?limit=0", "parameter `limit` is \"0\"; give 1 to 10000"),
+        ("/v1/streams?after=", "stream name is empty"),
+        ("/v1/streams?prefx=a", "did you mean `prefix`?"),
+    ] {
+        let (status, problem) = api.get(path).await;
+        assert!(status == 400 && problem["detail"].as_str().unwrap().contains(expected), "{path}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_stream_stays_readable_and_takes_no_more_events() {
+    let api = Api::new();
+    api.fill("order/1", &["A", "B"]).await;
+    let delete = |query: &'static str| api.send("DELETE", query, "application/json", "");
+    let (status, problem) = delete("/v1/streams/order%2F1?expected_version=1").await;
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:tidemill:problem:wrong-expected-version")));
+    assert_eq!(problem["actual_version"], 2);
+
+    let id = "0199a0a0-0000-7000-8000-000000000001";
+    let path = "/v1/streams/order%2F1?expected_version=2&id=0199a0a0-0000-7000-8000-000000000001";
+    let answer = json!({ "stream": "order/1", "deleted": true, "id": id, "version": 3, "position": 3 });
+    assert_eq!(delete(path).await, (200, answer.clone()));
+    assert_eq!(delete(path).await, (200, answer), "the same id is a retry");
+
+    let (_, page) = api.get("/v1/streams/order%2F1").await;
+    assert_eq!((&page["deleted"], &page["version"]), (&json!(true), &json!(3)));
+    assert_eq!(positions(&page), [1, 2, 3], "its events stay, the last one says that it ended");
+    assert_eq!(page["events"][2]["type"], "$stream-deleted");
+    assert_eq!(api.get("/v1/streams").await.1["streams"][0]["deleted"], true);
+    let (status, problem) = api.post(&json!({ "events": [{ "type": "C", "stream": "order/1" }] })).await;
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:tidemill:problem:stream-deleted")));
+    let (status, problem) = delete("/v1/streams/order%2F1").await;
+    assert_eq!((status, &problem["version"]), (409, &json!(3)));
+    assert_eq!(api.store.head(), Position(3));
+}
+
+#[tokio::test]
+async fn what_cannot_be_deleted_is_said() {
+    let api = Api::new();
+    api.fill("open", &["A"]).await;
+    assert_eq!(api.get("/v1/streams/open").await.1["deleted"], false);
+    for (path, status, expected) in [
+        ("/v1/streams/nowhere", 404, "stream nowhere has no events, so there is nothing to delete"),
+        ("/v1/streams/open?expected_version=x", 400, "parameter `expected_version` is \"x\"; give the version"),
+        ("/v1/streams/open?id=42", 400, "parameter `id` is \"42\"; give a UUID"),
+        ("/v1/streams/open?version=1", 400, "unknown parameter `version`"),
+        ("/v1/streams/a%2A", 400, "stream name \"a*\" holds '*'"),
+    ] {
+        let (answered, problem) = api.send("DELETE", path, "application/json", "").await;
+        assert_eq!(answered, status, "{path}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(expected), "{path}: {problem}");
+    }
+    assert_eq!(api.store.head(), Position(1), "nothing was written");
+}
+
+#[tokio::test]
+async fn types_are_listed_with_how_many_events_have_them() {
+    let api = Api::new();
+    assert_eq!(api.get("/v1/event-types").await, (200, json!({ "types": [] })));
+    api.fill("s", &["B", "A", "B"]).await;
+    let types = json!([{ "type": "A", "events": 1 }, { "type": "B", "events": 2 }]);
+    assert_eq!(api.get("/v1/event-types").await, (200, json!({ "types": types })));
+}
