@@ -189,9 +189,9 @@ impl Task {
 
     async fn fetch(&mut self, after: Position) -> Input {
         let store = Arc::clone(&self.store);
-        let filter = self.subscription.filter.clone();
+        let query = self.subscription.filter.clone().into();
         let limit = FETCH_EVENTS_MAX;
-        let request = ReadRequest { filter, after, limit, bytes_max: FETCH_BYTES_MAX, ..ReadRequest::default() };
+        let request = ReadRequest { query, after, limit, bytes_max: FETCH_BYTES_MAX, ..ReadRequest::default() };
         match blocking(move || store.read(&request)).await {
             Ok(page) => {
                 let positions = page.events.iter().map(|event| event.position).collect();

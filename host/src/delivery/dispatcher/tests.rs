@@ -89,7 +89,7 @@ fn echo(event: &RecordedEvent) -> NewEvent {
 
 fn echoes(store: &Arc<dyn Store>) -> Vec<RecordedEvent> {
     let filter = Filter { types: vec![Pattern::new("Echoed").unwrap()], ..Filter::default() };
-    store.read(&ReadRequest { filter, limit: 10_000, ..ReadRequest::default() }).unwrap().events
+    store.read(&ReadRequest { query: filter.into(), limit: 10_000, ..ReadRequest::default() }).unwrap().events
 }
 
 fn only(event_type: &str) -> Subscription {

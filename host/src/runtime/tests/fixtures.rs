@@ -10,8 +10,8 @@ use crate::delivery::{Effects, EventBatch, Handled, Handler};
 use crate::event::{EventType, NewEvent, PluginName, Position, RecordedEvent, StreamName, Version};
 use crate::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadedComponent};
 use crate::store::{
-    AppendError, AppendRequest, Appended, CommitError, Committed, DeadLetter, Pending, Progress, ReadPage, ReadRequest,
-    StatePage, Store, StoreError, UnitOfWork,
+    AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Pending, Progress, ReadPage,
+    ReadRequest, StatePage, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 
 /// The contract's types, as a component imports them.
@@ -162,8 +162,24 @@ impl Store for NoStore {
         Ok(None)
     }
 
-    fn stream_version(&self, _: &StreamName) -> Version {
-        Version::START
+    fn delete_stream(&self, _: StreamDeletion) -> Pending<Result<Appended, AppendError>> {
+        Pending::ready(Err(StoreError::ShuttingDown.into()))
+    }
+
+    fn stream_head(&self, _: &StreamName) -> Result<Option<StreamHead>, StoreError> {
+        Ok(None)
+    }
+
+    fn streams(&self, _: &str, _: Option<&StreamName>, _: usize) -> Result<StreamPage, StoreError> {
+        Ok(StreamPage::default())
+    }
+
+    fn event_types(&self) -> Result<Vec<(EventType, u64)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn counts(&self) -> Result<Counts, StoreError> {
+        Ok(Counts::default())
     }
 
     fn progress(&self, _: &PluginName) -> Result<Option<Progress>, StoreError> {
