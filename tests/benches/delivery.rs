@@ -20,7 +20,7 @@ use tidemill::delivery::{
 };
 use tidemill::event::{EventType, Filter, NewEvent, Pattern, PluginName, StreamName};
 use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits};
-use tidemill::store::redb::{OpenOptions, RedbStore};
+use tidemill::store::embedded::{EmbeddedStore, OpenOptions};
 use tidemill::store::{AppendRequest, Store};
 use tidemill_plugins::{ALL, COUNTER, SHOP};
 use tokio::runtime::Runtime;
@@ -63,7 +63,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn open(path: &Path) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(Arc::new(RedbStore::open(&OpenOptions::new(path), Arc::new(SystemClock))?))
+    Ok(Arc::new(EmbeddedStore::open(&OpenOptions::new(path), Arc::new(SystemClock))?))
 }
 
 /// Events on ten streams; one in a hundred is of the type `Rare`.

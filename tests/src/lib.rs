@@ -1,5 +1,7 @@
-//! What the integration tests share: components to run, a server to start and kill, and waiting with a deadline.
+//! What the integration tests share: components to run, a server to start and kill, waiting with a deadline, and what
+//! the benchmarks measure with.
 
+pub mod bench;
 pub mod guests;
 mod install;
 mod poll;

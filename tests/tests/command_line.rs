@@ -5,9 +5,14 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tidemill::clock::SystemClock;
+use tidemill::event::{EventType, NewEvent, StreamName};
+use tidemill::store::embedded::{EmbeddedStore, OpenOptions};
+use tidemill::store::{AppendRequest, Store as _};
 use tidemill_plugins::GIT_HISTORY;
 use tidemill_tests::{Server, install, tidemill};
 
@@ -132,6 +137,128 @@ fn a_directory_can_be_read_while_no_server_runs() {
     assert!(String::from_utf8_lossy(&read.stdout).contains("\"type\":\"T\""), "{}", err(&read));
     let nowhere = tidemill().args(["events", "read", "--data", "/nowhere/at/all"]).output().unwrap();
     fails(&nowhere, 3, &["/nowhere/at/all"]);
+}
+
+/// Fills a data directory through the library, with journals so small that most of it is sealed.
+fn fill(data: &Path) {
+    let options = OpenOptions { journal_bytes_max: 64 << 10, ..OpenOptions::new(data) };
+    let store = EmbeddedStore::open(&options, Arc::new(SystemClock)).unwrap();
+    for _ in 0..60 {
+        let event = |n: usize| {
+            let data = format!("{{\"n\":{n},\"text\":\"{}\"}}", "x".repeat(1000));
+            NewEvent::json(EventType::new("Noted").unwrap(), data).on(StreamName::new(format!("note-{n}")).unwrap())
+        };
+        store.append(AppendRequest::unconditional((0..10).map(event).collect())).wait().unwrap();
+    }
+}
+
+/// The file in the middle of those whose names end so.
+fn one_of(data: &Path, ending: &str) -> std::path::PathBuf {
+    let mut files: Vec<_> = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.to_string_lossy().ends_with(ending));
+    files.sort();
+    assert!(!files.is_empty(), "something is sealed");
+    files.swap_remove(files.len() / 2)
+}
+
+fn flip_a_bit(file: &Path) -> String {
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    *bytes.get_mut(middle).unwrap() ^= 1;
+    std::fs::write(file, bytes).unwrap();
+    file.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+fn on_directory(data: &Path, arguments: &[&str]) -> Output {
+    tidemill().args(arguments).arg("--data").arg(data).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_directory_is_verified_measured_and_its_index_made_anew() {
+    let data = tempfile::tempdir().unwrap();
+    fill(data.path());
+    let sound = on_directory(data.path(), &["verify"]);
+    assert_eq!(sound.status.code(), Some(0), "{}", err(&sound));
+    assert!(out(&sound).starts_with("head         600\nevents       600\n"), "{}", out(&sound));
+    let sizes = on_directory(data.path(), &["doctor", "--json"]);
+    let sizes: Value = serde_json::from_slice(&sizes.stdout).unwrap();
+    assert_eq!((&sizes["events"], &sizes["streams"]), (&600.into(), &10.into()), "{sizes}");
+    assert!(sizes["segments"]["files"].as_u64().unwrap() > 0 && sizes["amplification"].as_f64().unwrap() > 1.0);
+
+    let index = flip_a_bit(&one_of(data.path(), ".index"));
+    let damaged = on_directory(data.path(), &["verify"]);
+    assert_eq!(damaged.status.code(), Some(1));
+    assert!(err(&damaged).contains(&index) && err(&damaged).contains("--repair-indexes"), "{}", err(&damaged));
+    let repaired = on_directory(data.path(), &["verify", "--repair-indexes"]);
+    assert_eq!(repaired.status.code(), Some(0), "{}", err(&repaired));
+    assert!(out(&repaired).contains(&format!("replaced {index}: ")), "{}", out(&repaired));
+    assert_eq!(on_directory(data.path(), &["verify"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_flipped_bit_in_a_segment_is_found_and_named() {
+    let data = tempfile::tempdir().unwrap();
+    fill(data.path());
+    let segment = flip_a_bit(&one_of(data.path(), ".segment"));
+    let damaged = on_directory(data.path(), &["verify", "--json"]);
+    assert_eq!(damaged.status.code(), Some(1));
+    assert!(err(&damaged).contains(&format!("the store is damaged in {segment}: ")), "{}", err(&damaged));
+    let lines: Vec<Value> = out(&damaged).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["place"], &lines[0]["repairable"]), (&segment.into(), &false.into()), "{lines:?}");
+    assert_eq!((&lines[1]["sound"], &lines[1]["problems"]), (&false.into(), &1.into()), "{lines:?}");
+    let repair = on_directory(data.path(), &["verify", "--repair-indexes"]);
+    assert_eq!(repair.status.code(), Some(1), "events are not made up: {}", out(&repair));
+    assert_eq!(on_directory(data.path(), &["doctor"]).status.code(), Some(0), "sizes are sizes");
+}
+
+#[test]
+fn a_store_in_use_is_verified_and_measured_by_its_server() {
+    let (data, plugins) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fill(data.path());
+    let setting = Setting { server: Server::start(data.path(), plugins.path()), data, plugins };
+    for command in ["verify", "doctor"] {
+        fails(&on_directory(setting.data.path(), &[command]), 5, &["in use", "--server"]);
+        fails(&on_directory(Path::new("/nowhere/at/all"), &[command]), 3, &["/nowhere/at/all"]);
+        let unreachable = tidemill().args(["--server", "http://127.0.0.1:1", command]).output().unwrap();
+        fails(&unreachable, 5, &["127.0.0.1:1"]);
+    }
+    let report = setting.json(&["verify", "--json"]).remove(0);
+    assert_eq!((&report["sound"], &report["events"]), (&true.into(), &600.into()), "{report}");
+    assert_eq!(setting.json(&["doctor", "--json"])[0]["events"], 600);
+    assert!(out(&setting.run(&["doctor"])).contains("\nsegments "));
+
+    let segment = flip_a_bit(&one_of(setting.data.path(), ".segment"));
+    let damaged = setting.run(&["verify"]);
+    assert_eq!(damaged.status.code(), Some(1), "{}", out(&damaged));
+    assert!(err(&damaged).contains(&segment), "{}", err(&damaged));
+    assert_eq!(setting.server.try_get("/v1/doctor").unwrap()["events"], 600);
+}
+
+#[test]
+fn streams_are_listed_shown_and_deleted() {
+    let setting = Setting::start();
+    for stream in ["order-1", "order-2", "payment-1"] {
+        assert!(setting.run(&["append", "--type", "T", "--stream", stream]).status.success());
+    }
+    let names = |prefix: &str| {
+        let streams = setting.json(&["streams", "ls", "--json", "--prefix", prefix]);
+        streams.iter().map(|stream| stream["stream"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("order-"), ["order-1", "order-2"]);
+    fails(&setting.run(&["streams", "delete", "order-1", "--expected-version", "2"]), 4, &["order-1", "version 1"]);
+    let deleted = &setting.json(&["streams", "delete", "order-1", "--expected-version", "1", "--json"])[0];
+    assert_eq!((&deleted["version"], &deleted["position"]), (&2.into(), &4.into()));
+    let shown = &setting.json(&["streams", "show", "order-1", "--json"])[0];
+    assert_eq!((&shown["deleted"], &shown["first"]["position"]), (&true.into(), &1.into()));
+    assert_eq!(setting.json(&["events", "read", "--stream", "order-1", "--json"]).len(), 2, "its events stay");
+    fails(&setting.run(&["append", "--type", "T", "--stream", "order-1"]), 4, &["order-1", "deleted"]);
+    fails(&setting.run(&["streams", "show", "order-9"]), 3, &["order-9"]);
+    let types = setting.json(&["events", "types", "--json"]);
+    assert_eq!((&types[1]["type"], &types[1]["events"]), (&"T".into(), &3.into()));
 }
 
 #[test]
