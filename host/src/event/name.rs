@@ -142,8 +142,13 @@ impl StreamName {
     /// The category: the part before the first `-`, or the whole name.
     #[must_use]
     pub fn category(&self) -> &str {
-        self.0.split_once('-').map_or(&self.0, |(category, _)| category)
+        category_of(&self.0)
     }
+}
+
+/// The category of a stream's name: the part before the first `-`, or the whole name.
+pub(crate) fn category_of(stream: &str) -> &str {
+    stream.split_once('-').map_or(stream, |(category, _)| category)
 }
 
 /// Checks a metadata key or content type, which have the bounds of names but no type of their own.

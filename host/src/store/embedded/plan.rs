@@ -6,12 +6,11 @@
 use std::sync::Arc;
 
 use super::cursor::EventCursor;
-use super::hot::category;
 use super::key::Kind;
 use super::lookup;
 use super::postings::{Intersection, Postings, Union};
 use super::view::View;
-use crate::event::{Filter, Pattern, Position, Query, RecordedEvent};
+use crate::event::{Filter, Pattern, Position, Query, RecordedEvent, category_of};
 use crate::store::{Direction, StoreError};
 
 /// Most names that the patterns of one filter are looked up under.
@@ -185,7 +184,7 @@ fn matches_all(pattern: &Pattern) -> bool {
 fn category_pattern(pattern: &Pattern) -> Option<Pattern> {
     match pattern.as_str().split_once('-') {
         Some((category, _)) => Pattern::new(category).ok().filter(|pattern| pattern.exact().is_some()),
-        None if pattern.exact().is_some() => Pattern::new(category(pattern.as_str())).ok(),
+        None if pattern.exact().is_some() => Pattern::new(category_of(pattern.as_str())).ok(),
         None => Some(pattern.clone()),
     }
 }

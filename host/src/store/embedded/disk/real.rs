@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::{Disk, DiskFile, Open};
 use crate::store::StoreError;
+use crate::store::embedded::failure::io_failed;
 
 const LOCK_FILE: &str = "lock";
 
@@ -107,7 +108,7 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 fn write_failed(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::WriteFailed { reason: format!("{}: {error}", path.display()) }
+    io_failed(&path.display().to_string(), error)
 }
 
 #[cfg(unix)]

@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::id_map::IdMap;
 use super::positions::Positions;
-use crate::event::{Position, RecordedEvent, StreamName, TOMBSTONE_TYPE, Tag, Version};
+use crate::event::{Position, RecordedEvent, StreamName, TOMBSTONE_TYPE, Tag, Version, category_of};
 use crate::store::embedded::encoding::{EventView, Malformed};
 use crate::store::embedded::key::{Head, Key, Kind};
 
@@ -79,7 +79,7 @@ impl<'a> Entry<'a> {
         let stream = self
             .stream
             .into_iter()
-            .flat_map(|stream| [(Kind::Category, category(stream).as_bytes()), (Kind::Stream, stream.as_bytes())]);
+            .flat_map(|stream| [(Kind::Category, category_of(stream).as_bytes()), (Kind::Stream, stream.as_bytes())]);
         let fixed = [(Kind::Id, self.id.as_bytes().as_slice()), (Kind::Type, self.event_type.as_bytes())];
         fixed.into_iter().chain(stream).chain(self.tags().map(|tag| (Kind::Tag, tag.as_bytes())))
     }
@@ -92,11 +92,6 @@ impl<'a> Entry<'a> {
     pub(in crate::store::embedded) fn head(&self) -> Head {
         Head { version: self.version, position: self.position, deleted: self.tombstone }
     }
-}
-
-/// The category of a stream: the part before the first dash, or all of it.
-pub(in crate::store::embedded) fn category(stream: &str) -> &str {
-    stream.split_once('-').map_or(stream, |(category, _)| category)
 }
 
 impl HotIndex {
@@ -128,7 +123,7 @@ impl HotIndex {
                 Err(Malformed("an event outside streams has a version"))
             };
         };
-        push_sorted(&mut self.categories, category(stream), entry.position);
+        push_sorted(&mut self.categories, category_of(stream), entry.position);
         self.push_stream(stream, entry)
     }
 
@@ -168,7 +163,7 @@ impl HotIndex {
             }
         }
         let Some(name) = entry.stream else { return };
-        undo_sorted(&mut self.categories, category(name), entry.position);
+        undo_sorted(&mut self.categories, category_of(name), entry.position);
         let Some(stream) = self.streams.get_mut(name) else { return };
         (stream.last, stream.deleted) = (Version(entry.version.0.saturating_sub(1)), false);
         if stream.positions.undo(entry.position) {

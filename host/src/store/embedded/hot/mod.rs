@@ -12,7 +12,7 @@ mod positions;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub(super) use cursor::HotCursor;
-pub(super) use index::{Entry, HotIndex, category};
+pub(super) use index::{Entry, HotIndex};
 
 use super::disk::DiskFile;
 use super::key::Kind;

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::store::StoreError;
+pub(super) use crate::store::embedded::failure::io_failed as write_failed;
 
 /// Bytes of `file` that are not what was written; `place` says which.
 pub(super) fn corrupted(file: &str, place: impl std::fmt::Display, reason: &str) -> StoreError {
@@ -14,14 +15,5 @@ pub(super) fn read_failed(file: &str, offset: u64, error: &io::Error) -> StoreEr
     match error.kind() {
         io::ErrorKind::UnexpectedEof => corrupted(file, format_args!("byte {offset}"), "the file is cut off"),
         _ => StoreError::ReadFailed { reason: format!("{file} at byte {offset}: {error}") },
-    }
-}
-
-/// A write or sync of `file` that failed.
-pub(super) fn write_failed(file: &str, error: &io::Error) -> StoreError {
-    let reason = format!("{file}: {error}");
-    match error.kind() {
-        io::ErrorKind::StorageFull => StoreError::DiskFull { reason },
-        _ => StoreError::WriteFailed { reason },
     }
 }

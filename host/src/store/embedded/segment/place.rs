@@ -5,6 +5,7 @@ use std::io;
 use crate::store::StoreError;
 use crate::store::embedded::disk::Disk;
 use crate::store::embedded::encoding::Malformed;
+use crate::store::embedded::failure::io_failed;
 
 /// A file, for messages.
 #[derive(Clone, Debug)]
@@ -49,10 +50,6 @@ impl Place {
 
     /// Writing it failed.
     pub(super) fn write_failed(&self, error: &io::Error) -> StoreError {
-        let reason = format!("{}: {error}", self.path);
-        match error.kind() {
-            io::ErrorKind::StorageFull => StoreError::DiskFull { reason },
-            _ => StoreError::WriteFailed { reason },
-        }
+        io_failed(&self.path, error)
     }
 }
