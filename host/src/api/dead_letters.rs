@@ -77,7 +77,7 @@ pub(super) async fn list(
             known(store, &name)?;
         }
         // One more than asked for tells whether there is a next page.
-        let mut letters = store.dead_letters(&name, after, limit + 1)?;
+        let mut letters = store.dead_letters(&(&name).into(), after, limit + 1)?;
         let more = letters.len() > limit;
         letters.truncate(limit);
         let next = letters.last().filter(|_| more).map(|last| {
@@ -85,7 +85,9 @@ pub(super) async fn list(
             link.with_same(&params, &["limit"]).into_text()
         });
         let views: Vec<_> = letters.iter().map(|letter| DeadLetterView::new(&name, letter)).collect();
-        Json::render(&json!({ "dead_letters": views, "count": store.dead_letter_count(&name)?, "next": next }))
+        Json::render(
+            &json!({ "dead_letters": views, "count": store.dead_letter_count(&(&name).into())?, "next": next }),
+        )
     })
     .await
 }
@@ -100,7 +102,7 @@ pub(super) async fn get(
     let (name, position) = address(name, &position)?;
     blocking(&state, move |store| {
         let letter = store
-            .dead_letter(&name, position)?
+            .dead_letter(&(&name).into(), position)?
             .ok_or_else(|| CommandError::NoSuchDeadLetter { plugin: name.clone(), position })?;
         let event = event_at(store, position)?;
         let evidence = Evidence {

@@ -54,7 +54,7 @@ pub(super) async fn get(
 
 /// Refuses a name that is neither installed nor known to the store.
 pub(super) fn known(store: &dyn Store, name: &PluginName) -> Result<(), Problem> {
-    if store.progress(name)?.is_some() {
+    if store.progress(&name.into(), 0)?.is_some() {
         return Ok(());
     }
     let detail = format!("no plugin is called {name}; `tidemill plugins ls` lists them");
@@ -73,11 +73,11 @@ fn view(
     fields.insert("installed".into(), json!(installed.is_some()));
     let checkpoint = match installed.as_ref().and_then(|plugin| plugin.status.as_ref()) {
         Some(status) => status.checkpoint,
-        None => store.progress(name)?.map(|progress| progress.checkpoint).unwrap_or_default(),
+        None => store.progress(&name.into(), 0)?.map(|progress| progress.checkpoint).unwrap_or_default(),
     };
     fields.insert("checkpoint".into(), json!(checkpoint));
     fields.insert("lag_events".into(), json!(head.0.saturating_sub(checkpoint.0)));
-    fields.insert("dead_letters".into(), json!(store.dead_letter_count(name)?));
+    fields.insert("dead_letters".into(), json!(store.dead_letter_count(&name.into())?));
     if let Some(plugin) = installed {
         fields.insert("status".into(), json!(plugin.status));
         for (key, value) in plugin.details {

@@ -59,7 +59,12 @@ pub(super) async fn scan(
         if !installed {
             known(store, &name)?;
         }
-        let page = store.state_scan(&name, params.one("prefix")?.unwrap_or_default(), params.one("after")?, limit)?;
+        let page = store.state_scan(
+            &(&name).into(),
+            params.one("prefix")?.unwrap_or_default(),
+            params.one("after")?,
+            limit,
+        )?;
         let next = page.next.as_ref().map(|next| {
             let link = Link::to(format!("/v1/plugins/{name}/state")).with("after", next);
             link.with_same(&params, &["prefix", "limit"]).into_text()
@@ -83,7 +88,7 @@ pub(super) async fn get(
         if !installed {
             known(store, &name)?;
         }
-        match store.state_get(&name, &key)? {
+        match store.state_get(&(&name).into(), &key)? {
             Some(value) => Json::render(&EntryView::new(&key, &value)),
             None => {
                 let shown: String = key.chars().take(64).collect();

@@ -19,7 +19,7 @@ use super::output::Output;
 use super::{append, append_lines, dead_letters, events_read, events_types, plugins, state};
 use crate::api::{ApiState, InProcess, NoPlugins, serve};
 use crate::clock::ManualClock;
-use crate::event::{EventType, NewEvent, PluginName, Position, StreamName};
+use crate::event::{EventType, NewEvent, Position, StreamName};
 use crate::store::memory::MemoryStore;
 use crate::store::{
     AppendRequest, DeadLetter, DeadLetterChange, Progress, ReadRequest, StateChange, Store, StreamDeletion, UnitOfWork,
@@ -46,9 +46,12 @@ fn filled() -> Arc<MemoryStore> {
     store.append(AppendRequest::unconditional(events)).wait().unwrap();
     let letter = DeadLetter {
         position: Position(1),
+        key: None,
         reason: "card\nrefused".into(),
         kind: "trap".into(),
         attempts: 5,
+        faults: 0,
+        due_us: None,
         first_us: 1_700_000_000_000_000,
         last_us: 1_700_000_001_000_000,
         component_digest: "abc".into(),
@@ -57,7 +60,8 @@ fn filled() -> Arc<MemoryStore> {
     };
     let state = [("a", &b"{\"n\": 1}"[..]), ("b", b"\xff")];
     let work = UnitOfWork {
-        plugin: PluginName::new("billing").unwrap(),
+        owner: "billing".parse().unwrap(),
+        partition: 0,
         progress: Progress { revision: 1, checkpoint: Position(1), failing: None },
         state: state.map(|(key, value)| StateChange { key: key.into(), value: Some(value.into()) }).into(),
         events: Vec::new(),

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::EventBatch;
 use crate::event::{NewEvent, Pattern, PluginName, Position, RecordedEvent, metadata_key};
-use crate::store::{StateChange, StatePage, Store, StoreError};
+use crate::store::{Owner, StateChange, StatePage, Store, StoreError};
 
 /// Longest state key, in bytes.
 const STATE_KEY_BYTES_MAX: usize = 1024;
@@ -196,7 +196,7 @@ impl Effects {
             return Ok(value.clone());
         }
         check_key(key)?;
-        let value = self.store.state_get(&self.plugin, key)?;
+        let value = self.store.state_get(&Owner::from(&self.plugin), key)?;
         self.remember(key, value.clone());
         Ok(value)
     }
@@ -233,7 +233,7 @@ impl Effects {
         if limit == 0 || limit > SCAN_ENTRIES_MAX {
             return Err(EffectError::Invalid(format!("scan limit is {limit}; 1 to {SCAN_ENTRIES_MAX} are allowed")));
         }
-        let stored = self.store.state_scan(&self.plugin, prefix, after, limit)?;
+        let stored = self.store.state_scan(&Owner::from(&self.plugin), prefix, after, limit)?;
         Ok(merge_staged(&self.staged, stored, prefix, after, limit))
     }
 

@@ -433,9 +433,12 @@ impl Machine {
     fn park(&mut self, index: usize, failing: Failing, kind: &str, evidence: Evidence) {
         self.unit.dead_letters.push(DeadLetterChange::Put(DeadLetter {
             position: failing.position,
+            key: None,
             reason: failing.reason,
             kind: kind.into(),
             attempts: failing.attempts,
+            faults: 0,
+            due_us: None,
             first_us: failing.first_us,
             last_us: failing.last_us,
             component_digest: self.component_digest.clone(),

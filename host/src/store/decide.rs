@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::{
-    AppendCondition, AppendError, AppendRequest, Appended, AppendedEvent, CommitError, Progress, StoreError,
+    AppendCondition, AppendError, AppendRequest, Appended, AppendedEvent, CommitError, Owner, PluginChange, StoreError,
     StreamDeletion, StreamExpectation, StreamHead, UnitOfWork,
 };
 use crate::event::{
@@ -81,14 +81,17 @@ pub(super) fn check_work(work: &UnitOfWork) -> Result<(), CommitError> {
     }
 }
 
-/// Checks that a unit of work builds on what is stored.
-pub(super) fn check_fence(work: &UnitOfWork, stored: Option<&Progress>) -> Result<(), CommitError> {
-    let stored = stored.map_or(0, |progress| progress.revision);
-    let expected = work.progress.revision.saturating_sub(1);
-    if stored + 1 == work.progress.revision {
-        Ok(())
-    } else {
-        Err(CommitError::Fenced { plugin: work.plugin.clone(), stored, expected })
+/// Checks that a row of an owner builds on what is stored: the revision it has, of the one that is stored.
+pub(super) fn check_fence(owner: &Owner, revision: u64, stored: Option<u64>) -> Result<(), CommitError> {
+    let (stored, expected) = (stored.unwrap_or(0), revision.saturating_sub(1));
+    if stored + 1 == revision { Ok(()) } else { Err(CommitError::Fenced { owner: owner.clone(), stored, expected }) }
+}
+
+/// Checks everything about a change of a plugin that does not depend on the store.
+pub(super) fn check_change(change: &PluginChange) -> Result<(), CommitError> {
+    match change.bytes() {
+        bytes if bytes > WORK_BYTES_MAX => Err(CommitError::TooLarge { bytes }),
+        _ => Ok(()),
     }
 }
 

@@ -14,8 +14,8 @@ use super::decide::{self, Decision, LogView};
 use super::page::{PageBuilder, StatePageBuilder, StreamPageBuilder, is_above};
 use super::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, DeadLetterChange, Direction,
-    Pending, Progress, ReadPage, ReadRequest, StatePage, Store, StoreError, StreamDeletion, StreamHead, StreamPage,
-    UnitOfWork,
+    Owner, Pending, PluginChange, PluginRecord, Progress, ReadPage, ReadRequest, StatePage, Store, StoreError,
+    StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 use crate::clock::Clock;
 use crate::event::{EventType, PluginName, Position, Query, RecordedEvent, StreamName};
@@ -30,12 +30,13 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Data {
     log: Vec<RecordedEvent>,
-    plugins: BTreeMap<PluginName, PluginData>,
+    owners: BTreeMap<Owner, OwnerData>,
+    records: BTreeMap<PluginName, PluginRecord>,
 }
 
 #[derive(Default)]
-struct PluginData {
-    progress: Progress,
+struct OwnerData {
+    progress: BTreeMap<u32, Progress>,
     state: BTreeMap<String, Vec<u8>>,
     dead_letters: BTreeMap<Position, DeadLetter>,
 }
@@ -74,30 +75,50 @@ impl MemoryStore {
     fn try_commit(&self, work: UnitOfWork) -> Result<Committed, CommitError> {
         decide::check_work(&work)?;
         let mut data = self.data();
-        decide::check_fence(&work, data.plugins.get(&work.plugin).map(|plugin| &plugin.progress))?;
+        let stored = data.owners.get(&work.owner).and_then(|owner| owner.progress.get(&work.partition));
+        decide::check_fence(&work.owner, work.progress.revision, stored.map(|progress| progress.revision))?;
         let now = data.now(&*self.clock);
         let decision = decide::decide_work(&*data, work.events, data.head(), now).map_err(|error| match error {
             AppendError::Store(error) => CommitError::Store(error),
             error => CommitError::Append(error),
         })?;
-        let plugin = data.plugins.entry(work.plugin).or_default();
-        plugin.progress = work.progress;
+        let owner = data.owners.entry(work.owner).or_default();
+        owner.progress.insert(work.partition, work.progress);
         let mut changed = BTreeSet::new();
         for change in work.state {
             assert!(changed.insert(change.key.clone()), "a unit of work changes the key {:?} twice", change.key);
             match change.value {
-                Some(value) => plugin.state.insert(change.key, value),
-                None => plugin.state.remove(&change.key),
+                Some(value) => owner.state.insert(change.key, value),
+                None => owner.state.remove(&change.key),
             };
         }
         for change in work.dead_letters {
             match change {
-                DeadLetterChange::Put(letter) => plugin.dead_letters.insert(letter.position, letter),
-                DeadLetterChange::Remove(position) => plugin.dead_letters.remove(&position),
+                DeadLetterChange::Put(letter) => owner.dead_letters.insert(letter.position, letter),
+                DeadLetterChange::Remove(position) => owner.dead_letters.remove(&position),
             };
         }
         self.extend(&mut data, decision.write);
         Ok(Committed { appended: decision.appended })
+    }
+
+    fn try_change(&self, change: PluginChange) -> Result<(), CommitError> {
+        decide::check_change(&change)?;
+        let mut data = self.data();
+        let stored = data.records.get(&change.plugin).map(|record| record.revision);
+        decide::check_fence(&Owner::from(&change.plugin), change.record.revision, stored)?;
+        let owner = |generation| Owner { plugin: change.plugin.clone(), generation };
+        for (generation, partition, progress) in change.progress {
+            data.owners.entry(owner(generation)).or_default().progress.insert(partition, progress);
+        }
+        for (generation, partition) in change.progress_removed {
+            data.owners.entry(owner(generation)).or_default().progress.remove(&partition);
+        }
+        for generation in change.generations_dropped {
+            data.owners.remove(&owner(generation));
+        }
+        data.records.insert(change.plugin, change.record);
+        Ok(())
     }
 
     /// Adds decided events while the lock is held, so that heads are told in order.
@@ -163,6 +184,10 @@ impl Store for MemoryStore {
         Pending::ready(self.try_commit(work))
     }
 
+    fn change_plugin(&self, change: PluginChange) -> Pending<Result<(), CommitError>> {
+        Pending::ready(self.try_change(change))
+    }
+
     fn head(&self) -> Position {
         *self.head.borrow()
     }
@@ -224,24 +249,28 @@ impl Store for MemoryStore {
         Ok(Counts { events: data.log.len() as u64, streams: data.stream_heads().len() as u64 })
     }
 
-    fn progress(&self, plugin: &PluginName) -> Result<Option<Progress>, StoreError> {
-        Ok(self.data().plugins.get(plugin).map(|plugin| plugin.progress.clone()))
+    fn progress(&self, owner: &Owner, partition: u32) -> Result<Option<Progress>, StoreError> {
+        Ok(self.data().owners.get(owner).and_then(|owner| owner.progress.get(&partition).cloned()))
     }
 
-    fn state_get(&self, plugin: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.data().plugins.get(plugin).and_then(|plugin| plugin.state.get(key).cloned()))
+    fn plugin_record(&self, plugin: &PluginName) -> Result<Option<PluginRecord>, StoreError> {
+        Ok(self.data().records.get(plugin).cloned())
+    }
+
+    fn state_get(&self, owner: &Owner, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.data().owners.get(owner).and_then(|owner| owner.state.get(key).cloned()))
     }
 
     fn state_scan(
         &self,
-        plugin: &PluginName,
+        owner: &Owner,
         prefix: &str,
         after: Option<&str>,
         limit: usize,
     ) -> Result<StatePage, StoreError> {
         let data = self.data();
         let mut page = StatePageBuilder::new(limit);
-        for (key, value) in data.plugins.get(plugin).iter().flat_map(|plugin| &plugin.state) {
+        for (key, value) in data.owners.get(owner).iter().flat_map(|owner| &owner.state) {
             let wanted = key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
             if wanted && !page.offer(key, value) {
                 break;
@@ -250,22 +279,24 @@ impl Store for MemoryStore {
         Ok(page.finish())
     }
 
-    fn dead_letters(&self, plugin: &PluginName, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+    fn dead_letters(&self, owner: &Owner, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
         let data = self.data();
-        let letters = data.plugins.get(plugin).into_iter().flat_map(|plugin| plugin.dead_letters.values());
+        let letters = data.owners.get(owner).into_iter().flat_map(|owner| owner.dead_letters.values());
         Ok(letters.filter(|letter| letter.position > after).take(limit).cloned().collect())
     }
 
-    fn dead_letter(&self, plugin: &PluginName, position: Position) -> Result<Option<DeadLetter>, StoreError> {
-        Ok(self.data().plugins.get(plugin).and_then(|plugin| plugin.dead_letters.get(&position).cloned()))
+    fn dead_letter(&self, owner: &Owner, position: Position) -> Result<Option<DeadLetter>, StoreError> {
+        Ok(self.data().owners.get(owner).and_then(|owner| owner.dead_letters.get(&position).cloned()))
     }
 
-    fn dead_letter_count(&self, plugin: &PluginName) -> Result<u64, StoreError> {
-        Ok(self.data().plugins.get(plugin).map_or(0, |plugin| plugin.dead_letters.len() as u64))
+    fn dead_letter_count(&self, owner: &Owner) -> Result<u64, StoreError> {
+        Ok(self.data().owners.get(owner).map_or(0, |owner| owner.dead_letters.len() as u64))
     }
 
     fn plugins(&self) -> Result<Vec<PluginName>, StoreError> {
-        Ok(self.data().plugins.keys().cloned().collect())
+        let data = self.data();
+        let started = data.owners.iter().filter(|(_, data)| !data.progress.is_empty()).map(|(owner, _)| &owner.plugin);
+        Ok(started.chain(data.records.keys()).collect::<BTreeSet<_>>().into_iter().cloned().collect())
     }
 }
 

@@ -14,6 +14,7 @@ mod async_store;
 mod decide;
 mod error;
 mod feed;
+mod owner;
 mod page;
 mod pending;
 mod plugin_data;
@@ -31,9 +32,11 @@ pub use append::{AppendCondition, AppendError, AppendRequest, Appended, Appended
 pub use async_store::AsyncStore;
 pub use error::StoreError;
 pub use feed::Feed;
+pub use owner::Owner;
 pub use pending::{Pending, Reply, reply};
 pub use plugin_data::{
-    CommitError, Committed, DeadLetter, DeadLetterChange, Failing, Progress, StateChange, StatePage, UnitOfWork,
+    CommitError, Committed, DeadLetter, DeadLetterChange, Failing, PluginChange, PluginRecord, Progress, StateChange,
+    StatePage, UnitOfWork,
 };
 pub use read::{Direction, ReadPage, ReadRequest};
 pub use stream::{Counts, StreamDeletion, StreamHead, StreamPage};
@@ -63,6 +66,10 @@ pub trait Store: Send + Sync + 'static {
     /// Commits all that a handler wants, in one transaction. Answered when it is on stable storage. Blocks
     /// as [`Self::append`] does.
     fn commit(&self, work: UnitOfWork) -> Pending<Result<Committed, CommitError>>;
+
+    /// Changes a plugin's record and generations, in one transaction. Answered when it is on stable storage. Blocks
+    /// as [`Self::append`] does.
+    fn change_plugin(&self, change: PluginChange) -> Pending<Result<(), CommitError>>;
 
     /// [`Self::append`] that never blocks: where that would block, the request is given back. As it stands
     /// here it always is.
@@ -128,17 +135,23 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read or its bytes are corrupted.
     fn counts(&self) -> Result<Counts, StoreError>;
 
-    /// How far a plugin has come; none if it never committed.
+    /// How far a partition has come; none if it never committed.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn progress(&self, plugin: &PluginName) -> Result<Option<Progress>, StoreError>;
+    fn progress(&self, owner: &Owner, partition: u32) -> Result<Option<Progress>, StoreError>;
+
+    /// What is known of a plugin as a whole; none if that was never said.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn plugin_record(&self, plugin: &PluginName) -> Result<Option<PluginRecord>, StoreError>;
 
     /// The value under a key of a plugin's state.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn state_get(&self, plugin: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    fn state_get(&self, owner: &Owner, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Entries of a plugin's state whose key starts with `prefix`, in key order, strictly after `after`
     /// if given, at most `limit` and about 1 MiB of them.
@@ -147,7 +160,7 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     fn state_scan(
         &self,
-        plugin: &PluginName,
+        owner: &Owner,
         prefix: &str,
         after: Option<&str>,
         limit: usize,
@@ -157,21 +170,21 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn dead_letters(&self, plugin: &PluginName, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError>;
+    fn dead_letters(&self, owner: &Owner, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError>;
 
     /// One dead letter of a plugin.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn dead_letter(&self, plugin: &PluginName, position: Position) -> Result<Option<DeadLetter>, StoreError>;
+    fn dead_letter(&self, owner: &Owner, position: Position) -> Result<Option<DeadLetter>, StoreError>;
 
     /// How many dead letters a plugin has.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn dead_letter_count(&self, plugin: &PluginName) -> Result<u64, StoreError>;
+    fn dead_letter_count(&self, owner: &Owner) -> Result<u64, StoreError>;
 
-    /// Every plugin that the store holds progress of, installed or not, in name order.
+    /// Every plugin that the store holds progress or a record of, installed or not, in name order.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -3,17 +3,17 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{AppendError, Appended, StoreError};
+use super::{AppendError, Appended, Owner, StoreError};
 use crate::error::ErrorClass;
 use crate::event::{NewEvent, PluginName, Position, WORK_BYTES_MAX};
 
-/// How far a plugin has come. Stored as one row; committed with the effects it accounts for.
+/// How far one partition of an owner has come. Stored as one row; committed with the effects it accounts for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Counts the plugin's commits; a commit names the one it builds on, so that two runners of one
-    /// plugin cannot both write.
+    /// Counts the partition's commits; a commit names the one it builds on, so that two runners of one
+    /// partition cannot both write.
     pub revision: u64,
-    /// Every matching event up to here is handled or dead-lettered.
+    /// Every matching event of the partition up to here is handled or set aside.
     pub checkpoint: Position,
     /// The event just after the checkpoint that keeps failing, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,17 +36,28 @@ pub struct Failing {
 }
 
 /// An event set aside, with all that is known of why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// The event.
     pub position: Position,
+    /// Its key: later events of one key are set aside behind it. None for an event without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Why it was set aside, in one line.
     pub reason: String,
-    /// `reject` or `retry` when the handler answered; else the fault: `trap`, `deadline`, `out_of_memory`,
-    /// `out_of_fuel`, `denied`, `bad_reply`.
+    /// `reject` or `retry` when the handler answered; `behind` when it was never tried, because an earlier event
+    /// of its key stands here; `no_key` when it lacks the key it is ordered by; else the fault: `trap`,
+    /// `deadline`, `out_of_memory`, `out_of_fuel`, `denied`, `bad_reply`.
     pub kind: String,
     /// Attempts that failed, retries by an operator included.
     pub attempts: u32,
+    /// How many of them ended in a fault.
+    #[serde(default)]
+    pub faults: u32,
+    /// When it is tried again by itself: microseconds since the Unix epoch. None when it waits for an operator,
+    /// or behind another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_us: Option<u64>,
     /// When the first failed: microseconds since the Unix epoch.
     pub first_us: u64,
     /// When the last failed: microseconds since the Unix epoch.
@@ -77,12 +88,14 @@ pub enum DeadLetterChange {
     Remove(Position),
 }
 
-/// Everything one commit of a plugin changes. It happens whole or not at all.
+/// Everything one commit of a partition changes. It happens whole or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitOfWork {
     /// Whose.
-    pub plugin: PluginName,
-    /// The progress after it. Its `revision` must be one more than the stored one.
+    pub owner: Owner,
+    /// Of which of its partitions; the first is 0.
+    pub partition: u32,
+    /// The partition's progress after it. Its `revision` must be one more than the stored one.
     pub progress: Progress,
     /// Changes of the state; at most one for each key.
     pub state: Vec<StateChange>,
@@ -92,13 +105,51 @@ pub struct UnitOfWork {
     pub dead_letters: Vec<DeadLetterChange>,
 }
 
+/// What is known of a plugin as a whole: one row, whose content the store does not look into.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginRecord {
+    /// Counts its changes; a change names the one it builds on.
+    pub revision: u64,
+    /// The content, as text.
+    pub content: String,
+}
+
+/// A change of what a plugin is made of: its record, and its generations. It happens whole or not at all.
+///
+/// Whoever makes one has stopped the plugin's partitions that it touches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginChange {
+    /// Whose.
+    pub plugin: PluginName,
+    /// The record after it. Its `revision` must be one more than the stored one.
+    pub record: PluginRecord,
+    /// Progress of partitions (generation, partition), set as given.
+    pub progress: Vec<(u32, u32, Progress)>,
+    /// Progress rows that go (generation, partition).
+    pub progress_removed: Vec<(u32, u32)>,
+    /// Generations that go, with all their rows. What is set for one of them goes too, and nothing may be committed
+    /// for it any more.
+    pub generations_dropped: Vec<u32>,
+}
+
+impl PluginChange {
+    /// Its size, in bytes, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.record.content.len() + (self.progress.len() + self.progress_removed.len()) * size_of::<Progress>()
+    }
+}
+
 impl UnitOfWork {
     /// Its size: keys, values, evidence and events, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let state = self.state.iter().map(|change| change.key.len() + change.value.as_ref().map_or(0, Vec::len));
         let letter = |change: &DeadLetterChange| match change {
-            DeadLetterChange::Put(letter) => letter.reason.len() + letter.stderr_tail.len() + letter.backtrace.len(),
+            DeadLetterChange::Put(letter) => {
+                let key = letter.key.as_ref().map_or(0, String::len);
+                key + letter.reason.len() + letter.stderr_tail.len() + letter.backtrace.len()
+            }
             DeadLetterChange::Remove(_) => 0,
         };
         let letters = self.dead_letters.iter().map(letter);
@@ -117,10 +168,10 @@ pub struct Committed {
 #[derive(Clone, Debug, Error)]
 pub enum CommitError {
     /// Somebody else committed for this plugin in between.
-    #[error("plugin {plugin} was at revision {stored}, this commit builds on {expected}; another runner drives it")]
+    #[error("plugin {owner} was at revision {stored}, this commit builds on {expected}; another runner drives it")]
     Fenced {
-        /// The plugin.
-        plugin: PluginName,
+        /// The plugin, or one generation of it.
+        owner: Owner,
         /// The stored revision.
         stored: u64,
         /// The revision the unit of work builds on.

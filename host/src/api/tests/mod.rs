@@ -96,7 +96,8 @@ impl Api {
     fn commit(&self, plugin: &str, revision: u64, checkpoint: u64, state: &[(&str, &[u8])], letters: &[u64]) {
         let state = state.iter().map(|(key, value)| StateChange { key: (*key).into(), value: Some((*value).into()) });
         let work = UnitOfWork {
-            plugin: PluginName::new(plugin).unwrap(),
+            owner: plugin.parse().unwrap(),
+            partition: 0,
             progress: Progress { revision, checkpoint: Position(checkpoint), failing: None },
             state: state.collect(),
             events: Vec::new(),
@@ -113,9 +114,12 @@ fn positions(page: &Value) -> Vec<u64> {
 fn letter(position: u64) -> DeadLetter {
     DeadLetter {
         position: Position(position),
+        key: None,
         reason: "card refused".into(),
         kind: "trap".into(),
         attempts: 5,
+        faults: 0,
+        due_us: None,
         first_us: 1_700_000_000_000_000,
         last_us: 1_700_000_001_000_000,
         component_digest: "abc".into(),

@@ -150,7 +150,7 @@ impl Story {
     }
 
     fn dead_letters(&self) -> Result<Vec<crate::store::DeadLetter>, StoreError> {
-        self.store()?.dead_letters(&name(FRAIL), Position::START, 100)
+        self.store()?.dead_letters(&name(FRAIL).into(), Position::START, 100)
     }
 
     /// Puts version 2 in place of version 1, in one step, as an operator would.
@@ -165,7 +165,7 @@ impl Story {
     async fn retry_dead_letters(&mut self) -> Result<(), DemoError> {
         let replaced = |story: &Self| story.rows().iter().any(|row| row.plugin == FRAIL && row.generation > 1);
         self.wait_for("version 2 to run", replaced).await?;
-        let frail = self.host.as_ref().and_then(|host| host.dispatcher(&name(FRAIL)));
+        let frail = self.host.as_ref().and_then(|host| host.dispatcher(&name(FRAIL).into()));
         let Some(dispatcher) = frail else { return Ok(()) };
         for letter in self.dead_letters()? {
             match dispatcher.retry_dead_letter(letter.position).await? {
@@ -263,7 +263,7 @@ fn prove(store: &dyn Store, placed: &BTreeSet<Uuid>) -> Result<Totals, DemoError
     let totals = proof.finish(placed).map_err(DemoError::Disproved)?;
     let mut faults = Vec::new();
     let mut held = |plugin: &str, key: &str, expected: u64| -> Result<(), StoreError> {
-        let value = store.state_get(&name(plugin), key)?.unwrap_or_else(|| b"0".to_vec());
+        let value = store.state_get(&name(plugin).into(), key)?.unwrap_or_else(|| b"0".to_vec());
         let value = String::from_utf8_lossy(&value).into_owned();
         if value != expected.to_string() {
             faults.push(format!("{plugin} holds {key} = {value}; the log adds up to {expected}"));
@@ -278,7 +278,7 @@ fn prove(store: &dyn Store, placed: &BTreeSet<Uuid>) -> Result<Totals, DemoError
         held("inventory", &format!("stock/{sku}"), left.unsigned_abs())?;
     }
     for example in SHOP {
-        let parked = store.dead_letter_count(&name(example.name))?;
+        let parked = store.dead_letter_count(&name(example.name).into())?;
         if parked > 0 {
             faults.push(format!("{} has {parked} dead letters", example.name));
         }

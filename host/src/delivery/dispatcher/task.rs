@@ -17,7 +17,9 @@ use crate::delivery::start;
 use crate::delivery::status::{Counters, State, Status};
 use crate::error::{ErrorClass, with_sources};
 use crate::event::{PluginName, Position};
-use crate::store::{CommitError, DeadLetter, DeadLetterChange, Progress, ReadRequest, Store, StoreError, UnitOfWork};
+use crate::store::{
+    CommitError, DeadLetter, DeadLetterChange, Owner, Progress, ReadRequest, Store, StoreError, UnitOfWork,
+};
 
 /// Most events read at a time.
 const FETCH_EVENTS_MAX: usize = 1024;
@@ -102,7 +104,7 @@ async fn stored_progress(
     loop {
         let (plugin, start) = (setup.plugin.clone(), setup.subscription.start);
         let (name, from) = (plugin.clone(), Arc::clone(store));
-        let read = blocking(move || match from.progress(&name)? {
+        let read = blocking(move || match from.progress(&name.into(), 0)? {
             Some(progress) => Ok((progress, false)),
             None => {
                 let checkpoint = start::resolve(start, &*from)?;
@@ -141,7 +143,8 @@ async fn settle_start(
 ) -> Result<Progress, CommitError> {
     progress.revision = 1;
     let work = UnitOfWork {
-        plugin: plugin.clone(),
+        owner: plugin.into(),
+        partition: 0,
         progress: progress.clone(),
         state: Vec::new(),
         events: Vec::new(),
@@ -265,7 +268,8 @@ impl Task {
         let (state, events) = self.effects.take();
         let (emitted, handled) = (events.len() as u64, commit.handled);
         let work = UnitOfWork {
-            plugin: self.plugin.clone(),
+            owner: self.owner(),
+            partition: 0,
             progress: commit.progress.clone(),
             state,
             events,
@@ -347,9 +351,9 @@ impl Task {
     }
 
     async fn swap(&mut self, setup: Setup) {
-        let (store, plugin) = (Arc::clone(&self.store), self.plugin.clone());
+        let (store, owner) = (Arc::clone(&self.store), self.owner());
         // What is stored decides: another runner may have gone on from there.
-        let stored = blocking(move || store.progress(&plugin)).await.ok().flatten();
+        let stored = blocking(move || store.progress(&owner, 0)).await.ok().flatten();
         info!(plugin = %self.plugin, component_digest = setup.component_digest, "handler replaced");
         self.effects = Effects::new(self.plugin.clone(), Arc::clone(&self.store), setup.granted);
         self.handler = Some(setup.handler);
@@ -382,8 +386,8 @@ impl Task {
     }
 
     async fn dead_letter(&mut self, position: Position) -> Result<DeadLetter, CommandError> {
-        let (store, plugin) = (Arc::clone(&self.store), self.plugin.clone());
-        let letter = blocking(move || store.dead_letter(&plugin, position)).await?;
+        let (store, owner) = (Arc::clone(&self.store), self.owner());
+        let letter = blocking(move || store.dead_letter(&owner, position)).await?;
         letter.ok_or_else(|| CommandError::NoSuchDeadLetter { plugin: self.plugin.clone(), position })
     }
 
@@ -393,6 +397,10 @@ impl Task {
         let (input, error) = self.commit(commit).await;
         self.step(input);
         error.map_or(Ok(()), |error| Err(CommandError::Commit(error)))
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::from(&self.plugin)
     }
 
     fn step(&mut self, input: Input) -> Action {

@@ -79,7 +79,7 @@ fn remember(event: &RecordedEvent, effects: &mut Effects) {
 }
 
 fn seen(store: &Arc<dyn Store>) -> Vec<u32> {
-    let seen = store.state_get(&plugin(), "seen").unwrap().unwrap_or_default();
+    let seen = store.state_get(&plugin().into(), "seen").unwrap().unwrap_or_default();
     String::from_utf8(seen).unwrap().split_whitespace().map(|number| number.parse().unwrap()).collect()
 }
 
@@ -163,13 +163,13 @@ async fn promise_6_poison_is_contained_and_can_be_retried_after_a_fix() {
     let dispatcher = start(setup(broken), &store);
     let status = until(&dispatcher, |status| status.checkpoint == Position(20)).await;
     assert_eq!((status.counters.parked, status.counters.retried, status.counters.handled), (1, 3, 19));
-    let letter = store.dead_letter(&plugin(), Position(8)).unwrap().expect("it is set aside");
+    let letter = store.dead_letter(&plugin().into(), Position(8)).unwrap().expect("it is set aside");
     assert_eq!((letter.attempts, letter.kind.as_str(), letter.reason.as_str()), (3, "retry", "seven is bad"));
     assert_eq!(letter.component_digest, "digest");
 
     let again = dispatcher.retry_dead_letter(Position(8)).await.unwrap();
     assert_eq!(again, Redelivery::StillFailing { reason: "seven is bad".into() });
-    assert_eq!(store.dead_letter(&plugin(), Position(8)).unwrap().unwrap().attempts, 4);
+    assert_eq!(store.dead_letter(&plugin().into(), Position(8)).unwrap().unwrap().attempts, 4);
 
     let fixed = |event: &RecordedEvent, effects: &mut Effects| {
         remember(event, effects);
@@ -177,7 +177,7 @@ async fn promise_6_poison_is_contained_and_can_be_retried_after_a_fix() {
     };
     dispatcher.swap(setup(fixed)).await.unwrap();
     assert_eq!(dispatcher.retry_dead_letter(Position(8)).await.unwrap(), Redelivery::Handled);
-    assert_eq!(store.dead_letter_count(&plugin()).unwrap(), 0);
+    assert_eq!(store.dead_letter_count(&plugin().into()).unwrap(), 0);
     assert_eq!(seen(&store).last(), Some(&7));
     assert!(matches!(
         dispatcher.retry_dead_letter(Position(8)).await,
@@ -192,7 +192,7 @@ async fn a_dead_letter_can_be_discarded() {
     let dispatcher = start(setup(|_, _| Err((Verdict::Reject, "no".into()))), &store);
     until(&dispatcher, |status| status.counters.parked == 3).await;
     dispatcher.discard_dead_letter(Position(2)).await.unwrap();
-    let left = store.dead_letters(&plugin(), Position::START, 10).unwrap();
+    let left = store.dead_letters(&plugin().into(), Position::START, 10).unwrap();
     assert_eq!(left.iter().map(|letter| letter.position.0).collect::<Vec<_>>(), [1, 3]);
     assert_eq!(left[0].attempts, 1, "a rejected event is set aside at once");
 }
@@ -211,7 +211,7 @@ async fn promise_7_a_panicking_handler_costs_its_event_only() {
     );
     let status = until(&dispatcher, |status| status.checkpoint == Position(30)).await;
     assert_eq!((status.counters.parked, status.counters.handled), (1, 29));
-    let letter = &store.dead_letters(&plugin(), Position::START, 10).unwrap()[0];
+    let letter = &store.dead_letters(&plugin().into(), Position::START, 10).unwrap()[0];
     assert_eq!(letter.position, Position(12));
     assert!(letter.reason.contains("eleven"), "{}", letter.reason);
     assert!(!seen(&store).contains(&11));
@@ -273,7 +273,7 @@ async fn what_the_store_refuses_costs_one_event_not_the_plugin() {
     let dispatcher = start(Setup { subscription: only("N"), ..setup(handle) }, &store);
     let status = until(&dispatcher, |status| status.counters.handled == 29).await;
     assert_eq!(status.counters.parked, 1);
-    let letter = store.dead_letter(&plugin(), Position(10)).unwrap().expect("event 10 is to blame");
+    let letter = store.dead_letter(&plugin().into(), Position(10)).unwrap().expect("event 10 is to blame");
     assert!(letter.reason.contains("other content"), "{}", letter.reason);
     assert_eq!(echoes(&store).len(), 29);
 }
@@ -360,7 +360,7 @@ async fn a_retry_that_panics_is_written_down() {
     until(&dispatcher, |status| status.counters.parked == 1).await;
     let again = dispatcher.retry_dead_letter(Position(1)).await.unwrap();
     assert!(matches!(again, Redelivery::StillFailing { reason } if reason.contains("always")));
-    assert_eq!(store.dead_letter(&plugin(), Position(1)).unwrap().unwrap().attempts, 4);
+    assert_eq!(store.dead_letter(&plugin().into(), Position(1)).unwrap().unwrap().attempts, 4);
 }
 
 #[tokio::test]

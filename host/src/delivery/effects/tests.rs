@@ -89,7 +89,7 @@ proptest! {
                     let (state, events) = effects.take();
                     revision += 1;
                     let progress = Progress { revision, ..Progress::default() };
-                    let work = UnitOfWork { plugin: plugin(), progress, state, events, dead_letters: Vec::new() };
+                    let work = UnitOfWork { owner: plugin().into(), partition: 0, progress, state, events, dead_letters: Vec::new() };
                     store.commit(work).wait().unwrap();
                     before_call = model.clone();
                 }

@@ -300,7 +300,14 @@ async fn files_of_no_plugin_are_listed_as_problems() {
 async fn a_plugin_that_is_not_installed_is_known_by_what_it_left() {
     let fixture = Fixture::new(|fixture| fixture.put("here.wasm", "v1"));
     let progress = Progress { revision: 1, checkpoint: Position(0), failing: None };
-    let work = UnitOfWork { plugin: plugin("gone"), progress, state: vec![], events: vec![], dead_letters: vec![] };
+    let work = UnitOfWork {
+        owner: plugin("gone").into(),
+        partition: 0,
+        progress,
+        state: vec![],
+        events: vec![],
+        dead_letters: vec![],
+    };
     fixture.store.commit(work).await.unwrap();
     fixture.until_generation("here", 1).await;
     assert_eq!(fixture.registry().known_names().unwrap(), [plugin("gone"), plugin("here")]);

@@ -10,8 +10,9 @@ use crate::delivery::{Effects, EventBatch, Handled, Handler};
 use crate::event::{EventType, NewEvent, PluginName, Position, RecordedEvent, StreamName, Version};
 use crate::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadedComponent};
 use crate::store::{
-    AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Pending, Progress, ReadPage,
-    ReadRequest, StatePage, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
+    AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
+    PluginRecord, Progress, ReadPage, ReadRequest, StatePage, Store, StoreError, StreamDeletion, StreamHead,
+    StreamPage, UnitOfWork,
 };
 
 /// The contract's types, as a component imports them.
@@ -146,6 +147,10 @@ impl Store for NoStore {
         Pending::ready(Err(StoreError::ShuttingDown.into()))
     }
 
+    fn change_plugin(&self, _: PluginChange) -> Pending<Result<(), CommitError>> {
+        Pending::ready(Err(StoreError::ShuttingDown.into()))
+    }
+
     fn head(&self) -> Position {
         Position::START
     }
@@ -182,27 +187,31 @@ impl Store for NoStore {
         Ok(Counts::default())
     }
 
-    fn progress(&self, _: &PluginName) -> Result<Option<Progress>, StoreError> {
+    fn progress(&self, _: &Owner, _: u32) -> Result<Option<Progress>, StoreError> {
         Ok(None)
     }
 
-    fn state_get(&self, _: &PluginName, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    fn plugin_record(&self, _: &PluginName) -> Result<Option<PluginRecord>, StoreError> {
         Ok(None)
     }
 
-    fn state_scan(&self, _: &PluginName, _: &str, _: Option<&str>, _: usize) -> Result<StatePage, StoreError> {
+    fn state_get(&self, _: &Owner, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+
+    fn state_scan(&self, _: &Owner, _: &str, _: Option<&str>, _: usize) -> Result<StatePage, StoreError> {
         Ok(StatePage::default())
     }
 
-    fn dead_letters(&self, _: &PluginName, _: Position, _: usize) -> Result<Vec<DeadLetter>, StoreError> {
+    fn dead_letters(&self, _: &Owner, _: Position, _: usize) -> Result<Vec<DeadLetter>, StoreError> {
         Ok(Vec::new())
     }
 
-    fn dead_letter(&self, _: &PluginName, _: Position) -> Result<Option<DeadLetter>, StoreError> {
+    fn dead_letter(&self, _: &Owner, _: Position) -> Result<Option<DeadLetter>, StoreError> {
         Ok(None)
     }
 
-    fn dead_letter_count(&self, _: &PluginName) -> Result<u64, StoreError> {
+    fn dead_letter_count(&self, _: &Owner) -> Result<u64, StoreError> {
         Ok(0)
     }
 

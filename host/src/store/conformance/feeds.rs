@@ -8,7 +8,7 @@ use tokio::runtime::Builder;
 use tokio::task::JoinHandle;
 
 use super::Subject;
-use super::samples::{by_tag, by_type, event, everything, fail_if, guarded, open, plugin, tagged, work};
+use super::samples::{by_tag, by_type, event, everything, fail_if, guarded, open, owner, tagged, work};
 use crate::event::{Filter, Position, Query};
 use crate::store::{AppendRequest, AsyncStore, Feed};
 
@@ -138,7 +138,7 @@ pub fn tasks_write_as_threads_do(subject: &dyn Subject) {
         };
         let committed = join_all((0..50).map(fenced)).await;
         assert_eq!(committed.into_iter().filter(|committed| *committed.as_ref().unwrap()).count(), 1);
-        assert_eq!(store.run(|store| store.progress(&plugin("p"))).await.unwrap().unwrap().revision, 1);
+        assert_eq!(store.run(|store| store.progress(&owner("p"), 0)).await.unwrap().unwrap().revision, 1);
         let many = (0..5_000).map(|_| store.append(AppendRequest::unconditional(vec![event("U", "")])));
         assert!(join_all(many).await.iter().all(Result::is_ok));
         assert_eq!((store.counts().await.unwrap().events, store.head()), (5_001, Position(5_001)));

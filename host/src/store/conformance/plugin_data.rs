@@ -2,10 +2,13 @@
 
 use super::Subject;
 use super::samples::{
-    append, event, everything, letter, open, places, plugin, put, remove, reopen, version, version_of, work,
+    append, event, everything, letter, open, owner, places, plugin, put, remove, reopen, version, version_of, work,
 };
 use crate::event::{NewEvent, Position, WORK_BYTES_MAX};
-use crate::store::{AppendError, CommitError, DeadLetterChange, Failing, StateChange, UnitOfWork};
+use crate::store::{
+    AppendError, CommitError, DeadLetterChange, Failing, PluginChange, PluginRecord, Progress, StateChange, Store,
+    UnitOfWork,
+};
 
 /// Progress, state, events and dead letters of a unit of work are stored together, or none of them is.
 pub fn promise_5_one_commit(subject: &dyn Subject) {
@@ -20,9 +23,9 @@ pub fn promise_5_one_commit(subject: &dyn Subject) {
     let conflict = vec![event("T", "a"), NewEvent { id: taken, ..event("Other", "a") }];
     let error = store.commit(full(1, conflict)).wait().unwrap_err();
     assert!(matches!(error, CommitError::Append(AppendError::IdConflict { index: 1, .. })), "{error}");
-    assert_eq!((store.head(), store.progress(&plugin("p")).unwrap()), (Position(1), None));
-    assert_eq!(store.state_get(&plugin("p"), "count").unwrap(), None);
-    assert_eq!(store.dead_letter_count(&plugin("p")).unwrap(), 0);
+    assert_eq!((store.head(), store.progress(&owner("p"), 0).unwrap()), (Position(1), None));
+    assert_eq!(store.state_get(&owner("p"), "count").unwrap(), None);
+    assert_eq!(store.dead_letter_count(&owner("p")).unwrap(), 0);
 
     let committed = store.commit(full(1, vec![event("T", "a"), event("T", "")])).wait().unwrap();
     assert_eq!(places(&committed.appended.unwrap()), [(2, 2), (3, 0)]);
@@ -34,10 +37,10 @@ pub fn promise_5_one_commit(subject: &dyn Subject) {
     assert_eq!(store.commit(next.clone()).wait().unwrap().appended, None);
 
     let store = reopen(subject, store);
-    assert_eq!(store.progress(&plugin("p")).unwrap(), Some(next.progress));
-    assert_eq!(store.state_get(&plugin("p"), "count").unwrap().as_deref(), Some(&b"2"[..]));
-    assert_eq!(store.state_get(&plugin("p"), "gone").unwrap(), None);
-    assert_eq!(store.dead_letter(&plugin("p"), Position(1)).unwrap(), Some(letter(1, "bad")));
+    assert_eq!(store.progress(&owner("p"), 0).unwrap(), Some(next.progress));
+    assert_eq!(store.state_get(&owner("p"), "count").unwrap().as_deref(), Some(&b"2"[..]));
+    assert_eq!(store.state_get(&owner("p"), "gone").unwrap(), None);
+    assert_eq!(store.dead_letter(&owner("p"), Position(1)).unwrap(), Some(letter(1, "bad")));
     assert_eq!(everything(&*store).len(), 3);
 }
 
@@ -55,17 +58,88 @@ pub fn a_fence_keeps_a_second_runner_out(subject: &dyn Subject) {
     let results: Vec<_> = racing.into_iter().map(|pending| pending.wait()).collect();
     let winners: Vec<_> = (0..4).filter(|runner| results[*runner].is_ok()).collect();
     let [winner] = winners[..] else { panic!("{winners:?} all committed revision 1") };
-    let kept = store.state_scan(&plugin("p"), "", None, 10).unwrap().entries;
+    let kept = store.state_scan(&owner("p"), "", None, 10).unwrap().entries;
     assert_eq!(kept.len(), 2, "{kept:?}");
     assert_eq!(kept[1], ("runner".to_owned(), winner.to_string().into_bytes()));
     assert_eq!(store.head(), Position(1));
     let store = reopen(subject, store);
     match store.commit(work("p", 1, 9)).wait() {
-        Err(CommitError::Fenced { plugin, stored: 1, expected: 0 }) => assert_eq!(plugin.as_str(), "p"),
+        Err(CommitError::Fenced { owner, stored: 1, expected: 0 }) => assert_eq!(owner.to_string(), "p"),
         other => panic!("{other:?}"),
     }
     store.commit(work("p", 2, 2)).wait().unwrap();
-    assert_eq!(store.progress(&plugin("p")).unwrap().unwrap().checkpoint, Position(2));
+    assert_eq!(store.progress(&owner("p"), 0).unwrap().unwrap().checkpoint, Position(2));
+}
+
+/// Partitions of an owner have a progress of their own, with a fence each, and share the owner's state.
+pub fn partitions_come_on_by_themselves(subject: &dyn Subject) {
+    let store = open(subject);
+    let p = owner("p");
+    store.commit(UnitOfWork { state: vec![put("a", "1")], ..work("p", 1, 7) }).wait().unwrap();
+    let second = |revision| UnitOfWork { partition: 1, state: vec![put("b", "2")], ..work("p", revision, 5) };
+    assert!(store.commit(second(2)).wait().is_err(), "nothing is stored of partition 1");
+    store.commit(second(1)).wait().unwrap();
+    let store = reopen(subject, store);
+    let checkpoints = [0, 1, 2].map(|partition| store.progress(&p, partition).unwrap().map(|found| found.checkpoint.0));
+    assert_eq!(checkpoints, [Some(7), Some(5), None]);
+    assert_eq!(store.state_scan(&p, "", None, 10).unwrap().entries.len(), 2);
+    store.commit(second(2)).wait().unwrap();
+    assert!(matches!(store.commit(work("p", 1, 9)).wait(), Err(CommitError::Fenced { stored: 1, expected: 0, .. })));
+}
+
+/// A generation that is dropped leaves nothing, and its numbers of others nothing to miss; what a change sets
+/// counts with its record, or not at all.
+pub fn generations_come_and_go_with_the_record(subject: &dyn Subject) {
+    let store = open(subject);
+    let full = |name, revision| UnitOfWork {
+        state: vec![put("k", name)],
+        dead_letters: vec![DeadLetterChange::Put(letter(1, name))],
+        ..work(name, revision, 1)
+    };
+    for name in ["p", "p@1", "p@2", "p@10", "pq", "q"] {
+        store.commit(full(name, 1)).wait().unwrap();
+    }
+    store.commit(UnitOfWork { partition: 3, ..work("p@1", 1, 1) }).wait().unwrap();
+    let change = |revision: u64| PluginChange {
+        plugin: plugin("p"),
+        record: PluginRecord { revision, content: format!("revision {revision}") },
+        progress: vec![(2, 1, Progress { revision: 4, checkpoint: Position(9), failing: None })],
+        progress_removed: vec![(2, 0)],
+        generations_dropped: vec![1],
+    };
+    let error = store.change_plugin(change(2)).wait().unwrap_err();
+    assert!(matches!(error, CommitError::Fenced { stored: 0, expected: 1, .. }), "{error}");
+    assert_eq!((left(&*store, "p@1"), store.plugin_record(&plugin("p")).unwrap()), (4, None));
+    store.change_plugin(change(1)).wait().unwrap();
+    let check = |store: &dyn Store| {
+        assert_eq!(store.plugin_record(&plugin("p")).unwrap(), Some(change(1).record));
+        let left = ["p", "p@1", "p@2", "p@10", "pq", "q"].map(|name| left(store, name));
+        assert_eq!(left, [3, 0, 3, 3, 3, 3], "p@2 has the progress of another partition");
+        assert_eq!(store.progress(&owner("p@2"), 0).unwrap(), None);
+        assert_eq!(store.progress(&owner("p@2"), 1).unwrap().unwrap().checkpoint, Position(9));
+        assert_eq!(store.plugins().unwrap(), [plugin("p"), plugin("pq"), plugin("q")]);
+    };
+    check(&*store);
+    let store = reopen(subject, store);
+    check(&*store);
+    assert!(store.change_plugin(change(1)).wait().is_err(), "the fence stands after a restart");
+    store.change_plugin(change(2)).wait().unwrap();
+    assert!(store.commit(work("p@1", 2, 1)).wait().is_err(), "a runner of what was dropped is fenced off");
+}
+
+/// Rows of an owner: progress, state and dead letters.
+fn left(store: &dyn Store, name: &str) -> u64 {
+    let owner = owner(name);
+    let progress = (0..4).filter(|partition| store.progress(&owner, *partition).unwrap().is_some()).count();
+    let found = store.state_get(&owner, "k").unwrap();
+    let state = store.state_scan(&owner, "", None, 10).unwrap().entries;
+    assert_eq!(found.is_some(), state.len() == 1);
+    let letters = store.dead_letters(&owner, Position(0), 10).unwrap().len() as u64;
+    assert_eq!(
+        (letters, store.dead_letter(&owner, Position(1)).unwrap().is_some()),
+        (store.dead_letter_count(&owner).unwrap(), letters == 1)
+    );
+    progress as u64 + state.len() as u64 + letters
 }
 
 /// Events of a unit of work that are stored already keep their place; the others are written.
@@ -93,7 +167,7 @@ pub fn state_is_scanned_in_pages(subject: &dyn Subject) {
     store.commit(UnitOfWork { state, ..work("p", 1, 0) }).wait().unwrap();
     let store = reopen(subject, store);
     let scan = |prefix, after, limit| {
-        let page = store.state_scan(&plugin("p"), prefix, after, limit).unwrap();
+        let page = store.state_scan(&owner("p"), prefix, after, limit).unwrap();
         assert!(page.entries.iter().all(|(key, value)| key.as_bytes() == value));
         (page.entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), page.next)
     };
@@ -108,14 +182,14 @@ pub fn state_is_scanned_in_pages(subject: &dyn Subject) {
 
     let state = (0..5).map(|n| put(&format!("big-{n}"), &"x".repeat(400_000))).collect();
     store.commit(UnitOfWork { state, ..work("p", 2, 0) }).wait().unwrap();
-    let page = store.state_scan(&plugin("p"), "big-", None, 100).unwrap();
+    let page = store.state_scan(&owner("p"), "big-", None, 100).unwrap();
     assert_eq!((page.entries.len(), page.next.as_deref()), (3, Some("big-2")), "a page ends after about 1 MiB");
 }
 
 /// Dead letters are put, replaced, listed in position order and removed.
 pub fn dead_letters_come_and_go(subject: &dyn Subject) {
     let store = open(subject);
-    let p = plugin("p");
+    let p = owner("p");
     let change = |revision, dead_letters| {
         store.commit(UnitOfWork { dead_letters, ..work("p", revision, 300) }).wait().unwrap();
     };
@@ -144,13 +218,13 @@ pub fn plugins_are_kept_apart(subject: &dyn Subject) {
     let names: Vec<_> = store.plugins().unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(names, ["a", "a.b", "ab", "b"]);
     for name in &names {
-        let page = store.state_scan(&plugin(name), "", None, 10).unwrap();
+        let page = store.state_scan(&owner(name), "", None, 10).unwrap();
         assert_eq!(page.entries, [("key".to_owned(), name.clone().into_bytes())]);
-        assert_eq!(store.dead_letters(&plugin(name), Position(0), 10).unwrap(), [letter(1, name)]);
+        assert_eq!(store.dead_letters(&owner(name), Position(0), 10).unwrap(), [letter(1, name)]);
     }
-    let absent = plugin("abc");
+    let absent = owner("abc");
     assert_eq!(store.state_get(&absent, "key").unwrap(), None);
-    assert_eq!((store.progress(&absent).unwrap(), store.dead_letter_count(&absent).unwrap()), (None, 0));
+    assert_eq!((store.progress(&absent, 0).unwrap(), store.dead_letter_count(&absent).unwrap()), (None, 0));
 }
 
 /// Malformed events of a unit of work are refused with all of it.

@@ -10,8 +10,8 @@ use crate::event::{
     Version,
 };
 use crate::store::{
-    AppendCondition, AppendError, AppendRequest, Appended, DeadLetter, Direction, Progress, ReadPage, ReadRequest,
-    StateChange, Store, StreamDeletion, StreamExpectation, UnitOfWork,
+    AppendCondition, AppendError, AppendRequest, Appended, DeadLetter, Direction, Owner, Progress, ReadPage,
+    ReadRequest, StateChange, Store, StreamDeletion, StreamExpectation, UnitOfWork,
 };
 
 pub(super) fn open(subject: &dyn Subject) -> Arc<dyn Store> {
@@ -146,10 +146,16 @@ pub(super) fn places(appended: &Appended) -> Vec<(u64, u64)> {
     appended.events.iter().map(|event| (event.position.0, event.version.0)).collect()
 }
 
+/// The owner of this text, such as `p` or `p@1`.
+pub(super) fn owner(text: &str) -> Owner {
+    text.parse().unwrap()
+}
+
 /// A unit of work that changes nothing but the progress.
 pub(super) fn work(name: &str, revision: u64, checkpoint: u64) -> UnitOfWork {
     let progress = Progress { revision, checkpoint: Position(checkpoint), failing: None };
-    UnitOfWork { plugin: plugin(name), progress, state: Vec::new(), events: Vec::new(), dead_letters: Vec::new() }
+    let (state, events, dead_letters) = (Vec::new(), Vec::new(), Vec::new());
+    UnitOfWork { owner: owner(name), partition: 0, progress, state, events, dead_letters }
 }
 
 pub(super) fn put(key: &str, value: &str) -> StateChange {
@@ -163,9 +169,12 @@ pub(super) fn remove(key: &str) -> StateChange {
 pub(super) fn letter(position: u64, reason: &str) -> DeadLetter {
     DeadLetter {
         position: Position(position),
+        key: None,
         reason: reason.to_owned(),
         kind: "trap".to_owned(),
         attempts: 5,
+        faults: 0,
+        due_us: None,
         first_us: 1,
         last_us: 2,
         component_digest: "ab".repeat(32),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Subject;
 use super::samples::{
     also_reopened, append, append_error, append_error_of, by_stream, by_type, deletion, event, everything, expect,
-    found, id, open, places, plugin, reopen, stream, version, version_of, work,
+    found, id, open, owner, places, reopen, stream, version, version_of, work,
 };
 use crate::error::ErrorClass;
 use crate::event::{EventType, ExpectedVersion, InvalidEvent, PAGE_STREAMS_MAX, Position, StreamName, TOMBSTONE_TYPE};
@@ -235,7 +235,7 @@ pub fn units_of_work_respect_deletions(subject: &dyn Subject) {
     let unit = |events| UnitOfWork { events, ..work("p", 1, 1) };
     let error = store.commit(unit(vec![event("T", "b"), event("T", "a")])).wait().unwrap_err();
     assert!(matches!(&error, CommitError::Append(AppendError::StreamDeleted { .. })), "{error}");
-    assert_eq!((store.progress(&plugin("p")).unwrap(), version_of(&*store, "b")), (None, version(0)));
+    assert_eq!((store.progress(&owner("p"), 0).unwrap(), version_of(&*store, "b")), (None, version(0)));
     let committed = store.commit(unit(vec![event("T", "b"), stored])).wait().unwrap();
     assert_eq!(places(&committed.appended.unwrap()), [(3, 1), (1, 1)], "what is stored keeps its place");
 }

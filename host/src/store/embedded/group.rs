@@ -1,21 +1,23 @@
 //! One group: proposals that share a record of the journal and its sync. What each comes to is decided on its
 //! own, against the log with what the group has decided so far; one that is refused does not hurt the others.
 
-use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::fences::{Fences, Undo};
 use super::hot::{Entry, Generation};
 use super::lookup;
+use super::overlay::Work;
 use super::plan;
 use super::reads;
 use super::view::View;
-use crate::event::{NewEvent, PluginName, Position, Query, RecordedEvent, StreamName};
+use crate::event::{NewEvent, Position, Query, RecordedEvent, StreamName};
 use crate::store::decide::{self, Decision, LogView};
 use crate::store::{
-    AppendError, AppendRequest, Appended, CommitError, Committed, Progress, Reply, StoreError, StreamHead, UnitOfWork,
+    AppendError, AppendRequest, Appended, CommitError, Committed, PluginChange, Reply, StoreError, StreamHead,
+    UnitOfWork,
 };
 
 /// A submitted write.
@@ -23,6 +25,7 @@ use crate::store::{
 pub(super) enum Proposal {
     Append(AppendRequest, Reply<Result<Appended, AppendError>>),
     Commit(Box<UnitOfWork>, Reply<Result<Committed, CommitError>>),
+    Change(Box<PluginChange>, Reply<Result<(), CommitError>>),
 }
 
 /// What a proposal came to, kept until the group is on stable storage.
@@ -30,6 +33,7 @@ pub(super) enum Proposal {
 enum Answer {
     Append(Reply<Result<Appended, AppendError>>, Result<Appended, AppendError>),
     Commit(Reply<Result<Committed, CommitError>>, Result<Committed, CommitError>),
+    Change(Reply<Result<(), CommitError>>, Result<(), CommitError>),
 }
 
 /// The proposals of one record, decided.
@@ -41,17 +45,17 @@ pub(super) struct Group {
     /// To be written; they are in the newest index already.
     pub(super) events: Vec<RecordedEvent>,
     /// To be written, without their events.
-    pub(super) works: Vec<UnitOfWork>,
-    /// Progress of plugins after the group, where it changed.
-    pub(super) progress: HashMap<PluginName, Progress>,
+    pub(super) works: Vec<Work>,
+    /// Takes back what they did to the fences, oldest first.
+    undo: Vec<Undo>,
     answers: Vec<Answer>,
 }
 
 impl Group {
     /// An empty group that follows the event at `start`.
     pub(super) fn new(view: Arc<View>, start: Position, timestamp_us: u64) -> Self {
-        let (events, works, answers) = (Vec::new(), Vec::new(), Vec::new());
-        Self { view, start, timestamp_us, events, works, progress: HashMap::new(), answers }
+        let (events, works, undo, answers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { view, start, timestamp_us, events, works, undo, answers }
     }
 
     /// Position of the last event decided so far.
@@ -74,11 +78,12 @@ impl Group {
         self.answers.len()
     }
 
-    /// Decides a proposal. `progress` is that of all plugins before the group.
-    pub(super) fn decide(&mut self, proposal: Proposal, progress: &HashMap<PluginName, Progress>) {
+    /// Decides a proposal. `fences` are those after the group so far.
+    pub(super) fn decide(&mut self, proposal: Proposal, fences: &mut Fences) {
         let answer = match proposal {
             Proposal::Append(request, reply) => Answer::Append(reply, self.decide_append(request)),
-            Proposal::Commit(work, reply) => Answer::Commit(reply, self.decide_commit(*work, progress)),
+            Proposal::Commit(work, reply) => Answer::Commit(reply, self.decide_commit(*work, fences)),
+            Proposal::Change(change, reply) => Answer::Change(reply, self.decide_work(Work::Plugin(*change), fences)),
         };
         self.answers.push(answer);
     }
@@ -94,20 +99,23 @@ impl Group {
         }
     }
 
-    fn decide_commit(
-        &mut self,
-        mut work: UnitOfWork,
-        progress: &HashMap<PluginName, Progress>,
-    ) -> Result<Committed, CommitError> {
-        let stored = self.progress.get(&work.plugin).or_else(|| progress.get(&work.plugin));
-        decide::check_fence(&work, stored)?;
-        let appended = self.decide_events(mem::take(&mut work.events)).map_err(|error| match error {
+    fn decide_commit(&mut self, mut work: UnitOfWork, fences: &mut Fences) -> Result<Committed, CommitError> {
+        let events = mem::take(&mut work.events);
+        let work = Work::Unit(work);
+        fences.check(&work)?;
+        let appended = self.decide_events(events).map_err(|error| match error {
             AppendError::Store(error) => CommitError::Store(error),
             error => CommitError::Append(error),
         })?;
-        self.progress.insert(work.plugin.clone(), work.progress.clone());
-        self.works.push(work);
+        self.decide_work(work, fences)?;
         Ok(Committed { appended })
+    }
+
+    fn decide_work(&mut self, work: Work, fences: &mut Fences) -> Result<(), CommitError> {
+        fences.check(&work)?;
+        self.undo.push(fences.apply(&work));
+        self.works.push(work);
+        Ok(())
     }
 
     fn decide_events(&mut self, events: Vec<NewEvent>) -> Result<Option<Appended>, AppendError> {
@@ -136,12 +144,14 @@ impl Group {
             match answer {
                 Answer::Append(reply, result) => reply.send(result),
                 Answer::Commit(reply, result) => reply.send(result),
+                Answer::Change(reply, result) => reply.send(result),
             }
         }
     }
 
     /// Takes everything back, and tells everybody that nothing of it is stored.
-    pub(super) fn refuse(self, error: &StoreError) {
+    pub(super) fn refuse(self, error: &StoreError, fences: &mut Fences) {
+        self.undo.into_iter().rev().for_each(|undo| fences.undo(undo));
         let mut data = self.view.active().data_mut();
         for event in self.events.iter().rev() {
             data.index.undo(&Entry::of(event));
@@ -151,6 +161,7 @@ impl Group {
             match answer {
                 Answer::Append(reply, _) => reply.send(Err(error.clone().into())),
                 Answer::Commit(reply, _) => reply.send(Err(error.clone().into())),
+                Answer::Change(reply, _) => reply.send(Err(error.clone().into())),
             }
         }
     }
@@ -168,6 +179,7 @@ impl Proposal {
         match self {
             Self::Append(_, reply) => reply.send(Err(error.into())),
             Self::Commit(_, reply) => reply.send(Err(error.into())),
+            Self::Change(_, reply) => reply.send(Err(error.into())),
         }
     }
 
@@ -176,6 +188,7 @@ impl Proposal {
         match self {
             Self::Append(request, _) => request.events.len(),
             Self::Commit(work, _) => work.events.len(),
+            Self::Change(..) => 0,
         }
     }
 }

@@ -17,6 +17,7 @@ mod cursor;
 pub mod disk;
 mod encoding;
 mod failure;
+mod fences;
 mod group;
 mod heads;
 mod hot;

@@ -3,7 +3,7 @@
 //! What is left over of a seal or a merge that was cut off is removed, but only files whose content is known
 //! to stand elsewhere. A file that is missing, or there without being known, is an error that names it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use super::block::BlockView;
 use super::disk::{Disk, Open};
 use super::encoding::Malformed;
 use super::failure::{corrupted, io_failed, io_read_failed};
+use super::fences::{Fenced, Fences};
 use super::hot::{BlockPlace, Entry, Generation};
 use super::journal::{self, JournalOptions, JournalReader, JournalWriter, Live, Place, Tail};
 use super::record::Record;
@@ -20,8 +21,8 @@ use super::state::{self, JournalMark, Manifest, StateFile};
 use super::upkeep::file_of_run;
 use super::view::View;
 use super::writer::Resume;
-use crate::event::{PluginName, Position, Version};
-use crate::store::{Progress, StoreError};
+use crate::event::{Position, Version};
+use crate::store::StoreError;
 
 /// The one file of a store made by releases before the first.
 const OLD_FILE: &str = "events.redb";
@@ -56,8 +57,8 @@ pub(super) fn open(
     let (journal, view) = resume(&**disk, &manifest, (segments, runs, generations), tail, options)?;
     remove_left_overs(&**disk, &manifest, &names, head)?;
     let timestamp_us = timestamp_us.max(manifest.segments.last().map_or(0, |summary| summary.last_timestamp_us));
-    let progress = all_progress(&state, &view)?;
-    Ok(Opened { state, view, head, noted: manifest.mark, resume: Resume { journal, options, timestamp_us, progress } })
+    let fences = fences(&state, &view)?;
+    Ok(Opened { state, view, head, noted: manifest.mark, resume: Resume { journal, options, timestamp_us, fences } })
 }
 
 /// Names of all files.
@@ -86,14 +87,17 @@ fn resume(
     Ok((journal, View::new(manifest, Arc::new(segments), runs, generations, active)))
 }
 
-/// Progress of every plugin.
-pub(super) fn all_progress(state: &StateFile, view: &View) -> Result<HashMap<PluginName, Progress>, StoreError> {
-    let mut all: HashMap<_, _> = state.all_progress()?.into_iter().collect();
-    for generation in view.newest_first().rev() {
-        let data = generation.data();
-        all.extend(data.overlay.plugins().map(|(plugin, changes)| (plugin.clone(), changes.progress.clone())));
+/// Revisions of every row that commits build on.
+pub(super) fn fences(state: &StateFile, view: &View) -> Result<Fences, StoreError> {
+    let mut fences = Fences::default();
+    for (owner, partition, progress) in state.all_progress()? {
+        fences.set(Fenced::Progress(owner, partition), progress.revision);
     }
-    Ok(all)
+    for (plugin, record) in state.all_records()? {
+        fences.set(Fenced::Record(plugin), record.revision);
+    }
+    view.newest_first().rev().for_each(|generation| fences.extend(&generation.data().overlay));
+    Ok(fences)
 }
 
 /// Makes an empty store; not where parts of one are.

@@ -7,46 +7,89 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::event::{PluginName, Position};
-use crate::store::{DeadLetter, DeadLetterChange, Progress, UnitOfWork};
+use crate::store::{DeadLetter, DeadLetterChange, Owner, PluginChange, PluginRecord, Progress, UnitOfWork};
+
+/// What a record of a journal holds beside events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// A unit of work, without its events.
+    Unit(UnitOfWork),
+    /// A change of a plugin.
+    Plugin(PluginChange),
+}
 
 /// Changes of all plugins. Of each row, only the last change is kept.
 #[derive(Debug, Default)]
 pub(super) struct Overlay {
-    plugins: BTreeMap<PluginName, PluginChanges>,
+    owners: BTreeMap<Owner, OwnerChanges>,
+    records: BTreeMap<PluginName, PluginRecord>,
 }
 
-/// Changes of one plugin; none stands for a removed row.
+/// Changes of one owner; none stands for a removed row.
 #[derive(Debug, Default)]
-pub(super) struct PluginChanges {
-    pub(super) progress: Progress,
+pub(super) struct OwnerChanges {
+    /// Nothing of what lies below counts any more.
+    pub(super) dropped: bool,
+    pub(super) progress: BTreeMap<u32, Option<Progress>>,
     pub(super) state: BTreeMap<String, Option<Vec<u8>>>,
     pub(super) dead_letters: BTreeMap<Position, Option<DeadLetter>>,
 }
 
 impl Overlay {
-    /// Takes over the changes of a unit of work; its events are not looked at.
-    pub(super) fn apply(&mut self, work: UnitOfWork) {
-        let plugin = self.plugins.entry(work.plugin).or_default();
-        plugin.progress = work.progress;
-        plugin.state.extend(work.state.into_iter().map(|change| (change.key, change.value)));
-        plugin.dead_letters.extend(work.dead_letters.into_iter().map(|change| match change {
+    /// Takes over what was committed.
+    pub(super) fn apply(&mut self, work: Work) {
+        match work {
+            Work::Unit(work) => self.apply_unit(work),
+            Work::Plugin(change) => self.apply_change(change),
+        }
+    }
+
+    fn apply_unit(&mut self, work: UnitOfWork) {
+        let owner = self.owners.entry(work.owner).or_default();
+        owner.progress.insert(work.partition, Some(work.progress));
+        owner.state.extend(work.state.into_iter().map(|change| (change.key, change.value)));
+        owner.dead_letters.extend(work.dead_letters.into_iter().map(|change| match change {
             DeadLetterChange::Put(letter) => (letter.position, Some(letter)),
             DeadLetterChange::Remove(position) => (position, None),
         }));
     }
 
-    /// Every plugin with changes, in name order.
-    pub(super) fn plugins(&self) -> impl Iterator<Item = (&PluginName, &PluginChanges)> {
-        self.plugins.iter()
+    fn apply_change(&mut self, change: PluginChange) {
+        let owner = |generation| Owner { plugin: change.plugin.clone(), generation };
+        for (generation, partition, progress) in change.progress {
+            self.owners.entry(owner(generation)).or_default().progress.insert(partition, Some(progress));
+        }
+        for (generation, partition) in change.progress_removed {
+            self.owners.entry(owner(generation)).or_default().progress.insert(partition, None);
+        }
+        for generation in change.generations_dropped {
+            self.owners.insert(owner(generation), OwnerChanges { dropped: true, ..OwnerChanges::default() });
+        }
+        self.records.insert(change.plugin, change.record);
     }
 
-    /// The changes of a plugin.
-    pub(super) fn plugin(&self, plugin: &PluginName) -> Option<&PluginChanges> {
-        self.plugins.get(plugin)
+    /// Every owner with changes, in order.
+    pub(super) fn owners(&self) -> impl Iterator<Item = (&Owner, &OwnerChanges)> {
+        self.owners.iter()
+    }
+
+    /// The changes of an owner.
+    pub(super) fn owner(&self, owner: &Owner) -> Option<&OwnerChanges> {
+        self.owners.get(owner)
+    }
+
+    /// Every record that changed, in name order.
+    pub(super) fn records(&self) -> impl Iterator<Item = (&PluginName, &PluginRecord)> {
+        self.records.iter()
+    }
+
+    /// The record of a plugin, if it changed.
+    pub(super) fn record(&self, plugin: &PluginName) -> Option<&PluginRecord> {
+        self.records.get(plugin)
     }
 }
 
-impl PluginChanges {
+impl OwnerChanges {
     /// Changed keys from `start` on, in order.
     pub(super) fn state_from<'a>(&'a self, start: &str) -> impl Iterator<Item = (&'a String, &'a Option<Vec<u8>>)> {
         self.state.range::<str, _>((Bound::Included(start), Bound::Unbounded))

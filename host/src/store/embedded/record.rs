@@ -3,11 +3,15 @@
 //! ```text
 //! records of the journal before u64 | first position u64 | blocks u32 | units of work length u32
 //! | length of each block u32…
-//! | blocks (see `block`) | units of work, one after the other:
-//!     plugin length u16, plugin | progress length u32, progress (JSON)
+//! | blocks (see `block`) | works, one after the other, a unit of work or a change of a plugin:
+//!     owner length u16, owner | partition u32, if the owner ends with '/' | progress length u32, progress (JSON)
 //!     | changes of state u32: (key length u32, key, 0 u8) or (key length u32, key, 1 u8, value length u32, value) …
 //!     | changes of dead letters u32: (position u64, 0 u8) or (position u64, 1 u8, length u32, letter (JSON)) …
+//!     or
+//!     0 u16 | change length u32, change (JSON)
 //! ```
+//!
+//! An owner is the plugin's name, then `@` and the generation unless that is 0, then `/` unless the partition is 0.
 //!
 //! The record's checksum covers all of it, that of a block only the block: one event is read, and verified,
 //! without the rest of its record. A group without events has no blocks; its first position is the next one.
@@ -17,11 +21,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::encoding::{Malformed, Reader};
-use crate::event::{PluginName, Position};
-use crate::store::{DeadLetterChange, StateChange, StoreError, UnitOfWork};
+use super::overlay::Work;
+use crate::event::Position;
+use crate::store::{DeadLetterChange, Owner, StateChange, StoreError, UnitOfWork};
 
 /// Bytes before the lengths of the blocks.
 const HEAD_BYTES: usize = 24;
+/// Ends an owner whose partition is not the first.
+const PARTITION: char = '/';
 
 /// Encodes all but the blocks: what stands before them. `blocks` are their lengths.
 pub(super) fn encode_head(
@@ -39,38 +46,55 @@ pub(super) fn encode_head(
     out
 }
 
-/// Encodes units of work, without their events.
-pub(super) fn encode_works(works: &[UnitOfWork]) -> Result<Vec<u8>, StoreError> {
+/// Encodes works, without the events of units of work.
+pub(super) fn encode_works(works: &[Work]) -> Result<Vec<u8>, StoreError> {
     let mut out = Vec::new();
     for work in works {
-        let plugin = work.plugin.as_str().as_bytes();
-        out.extend_from_slice(&u16::try_from(plugin.len()).expect("plugin names are bounded").to_le_bytes());
-        out.extend_from_slice(plugin);
-        put_json(&work.progress, &mut out)?;
-        put_length(work.state.len(), &mut out);
-        for change in &work.state {
-            put_bytes(change.key.as_bytes(), &mut out);
-            out.push(change.value.is_some().into());
-            if let Some(value) = &change.value {
-                put_bytes(value, &mut out);
-            }
-        }
-        put_length(work.dead_letters.len(), &mut out);
-        for change in &work.dead_letters {
-            match change {
-                DeadLetterChange::Put(letter) => {
-                    out.extend_from_slice(&letter.position.0.to_le_bytes());
-                    out.push(1);
-                    put_json(letter, &mut out)?;
-                }
-                DeadLetterChange::Remove(position) => {
-                    out.extend_from_slice(&position.0.to_le_bytes());
-                    out.push(0);
-                }
+        match work {
+            Work::Unit(work) => put_unit(work, &mut out)?,
+            Work::Plugin(change) => {
+                out.extend_from_slice(&0_u16.to_le_bytes());
+                put_json(change, &mut out)?;
             }
         }
     }
     Ok(out)
+}
+
+fn put_unit(work: &UnitOfWork, out: &mut Vec<u8>) -> Result<(), StoreError> {
+    let mut owner = work.owner.to_string();
+    if work.partition != 0 {
+        owner.push(PARTITION);
+    }
+    out.extend_from_slice(&u16::try_from(owner.len()).expect("plugin names are bounded").to_le_bytes());
+    out.extend_from_slice(owner.as_bytes());
+    if work.partition != 0 {
+        out.extend_from_slice(&work.partition.to_le_bytes());
+    }
+    put_json(&work.progress, out)?;
+    put_length(work.state.len(), out);
+    for change in &work.state {
+        put_bytes(change.key.as_bytes(), out);
+        out.push(change.value.is_some().into());
+        if let Some(value) = &change.value {
+            put_bytes(value, out);
+        }
+    }
+    put_length(work.dead_letters.len(), out);
+    for change in &work.dead_letters {
+        match change {
+            DeadLetterChange::Put(letter) => {
+                out.extend_from_slice(&letter.position.0.to_le_bytes());
+                out.push(1);
+                put_json(letter, out)?;
+            }
+            DeadLetterChange::Remove(position) => {
+                out.extend_from_slice(&position.0.to_le_bytes());
+                out.push(0);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn put_json(value: &impl Serialize, out: &mut Vec<u8>) -> Result<(), StoreError> {
@@ -99,8 +123,8 @@ pub(super) struct Record<'a> {
     pub(super) first: Position,
     /// Its blocks: where each begins in the record, and its bytes.
     pub(super) blocks: Vec<(usize, &'a [u8])>,
-    /// Its units of work, without events.
-    pub(super) works: Vec<UnitOfWork>,
+    /// Its works, without events.
+    pub(super) works: Vec<Work>,
 }
 
 impl<'a> Record<'a> {
@@ -130,10 +154,20 @@ impl<'a> Record<'a> {
 
 const TOO_MANY: Malformed = Malformed("a record counts too many blocks");
 
-fn decode_work(reader: &mut Reader<'_>) -> Result<UnitOfWork, Malformed> {
-    let plugin = u16::from_le_bytes(reader.array()?);
-    let plugin = PluginName::new(text(reader.take(plugin.into())?)?);
-    let plugin = plugin.map_err(|_| Malformed("a record names a plugin that cannot be"))?;
+fn decode_work(reader: &mut Reader<'_>) -> Result<Work, Malformed> {
+    match u16::from_le_bytes(reader.array()?) {
+        0 => json(reader).map(Work::Plugin),
+        owner_bytes => decode_unit(owner_bytes, reader).map(Work::Unit),
+    }
+}
+
+fn decode_unit(owner_bytes: u16, reader: &mut Reader<'_>) -> Result<UnitOfWork, Malformed> {
+    let owner = text(reader.take(owner_bytes.into())?)?;
+    let (owner, partition) = match owner.strip_suffix(PARTITION) {
+        Some(owner) => (owner, u32::from_le_bytes(reader.array()?)),
+        None => (owner, 0),
+    };
+    let owner: Owner = owner.parse().map_err(|_| Malformed("a record names a plugin that cannot be"))?;
     let progress = json(reader)?;
     let mut state = Vec::new();
     for _ in 0..length(reader)? {
@@ -147,7 +181,7 @@ fn decode_work(reader: &mut Reader<'_>) -> Result<UnitOfWork, Malformed> {
         let put = flag(reader)?;
         dead_letters.push(if put { DeadLetterChange::Put(json(reader)?) } else { DeadLetterChange::Remove(position) });
     }
-    Ok(UnitOfWork { plugin, progress, state, events: Vec::new(), dead_letters })
+    Ok(UnitOfWork { owner, partition, progress, state, events: Vec::new(), dead_letters })
 }
 
 fn length(reader: &mut Reader<'_>) -> Result<usize, Malformed> {
@@ -182,25 +216,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::store::{DeadLetter, Failing, Progress};
+    use crate::event::PluginName;
+    use crate::store::{DeadLetter, Failing, PluginChange, PluginRecord, Progress};
 
-    fn any_work() -> impl Strategy<Value = UnitOfWork> {
+    fn any_work() -> impl Strategy<Value = Work> {
+        prop_oneof![4 => any_unit().prop_map(Work::Unit), 1 => any_change().prop_map(Work::Plugin)]
+    }
+
+    fn any_unit() -> impl Strategy<Value = UnitOfWork> {
         let state = vec((".{0,8}", option::of(vec(any::<u8>(), 0..40))), 0..5);
         let letters = vec((any::<u64>(), option::of(".{0,8}")), 0..4);
-        ("[a-z]{1,9}", any::<[u64; 3]>(), option::of(".{0,5}"), state, letters).prop_map(
-            |(plugin, [revision, checkpoint, time], failing, state, letters)| UnitOfWork {
-                plugin: PluginName::new(plugin).unwrap(),
-                progress: Progress {
-                    revision,
-                    checkpoint: Position(checkpoint),
-                    failing: failing.map(|reason| Failing {
-                        position: Position(checkpoint),
-                        attempts: 1,
-                        first_us: time,
-                        last_us: time,
-                        reason,
-                    }),
-                },
+        let owner = ("[a-z]{1,9}", 0..3_u32);
+        (owner, 0..3_u32, any::<[u64; 3]>(), option::of(".{0,5}"), state, letters).prop_map(
+            |((plugin, generation), partition, numbers, failing, state, letters)| UnitOfWork {
+                owner: Owner { plugin: PluginName::new(plugin).unwrap(), generation },
+                partition,
+                progress: progress(numbers, failing),
                 state: state.into_iter().map(|(key, value)| StateChange { key, value }).collect(),
                 events: Vec::new(),
                 dead_letters: letters.into_iter().map(|(position, put)| letter(Position(position), put)).collect(),
@@ -208,13 +239,43 @@ mod tests {
         )
     }
 
+    fn any_change() -> impl Strategy<Value = PluginChange> {
+        let rows = vec((any::<u32>(), any::<u32>()), 0..3);
+        ("[a-z]{1,9}", any::<u64>(), ".{0,9}", rows, any::<[u64; 3]>(), vec(any::<u32>(), 0..3)).prop_map(
+            |(plugin, revision, content, rows, numbers, generations_dropped)| PluginChange {
+                plugin: PluginName::new(plugin).unwrap(),
+                record: PluginRecord { revision, content },
+                progress: rows.iter().map(|(owner, partition)| (*owner, *partition, progress(numbers, None))).collect(),
+                progress_removed: rows,
+                generations_dropped,
+            },
+        )
+    }
+
+    fn progress([revision, checkpoint, time]: [u64; 3], failing: Option<String>) -> Progress {
+        Progress {
+            revision,
+            checkpoint: Position(checkpoint),
+            failing: failing.map(|reason| Failing {
+                position: Position(checkpoint),
+                attempts: 1,
+                first_us: time,
+                last_us: time,
+                reason,
+            }),
+        }
+    }
+
     fn letter(position: Position, put: Option<String>) -> DeadLetterChange {
         let Some(reason) = put else { return DeadLetterChange::Remove(position) };
         DeadLetterChange::Put(DeadLetter {
             position,
+            key: Some(reason.clone()),
             reason,
             kind: "trap".to_owned(),
             attempts: 3,
+            faults: 2,
+            due_us: None,
             first_us: 1,
             last_us: 2,
             component_digest: String::new(),
@@ -223,7 +284,7 @@ mod tests {
         })
     }
 
-    fn encode(first: u64, blocks: &[Vec<u8>], works: &[UnitOfWork]) -> Vec<u8> {
+    fn encode(first: u64, blocks: &[Vec<u8>], works: &[Work]) -> Vec<u8> {
         let works = encode_works(works).unwrap();
         [encode_head(first ^ 5, Position(first), blocks.iter().map(Vec::len), works.len()), blocks.concat(), works]
             .concat()

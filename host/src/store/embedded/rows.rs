@@ -1,49 +1,64 @@
 //! Reads of what plugins keep: the changes that journals hold, newest first, over the state file.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::fences::Fenced;
 use super::hot::HotData;
 use super::layered::Layered;
 use super::open;
-use super::overlay::PluginChanges;
+use super::overlay::OwnerChanges;
 use super::shared::Shared;
 use super::view::View;
 use crate::event::{PluginName, Position};
 use crate::store::page::StatePageBuilder;
-use crate::store::{DeadLetter, Progress, StatePage, StoreError};
+use crate::store::{DeadLetter, Owner, PluginRecord, Progress, StatePage, StoreError};
 
 /// A layer of rows.
 type Rows<'a, K, V> = Box<dyn Iterator<Item = Result<(K, Option<V>), StoreError>> + 'a>;
 
-/// How far a plugin has come.
-pub(super) fn progress(shared: &Shared, plugin: &PluginName) -> Result<Option<Progress>, StoreError> {
+/// How far a partition has come.
+pub(super) fn progress(shared: &Shared, owner: &Owner, partition: u32) -> Result<Option<Progress>, StoreError> {
     let view = shared.view();
-    match newest(&view, plugin, |changes| Some(changes.progress.clone())) {
-        Some(progress) => Ok(Some(progress)),
-        None => shared.state.progress(plugin),
+    match newest(&view, owner, |changes| changes.progress.get(&partition).cloned()) {
+        Some(progress) => Ok(progress),
+        None => shared.state.progress(owner, partition),
     }
 }
 
-/// Every plugin with progress, in name order.
+/// What is known of a plugin as a whole.
+pub(super) fn plugin_record(shared: &Shared, plugin: &PluginName) -> Result<Option<PluginRecord>, StoreError> {
+    let view = shared.view();
+    let changed = view.newest_first().find_map(|generation| generation.data().overlay.record(plugin).cloned());
+    match changed {
+        Some(record) => Ok(Some(record)),
+        None => shared.state.record(plugin),
+    }
+}
+
+/// Every plugin with progress or a record, in name order.
 pub(super) fn plugins(shared: &Shared) -> Result<Vec<PluginName>, StoreError> {
-    let mut names: Vec<_> = open::all_progress(&shared.state, &shared.view())?.into_keys().collect();
-    names.sort_unstable();
-    Ok(names)
+    let fences = open::fences(&shared.state, &shared.view())?;
+    let name = |row: &Fenced| match row {
+        Fenced::Progress(owner, _) => owner.plugin.clone(),
+        Fenced::Record(plugin) => plugin.clone(),
+    };
+    Ok(fences.rows().map(name).collect::<BTreeSet<_>>().into_iter().collect())
 }
 
 /// The value under a key of a plugin's state.
-pub(super) fn state_get(shared: &Shared, plugin: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+pub(super) fn state_get(shared: &Shared, owner: &Owner, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
     let view = shared.view();
-    match newest(&view, plugin, |changes| changes.state.get(key).cloned()) {
+    match newest(&view, owner, |changes| changes.state.get(key).cloned()) {
         Some(value) => Ok(value),
-        None => shared.state.state(plugin, key),
+        None => shared.state.state(owner, key),
     }
 }
 
 /// A page of a plugin's state.
 pub(super) fn state_scan(
     shared: &Shared,
-    plugin: &PluginName,
+    owner: &Owner,
     prefix: &str,
     after: Option<&str>,
     limit: usize,
@@ -51,10 +66,11 @@ pub(super) fn state_scan(
     let start = after.filter(|after| *after > prefix).unwrap_or(prefix);
     let view = shared.view();
     let data: Vec<_> = view.newest_first().map(|generation| generation.data()).collect();
-    let changed = layers(&data, plugin, |changes| -> Rows<'_, _, _> {
+    let (changed, dropped) = layers(&data, owner, |changes| -> Rows<'_, _, _> {
         Box::new(changes.state_from(start).map(|(key, value)| Ok((key.clone(), value.clone()))))
     });
-    let stored: Rows<'_, _, _> = Box::new(shared.state.state_from(plugin, start)?);
+    let stored: Rows<'_, _, _> =
+        if dropped { Box::new(std::iter::empty()) } else { Box::new(shared.state.state_from(owner, start)?) };
     let mut page = StatePageBuilder::new(limit);
     for row in Layered::new(changed.into_iter().chain([stored])) {
         let (key, value) = row?;
@@ -71,56 +87,68 @@ pub(super) fn state_scan(
 /// Dead letters of a plugin above a position.
 pub(super) fn dead_letters(
     shared: &Shared,
-    plugin: &PluginName,
+    owner: &Owner,
     after: Position,
     limit: usize,
 ) -> Result<Vec<DeadLetter>, StoreError> {
-    with_dead_letters(shared, plugin, after, |letters| letters.take(limit).collect())
+    with_dead_letters(shared, owner, after, |letters| letters.take(limit).collect())
 }
 
 /// One dead letter of a plugin.
 pub(super) fn dead_letter(
     shared: &Shared,
-    plugin: &PluginName,
+    owner: &Owner,
     position: Position,
 ) -> Result<Option<DeadLetter>, StoreError> {
     let before = Position(position.0.saturating_sub(1));
-    with_dead_letters(shared, plugin, before, |letters| letters.next().transpose())
+    with_dead_letters(shared, owner, before, |letters| letters.next().transpose())
         .map(|letter| letter.filter(|letter| letter.position == position))
 }
 
 /// How many dead letters a plugin has. Counts them: their number is what operators are to keep small.
-pub(super) fn dead_letter_count(shared: &Shared, plugin: &PluginName) -> Result<u64, StoreError> {
-    with_dead_letters(shared, plugin, Position::START, |letters| letters.map(|letter| letter.map(|_| 1)).sum())
+pub(super) fn dead_letter_count(shared: &Shared, owner: &Owner) -> Result<u64, StoreError> {
+    with_dead_letters(shared, owner, Position::START, |letters| letters.map(|letter| letter.map(|_| 1)).sum())
 }
 
 fn with_dead_letters<T>(
     shared: &Shared,
-    plugin: &PluginName,
+    owner: &Owner,
     after: Position,
     read: impl FnOnce(&mut dyn Iterator<Item = Result<DeadLetter, StoreError>>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let Some(first) = after.0.checked_add(1).map(Position) else { return read(&mut std::iter::empty()) };
     let view = shared.view();
     let data: Vec<_> = view.newest_first().map(|generation| generation.data()).collect();
-    let changed = layers(&data, plugin, |changes| -> Rows<'_, _, _> {
+    let (changed, dropped) = layers(&data, owner, |changes| -> Rows<'_, _, _> {
         Box::new(changes.dead_letters.range(first..).map(|(position, letter)| Ok((*position, letter.clone()))))
     });
-    let stored: Rows<'_, _, _> = Box::new(shared.state.dead_letters_from(plugin, first)?);
+    let stored: Rows<'_, _, _> =
+        if dropped { Box::new(std::iter::empty()) } else { Box::new(shared.state.dead_letters_from(owner, first)?) };
     let letters = Layered::new(changed.into_iter().chain([stored]));
     read(&mut letters.map(|row| row.map(|(_, letter)| letter)))
 }
 
-/// The newest journal's answer about a plugin's changes, if any has one.
-fn newest<T>(view: &Arc<View>, plugin: &PluginName, look: impl Fn(&PluginChanges) -> Option<T>) -> Option<T> {
-    view.newest_first().find_map(|generation| generation.data().overlay.plugin(plugin).and_then(&look))
+/// The newest journal's answer about a row of an owner, if any has one: none within for a row that is not there.
+fn newest<T>(view: &Arc<View>, owner: &Owner, look: impl Fn(&OwnerChanges) -> Option<Option<T>>) -> Option<Option<T>> {
+    view.newest_first().find_map(|generation| {
+        let data = generation.data();
+        let changes = data.overlay.owner(owner)?;
+        look(changes).or(changes.dropped.then_some(None))
+    })
 }
 
-/// The changes of a plugin in each journal, newest first.
+/// The changes of an owner in each journal, newest first, and whether they hide all that the file has.
 fn layers<'a, T>(
     data: &'a [impl std::ops::Deref<Target = HotData>],
-    plugin: &PluginName,
-    rows: impl Fn(&'a PluginChanges) -> T,
-) -> Vec<T> {
-    data.iter().filter_map(|data| data.overlay.plugin(plugin)).map(rows).collect()
+    owner: &Owner,
+    rows: impl Fn(&'a OwnerChanges) -> T,
+) -> (Vec<T>, bool) {
+    let mut layers = Vec::new();
+    for changes in data.iter().filter_map(|data| data.overlay.owner(owner)) {
+        layers.push(rows(changes));
+        if changes.dropped {
+            return (layers, true);
+        }
+    }
+    (layers, false)
 }

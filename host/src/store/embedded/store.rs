@@ -23,8 +23,9 @@ use crate::clock::Clock;
 use crate::event::{EventType, PluginName, Position, RecordedEvent, StreamName};
 use crate::store::page::StreamPageBuilder;
 use crate::store::{
-    AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Pending, Progress, ReadPage,
-    ReadRequest, StatePage, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork, decide, reply,
+    AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
+    PluginRecord, Progress, ReadPage, ReadRequest, StatePage, Store, StoreError, StreamDeletion, StreamHead,
+    StreamPage, UnitOfWork, decide, reply,
 };
 
 /// Bytes a proposal weighs beside its payload.
@@ -179,6 +180,16 @@ impl Store for EmbeddedStore {
         pending
     }
 
+    fn change_plugin(&self, change: PluginChange) -> Pending<Result<(), CommitError>> {
+        if let Err(error) = decide::check_change(&change) {
+            return Pending::ready(Err(error));
+        }
+        let (reply, pending) = reply();
+        let bytes = change.bytes();
+        self.submit(Proposal::Change(Box::new(change), reply), bytes);
+        pending
+    }
+
     fn try_append(&self, request: AppendRequest) -> Result<Pending<Result<Appended, AppendError>>, AppendRequest> {
         if let Err(error) = decide::check_request(&request) {
             return Ok(Pending::ready(Err(error)));
@@ -258,34 +269,38 @@ impl Store for EmbeddedStore {
         Ok(counts.into_iter().map(|(name, count)| (EventType::from_stored(&name), count)).collect())
     }
 
-    fn progress(&self, plugin: &PluginName) -> Result<Option<Progress>, StoreError> {
-        rows::progress(&self.shared, plugin)
+    fn progress(&self, owner: &Owner, partition: u32) -> Result<Option<Progress>, StoreError> {
+        rows::progress(&self.shared, owner, partition)
     }
 
-    fn state_get(&self, plugin: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        rows::state_get(&self.shared, plugin, key)
+    fn plugin_record(&self, plugin: &PluginName) -> Result<Option<PluginRecord>, StoreError> {
+        rows::plugin_record(&self.shared, plugin)
+    }
+
+    fn state_get(&self, owner: &Owner, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        rows::state_get(&self.shared, owner, key)
     }
 
     fn state_scan(
         &self,
-        plugin: &PluginName,
+        owner: &Owner,
         prefix: &str,
         after: Option<&str>,
         limit: usize,
     ) -> Result<StatePage, StoreError> {
-        contain_read(|| rows::state_scan(&self.shared, plugin, prefix, after, limit))
+        contain_read(|| rows::state_scan(&self.shared, owner, prefix, after, limit))
     }
 
-    fn dead_letters(&self, plugin: &PluginName, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-        contain_read(|| rows::dead_letters(&self.shared, plugin, after, limit))
+    fn dead_letters(&self, owner: &Owner, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        contain_read(|| rows::dead_letters(&self.shared, owner, after, limit))
     }
 
-    fn dead_letter(&self, plugin: &PluginName, position: Position) -> Result<Option<DeadLetter>, StoreError> {
-        contain_read(|| rows::dead_letter(&self.shared, plugin, position))
+    fn dead_letter(&self, owner: &Owner, position: Position) -> Result<Option<DeadLetter>, StoreError> {
+        contain_read(|| rows::dead_letter(&self.shared, owner, position))
     }
 
-    fn dead_letter_count(&self, plugin: &PluginName) -> Result<u64, StoreError> {
-        contain_read(|| rows::dead_letter_count(&self.shared, plugin))
+    fn dead_letter_count(&self, owner: &Owner) -> Result<u64, StoreError> {
+        contain_read(|| rows::dead_letter_count(&self.shared, owner))
     }
 
     fn plugins(&self) -> Result<Vec<PluginName>, StoreError> {

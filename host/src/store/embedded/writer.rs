@@ -8,11 +8,11 @@
 //! A full journal is left to be sealed and the next one begun. When seals fall behind, the writer slows down,
 //! a little for each group, rather than stop.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::block;
+use super::fences::Fences;
 use super::group::{Group, Proposal};
 use super::hot::{BlockPlace, Generation};
 use super::journal::{JournalOptions, JournalWriter, Place};
@@ -20,8 +20,8 @@ use super::linger::Linger;
 use super::record;
 use super::shared::Shared;
 use crate::clock::Clock;
-use crate::event::{PluginName, Position, Version};
-use crate::store::{Progress, StoreError};
+use crate::event::{Position, Version};
+use crate::store::StoreError;
 
 /// Events after which a group is full; one proposal may bring more.
 const GROUP_EVENTS_MAX: usize = 10_000;
@@ -49,7 +49,7 @@ pub(super) struct Writer {
     records_before: u64,
     last: Position,
     timestamp_us: u64,
-    progress: HashMap<PluginName, Progress>,
+    fences: Fences,
     /// Kept between groups.
     blocks: Vec<u8>,
     failed: Option<StoreError>,
@@ -72,18 +72,18 @@ pub(super) struct Resume {
     pub(super) options: JournalOptions,
     /// Time of the last event.
     pub(super) timestamp_us: u64,
-    /// Progress of every plugin.
-    pub(super) progress: HashMap<PluginName, Progress>,
+    /// Revisions of what commits build on.
+    pub(super) fences: Fences,
 }
 
 impl Writer {
     /// A writer that goes on after the last event.
     pub(super) fn new(shared: Arc<Shared>, clock: Arc<dyn Clock>, options: WriterOptions, resume: Resume) -> Self {
         let last = shared.head();
-        let Resume { journal, timestamp_us, progress, .. } = resume;
+        let Resume { journal, timestamp_us, fences, .. } = resume;
         let (linger, blocks) = (Linger::default(), Vec::new());
         let (records_before, failed) = (0, None);
-        Self { shared, clock, options, linger, journal, records_before, last, timestamp_us, progress, blocks, failed }
+        Self { shared, clock, options, linger, journal, records_before, last, timestamp_us, fences, blocks, failed }
     }
 
     /// Writes until the queue is closed and empty.
@@ -164,7 +164,7 @@ impl Writer {
         let now = self.clock.now_us().max(self.timestamp_us);
         let mut group = Group::new(self.shared.view(), self.last, now);
         for proposal in proposals {
-            group.decide(proposal, &self.progress);
+            group.decide(proposal, &mut self.fences);
         }
         let written = if group.is_empty() { Ok(0) } else { self.write(&mut group, now) };
         match written {
@@ -174,7 +174,7 @@ impl Writer {
             }
             Err(error) => {
                 let error = self.stop_unless_full(error);
-                group.refuse(&error);
+                group.refuse(&error, &mut self.fences);
             }
         }
     }
@@ -213,9 +213,8 @@ impl Writer {
         Ok(written)
     }
 
-    fn publish(&mut self, mut group: Group, timestamp_us: u64) {
+    fn publish(&mut self, group: Group, timestamp_us: u64) {
         let last = group.last();
-        self.progress.extend(group.progress.drain());
         if last > self.last {
             (self.last, self.timestamp_us) = (last, timestamp_us);
             self.shared.publish(last);

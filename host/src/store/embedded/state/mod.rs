@@ -11,13 +11,16 @@ mod manifest;
 mod row;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use manifest::Roots;
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
+use redb::{
+    Builder, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableError, WriteTransaction,
+};
 use row::RowName;
-use tables::{DEAD_LETTERS, FORMAT_VERSION_KEY, META, PROGRESS, ROOTS, ROOTS_KEY, RUNS, SEGMENTS, STATE};
+use tables::{DEAD_LETTERS, FORMAT_VERSION_KEY, META, PROGRESS, RECORDS, ROOTS, ROOTS_KEY, RUNS, SEGMENTS, STATE};
 
 pub(super) use manifest::{JournalMark, Manifest, ManifestChange, RunRow};
 pub(super) use tables::FORMAT_VERSION;
@@ -25,10 +28,10 @@ pub(super) use tables::FORMAT_VERSION;
 use super::disk::{Disk, Open, RedbFile};
 use super::encoding::Malformed;
 use super::failure::{File, contain, contain_read, io_failed, io_read_failed, open_failed, read_failed, write_failed};
-use super::overlay::{Overlay, PluginChanges};
+use super::overlay::{Overlay, OwnerChanges};
 use super::segment::SegmentSummary;
 use crate::event::{PluginName, Position};
-use crate::store::{DeadLetter, Progress, StoreError};
+use crate::store::{DeadLetter, Owner, PluginRecord, Progress, StoreError};
 
 /// The file's name.
 pub(super) const FILE: &str = "state.redb";
@@ -102,63 +105,91 @@ impl StateFile {
 
     /// Reads every row of plugins' tables; the first that is damaged is the error.
     pub(super) fn verify(&self) -> Result<(), StoreError> {
-        for (plugin, _) in self.all_progress()? {
-            self.state_from(&plugin, "")?.try_for_each(|row| row.map(drop))?;
-            self.dead_letters_from(&plugin, Position::START)?.try_for_each(|row| row.map(drop))?;
+        self.all_records()?;
+        let owners: BTreeSet<_> = self.all_progress()?.into_iter().map(|(owner, ..)| owner).collect();
+        for owner in owners {
+            self.state_from(&owner, "")?.try_for_each(|row| row.map(drop))?;
+            self.dead_letters_from(&owner, Position::START)?.try_for_each(|row| row.map(drop))?;
         }
         Ok(())
     }
 
-    /// Progress of a plugin.
-    pub(super) fn progress(&self, plugin: &PluginName) -> Result<Option<Progress>, StoreError> {
+    /// Progress of a partition.
+    pub(super) fn progress(&self, owner: &Owner, partition: u32) -> Result<Option<Progress>, StoreError> {
+        let key = progress_key(owner, partition);
         self.read(|database| {
             let table = database.begin_read().map_err(read_failed)?.open_table(PROGRESS).map_err(read_failed)?;
-            let row = table.get(plugin.as_str()).map_err(read_failed)?;
-            row.map(|row| progress_row(plugin.as_str()).decode_json(row.value())).transpose()
+            let row = table.get(key.as_str()).map_err(read_failed)?;
+            row.map(|row| progress_row(&key).decode_json(row.value())).transpose()
         })
     }
 
-    /// Progress of every plugin, in name order.
-    pub(super) fn all_progress(&self) -> Result<Vec<(PluginName, Progress)>, StoreError> {
+    /// Progress of every partition, in the order of keys.
+    pub(super) fn all_progress(&self) -> Result<Vec<(Owner, u32, Progress)>, StoreError> {
         self.read(|database| {
             let table = database.begin_read().map_err(read_failed)?.open_table(PROGRESS).map_err(read_failed)?;
             let mut all = Vec::new();
             for row in table.iter().map_err(read_failed)? {
-                let (name, progress) = row.map_err(read_failed)?;
-                let progress = progress_row(name.value()).decode_json(progress.value())?;
-                all.push((PluginName::from_stored(name.value()), progress));
+                let (key, progress) = row.map_err(read_failed)?;
+                let name = progress_row(key.value());
+                let (owner, partition) = parse_progress_key(key.value()).ok_or_else(|| name.corrupted(NO_OWNER))?;
+                all.push((owner, partition, name.decode_json(progress.value())?));
+            }
+            Ok(all)
+        })
+    }
+
+    /// The record of a plugin.
+    pub(super) fn record(&self, plugin: &PluginName) -> Result<Option<PluginRecord>, StoreError> {
+        self.read(|database| {
+            let Some(table) = records_table(&database.begin_read().map_err(read_failed)?)? else { return Ok(None) };
+            let row = table.get(plugin.as_str()).map_err(read_failed)?;
+            row.map(|row| record_row(plugin.as_str()).decode_json(row.value())).transpose()
+        })
+    }
+
+    /// The record of every plugin that has one, in name order.
+    pub(super) fn all_records(&self) -> Result<Vec<(PluginName, PluginRecord)>, StoreError> {
+        self.read(|database| {
+            let Some(table) = records_table(&database.begin_read().map_err(read_failed)?)? else { return Ok(vec![]) };
+            let mut all = Vec::new();
+            for row in table.iter().map_err(read_failed)? {
+                let (name, record) = row.map_err(read_failed)?;
+                let record = record_row(name.value()).decode_json(record.value())?;
+                all.push((PluginName::from_stored(name.value()), record));
             }
             Ok(all)
         })
     }
 
     /// The value under a key of a plugin's state.
-    pub(super) fn state(&self, plugin: &PluginName, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) fn state(&self, owner: &Owner, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let owner = owner.to_string();
         self.read(|database| {
             let table = database.begin_read().map_err(read_failed)?.open_table(STATE).map_err(read_failed)?;
-            let row = table.get((plugin.as_str(), key)).map_err(read_failed)?;
-            row.map(|row| state_row(plugin.as_str(), key).decode(row.value()).map(<[u8]>::to_vec)).transpose()
+            let row = table.get((owner.as_str(), key)).map_err(read_failed)?;
+            row.map(|row| state_row(&owner, key).decode(row.value()).map(<[u8]>::to_vec)).transpose()
         })
     }
 
     /// A plugin's state from a key on, in key order, as it is now.
     pub(super) fn state_from(
         &self,
-        plugin: &PluginName,
+        owner: &Owner,
         start: &str,
     ) -> Result<impl Iterator<Item = Row<String, Vec<u8>>> + use<>, StoreError> {
+        let wanted = owner.to_string();
         let (rows, table) = self.read(|database| {
             let table = database.begin_read().map_err(read_failed)?.open_table(STATE).map_err(read_failed)?;
-            Ok((table.range((plugin.as_str(), start)..).map_err(read_failed)?, table))
+            Ok((table.range((wanted.as_str(), start)..).map_err(read_failed)?, table))
         })?;
-        let plugin = plugin.clone();
         Ok(rows.map_while(move |row| {
             // What redb lends of a table must not outlive it.
             let _table = &table;
             let read = || {
                 let (found, value) = row.map_err(read_failed)?;
                 let (owner, key) = found.value();
-                if owner != plugin.as_str() {
+                if owner != wanted {
                     return Ok(None);
                 }
                 let value = state_row(owner, key).decode(value.value())?.to_vec();
@@ -171,20 +202,20 @@ impl StateFile {
     /// A plugin's dead letters from a position on, as they are now.
     pub(super) fn dead_letters_from(
         &self,
-        plugin: &PluginName,
+        owner: &Owner,
         first: Position,
     ) -> Result<impl Iterator<Item = Row<Position, DeadLetter>> + use<>, StoreError> {
+        let wanted = owner.to_string();
         let (rows, table) = self.read(|database| {
             let table = database.begin_read().map_err(read_failed)?.open_table(DEAD_LETTERS).map_err(read_failed)?;
-            let range = (plugin.as_str(), first.0)..=(plugin.as_str(), u64::MAX);
+            let range = (wanted.as_str(), first.0)..=(wanted.as_str(), u64::MAX);
             Ok((table.range(range).map_err(read_failed)?, table))
         })?;
-        let plugin = plugin.clone();
         Ok(rows.map(move |row| {
             let _table = &table;
             let (key, letter) = row.map_err(read_failed)?;
             let position = Position(key.value().1);
-            let letter = dead_letter_row(plugin.as_str(), &position.to_string()).decode_json(letter.value())?;
+            let letter = dead_letter_row(&wanted, &position.to_string()).decode_json(letter.value())?;
             Ok((position, Some(letter)))
         }))
     }
@@ -313,37 +344,70 @@ fn read_manifest(database: &Database, path: &str) -> Result<Manifest, StoreError
 }
 
 fn fill(transaction: &WriteTransaction, overlay: Option<&Overlay>, change: &ManifestChange) -> Result<(), StoreError> {
-    for (plugin, changes) in overlay.into_iter().flat_map(Overlay::plugins) {
-        fill_plugin(transaction, plugin.as_str(), changes)?;
+    for (owner, changes) in overlay.into_iter().flat_map(Overlay::owners) {
+        fill_owner(transaction, owner, changes)?;
+    }
+    for (plugin, record) in overlay.into_iter().flat_map(Overlay::records) {
+        let row = record_row(plugin.as_str()).encode_json(record)?;
+        let mut table = transaction.open_table(RECORDS).map_err(write_failed)?;
+        table.insert(plugin.as_str(), row.as_slice()).map_err(write_failed)?;
     }
     fill_manifest(transaction, change)
 }
 
-fn fill_plugin(transaction: &WriteTransaction, plugin: &str, changes: &PluginChanges) -> Result<(), StoreError> {
-    let progress = progress_row(plugin).encode_json(&changes.progress)?;
+fn fill_owner(transaction: &WriteTransaction, owner: &Owner, changes: &OwnerChanges) -> Result<(), StoreError> {
+    if changes.dropped {
+        clear_owner(transaction, owner)?;
+    }
     let mut table = transaction.open_table(PROGRESS).map_err(write_failed)?;
-    table.insert(plugin, progress.as_slice()).map_err(write_failed)?;
+    for (partition, progress) in &changes.progress {
+        let key = progress_key(owner, *partition);
+        match progress {
+            Some(progress) => {
+                let row = progress_row(&key).encode_json(progress)?;
+                table.insert(key.as_str(), row.as_slice()).map_err(write_failed)?
+            }
+            None => table.remove(key.as_str()).map_err(write_failed)?,
+        };
+    }
+    let owner = owner.to_string();
+    let owner = owner.as_str();
     let mut table = transaction.open_table(STATE).map_err(write_failed)?;
     for (key, value) in &changes.state {
         match value {
             Some(value) => {
-                let row = state_row(plugin, key).encode(value);
-                table.insert((plugin, key.as_str()), row.as_slice()).map_err(write_failed)?
+                let row = state_row(owner, key).encode(value);
+                table.insert((owner, key.as_str()), row.as_slice()).map_err(write_failed)?
             }
-            None => table.remove((plugin, key.as_str())).map_err(write_failed)?,
+            None => table.remove((owner, key.as_str())).map_err(write_failed)?,
         };
     }
     let mut table = transaction.open_table(DEAD_LETTERS).map_err(write_failed)?;
     for (position, letter) in &changes.dead_letters {
         match letter {
             Some(letter) => {
-                let row = dead_letter_row(plugin, &position.to_string()).encode_json(letter)?;
-                table.insert((plugin, position.0), row.as_slice()).map_err(write_failed)?
+                let row = dead_letter_row(owner, &position.to_string()).encode_json(letter)?;
+                table.insert((owner, position.0), row.as_slice()).map_err(write_failed)?
             }
-            None => table.remove((plugin, position.0)).map_err(write_failed)?,
+            None => table.remove((owner, position.0)).map_err(write_failed)?,
         };
     }
     Ok(())
+}
+
+/// Removes every row of an owner.
+fn clear_owner(transaction: &WriteTransaction, owner: &Owner) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(PROGRESS).map_err(write_failed)?;
+    let of_owner = |key: &str, _: &[u8]| parse_progress_key(key).is_none_or(|(found, _)| found != *owner);
+    table.retain(of_owner).map_err(write_failed)?;
+    let owner = owner.to_string();
+    let owner = owner.as_str();
+    let mut table = transaction.open_table(DEAD_LETTERS).map_err(write_failed)?;
+    table.retain_in((owner, 0)..=(owner, u64::MAX), |_, _| false).map_err(write_failed)?;
+    let mut table = transaction.open_table(STATE).map_err(write_failed)?;
+    // No owner has a name between this one and it followed by the lowest character.
+    let after = format!("{owner}\0");
+    table.retain_in((owner, "")..(after.as_str(), ""), |_, _| false).map_err(write_failed)
 }
 
 fn fill_manifest(transaction: &WriteTransaction, change: &ManifestChange) -> Result<(), StoreError> {
@@ -376,6 +440,38 @@ fn roots_row() -> RowName<'static> {
 
 fn state_row<'a>(owner: &'a str, key: &'a str) -> RowName<'a> {
     RowName { table: "state", owner, key }
+}
+
+fn record_row(owner: &str) -> RowName<'_> {
+    RowName { table: "plugins", owner, key: "record" }
+}
+
+/// The table of records, if the store has one.
+fn records_table(
+    transaction: &ReadTransaction,
+) -> Result<Option<ReadOnlyTable<&'static str, &'static [u8]>>, StoreError> {
+    match transaction.open_table(RECORDS) {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(read_failed(error)),
+    }
+}
+
+const NO_OWNER: &str = "its key names no plugin";
+
+/// The key of a partition's progress: the owner, then `/` and the partition unless that is 0.
+fn progress_key(owner: &Owner, partition: u32) -> String {
+    match partition {
+        0 => owner.to_string(),
+        partition => format!("{owner}/{partition}"),
+    }
+}
+
+fn parse_progress_key(key: &str) -> Option<(Owner, u32)> {
+    match key.split_once('/') {
+        None => Some((key.parse().ok()?, 0)),
+        Some((owner, partition)) => Some((owner.parse().ok()?, partition.parse().ok()?)),
+    }
 }
 
 fn progress_row(owner: &str) -> RowName<'_> {

@@ -8,19 +8,23 @@ use redb::TableDefinition;
 /// Version of the layout of the data directory; `meta` holds the one that a store was made with.
 pub(in crate::store::embedded) const FORMAT_VERSION: u64 = 1;
 
-/// *(plugin name, key) (by bytes) -> checksum, the plugin's own bytes*; written by seals; read by plugins and
+/// *(owner, key) (by bytes) -> checksum, the plugin's own bytes*; written by seals; read by plugins and
 /// operators; grows with what plugins keep; trimmed by units of work that remove keys.
 pub(super) const STATE: TableDefinition<'static, (&'static str, &'static str), &'static [u8]> =
     TableDefinition::new("state");
 
-/// *plugin name -> checksum, `Progress` as JSON*; written by seals; read at open and when a plugin starts; one
-/// row for each plugin that ever committed; never trimmed.
+/// *owner, then `/` and the partition unless that is 0 -> checksum, `Progress` as JSON*; written by seals; read at
+/// open and when a plugin starts; one row for each partition that ever committed; trimmed by changes of plugins.
 pub(super) const PROGRESS: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("progress");
 
-/// *(plugin name, position of the event) -> checksum, `DeadLetter` as JSON*; written by seals; read by
+/// *(owner, position of the event) -> checksum, `DeadLetter` as JSON*; written by seals; read by
 /// operators; grows with events set aside; trimmed by units of work that retry or discard them.
 pub(super) const DEAD_LETTERS: TableDefinition<'static, (&'static str, u64), &'static [u8]> =
     TableDefinition::new("dead_letters");
+
+/// *plugin name -> checksum, `PluginRecord` as JSON*; written by seals; read at open and when a plugin starts; one
+/// row for each plugin of which something was said; never trimmed. A store may be without it.
+pub(super) const RECORDS: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("plugins");
 
 /// *first position of a segment -> checksum, `SegmentSummary` as in a segment's trailer*; written by seals; read at open; one row for
 /// each segment file; never trimmed.

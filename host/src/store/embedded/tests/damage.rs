@@ -4,21 +4,22 @@ use std::fs;
 use std::path::Path;
 
 use super::{append, assert_numbered, cramped, open, read_all, settle};
-use crate::event::{PluginName, Position};
+use crate::event::Position;
 use crate::store::embedded::{ClosedStore, EmbeddedStore};
-use crate::store::{Progress, StateChange, Store, UnitOfWork};
+use crate::store::{Owner, Progress, StateChange, Store, UnitOfWork};
 
 const EVENTS: usize = 150;
 
 /// Some sealed events, some in the journal, and some state.
 fn filled(directory: &Path) {
     let store = EmbeddedStore::open(&cramped(directory), super::clock()).unwrap();
-    let plugin = PluginName::new("p").unwrap();
+    let owner: Owner = "p".parse().unwrap();
     for first in (0..EVENTS).step_by(10) {
         append(&store, first..first + 10);
-        let revision = store.progress(&plugin).unwrap().map_or(1, |progress| progress.revision + 1);
+        let revision = store.progress(&owner, 0).unwrap().map_or(1, |progress| progress.revision + 1);
         let work = UnitOfWork {
-            plugin: plugin.clone(),
+            owner: owner.clone(),
+            partition: 0,
             progress: Progress { revision, checkpoint: Position(first as u64), failing: None },
             state: vec![StateChange { key: format!("key-{first}"), value: Some(vec![0x5A; 60]) }],
             events: Vec::new(),
@@ -30,7 +31,7 @@ fn filled(directory: &Path) {
 }
 
 fn state(store: &dyn Store) -> Option<usize> {
-    let page = store.state_scan(&PluginName::new("p").unwrap(), "", None, 1000).ok()?;
+    let page = store.state_scan(&"p".parse().unwrap(), "", None, 1000).ok()?;
     assert!(page.entries.iter().all(|(key, value)| key.starts_with("key-") && value[..] == [0x5A; 60]));
     Some(page.entries.len())
 }

@@ -14,8 +14,8 @@ use crate::event::{
 use crate::store::conformance::{Subject, TestClock};
 use crate::store::memory::MemoryStore;
 use crate::store::{
-    AppendCondition, AppendRequest, DeadLetter, DeadLetterChange, Direction, Progress, ReadRequest, StateChange, Store,
-    StreamDeletion, StreamExpectation, UnitOfWork,
+    AppendCondition, AppendRequest, DeadLetter, DeadLetterChange, Direction, Owner, PluginChange, PluginRecord,
+    Progress, ReadRequest, StateChange, Store, StreamDeletion, StreamExpectation, UnitOfWork,
 };
 
 /// One thing that happens to both stores.
@@ -23,14 +23,18 @@ use crate::store::{
 enum Step {
     Append(AppendRequest),
     Delete(StreamDeletion),
-    /// With what is added to the plugin's stored revision.
+    /// With what is added to the partition's stored revision.
     Commit(UnitOfWork, u64),
+    /// With what is added to the record's stored revision.
+    Change(PluginChange, u64),
     Read(ReadRequest),
     Scan(String, Option<String>, usize),
     Streams(String, Option<StreamName>, usize),
     Time(u64),
     Reopen,
 }
+
+const OWNERS: [&str; 3] = ["p", "p@1", "pp"];
 
 const STREAMS: [&str; 4] = ["order-1", "order-2", "orders", "stock-1"];
 
@@ -124,13 +128,31 @@ fn any_read() -> impl Strategy<Value = ReadRequest> {
 fn any_work() -> impl Strategy<Value = UnitOfWork> {
     let state = proptest::collection::btree_map("[ab]{0,2}", proptest::option::of(vec(any::<u8>(), 0..4)), 0..4);
     let letters = vec((1..5_u64, any::<bool>()), 0..3);
-    (0..2_usize, 0..100_u64, state, vec(any_event(), 0..3), letters).prop_map(
-        |(plugin, checkpoint, state, events, letters)| UnitOfWork {
-            plugin: PluginName::new(["p", "pp"][plugin]).unwrap(),
+    let partition = (0..OWNERS.len(), 0..2_u32);
+    (partition, 0..100_u64, state, vec(any_event(), 0..3), letters).prop_map(
+        |((owner, partition), checkpoint, state, events, letters)| UnitOfWork {
+            owner: OWNERS[owner].parse().unwrap(),
+            partition,
             progress: Progress { revision: 0, checkpoint: Position(checkpoint), failing: None },
             state: state.into_iter().map(|(key, value)| StateChange { key, value }).collect(),
             events,
             dead_letters: letters.into_iter().map(|(position, put)| letter(position, put)).collect(),
+        },
+    )
+}
+
+fn any_change() -> impl Strategy<Value = PluginChange> {
+    let rows = || vec((0..2_u32, 0..2_u32), 0..2);
+    ("(p|pp)", 0..9_u64, rows(), rows(), vec(0..2_u32, 0..2)).prop_map(
+        |(plugin, content, progress, progress_removed, generations_dropped)| PluginChange {
+            plugin: PluginName::new(plugin).unwrap(),
+            record: PluginRecord { revision: 0, content: content.to_string() },
+            progress: progress
+                .into_iter()
+                .map(|(owner, partition)| (owner, partition, Progress { revision: content, ..Progress::default() }))
+                .collect(),
+            progress_removed,
+            generations_dropped,
         },
     )
 }
@@ -141,9 +163,12 @@ fn letter(position: u64, put: bool) -> DeadLetterChange {
     }
     DeadLetterChange::Put(DeadLetter {
         position: Position(position),
+        key: None,
         reason: "r".to_owned(),
         kind: "trap".to_owned(),
         attempts: 1,
+        faults: 0,
+        due_us: None,
         first_us: 1,
         last_us: 2,
         component_digest: String::new(),
@@ -157,6 +182,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         8 => any_append().prop_map(Step::Append),
         1 => any_deletion().prop_map(Step::Delete),
         4 => (any_work(), prop_oneof![6 => Just(1_u64), 1 => 0..3_u64]).prop_map(|(work, by)| Step::Commit(work, by)),
+        1 => (any_change(), prop_oneof![6 => Just(1_u64), 1 => 0..3_u64]).prop_map(|(change, by)| Step::Change(change, by)),
         8 => any_read().prop_map(Step::Read),
         2 => ("[ab]{0,1}", proptest::option::of("[ab]{0,2}"), 0..4_usize)
             .prop_map(|(prefix, after, limit)| Step::Scan(prefix, after, limit)),
@@ -171,20 +197,22 @@ fn any_step() -> impl Strategy<Value = Step> {
 fn contents(store: &dyn Store) -> impl PartialEq + std::fmt::Debug + use<> {
     let everything = ReadRequest { limit: usize::MAX, bytes_max: usize::MAX, ..ReadRequest::default() };
     let events = store.read(&everything).unwrap();
-    let plugins: BTreeMap<_, _> = store
+    let records: BTreeMap<_, _> = store
         .plugins()
         .unwrap()
         .into_iter()
-        .map(|plugin| {
-            let letters = store.dead_letters(&plugin, Position(0), 100).unwrap();
-            assert_eq!(letters.len() as u64, store.dead_letter_count(&plugin).unwrap());
-            let state = store.state_scan(&plugin, "", None, 100).unwrap();
-            (plugin.clone(), (store.progress(&plugin).unwrap(), state, letters))
-        })
+        .map(|plugin| (plugin.clone(), store.plugin_record(&plugin).unwrap()))
         .collect();
+    let owners = OWNERS.map(|owner| {
+        let owner: Owner = owner.parse().unwrap();
+        let letters = store.dead_letters(&owner, Position(0), 100).unwrap();
+        assert_eq!(letters.len() as u64, store.dead_letter_count(&owner).unwrap());
+        let state = store.state_scan(&owner, "", None, 100).unwrap();
+        ([0, 1].map(|partition| store.progress(&owner, partition).unwrap()), state, letters)
+    });
     let heads: Vec<_> = STREAMS.map(|name| store.stream_head(&StreamName::new(name).unwrap()).unwrap()).into();
     let lists = (heads, store.streams("", None, 100).unwrap(), store.event_types().unwrap());
-    (events, plugins, lists, store.counts().unwrap(), store.head())
+    (events, records, owners, lists, store.counts().unwrap(), store.head())
 }
 
 fn text<T: std::fmt::Debug, E: std::fmt::Debug>(result: Result<T, E>) -> String {
@@ -196,14 +224,20 @@ fn act(store: &dyn Store, step: &Step) -> String {
     match step {
         Step::Append(request) => text(store.append(request.clone()).wait()),
         Step::Commit(work, by) => {
-            let stored = store.progress(&work.plugin).unwrap().map_or(0, |progress| progress.revision);
+            let stored = store.progress(&work.owner, work.partition).unwrap().map_or(0, |progress| progress.revision);
             let mut work = work.clone();
             work.progress.revision = stored + by;
             text(store.commit(work).wait())
         }
+        Step::Change(change, by) => {
+            let stored = store.plugin_record(&change.plugin).unwrap().map_or(0, |record| record.revision);
+            let mut change = change.clone();
+            change.record.revision = stored + by;
+            text(store.change_plugin(change).wait())
+        }
         Step::Read(request) => text(store.read(request)),
         Step::Scan(prefix, after, limit) => {
-            text(store.state_scan(&PluginName::new("p").unwrap(), prefix, after.as_deref(), *limit))
+            text(store.state_scan(&"p@1".parse().unwrap(), prefix, after.as_deref(), *limit))
         }
         Step::Delete(deletion) => text(store.delete_stream(deletion.clone()).wait()),
         Step::Streams(prefix, after, limit) => text(store.streams(prefix, after.as_ref(), *limit)),

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::workload::{self, Acknowledged, BATCH, PLUGINS, STREAMS, TAGS, TYPES, What};
-use crate::event::{Filter, NewEvent, PluginName, Position, Query, RecordedEvent, StreamName, Tag};
-use crate::store::{Direction, ReadRequest, Store};
+use super::workload::{self, Acknowledged, BATCH, PARTITION, PLUGINS, STREAMS, TAGS, TYPES, What};
+use crate::event::{Filter, NewEvent, Position, Query, RecordedEvent, StreamName, Tag};
+use crate::store::{Direction, Owner, ReadRequest, Store};
 
 /// Checks a store that was opened after a crash, of which `acknowledged` had happened before.
 pub(super) fn check(store: &dyn Store, acknowledged: &[Acknowledged]) -> Result<(), String> {
@@ -68,7 +68,7 @@ fn nothing_lost(store: &dyn Store, events: &[RecordedEvent], acknowledged: &[Ack
                 }
             }
             What::Committed(plugin, revision) => {
-                let stored = store.progress(plugin).map_err(text)?.map_or(0, |progress| progress.revision);
+                let stored = store.progress(plugin, PARTITION).map_err(text)?.map_or(0, |progress| progress.revision);
                 require(stored >= *revision, || format!("{plugin} is at revision {stored}, was at {revision}"))?;
             }
         }
@@ -113,8 +113,8 @@ fn position(event: &RecordedEvent) -> u64 {
 
 /// What a plugin keeps is what follows from the events up to its checkpoint, and from nothing else.
 fn state_is_a_fold(store: &dyn Store, events: &[RecordedEvent], name: &str) -> Result<(), String> {
-    let plugin = PluginName::new(name).unwrap();
-    let checkpoint = store.progress(&plugin).map_err(text)?.unwrap_or_default().checkpoint;
+    let plugin: Owner = name.parse().unwrap();
+    let checkpoint = store.progress(&plugin, PARTITION).map_err(text)?.unwrap_or_default().checkpoint;
     require(checkpoint.0 <= events.len() as u64, || format!("{name} stands at {checkpoint}, beyond the log"))?;
     let seen: Vec<_> = events.iter().filter(|event| event.position <= checkpoint).collect();
     for key in &TYPES[..3] {

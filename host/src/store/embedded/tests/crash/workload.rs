@@ -7,9 +7,9 @@
 use fastrand::Rng;
 use uuid::Uuid;
 
-use crate::event::{EventType, ExpectedVersion, Filter, NewEvent, PluginName, Position, Query, StreamName, Tag};
+use crate::event::{EventType, ExpectedVersion, Filter, NewEvent, Position, Query, StreamName, Tag};
 use crate::store::{
-    AppendCondition, AppendRequest, DeadLetter, DeadLetterChange, Progress, ReadRequest, StateChange, Store,
+    AppendCondition, AppendRequest, DeadLetter, DeadLetterChange, Owner, Progress, ReadRequest, StateChange, Store,
     StreamExpectation, UnitOfWork,
 };
 
@@ -27,15 +27,17 @@ pub(super) struct Acknowledged {
 pub(super) enum What {
     /// Events, at positions from the first on.
     Appended(Position, Vec<NewEvent>),
-    /// A plugin's revision.
-    Committed(PluginName, u64),
+    /// An owner's revision, of its one partition.
+    Committed(Owner, u64),
 }
 
 /// Names that the workload draws from.
 pub(super) const STREAMS: [&str; 5] = ["order-1", "order-2", "order-30", "stock-1", "audit"];
 pub(super) const TYPES: [&str; 4] = ["Placed", "Paid", "Shipped", "Echoed"];
 pub(super) const TAGS: [&str; 4] = ["red", "green", "blue", "customer:7"];
-pub(super) const PLUGINS: [&str; 2] = ["counter", "auditor"];
+pub(super) const PLUGINS: [&str; 2] = ["counter", "auditor@2"];
+/// The one partition of each that is driven.
+pub(super) const PARTITION: u32 = 1;
 
 /// The metadata key that tells how many events were appended together, and which.
 pub(super) const BATCH: &str = "batch";
@@ -90,13 +92,14 @@ fn event(rng: &mut Rng, batch: &str) -> NewEvent {
 /// first plugin appends an echo, the second sets one aside.
 fn commit(store: &dyn Store, rng: &mut Rng) -> Option<What> {
     let which = rng.usize(..PLUGINS.len());
-    let plugin = PluginName::new(PLUGINS[which]).unwrap();
-    let progress = store.progress(&plugin).ok()?.unwrap_or_default();
+    let owner: Owner = PLUGINS[which].parse().unwrap();
+    let progress = store.progress(&owner, PARTITION).ok()?.unwrap_or_default();
     let query = Query::from(Filter { types: patterns(&TYPES[..3]), ..Filter::default() });
     let request = ReadRequest { query, after: progress.checkpoint, limit: rng.usize(1..40), ..ReadRequest::default() };
     let page = store.read(&request).ok()?;
     let mut work = UnitOfWork {
-        plugin: plugin.clone(),
+        owner: owner.clone(),
+        partition: PARTITION,
         progress: Progress { revision: progress.revision + 1, checkpoint: page.through, failing: None },
         state: Vec::new(),
         events: Vec::new(),
@@ -104,7 +107,7 @@ fn commit(store: &dyn Store, rng: &mut Rng) -> Option<What> {
     };
     for name in &TYPES[..3] {
         let seen = page.events.iter().filter(|event| event.event_type.as_str() == *name).count() as u64;
-        let stored = store.state_get(&plugin, name).ok()?.map_or(0, |value| count(&value));
+        let stored = store.state_get(&owner, name).ok()?.map_or(0, |value| count(&value));
         work.state.push(StateChange { key: (*name).to_owned(), value: Some((stored + seen).to_le_bytes().to_vec()) });
     }
     for event in page.events.iter().filter(|event| event.event_type.as_str() == TYPES[1]) {
@@ -119,7 +122,7 @@ fn commit(store: &dyn Store, rng: &mut Rng) -> Option<What> {
     }
     let revision = work.progress.revision;
     store.commit(work).wait().ok()?;
-    Some(What::Committed(plugin, revision))
+    Some(What::Committed(owner, revision))
 }
 
 pub(super) fn count(value: &[u8]) -> u64 {
@@ -133,9 +136,12 @@ pub(super) fn patterns(names: &[&str]) -> Vec<crate::event::Pattern> {
 pub(super) fn letter(position: Position) -> DeadLetter {
     DeadLetter {
         position,
+        key: None,
         reason: "set aside".to_owned(),
         kind: "reject".to_owned(),
         attempts: 1,
+        faults: 0,
+        due_us: None,
         first_us: 1,
         last_us: 1,
         component_digest: String::new(),
@@ -149,9 +155,10 @@ pub(super) fn commit_checkpoint_alone(store: &dyn Store) {
     let mut paid = NewEvent::json(EventType::new(TYPES[1]).unwrap(), "1");
     paid.metadata.insert(BATCH.to_owned(), "last/1".to_owned());
     store.append(AppendRequest::unconditional(vec![paid])).wait().unwrap();
-    let plugin = PluginName::new(PLUGINS[0]).unwrap();
-    let progress = store.progress(&plugin).unwrap().unwrap_or_default();
+    let owner: Owner = PLUGINS[0].parse().unwrap();
+    let progress = store.progress(&owner, PARTITION).unwrap().unwrap_or_default();
     let progress = Progress { revision: progress.revision + 1, checkpoint: store.head(), failing: None };
-    let work = UnitOfWork { plugin, progress, state: Vec::new(), events: Vec::new(), dead_letters: Vec::new() };
+    let (state, events, dead_letters) = (Vec::new(), Vec::new(), Vec::new());
+    let work = UnitOfWork { owner, partition: PARTITION, progress, state, events, dead_letters };
     store.commit(work).wait().unwrap();
 }
