@@ -39,4 +39,6 @@ pub mod metadata_key {
     pub const CORRELATION_ID: &str = "correlation_id";
     /// Id of the event that caused this one.
     pub const CAUSATION_ID: &str = "causation_id";
+    /// Trace that the append belongs to (W3C Trace Context). Not content: a retry has its own.
+    pub const TRACEPARENT: &str = "traceparent";
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::limits::{DATA_BYTES_MAX, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, TAGS_MAX};
 use super::name::{EventType, NameError, StreamName, Tag, check_plain};
-use super::{JSON_CONTENT_TYPE, RESERVED_TYPE_PREFIX, RecordedEvent, TOMBSTONE_TYPE};
+use super::{JSON_CONTENT_TYPE, RESERVED_TYPE_PREFIX, RecordedEvent, TOMBSTONE_TYPE, metadata_key};
 
 /// An event proposed for appending.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,7 +175,8 @@ impl NewEvent {
             + self.metadata.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
     }
 
-    /// Whether `stored` is this event: same id and same content, whatever the host added at append.
+    /// Whether `stored` is this event: same id and same content, whatever the host added at append, and
+    /// whatever trace it was appended in.
     #[must_use]
     pub fn same_content(&self, stored: &RecordedEvent) -> bool {
         self.id == stored.id
@@ -184,13 +185,20 @@ impl NewEvent {
             && self.tags == stored.tags
             && self.data == stored.data
             && self.content_type == stored.content_type
-            && self.metadata == stored.metadata
+            && same_metadata(&self.metadata, &stored.metadata)
             && self.schema_version == stored.schema_version
     }
 }
 
+/// Whether two events have the same metadata, whatever traces they were appended in.
+fn same_metadata(one: &BTreeMap<String, String>, other: &BTreeMap<String, String>) -> bool {
+    let content = |(key, _): &(&String, &String)| key.as_str() != metadata_key::TRACEPARENT;
+    one == other || one.iter().filter(content).eq(other.iter().filter(content))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::{Position, Version};
     use super::*;
 
     fn event(data: &[u8]) -> NewEvent {
@@ -216,6 +224,18 @@ mod tests {
         let mut zero = event(b"1");
         zero.schema_version = 0;
         assert_eq!(zero.validate(), Err(InvalidEvent::SchemaVersionZero));
+    }
+
+    #[test]
+    fn a_retry_may_belong_to_another_trace() {
+        let with = |key: &str, value: &str| {
+            let metadata = BTreeMap::from([("actor".into(), "ann".into()), (key.into(), value.into())]);
+            NewEvent { id: Uuid::nil(), metadata, ..event(b"1") }
+        };
+        let stored = RecordedEvent::record(with("traceparent", "a"), Position(1), Version(0), 0);
+        assert!(with("traceparent", "b").same_content(&stored));
+        assert!(with("actor", "ann").same_content(&stored));
+        assert!(!with("z", "b").same_content(&stored) && !with("actor", "bob").same_content(&stored));
     }
 
     #[test]
