@@ -1,89 +1,176 @@
-//! `POST /v1/events`: appends events atomically.
+//! `POST /v1/events`: appends events, atomically unless they come as a stream of lines.
+
+use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{FromRequest as _, RawQuery, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::append_body::AppendBody;
+use super::append_context::AppendContext;
+use super::append_stream;
 use super::blocking::{Json, blocking};
+use super::cloud_event_body as cloud_event;
+use super::params::Params;
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
+use super::wait_for::{Behind, WaitFor};
 use crate::error::ErrorClass;
 use crate::event::{Position, StreamName, Version};
-use crate::store::{AppendError, Appended, Pending, Store};
+use crate::store::{AppendError, Appended};
 
-/// Largest body in bytes: an append of the largest size in base64, and as much again for JSON around it.
+/// Largest body in bytes: an append of the largest size in base64, and as much again for JSON around it. A
+/// body that is a stream of lines has no bound.
 pub(super) const BODY_BYTES_MAX: usize = 32 << 20;
+/// How long a whole body may take to arrive.
+const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 /// Bodies up to this size, in bytes, are read on the async thread; larger ones would hold it up.
 const INLINE_BYTES_MAX: usize = 64 << 10;
 
-type Answer = Pending<Result<Appended, AppendError>>;
+const PARAMS: &[&str] = &["wait_for", "timeout_ms"];
+const LINES_PARAMS: &[&str] = &["wait_for", "timeout_ms", "atomic", "stop_on_error", "results"];
 
 /// Appends what the body holds.
 pub(super) async fn append(
     State(state): State<ApiState>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    RawQuery(query): RawQuery,
+    request: Request,
 ) -> Result<Response, Problem> {
-    let format = Format::of(&headers)?;
-    let body = body.map_err(|rejection| unreadable(&rejection))?;
-    // Submitting may hold the thread up for about one commit while the writer's queue is full.
-    let (answer, lines) = if body.len() <= INLINE_BYTES_MAX {
-        submit(&**state.store(), format, &body)?
+    let format = Format::of(request.headers())?;
+    let known = if format == Format::Ndjson { LINES_PARAMS } else { PARAMS };
+    let params = Params::parse(query.as_deref(), known)?;
+    let context = AppendContext::of(request.headers())?;
+    let wait_for = WaitFor::parse(&params)?;
+    if let Some(wait_for) = &wait_for {
+        wait_for.check(&state)?;
+    }
+    if format == Format::Ndjson && !params.flag("atomic")? {
+        return append_stream::append(state, &params, context, wait_for, request.into_body()).await;
+    }
+    let (appended, behind) = whole(&state, format, &context, wait_for, request).await?;
+    let mut response = (StatusCode::CREATED, Json::render(&AppendedView::new(&appended, behind))?).into_response();
+    if let Some(etag) = etag_of(&appended) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    Ok(response)
+}
+
+/// Appends a body as one append; answers where its events stand, and which plugins are behind if that was
+/// asked.
+async fn whole(
+    state: &ApiState,
+    format: Format,
+    context: &AppendContext,
+    wait_for: Option<WaitFor>,
+    request: Request,
+) -> Result<(Appended, Option<Vec<Behind>>), Problem> {
+    let headers = request.headers().clone();
+    let body = read(request).await?;
+    let mut body = if body.len() <= INLINE_BYTES_MAX {
+        parse(format, &headers, &body)?
     } else {
-        blocking(&state, move |store| submit(store, format, &body)).await?
+        blocking(state, move |_| parse(format, &headers, &body)).await?
     };
-    let appended = answer.await.map_err(|error| refused(error, &lines))?;
-    Ok((StatusCode::CREATED, Json::render(&AppendedView::from(&appended))?).into_response())
+    context.apply(&mut body)?;
+    let AppendBody { request, lines, .. } = body;
+    let appended = state.log().append(request).await.map_err(|error| refused(error, &lines, context))?;
+    let behind = match wait_for {
+        Some(wait_for) => Some(wait_for.settled(state, appended.last_position()).await),
+        None => None,
+    };
+    Ok((appended, behind))
 }
 
 /// How the body is written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Json,
     Ndjson,
+    CloudEvent,
+    CloudEvents,
+    /// One `CloudEvent` whose attributes are in the header.
+    CloudEventBinary,
 }
 
 impl Format {
-    /// Takes the format from the content type; JSON when there is none.
+    /// Takes the format from the header: JSON when it says nothing.
     fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let Some(given) = headers.get(header::CONTENT_TYPE) else { return Ok(Self::Json) };
-        let text = given.to_str().unwrap_or_default();
-        match text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        let text = headers.get(header::CONTENT_TYPE).map(|given| given.to_str().unwrap_or_default());
+        let essence = text.unwrap_or("application/json").split(';').next().unwrap_or_default().trim();
+        match essence.to_ascii_lowercase().as_str() {
+            "application/cloudevents+json" => Ok(Self::CloudEvent),
+            "application/cloudevents-batch+json" => Ok(Self::CloudEvents),
+            _ if headers.contains_key("ce-specversion") => Ok(Self::CloudEventBinary),
             "application/json" => Ok(Self::Json),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Self::Ndjson),
             _ => Err(Problem::http(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 Kind::UnsupportedMediaType,
-                format!("content type {text:?} is not understood; send application/json or application/x-ndjson"),
+                format!(
+                    "content type {:?} is not understood; send application/json, application/x-ndjson, or CloudEvents",
+                    text.unwrap_or_default()
+                ),
             )),
         }
     }
 }
 
-fn submit(store: &dyn Store, format: Format, body: &[u8]) -> Result<(Answer, Vec<usize>), Problem> {
-    let AppendBody { request, lines } = match format {
-        Format::Json => AppendBody::from_json(body)?,
-        Format::Ndjson => AppendBody::from_ndjson(body)?,
-    };
-    Ok((store.append(request), lines))
+fn parse(format: Format, headers: &HeaderMap, body: &[u8]) -> Result<AppendBody, Problem> {
+    match format {
+        Format::Json => AppendBody::from_json(body),
+        Format::Ndjson => AppendBody::from_ndjson(body),
+        Format::CloudEvent => cloud_event::structured(body),
+        Format::CloudEvents => cloud_event::batch(body),
+        Format::CloudEventBinary => cloud_event::binary(headers, body),
+    }
+}
+
+/// Reads a whole body, within its bounds of size and time.
+async fn read(request: Request) -> Result<Bytes, Problem> {
+    let read = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, &())).await.map_err(|_| {
+        let detail = format!("the body did not arrive within {} s", BODY_TIME_MAX.as_secs());
+        Problem::http(StatusCode::REQUEST_TIMEOUT, Kind::TimedOut, detail)
+    })?;
+    read.map_err(|rejection| unreadable(&rejection))
 }
 
 fn unreadable(rejection: &BytesRejection) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let detail = format!("the body is larger than {BODY_BYTES_MAX} bytes; split the append");
+        let detail =
+            format!("the body is larger than {BODY_BYTES_MAX} bytes; split the append, or send lines as NDJSON");
         return Problem::http(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLarge, detail);
     }
     Problem::invalid(format!("the body could not be read: {}", rejection.body_text()))
 }
 
 /// Tells of a refused append; `lines` has the line of each event if the body was NDJSON.
-fn refused(error: AppendError, lines: &[usize]) -> Problem {
-    let index = match &error {
+fn refused(error: AppendError, lines: &[usize], context: &AppendContext) -> Problem {
+    let problem = on_line(error, lines);
+    if problem.kind() == Kind::WrongExpectedVersion && context.has_precondition() {
+        return problem.under(StatusCode::PRECONDITION_FAILED);
+    }
+    problem
+}
+
+fn on_line(error: AppendError, lines: &[usize]) -> Problem {
+    match (index_of(&error).and_then(|index| lines.get(index)), error) {
+        (Some(line), AppendError::InvalidEvent { index, reason }) => {
+            Problem::new(ErrorClass::Invalid, Kind::InvalidEvent, format!("line {line}: {reason}"))
+                .with("index", index)
+                .with("line", *line)
+        }
+        (Some(line), error) => Problem::from(error).with("line", *line),
+        (None, error) => error.into(),
+    }
+}
+
+/// The event of the append that an error is about.
+const fn index_of(error: &AppendError) -> Option<usize> {
+    match error {
         AppendError::InvalidEvent { index, .. }
         | AppendError::IdConflict { index, .. }
         | AppendError::PartlyStored { index, .. }
@@ -100,16 +187,14 @@ fn refused(error: AppendError, lines: &[usize]) -> Problem {
         | AppendError::NoSuchStream { .. }
         | AppendError::WrongExpectedVersion { .. }
         | AppendError::Store(_) => None,
-    };
-    match (index.and_then(|index| lines.get(index)), error) {
-        (Some(line), AppendError::InvalidEvent { index, reason }) => {
-            Problem::new(ErrorClass::Invalid, Kind::InvalidEvent, format!("line {line}: {reason}"))
-                .with("index", index)
-                .with("line", *line)
-        }
-        (Some(line), error) => Problem::from(error).with("line", *line),
-        (None, error) => error.into(),
     }
+}
+
+/// The version of the stream after an append to one stream, as the `ETag` that a further append expects.
+fn etag_of(appended: &Appended) -> Option<HeaderValue> {
+    let last = appended.events.last()?;
+    let one = last.stream.is_some() && appended.events.iter().all(|event| event.stream == last.stream);
+    one.then(|| super::streams::etag(last.version))
 }
 
 #[derive(Serialize)]
@@ -117,6 +202,9 @@ struct AppendedView<'a> {
     first_position: Position,
     last_position: Position,
     events: Vec<AppendedEventView<'a>>,
+    /// The plugins waited for that have not settled the append in time; absent when none was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<Vec<Behind>>,
 }
 
 #[derive(Serialize)]
@@ -127,8 +215,8 @@ struct AppendedEventView<'a> {
     version: Option<Version>,
 }
 
-impl<'a> From<&'a Appended> for AppendedView<'a> {
-    fn from(appended: &'a Appended) -> Self {
+impl<'a> AppendedView<'a> {
+    fn new(appended: &'a Appended, behind: Option<Vec<Behind>>) -> Self {
         let events = appended.events.iter().map(|event| AppendedEventView {
             id: event.id,
             position: event.position,
@@ -139,6 +227,7 @@ impl<'a> From<&'a Appended> for AppendedView<'a> {
             first_position: appended.first_position(),
             last_position: appended.last_position(),
             events: events.collect(),
+            behind,
         }
     }
 }

@@ -31,8 +31,10 @@ const HOST_FIELDS: &[&str] = &["position", "version", "timestamp"];
 #[derive(Debug)]
 pub(super) struct AppendBody {
     pub(super) request: AppendRequest,
-    /// One line number, from 1, for each event; empty when the body was one JSON object.
+    /// One line number, from 1, for each event; empty when the body was not NDJSON.
     pub(super) lines: Vec<usize>,
+    /// Whether each event came with its id.
+    pub(super) has_ids: Vec<bool>,
 }
 
 impl AppendBody {
@@ -47,16 +49,19 @@ impl AppendBody {
             .map_err(Problem::invalid)?
             .ok_or_else(|| Problem::invalid(r#"`events` is missing; send {"events":[{"type":"..."}]}"#))?;
         check_count(events.len())?;
-        let events = events
-            .into_iter()
-            .enumerate()
-            .map(|(index, event)| {
-                parse_event(event.get()).map(|parsed| parsed.event).map_err(|reason| bad_event(index, &reason))
-            })
-            .collect::<Result<_, _>>()?;
-        let request =
-            AppendRequest { events, expected: parse_expected(&fields)?, condition: parse_condition(&fields)? };
-        Ok(Self { request, lines: Vec::new() })
+        let parse =
+            |(index, event): (usize, &RawValue)| parse_event(event.get()).map_err(|reason| bad_event(index, &reason));
+        let events = events.into_iter().enumerate().map(parse).collect::<Result<_, _>>()?;
+        let mut body = Self::of(events);
+        body.request.expected = parse_expected(&fields)?;
+        body.request.condition = parse_condition(&fields)?;
+        Ok(body)
+    }
+
+    /// An append of these events, without conditions.
+    pub(super) fn of(events: Vec<ParsedEvent>) -> Self {
+        let (events, has_ids) = events.into_iter().map(|parsed| (parsed.event, parsed.has_id)).unzip();
+        Self { request: AppendRequest::unconditional(events), lines: Vec::new(), has_ids }
     }
 
     /// Reads one event a line. Blank lines are skipped.
@@ -70,10 +75,10 @@ impl AppendBody {
                 continue;
             }
             check_count(events.len() + 1)?;
-            events.push(parse_event(text).map_err(|reason| bad_line(number, &reason))?.event);
+            events.push(parse_event(text).map_err(|reason| bad_line(number, &reason))?);
             lines.push(number);
         }
-        Ok(Self { request: AppendRequest::unconditional(events), lines })
+        Ok(Self { lines, ..Self::of(events) })
     }
 }
 
@@ -220,18 +225,18 @@ fn parse_version(text: &str) -> Result<ExpectedVersion, String> {
 }
 
 /// Stops before more events are held than an append may have.
-fn check_count(count: usize) -> Result<(), Problem> {
+pub(super) fn check_count(count: usize) -> Result<(), Problem> {
     if count <= APPEND_EVENTS_MAX {
         return Ok(());
     }
     Err(Problem::invalid(format!("more than {APPEND_EVENTS_MAX} events in one append; split it")))
 }
 
-fn bad_event(index: usize, reason: &str) -> Problem {
+pub(super) fn bad_event(index: usize, reason: &str) -> Problem {
     Problem::new(ErrorClass::Invalid, Kind::InvalidEvent, format!("event {index}: {reason}")).with("index", index)
 }
 
-fn bad_line(line: usize, reason: &str) -> Problem {
+pub(super) fn bad_line(line: usize, reason: &str) -> Problem {
     Problem::new(ErrorClass::Invalid, Kind::InvalidEvent, format!("line {line}: {reason}")).with("line", line)
 }
 

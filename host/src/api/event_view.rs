@@ -63,7 +63,8 @@ pub(super) fn is_json(content_type: Option<&str>) -> bool {
     essence == "application/json" || essence.ends_with("+json")
 }
 
-fn json_data(event: &RecordedEvent) -> Option<&RawValue> {
+/// The payload as JSON; none if it is something else, or says so.
+pub(super) fn json_data(event: &RecordedEvent) -> Option<&RawValue> {
     if is_json(event.content_type.as_deref()) { serde_json::from_slice(&event.data).ok() } else { None }
 }
 

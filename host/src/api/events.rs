@@ -1,11 +1,13 @@
 //! `GET /v1/events` and `GET /v1/events/{id}`.
 
 use axum::extract::{Path, RawQuery, State};
+use axum::http::HeaderMap;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::blocking::{Json, blocking};
+use super::blocking::blocking;
 use super::event_view::{EventView, views};
+use super::form::{Answer, Form};
 use super::params::{Params, bad_value};
 use super::problem::Problem;
 use super::selection::{Link, filter};
@@ -40,11 +42,16 @@ pub(super) const PAGE_BYTES_MAX: usize = 4 << 20;
 struct PageView<'a> {
     events: Vec<EventView<'a>>,
     head: Position,
-    next: Option<String>,
+    next: Option<&'a str>,
 }
 
 /// Reads events in the order of the log.
-pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json, Problem> {
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Answer, Problem> {
+    let form = Form::of(&headers);
     let params = Params::parse(query.as_deref(), PARAMS)?;
     let request = ReadRequest {
         query: filter(&params)?.into(),
@@ -62,7 +69,9 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
     }
     blocking(&state, move |store| {
         let page = store.read(&request)?;
-        Json::render(&PageView { events: views(&page.events), head: page.head, next: next(&params, &request, &page) })
+        let (next, head) = (next(&params, &request, &page), page.head);
+        let whole = PageView { events: views(&page.events), head, next: next.as_deref() };
+        form.page(&page.events, &whole, next.as_deref(), head)
     })
     .await
 }
@@ -95,7 +104,9 @@ pub(super) async fn get(
     State(state): State<ApiState>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json, Problem> {
+    headers: HeaderMap,
+) -> Result<Answer, Problem> {
+    let form = Form::of(&headers);
     let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
     let id = Uuid::try_parse(&id).map_err(|error| {
         let shown: String = id.chars().take(64).collect();
@@ -105,7 +116,7 @@ pub(super) async fn get(
         at_least.of_log(&state).await?;
     }
     blocking(&state, move |store| match store.event(id)? {
-        Some(event) => Json::render(&EventView::from(&event)),
+        Some(event) => form.one(&event),
         None => Err(Problem::not_found(format!("no event has the id {id}")).with("id", id.to_string())),
     })
     .await

@@ -28,6 +28,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Every field.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
     /// The text of a field's value; none when it is absent.
     pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(given, _)| given == name).map(|(_, value)| *value)

@@ -11,14 +11,22 @@
 
 mod append;
 mod append_body;
+mod append_context;
+mod append_stream;
 mod blocking;
+mod cloud_event;
+mod cloud_event_body;
+mod cloud_event_view;
 mod dead_letters;
 mod doctor;
 mod event_view;
 mod events;
 mod fields;
+mod form;
 mod health;
 mod in_process;
+mod limits;
+mod lines;
 mod maintenance;
 mod nearest;
 mod params;
@@ -37,6 +45,7 @@ mod streams;
 mod subscribe;
 mod verify;
 mod wait;
+mod wait_for;
 
 #[cfg(test)]
 mod tests;

@@ -56,6 +56,15 @@ impl Params {
             .transpose()
     }
 
+    /// A yes or no; no when it is absent.
+    pub(super) fn flag(&self, name: &'static str) -> Result<bool, Problem> {
+        match self.one(name)? {
+            None | Some("false") => Ok(false),
+            Some("true" | "") => Ok(true),
+            Some(text) => Err(bad_value(name, text, "give `true` or `false`")),
+        }
+    }
+
     /// A position.
     pub(super) fn position(&self, name: &'static str) -> Result<Option<Position>, Problem> {
         Ok(self.number(name)?.map(Position))

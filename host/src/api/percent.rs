@@ -19,11 +19,15 @@ pub(crate) fn encode(text: &str) -> String {
 
 /// Decodes a part of a query string, where `+` stands for a space; none when it is malformed.
 pub(super) fn decode_query(text: &str) -> Option<String> {
+    decode(&text.replace('+', " "))
+}
+
+/// Decodes a text; none when it is malformed.
+pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
         match byte {
-            b'+' => decoded.push(b' '),
             b'%' => {
                 let high = hex_digit(bytes.next()?)?;
                 let low = hex_digit(bytes.next()?)?;

@@ -14,6 +14,9 @@ use crate::store::{AppendError, StoreError};
 /// Media type of a problem.
 pub(crate) const PROBLEM_CONTENT_TYPE: &str = "application/problem+json";
 
+/// When to try again what is not possible now, in seconds.
+const RETRY_AFTER_SECONDS: &str = "1";
+
 /// What kind of problem it is: the last part of its `type`, stable, for programs to match on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -33,6 +36,9 @@ pub(super) enum Kind {
     Corrupted,
     Bug,
     TooLarge,
+    UriTooLong,
+    HeadersTooLarge,
+    TooManyRequests,
     UnsupportedMediaType,
     MethodNotAllowed,
 }
@@ -56,6 +62,9 @@ impl Kind {
             Self::Corrupted => "corrupted",
             Self::Bug => "bug",
             Self::TooLarge => "too-large",
+            Self::UriTooLong => "uri-too-long",
+            Self::HeadersTooLarge => "headers-too-large",
+            Self::TooManyRequests => "too-many-requests",
             Self::UnsupportedMediaType => "unsupported-media-type",
             Self::MethodNotAllowed => "method-not-allowed",
         }
@@ -79,6 +88,9 @@ impl Kind {
             Self::Corrupted => "Stored data is damaged",
             Self::Bug => "The server made a mistake",
             Self::TooLarge => "The request is too large",
+            Self::UriTooLong => "The URL is too long",
+            Self::HeadersTooLarge => "The header is too large",
+            Self::TooManyRequests => "Too many at a time",
             Self::UnsupportedMediaType => "The content type is not understood",
             Self::MethodNotAllowed => "The method does not fit the resource",
         }
@@ -151,6 +163,18 @@ impl Problem {
         self
     }
 
+    /// What kind of problem it is.
+    pub(super) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The same problem under the status that the way of asking demands.
+    #[must_use]
+    pub(super) fn under(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
     /// The problem as JSON.
     pub(super) fn to_json(&self) -> Value {
         let mut body = Map::new();
@@ -169,7 +193,11 @@ impl IntoResponse for Problem {
             tracing::error!(kind = self.kind.slug(), detail = %self.detail, "request failed");
         }
         let mut response = (self.status, self.to_json().to_string()).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_CONTENT_TYPE));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_CONTENT_TYPE));
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
         response
     }
 }

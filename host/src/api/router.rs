@@ -3,9 +3,9 @@
 use std::any::Any;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -15,8 +15,8 @@ use super::append::{self, BODY_BYTES_MAX};
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
 use super::{
-    dead_letters, doctor, events, health, plugins, state_entries, stream_deletion, stream_list, streams, subscribe,
-    verify,
+    dead_letters, doctor, events, health, limits, plugins, state_entries, stream_deletion, stream_list, streams,
+    subscribe, verify,
 };
 use crate::error::ErrorClass;
 
@@ -24,14 +24,13 @@ use crate::error::ErrorClass;
 pub fn router(state: ApiState) -> Router {
     let letter = "/v1/plugins/{name}/dead-letters/{position}";
     Router::new()
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
         .route("/v1/events", get(events::list).merge(post(append::append)))
         .route("/v1/events/subscribe", get(subscribe::subscribe))
         .route("/v1/events/{id}", get(events::get))
         .route("/v1/event-types", get(stream_list::types))
         .route("/v1/streams", get(stream_list::list))
         .route("/v1/streams/{stream}", get(streams::read).merge(delete(stream_deletion::delete)))
+        .route("/v1/streams/{stream}/subscribe", get(subscribe::subscribe_stream))
         .route("/v1/verify", post(verify::verify))
         .route("/v1/doctor", get(doctor::doctor))
         .route("/v1/plugins", get(plugins::list))
@@ -44,17 +43,14 @@ pub fn router(state: ApiState) -> Router {
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(from_fn_with_state(state.clone(), bounded))
+        .layer(from_fn_with_state(state.clone(), limits::bounded))
+        // A server that is busy is alive.
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
         .layer(CatchPanicLayer::custom(panicked))
         // A failure is logged where the problem is made.
         .layer(TraceLayer::new_for_http().on_failure(()))
         .with_state(state)
-}
-
-/// Holds one of the places for requests while the answer is made.
-async fn bounded(State(state): State<ApiState>, request: Request, next: Next) -> Result<Response, Problem> {
-    let _place = state.request_place()?;
-    Ok(next.run(request).await)
 }
 
 async fn no_such_route(uri: Uri) -> Problem {

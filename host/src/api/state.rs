@@ -3,16 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::maintenance::Maintenance;
 use super::problem::{Kind, Problem};
 use super::registry::Plugins;
 use crate::error::ErrorClass;
-use crate::store::Store;
+use crate::store::{AsyncStore, Store};
 
 /// Most subscribers (SSE connections) at a time; the next one is told to come back later.
-const SUBSCRIBERS_MAX: usize = 1024;
+const SUBSCRIBERS_MAX: usize = 10_000;
 /// Most requests worked on at a time; the next one is told to come back later.
 const REQUESTS_MAX: usize = 1024;
 /// Most verifications at a time: each reads the whole store.
@@ -23,7 +24,7 @@ const VERIFICATIONS_MAX: usize = 1;
 pub struct ApiState(Arc<Inner>);
 
 struct Inner {
-    store: Arc<dyn Store>,
+    log: AsyncStore,
     plugins: Arc<dyn Plugins>,
     maintenance: Option<Arc<dyn Maintenance>>,
     closing: watch::Sender<bool>,
@@ -53,7 +54,7 @@ impl ApiState {
 
     fn build(store: Arc<dyn Store>, plugins: Arc<dyn Plugins>, maintenance: Option<Arc<dyn Maintenance>>) -> Self {
         Self(Arc::new(Inner {
-            store,
+            log: AsyncStore::new(store),
             plugins,
             maintenance,
             closing: watch::Sender::new(false),
@@ -64,7 +65,12 @@ impl ApiState {
     }
 
     pub(super) fn store(&self) -> &Arc<dyn Store> {
-        &self.0.store
+        self.0.log.store()
+    }
+
+    /// The store, for what must not hold up a worker.
+    pub(super) fn log(&self) -> &AsyncStore {
+        &self.0.log
     }
 
     pub(super) fn plugins(&self) -> &dyn Plugins {
@@ -99,6 +105,19 @@ impl ApiState {
         Arc::clone(&self.0.subscribers).try_acquire_owned().map_err(|_| busy("subscribers", SUBSCRIBERS_MAX))
     }
 
+    /// How many subscribers there are.
+    #[cfg(test)]
+    pub(super) fn subscribers(&self) -> usize {
+        SUBSCRIBERS_MAX - self.0.subscribers.available_permits()
+    }
+
+    /// Takes every place for requests.
+    #[cfg(test)]
+    pub(super) fn fill_requests(&self) -> OwnedSemaphorePermit {
+        let all = u32::try_from(REQUESTS_MAX).unwrap();
+        Arc::clone(&self.0.requests).try_acquire_many_owned(all).unwrap()
+    }
+
     /// Takes one of the places for requests.
     pub(super) fn request_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.0.requests).try_acquire_owned().map_err(|_| busy("requests at a time", REQUESTS_MAX))
@@ -114,5 +133,6 @@ impl ApiState {
 }
 
 fn busy(what: &str, max: usize) -> Problem {
-    Problem::of_class(ErrorClass::Unavailable, format!("there are {max} {what} already; try again later"))
+    let detail = format!("there are {max} {what} already; try again later");
+    Problem::http(StatusCode::TOO_MANY_REQUESTS, Kind::TooManyRequests, detail)
 }

@@ -1,12 +1,14 @@
 //! `DELETE /v1/streams/{stream}`: ends a stream for good. Its events stay readable.
 
 use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::blocking::{Json, blocking};
+use super::append_context::expected_of;
+use super::blocking::Json;
 use super::params::{Params, bad_value};
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::state::ApiState;
 use crate::error::ErrorClass;
 use crate::event::{ExpectedVersion, Position, StreamName, Version};
@@ -22,20 +24,33 @@ struct DeletedView {
     position: Position,
 }
 
-/// Deletes a stream, if it is at `expected_version`. Sent again with the same `id` it is a retry.
+/// Deletes a stream, if it is at `expected_version` or the version that `If-Match` names. Sent again with the same `id` it is a retry.
 pub(super) async fn delete(
     State(state): State<ApiState>,
     Path(stream): Path<String>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Result<Json, Problem> {
     let params = Params::parse(query.as_deref(), &["expected_version", "id"])?;
     let stream = StreamName::new(stream)?;
-    let mut deletion = StreamDeletion { expected: expected_version(&params)?, ..StreamDeletion::of(stream.clone()) };
+    let precondition = expected_of(&headers)?;
+    let expected = match precondition {
+        Some(_) if params.one("expected_version")?.is_some() => {
+            return Err(Problem::invalid("both `expected_version` and If-Match are given; give one"));
+        }
+        Some(expected) => expected,
+        None => expected_version(&params)?,
+    };
+    let mut deletion = StreamDeletion { expected, ..StreamDeletion::of(stream.clone()) };
     if let Some(text) = params.one("id")? {
         deletion.id = Uuid::try_parse(text).map_err(|_| bad_value("id", text, "give a UUID, or leave it out"))?;
     }
-    let answer = blocking(&state, move |store| Ok(store.delete_stream(deletion))).await?;
-    let deleted = answer.await?;
+    let deleted = state.log().delete_stream(deletion).await.map_err(|error| match Problem::from(error) {
+        problem if problem.kind() == Kind::WrongExpectedVersion && precondition.is_some() => {
+            problem.under(StatusCode::PRECONDITION_FAILED)
+        }
+        problem => problem,
+    })?;
     let tombstone = deleted
         .events
         .first()

@@ -1,11 +1,13 @@
 //! `GET /v1/streams/{stream}`: the events of one stream, by version.
 
 use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 
-use super::blocking::{Json, blocking};
+use super::blocking::blocking;
 use super::event_view::{EventView, views};
 use super::events::{PAGE_BYTES_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX, direction};
+use super::form::{Answer, Form};
 use super::params::Params;
 use super::percent::encode;
 use super::problem::Problem;
@@ -25,7 +27,7 @@ struct StreamView<'a> {
     deleted: bool,
     events: Vec<EventView<'a>>,
     head: Position,
-    next: Option<String>,
+    next: Option<&'a str>,
 }
 
 /// Reads a stream.
@@ -33,7 +35,9 @@ pub(super) async fn read(
     State(state): State<ApiState>,
     Path(stream): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json, Problem> {
+    headers: HeaderMap,
+) -> Result<Answer, Problem> {
+    let form = Form::of(&headers);
     let params = Params::parse(query.as_deref(), PARAMS)?;
     let stream = StreamName::new(stream)?;
     let range = Range {
@@ -52,9 +56,16 @@ pub(super) async fn read(
         let page = range.read(store, &stream)?;
         let next = range.next(&params, &stream, &page);
         let (events, head) = (views(&page.events), page.head);
-        Json::render(&StreamView { stream: stream.as_str(), version, deleted, events, head, next })
+        let whole = StreamView { stream: stream.as_str(), version, deleted, events, head, next: next.as_deref() };
+        Ok(form.page(&page.events, &whole, next.as_deref(), head)?.tagged(etag(version)))
     })
     .await
+}
+
+/// The `ETag` of a stream: its version, which `If-Match` of an append expects.
+pub(super) fn etag(version: Version) -> HeaderValue {
+    // Digits within quotes are a header value.
+    HeaderValue::try_from(format!("\"{version}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
 }
 
 /// Which part of a stream is wanted.

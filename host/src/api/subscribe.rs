@@ -1,38 +1,40 @@
-//! `GET /v1/events/subscribe`: catch up, then live, as server-sent events (WHATWG HTML §9.2).
+//! `GET /v1/events/subscribe` and `GET /v1/streams/{stream}/subscribe`: catch up, then live, as server-sent
+//! events (WHATWG HTML §9.2).
 //!
-//! One cursor moves through the log: read what stands after it, send that, and when nothing is left wait
-//! for the head to move past it. Catching up and live are the same loop, so there is no seam at which an
-//! event could be lost or sent twice. Nothing is read ahead of the client: the next page is read when the
-//! last one is sent. The id of each event is its position, so `Last-Event-ID` resumes after it.
+//! A task takes pages from the store's feed, whose past and live end are one loop, and hands them to the
+//! client as they are taken: one page waits and one is being sent, however slow the client is. The id of
+//! each event is its position, so `Last-Event-ID` resumes after it. Whatever ends a subscription but the
+//! client and the server's end is told as a last event of type `error`, with a problem as its data.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
-use axum::response::Sse;
-use axum::response::sse::Event;
-use futures::Stream;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use futures::stream::unfold;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::blocking::blocking;
-use super::event_view::EventView;
-use super::params::Params;
-use super::problem::Problem;
+use super::form::event_line;
+use super::params::{Params, bad_value};
+use super::problem::{Kind, Problem};
 use super::selection::filter;
 use super::state::ApiState;
-use crate::event::{Filter, Position, RecordedEvent};
-use crate::store::ReadRequest;
+use crate::error::ErrorClass;
+use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
+use crate::store::{Feed, ReadRequest, Store};
 
 const PARAMS: &[&str] = &["after", "type", "tag", "stream", "category"];
-/// Events read at a time.
-const PAGE_EVENTS: usize = 256;
-/// Payload bytes read at a time.
-const PAGE_BYTES: usize = 1 << 20;
+const STREAM_PARAMS: &[&str] = &["after", "type", "tag"];
 /// How long a subscriber hears nothing at most.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long a client may take nothing while there is something for it.
+const SLOW_MAX: Duration = Duration::from_secs(600);
+/// Bytes of an event on the wire, about, to make room at once.
+const EVENT_BYTES: usize = 512;
 
 /// Sends every matching event after `after`, or after `Last-Event-ID`, for as long as the client listens.
 /// `after=head` begins at the end of the log.
@@ -40,166 +42,183 @@ pub(super) async fn subscribe(
     State(state): State<ApiState>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), PARAMS)?;
-    let after = start(&state, &params, &headers)?;
-    let subscriber = Subscriber::new(state, filter(&params)?, after)?;
-    Ok(Sse::new(unfold(subscriber, |mut subscriber| async move {
-        subscriber.next().await.map(|event| (Ok(event), subscriber))
-    })))
+    let after = match (last_event_id(&headers)?, params.one("after")?) {
+        (Some(last), _) => last,
+        (None, Some("head")) => state.store().head(),
+        (None, _) => params.position("after")?.unwrap_or_default(),
+    };
+    respond(state, filter(&params)?, after)
 }
 
-/// The position after which to begin.
-fn start(state: &ApiState, params: &Params, headers: &HeaderMap) -> Result<Position, Problem> {
-    if let Some(id) = headers.get("last-event-id") {
-        let position = id.to_str().ok().and_then(|text| text.trim().parse().ok());
-        return position.map(Position).ok_or_else(|| {
-            Problem::invalid("header Last-Event-ID is not a position; send the id of the last event received")
-        });
+/// The same for one stream, where `after` is a version.
+pub(super) async fn subscribe_stream(
+    State(state): State<ApiState>,
+    Path(stream): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let params = Params::parse(query.as_deref(), STREAM_PARAMS)?;
+    let stream = StreamName::new(stream)?;
+    let filter = Filter { streams: Filter::stream(&stream).streams, ..filter(&params)? };
+    let after = match (last_event_id(&headers)?, params.one("after")?) {
+        (Some(last), _) => last,
+        (None, Some("head")) => state.store().head(),
+        (None, _) => {
+            let version = Version(params.number("after")?.unwrap_or(0));
+            blocking(&state, move |store| position_of(store, &stream, version)).await?
+        }
+    };
+    respond(state, filter, after)
+}
+
+/// The position of a version, which must be there; 0 for version 0.
+fn position_of(store: &dyn Store, stream: &StreamName, version: Version) -> Result<Position, Problem> {
+    let Some(before) = version.0.checked_sub(1) else { return Ok(Position::START) };
+    let query = Filter::stream(stream).into();
+    let request = ReadRequest { query, after_version: Version(before), limit: 1, ..ReadRequest::default() };
+    match store.read(&request)?.events.first() {
+        Some(event) => Ok(event.position),
+        None => {
+            let allowed = format!("stream {stream} has not come so far; give a version that it has, or `head`");
+            Err(bad_value("after", &version.to_string(), &allowed))
+        }
     }
-    match params.one("after")? {
-        Some("head") => Ok(state.store().head()),
-        _ => Ok(params.position("after")?.unwrap_or_default()),
-    }
+}
+
+/// The position that the client has seen last.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
+    let Some(id) = headers.get("last-event-id") else { return Ok(None) };
+    let position = id.to_str().ok().and_then(|text| text.trim().parse().ok());
+    position.map(|position| Some(Position(position))).ok_or_else(|| {
+        Problem::invalid("header Last-Event-ID is not a position; send the id of the last event received")
+    })
+}
+
+fn respond(state: ApiState, filter: Filter, after: Position) -> Result<Response, Problem> {
+    let place = state.subscriber_place()?;
+    let (sender, pages) = mpsc::channel(1);
+    let (last, farewell) = oneshot::channel();
+    let feed = state.log().subscribe(filter, after);
+    let subscriber = Subscriber { state, feed, pages: sender, told: after, _place: place };
+    tokio::spawn(async move {
+        if let Err(problem) = subscriber.run().await {
+            let _ = last.send(problem);
+        }
+    });
+    let body = unfold((pages, Some(farewell)), |(mut pages, farewell)| async move {
+        if let Some(page) = pages.recv().await {
+            return Some((Ok::<_, Infallible>(page), (pages, farewell)));
+        }
+        let problem = farewell?.await.ok()?;
+        let text = format!("event: error\ndata: {}\n\n", problem.to_json());
+        Some((Ok(text.into()), (pages, None)))
+    });
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
+    Ok((headers, Body::from_stream(body)).into_response())
 }
 
 /// One client and how far it is.
 struct Subscriber {
     state: ApiState,
-    /// `after` is how far the log was read.
-    request: ReadRequest,
-    head: watch::Receiver<Position>,
-    /// Read, not sent. At most one page.
-    unsent: VecDeque<RecordedEvent>,
+    feed: Feed,
+    pages: mpsc::Sender<Bytes>,
     /// The last position that the client was told, as an id.
     told: Position,
-    ended: bool,
     _place: OwnedSemaphorePermit,
 }
 
 impl Subscriber {
-    fn new(state: ApiState, filter: Filter, after: Position) -> Result<Self, Problem> {
-        let request = ReadRequest {
-            query: filter.into(),
-            after,
-            limit: PAGE_EVENTS,
-            bytes_max: PAGE_BYTES,
-            ..ReadRequest::default()
-        };
-        Ok(Self {
-            request,
-            head: state.store().watch_head(),
-            unsent: VecDeque::new(),
-            told: after,
-            ended: false,
-            _place: state.subscriber_place()?,
-            state,
-        })
-    }
-
-    /// What to send next; none when it is over.
-    async fn next(&mut self) -> Option<Event> {
+    /// Sends until the client goes or the server shuts down.
+    async fn run(mut self) -> Result<(), Problem> {
         loop {
-            if self.ended || self.state.is_closing() {
-                return None;
-            }
-            if let Some(event) = self.unsent.pop_front() {
-                return Some(self.render(&event));
-            }
-            match self.read().await {
-                Ok(true) => {}
-                Ok(false) => match self.wait().await {
-                    Waited::Moved => {}
-                    Waited::Idle => return Some(self.heartbeat()),
-                    Waited::Closed => return None,
+            let text = tokio::select! {
+                page = self.feed.next_page() => self.render(&page?)?,
+                () = tokio::time::sleep(HEARTBEAT) => self.heartbeat(),
+                () = self.state.closed() => return Ok(()),
+                () = self.pages.closed() => return Ok(()),
+            };
+            tokio::select! {
+                sent = tokio::time::timeout(SLOW_MAX, self.pages.send(text.into())) => match sent {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return Ok(()),
+                    Err(_) => return Err(too_slow(self.told)),
                 },
-                Err(problem) => {
-                    self.ended = true;
-                    return Some(Event::default().event("error").data(problem.to_json().to_string()));
-                }
+                () = self.state.closed() => return Ok(()),
             }
         }
     }
 
-    /// Reads the next page; false when there is nothing to read yet.
-    async fn read(&mut self) -> Result<bool, Problem> {
-        let request = self.request.clone();
-        let page = blocking(&self.state, move |store| Ok(store.read(&request)?)).await?;
-        self.request.after = self.request.after.max(page.through);
-        self.unsent = page.events.into();
-        Ok(!self.unsent.is_empty() || !page.complete)
-    }
-
-    async fn wait(&mut self) -> Waited {
-        let after = self.request.after;
-        tokio::select! {
-            moved = self.head.wait_for(|head| *head > after) => {
-                if moved.is_ok() { Waited::Moved } else { Waited::Closed }
-            }
-            () = self.state.closed() => Waited::Closed,
-            () = tokio::time::sleep(HEARTBEAT) => Waited::Idle,
+    fn render(&mut self, page: &[RecordedEvent]) -> Result<Vec<u8>, Problem> {
+        let mut text = Vec::with_capacity(page.len() * EVENT_BYTES);
+        for event in page {
+            render_event(&mut text, event)?;
+            self.told = event.position;
         }
-    }
-
-    fn render(&mut self, event: &RecordedEvent) -> Event {
-        self.told = event.position;
-        match serde_json::to_string(&EventView::from(event)) {
-            // Line breaks stand only between the tokens of JSON, where a space means the same; a stream
-            // with one line of data for each event can be read by the simplest of clients.
-            Ok(json) => Event::default().id(event.position.to_string()).data(json.replace(['\r', '\n'], " ")),
-            Err(error) => {
-                self.ended = true;
-                tracing::error!(position = %event.position, %error, "event could not be rendered");
-                Event::default().event("error").data("the event could not be rendered")
-            }
-        }
+        Ok(text)
     }
 
     /// Keeps the connection alive and tells how far the log was searched, so that a client that comes
     /// back need not have it searched again.
-    fn heartbeat(&mut self) -> Event {
-        let event = Event::default().comment("idle");
-        if self.request.after == self.told {
-            return event;
+    fn heartbeat(&mut self) -> Vec<u8> {
+        let through = self.feed.through();
+        if through == self.told {
+            return b": idle\n\n".into();
         }
-        self.told = self.request.after;
-        event.id(self.told.to_string())
+        self.told = through;
+        format!(": idle\nid: {through}\n\n").into()
     }
 }
 
-/// Why waiting for events ended.
-enum Waited {
-    Moved,
-    Idle,
-    Closed,
+fn too_slow(told: Position) -> Problem {
+    let detail = format!(
+        "the client took nothing for {} s; subscribe again with the last id it has, which is before {}, as Last-Event-ID",
+        SLOW_MAX.as_secs(),
+        told.next()
+    );
+    Problem::new(ErrorClass::Unavailable, Kind::TimedOut, detail)
+}
+
+/// One line of data, so that the simplest of clients can read it.
+fn render_event(text: &mut Vec<u8>, event: &RecordedEvent) -> Result<(), Problem> {
+    text.extend_from_slice(format!("id: {}\ndata: ", event.position).as_bytes());
+    event_line(text, event).map_err(|error| {
+        Problem::of_class(ErrorClass::Bug, format!("event {} could not be rendered: {error}", event.position))
+    })?;
+    text.extend_from_slice(b"\n\n");
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use axum::body::to_bytes;
-    use axum::response::IntoResponse as _;
-    use futures::stream::once;
-
     use super::*;
     use crate::api::NoPlugins;
     use crate::clock::ManualClock;
+    use crate::event::{EventType, NewEvent, Pattern};
+    use crate::store::AppendRequest;
     use crate::store::memory::MemoryStore;
-
-    async fn text(event: Event) -> String {
-        let body = Sse::new(once(async { Ok::<_, Infallible>(event) })).into_response().into_body();
-        String::from_utf8(to_bytes(body, 1024).await.unwrap().into()).unwrap()
-    }
 
     #[tokio::test]
     async fn a_heartbeat_tells_once_how_far_the_log_was_searched() {
         let store = Arc::new(MemoryStore::new(Arc::new(ManualClock::at(0))));
-        let state = ApiState::new(store, Arc::new(NoPlugins));
-        let mut subscriber = Subscriber::new(state, Filter::all(), Position(3)).unwrap();
-        assert_eq!(text(subscriber.heartbeat()).await, ": idle\n\n");
-        subscriber.request.after = Position(7);
-        assert_eq!(text(subscriber.heartbeat()).await, ": idle\nid: 7\n\n");
-        assert_eq!(text(subscriber.heartbeat()).await, ": idle\n\n");
+        let state = ApiState::new(store.clone(), Arc::new(NoPlugins));
+        let filter = Filter { types: vec![Pattern::new("Rare").unwrap()], ..Filter::default() };
+        let feed = state.log().subscribe(filter, Position::START);
+        let (pages, _taken) = mpsc::channel(1);
+        let place = state.subscriber_place().unwrap();
+        let mut subscriber = Subscriber { state, feed, pages, told: Position::START, _place: place };
+        assert_eq!(subscriber.heartbeat(), b": idle\n\n");
+        let event = NewEvent::json(EventType::new("Common").unwrap(), "1");
+        store.append(AppendRequest::unconditional(vec![event])).await.unwrap();
+        while subscriber.feed.through() < Position(1) {
+            let moment = Duration::from_millis(5);
+            let idle = tokio::time::timeout(moment, subscriber.feed.next_page()).await;
+            assert!(idle.is_err(), "nothing matches");
+        }
+        assert_eq!(subscriber.heartbeat(), b": idle\nid: 1\n\n");
+        assert_eq!(subscriber.heartbeat(), b": idle\n\n");
     }
 }

@@ -1,4 +1,7 @@
 //! Read your writes: a read that names a position waits until the log, or a plugin, has reached it.
+//!
+//! It never answers with less: what does not come in time is a problem with `Retry-After`, and a position
+//! that cannot come in time is refused at once.
 
 use std::time::Duration;
 
@@ -14,6 +17,19 @@ use crate::event::{PluginName, Position};
 const TIMEOUT_MS_DEFAULT: u64 = 5_000;
 /// How long a read may ask to wait, in milliseconds.
 const TIMEOUT_MS_MAX: u64 = 60_000;
+/// How far beyond the head a position may be that a read waits for: more than any log grows within the
+/// longest wait.
+const AHEAD_EVENTS_MAX: u64 = 100_000_000;
+
+/// Takes `timeout_ms`.
+pub(super) fn timeout(params: &Params) -> Result<Duration, Problem> {
+    match params.number("timeout_ms")? {
+        Some(given) if given > TIMEOUT_MS_MAX => {
+            Err(bad_value("timeout_ms", &given.to_string(), &format!("give 0 to {TIMEOUT_MS_MAX}")))
+        }
+        given => Ok(Duration::from_millis(given.unwrap_or(TIMEOUT_MS_DEFAULT))),
+    }
+}
 
 /// The position a read must have seen, and how long it waits for it.
 #[derive(Clone, Copy, Debug)]
@@ -25,11 +41,7 @@ pub(super) struct AtLeast {
 impl AtLeast {
     /// Takes `at_least` and `timeout_ms`.
     pub(super) fn parse(params: &Params) -> Result<Option<Self>, Problem> {
-        let timeout_ms = params.number("timeout_ms")?;
-        if let Some(given) = timeout_ms.filter(|given| *given > TIMEOUT_MS_MAX) {
-            return Err(bad_value("timeout_ms", &given.to_string(), &format!("give 0 to {TIMEOUT_MS_MAX}")));
-        }
-        let timeout = Duration::from_millis(timeout_ms.unwrap_or(TIMEOUT_MS_DEFAULT));
+        let timeout = timeout(params)?;
         Ok(params.position("at_least")?.map(|position| Self { position, timeout }))
     }
 
@@ -56,6 +68,11 @@ impl AtLeast {
         position: impl Fn(&T) -> Position,
         who: &str,
     ) -> Result<(), Problem> {
+        let head = state.store().head();
+        if self.position.0.saturating_sub(head.0) > AHEAD_EVENTS_MAX {
+            let allowed = format!("the log ends at {head}, so give a position that an append answered");
+            return Err(bad_value("at_least", &self.position.to_string(), &allowed).with("head", head.0));
+        }
         let reached = tokio::select! {
             reached = watched.wait_for(|now| position(now) >= self.position) => reached.is_ok(),
             () = tokio::time::sleep(self.timeout) => false,

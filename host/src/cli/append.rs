@@ -16,7 +16,9 @@ use super::append_lines;
 use super::client::Server;
 use super::error::{CliError, Exit};
 use super::output::Output;
+use super::query::Query;
 use super::retrying::{self, Stored};
+use super::waiting::{self, WaitForArgs};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -28,6 +30,7 @@ Examples:
   tidemill append --type PhotoTaken --data-file cat.png --content-type image/png
   echo '{\"type\":\"OrderPlaced\",\"stream\":\"order-44\",\"data\":{\"total\":9}}' | tidemill append
   tidemill append < events.ndjson
+  tidemill append --type OrderPlaced --stream order-45 --wait-for billing,mail
 
 Without --type, events are read from stdin: one JSON object a line, with the fields id, type, stream, tags,
 data or data_base64, content_type, metadata and schema_version, all but type optional.")]
@@ -68,6 +71,8 @@ pub(super) struct AppendArgs {
     /// What no event may match: {"fail_if_match":[{"types":[],"streams":[],"tags":[]}],"after":POSITION}
     #[arg(long, value_name = "JSON", requires = "event_type")]
     pub(super) condition: Option<String>,
+    #[command(flatten)]
+    pub(super) wait: WaitForArgs,
     /// Print the server's answer as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -107,16 +112,19 @@ struct Event<'a> {
 /// Appends one event, or those on stdin.
 pub(super) fn run(args: &AppendArgs, server: &Server, output: &mut Output<'_>) -> Result<(), CliError> {
     if args.event_type.is_none() {
-        return append_lines::run(io::stdin().lock(), server, args.json, output);
+        return append_lines::run(io::stdin().lock(), server, &args.wait, args.json, output);
     }
     let body = body(args)?;
-    let answer = retrying::append(server, "application/json", &body).map_err(|error| server.explain(error))?;
-    if args.json {
-        return output.json_line(&String::from_utf8_lossy(&answer));
-    }
+    let path = Query::path(&["v1", "events"]).with_wait_for(&args.wait);
+    let answer = retrying::append(server, &path, "application/json", &body).map_err(|error| server.explain(error))?;
     let stored: Stored = serde_json::from_slice(&answer)
         .map_err(|error| CliError::new(Exit::Failure, format_args!("the answer is not understood: {error}")))?;
-    output.line(&format!("stored at position {}", stored.first_position))
+    if args.json {
+        output.json_line(&String::from_utf8_lossy(&answer))?;
+    } else {
+        output.line(&format!("stored at position {}", stored.first_position))?;
+    }
+    waiting::check(&stored.behind)
 }
 
 /// Renders the request. The id is made here, so that sending it again cannot store a second event.

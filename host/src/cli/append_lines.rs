@@ -13,7 +13,9 @@ use super::client::{ClientError, Refusal, Server};
 use super::error::{CliError, Exit};
 use super::output::{Output, talk};
 use super::progress::Progress;
+use super::query::Query;
 use super::retrying::{self, Stored};
+use super::waiting::{self, Behind, WaitForArgs};
 use crate::api::{ParsedEvent, parse_event};
 
 /// Most events in a chunk.
@@ -26,22 +28,31 @@ const LINE_BYTES_MAX: usize = 4 << 20;
 const READ_BYTES: usize = 256 << 10;
 
 /// Appends every line of `input`.
-pub(super) fn run(input: impl Read, server: &Server, json: bool, output: &mut Output<'_>) -> Result<(), CliError> {
+pub(super) fn run(
+    input: impl Read,
+    server: &Server,
+    wait: &WaitForArgs,
+    json: bool,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
     if std::io::stdin().is_terminal() {
         talk("reading events from stdin, one JSON object a line; end with Ctrl-D");
     }
     let progress = Progress::events();
-    let mut appender = Appender { server, progress: &progress, total: Total::default() };
+    // A chunk is one append: what it holds is safe to send again.
+    let path = Query::path(&["v1", "events"]).with("atomic", "true").with_wait_for(wait);
+    let mut appender = Appender { server, path, progress: &progress, total: Total::default(), behind: Vec::new() };
     let result = appender.append_all(&mut Lines::new(input));
     progress.finish();
-    let total = appender.total;
+    let Appender { total, behind, .. } = appender;
     result?;
     if json {
         let Total { events, first, last } = total;
-        output.line(&json!({ "events": events, "first_position": first, "last_position": last }).to_string())
+        output.line(&json!({ "events": events, "first_position": first, "last_position": last }).to_string())?;
     } else {
-        output.line(&total.to_text())
+        output.line(&total.to_text())?;
     }
+    waiting::check(&behind)
 }
 
 /// What has been stored.
@@ -53,7 +64,7 @@ struct Total {
 }
 
 impl Total {
-    fn add(&mut self, events: usize, stored: Stored) {
+    fn add(&mut self, events: usize, stored: &Stored) {
         self.events += events as u64;
         self.first = Some(self.first.map_or(stored.first_position, |first| first.min(stored.first_position)));
         self.last = Some(self.last.map_or(stored.last_position, |last| last.max(stored.last_position)));
@@ -71,8 +82,11 @@ impl Total {
 /// Sends chunks.
 struct Appender<'a> {
     server: &'a Server,
+    path: Query,
     progress: &'a Progress,
     total: Total,
+    /// The plugins that were behind when the last chunk was answered.
+    behind: Vec<Behind>,
 }
 
 impl Appender<'_> {
@@ -96,12 +110,13 @@ impl Appender<'_> {
     fn append(&mut self, events: &[Line]) -> Result<(), CliError> {
         let Some(first) = events.first() else { return Ok(()) };
         let body = events.iter().fold(String::new(), |body, line| body + &line.text + "\n");
-        match retrying::append(self.server, "application/x-ndjson", body.as_bytes()) {
+        match retrying::append(self.server, &self.path, "application/x-ndjson", body.as_bytes()) {
             Ok(answer) => {
                 let stored: Stored = serde_json::from_slice(&answer).map_err(|error| {
                     self.stopped(Exit::Failure, first.number, &format!("the answer is not understood: {error}"))
                 })?;
-                self.total.add(events.len(), stored);
+                self.total.add(events.len(), &stored);
+                self.behind = stored.behind;
                 self.progress.add(events.len() as u64);
                 Ok(())
             }

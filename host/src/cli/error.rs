@@ -39,7 +39,7 @@ impl Exit {
         match status {
             401 | 403 => Self::Denied,
             404 => Self::NotFound,
-            409 => Self::Conflict,
+            409 | 412 => Self::Conflict,
             408 | 429 | 502 | 503 | 504 => Self::Unavailable,
             400..=499 => Self::Usage,
             _ => Self::Failure,
@@ -141,7 +141,13 @@ mod tests {
     fn the_exit_follows_from_the_class_or_the_status() {
         let in_use = StoreError::InUse { path: "d".into() };
         assert!(matches!(CliError::from(in_use), CliError::Failed { exit: Exit::Unavailable, .. }));
-        for (status, exit) in [(400, Exit::Usage), (403, Exit::Denied), (404, Exit::NotFound), (409, Exit::Conflict)] {
+        for (status, exit) in [
+            (400, Exit::Usage),
+            (403, Exit::Denied),
+            (404, Exit::NotFound),
+            (409, Exit::Conflict),
+            (412, Exit::Conflict),
+        ] {
             assert_eq!(Exit::of_status(status), exit);
         }
         for (status, exit) in [(413, Exit::Usage), (500, Exit::Failure), (503, Exit::Unavailable)] {

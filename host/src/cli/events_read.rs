@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::event_row::print_event;
 use super::output::Output;
 use super::query::{FilterArgs, Query};
+use super::waiting::AtLeastArgs;
 
 /// Events asked for at a time.
 const PAGE_EVENTS: u64 = 1000;
@@ -43,9 +44,8 @@ pub(super) struct ReadArgs {
     /// Stop after so many events [default: all]
     #[arg(short = 'n', long, value_name = "N")]
     pub(super) limit: Option<u64>,
-    /// Wait until the log has reached this position
-    #[arg(long, value_name = "POSITION")]
-    pub(super) at_least: Option<u64>,
+    #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
     #[command(flatten)]
     pub(super) source: SourceArgs,
 }
@@ -85,5 +85,5 @@ fn query(args: &ReadArgs) -> Query {
         .with_some("since", args.since.as_ref())
         .with_some("until", args.until.as_ref())
         .with_some("direction", args.backwards.then_some("backwards"))
-        .with_some("at_least", args.at_least)
+        .with_at_least(&args.at_least)
 }

@@ -10,9 +10,12 @@ use super::error::{CliError, Exit};
 use super::output::{Output, shown};
 use super::query::Query;
 use super::table::Table;
+use super::waiting::AtLeastArgs;
 
 #[derive(Debug, Args)]
 pub(super) struct TypesArgs {
+    #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
     #[command(flatten)]
     pub(super) source: SourceArgs,
 }
@@ -31,7 +34,7 @@ struct Row {
 
 /// Prints every type of event, and how many events have it.
 pub(super) fn run(args: &TypesArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
-    let answer: Answer = client.get(&Query::path(&["v1", "event-types"]))?;
+    let answer: Answer = client.get(&Query::path(&["v1", "event-types"]).with_at_least(&args.at_least))?;
     if args.source.json {
         return answer.types.iter().try_for_each(|row| output.json_line(row.get()));
     }

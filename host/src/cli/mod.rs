@@ -28,6 +28,7 @@ mod state;
 mod streams;
 mod table;
 mod verify;
+mod waiting;
 
 #[cfg(test)]
 mod tests;

@@ -8,22 +8,27 @@ use serde::Deserialize;
 
 use super::client::{ClientError, Server};
 use super::output::talk;
+use super::query::Query;
+use super::waiting::Behind;
 
 /// Waits between attempts, in milliseconds; the first attempt is not counted.
 const WAITS_MS: [u64; 5] = [100, 300, 1000, 3000, 5000];
 
 /// Where an append's events stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Stored {
     pub(super) first_position: u64,
     pub(super) last_position: u64,
+    /// The plugins waited for that are behind.
+    #[serde(default)]
+    pub(super) behind: Vec<Behind>,
 }
 
 /// Posts an append; answers the body of the answer.
-pub(super) fn append(server: &Server, content_type: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {
+pub(super) fn append(server: &Server, path: &Query, content_type: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {
     let mut waits = WAITS_MS.iter();
     loop {
-        let error = match server.post("/v1/events", content_type, body) {
+        let error = match server.post(path.as_str(), content_type, body) {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
@@ -40,7 +45,7 @@ pub(super) fn append(server: &Server, content_type: &str, body: &[u8]) -> Result
 fn may_succeed_later(error: &ClientError) -> bool {
     match error {
         ClientError::Connection { .. } => true,
-        ClientError::Refused(refusal) => refusal.status == 503,
+        ClientError::Refused(refusal) => matches!(refusal.status, 429 | 503),
         ClientError::Unreadable { .. } => false,
     }
 }

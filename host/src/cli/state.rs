@@ -12,6 +12,7 @@ use super::error::{CliError, Exit};
 use super::output::{Output, shown};
 use super::query::Query;
 use super::table::Table;
+use super::waiting::AtLeastArgs;
 
 /// Entries asked for at a time.
 const PAGE_ENTRIES: u64 = 1000;
@@ -31,6 +32,8 @@ pub(super) struct GetArgs {
     /// The key
     pub(super) key: String,
     #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
+    #[command(flatten)]
     pub(super) source: SourceArgs,
 }
 
@@ -47,6 +50,8 @@ pub(super) struct ScanArgs {
     /// Stop after so many entries [default: all]
     #[arg(short = 'n', long, value_name = "N")]
     pub(super) limit: Option<u64>,
+    #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
     #[command(flatten)]
     pub(super) source: SourceArgs,
 }
@@ -97,7 +102,10 @@ pub(super) fn run(command: &StateCommand, client: &Client, output: &mut Output<'
 }
 
 fn get(args: &GetArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
-    let entry: Box<RawValue> = client.get(&Query::path(&["v1", "plugins", &args.plugin, "state", &args.key]))?;
+    let entry: Box<RawValue> = {
+        let query = Query::path(&["v1", "plugins", &args.plugin, "state", &args.key]);
+        client.get(&query.with_at_least(&args.at_least))?
+    };
     if args.source.json {
         return output.json_line(entry.get());
     }
@@ -111,6 +119,7 @@ fn scan(args: &ScanArgs, client: &Client, output: &mut Output<'_>) -> Result<(),
         .with("prefix", &args.prefix)
         .with_some("after", args.after.as_ref())
         .with("limit", &left.clamp(1, PAGE_ENTRIES).to_string())
+        .with_at_least(&args.at_least)
         .as_str()
         .to_owned();
     while left > 0 {

@@ -15,6 +15,7 @@ use super::event_row::print_event;
 use super::output::{Output, shown};
 use super::query::Query;
 use super::table::Table;
+use super::waiting::AtLeastArgs;
 
 /// Streams asked for at a time.
 const PAGE_STREAMS: u64 = 1000;
@@ -46,6 +47,8 @@ pub(super) struct ListArgs {
     #[arg(short = 'n', long, value_name = "N")]
     pub(super) limit: Option<u64>,
     #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
+    #[command(flatten)]
     pub(super) source: SourceArgs,
 }
 
@@ -53,6 +56,8 @@ pub(super) struct ListArgs {
 pub(super) struct ShowArgs {
     /// Name of the stream
     pub(super) stream: String,
+    #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
     #[command(flatten)]
     pub(super) source: SourceArgs,
 }
@@ -135,6 +140,7 @@ fn list(args: &ListArgs, client: &Client, output: &mut Output<'_>) -> Result<(),
         .with_some("prefix", args.prefix.as_ref())
         .with_some("after", args.after.as_ref())
         .with("limit", &left.clamp(1, PAGE_STREAMS).to_string())
+        .with_at_least(&args.at_least)
         .as_str()
         .to_owned();
     while left > 0 {
@@ -167,7 +173,8 @@ fn print_page(output: &mut Output<'_>, streams: &[Box<RawValue>], json: bool) ->
 
 fn show(args: &ShowArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     let page = |direction: &str| -> Result<Stream, CliError> {
-        client.get(&Query::path(&["v1", "streams", &args.stream]).with("direction", direction).with("limit", "1"))
+        let query = Query::path(&["v1", "streams", &args.stream]).with("direction", direction).with("limit", "1");
+        client.get(&query.with_at_least(&args.at_least))
     };
     let (first, last) = (page("forwards")?.events, page("backwards")?);
     let Stream { version, deleted, events } = last;

@@ -16,6 +16,7 @@ use super::args::{Cli, Command, EventsCommand, SourceArgs};
 use super::client::{Client, Server};
 use super::error::{CliError, Exit};
 use super::output::Output;
+use super::waiting::WaitForArgs;
 use super::{append, append_lines, dead_letters, events_read, events_types, plugins, state};
 use crate::api::{ApiState, InProcess, NoPlugins, serve};
 use crate::clock::ManualClock;
@@ -102,6 +103,9 @@ fn commands_take_what_the_help_says() {
         "tidemill append --type T --stream s --data 1 --tag a --tag b --meta k=v=w --expect-version no_stream",
         "tidemill append --type T --stream s --expect-version 3 --id 0199a0a0-0000-7000-8000-000000000001",
         "tidemill append --json",
+        "tidemill append --type T --wait-for a,b --wait-for c --timeout-ms 100",
+        "tidemill state get p k --at-least 3 --timeout-ms 10",
+        "tidemill streams ls --at-least 3",
         "tidemill events read --type A --type B --stream s --after 1 --before 9 --backwards -n 3 --json --data d",
         "tidemill append --type T --condition {\"fail_if_match\":[]}",
         "tidemill events read --since 2026-01-31T12:00:00Z --until 2026-02-01T00:00:00+01:00",
@@ -272,7 +276,7 @@ impl Running {
     fn append(&self, input: &str) -> Result<String, CliError> {
         let mut bytes = Vec::new();
         let mut output = Output::plain(&mut bytes);
-        append_lines::run(input.as_bytes(), &self.client(), false, &mut output)?;
+        append_lines::run(input.as_bytes(), &self.client(), &WaitForArgs::default(), false, &mut output)?;
         output.flush()?;
         drop(output);
         Ok(String::from_utf8(bytes).unwrap())

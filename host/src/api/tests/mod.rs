@@ -1,19 +1,25 @@
 //! The API over the memory store, without a socket.
 
 mod append;
+mod append_stream;
+mod cloud_events;
+mod forms;
+
 mod maintenance;
 mod plugins;
 mod read;
+mod request_header;
 mod serve;
 mod streams;
 mod subscribe;
+mod wait_for;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{Request, header};
+use axum::http::{HeaderMap, Request, header};
 use axum::response::Response;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 use serde_json::{Map, Value, json};
@@ -22,7 +28,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::delivery::{CommandError, Redelivery, Status};
+use crate::delivery::{CommandError, Redelivery, State, Status};
 use crate::event::{PluginName, Position};
 use crate::store::memory::MemoryStore;
 use crate::store::{DeadLetter, DeadLetterChange, Progress, StateChange, Store, UnitOfWork};
@@ -35,6 +41,7 @@ struct Api {
     router: Router,
     clock: Arc<ManualClock>,
     store: Arc<MemoryStore>,
+    plugins: Arc<FakePlugins>,
     state: ApiState,
 }
 
@@ -42,8 +49,9 @@ impl Api {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::at(1_700_000_000_000_000));
         let store = Arc::new(MemoryStore::new(clock.clone()));
-        let state = ApiState::new(store.clone(), Arc::new(FakePlugins::new()));
-        Self { router: router(state.clone()), clock, store, state }
+        let plugins = Arc::new(FakePlugins::new());
+        let state = ApiState::new(store.clone(), plugins.clone());
+        Self { router: router(state.clone()), clock, store, plugins, state }
     }
 
     async fn respond(&self, request: Request<Body>) -> Response {
@@ -66,6 +74,22 @@ impl Api {
         (status, json)
     }
 
+    /// Sends a request with header fields; answers status, header and body.
+    async fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> (u16, HeaderMap, String) {
+        let request = Request::builder().method(method).uri(path);
+        let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response = self.respond(request.body(body.into()).unwrap()).await;
+        let (parts, body) = response.into_parts();
+        let body = tokio::time::timeout(DEADLINE, to_bytes(body, usize::MAX)).await.expect("an end").unwrap();
+        (parts.status.as_u16(), parts.headers, String::from_utf8(body.into()).unwrap())
+    }
+
     async fn get(&self, path: &str) -> (u16, Value) {
         self.send("GET", path, "application/json", "").await
     }
@@ -75,7 +99,7 @@ impl Api {
     }
 
     async fn ndjson(&self, body: impl Into<Body>) -> (u16, Value) {
-        self.send("POST", "/v1/events", "application/x-ndjson", body).await
+        self.send("POST", "/v1/events?atomic=true", "application/x-ndjson", body).await
     }
 
     /// Appends one event of each type to a stream.
@@ -187,3 +211,6 @@ impl Plugins for FakePlugins {
         ready(if position.0 == 1 { Ok(()) } else { Err(Self::no_such(name, position)) }).boxed()
     }
 }
+
+/// The header field of a body of lines.
+const NDJSON: [(&str, &str); 1] = [("content-type", "application/x-ndjson")];

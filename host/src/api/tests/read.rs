@@ -131,6 +131,8 @@ async fn a_read_waits_for_the_position_it_names() {
     let (status, problem) = api.get("/v1/events?at_least=2&timeout_ms=1").await;
     assert_eq!((status, &problem["type"]), (503, &json!("urn:tidemill:problem:timed-out")));
     assert_eq!((&problem["at_least"], &problem["position"]), (&json!(2), &json!(1)));
+    let absurd = "/v1/events?at_least=18446744073709551615";
+    assert_eq!(api.get(absurd).await.0, 400, "no log comes so far in time");
     let (page, ()) = tokio::join!(api.positions("/v1/events?at_least=2"), api.fill("s", &["B"]));
     assert_eq!(page, [1, 2]);
 }

@@ -97,6 +97,52 @@ async fn subscriptions_end_when_the_server_closes() {
 }
 
 #[tokio::test]
+async fn one_stream_is_followed_after_a_version() {
+    let api = Api::new();
+    api.fill("s", &["A", "B"]).await;
+    api.fill("t", &["A"]).await;
+    api.fill("s", &["A"]).await;
+    let mut messages = Messages::open(&api, "/v1/streams/s/subscribe?after=1", None).await;
+    assert_eq!(messages.ids(2).await, [2, 4], "ids are positions");
+    let mut messages = Messages::open(&api, "/v1/streams/s/subscribe?type=A", Some("1")).await;
+    assert_eq!(messages.ids(1).await, [4]);
+    let mut unborn = Messages::open(&api, "/v1/streams/u/subscribe", None).await;
+    api.fill("u", &["A"]).await;
+    assert_eq!(unborn.ids(1).await, [5]);
+    let (status, problem) = api.get("/v1/streams/s/subscribe?after=4").await;
+    assert_eq!((status, &problem["parameter"]), (400, &json!("after")));
+}
+
+#[tokio::test]
+async fn many_idle_subscribers_wait_and_a_client_that_goes_gives_its_place_back() {
+    const IDLE: usize = 5_000;
+    let api = Api::new();
+    let mut idle = Vec::new();
+    for _ in 0..IDLE {
+        idle.push(Messages::open(&api, "/v1/events/subscribe?type=Rare", None).await);
+    }
+    assert_eq!(api.state.subscribers(), IDLE);
+    api.fill("s", &["Rare"]).await;
+    assert_eq!(idle[IDLE - 1].ids(1).await, [1]);
+    assert_eq!(idle[0].ids(1).await, [1]);
+    drop(idle);
+    while api.state.subscribers() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_not_read_for() {
+    let api = Api::new();
+    for _ in 0..40 {
+        api.fill("s", &["A"; 100]).await;
+    }
+    let mut messages = Messages::open(&api, "/v1/events/subscribe", None).await;
+    assert_eq!(messages.ids(1).await, [1]);
+    assert_eq!(messages.ids(3_999).await, (2..=4_000).collect::<Vec<_>>(), "it goes on where it was");
+}
+
+#[tokio::test]
 async fn line_breaks_in_data_do_not_break_the_stream() {
     let api = Api::new();
     let body = "{\"events\":[{\"type\":\"T\",\"data\":{\"a\":\r\n1}}]}";

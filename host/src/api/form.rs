@@ -1,0 +1,135 @@
+//! The forms in which events are answered: one JSON object with all around it, NDJSON, or a `CloudEvents`
+//! batch. The link to the next page is in the header `Link` in each.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::append_stream::NDJSON_CONTENT_TYPE;
+use super::cloud_event::{BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE};
+use super::cloud_event_view::CloudEventView;
+use super::event_view::EventView;
+use super::problem::Problem;
+use crate::error::ErrorClass;
+use crate::event::{Position, RecordedEvent};
+
+/// Header: where the log ended when it was read.
+const HEAD: HeaderName = HeaderName::from_static("tidemill-head");
+
+/// How a client wants events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    Ndjson,
+    CloudEvents,
+}
+
+impl Form {
+    /// The first form that `Accept` names; JSON if it names none.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let types = accepted.flat_map(|value| value.split(',')).map(|item| item.split(';').next().unwrap_or_default());
+        let known = |media_type: &str| match media_type.trim().to_ascii_lowercase().as_str() {
+            "application/json" => Some(Self::Json),
+            NDJSON_CONTENT_TYPE | "application/ndjson" | "application/jsonl" => Some(Self::Ndjson),
+            EVENT_CONTENT_TYPE | BATCH_CONTENT_TYPE => Some(Self::CloudEvents),
+            _ => None,
+        };
+        types.filter_map(known).next().unwrap_or(Self::Json)
+    }
+
+    /// Renders one event.
+    pub(super) fn one(self, event: &RecordedEvent) -> Result<Answer, Problem> {
+        match self {
+            Self::Json => Answer::of("application/json", json(&EventView::from(event))?),
+            Self::Ndjson => Answer::of(NDJSON_CONTENT_TYPE, lines(std::slice::from_ref(event))?),
+            Self::CloudEvents => Answer::of(EVENT_CONTENT_TYPE, json(&CloudEventView(event))?),
+        }
+    }
+
+    /// Renders a page; `whole` is the JSON object with it.
+    pub(super) fn page(
+        self,
+        events: &[RecordedEvent],
+        whole: &impl Serialize,
+        next: Option<&str>,
+        head: Position,
+    ) -> Result<Answer, Problem> {
+        let answer = match self {
+            Self::Json => Answer::of("application/json", json(whole)?),
+            Self::Ndjson => Answer::of(NDJSON_CONTENT_TYPE, lines(events)?),
+            Self::CloudEvents => {
+                Answer::of(BATCH_CONTENT_TYPE, json(&events.iter().map(CloudEventView).collect::<Vec<_>>())?)
+            }
+        };
+        let link = next.map(|next| (header::LINK, format!("<{next}>; rel=\"next\"")));
+        answer.map(|answer| [(HEAD, head.to_string())].into_iter().chain(link).fold(answer, Answer::with))
+    }
+}
+
+/// An answer, rendered already: large pages are rendered on the blocking thread that read them.
+pub(super) struct Answer {
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    #[expect(clippy::unnecessary_wraps, reason = "it ends what may fail")]
+    fn of(content_type: &'static str, body: Vec<u8>) -> Result<Self, Problem> {
+        let headers = HeaderMap::from_iter([
+            (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+            (header::VARY, HeaderValue::from_static("accept")),
+        ]);
+        Ok(Self { headers, body })
+    }
+
+    /// Adds a header.
+    fn with(mut self, (name, value): (HeaderName, String)) -> Self {
+        // Numbers and percent-encoded links are ASCII.
+        if let Ok(value) = value.parse() {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    /// Adds an `ETag`.
+    pub(super) fn tagged(mut self, etag: HeaderValue) -> Self {
+        self.headers.insert(header::ETAG, etag);
+        self
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        (self.headers, self.body).into_response()
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(value).map_err(|error| unrenderable(&error))
+}
+
+/// One event a line.
+fn lines(events: &[RecordedEvent]) -> Result<Vec<u8>, Problem> {
+    let mut text = Vec::new();
+    for event in events {
+        event_line(&mut text, event).map_err(|error| unrenderable(&error))?;
+        text.push(b'\n');
+    }
+    Ok(text)
+}
+
+/// Renders an event on one line.
+pub(super) fn event_line(text: &mut Vec<u8>, event: &RecordedEvent) -> Result<(), serde_json::Error> {
+    let begin = text.len();
+    serde_json::to_writer(&mut *text, &EventView::from(event))?;
+    // Line breaks stand only between the tokens of JSON, where a space means the same.
+    for byte in text.iter_mut().skip(begin).filter(|byte| matches!(**byte, b'\r' | b'\n')) {
+        *byte = b' ';
+    }
+    Ok(())
+}
+
+fn unrenderable(error: &serde_json::Error) -> Problem {
+    Problem::of_class(ErrorClass::Bug, format!("the answer could not be rendered: {error}"))
+}
