@@ -43,13 +43,13 @@ fn main() -> std::io::Result<()> {
 
     println!("{EVENTS} events of {DATA_BYTES} bytes over {STREAMS} streams, a tag each\n");
     for results in ["refused", "all"] {
-        let took = import(address, results)?;
-        println!("import as lines, results={results:<8} {:>9.0} events/s", rate(EVENTS, took));
+        let (before, took) = (processor_time(), import(address, results)?);
+        print(&format!("import as lines, results={results}"), EVENTS, took, before);
     }
     let stored = usize::try_from(store.head().0).expect("a count");
     for _ in 0..2 {
-        let took = catch_up(address, stored)?;
-        println!("one subscriber catching up       {:>9.0} events/s", rate(stored, took));
+        let (before, took) = (processor_time(), catch_up(address, stored)?);
+        print("one subscriber catching up", stored, took, before);
     }
     let mut lags = live(address, &*store)?;
     lags.sort();
@@ -66,8 +66,18 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-fn rate(events: usize, took: Duration) -> f64 {
-    events as f64 / took.as_secs_f64()
+/// Prints a rate, and what an event cost the processor since `before`, clients included.
+fn print(what: &str, events: usize, took: Duration, before: Duration) {
+    let cost = processor_time().saturating_sub(before).as_secs_f64() * 1e6 / events as f64;
+    println!("{what:<33} {:>9.0} events/s, {cost:.2} us of processor time each", events as f64 / took.as_secs_f64());
+}
+
+/// What this process has used of the processors; Linux counts in hundredths of a second.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// Sends all events as one body; answers the time until the sum of it comes.

@@ -66,7 +66,7 @@ pub(super) async fn append(
         total: Total::default(),
     };
     // A client that asked whether to go on is told so by the first read, which must come before the answer.
-    let first = run.lines.block().await;
+    let first = run.next().await?;
     tokio::spawn(async move { run.run(first).await });
     let lines = unfold(answers, |mut answers| async move { Some((answers.recv().await?, answers)) });
     let body = Body::from_stream(futures::StreamExt::map(lines, Ok::<_, Infallible>));

@@ -40,11 +40,11 @@ impl Form {
 
     /// Renders one event.
     pub(super) fn one(self, event: &RecordedEvent) -> Result<Answer, Problem> {
-        match self {
+        Ok(match self {
             Self::Json => Answer::of("application/json", json(&EventView::from(event))?),
             Self::Ndjson => Answer::of(NDJSON_CONTENT_TYPE, lines(std::slice::from_ref(event))?),
             Self::CloudEvents => Answer::of(EVENT_CONTENT_TYPE, json(&CloudEventView(event))?),
-        }
+        })
     }
 
     /// Renders a page; `whole` is the JSON object with it.
@@ -63,7 +63,7 @@ impl Form {
             }
         };
         let link = next.map(|next| (header::LINK, format!("<{next}>; rel=\"next\"")));
-        answer.map(|answer| [(HEAD, head.to_string())].into_iter().chain(link).fold(answer, Answer::with))
+        Ok([(HEAD, head.to_string())].into_iter().chain(link).fold(answer, Answer::with))
     }
 }
 
@@ -74,13 +74,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    #[expect(clippy::unnecessary_wraps, reason = "it ends what may fail")]
-    fn of(content_type: &'static str, body: Vec<u8>) -> Result<Self, Problem> {
+    fn of(content_type: &'static str, body: Vec<u8>) -> Self {
         let headers = HeaderMap::from_iter([
             (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
             (header::VARY, HeaderValue::from_static("accept")),
         ]);
-        Ok(Self { headers, body })
+        Self { headers, body }
     }
 
     /// Adds a header.
