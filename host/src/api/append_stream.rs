@@ -25,7 +25,7 @@ use uuid::Uuid;
 use super::append_body::{ParsedEvent, bad_line, parse_event};
 use super::append_context::AppendContext;
 use super::blocking::blocking;
-use super::lines::{Block, LINE_BYTES_MAX, Lines};
+use super::body_lines::{Block, LINE_BYTES_MAX, Lines};
 use super::params::{Params, bad_value};
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
