@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use crate::bindings::exports::tidemill::plugin::description as contract;
 use crate::log::log_panics;
-use crate::{Config, Context, Description, Event, Outcome, Subscriber, host};
+use crate::{Config, Context, Description, Event, Outcome, Subscriber, host, recent};
 
 /// Makes a crate a plugin: exports a [`Subscriber`], with a description.
 ///
@@ -87,6 +87,7 @@ pub fn handle_batch<S: Subscriber + 'static>(
     make: impl FnOnce() -> S,
 ) -> Result<(), host::Failure> {
     log_panics();
+    recent::forget();
     SUBSCRIBER.with_borrow_mut(|slot| {
         let mut subscriber = match slot.take() {
             Some(subscriber) => subscriber,

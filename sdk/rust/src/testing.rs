@@ -26,7 +26,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::log::Level;
-use crate::{Config, Context, Event, Failure, Outcome, Subscriber, host};
+use crate::{Config, Context, Event, Failure, Outcome, Subscriber, host, recent};
 
 pub(crate) mod fake;
 pub(crate) mod packed;
@@ -201,6 +201,7 @@ impl Harness {
     }
 
     fn call(&mut self, event: &Event<'_>) -> Result<(), Failure> {
+        recent::forget();
         if !self.started {
             self.subscriber.start(Config)?;
             self.started = true;
