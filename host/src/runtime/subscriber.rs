@@ -59,12 +59,7 @@ impl Subscriber {
     }
 
     /// Calls `handle`. Always gives the effects back.
-    fn call(
-        &self,
-        running: &mut Running,
-        batch: &EventBatch,
-        effects: Effects,
-    ) -> (Effects, Result<Answer, Failed>) {
+    fn call(&self, running: &mut Running, batch: &EventBatch, effects: Effects) -> (Effects, Result<Answer, Failed>) {
         let Running { instance: Instance { store, .. }, handle, .. } = running;
         store.data_mut().effects = Some(effects);
         store.set_epoch_deadline(Ticker::ticks(self.limits.batch_time_ms));

@@ -34,6 +34,7 @@ pub(super) struct Export {
 
 /// The functions that the host calls.
 pub(super) struct Exports {
+    /// The lane that `handle` belongs to.
     pub(super) lane: Lane,
     pub(super) handle: Export,
     pub(super) describe: Option<Export>,

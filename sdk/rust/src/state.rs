@@ -12,7 +12,8 @@ const SCAN_PAGE_ENTRIES: u32 = 256;
 
 /// The plugin's own durable key-value state; no other plugin sees it.
 ///
-/// Reads see committed state and this batch's own writes. Writes commit together with the checkpoint.
+/// Reads see committed state and this batch's own writes; most keys that the batch has read or written are
+/// answered without asking the host. Writes commit together with the checkpoint.
 /// Keys are text of 1 to 1,024 bytes, in the order of their bytes; values at most 1 MiB.
 ///
 /// Every method fails with [`Error::Invalid`] when a key or value is out of bounds, with

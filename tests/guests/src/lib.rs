@@ -155,7 +155,7 @@ macro_rules! subscriber {
             }
 
             #[cfg(target_arch = "wasm32")]
-            $crate::contract::export_subscriber!(Guest with_types_in $crate::contract);
+    $crate::contract::export_subscriber!(Guest with_types_in $crate::contract);
             #[cfg(not(target_arch = "wasm32"))]
             let _ = $handle;
         };
@@ -206,7 +206,7 @@ macro_rules! bulk_subscriber {
             }
 
             #[cfg(target_arch = "wasm32")]
-            $crate::bulk::export_bulk_subscriber!(Guest with_types_in $crate::bulk);
+    $crate::bulk::export_bulk_subscriber!(Guest with_types_in $crate::bulk);
             #[cfg(not(target_arch = "wasm32"))]
             let _ = $handle;
         };

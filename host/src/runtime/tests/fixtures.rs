@@ -83,9 +83,7 @@ impl Guest {
         let interface = lane.interface();
         let (types, blob, parameters) = match lane {
             Lane::Plain => ("", "", r#"(param "events" (list $event))"#),
-            Lane::Bulk => {
-                (BULK_TYPES, "(param i32 i32)", r#"(param "heads" (list $head)) (param "blob" (list u8))"#)
-            }
+            Lane::Bulk => (BULK_TYPES, "(param i32 i32)", r#"(param "heads" (list $head)) (param "blob" (list u8))"#),
         };
         format!(
             r#"(component {TYPES} {types} {imports}
