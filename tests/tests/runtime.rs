@@ -96,11 +96,29 @@ fn poisoned(component: &[u8], limits: Limits) -> Handled {
 
 #[test]
 fn a_guest_that_is_well_counts() {
-    let mut runner = Runner::new(guests::OK);
-    assert_eq!(runner.call(1, &["A"; 256]).outcome, Ok(()));
-    assert_eq!(runner.call(257, &["A"]).outcome, Ok(()));
-    assert_eq!(runner.state("count").as_deref(), Some("257"));
-    assert_eq!(runner.state("last").as_deref(), Some("257"));
+    for guest in [guests::OK, guests::BULK_OK] {
+        let mut runner = Runner::new(guest);
+        assert_eq!(runner.call(1, &["A"; 256]).outcome, Ok(()));
+        assert_eq!(runner.call(257, &["A"]).outcome, Ok(()));
+        assert_eq!(runner.state("count").as_deref(), Some("257"));
+        assert_eq!(runner.state("last").as_deref(), Some("257"));
+    }
+}
+
+#[test]
+fn of_two_lanes_the_bulk_one_is_taken() {
+    let mut runner = Runner::new(guests::BOTH_LANES);
+    assert_eq!(runner.call(1, &["A", "B"]).outcome, Ok(()));
+    assert_eq!(runner.state("count").as_deref(), Some("2"));
+}
+
+#[test]
+fn types_are_counted_alike_with_and_without_the_sdk() {
+    for guest in [guests::COUNT_TYPES, tidemill_plugins::COUNTER.component] {
+        let mut runner = Runner::new(guest);
+        assert_eq!(runner.call(1, &["A", "B", "A"]).outcome, Ok(()));
+        assert_eq!((runner.state("A").as_deref(), runner.state("B").as_deref()), (Some("2"), Some("1")));
+    }
 }
 
 #[test]
@@ -154,6 +172,7 @@ fn verdicts_are_passed_on() {
         verdict
     };
     assert_eq!(of(guests::REJECT), Verdict::Reject);
+    assert_eq!(of(guests::BULK_REJECT), Verdict::Reject);
     assert_eq!(of(guests::STOP), Verdict::Stop);
     assert_eq!(of(guests::RETRY), Verdict::Retry { after_ms: None });
     assert_eq!(of(guests::RETRY_AFTER), Verdict::Retry { after_ms: Some(50) });
@@ -179,7 +198,13 @@ fn an_instance_outlives_an_answer_but_no_fault() {
 
 #[test]
 fn a_guest_sees_all_of_an_event() {
-    let mut runner = Runner::new(guests::EVENT_ECHO);
+    for guest in [guests::EVENT_ECHO, guests::BULK_EVENT_ECHO] {
+        sees_all_of_an_event(guest);
+    }
+}
+
+fn sees_all_of_an_event(guest: &[u8]) {
+    let mut runner = Runner::new(guest);
     let mut rich = event(7, "Rich");
     rich.id = "0190a1b2-0000-7000-8000-00000000002a".parse().unwrap();
     rich.stream = Some(StreamName::new("order-1").unwrap());
@@ -317,7 +342,7 @@ fn what_is_no_plugin_is_refused_with_a_reason() {
         }
         error
     };
-    refused(guests::NO_EXPORTS, &["tidemill:plugin/subscriber@0.1.0"]);
+    refused(guests::NO_EXPORTS, &["tidemill:plugin/subscriber@0.1.0", "tidemill:plugin/bulk-subscriber@0.1.0"]);
     refused(guests::LATER_CONTRACT, &["tidemill:plugin/subscriber@0.2.0", "tidemill:plugin/subscriber@0.1.0"]);
     refused(guests::WRONG_EXPORT, &["export tidemill:plugin/subscriber@0.1.0", "expected `record` found `string`"]);
     refused(guests::WRONG_IMPORT, &["tidemill:plugin/config@0.1.0", "`get`"]);

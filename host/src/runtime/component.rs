@@ -9,6 +9,7 @@ use wasmtime::component::{ComponentExportIndex, InstancePre};
 use super::Limits;
 use super::engine::EngineInner;
 use super::guest::Guest;
+use super::lane::Lane;
 use super::subscriber::Subscriber;
 use crate::delivery::Handler;
 use crate::event::PluginName;
@@ -21,7 +22,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// Its name: that of the interface that makes it.
+    /// Its name, whichever interface makes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -80,7 +81,9 @@ pub(super) struct Loaded {
     pub(super) roles: Vec<Role>,
     pub(super) description: Option<Description>,
     pub(super) pre: InstancePre<Guest>,
-    /// Where `subscriber.handle` is found.
+    /// How batches cross to it.
+    pub(super) lane: Lane,
+    /// Where that lane's `handle` is found.
     pub(super) handle: ComponentExportIndex,
 }
 

@@ -8,6 +8,7 @@ use wasmtime::component::types::ComponentItem;
 
 use super::LoadError;
 use super::component::Role;
+use super::lane::Lane;
 
 /// The contract's WIT package.
 pub(super) const PACKAGE: &str = "tidemill:plugin";
@@ -163,8 +164,8 @@ fn offered() -> String {
 /// What of a component's exports the host knows, under the full names the component gives them.
 #[derive(Debug, Default)]
 pub(super) struct KnownExports {
-    /// The interface that makes it a subscriber.
-    pub(super) subscriber: Option<String>,
+    /// The interface that makes it a subscriber, and the lane that it is: the best, if there are several.
+    pub(super) subscriber: Option<(Lane, String)>,
     /// The interface by which it introduces itself.
     pub(super) description: Option<String>,
 }
@@ -178,10 +179,11 @@ impl KnownExports {
             found.push(name.to_owned());
             let ours = InterfaceName::parse(name)
                 .filter(|name| name.package == PACKAGE && compatible(name.version, PACKAGE_VERSION));
-            match ours.map(|name| name.interface) {
-                Some(interface) if interface == Role::Subscriber.as_str() => known.subscriber = Some(name.to_owned()),
-                Some(DESCRIPTION) => known.description = Some(name.to_owned()),
-                _ => {}
+            let Some(InterfaceName { interface, .. }) = ours else { continue };
+            if let Some(lane) = Lane::ALL.into_iter().find(|lane| lane.interface() == interface) {
+                known.subscriber = known.subscriber.max(Some((lane, name.to_owned())));
+            } else if interface == DESCRIPTION {
+                known.description = Some(name.to_owned());
             }
         }
         if known.subscriber.is_none() {
@@ -230,7 +232,7 @@ mod tests {
             .iter()
             .flat_map(|offered| offered.functions.iter().map(|name| (offered.interface.to_owned(), (*name).to_owned())))
             .collect();
-        table.insert(("subscriber".into(), "handle".into()));
+        table.extend(Lane::ALL.map(|lane| (lane.interface().to_owned(), "handle".to_owned())));
         table.insert((DESCRIPTION.into(), "describe".into()));
         assert_eq!(table, wit_functions());
     }

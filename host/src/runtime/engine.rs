@@ -123,6 +123,7 @@ impl Engine {
             roles: known.roles(),
             description,
             pre,
+            lane: exports.lane,
             handle: exports.handle.index,
         }))
     }

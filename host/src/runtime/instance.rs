@@ -10,8 +10,9 @@ use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, InstancePre, TypedFunc};
 
 use super::Limits;
-use super::bindings::{Description, HandleParams, HandleResults};
+use super::bindings::Description;
 use super::guest::Guest;
+use super::lane::{Handle, Lane};
 use super::ticker::Ticker;
 use crate::event::PluginName;
 
@@ -20,9 +21,6 @@ pub(super) struct Instance {
     pub(super) store: Store<Guest>,
     instance: wasmtime::component::Instance,
 }
-
-/// `subscriber.handle` of an instance. The lifetimes are those of the arguments, and shrink at each call.
-pub(super) type HandleFunc = TypedFunc<HandleParams<'static>, HandleResults>;
 
 impl Instance {
     /// An empty store held to `limits`.
@@ -52,9 +50,9 @@ impl Instance {
         }
     }
 
-    /// Finds `handle`, and checks its type.
-    pub(super) fn handle(&mut self, index: &ComponentExportIndex) -> wasmtime::Result<HandleFunc> {
-        self.instance.get_typed_func::<HandleParams<'static>, HandleResults>(&mut self.store, index)
+    /// Finds a lane's `handle`, and checks its type.
+    pub(super) fn handle(&mut self, lane: Lane, index: &ComponentExportIndex) -> wasmtime::Result<Handle> {
+        Handle::find(lane, &mut self.store, &self.instance, index)
     }
 
     /// Finds `describe`, and checks its type.

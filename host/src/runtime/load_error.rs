@@ -71,7 +71,8 @@ pub enum LoadError {
     },
     /// It exports nothing that makes it a plugin.
     #[error(
-        "it exports {exports}, none of which makes it a plugin; a subscriber exports tidemill:plugin/subscriber@0.1.0"
+        "it exports {exports}, none of which makes it a plugin; a subscriber exports tidemill:plugin/subscriber@0.1.0 \
+         or tidemill:plugin/bulk-subscriber@0.1.0"
     )]
     NoRole {
         /// What it exports.

@@ -2,7 +2,7 @@
 //! any fault. The only place that names wasmtime.
 //!
 //! It owns what a guest may do (`authority`), what it may use (`limits`), how it is called
-//! (`subscriber`) and how its end is told (`fault`). It does not own when it is called, what becomes of
+//! (`subscriber`, by one of two lanes: `lane`) and how its end is told (`fault`). It does not own when it is called, what becomes of
 //! its effects, or where its file came from: that is delivery's and the plugin layer's.
 //!
 //! Invariants, held by the tests here and in `tests/`:
@@ -14,6 +14,7 @@
 mod authority;
 mod batch;
 mod bindings;
+mod bulk;
 mod cache;
 mod compile;
 mod component;
@@ -23,6 +24,7 @@ mod fault;
 mod guest;
 mod imports;
 mod instance;
+mod lane;
 mod limits;
 mod load_error;
 mod output;

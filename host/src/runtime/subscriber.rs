@@ -8,11 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::Limits;
-use super::batch::Contexts;
 use super::bindings::types;
 use super::component::{InstanceOptions, Loaded};
 use super::fault::Failed;
-use super::instance::{HandleFunc, Instance};
+use super::instance::Instance;
+use super::lane::{Answer, Handle};
 use super::text::{REASON_BYTES_MAX, cut};
 use super::ticker::Ticker;
 use crate::delivery::{Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Verdict};
@@ -24,25 +24,21 @@ pub(super) struct Subscriber {
     plugin: PluginName,
     limits: Limits,
     config: Arc<BTreeMap<String, String>>,
-    contexts: Contexts,
     running: Option<Running>,
 }
 
 /// A started instance.
 struct Running {
     instance: Instance,
-    handle: HandleFunc,
+    handle: Handle,
     /// Memory after its first batch, in bytes: what it needs anyway.
     settled_bytes: Option<usize>,
 }
 
-/// How a call ended, when it did not end in a fault.
-type Answer = Result<(), types::Failure>;
-
 impl Subscriber {
     pub(super) fn new(component: Arc<Loaded>, options: InstanceOptions) -> Self {
         let InstanceOptions { plugin, limits, config } = options;
-        Self { component, plugin, limits, config: Arc::new(config), contexts: Contexts::default(), running: None }
+        Self { component, plugin, limits, config: Arc::new(config), running: None }
     }
 
     /// The instance to call, started if there is none.
@@ -56,31 +52,19 @@ impl Subscriber {
         store.data_mut().begin_call(batch);
         let mut instance = Instance::start(store, pre, &self.limits)
             .map_err(|(mut store, error)| Failed::of(&error, store.data_mut(), &self.limits))?;
-        match instance.handle(&self.component.handle) {
+        match instance.handle(self.component.lane, &self.component.handle) {
             Ok(handle) => Ok(Running { instance, handle, settled_bytes: None }),
             Err(error) => Err(Failed::of(&error, instance.store.data_mut(), &self.limits)),
         }
     }
 
     /// Calls `handle`. Always gives the effects back.
-    fn call(
-        &mut self,
-        running: &mut Running,
-        batch: &EventBatch,
-        effects: Effects,
-    ) -> (Effects, Result<Answer, Failed>) {
-        let store = &mut running.instance.store;
+    fn call(&self, running: &mut Running, batch: &EventBatch, effects: Effects) -> (Effects, Result<Answer, Failed>) {
+        let Running { instance: Instance { store, .. }, handle, .. } = running;
         store.data_mut().effects = Some(effects);
         store.set_epoch_deadline(Ticker::ticks(self.limits.batch_time_ms));
-        let contexts = &mut self.contexts;
-        let handle = running.handle;
         // The store is dropped after a panic, so nothing half-changed is seen again.
-        let called = catch_unwind(AssertUnwindSafe(|| {
-            contexts.write(batch)?;
-            let events = contexts.lower(batch);
-            let (answer,) = handle.call(&mut *store, (&events,))?;
-            Ok(answer)
-        }));
+        let called = catch_unwind(AssertUnwindSafe(|| handle.call(store, batch)));
         let called =
             called.unwrap_or_else(|_| Err(wasmtime::format_err!("the engine panicked; the host's log has more")));
         let guest = store.data_mut();

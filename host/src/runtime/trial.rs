@@ -13,6 +13,7 @@ use super::contract::KnownExports;
 use super::fault::{Failed, chain};
 use super::guest::Guest;
 use super::instance::Instance;
+use super::lane::Lane;
 use super::ticker::Ticker;
 use super::{Limits, LoadError, bindings};
 use crate::delivery::Fault;
@@ -33,6 +34,8 @@ pub(super) struct Export {
 
 /// The functions that the host calls.
 pub(super) struct Exports {
+    /// The lane that `handle` belongs to.
+    pub(super) lane: Lane,
     pub(super) handle: Export,
     pub(super) describe: Option<Export>,
 }
@@ -41,9 +44,11 @@ impl Exports {
     /// Finds the functions in the interfaces that a component is known to export.
     pub(super) fn find(component: &Component, known: &KnownExports) -> Result<Self, LoadError> {
         let find = |interface: &String, function: &str| Export::find(component, interface, function);
-        let subscriber = known.subscriber.as_ref().ok_or_else(|| LoadError::NoRole { exports: "nothing".into() })?;
+        let subscriber = known.subscriber.as_ref();
+        let (lane, interface) = subscriber.ok_or_else(|| LoadError::NoRole { exports: "nothing".into() })?;
         Ok(Self {
-            handle: find(subscriber, "handle")?,
+            lane: *lane,
+            handle: find(interface, "handle")?,
             describe: known.description.as_ref().map(|interface| find(interface, "describe")).transpose()?,
         })
     }
@@ -75,7 +80,7 @@ pub(super) fn run(
     let store = Instance::store(pre, PluginName::from_stored(TRIAL_NAME), limits, Arc::new(BTreeMap::new()));
     let mut instance = Instance::start(store, pre, limits)
         .map_err(|(mut store, error)| failed("start", &error, store.data_mut(), limits))?;
-    instance.handle(&exports.handle.index).map_err(|error| exports.handle.mismatched(&error))?;
+    instance.handle(exports.lane, &exports.handle.index).map_err(|error| exports.handle.mismatched(&error))?;
     match &exports.describe {
         Some(export) => describe(&mut instance, export, limits).map(Some),
         None => Ok(None),

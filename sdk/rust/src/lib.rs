@@ -50,6 +50,7 @@ mod failure;
 mod host;
 pub mod log;
 mod new_event;
+mod recent;
 mod state;
 mod subscriber;
 #[cfg(not(target_arch = "wasm32"))]

@@ -5,6 +5,7 @@ use std::fs;
 use super::fixtures::{Guest, call, engine, subscriber};
 use crate::delivery::Fault;
 use crate::error::ErrorClass;
+use crate::runtime::lane::Lane;
 use crate::runtime::{Description, Engine, EngineOptions, Limits, LoadError, LoadedComponent, Role};
 
 const OK: Guest = Guest::new("(i32.const 0)");
@@ -26,9 +27,11 @@ fn refused(text: &str, parts: &[&str]) -> LoadError {
 
 #[test]
 fn a_subscriber_is_known_by_its_export() {
-    let loaded = engine().load(&OK.bytes()).unwrap();
-    assert_eq!((loaded.roles(), loaded.description()), (&[Role::Subscriber][..], None));
-    assert_eq!(loaded.digest().len(), 64);
+    for lane in Lane::ALL {
+        let loaded = engine().load(&OK.on(lane).bytes()).unwrap();
+        assert_eq!((loaded.roles(), loaded.description()), (&[Role::Subscriber][..], None));
+        assert_eq!(loaded.digest().len(), 64);
+    }
 }
 
 #[test]
@@ -95,7 +98,8 @@ fn an_import_of_another_type_is_named() {
 
 #[test]
 fn a_component_without_a_role_is_told_what_makes_one() {
-    refused("(component)", &["exports nothing", "tidemill:plugin/subscriber@0.1.0"]);
+    let roles = ["tidemill:plugin/subscriber@0.1.0", "tidemill:plugin/bulk-subscriber@0.1.0"];
+    refused("(component)", &["exports nothing", roles[0], roles[1]]);
     refused(
         r#"(component (core module $m (func (export "f"))) (core instance $i (instantiate $m))
              (func (export "run") (canon lift (core func $i "f"))))"#,
@@ -112,8 +116,18 @@ const WRONG_EXPORT: &str = r#"(component
 
 #[test]
 fn an_export_of_another_type_is_found_in_the_trial() {
-    refused(WRONG_EXPORT, &["tidemill:plugin/subscriber@0.1.0", "another type"]);
-    refused(&WRONG_EXPORT.replace("\"handle\"", "\"handel\""), &["no function `handle`"]);
+    for lane in Lane::ALL {
+        let export = format!("plugin/{}@", lane.interface());
+        let wrong = WRONG_EXPORT.replace("plugin/subscriber@", &export);
+        refused(&wrong, &[&export, "another type"]);
+        refused(&wrong.replace("\"handle\"", "\"handel\""), &[&export, "no function `handle`"]);
+    }
+}
+
+#[test]
+fn a_head_of_another_shape_is_found_in_the_trial() {
+    let wrong = OK.on(Lane::Bulk).text().replace("\"traits\" u32", "\"traits\" u64");
+    refused(&wrong, &["export tidemill:plugin/bulk-subscriber@0.1.0", "another type", "expected `u32` found `u64`"]);
 }
 
 fn starting(start: &str) -> Vec<u8> {
