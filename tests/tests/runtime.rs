@@ -9,7 +9,7 @@ use tidemill::clock::ManualClock;
 use tidemill::delivery::{Effects, EventBatch, Fault, HandleError, Handled, Handler, Verdict};
 use tidemill::error::ErrorClass;
 use tidemill::event::{EventType, NewEvent, Pattern, PluginName, Position, RecordedEvent, StreamName, Tag, Version};
-use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadError};
+use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadError, LoadOptions};
 use tidemill::store::memory::MemoryStore;
 use tidemill_tests::guests;
 
@@ -34,7 +34,7 @@ impl Runner {
         let plugin = PluginName::new("tested").unwrap();
         let config = config.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect::<BTreeMap<_, _>>();
         let loaded = ENGINE.load(component).unwrap();
-        let handler = loaded.subscriber(InstanceOptions { plugin: plugin.clone(), limits, config });
+        let handler = loaded.subscriber(InstanceOptions { config, ..InstanceOptions::new(plugin.clone(), limits) });
         let store = Arc::new(MemoryStore::new(Arc::new(ManualClock::at(BEGINNING_US))));
         let granted: Arc<[Pattern]> = Arc::new([Pattern::new("Echoed").unwrap()]);
         Self { handler, effects: Some(Effects::new(plugin, store, granted)) }
@@ -310,7 +310,8 @@ fn a_typed_guest_describes_itself() {
 #[test]
 fn what_is_no_plugin_is_refused_with_a_reason() {
     let refused = |component: &[u8], parts: &[&str]| {
-        let error = ENGINE.load_within(component, &Limits { batch_time_ms: 100, ..Limits::default() }).unwrap_err();
+        let limits = Limits { batch_time_ms: 100, ..Limits::default() };
+        let error = ENGINE.load_with(component, &LoadOptions { limits, http: false }).unwrap_err();
         let said = error.to_string();
         for part in parts {
             assert!(said.contains(part), "{part:?} is not in: {said}");

@@ -76,7 +76,7 @@ fn everything_said_is_read() {
     assert_eq!(manifest.policy, policy);
     let limits = Limits { memory_bytes: 1 << 20, batch_time_ms: 250, log_bytes_per_batch: 0, ..Limits::default() };
     assert_eq!(manifest.limits, limits);
-    assert_eq!(manifest.granted_append, vec![Pattern::new("Stock*").unwrap()]);
+    assert_eq!(manifest.grants.append, vec![Pattern::new("Stock*").unwrap()]);
 }
 
 #[test]
@@ -143,8 +143,8 @@ fn errors_say_where_what_and_what_to_do() {
              remove it, or use a newer tidemill",
         ),
         (
-            "[grants]\nhttp = []",
-            "plugin.toml:2: key \"http\" in [grants] is not supported by this release; \
+            "[grants]\npublish = []",
+            "plugin.toml:2: key \"publish\" in [grants] is not supported by this release; \
              remove it, or use a newer tidemill",
         ),
         (
