@@ -95,7 +95,8 @@ impl Compiler {
         let child = Mutex::new(child);
         let (done, finished) = mpsc::sync_channel::<()>(1);
         let (answer, timed_out) = thread::scope(|scope| {
-            let watch = scope.spawn(|| watch(&child, &finished, Duration::from_millis(self.limits.time_ms)));
+            let (child, time) = (&child, Duration::from_millis(self.limits.time_ms));
+            let watch = scope.spawn(move || watch(child, &finished, time));
             let answer = talk(pipes, component);
             drop(done);
             // A watchdog that panicked has not killed anything.
