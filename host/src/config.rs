@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::runtime::{CompileLimits, Compiler};
+
 pub use secrets::HostSecrets;
 
 /// Where a server listens unless told, and where commands look for one.
@@ -27,9 +29,9 @@ pub struct ServeOptions {
     /// Address to listen on; port 0 picks a free one and prints it
     #[arg(long, value_name = "ADDR", env = "TIDEMILL_LISTEN", default_value = DEFAULT_ADDRESS)]
     pub listen: SocketAddr,
-    /// The `tidemill` binary, which compiles components in processes of its own; none compiles them in this one.
+    /// What compiles components in processes of their own; none compiles them in this one.
     #[arg(skip)]
-    pub compiler: Option<PathBuf>,
+    pub compiler: Option<Compiler>,
 }
 
 impl ServeOptions {
@@ -55,14 +57,16 @@ pub struct DemoOptions {
     /// Print the proof as JSON
     #[arg(long)]
     pub json: bool,
-    /// The `tidemill` binary, which compiles components in processes of its own; none compiles them in this one.
+    /// What compiles components in processes of their own; none compiles them in this one.
     #[arg(skip)]
-    pub compiler: Option<PathBuf>,
+    pub compiler: Option<Compiler>,
 }
 
-/// The program that this process runs: by a link that stays right when the file is replaced, where there is one.
+/// This process's own program as the compiler, for the `tidemill` binary: by a link that stays right when the file
+/// is replaced, where there is one.
 #[must_use]
-pub fn own_program() -> Option<PathBuf> {
+pub fn own_compiler() -> Option<Compiler> {
     const LINK: &str = "/proc/self/exe";
-    if Path::new(LINK).exists() { Some(LINK.into()) } else { std::env::current_exe().ok() }
+    let program = if Path::new(LINK).exists() { Some(LINK.into()) } else { std::env::current_exe().ok() };
+    program.map(|program| Compiler::tidemill(program, CompileLimits::default()))
 }

@@ -1,6 +1,6 @@
 //! The runtime with real components, each with one behaviour: what a call of each ends in.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -277,6 +277,36 @@ fn there_is_nothing_outside_and_two_runs_are_equal() {
     assert!(stdin == "ok: 0" || stdin.starts_with("error: "), "{stdin}");
     assert_eq!((&**clock_us, &**elapsed_ns), ("ok: 1700000009000000", "0"), "the time is the event's");
     assert_eq!(probe(), found);
+}
+
+/// What a guest that looks at time, chance and floating point saw, when it was handed six events cut so.
+fn seen(cuts: &[usize], types: [&str; 6], always: &str) -> Vec<Option<String>> {
+    let mut runner = Runner::with(guests::TIME_AND_CHANCE, Limits::default(), &[("always", always)]);
+    let mut events = (1..).zip(types).map(|(position, event_type)| event(position, event_type));
+    for cut in cuts {
+        assert_eq!(runner.hand_over(events.by_ref().take(*cut).collect()).outcome, Ok(()));
+    }
+    let keys = (1..=6).map(|position| format!("seen/{position}")).chain(["sum".into(), "count".into()]);
+    keys.map(|key| runner.state(&key)).collect()
+}
+
+#[test]
+fn promise_10_two_runs_over_the_same_events_give_the_same_state() {
+    let mixed = ["A", "Looked", "A", "A", "Looked", "A"];
+    for (types, always) in [(["A"; 6], "true"), (mixed, "false"), (["A"; 6], "false")] {
+        let one_by_one = seen(&[1; 6], types, always);
+        for cuts in [&[6_usize][..], &[2, 4], &[1, 5], &[3, 3], &[5, 1]] {
+            assert_eq!(seen(cuts, types, always), one_by_one, "{cuts:?}");
+        }
+        assert_eq!(one_by_one[7].as_deref(), Some("6"));
+    }
+    let seen = seen(&[6], ["Looked"; 6], "false");
+    let of = |position: usize| seen[position - 1].as_deref().unwrap().split(' ').collect::<Vec<_>>();
+    for position in 1..=6 {
+        assert_eq!(of(position)[0], (BEGINNING_US + position as u64 * 1_000_000).to_string(), "the event's own time");
+        assert_eq!(of(position)[2], "7ff8000000000000", "the one NaN there is");
+    }
+    assert_ne!(of(1)[1], of(2)[1], "chance differs from event to event");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
 use crate::plugin::{PluginInfo, Problem, Registry, RegistryOptions};
-use crate::runtime::{CompileLimits, Compiler, Engine, EngineError, EngineOptions};
+use crate::runtime::{Compiler, Engine, EngineError, EngineOptions};
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
 use crate::store::{Store, StoreError};
 
@@ -26,9 +26,9 @@ pub struct HostOptions {
     pub data: PathBuf,
     /// The plugins directory; made if it is not there. None for a store without plugins.
     pub plugins: Option<PathBuf>,
-    /// The `tidemill` binary, which compiles components in processes of its own, in bounded time and memory. None
-    /// compiles them in this process.
-    pub compiler: Option<PathBuf>,
+    /// What compiles components in processes of their own, in bounded time and memory. None compiles them in this
+    /// process.
+    pub compiler: Option<Compiler>,
 }
 
 /// Why a host did not start.
@@ -100,7 +100,6 @@ impl Host {
                 })?;
                 let cache_dir = Some(options.data.join(CACHE_FOLDER));
                 let compiler = options.compiler.clone();
-                let compiler = compiler.map(|program| Compiler::tidemill(program, CompileLimits::default()));
                 let engine = Engine::new(EngineOptions { cache_dir, compiler })?;
                 Some((engine, directory.clone()))
             }

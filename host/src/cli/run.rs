@@ -13,7 +13,7 @@ use super::error::{CliError, Exit, ProgramError};
 use super::output::{Output, complain};
 use super::{append, dead_letters, doctor, events_read, events_tail, events_types, plugins, state, streams, verify};
 use crate::api::InProcess;
-use crate::config::{DemoOptions, ServeOptions, own_program};
+use crate::config::{DemoOptions, ServeOptions, own_compiler};
 use crate::runtime::{CompileLimits, compile_child};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{self, LogFormat};
@@ -65,12 +65,12 @@ fn run(cli: Cli, program: &Program, output: &mut Output<'_>) -> Result<(), CliEr
                 .map_err(|error| CliError::new(Exit::Failure, format_args!("cannot compile: {error}")))
         }
         Command::Serve(ServeArgs { mut options, log_format }) => {
-            options.compiler = own_program();
+            options.compiler = own_compiler();
             telemetry::init(log_format, global.log.as_deref().unwrap_or("info"))?;
             Ok((program.serve)(options)?)
         }
         Command::Demo(DemoArgs { mut options }) => {
-            options.compiler = own_program();
+            options.compiler = own_compiler();
             // The demo tells what happens itself; log lines would tear its table.
             telemetry::init(LogFormat::Pretty, global.log.as_deref().unwrap_or("off"))?;
             Ok((program.demo)(options)?)
