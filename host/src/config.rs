@@ -3,10 +3,16 @@
 //! One struct for each way of running it. The command line fills them; a Rust program that embeds the
 //! host fills them by hand.
 
+mod secrets;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+
+use crate::runtime::{CompileLimits, Compiler};
+
+pub use secrets::HostSecrets;
 
 /// Where a server listens unless told, and where commands look for one.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7117";
@@ -23,6 +29,9 @@ pub struct ServeOptions {
     /// Address to listen on; port 0 picks a free one and prints it
     #[arg(long, value_name = "ADDR", env = "TIDEMILL_LISTEN", default_value = DEFAULT_ADDRESS)]
     pub listen: SocketAddr,
+    /// What compiles components in processes of their own; none compiles them in this one.
+    #[arg(skip)]
+    pub compiler: Option<Compiler>,
 }
 
 impl ServeOptions {
@@ -48,4 +57,16 @@ pub struct DemoOptions {
     /// Print the proof as JSON
     #[arg(long)]
     pub json: bool,
+    /// What compiles components in processes of their own; none compiles them in this one.
+    #[arg(skip)]
+    pub compiler: Option<Compiler>,
+}
+
+/// This process's own program as the compiler, for the `tidemill` binary: by a link that stays right when the file
+/// is replaced, where there is one.
+#[must_use]
+pub fn own_compiler() -> Option<Compiler> {
+    const LINK: &str = "/proc/self/exe";
+    let program = if Path::new(LINK).exists() { Some(LINK.into()) } else { std::env::current_exe().ok() };
+    program.map(|program| Compiler::tidemill(program, CompileLimits::default()))
 }

@@ -106,10 +106,10 @@ fn fill(store: &Arc<dyn Store>, count: u64) -> anyhow::Result<()> {
 }
 
 fn component(bytes: &[u8]) -> anyhow::Result<Box<dyn Handler>> {
-    let engine = Engine::new(EngineOptions { cache_dir: None })?;
+    let engine = Engine::new(EngineOptions::default())?;
     let loaded = engine.load(bytes)?;
     let plugin = PluginName::new("counter")?;
-    Ok(loaded.subscriber(InstanceOptions { plugin, limits: Limits::default(), config: Default::default() }))
+    Ok(loaded.subscriber(InstanceOptions::new(plugin, Limits::default())))
 }
 
 /// What the counter plugin does, without wasm.
@@ -218,7 +218,7 @@ fn idle(runtime: &Runtime) -> anyhow::Result<()> {
         std::fs::write(folder.join("plugin.toml"), example.manifest)?;
         std::fs::write(folder.join("plugin.wasm"), example.component)?;
     }
-    let options = HostOptions { data: directory.path().join("data"), plugins: Some(plugins) };
+    let options = HostOptions { data: directory.path().join("data"), plugins: Some(plugins), compiler: None };
     let measured = |compiled: &str| -> anyhow::Result<()> {
         runtime.block_on(async {
             let host = Host::start(options.clone()).await?;

@@ -7,11 +7,12 @@ use thiserror::Error;
 
 use crate::api::Maintenance;
 use crate::clock::{Clock, SystemClock};
+use crate::config::HostSecrets;
 use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
 use crate::plugin::{PluginInfo, Problem, Registry, RegistryOptions};
-use crate::runtime::{Engine, EngineError, EngineOptions};
+use crate::runtime::{Compiler, Engine, EngineError, EngineOptions};
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
 use crate::store::{Store, StoreError};
 
@@ -25,6 +26,9 @@ pub struct HostOptions {
     pub data: PathBuf,
     /// The plugins directory; made if it is not there. None for a store without plugins.
     pub plugins: Option<PathBuf>,
+    /// What compiles components in processes of their own, in bounded time and memory. None compiles them in this
+    /// process.
+    pub compiler: Option<Compiler>,
 }
 
 /// Why a host did not start.
@@ -78,7 +82,8 @@ impl Host {
         let Opened { store, clock, plugins } = opened;
         let registry = plugins.map(|(engine, directory)| {
             let on = Arc::clone(&store) as Arc<dyn Store>;
-            Arc::new(Registry::start(RegistryOptions::new(directory, on, clock, Arc::new(engine))))
+            let options = RegistryOptions::new(directory, on, clock, Arc::new(engine));
+            Arc::new(Registry::start(RegistryOptions { secrets: Arc::new(HostSecrets), ..options }))
         });
         Ok(Self { store, registry })
     }
@@ -93,7 +98,9 @@ impl Host {
                     path: directory.clone(),
                     reason: error.to_string(),
                 })?;
-                let engine = Engine::new(EngineOptions { cache_dir: Some(options.data.join(CACHE_FOLDER)) })?;
+                let cache_dir = Some(options.data.join(CACHE_FOLDER));
+                let compiler = options.compiler.clone();
+                let engine = Engine::new(EngineOptions { cache_dir, compiler })?;
                 Some((engine, directory.clone()))
             }
         };

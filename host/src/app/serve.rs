@@ -60,7 +60,8 @@ pub async fn serve(options: ServeOptions, listening: impl FnOnce(SocketAddr)) ->
     let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let plugins = options.plugins_dir();
-    let host = Host::start(HostOptions { data: options.data.clone(), plugins: Some(plugins.clone()) }).await?;
+    let (data, compiler) = (options.data.clone(), options.compiler.clone());
+    let host = Host::start(HostOptions { data, plugins: Some(plugins.clone()), compiler }).await?;
     info!(%address, data = %options.data.display(), plugins = %plugins.display(), head = host.store().head().0, "serving");
     listening(address);
     let state = ApiState::maintained(host.store(), Arc::new(Showing(host.clone())), host.maintenance());

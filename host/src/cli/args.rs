@@ -79,6 +79,9 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// See what a store takes on disk, and what is unusual about that
     Doctor(DoctorArgs),
+    /// Compile the component on stdin: what the server runs for each that it does not know
+    #[command(hide = true)]
+    CompileComponent(CompileArgs),
     /// Watch a small shop run on five plugins: crash one, swap one, restart, and prove nothing was lost
     Demo(DemoArgs),
 }
@@ -98,6 +101,15 @@ pub(super) struct ServeArgs {
     /// How log lines look
     #[arg(long, value_enum, env = "TIDEMILL_LOG_FORMAT", default_value_t)]
     pub(super) log_format: LogFormat,
+}
+
+/// What the compile may take.
+#[derive(Debug, Args)]
+pub(super) struct CompileArgs {
+    /// Address space, in bytes
+    pub(super) memory_bytes: u64,
+    /// Wall time, in milliseconds
+    pub(super) time_ms: u64,
 }
 
 #[derive(Debug, Args)]

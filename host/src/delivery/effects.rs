@@ -291,7 +291,8 @@ impl Effects {
         granted.push(format!("{event_type:?}"));
         let line = granted.join(", ");
         Err(EffectError::Denied(format!(
-            "plugin {} may not append {event_type:?}; allow it in its manifest: [grants] append = [{line}]",
+            "plugin {} may not append {event_type:?}; allow it in its manifest: [grants] append = [{line}] \
+             (and name it in `describe`, where that names what is appended)",
             self.plugin
         )))
     }

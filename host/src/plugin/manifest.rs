@@ -6,6 +6,7 @@
 
 mod config;
 mod error;
+mod grants;
 mod keys;
 mod reader;
 mod units;
@@ -19,6 +20,7 @@ use reader::{Document, Section, Value};
 
 use crate::delivery::{Backoff, OnExhausted, Policy, Start};
 use crate::event::{Pattern, Position, Tag};
+use crate::plugin::ManifestGrants;
 use crate::runtime::Limits;
 
 /// The commented manifest that holds every key with its default.
@@ -35,8 +37,8 @@ pub struct Manifest {
     pub policy: Policy,
     /// What it may use.
     pub limits: Limits,
-    /// Event types it may append.
-    pub granted_append: Vec<Pattern>,
+    /// What it may do.
+    pub grants: ManifestGrants,
     /// What it is configured with, as the guest sees it: text as it is, anything else as JSON.
     pub config: BTreeMap<String, String>,
 }
@@ -75,11 +77,11 @@ impl Manifest {
         if let Some(limits) = root.section("limits", &keys::LIMITS)? {
             manifest.limits = read_limits(&limits)?;
         }
-        if let Some(append) = root.section("grants", &keys::GRANTS)?.and_then(|grants| grants.get("append")) {
-            manifest.granted_append = append.texts(Pattern::new)?;
-        }
         if let Some(entries) = root.section("config", &keys::CONFIG)? {
             manifest.config = config::read(&entries)?;
+        }
+        if let Some(section) = root.section("grants", &keys::GRANTS)? {
+            grants::read(&section, &mut manifest)?;
         }
         Ok(manifest)
     }
@@ -183,6 +185,19 @@ fn read_limits(section: &Section<'_>) -> Result<Limits, ManifestError> {
     if let Some(value) = section.get("log_bytes_per_batch") {
         limits.log_bytes_per_batch = usize_of(value.size(0..=bounds::LOG_BYTES_MAX)?);
     }
+    if let Some(value) = section.get("http_requests_per_batch") {
+        let requests = value.integer(1..=bounds::HTTP_REQUESTS_MAX)?;
+        limits.http_requests_per_batch = u32::try_from(requests).unwrap_or(u32::MAX);
+    }
+    if let Some(value) = section.get("http_request_body") {
+        limits.http_request_bytes = value.size(0..=bounds::HTTP_BODY_BYTES_MAX)?;
+    }
+    if let Some(value) = section.get("http_response_body") {
+        limits.http_response_bytes = value.size(0..=bounds::HTTP_BODY_BYTES_MAX)?;
+    }
+    if let Some(value) = section.get("http_time") {
+        limits.http_time_ms = value.duration_ms(bounds::HTTP_TIME_MS_MIN..=bounds::BATCH_TIME_MS_MAX)?;
+    }
     Ok(limits)
 }
 
@@ -202,6 +217,9 @@ mod bounds {
     pub(super) const BATCH_TIME_MS_MIN: u64 = 10;
     pub(super) const BATCH_TIME_MS_MAX: u64 = 600_000;
     pub(super) const LOG_BYTES_MAX: u64 = 16 << 20;
+    pub(super) const HTTP_REQUESTS_MAX: u64 = 100_000;
+    pub(super) const HTTP_BODY_BYTES_MAX: u64 = 1 << 30;
+    pub(super) const HTTP_TIME_MS_MIN: u64 = 100;
 }
 
 #[cfg(test)]

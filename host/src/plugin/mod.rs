@@ -9,12 +9,14 @@
 //! exactly the bytes that were hashed; no plugin waits for another's compilation. State and checkpoint
 //! belong to the store: removing a plugin's files stops it and deletes nothing.
 
+mod grants;
 mod load;
 mod manifest;
 mod registry;
 mod source;
 mod watcher;
 
+pub use grants::{ConfigGrant, HeaderGrant, ManifestGrants, NoSecrets, SecretGrant, SecretResolver, SecretSource};
 pub use load::{Loaded, Loader};
 pub use manifest::{DEFAULT_MANIFEST, Manifest, ManifestError, Subscribe};
 pub use registry::{

@@ -10,6 +10,7 @@ mod error;
 mod info;
 mod keeper;
 mod prepare;
+mod requests;
 mod supervisor;
 
 use std::collections::BTreeSet;
@@ -27,8 +28,8 @@ pub use info::{
 };
 use keeper::Surroundings;
 
-use super::Loader;
 use super::watcher::Pace;
+use super::{Loader, NoSecrets, SecretResolver};
 use crate::clock::Clock;
 use crate::delivery::Dispatcher;
 use crate::event::PluginName;
@@ -50,6 +51,8 @@ pub struct RegistryOptions {
     pub clock: Arc<dyn Clock>,
     /// What turns components into code.
     pub loader: Arc<dyn Loader>,
+    /// What gets the secrets that manifests name.
+    pub secrets: Arc<dyn SecretResolver>,
     /// How long files must stand still before they are taken.
     pub debounce: Duration,
     /// How long to go without a look at the directory when no notification comes; at least `debounce`.
@@ -57,10 +60,12 @@ pub struct RegistryOptions {
 }
 
 impl RegistryOptions {
-    /// The usual pace: files must stand still for 200 ms, and no change goes unseen for more than 2 s.
+    /// The usual pace: files must stand still for 200 ms, and no change goes unseen for more than 2 s. No
+    /// secrets.
     #[must_use]
     pub fn new(directory: PathBuf, store: Arc<dyn Store>, clock: Arc<dyn Clock>, loader: Arc<dyn Loader>) -> Self {
-        Self { directory, store, clock, loader, debounce: DEBOUNCE, poll: POLL }
+        let secrets = Arc::new(NoSecrets);
+        Self { directory, store, clock, loader, secrets, debounce: DEBOUNCE, poll: POLL }
     }
 }
 

@@ -10,6 +10,7 @@ use super::batch::Contexts;
 use super::bindings::{BulkParams, HandleResults, PlainParams, types};
 use super::bulk::Bulk;
 use super::guest::Guest;
+use super::instance;
 use crate::event::RecordedEvent;
 
 /// How batches cross. Of two that a component offers, the greater is taken.
@@ -64,11 +65,11 @@ impl Handle {
             Self::Plain(function, contexts) => {
                 let function = *function;
                 contexts.write(batch)?;
-                function.call(store, (&contexts.lower(batch),))?
+                instance::call(store, function, (&contexts.lower(batch),))?
             }
             Self::Bulk(function, bulk) => {
                 let function = *function;
-                function.call(store, bulk.write(batch)?)?
+                instance::call(store, function, bulk.write(batch)?)?
             }
         };
         Ok(answer)

@@ -8,7 +8,9 @@
 //! Invariants, held by the tests here and in `tests/`:
 //! - whatever a guest does costs one call of that plugin, never the host or another plugin;
 //! - a store holds one instance, and is dropped after any fault;
-//! - no host function waits, so every call ends within its batch time;
+//! - host functions wait only for guests with HTTP, and no longer than a batch may take, so every call ends within
+//!   its batch time;
+//! - two runs of a replayable component over the same events give the same result, however they are batched;
 //! - the effects given to a call always come back.
 
 mod authority;
@@ -17,17 +19,22 @@ mod bindings;
 mod bulk;
 mod cache;
 mod compile;
+mod compiler;
 mod component;
 mod contract;
+mod denials;
 mod engine;
 mod fault;
+mod grants;
 mod guest;
+mod http;
 mod imports;
 mod instance;
 mod lane;
 mod limits;
 mod load_error;
 mod output;
+mod repeatable;
 mod subscriber;
 mod text;
 mod ticker;
@@ -37,7 +44,11 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
+pub use compiler::{CompileLimits, Compiler, compile_child};
 pub use component::{Description, InstanceOptions, LoadedComponent, Role};
-pub use engine::{Engine, EngineError, EngineOptions};
+pub use denials::Denials;
+pub use engine::{Engine, EngineError, EngineOptions, LoadOptions};
+pub use grants::{Grants, HttpAccess, SecretHeader, header_name};
+pub use http::{AddressGrant, HttpGrant};
 pub use limits::Limits;
 pub use load_error::LoadError;

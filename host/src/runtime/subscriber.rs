@@ -3,28 +3,24 @@
 //! Life of the instance: made at the first call; kept between calls; dropped after any fault; made anew
 //! after a batch that left its memory nearly full, because linear memory never shrinks.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::Limits;
 use super::bindings::types;
 use super::component::{InstanceOptions, Loaded};
 use super::fault::Failed;
 use super::instance::Instance;
 use super::lane::{Answer, Handle};
 use super::text::{REASON_BYTES_MAX, cut};
-use super::ticker::Ticker;
 use crate::delivery::{Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Verdict};
-use crate::event::PluginName;
 
 /// Runs a component as a subscriber.
 pub(super) struct Subscriber {
     component: Arc<Loaded>,
-    plugin: PluginName,
-    limits: Limits,
-    config: Arc<BTreeMap<String, String>>,
+    options: Arc<InstanceOptions>,
     running: Option<Running>,
+    /// Whether the last call read what depends on the event it began with.
+    looked: bool,
 }
 
 /// A started instance.
@@ -37,24 +33,36 @@ struct Running {
 
 impl Subscriber {
     pub(super) fn new(component: Arc<Loaded>, options: InstanceOptions) -> Self {
-        let InstanceOptions { plugin, limits, config } = options;
-        Self { component, plugin, limits, config: Arc::new(config), running: None }
+        Self { component, options: Arc::new(options), running: None, looked: false }
+    }
+
+    /// Whether the last call read what depends on the event it began with.
+    pub(super) const fn looked_at_the_event(&self) -> bool {
+        self.looked
+    }
+
+    /// Drops the instance; the next call makes another.
+    pub(super) fn forget(&mut self) {
+        self.running = None;
     }
 
     /// The instance to call, started if there is none.
     fn started(&mut self, batch: &EventBatch) -> Result<Running, Failed> {
+        self.looked = false;
         if let Some(mut running) = self.running.take() {
             running.instance.store.data_mut().begin_call(batch);
             return Ok(running);
         }
-        let pre = &self.component.pre;
-        let mut store = Instance::store(pre, self.plugin.clone(), &self.limits, Arc::clone(&self.config));
-        store.data_mut().begin_call(batch);
-        let mut instance = Instance::start(store, pre, &self.limits)
-            .map_err(|(mut store, error)| Failed::of(&error, store.data_mut(), &self.limits))?;
+        let linked = &self.component.linked;
+        let store = Instance::store(linked, Arc::clone(&self.options));
+        let mut instance =
+            Instance::start(store, linked).map_err(|(mut store, error)| Failed::of(&error, store.data_mut()))?;
         match instance.handle(self.component.lane, &self.component.handle) {
-            Ok(handle) => Ok(Running { instance, handle, settled_bytes: None }),
-            Err(error) => Err(Failed::of(&error, instance.store.data_mut(), &self.limits)),
+            Ok(handle) => {
+                instance.store.data_mut().begin_call(batch);
+                Ok(Running { instance, handle, settled_bytes: None })
+            }
+            Err(error) => Err(Failed::of(&error, instance.store.data_mut())),
         }
     }
 
@@ -62,13 +70,13 @@ impl Subscriber {
     fn call(&self, running: &mut Running, batch: &EventBatch, effects: Effects) -> (Effects, Result<Answer, Failed>) {
         let Running { instance: Instance { store, .. }, handle, .. } = running;
         store.data_mut().effects = Some(effects);
-        store.set_epoch_deadline(Ticker::ticks(self.limits.batch_time_ms));
         // The store is dropped after a panic, so nothing half-changed is seen again.
         let called = catch_unwind(AssertUnwindSafe(|| handle.call(store, batch)));
         let called =
             called.unwrap_or_else(|_| Err(wasmtime::format_err!("the engine panicked; the host's log has more")));
         let guest = store.data_mut();
-        let answer = called.map_err(|error| Failed::of(&error, guest, &self.limits));
+        self.looked = guest.looked_at_the_event();
+        let answer = called.map_err(|error| Failed::of(&error, guest));
         guest.output.end_call();
         let effects = guest.effects.take().expect("host functions only borrow the effects");
         (effects, answer)
@@ -78,9 +86,9 @@ impl Subscriber {
     fn keep(&mut self, mut running: Running) {
         let bytes = running.instance.store.data().limiter.memory_bytes();
         let settled_bytes = *running.settled_bytes.get_or_insert(bytes);
-        let full = bytes > self.limits.memory_bytes / 4 * 3;
+        let full = bytes > self.options.limits.memory_bytes / 4 * 3;
         if full && bytes > settled_bytes {
-            let plugin = &self.plugin;
+            let plugin = &self.options.plugin;
             tracing::debug!(%plugin, bytes, "instance recycled: its memory is more than three quarters full");
             return;
         }

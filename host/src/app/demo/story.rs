@@ -61,7 +61,8 @@ struct Story {
 
 impl Story {
     async fn begin(root: &Path, demo: &DemoOptions) -> Result<Self, DemoError> {
-        let options = HostOptions { data: root.join("data"), plugins: Some(root.join("plugins")) };
+        let (data, plugins) = (root.join("data"), Some(root.join("plugins")));
+        let options = HostOptions { data, plugins, compiler: demo.compiler.clone() };
         for example in SHOP {
             install(root, example)?;
         }

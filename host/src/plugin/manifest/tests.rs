@@ -1,4 +1,5 @@
 use super::*;
+use crate::plugin::SecretSource;
 
 fn parse(text: &str) -> Result<Manifest, ManifestError> {
     Manifest::parse("plugin.toml", text)
@@ -76,7 +77,7 @@ fn everything_said_is_read() {
     assert_eq!(manifest.policy, policy);
     let limits = Limits { memory_bytes: 1 << 20, batch_time_ms: 250, log_bytes_per_batch: 0, ..Limits::default() };
     assert_eq!(manifest.limits, limits);
-    assert_eq!(manifest.granted_append, vec![Pattern::new("Stock*").unwrap()]);
+    assert_eq!(manifest.grants.append, vec![Pattern::new("Stock*").unwrap()]);
 }
 
 #[test]
@@ -143,8 +144,8 @@ fn errors_say_where_what_and_what_to_do() {
              remove it, or use a newer tidemill",
         ),
         (
-            "[grants]\nhttp = []",
-            "plugin.toml:2: key \"http\" in [grants] is not supported by this release; \
+            "[grants]\npublish = []",
+            "plugin.toml:2: key \"publish\" in [grants] is not supported by this release; \
              remove it, or use a newer tidemill",
         ),
         (
@@ -232,4 +233,72 @@ fn no_text_makes_the_reader_panic() {
         let _ = parse(&text);
         let _ = parse(&format!("[delivery]\n{key} = {value}"));
     });
+}
+
+#[test]
+fn grants_are_read() {
+    let manifest = parse(
+        r#"
+        [grants]
+        read = ["Order*"]
+        http = ["https://api.example.com/v1/", "http://localhost:8080"]
+        http_private = ["localhost", "10.0.0.0/8"]
+        config = ["currency"]
+        [grants.secrets]
+        KEY = { env = "API_KEY", host = "https://api.example.com/v1/", header = "Authorization", prefix = "Bearer " }
+        salt = { file = "salt.txt", config = true }
+        [config]
+        currency = "EUR"
+        other = 1
+        [limits]
+        http_requests_per_batch = 7
+        http_request_body = "1KiB"
+        http_response_body = "2KiB"
+        http_time = "3s"
+        "#,
+    )
+    .unwrap();
+    let grants = &manifest.grants;
+    assert_eq!(grants.read, [Pattern::new("Order*").unwrap()]);
+    assert_eq!((grants.http.len(), grants.http_private.len()), (2, 2));
+    assert!(grants.config.allows("currency") && !grants.config.allows("other"));
+    let key = &grants.secrets["KEY"];
+    assert_eq!(key.source, SecretSource::Environment("API_KEY".into()));
+    assert_eq!(key.header.as_ref().map(|header| header.prefix.as_str()), Some("Bearer "));
+    assert!(grants.secrets["salt"].config && grants.secrets["salt"].header.is_none());
+    let limits = &manifest.limits;
+    assert_eq!((limits.http_requests_per_batch, limits.http_time_ms), (7, 3_000));
+    assert_eq!((limits.http_request_bytes, limits.http_response_bytes), (1 << 10, 2 << 10));
+    assert!(!parse("[grants]\nconfig = false\n[config]\na = 1").unwrap().grants.config.allows("a"));
+}
+
+#[test]
+fn grants_that_name_nothing_are_refused_with_the_way_out() {
+    let http = "[grants]\nhttp = [\"https://a.example.com\"]\n[grants.secrets]\n";
+    let table = [
+        ("[grants]\nhttp = [\"api.example.com\"]".to_owned(), "[grants] http[0] is the text \"api.example.com\""),
+        ("[grants]\nhttp = [\"api.example.com\"]".to_owned(), "begin with https:// or http://"),
+        ("[grants]\nhttp = [\"https://*\"]".to_owned(), "https://*.example.com"),
+        ("[grants]\nhttp_private = [\"localhost\"]".to_owned(), "allowed is empty while [grants] http is"),
+        ("[grants]\nhttp = [\"http://a.b\"]\nhttp_private = [\"intranet\"]".to_owned(), "\"10.0.0.0/8\""),
+        ("[grants]\nread = []".to_owned(), "[\"*\"]"),
+        ("[grants]\nconfig = [\"curency\"]\n[config]\ncurrency = 1".to_owned(), "[config] has no key \"curency\""),
+        ("[grants]\nconfig = 1".to_owned(), "true (every key of [config])"),
+        ("[grants.secrets]\nK = { env = \"K\" }".to_owned(), "`config = true`"),
+        ("[grants.secrets]\nK = { config = true }".to_owned(), "`env = \"NAME\"`"),
+        ("[grants.secrets]\nK = { env = \"K\", file = \"k\", config = true }".to_owned(), "not both"),
+        ("[grants.secrets]\nK = { evn = \"K\" }".to_owned(), "did you mean \"env\"?"),
+        ("[grants.secrets]\nK = { env = \"K\", config = true }\n[config]\nK = 1".to_owned(), "another name"),
+        (format!("{http}K = {{ env = \"K\", host = \"https://a.example.com\" }}"), "both `host` and `header`"),
+        (
+            format!("{http}K = {{ env = \"K\", host = \"https://b.example.com\", header = \"x\" }}"),
+            "[grants] http covers",
+        ),
+        (format!("{http}K = {{ env = \"K\", host = \"https://a.example.com\", header = \"host\" }}"), "the host's own"),
+        (format!("{http}K = {{ env = \"K\", config = true, prefix = \"B\" }}"), "both `host` and `header`"),
+    ];
+    for (text, part) in table {
+        let said = error(&text);
+        assert!(said.starts_with("plugin.toml:") && said.contains(part), "{part:?} is not in: {said}");
+    }
 }

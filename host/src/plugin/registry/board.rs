@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::info::{GrantsInfo, PluginInfo, Problem, RunningInfo, texts};
+use super::info::{PluginInfo, Problem, RunningInfo};
 use crate::clock::Clock;
 use crate::delivery::{Dispatcher, Subscription};
 use crate::event::PluginName;
 use crate::plugin::{Loaded, Manifest, SourceError};
+use crate::runtime::Denials;
 
 /// What can be seen of the plugins.
 pub(super) struct Board {
@@ -45,6 +46,7 @@ pub(super) struct Running {
     pub(super) loaded: Arc<dyn Loaded>,
     pub(super) subscription: Arc<Subscription>,
     pub(super) dispatcher: Dispatcher,
+    pub(super) denials: Denials,
 }
 
 impl Board {
@@ -154,7 +156,9 @@ impl Running {
             subscription: (&*self.subscription).into(),
             policy: (&self.manifest.policy).into(),
             limits: (&self.manifest.limits).into(),
-            grants: GrantsInfo { append: texts(&self.manifest.granted_append) },
+            grants: (&self.manifest.grants).into(),
+            replayable: self.loaded.replayable(),
+            denied: self.denials.count(),
             status: self.dispatcher.status(),
         }
     }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::delivery::CommandError;
 use crate::error::ErrorClass;
-use crate::plugin::SourceError;
+use crate::plugin::{SecretSource, SourceError};
 use crate::runtime::LoadError;
 
 /// Why what lies in the directory does not run. What ran before goes on, except where the text says so.
@@ -37,6 +37,46 @@ pub enum InstallError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The component asks for something that makes no sense.
+    #[error("{} asks for what nobody can grant: {key} {text:?}: {reason}; mend the component", component.display())]
+    BadRequest {
+        /// The component.
+        component: PathBuf,
+        /// The kind of request.
+        key: &'static str,
+        /// The text, cut to 64 characters.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The component asks for more than its manifest grants.
+    #[error(
+        "{} asks for more than it is granted, and is not loaded; to allow it, write in {}: {lines}",
+        component.display(), manifest.display()
+    )]
+    NotGranted {
+        /// The component.
+        component: PathBuf,
+        /// The manifest, or where it would be.
+        manifest: PathBuf,
+        /// What to write there.
+        lines: String,
+    },
+    /// A secret of the manifest is not there.
+    #[error(
+        "secret {name} of {}: {source_of_it}: {reason}; provide it, or take it out of [grants] secrets",
+        manifest.display()
+    )]
+    Secret {
+        /// Its name.
+        name: String,
+        /// The manifest.
+        manifest: PathBuf,
+        /// Where it should come from.
+        source_of_it: SecretSource,
+        /// Why it does not.
+        reason: String,
+    },
     /// The engine failed on it.
     #[error("{} made the engine panic while it was loaded; please report this component", component.display())]
     Panicked {
@@ -55,7 +95,9 @@ impl InstallError {
         match self {
             Self::Source(error) => error.class(),
             Self::Load { reason, .. } => reason.class(),
-            Self::BadDescription { .. } => ErrorClass::Invalid,
+            Self::BadDescription { .. } | Self::BadRequest { .. } => ErrorClass::Invalid,
+            Self::NotGranted { .. } => ErrorClass::Denied,
+            Self::Secret { .. } => ErrorClass::Unavailable,
             Self::Panicked { .. } => ErrorClass::Bug,
             Self::Delivery(error) => error.class(),
         }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::delivery::{OnExhausted, Policy, Start, Status, Subscription};
-use crate::event::{Pattern, PluginName};
+use crate::event::PluginName;
+use crate::plugin::{ConfigGrant, ManifestGrants};
 use crate::runtime::{Description, Limits};
 
 /// One plugin of the directory.
@@ -45,6 +46,10 @@ pub struct RunningInfo {
     pub limits: LimitsInfo,
     /// What it may do.
     pub grants: GrantsInfo,
+    /// Whether it can be replayed and rebuilt: it reaches nothing outside.
+    pub replayable: bool,
+    /// How often it was denied something since this version runs.
+    pub denied: u64,
     /// What its delivery is doing.
     pub status: Status,
 }
@@ -120,6 +125,14 @@ pub struct LimitsInfo {
     pub hostcall_bytes: usize,
     /// What it may log in one call, in bytes.
     pub log_bytes_per_batch: usize,
+    /// HTTP requests that it may send in one call.
+    pub http_requests_per_batch: u32,
+    /// Body of one HTTP request, in bytes.
+    pub http_request_bytes: u64,
+    /// Body of one HTTP response, in bytes.
+    pub http_response_bytes: u64,
+    /// Wall time of one HTTP exchange, in milliseconds.
+    pub http_time_ms: u64,
 }
 
 /// What a plugin may do.
@@ -127,6 +140,33 @@ pub struct LimitsInfo {
 pub struct GrantsInfo {
     /// Patterns of the event types it may append.
     pub append: Vec<String>,
+    /// Patterns of the event types it may be handed.
+    pub read: Vec<String>,
+    /// Beginnings of the URLs it may send requests to.
+    pub http: Vec<String>,
+    /// Addresses it may reach although they are not public.
+    pub http_private: Vec<String>,
+    /// Keys of its configuration that it may read; none for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<Vec<String>>,
+    /// Names of the secrets that are used for it.
+    pub secrets: Vec<String>,
+}
+
+impl From<&ManifestGrants> for GrantsInfo {
+    fn from(grants: &ManifestGrants) -> Self {
+        Self {
+            append: texts(&grants.append),
+            read: texts(&grants.read),
+            http: texts(&grants.http),
+            http_private: texts(&grants.http_private),
+            config: match &grants.config {
+                ConfigGrant::All => None,
+                ConfigGrant::Keys(keys) => Some(keys.clone()),
+            },
+            secrets: grants.secrets.keys().cloned().collect(),
+        }
+    }
 }
 
 impl From<&Description> for DescriptionInfo {
@@ -172,13 +212,17 @@ impl From<&Limits> for LimitsInfo {
             batch_time_ms: limits.batch_time_ms,
             hostcall_bytes: limits.hostcall_bytes,
             log_bytes_per_batch: limits.log_bytes_per_batch,
+            http_requests_per_batch: limits.http_requests_per_batch,
+            http_request_bytes: limits.http_request_bytes,
+            http_response_bytes: limits.http_response_bytes,
+            http_time_ms: limits.http_time_ms,
         }
     }
 }
 
-/// Patterns as texts.
-pub(super) fn texts(patterns: &[Pattern]) -> Vec<String> {
-    patterns.iter().map(ToString::to_string).collect()
+/// Patterns and the like as texts.
+pub(super) fn texts<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
 }
 
 fn describe_start(start: Start) -> String {

@@ -4,18 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::InstallError;
-use super::info::texts;
+use super::requests::Requests;
 use crate::delivery::{Setup, Subscription};
 use crate::event::{Filter, NameError, Pattern, PluginName, Tag};
 use crate::plugin::source::Candidate;
-use crate::plugin::{Loaded, Loader, Manifest};
-use crate::runtime::{Description, InstanceOptions, LoadError};
+use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, SecretResolver, SecretSource};
+use crate::runtime::{Denials, Description, HttpAccess, InstanceOptions, LoadError, LoadOptions, SecretHeader};
 
 /// A version that can be swapped in.
 pub(super) struct Prepared {
     pub(super) loaded: Arc<dyn Loaded>,
     pub(super) subscription: Arc<Subscription>,
     pub(super) setup: Setup,
+    pub(super) denials: Denials,
 }
 
 /// Loads a candidate and makes a handler of it. `known` is the component where it is loaded already.
@@ -24,36 +25,87 @@ pub(super) fn prepare(
     candidate: &Candidate,
     known: Option<Arc<dyn Loaded>>,
     loader: &dyn Loader,
+    secrets: &dyn SecretResolver,
 ) -> Result<Prepared, InstallError> {
     let failed = |reason: LoadError| InstallError::Load { component: candidate.component_path.clone(), reason };
     let manifest = &candidate.manifest;
     let loaded = match known {
         Some(loaded) => loaded,
-        None => loader.load(&candidate.read_component()?, &manifest.limits).map_err(failed)?,
+        None => loader.load(&candidate.read_component()?, &load_options(manifest)).map_err(failed)?,
     };
+    let requests = Requests::of(loaded.description(), &candidate.component_path)?;
     let subscription = subscription(manifest, loaded.description(), &candidate.component_path)?;
-    let options = InstanceOptions { plugin: name.clone(), limits: manifest.limits, config: manifest.config.clone() };
+    let missing = requests.missing(manifest, &subscription.filter);
+    if !missing.is_empty() {
+        let (component, manifest) = (candidate.component_path.clone(), candidate.manifest_path.clone());
+        return Err(InstallError::NotGranted { component, manifest, lines: missing.join("; ") });
+    }
+    // All that it asks for is granted; one that does not say may do what is granted.
+    let append = if requests.append.is_empty() { &manifest.grants.append } else { &requests.append };
+    let granted = append.as_slice().into();
+    let options = instance(name, candidate, requests, secrets)?;
+    let denials = options.denials.clone();
     let setup = Setup {
         plugin: name.clone(),
         subscription: subscription.clone(),
         policy: manifest.policy,
-        granted: manifest.granted_append.as_slice().into(),
+        granted,
         component_digest: candidate.digest.clone(),
         handler: loaded.subscriber(options),
     };
-    Ok(Prepared { loaded, subscription: Arc::new(subscription), setup })
+    Ok(Prepared { loaded, subscription: Arc::new(subscription), setup, denials })
 }
 
-/// The line to write in the manifest, if the component asks for more than it grants.
-pub(super) fn missing_grants(manifest: &Manifest, description: Option<&Description>) -> Option<String> {
-    let granted = &manifest.granted_append;
-    let missing = description?.append.iter().filter(|wanted| !granted.iter().any(|pattern| pattern.matches(wanted)));
-    let missing: Vec<_> = missing.cloned().collect();
-    if missing.is_empty() {
-        return None;
+/// How a plugin with this manifest is loaded.
+pub(super) fn load_options(manifest: &Manifest) -> LoadOptions {
+    LoadOptions { limits: manifest.limits, http: !manifest.grants.http.is_empty() }
+}
+
+/// The instance's part of what the manifest allows: what is both granted and asked for.
+fn instance(
+    name: &PluginName,
+    candidate: &Candidate,
+    requests: Requests,
+    secrets: &dyn SecretResolver,
+) -> Result<InstanceOptions, InstallError> {
+    let manifest = &candidate.manifest;
+    let mut options = InstanceOptions::new(name.clone(), manifest.limits);
+    let allowed = |key: &String| manifest.grants.config.allows(key);
+    options.config = manifest.config.clone();
+    options.config.retain(|key, _| allowed(key));
+    options.grants.config_withheld = manifest.config.keys().filter(|key| !allowed(key)).cloned().collect();
+    options.grants.http = HttpAccess {
+        granted: manifest.grants.http.clone(),
+        requested: (!requests.http.is_empty()).then_some(requests.http),
+        private: manifest.grants.http_private.clone(),
+        headers: Vec::new(),
+    };
+    for (secret, grant) in &manifest.grants.secrets {
+        let source = from_folder(&grant.source, &candidate.manifest_path);
+        let failed = |reason: String| InstallError::Secret {
+            name: secret.clone(),
+            manifest: candidate.manifest_path.clone(),
+            source_of_it: source.clone(),
+            reason,
+        };
+        let value = secrets.resolve(&source).map_err(failed)?;
+        if let Some(HeaderGrant { host, name, prefix }) = &grant.header {
+            let header = SecretHeader::new(host.clone(), name, &format!("{prefix}{value}")).map_err(failed)?;
+            options.grants.http.headers.push(header);
+        }
+        if grant.config {
+            options.config.insert(secret.clone(), value);
+        }
     }
-    let all = texts(granted).into_iter().chain(missing).map(|text| format!("{text:?}"));
-    Some(format!("[grants] append = [{}]", all.collect::<Vec<_>>().join(", ")))
+    Ok(options)
+}
+
+/// A source whose path, if it has one, does not depend on where the host was started.
+fn from_folder(source: &SecretSource, manifest_path: &Path) -> SecretSource {
+    match (source, manifest_path.parent()) {
+        (SecretSource::File(path), Some(folder)) => SecretSource::File(folder.join(path)),
+        _ => source.clone(),
+    }
 }
 
 /// What the plugin listens to: key by key the manifest's word, else the description's.
@@ -110,6 +162,7 @@ impl Described<'_> {
 mod tests {
     use super::*;
     use crate::delivery::Start;
+    use crate::plugin::registry::info::texts;
 
     fn manifest(text: &str) -> Manifest {
         Manifest::parse("plugin.toml", text).unwrap()
@@ -117,13 +170,7 @@ mod tests {
 
     fn description() -> Description {
         let list = |text: &str| vec![text.to_owned()];
-        Description {
-            types: list("A"),
-            streams: list("s-*"),
-            tags: list("t"),
-            append: vec!["X".into(), "StockReserved".into()],
-            ..Description::default()
-        }
+        Description { types: list("A"), streams: list("s-*"), tags: list("t"), ..Description::default() }
     }
 
     fn resolve(text: &str, description: Option<&Description>) -> Result<Subscription, InstallError> {
@@ -150,14 +197,5 @@ mod tests {
         assert!(error.starts_with("p.wasm describes itself wrongly: types holds \"\\u{7}\": "), "{error}");
         assert!(error.ends_with("or say [subscribe] types = [...] in the manifest"), "{error}");
         assert!(resolve("[subscribe]\ntypes = [\"A\"]", Some(&described)).is_ok());
-    }
-
-    #[test]
-    fn the_missing_grants_are_one_line_to_copy() {
-        let described = description();
-        let line = missing_grants(&manifest("[grants]\nappend = [\"Stock*\"]"), Some(&described));
-        assert_eq!(line.as_deref(), Some("[grants] append = [\"Stock*\", \"X\"]"));
-        assert_eq!(missing_grants(&manifest("[grants]\nappend = [\"*\"]"), Some(&described)), None);
-        assert_eq!(missing_grants(&manifest(""), None), None);
     }
 }

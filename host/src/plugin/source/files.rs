@@ -26,6 +26,13 @@ pub(crate) struct Stamp {
     marks: [u64; 6],
 }
 
+impl Stamp {
+    /// Size of the file.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
 /// What a look found.
 #[derive(Clone, Debug)]
 pub(super) struct Look<T> {

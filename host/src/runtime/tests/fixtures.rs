@@ -1,6 +1,5 @@
 //! Hand-written components, and what is needed to call them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -132,7 +131,7 @@ pub(super) fn engine() -> Engine {
 
 /// A handler of a loaded component.
 pub(super) fn subscriber(component: &LoadedComponent, limits: Limits) -> Box<dyn Handler> {
-    component.subscriber(InstanceOptions { plugin: name(), limits, config: BTreeMap::new() })
+    component.subscriber(InstanceOptions::new(name(), limits))
 }
 
 /// The handler of a component with this `handle`, within these limits.
