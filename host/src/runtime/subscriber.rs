@@ -67,7 +67,12 @@ impl Subscriber {
     }
 
     /// Calls `handle`. Always gives the effects back.
-    fn call(&self, running: &mut Running, batch: &EventBatch, effects: Effects) -> (Effects, Result<Answer, Failed>) {
+    fn call(
+        &mut self,
+        running: &mut Running,
+        batch: &EventBatch,
+        effects: Effects,
+    ) -> (Effects, Result<Answer, Failed>) {
         let Running { instance: Instance { store, .. }, handle, .. } = running;
         store.data_mut().effects = Some(effects);
         // The store is dropped after a panic, so nothing half-changed is seen again.
