@@ -33,13 +33,14 @@ pub(super) fn prepare(
     };
     let subscription = subscription(manifest, loaded.description(), &candidate.component_path)?;
     let options = InstanceOptions { plugin: name.clone(), limits: manifest.limits, config: manifest.config.clone() };
+    let handlers = (0..manifest.policy.partitions).map(|_| loaded.subscriber(options.clone())).collect();
     let setup = Setup {
         plugin: name.clone(),
         subscription: subscription.clone(),
-        policy: manifest.policy,
+        policy: manifest.policy.clone(),
         granted: manifest.granted_append.as_slice().into(),
         component_digest: candidate.digest.clone(),
-        handler: loaded.subscriber(options),
+        handlers,
     };
     Ok(Prepared { loaded, subscription: Arc::new(subscription), setup })
 }
