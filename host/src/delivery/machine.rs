@@ -322,10 +322,8 @@ impl Machine {
     fn next_work(&mut self, now_us: u64) -> Action {
         let recall = self.due_recall(now_us);
         match recall {
-            Some(recall) if self.queue_turn || self.stop.is_some() => return self.recall(recall),
-            None if self.stop.is_some() => {
-                return self.commit_or(|_| Action::Wait { after: None, until_us: None });
-            }
+            Some(recall) if self.queue_turn || self.stop.is_some() => self.recall(recall),
+            None if self.stop.is_some() => self.commit_or(|_| Action::Wait { after: None, until_us: None }),
             recall => {
                 self.queue_turn = true;
                 self.live(now_us).unwrap_or_else(|| match recall {

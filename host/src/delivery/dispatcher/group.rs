@@ -14,14 +14,16 @@ use super::task::{self, Common, blocking};
 use super::{COMMANDS_MAX, Setup};
 use crate::clock::Clock;
 use crate::delivery::effects::Effects;
+use crate::delivery::handler::Handler;
 use crate::delivery::key::{Sequence, Share};
-use crate::delivery::layout::Layout;
-use crate::delivery::machine::{Machine, Start};
+use crate::delivery::layout::{Layout, Settled};
+use crate::delivery::machine::{Machine, Row, Start};
+use crate::delivery::policy::Policy;
 use crate::delivery::record::{Record, Stored};
 use crate::delivery::shared_state::SharedState;
 use crate::delivery::status::{PartitionStatus, State, Status};
-use crate::event::{PluginName, Position};
-use crate::store::{Owner, PluginChange, Store};
+use crate::event::{Pattern, PluginName, Position};
+use crate::store::{Owner, PluginChange, Progress, Store};
 
 /// Wait before what is stored is read again after the store failed.
 const BEGIN_RETRY: Duration = Duration::from_secs(1);
@@ -116,7 +118,6 @@ impl Group {
 
     fn start(&self, setup: Setup, begun: Begun) -> Running {
         let Begun { stored, owner, progress, rows } = begun;
-        let Layout { partitions: count, key } = Layout::of(&setup.policy);
         let checkpoints = (0..).zip(&progress);
         let shown = checkpoints.map(|(partition, progress)| PartitionStatus {
             partition,
@@ -125,7 +126,7 @@ impl Group {
         });
         self.status.send_modify(|status| status.begin(shown.collect()));
         let lowest = progress.iter().map(|progress| progress.checkpoint).min().unwrap_or_default();
-        let settled: Vec<_> = stored.record.before.iter().filter(|before| before.reach() > lowest).cloned().collect();
+        let settled = stored.record.before.iter().filter(|before| before.reach() > lowest).cloned().collect();
         let common = Arc::new(Common {
             plugin: self.plugin.clone(),
             owner: owner.clone(),
@@ -134,34 +135,25 @@ impl Group {
             status: Arc::clone(&self.status),
             filter: setup.subscription.filter,
             set_aside: rows.iter().map(|rows| AtomicUsize::new(rows.len())).collect(),
-            shared: (count > 1).then(|| Arc::new(SharedState::default())),
+            shared: (setup.policy.partitions > 1).then(|| Arc::new(SharedState::default())),
         });
-        let seed =
-            self.plugin.as_str().bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+        let starter = Starter {
+            common,
+            layout: Layout::of(&setup.policy),
+            policy: setup.policy,
+            component_digest: setup.component_digest,
+            granted: setup.granted,
+            settled,
+            paused: stored.record.paused,
+            fresh: self.fresh,
+        };
         let mut handlers = setup.handlers.into_iter();
-        let partitions = (0..count).zip(progress).zip(rows).map(|((partition, progress), rows)| {
-            let effects = Effects::new(owner.clone(), Arc::clone(&self.store), Arc::clone(&setup.granted));
-            let effects = match &common.shared {
-                Some(shared) => effects.sharing(Arc::clone(shared), partition),
-                None => effects,
-            };
-            let machine = Machine::new(Start {
-                policy: setup.policy.clone(),
-                component_digest: setup.component_digest.clone(),
-                progress,
-                rows,
-                settled: settled.clone(),
-                paused: stored.record.paused,
-                fresh: self.fresh,
-                seed: seed.wrapping_add(partition.into()),
-            });
-            let share = Share { partition, count, key: key.clone() };
-            let (orders, receiver) = mpsc::channel(COMMANDS_MAX);
-            let task = task::Task::new(Arc::clone(&common), share, (machine, handlers.next(), effects), receiver);
-            (orders, tokio::spawn(task.run()))
-        });
-        info!(plugin = %self.plugin, component_digest = setup.component_digest, partitions = count, "delivery runs");
-        let partitions = partitions.collect();
+        let partitions = (0..).zip(progress).zip(rows);
+        let partitions = partitions
+            .map(|((partition, progress), rows)| starter.start(partition, progress, rows, handlers.next()))
+            .collect();
+        let Starter { component_digest, layout, .. } = starter;
+        info!(plugin = %self.plugin, component_digest, partitions = layout.partitions, "delivery runs");
         Running { stored, owner, partitions }
     }
 
@@ -209,6 +201,51 @@ impl Group {
             ask(&self.plugin, orders, order).await?;
         }
         Ok(())
+    }
+}
+
+/// What every partition is started with.
+struct Starter {
+    common: Arc<Common>,
+    layout: Layout,
+    policy: Policy,
+    component_digest: String,
+    granted: Arc<[Pattern]>,
+    settled: Vec<Settled>,
+    paused: bool,
+    fresh: bool,
+}
+
+impl Starter {
+    fn start(
+        &self,
+        partition: u32,
+        progress: Progress,
+        rows: Vec<Row>,
+        handler: Option<Box<dyn Handler>>,
+    ) -> (mpsc::Sender<Order>, JoinHandle<()>) {
+        let Common { plugin, owner, store, shared, .. } = &*self.common;
+        let effects = Effects::new(owner.clone(), Arc::clone(store), Arc::clone(&self.granted));
+        let effects = match shared {
+            Some(shared) => effects.sharing(Arc::clone(shared), partition),
+            None => effects,
+        };
+        let seed = plugin.as_str().bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+        let machine = Machine::new(Start {
+            policy: self.policy.clone(),
+            component_digest: self.component_digest.clone(),
+            progress,
+            rows,
+            settled: self.settled.clone(),
+            paused: self.paused,
+            fresh: self.fresh,
+            seed: seed.wrapping_add(partition.into()),
+        });
+        let Layout { partitions: count, key } = self.layout.clone();
+        let (orders, receiver) = mpsc::channel(COMMANDS_MAX);
+        let parts = (machine, handler, effects);
+        let task = task::Task::new(Arc::clone(&self.common), Share { partition, count, key }, parts, receiver);
+        (orders, tokio::spawn(task.run()))
     }
 }
 

@@ -1,28 +1,29 @@
 //! The task of one partition.
 
+mod commit;
+mod orders;
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{error, info, warn};
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info};
 
-use super::command::{CommandError, Lines, Order, Redriven};
+use super::command::Order;
 use super::redrive::Redrives;
 use crate::clock::Clock;
 use crate::delivery::effects::Effects;
 use crate::delivery::handler::{EventBatch, Fault, HandleError, Handled, Handler};
-use crate::delivery::key::{Sequence, Share};
-use crate::delivery::machine::{Action, BEHIND, Commit, CommitFailure, Input, Machine, Page, Staged};
-use crate::delivery::shared_state::{Reads, SharedState};
+use crate::delivery::key::Share;
+use crate::delivery::machine::{Action, Input, Machine, Page, Staged};
+use crate::delivery::shared_state::SharedState;
 use crate::delivery::status::{Counters, PartitionStatus, State, Status};
-use crate::error::{ErrorClass, with_sources};
+use crate::error::ErrorClass;
 use crate::event::{Filter, PluginName, Position};
-use crate::store::{
-    CommitError, Committed, DeadLetter, DeadLetterChange, Owner, ReadRequest, Store, StoreError, UnitOfWork,
-};
+use crate::store::{Owner, ReadRequest, Store, StoreError};
 
 /// Most events read at a time.
 const FETCH_EVENTS_MAX: usize = 1024;
@@ -222,89 +223,6 @@ impl Task {
         Input::Lost(format!("the handler panicked: {text}"))
     }
 
-    async fn commit(&mut self, commit: Commit) -> (Input, Option<CommitError>) {
-        let read = self.effects.take_reads();
-        let (state, events) = self.effects.take();
-        let emitted = events.len() as u64;
-        let work = UnitOfWork {
-            owner: self.common.owner.clone(),
-            partition: self.share.partition,
-            progress: commit.progress.clone(),
-            state,
-            events,
-            dead_letters: commit.rows.clone(),
-        };
-        match self.submit(work, read).await {
-            None => {
-                self.effects.reset();
-                self.counters.conflicts += 1;
-                (Input::CommitFailed(CommitFailure::Conflict), None)
-            }
-            Some(Ok(_)) => {
-                self.counters.handled += commit.handled;
-                self.counters.emitted += emitted;
-                self.counters.commits += 1;
-                self.report(&commit);
-                (Input::Committed, None)
-            }
-            Some(Err(error)) => {
-                self.effects.reset();
-                let reason = with_sources(&error);
-                warn!(
-                    plugin = %self.common.plugin, partition = self.share.partition, error = reason,
-                    "nothing of a unit of work was committed"
-                );
-                (Input::CommitFailed(commit_failure(&error, reason)), Some(error))
-            }
-        }
-    }
-
-    /// Commits a unit of work; none when another partition has written what it had read.
-    async fn submit(&mut self, work: UnitOfWork, read: Option<(u64, Reads)>) -> Option<Result<Committed, CommitError>> {
-        let store = &self.common.store;
-        let Some(shared) = &self.common.shared else { return Some(store.commit(work).await) };
-        let (began, reads) = read.unwrap_or_default();
-        let keys = work.state.iter().map(|change| change.key.clone()).collect();
-        let submitted = shared.submit(self.share.partition, (began, &reads), keys, || store.commit(work));
-        let (pending, ticket) = submitted.ok()?;
-        let answer = pending.await;
-        shared.answered(ticket);
-        Some(answer)
-    }
-
-    /// Logs and counts what a commit says about failures.
-    fn report(&mut self, commit: &Commit) {
-        self.counters.retried += u64::from(commit.attempted);
-        let was_parked = commit.recalled.as_ref().is_some_and(|recalled| is_parked(&recalled.row));
-        for change in &commit.rows {
-            let DeadLetterChange::Put(letter) = change else { continue };
-            if letter.kind == BEHIND {
-                self.counters.behind += 1;
-                continue;
-            }
-            self.counters.parked += u64::from(is_parked(letter) && !was_parked);
-            let (attempts, faults, due_us) = (letter.attempts, letter.faults, letter.due_us);
-            warn!(
-                plugin = %self.common.plugin, partition = self.share.partition, position = letter.position.0,
-                attempts, faults, due_us, kind = letter.kind, reason = letter.reason, "event set aside"
-            );
-        }
-        if let Some(failing) = commit.progress.failing.as_ref().filter(|_| commit.attempted) {
-            warn!(
-                plugin = %self.common.plugin, partition = self.share.partition, position = failing.position.0,
-                attempts = failing.attempts, faults = failing.faults, reason = failing.reason, "attempt failed"
-            );
-        }
-        if let Some(recalled) = &commit.recalled {
-            let (position, failure) = (recalled.row.position.0, recalled.failure.as_deref());
-            info!(
-                plugin = %self.common.plugin, partition = self.share.partition, position, failure,
-                "set-aside event handed over again"
-            );
-            self.redrives.note(recalled);
-        }
-    }
-
     /// Waits for a head beyond `after`, a time or an order. None when nobody can order any more.
     async fn wait(&mut self, after: Option<Position>, until_us: Option<u64>) -> Option<Input> {
         let now_us = self.common.clock.now_us();
@@ -316,78 +234,6 @@ impl Task {
                 self.held = Some(order?);
                 self.machine.request_yield();
                 Some(Input::Due)
-            }
-        }
-    }
-
-    /// Carries out the orders that wait. None when told to stop.
-    async fn obey(&mut self) -> Option<Input> {
-        while let Some(order) = self.held.take().or_else(|| self.orders.try_recv().ok()) {
-            // Whether anybody still waits for an answer does not matter.
-            match order {
-                Order::Stop => return None,
-                Order::Pause(answer) => {
-                    self.redrives.interrupt("the plugin was paused");
-                    self.step(Input::Pause);
-                    self.publish();
-                    let _ = answer.send(());
-                }
-                Order::Resume(answer) => {
-                    self.step(Input::Resume);
-                    self.publish();
-                    let _ = answer.send(());
-                }
-                Order::Retry(lines, answer) => self.retry(lines, answer),
-                Order::Discard(sequence, position, answer) => {
-                    let _ = answer.send(self.discard(sequence, position).await);
-                }
-            }
-        }
-        Some(Input::GoOn)
-    }
-
-    /// Has set-aside events handed over again, from the next step on.
-    fn retry(&mut self, lines: Lines, answer: oneshot::Sender<Result<Redriven, CommandError>>) {
-        match self.wanted(lines) {
-            Ok(sequences) => {
-                self.step(Input::Force(sequences.clone()));
-                self.redrives.add(sequences, answer);
-            }
-            Err(error) => drop(answer.send(Err(error))),
-        }
-    }
-
-    fn wanted(&self, lines: Lines) -> Result<Vec<Sequence>, CommandError> {
-        let plugin = self.common.plugin.clone();
-        if self.machine.state(self.common.clock.now_us()) == State::Paused {
-            return Err(CommandError::Paused { plugin });
-        }
-        let Lines::One(sequence, wanted) = lines else { return Ok(self.machine.sequences()) };
-        match (self.machine.head_of(&sequence), wanted, sequence.key()) {
-            (Some(head), Some(position), _) if head != position => Err(CommandError::Behind { position, head }),
-            (Some(_), _, _) => Ok(vec![sequence]),
-            (None, None, Some(key)) => Err(CommandError::NoSuchKey { plugin, key: key.into() }),
-            (None, position, _) => {
-                Err(CommandError::NoSuchDeadLetter { plugin, position: position.unwrap_or_default() })
-            }
-        }
-    }
-
-    async fn discard(&mut self, sequence: Sequence, position: Position) -> Result<(), CommandError> {
-        let (store, owner) = (Arc::clone(&self.common.store), self.common.owner.clone());
-        let plugin = self.common.plugin.clone();
-        if blocking(move || store.dead_letter(&owner, position)).await?.is_none() {
-            return Err(CommandError::NoSuchDeadLetter { plugin, position });
-        }
-        let Action::Commit(commit) = self.step(Input::Discard(sequence, position)) else { return Ok(()) };
-        let (input, error) = self.commit(commit).await;
-        self.step(input);
-        self.publish();
-        match error {
-            Some(error) => Err(CommandError::Commit(error)),
-            None => {
-                warn!(%plugin, position = position.0, "dead letter discarded: its event stays unhandled");
-                Ok(())
             }
         }
     }
@@ -444,11 +290,6 @@ impl Task {
     }
 }
 
-/// Whether a set-aside event waits for an operator.
-fn is_parked(letter: &DeadLetter) -> bool {
-    letter.due_us.is_none() && letter.kind != BEHIND
-}
-
 /// Resolves when the head is beyond `after`; never when there is none, or the store is gone.
 async fn head_beyond(head: &mut watch::Receiver<Position>, after: Option<Position>) -> Position {
     let Some(after) = after else { return std::future::pending().await };
@@ -464,18 +305,5 @@ async fn sleep(wait: Option<Duration>) {
     match wait {
         Some(wait) => tokio::time::sleep(wait).await,
         None => std::future::pending().await,
-    }
-}
-
-fn commit_failure(error: &CommitError, reason: String) -> CommitFailure {
-    match (error, error.class()) {
-        (CommitError::Fenced { .. }, _) => CommitFailure::Broken(reason),
-        // A store that failed to write takes nothing more until it is opened again.
-        (CommitError::Store(StoreError::WriteFailed { .. }), _) => CommitFailure::Broken(reason),
-        (_, ErrorClass::Conflict | ErrorClass::Invalid | ErrorClass::NotFound | ErrorClass::Denied) => {
-            CommitFailure::Refused(reason)
-        }
-        (_, ErrorClass::Corrupted | ErrorClass::Bug) => CommitFailure::Broken(reason),
-        (_, ErrorClass::Unavailable) => CommitFailure::Unavailable,
     }
 }

@@ -118,7 +118,7 @@ pub(in crate::delivery) struct Commit {
     /// Whether it accounts for a failed attempt.
     pub(in crate::delivery) attempted: bool,
     /// What became of a set-aside event that was handed over again.
-    pub(in crate::delivery) recalled: Option<Recalled>,
+    pub(in crate::delivery) recalled: Option<Box<Recalled>>,
 }
 
 /// What became of a set-aside event that was handed over again.

@@ -50,7 +50,7 @@ impl Machine {
         self.unit.rows.push(DeadLetterChange::Remove(row.position));
         self.unit.handled += 1;
         self.queue.remove(&recall.sequence, row.position, now_us);
-        self.unit.recalled = Some(Recalled { row, failure: None });
+        self.unit.recalled = Some(Box::new(Recalled { row, failure: None }));
         self.recalling = Some(recall);
         Some(self.commit())
     }
@@ -78,7 +78,7 @@ impl Machine {
         let letter = self.letter(&sequence, judged.failing, judged.kind, evidence);
         self.unit.rows.push(DeadLetterChange::Put(DeadLetter { due_us, ..letter }));
         self.unit.attempted = true;
-        self.unit.recalled = Some(Recalled { row, failure });
+        self.unit.recalled = Some(Box::new(Recalled { row, failure }));
         Some(self.commit())
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Unit {
     pub(super) rows: Vec<DeadLetterChange>,
     /// An attempt has to be counted.
     pub(super) attempted: bool,
-    pub(super) recalled: Option<Recalled>,
+    pub(super) recalled: Option<Box<Recalled>>,
     /// When its first call returned.
     since_us: Option<u64>,
 }
