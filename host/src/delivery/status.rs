@@ -239,9 +239,9 @@ pub struct Status {
     pub counters: Counters,
     /// Each of its partitions.
     pub partitions: Vec<PartitionStatus>,
-    /// What ended partitions have done.
+    /// What partitions that have ended did; part of `counters`.
     #[serde(skip)]
-    before: Counters,
+    pub before: Counters,
 }
 
 impl Status {

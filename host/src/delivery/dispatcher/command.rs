@@ -60,8 +60,8 @@ pub struct Redriven {
     pub failing: Vec<StillFailing>,
     /// Why it ended before its time, if it did: what was not handled is still set aside.
     pub interrupted: Option<String>,
-    /// Sequences that were asked for.
-    pub(super) sequences: usize,
+    /// How many keys, and events without one, were asked for.
+    pub sequences: usize,
 }
 
 /// A set-aside event that failed again.
