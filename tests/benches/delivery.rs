@@ -163,7 +163,14 @@ fn deliver(
     let head = store.head();
     let plugin = PluginName::new(name)?;
     let policy = Policy::default();
-    let setup = Setup { plugin, subscription, policy, granted: Arc::new([]), component_digest: String::new(), handler };
+    let setup = Setup {
+        plugin,
+        subscription,
+        policy,
+        granted: Arc::new([]),
+        component_digest: String::new(),
+        handlers: vec![handler],
+    };
     let (begin, cpu) = (Instant::now(), cpu_time()?);
     let status = runtime.block_on(async {
         let dispatcher = spawn(setup, Arc::clone(store), Arc::new(SystemClock));

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::Host;
 use crate::api::{CommandRefused, PluginSummary, Plugins};
-use crate::delivery::{Dispatcher, Redelivery, Status};
+use crate::delivery::{Dispatcher, Redriven, Retry, Status};
 use crate::event::{PluginName, Position};
 use crate::plugin::PluginInfo;
 
@@ -40,12 +40,21 @@ impl Plugins for Showing {
         self.0.dispatcher(name).map(|dispatcher| dispatcher.watch())
     }
 
-    fn retry_dead_letter<'a>(
+    fn retry_dead_letters<'a>(
         &'a self,
         name: &'a PluginName,
-        position: Position,
-    ) -> BoxFuture<'a, Result<Redelivery, CommandRefused>> {
-        async move { Ok(self.running(name)?.retry_dead_letter(position).await?) }.boxed()
+        retry: Retry,
+    ) -> BoxFuture<'a, Result<Redriven, CommandRefused>> {
+        async move { Ok(self.running(name)?.retry_dead_letters(retry).await?) }.boxed()
+    }
+
+    fn set_paused<'a>(&'a self, name: &'a PluginName, paused: bool) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        async move {
+            let dispatcher = self.running(name)?;
+            let done = if paused { dispatcher.pause().await } else { dispatcher.resume().await };
+            Ok(done?)
+        }
+        .boxed()
     }
 
     fn discard_dead_letter<'a>(

@@ -98,7 +98,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Streams(command) => streams::run(&command, &client(&command.source(), server, program)?, output),
         Command::Verify(args) => verify::run(&args, &server, output),
         Command::Doctor(args) => doctor::run(&args, server, program.open, output),
-        Command::Plugins(command) => plugins::run(&command, &client(command.source(), server, program)?, output),
+        Command::Plugins(command) => plugins::run(&command, &client(&command.source(), server, program)?, output),
         Command::DeadLetters(command) => {
             dead_letters::run(&command, &client(&command.source(), server, program)?, output)
         }

@@ -197,8 +197,8 @@ fn reading_by_time_is_passed_on() {
 fn plugins_are_printed_as_a_table() {
     assert_eq!(
         printed(filled(), "tidemill plugins ls").unwrap(),
-        "PLUGIN   STATE          CHECKPOINT  LAG  HANDLED  EMITTED  RETRIED  DEAD LETTERS\n\
-         billing  not installed           1    1        -        -        -             1\n"
+        "PLUGIN   STATE          CHECKPOINT  LAG  HANDLED  EMITTED  RETRIED  DEAD LETTERS  WAITING\n\
+         billing  not installed           1    1        -        -        -             1        -\n"
     );
     assert_eq!(
         printed(filled(), "tidemill plugins inspect billing").unwrap(),
@@ -213,8 +213,8 @@ fn plugins_are_printed_as_a_table() {
 fn dead_letters_are_printed_with_their_evidence() {
     assert_eq!(
         printed(filled(), "tidemill dead-letters ls billing").unwrap(),
-        "POSITION  KIND  ATTEMPTS  LAST ATTEMPT                 REASON\n       \
-         1  trap         5  2023-11-14T22:13:21.000000Z  card refused\n"
+        "POSITION  KEY  KIND  ATTEMPTS  FAULTS  DUE  LAST ATTEMPT                 REASON\n       \
+         1  -    trap         5       0  -    2023-11-14T22:13:21.000000Z  card refused\n"
     );
     let shown = printed(filled(), "tidemill dead-letters show billing 1").unwrap();
     assert!(shown.starts_with("event 1, set aside by billing\nreason    card refused\nkind      trap\n"), "{shown}");

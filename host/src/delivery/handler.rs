@@ -7,7 +7,7 @@ use super::Effects;
 use crate::event::RecordedEvent;
 
 /// Some consecutive events of a page that was read once. Cheap to clone and to cut.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct EventBatch {
     events: Arc<Vec<RecordedEvent>>,
     range: Range<usize>,

@@ -14,13 +14,22 @@ pub(super) struct Known {
     pub(super) inline: bool,
 }
 
-pub(super) const ROOT: Known =
-    table("", &["component", "subscribe", "delivery", "limits", "grants", "config"], &["key", "partitions"]);
+pub(super) const ROOT: Known = table("", &["component", "subscribe", "delivery", "limits", "grants", "config"], &[]);
 pub(super) const SUBSCRIBE: Known = table("subscribe", &["types", "tags", "streams", "start"], &[]);
 pub(super) const DELIVERY: Known = table(
     "delivery",
-    &["batch_events_max", "max_attempts", "backoff", "on_exhausted"],
-    &["partitions", "key", "ordering"],
+    &[
+        "key",
+        "key_missing",
+        "partitions",
+        "batch_events_max",
+        "max_attempts",
+        "max_faults",
+        "backoff",
+        "on_exhausted",
+        "parked_events_max",
+    ],
+    &[],
 );
 pub(super) const BACKOFF: Known =
     Known { inline: true, ..table("delivery.backoff", &["initial", "max", "jitter"], &[]) };

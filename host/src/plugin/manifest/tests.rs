@@ -16,7 +16,8 @@ fn the_default_file_says_what_the_defaults_are() {
     // A value that reads as the default must stand there, not be left out.
     let file: toml::Table = DEFAULT_MANIFEST.parse().unwrap();
     for (table, known) in [("delivery", &keys::DELIVERY), ("limits", &keys::LIMITS), ("grants", &keys::GRANTS)] {
-        for key in known.keys {
+        // `delivery.key` has no default.
+        for key in known.keys.iter().filter(|key| **key != "key") {
             assert!(file[table].get(*key).is_some(), "[{table}] {key} is not in default.toml");
         }
     }
@@ -54,6 +55,11 @@ fn everything_said_is_read() {
         streams = []
         start = "end"
         [delivery]
+        key = "tag:order:"
+        key_missing = "alone"
+        partitions = 4
+        max_faults = 2
+        parked_events_max = 7
         batch_events_max = 0x10
         max_attempts = 3
         backoff = { initial = "1s", max = "2m", jitter = false }
@@ -73,7 +79,17 @@ fn everything_said_is_read() {
     assert_eq!(manifest.subscribe.streams, Some(vec![]));
     assert_eq!(manifest.subscribe.start, Start::End);
     let backoff = Backoff { initial_ms: 1_000, max_ms: 120_000, jitter: false };
-    let policy = Policy { batch_events_max: 16, max_attempts: 3, backoff, on_exhausted: OnExhausted::Halt };
+    let policy = Policy {
+        key: Some(Key::Tag("order:".into())),
+        key_missing: KeyMissing::Alone,
+        partitions: 4,
+        batch_events_max: 16,
+        max_attempts: 3,
+        max_faults: 2,
+        backoff,
+        on_exhausted: OnExhausted::Halt,
+        parked_events_max: 7,
+    };
     assert_eq!(manifest.policy, policy);
     let limits = Limits { memory_bytes: 1 << 20, batch_time_ms: 250, log_bytes_per_batch: 0, ..Limits::default() };
     assert_eq!(manifest.limits, limits);
@@ -139,9 +155,13 @@ fn errors_say_where_what_and_what_to_do() {
              known here: initial, max, jitter",
         ),
         (
-            "[delivery]\npartitions = 4",
-            "plugin.toml:2: key \"partitions\" in [delivery] is not supported by this release; \
-             remove it, or use a newer tidemill",
+            "[delivery]\npartitions = 65",
+            "plugin.toml:2: [delivery] partitions is the number 65; allowed is a whole number from 1 to 64",
+        ),
+        (
+            "[delivery]\nkey = \"tag:\"",
+            "plugin.toml:2: [delivery] key is the text \"tag:\"; allowed is \"stream\", \
+             \"tag:PREFIX\" (the first tag that begins so), \"metadata:NAME\" or \"correlation_id\"",
         ),
         (
             "[grants]\npublish = []",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::delivery::{OnExhausted, Policy, Start, Status, Subscription};
+use crate::delivery::{KeyMissing, OnExhausted, Policy, Start, Status, Subscription};
 use crate::event::PluginName;
 use crate::plugin::{ConfigGrant, ManifestGrants};
 use crate::runtime::{Description, Limits};
@@ -98,10 +98,18 @@ pub struct SubscriptionInfo {
 /// How a plugin is driven.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PolicyInfo {
+    /// What keeps the order of events; none where all events keep one order.
+    pub key: Option<String>,
+    /// What happens to events without that key: `park` or `alone`.
+    pub key_missing: &'static str,
+    /// How many partitions handle side by side.
+    pub partitions: u32,
     /// Most events in one call.
     pub batch_events_max: usize,
     /// Attempts at one event.
     pub max_attempts: u32,
+    /// Faults at one event.
+    pub max_faults: u32,
     /// Wait after the first failed attempt, in milliseconds.
     pub backoff_initial_ms: u64,
     /// Longest wait, in milliseconds.
@@ -110,6 +118,8 @@ pub struct PolicyInfo {
     pub backoff_jitter: bool,
     /// `park` or `halt`.
     pub on_exhausted: &'static str,
+    /// Set-aside events beyond which it halts.
+    pub parked_events_max: usize,
 }
 
 /// What a plugin may use.
@@ -191,8 +201,15 @@ impl From<&Subscription> for SubscriptionInfo {
 impl From<&Policy> for PolicyInfo {
     fn from(policy: &Policy) -> Self {
         Self {
+            key: policy.order_key().map(|key| key.to_string()),
+            key_missing: match policy.key_missing {
+                KeyMissing::Park => "park",
+                KeyMissing::Alone => "alone",
+            },
+            partitions: policy.partitions,
             batch_events_max: policy.batch_events_max,
             max_attempts: policy.max_attempts,
+            max_faults: policy.max_faults,
             backoff_initial_ms: policy.backoff.initial_ms,
             backoff_max_ms: policy.backoff.max_ms,
             backoff_jitter: policy.backoff.jitter,
@@ -200,6 +217,7 @@ impl From<&Policy> for PolicyInfo {
                 OnExhausted::Park => "park",
                 OnExhausted::Halt => "halt",
             },
+            parked_events_max: policy.parked_events_max,
         }
     }
 }

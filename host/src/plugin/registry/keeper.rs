@@ -143,7 +143,11 @@ impl Keeper {
     fn runs(&self, candidate: &Candidate) -> bool {
         self.running.as_ref().is_some_and(|running| {
             let same = running.digest == candidate.digest && running.manifest == candidate.manifest;
-            same && !matches!(running.dispatcher.status().state, State::Halted { .. } | State::Stopped)
+            let stopped = matches!(
+                running.dispatcher.status().state,
+                State::Halted { .. } | State::Quarantined { .. } | State::Stopped
+            );
+            same && !stopped
         })
     }
 

@@ -45,13 +45,14 @@ pub(super) fn prepare(
     let granted = append.as_slice().into();
     let options = instance(name, candidate, requests, secrets)?;
     let denials = options.denials.clone();
+    let handlers = (0..manifest.policy.partitions).map(|_| loaded.subscriber(options.clone())).collect();
     let setup = Setup {
         plugin: name.clone(),
         subscription: subscription.clone(),
-        policy: manifest.policy,
+        policy: manifest.policy.clone(),
         granted,
         component_digest: candidate.digest.clone(),
-        handler: loaded.subscriber(options),
+        handlers,
     };
     Ok(Prepared { loaded, subscription: Arc::new(subscription), setup, denials })
 }
