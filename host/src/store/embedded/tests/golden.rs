@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::super::disk::sim::SimDisk;
 use super::super::disk::{Disk, Open};
-use super::super::segment::Segments;
+use super::super::segment;
+use super::super::segment::{SegmentRow, Segments};
 use super::super::state::{Manifest, ManifestChange, RunRow, StateFile};
-use super::super::{segment, upkeep};
 use super::{clock, read_all};
 use crate::event::{EventType, NewEvent, Position, StreamName, Tag};
 use crate::store::embedded::{ClosedStore, EmbeddedStore, OpenOptions};
@@ -136,12 +136,18 @@ fn a_store_opens_the_bytes_of_format_1() {
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let store_id = manifest().store_id;
     let summary = segment::read_summary(&disk, SEGMENT, store_id).unwrap();
-    let run = RunRow { first: summary.first, last: summary.last, level: 0, bytes: bytes(&disk, INDEX).len() as u64 };
-    assert_eq!(upkeep::file_of_run(run.first, run.last), INDEX);
-    assert!(Segments::new(Arc::clone(&shared), store_id, [summary.clone()]).is_ok());
+    let run = RunRow {
+        first: summary.first,
+        last: summary.last,
+        level: 0,
+        bytes: bytes(&disk, INDEX).len() as u64,
+        generation: 0,
+    };
+    assert_eq!(run.file_name(), INDEX);
+    assert!(Segments::new(Arc::clone(&shared), store_id, [SegmentRow::sealed(summary.clone())]).is_ok());
     let change = ManifestChange {
         journal_floor: Some(2),
-        segment: Some(summary),
+        segments: vec![SegmentRow::sealed(summary)],
         streams: 2,
         runs: vec![run],
         ..ManifestChange::default()

@@ -117,6 +117,7 @@ fn any_read() -> impl Strategy<Value = ReadRequest> {
             direction: if forwards { Direction::Forwards } else { Direction::Backwards },
             limit,
             bytes_max,
+            complete: false,
         },
     )
 }
