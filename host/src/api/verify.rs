@@ -42,6 +42,9 @@ pub(crate) struct VerifyView {
     pub(crate) head: u64,
     /// Events that were looked at.
     pub(crate) events: u64,
+    /// Removed events of which nothing is left but what proves the others.
+    #[serde(default)]
+    pub(crate) stubs: u64,
     /// Segment files.
     pub(crate) segments: usize,
     /// Index files.
@@ -69,6 +72,7 @@ impl From<&VerifyReport> for VerifyView {
             sound: report.problems.is_empty(),
             head: report.head.0,
             events: report.events,
+            stubs: report.stubs,
             segments: report.segments,
             index_files: report.runs,
             problems: report.problems.iter().map(VerifyProblem::from).collect(),

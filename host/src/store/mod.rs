@@ -19,6 +19,7 @@ mod pending;
 mod plugin_data;
 mod read;
 mod removals;
+pub mod retention;
 mod stream;
 
 pub mod conformance;

@@ -7,11 +7,11 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::delivery::{Effects, EventBatch, Handled, Handler};
-use crate::event::{EventType, NewEvent, PluginName, Position, RecordedEvent, StreamName, Version};
+use crate::event::{Category, EventType, NewEvent, PluginName, Position, RecordedEvent, StreamName, Version};
 use crate::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadedComponent};
 use crate::store::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Pending, Progress, ReadPage,
-    ReadRequest, StatePage, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
+    ReadRequest, Removals, StatePage, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 
 /// The contract's types, as a component imports them.
@@ -180,6 +180,18 @@ impl Store for NoStore {
 
     fn counts(&self) -> Result<Counts, StoreError> {
         Ok(Counts::default())
+    }
+
+    fn remove(&self, _: &Category, _: Position) -> Result<Position, StoreError> {
+        Err(StoreError::ShuttingDown)
+    }
+
+    fn removals(&self) -> Removals {
+        Removals::default()
+    }
+
+    fn nth_newest(&self, _: &Category, _: u64) -> Result<Option<Position>, StoreError> {
+        Ok(None)
     }
 
     fn progress(&self, _: &PluginName) -> Result<Option<Progress>, StoreError> {

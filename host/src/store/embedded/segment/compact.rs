@@ -66,7 +66,9 @@ fn ends_of_streams(segment: &Arc<Segment>, removals: &Removals) -> Result<HashMa
         if let Some(stream) = stream.filter(|stream| removals.horizon(category_of(stream)) > first) {
             match ends.get_mut(stream) {
                 Some(end) => *end = position,
-                None => drop(ends.insert(stream.into(), position)),
+                None => {
+                    ends.insert(stream.into(), position);
+                }
             }
         }
         Ok(())

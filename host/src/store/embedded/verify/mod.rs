@@ -161,7 +161,9 @@ impl<'a> Verifier<'a> {
     /// Journals that are not sealed, and what is in memory of them.
     pub(super) fn hot(&mut self, view: &Arc<View>, head: Position) {
         let mut cursor = EventCursor::new(Arc::clone(view), Direction::Forwards);
-        for generation in view.newest_first().rev() {
+        // One that was sealed after the view was taken is among the segments.
+        let sealed = self.manifest.sealed();
+        for generation in view.newest_first().rev().filter(|generation| generation.after >= sealed) {
             let name = super::journal::file_of_slot(generation.slot);
             let last = generation.data().last().unwrap_or(generation.after).min(head);
             let mut entries = Fingerprint::default();
@@ -274,9 +276,12 @@ impl<'a> Verifier<'a> {
         let hash = self.hash(stream);
         let Some(ends) = self.ends.last_mut() else { return };
         match removed {
-            Some(head) => drop(ends.insert(hash, (head.position, stamp(head)))),
-            None if ends.is_empty() => {}
-            None => drop(ends.remove(&hash)),
+            Some(head) => {
+                ends.insert(hash, (head.position, stamp(head)));
+            }
+            None => {
+                ends.remove(&hash);
+            }
         }
     }
 
@@ -305,7 +310,7 @@ impl<'a> Verifier<'a> {
             match head.zip(self.removed_stream(key, position)) {
                 // One that is not the last of its stream may be there: readers pass it over.
                 Some((head, stream)) if ends.get(&stream) == Some(&(position, stamp(head))) => {
-                    drop(ends.remove(&stream))
+                    ends.remove(&stream);
                 }
                 Some(_) => {}
                 None => found.add(key, position, head),
