@@ -12,8 +12,8 @@ use super::Host;
 use crate::clock::Clock;
 use crate::error::with_sources;
 use crate::event::{PluginName, Position};
+use crate::store::StoreError;
 use crate::store::retention::{self, Needed, Retention, RetentionStatus};
-use crate::store::{Store, StoreError};
 
 /// Time between two looks at the log.
 const EVERY: Duration = Duration::from_secs(60);
@@ -85,4 +85,78 @@ fn tell_blocked(said: Vec<(String, String)>, status: &[RetentionStatus]) -> Vec<
         now.push(block);
     }
     now
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::app::HostOptions;
+    use crate::clock::SystemClock;
+    use crate::event::{EventType, NewEvent, StreamName};
+    use crate::store::{AppendRequest, Progress, Store, UnitOfWork};
+
+    async fn host(directory: &Path) -> Host {
+        Host::start(HostOptions { data: directory.to_owned(), plugins: None }).await.unwrap()
+    }
+
+    fn append(store: &dyn Store, count: usize) {
+        let event = || {
+            let event = NewEvent::json(EventType::new("T").unwrap(), "1");
+            event.on(StreamName::new("order-1").unwrap())
+        };
+        store.append(AppendRequest::unconditional((0..count).map(|_| event()).collect())).wait().unwrap();
+    }
+
+    fn settle(store: &dyn Store, revision: u64, checkpoint: u64) {
+        let work = UnitOfWork {
+            plugin: PluginName::new("slow").unwrap(),
+            progress: Progress { revision, checkpoint: Position(checkpoint), failing: None },
+            state: Vec::new(),
+            events: Vec::new(),
+            dead_letters: Vec::new(),
+        };
+        store.commit(work).wait().unwrap();
+    }
+
+    /// What the first look comes to.
+    async fn first_look(host: &Host) -> RetentionStatus {
+        let policies = vec!["order=3events".parse().unwrap()];
+        let task = RetentionTask::start(host.clone(), policies, Arc::new(SystemClock));
+        let mut status = task.status();
+        let looked = status.wait_for(|status| !status.is_empty()).await.unwrap();
+        looked.first().unwrap().clone()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_no_plugin_needs_is_removed_at_the_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let host = host(directory.path()).await;
+        let store = host.store();
+        append(&*store, 10);
+        settle(&*store, 1, 4);
+        let status = first_look(&host).await;
+        assert_eq!((status.removed_before, status.wanted_before), (Position(5), Position(8)));
+        assert_eq!(status.blocked_by.map(|needed| needed.from), Some(Position(5)));
+        settle(&*store, 2, 9);
+        let status = first_look(&host).await;
+        assert_eq!((status.removed_before, status.blocked_by), (Position(8), None));
+        assert_eq!(store.removals().horizon("order"), Position(8));
+    }
+
+    #[test]
+    fn a_block_is_told_once() {
+        let blocked_by = |from| Some(Needed { plugin: PluginName::new("slow").unwrap(), from: Position(from) });
+        let status = |blocked_by| RetentionStatus {
+            policy: "order=1d".parse().unwrap(),
+            removed_before: Position(1),
+            wanted_before: Position(9),
+            blocked_by,
+        };
+        let said = tell_blocked(Vec::new(), &[status(blocked_by(2))]);
+        assert_eq!(said, [("order".to_owned(), "slow".to_owned())]);
+        assert_eq!(tell_blocked(said.clone(), &[status(blocked_by(5))]), said, "it moves, and still blocks");
+        assert!(tell_blocked(said, &[status(None)]).is_empty(), "so that it is told if it comes back");
+    }
 }
