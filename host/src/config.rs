@@ -5,10 +5,15 @@
 
 mod secrets;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use thiserror::Error;
+
+use crate::event::Category;
+use crate::store::retention::Retention;
 
 use crate::runtime::{CompileLimits, Compiler};
 
@@ -32,9 +37,34 @@ pub struct ServeOptions {
     /// What compiles components in processes of their own; none compiles them in this one.
     #[arg(skip)]
     pub compiler: Option<Compiler>,
+    /// Let events of a category (the part of the stream's name before the first `-`) go once they are older than
+    /// so long, or when there are so many newer ones, and no plugin needs them: `order=30d`, `order=1000events` or
+    /// both; repeat it for others, in the environment separated by `;` [default: everything is kept]
+    #[arg(long, value_name = "CATEGORY=BOUNDS", env = "TIDEMILL_RETENTION", value_delimiter = ';')]
+    pub retention: Vec<Retention>,
+}
+
+/// A category has two policies.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "category {category} has two retention policies; give one, with both bounds if need be: {category}=30d,1000events"
+)]
+pub struct TwoPolicies {
+    /// The category.
+    pub category: Category,
 }
 
 impl ServeOptions {
+    /// Checks that every category has one policy at most.
+    ///
+    /// # Errors
+    /// Names the first that has two.
+    pub fn check_retention(&self) -> Result<(), TwoPolicies> {
+        let mut seen = HashSet::new();
+        let twice = self.retention.iter().find(|policy| !seen.insert(&policy.category));
+        twice.map_or(Ok(()), |policy| Err(TwoPolicies { category: policy.category.clone() }))
+    }
+
     /// The directory plugins are loaded from.
     #[must_use]
     pub fn plugins_dir(&self) -> PathBuf {

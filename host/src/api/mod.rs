@@ -26,6 +26,7 @@ mod percent;
 mod plugins;
 mod problem;
 mod registry;
+mod retention;
 mod router;
 mod selection;
 mod server;

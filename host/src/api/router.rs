@@ -15,8 +15,8 @@ use super::append::{self, BODY_BYTES_MAX};
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
 use super::{
-    dead_letters, doctor, events, health, plugins, state_entries, stream_deletion, stream_list, streams, subscribe,
-    verify,
+    dead_letters, doctor, events, health, plugins, retention, state_entries, stream_deletion, stream_list, streams,
+    subscribe, verify,
 };
 use crate::error::ErrorClass;
 
@@ -34,6 +34,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/streams/{stream}", get(streams::read).merge(delete(stream_deletion::delete)))
         .route("/v1/verify", post(verify::verify))
         .route("/v1/doctor", get(doctor::doctor))
+        .route("/v1/retention", get(retention::list))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/{name}", get(plugins::get))
         .route("/v1/plugins/{name}/state", get(state_entries::scan))

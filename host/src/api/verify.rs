@@ -42,12 +42,20 @@ pub(crate) struct VerifyView {
     pub(crate) head: u64,
     /// Events that were looked at.
     pub(crate) events: u64,
+    /// Removed events of which only stubs are left; left out when there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) stubs: u64,
     /// Segment files.
     pub(crate) segments: usize,
     /// Index files.
     pub(crate) index_files: usize,
     /// What is not as it was written, in the order in which it was found.
     pub(crate) problems: Vec<VerifyProblem>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One place that is not as it was written.
@@ -69,6 +77,7 @@ impl From<&VerifyReport> for VerifyView {
             sound: report.problems.is_empty(),
             head: report.head.0,
             events: report.events,
+            stubs: report.stubs,
             segments: report.segments,
             index_files: report.runs,
             problems: report.problems.iter().map(VerifyProblem::from).collect(),

@@ -1,5 +1,6 @@
 //! A running host: the log, and the plugins that live on it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -64,10 +65,17 @@ impl HostError {
 
 /// A running host. [`Host::shutdown`] ends it in order; dropping it ends it as a crash would, which loses
 /// nothing either.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Host {
     store: Arc<EmbeddedStore>,
     registry: Option<Arc<Registry>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("store", &self.store).field("registry", &self.registry).finish_non_exhaustive()
+    }
 }
 
 impl Host {
@@ -82,10 +90,10 @@ impl Host {
         let Opened { store, clock, plugins } = opened;
         let registry = plugins.map(|(engine, directory)| {
             let on = Arc::clone(&store) as Arc<dyn Store>;
-            let options = RegistryOptions::new(directory, on, clock, Arc::new(engine));
+            let options = RegistryOptions::new(directory, on, Arc::clone(&clock), Arc::new(engine));
             Arc::new(Registry::start(RegistryOptions { secrets: Arc::new(HostSecrets), ..options }))
         });
-        Ok(Self { store, registry })
+        Ok(Self { store, registry, clock })
     }
 
     fn open(options: &HostOptions) -> Result<Opened, HostError> {
@@ -154,6 +162,11 @@ impl Host {
         if let Some(registry) = &self.registry {
             registry.ready().await;
         }
+    }
+
+    /// The time that the host goes by.
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
     }
 
     /// Stops the plugins at their next batch boundary. The store closes when the last handle to it is

@@ -11,6 +11,7 @@ use super::events_read::ReadArgs;
 use super::events_tail::TailArgs;
 use super::events_types::TypesArgs;
 use super::plugins::PluginsCommand;
+use super::retention::RetentionCommand;
 use super::server_url::ServerUrl;
 use super::state::StateCommand;
 use super::streams::StreamsCommand;
@@ -75,6 +76,9 @@ pub(super) enum Command {
     /// Look into a plugin's state
     #[command(subcommand)]
     State(StateCommand),
+    /// See what is kept for how long, what was removed, and which plugin holds that back
+    #[command(subcommand)]
+    Retention(RetentionCommand),
     /// Look at every byte of a store: is it what was written, does the index say what the log says
     Verify(VerifyArgs),
     /// See what a store takes on disk, and what is unusual about that
@@ -92,6 +96,7 @@ Examples:
   tidemill serve                                   data in ./tidemill-data, plugins in ./tidemill-data/plugins
   tidemill serve --data /var/lib/tidemill --plugins /etc/tidemill/plugins --log-format json
   tidemill serve --listen 127.0.0.1:0              pick a free port and print it
+  tidemill serve --retention order=30d --retention trace=7d,1000000events
 
 Plugins are picked up, replaced and removed as files come, change and go. SIGTERM or Ctrl-C finishes what
 is in flight and ends.")]

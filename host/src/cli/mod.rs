@@ -20,6 +20,7 @@ mod output;
 mod plugins;
 mod progress;
 mod query;
+mod retention;
 mod retrying;
 mod run;
 mod server_url;

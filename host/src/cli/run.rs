@@ -11,7 +11,9 @@ use super::args::{Cli, Command, CompileArgs, DemoArgs, EventsCommand, GlobalArgs
 use super::client::{Client, Server};
 use super::error::{CliError, Exit, ProgramError};
 use super::output::{Output, complain};
-use super::{append, dead_letters, doctor, events_read, events_tail, events_types, plugins, state, streams, verify};
+use super::{
+    append, dead_letters, doctor, events_read, events_tail, events_types, plugins, retention, state, streams, verify,
+};
 use crate::api::InProcess;
 use crate::config::{DemoOptions, ServeOptions, own_compiler};
 use crate::runtime::{CompileLimits, compile_child};
@@ -102,6 +104,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::DeadLetters(command) => {
             dead_letters::run(&command, &client(&command.source(), server, program)?, output)
         }
+        Command::Retention(command) => retention::run(&command, &client(command.source(), server, program)?, output),
         Command::State(command) => state::run(&command, &client(command.source(), server, program)?, output),
     }
 }

@@ -1,6 +1,7 @@
 //! Arguments, what is printed, and appending to a real server.
 
 mod maintenance;
+mod retention;
 mod streams;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -82,6 +83,7 @@ fn printed(store: Arc<MemoryStore>, line: &str) -> Result<String, CliError> {
         Command::Streams(command) => super::streams::run(&command, &client, &mut output)?,
         Command::Plugins(command) => plugins::run(&command, &client, &mut output)?,
         Command::DeadLetters(command) => dead_letters::run(&command, &client, &mut output)?,
+        Command::Retention(command) => super::retention::run(&command, &client, &mut output)?,
         Command::State(command) => state::run(&command, &client, &mut output)?,
         other => panic!("not a read: {other:?}"),
     }

@@ -4,6 +4,7 @@ mod append;
 mod maintenance;
 mod plugins;
 mod read;
+mod retention;
 mod serve;
 mod streams;
 mod subscribe;

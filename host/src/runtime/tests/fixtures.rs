@@ -6,12 +6,12 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::delivery::{Effects, EventBatch, Handled, Handler};
-use crate::event::{EventType, NewEvent, PluginName, Position, RecordedEvent, StreamName, Version};
+use crate::event::{Category, EventType, NewEvent, PluginName, Position, RecordedEvent, StreamName, Version};
 use crate::runtime::lane::Lane;
 use crate::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadedComponent};
 use crate::store::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
-    PluginRecord, Progress, ReadPage, ReadRequest, StatePage, Store, StoreError, StreamDeletion, StreamHead,
+    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, Store, StoreError, StreamDeletion, StreamHead,
     StreamPage, UnitOfWork,
 };
 
@@ -211,8 +211,24 @@ impl Store for NoStore {
         Ok(Counts::default())
     }
 
+    fn remove(&self, _: &Category, _: Position) -> Result<Position, StoreError> {
+        Err(StoreError::ShuttingDown)
+    }
+
+    fn removals(&self) -> Removals {
+        Removals::default()
+    }
+
+    fn nth_newest(&self, _: &Category, _: u64) -> Result<Option<Position>, StoreError> {
+        Ok(None)
+    }
+
     fn progress(&self, _: &Owner, _: u32) -> Result<Option<Progress>, StoreError> {
         Ok(None)
+    }
+
+    fn plugin_progress(&self, _: &PluginName) -> Result<Vec<(Owner, u32, Progress)>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn plugin_record(&self, _: &PluginName) -> Result<Option<PluginRecord>, StoreError> {
