@@ -15,6 +15,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::EventBatch;
+use super::state_source::{StateSource, StoredState};
 use crate::event::{NewEvent, Pattern, PluginName, Position, RecordedEvent, metadata_key};
 use crate::store::{Owner, StateChange, StatePage, Store, StoreError};
 
@@ -56,7 +57,7 @@ pub enum EffectError {
 /// The staged effects of one unit of work.
 pub struct Effects {
     plugin: PluginName,
-    store: Arc<dyn Store>,
+    state: Arc<dyn StateSource>,
     granted: Arc<[Pattern]>,
     /// Every key written in this unit, with its latest value.
     staged: BTreeMap<String, Option<Vec<u8>>>,
@@ -96,9 +97,16 @@ impl Effects {
     /// Nothing staged yet, for a plugin that may append the `granted` event types.
     #[must_use]
     pub fn new(plugin: PluginName, store: Arc<dyn Store>, granted: Arc<[Pattern]>) -> Self {
+        let owner = Owner::from(&plugin);
+        Self::over(plugin, Arc::new(StoredState { owner, store }), granted)
+    }
+
+    /// The same, over state that may be elsewhere than in a store.
+    #[must_use]
+    pub fn over(plugin: PluginName, state: Arc<dyn StateSource>, granted: Arc<[Pattern]>) -> Self {
         Self {
             plugin,
-            store,
+            state,
             granted,
             staged: BTreeMap::new(),
             undo: Vec::new(),
@@ -113,7 +121,7 @@ impl Effects {
     /// Nothing staged and nothing remembered, for the same plugin.
     #[must_use]
     pub fn fresh(&self) -> Self {
-        Self::new(self.plugin.clone(), Arc::clone(&self.store), Arc::clone(&self.granted))
+        Self::over(self.plugin.clone(), Arc::clone(&self.state), Arc::clone(&self.granted))
     }
 
     /// Begins a call that handles `batch`.
@@ -196,7 +204,7 @@ impl Effects {
             return Ok(value.clone());
         }
         check_key(key)?;
-        let value = self.store.state_get(&Owner::from(&self.plugin), key)?;
+        let value = self.state.get(key)?;
         self.remember(key, value.clone());
         Ok(value)
     }
@@ -233,7 +241,7 @@ impl Effects {
         if limit == 0 || limit > SCAN_ENTRIES_MAX {
             return Err(EffectError::Invalid(format!("scan limit is {limit}; 1 to {SCAN_ENTRIES_MAX} are allowed")));
         }
-        let stored = self.store.state_scan(&Owner::from(&self.plugin), prefix, after, limit)?;
+        let stored = self.state.scan(prefix, after, limit)?;
         Ok(merge_staged(&self.staged, stored, prefix, after, limit))
     }
 

@@ -7,6 +7,7 @@
 //! module does not know about wasm.
 
 mod handler;
+mod state_source;
 
 mod effects;
 mod policy;
@@ -19,6 +20,7 @@ mod start;
 
 pub use dispatcher::{CommandError, Dispatcher, Redelivery, Setup, spawn};
 pub use effects::{EffectError, Effects};
-pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Verdict};
+pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Usage, Verdict};
 pub use policy::{Backoff, OnExhausted, Policy, Start, Subscription};
+pub use state_source::StateSource;
 pub use status::{Counters, State, Status};
