@@ -45,6 +45,18 @@ pub trait Handler: Send + 'static {
     /// Blocks; called on a blocking thread, never twice at a time. After a fault the handler must be ready
     /// for the next call as if it were new. A panic costs this call only and counts as [`Fault::Trap`].
     fn handle(&mut self, batch: EventBatch, effects: Effects) -> Handled;
+
+    /// What it has used so far.
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+/// What a handler has used since it was made. What it does not measure is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The most memory that it had at a time, in bytes.
+    pub memory_peak_bytes: usize,
 }
 
 /// The outcome of one call.

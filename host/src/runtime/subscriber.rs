@@ -15,7 +15,7 @@ use super::fault::Failed;
 use super::instance::{HandleFunc, Instance};
 use super::text::{REASON_BYTES_MAX, cut};
 use super::ticker::Ticker;
-use crate::delivery::{Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Verdict};
+use crate::delivery::{Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Usage, Verdict};
 use crate::event::PluginName;
 
 /// Runs a component as a subscriber.
@@ -26,6 +26,7 @@ pub(super) struct Subscriber {
     config: Arc<BTreeMap<String, String>>,
     contexts: Contexts,
     running: Option<Running>,
+    usage: Usage,
 }
 
 /// A started instance.
@@ -42,7 +43,15 @@ type Answer = Result<(), types::Failure>;
 impl Subscriber {
     pub(super) fn new(component: Arc<Loaded>, options: InstanceOptions) -> Self {
         let InstanceOptions { plugin, limits, config } = options;
-        Self { component, plugin, limits, config: Arc::new(config), contexts: Contexts::default(), running: None }
+        Self {
+            component,
+            plugin,
+            limits,
+            config: Arc::new(config),
+            contexts: Contexts::default(),
+            running: None,
+            usage: Usage::default(),
+        }
     }
 
     /// The instance to call, started if there is none.
@@ -84,6 +93,7 @@ impl Subscriber {
         let called =
             called.unwrap_or_else(|_| Err(wasmtime::format_err!("the engine panicked; the host's log has more")));
         let guest = store.data_mut();
+        self.usage.memory_peak_bytes = self.usage.memory_peak_bytes.max(guest.limiter.memory_bytes());
         let answer = called.map_err(|error| Failed::of(&error, guest, &self.limits));
         guest.output.end_call();
         let effects = guest.effects.take().expect("host functions only borrow the effects");
@@ -126,6 +136,10 @@ impl Handler for Subscriber {
             Ok(()) | Err(HandleError::Failure(_)) => self.keep(running),
         }
         Handled { effects, outcome, evidence }
+    }
+
+    fn usage(&self) -> Usage {
+        self.usage
     }
 }
 
