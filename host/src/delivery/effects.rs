@@ -180,6 +180,11 @@ impl Effects {
         self.unit_bytes + self.call.state_bytes + self.call.event_bytes
     }
 
+    /// Whether a change of this key is staged.
+    pub(super) fn writes(&self, key: &str) -> bool {
+        self.staged.contains_key(key)
+    }
+
     /// How many events are staged.
     #[must_use]
     pub fn event_count(&self) -> usize {

@@ -93,6 +93,30 @@ pub enum HandleError {
     },
 }
 
+impl HandleError {
+    /// What kind it is, as dead letters say it: `retry`, `reject`, `stop`, or the fault's name.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Failure(failure) => match failure.verdict {
+                Verdict::Retry { .. } => "retry",
+                Verdict::Reject => "reject",
+                Verdict::Stop => "stop",
+            },
+            Self::Fault { fault, .. } => fault.as_str(),
+        }
+    }
+
+    /// Why, in one line.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Failure(failure) => &failure.reason,
+            Self::Fault { reason, .. } => reason,
+        }
+    }
+}
+
 /// A handler's answer about the event it could not handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

@@ -543,15 +543,5 @@ const fn verdict(error: &HandleError) -> Verdict {
 
 /// Kind and reason of an error, for the dead letter.
 fn describe(error: &HandleError) -> (&'static str, String) {
-    match error {
-        HandleError::Failure(failure) => {
-            let kind = match failure.verdict {
-                Verdict::Retry { .. } => "retry",
-                Verdict::Reject => "reject",
-                Verdict::Stop => "stop",
-            };
-            (kind, failure.reason.clone())
-        }
-        HandleError::Fault { fault, reason } => (fault.as_str(), reason.clone()),
-    }
+    (error.kind(), error.reason().to_owned())
 }

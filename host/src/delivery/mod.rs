@@ -18,6 +18,8 @@ mod machine;
 mod dispatcher;
 mod start;
 
+pub mod rehearsal;
+
 pub use dispatcher::{CommandError, Dispatcher, Redelivery, Setup, spawn};
 pub use effects::{EffectError, Effects};
 pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Usage, Verdict};

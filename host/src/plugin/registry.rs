@@ -8,6 +8,7 @@
 mod board;
 mod error;
 mod info;
+mod installed;
 mod keeper;
 mod prepare;
 mod supervisor;
@@ -25,6 +26,7 @@ pub use error::InstallError;
 pub use info::{
     DescriptionInfo, GrantsInfo, LimitsInfo, PluginInfo, PolicyInfo, Problem, RunningInfo, SubscriptionInfo,
 };
+pub(crate) use installed::Installed;
 use keeper::Surroundings;
 
 use super::Loader;
@@ -118,6 +120,11 @@ impl Registry {
     #[must_use]
     pub fn dispatcher(&self, name: &PluginName) -> Option<Dispatcher> {
         self.board.dispatcher(name)
+    }
+
+    /// What runs under a name, to be rehearsed.
+    pub(crate) fn installed(&self, name: &PluginName) -> Option<Installed> {
+        Some(Installed::new(name, self.board.running(name)?))
     }
 
     /// What is wrong with the directory, and with files in it that belong to no plugin.

@@ -45,6 +45,8 @@ pub(super) struct Running {
     pub(super) loaded: Arc<dyn Loaded>,
     pub(super) subscription: Arc<Subscription>,
     pub(super) dispatcher: Dispatcher,
+    pub(super) component_path: PathBuf,
+    pub(super) manifest_path: PathBuf,
 }
 
 impl Board {
@@ -113,6 +115,11 @@ impl Board {
     /// The delivery of a running plugin.
     pub(super) fn dispatcher(&self, name: &PluginName) -> Option<Dispatcher> {
         self.lock().plugins.get(name)?.running.as_ref().map(|running| running.dispatcher.clone())
+    }
+
+    /// What runs under a name.
+    pub(super) fn running(&self, name: &PluginName) -> Option<Running> {
+        self.lock().plugins.get(name)?.running.clone()
     }
 
     /// What is wrong beside the plugins.

@@ -37,6 +37,24 @@ pub enum InstallError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A candidate plays other roles than what it would replace.
+    #[error("{} plays the roles {found:?}, and what it would replace {installed:?}; build it for those, or install it under another name", component.display())]
+    OtherRoles {
+        /// The component.
+        component: PathBuf,
+        /// Its roles.
+        found: Vec<&'static str>,
+        /// Those of what runs.
+        installed: Vec<&'static str>,
+    },
+    /// The manifest of a candidate names another file than the one that it would replace.
+    #[error("the manifest names component {named:?}, and the installed one is {}; name that, or none", installed.display())]
+    OtherFile {
+        /// The name in the manifest.
+        named: String,
+        /// The installed component.
+        installed: PathBuf,
+    },
     /// The engine failed on it.
     #[error("{} made the engine panic while it was loaded; please report this component", component.display())]
     Panicked {
@@ -55,14 +73,14 @@ impl InstallError {
         match self {
             Self::Source(error) => error.class(),
             Self::Load { reason, .. } => reason.class(),
-            Self::BadDescription { .. } => ErrorClass::Invalid,
+            Self::BadDescription { .. } | Self::OtherRoles { .. } | Self::OtherFile { .. } => ErrorClass::Invalid,
             Self::Panicked { .. } => ErrorClass::Bug,
             Self::Delivery(error) => error.class(),
         }
     }
 
     /// The error with its causes, in one line.
-    pub(super) fn line(&self) -> String {
+    pub(in crate::plugin) fn line(&self) -> String {
         let mut line = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {

@@ -3,7 +3,6 @@
 //! Whatever cannot be loaded changes nothing: the version that runs goes on, and the problem stands on the
 //! board until the files are mended. A problem is logged when it arises, and then not again.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
@@ -177,9 +176,10 @@ impl Keeper {
         };
         self.generation += 1;
         let generation = self.generation;
-        let Candidate { digest, manifest, manifest_path, .. } = candidate;
-        let running = Running { generation, digest, manifest, loaded, subscription, dispatcher };
-        self.announce(&running, &manifest_path);
+        let Candidate { digest, manifest, manifest_path, component_path, .. } = candidate;
+        let running =
+            Running { generation, digest, manifest, loaded, subscription, dispatcher, component_path, manifest_path };
+        self.announce(&running);
         self.running = Some(running.clone());
         self.around.board.write(&self.name, |entry| {
             entry.running = Some(running);
@@ -188,7 +188,7 @@ impl Keeper {
     }
 
     /// Logs that a version runs, and what it asks for in vain.
-    fn announce(&self, running: &Running, manifest_path: &Path) {
+    fn announce(&self, running: &Running) {
         tracing::info!(
             plugin = %self.name, generation = running.generation, digest = %running.digest, "plugin runs"
         );
@@ -196,7 +196,7 @@ impl Keeper {
             tracing::warn!(
                 plugin = %self.name,
                 "it asks to append events that it may not; to allow them, write in {}: {line}",
-                manifest_path.display()
+                running.manifest_path.display()
             );
         }
     }

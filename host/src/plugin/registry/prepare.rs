@@ -32,16 +32,27 @@ pub(super) fn prepare(
         None => loader.load(&candidate.read_component()?, &manifest.limits).map_err(failed)?,
     };
     let subscription = subscription(manifest, loaded.description(), &candidate.component_path)?;
+    let setup = setup(name, &*loaded, manifest, subscription.clone(), candidate.digest.clone());
+    Ok(Prepared { loaded, subscription: Arc::new(subscription), setup })
+}
+
+/// A version with a handler of its own.
+pub(super) fn setup(
+    name: &PluginName,
+    loaded: &dyn Loaded,
+    manifest: &Manifest,
+    subscription: Subscription,
+    component_digest: String,
+) -> Setup {
     let options = InstanceOptions { plugin: name.clone(), limits: manifest.limits, config: manifest.config.clone() };
-    let setup = Setup {
+    Setup {
         plugin: name.clone(),
-        subscription: subscription.clone(),
+        subscription,
         policy: manifest.policy,
         granted: manifest.granted_append.as_slice().into(),
-        component_digest: candidate.digest.clone(),
+        component_digest,
         handler: loaded.subscriber(options),
-    };
-    Ok(Prepared { loaded, subscription: Arc::new(subscription), setup })
+    }
 }
 
 /// The line to write in the manifest, if the component asks for more than it grants.
@@ -57,7 +68,7 @@ pub(super) fn missing_grants(manifest: &Manifest, description: Option<&Descripti
 }
 
 /// What the plugin listens to: key by key the manifest's word, else the description's.
-fn subscription(
+pub(super) fn subscription(
     manifest: &Manifest,
     description: Option<&Description>,
     component: &Path,
