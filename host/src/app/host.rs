@@ -10,13 +10,15 @@ use crate::clock::{Clock, SystemClock};
 use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
-use crate::plugin::{PluginInfo, Problem, Registry, RegistryOptions};
+use crate::plugin::{Loader, PluginInfo, Problem, Registry, RegistryOptions, Rehearsals, RehearsalsOptions};
 use crate::runtime::{Engine, EngineError, EngineOptions};
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
 use crate::store::{Store, StoreError};
 
 /// Folder for compiled components, below the data directory.
 const CACHE_FOLDER: &str = "cache";
+/// Folder for candidates and their reports, below the data directory.
+const CANDIDATES_FOLDER: &str = "candidates";
 
 /// What a host runs on.
 #[derive(Clone, Debug)]
@@ -64,6 +66,7 @@ impl HostError {
 pub struct Host {
     store: Arc<EmbeddedStore>,
     registry: Option<Arc<Registry>>,
+    rehearsals: Option<Arc<Rehearsals>>,
 }
 
 impl Host {
@@ -73,14 +76,17 @@ impl Host {
     /// # Errors
     /// When the store does not open, or a directory cannot be made.
     pub async fn start(options: HostOptions) -> Result<Self, HostError> {
+        let candidates = options.data.join(CANDIDATES_FOLDER);
         let started = tokio::task::spawn_blocking(move || Self::open(&options)).await;
         let opened = started.map_err(|_| StoreError::ReadFailed { reason: "opening the store panicked".into() })??;
         let Opened { store, clock, plugins } = opened;
-        let registry = plugins.map(|(engine, directory)| {
-            let on = Arc::clone(&store) as Arc<dyn Store>;
-            Arc::new(Registry::start(RegistryOptions::new(directory, on, clock, Arc::new(engine))))
-        });
-        Ok(Self { store, registry })
+        let Some((engine, directory)) = plugins else { return Ok(Self { store, registry: None, rehearsals: None }) };
+        let (on, loader) = (Arc::clone(&store) as Arc<dyn Store>, Arc::new(engine) as Arc<dyn Loader>);
+        let options = RegistryOptions::new(directory, Arc::clone(&on), Arc::clone(&clock), Arc::clone(&loader));
+        let registry = Arc::new(Registry::start(options));
+        let options = RehearsalsOptions { registry: Arc::clone(&registry), store: on, clock, loader, candidates };
+        let rehearsals = Some(Arc::new(Rehearsals::new(options)));
+        Ok(Self { store, registry: Some(registry), rehearsals })
     }
 
     fn open(options: &HostOptions) -> Result<Opened, HostError> {
@@ -128,6 +134,12 @@ impl Host {
     #[must_use]
     pub fn dispatcher(&self, name: &PluginName) -> Option<Dispatcher> {
         self.registry.as_ref()?.dispatcher(name)
+    }
+
+    /// Who rehearses plugins; none for a store without them.
+    #[must_use]
+    pub fn rehearsals(&self) -> Option<Arc<Rehearsals>> {
+        self.rehearsals.clone()
     }
 
     /// What is wrong with the plugins directory, and with files in it that belong to no plugin.

@@ -20,6 +20,8 @@ mod output;
 mod plugins;
 mod progress;
 mod query;
+mod rehearsal_report;
+mod rehearsals;
 mod retrying;
 mod run;
 mod server_url;
