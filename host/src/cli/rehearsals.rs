@@ -208,12 +208,12 @@ fn last_line(server: &Server, query: &Query, body: Option<&[u8]>, bar: &Progress
     for line in server.post_for_lines(query.as_str(), body).map_err(explain)?.lines() {
         let line = line.map_err(|error| explain(ClientError::Connection { reason: error.to_string() }))?;
         let value: Value = understood(server, &line)?;
-        if value.get("plugin").is_some_and(Value::is_string) {
-            return Ok(line);
-        }
         if let Some(status) = value.get("status").and_then(Value::as_u64) {
             let status = u16::try_from(status).unwrap_or(500);
             return Err(explain(ClientError::Refused(Refusal::of(status, line.as_bytes()))));
+        }
+        if value.get("plugin").is_some_and(Value::is_string) {
+            return Ok(line);
         }
         let progress: RehearsalProgress = understood(server, &line)?;
         bar.at(progress.position.0, progress.to.0);

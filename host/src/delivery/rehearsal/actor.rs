@@ -209,6 +209,7 @@ impl Actor {
         self.cost.calls += 1;
         self.cost.handler_us += self.clock.now_us().saturating_sub(began_us);
         let Ok(Handled { effects, outcome, evidence }) = called else {
+            self.cost.failed_calls += 1;
             let reason = "the handler panicked; the host's stderr says where".into();
             return Err((HandleError::Fault { fault: Fault::Trap, reason }, Evidence::default()));
         };

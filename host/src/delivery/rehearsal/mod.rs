@@ -1,9 +1,9 @@
 //! Rehearsals: a range of the log is handed to a handler, and nothing of it reaches the store.
 //!
-//! State is a [`scratch`] in memory, what the handler appends is caught, and nothing outside is linked anyway.
+//! State is a `scratch` in memory, what the handler appends is caught, and nothing outside is linked anyway.
 //! There are three of them:
-//! - [`replay`]: one version over a range, on top of the live state;
-//! - [`shadow`]: the live version and a candidate side by side, each from nothing, and how they differ;
+//! - [`replay()`]: one version over a range, on top of the live state;
+//! - [`shadow()`]: the live version and a candidate side by side, each from nothing, and how they differ;
 //! - [`verify_state`]: one version from its start to its checkpoint, and how the result differs from what is stored.
 //!
 //! `actor` is one version on the stage: it follows the rules of live delivery for what fails, but waits for nothing
