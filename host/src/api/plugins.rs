@@ -43,12 +43,18 @@ pub(super) async fn get(
 ) -> Result<Json, Problem> {
     Params::parse(query.as_deref(), &[])?;
     let name = PluginName::new(name)?;
-    let installed = state.plugins().get(&name);
+    let (installed, rehearsals) = (state.plugins().get(&name), state.plugins().rehearsals());
     blocking(&state, move |store| {
         if installed.is_none() {
             known(store, &name)?;
         }
-        Json::render(&view(store, store.head(), &name, installed)?)
+        let mut view = view(store, store.head(), &name, installed)?;
+        if let Some(candidate) = rehearsals.map(|rehearsals| rehearsals.candidate(&name)).transpose()?.flatten()
+            && let Value::Object(fields) = &mut view
+        {
+            fields.insert("candidate".into(), json!(candidate));
+        }
+        Json::render(&view)
     })
     .await
 }

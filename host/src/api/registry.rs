@@ -1,10 +1,13 @@
 //! What the edge asks of whoever runs the plugins.
 
+use std::sync::Arc;
+
 use futures::future::{BoxFuture, FutureExt as _, ready};
 use serde_json::{Map, Value};
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::rehearsals::Rehearse;
 use crate::delivery::{CommandError, Redriven, Retry, Status};
 use crate::error::ErrorClass;
 use crate::event::{PluginName, Position};
@@ -42,6 +45,11 @@ pub trait Plugins: Send + Sync + 'static {
         name: &'a PluginName,
         position: Position,
     ) -> BoxFuture<'a, Result<(), CommandRefused>>;
+
+    /// Who rehearses them; none where none runs.
+    fn rehearsals(&self) -> Option<Arc<dyn Rehearse>> {
+        None
+    }
 }
 
 /// What is known of an installed plugin.

@@ -18,6 +18,8 @@ const SUBSCRIBERS_MAX: usize = 1024;
 const REQUESTS_MAX: usize = 1024;
 /// Most verifications at a time: each reads the whole store.
 const VERIFICATIONS_MAX: usize = 1;
+/// Most rehearsals at a time: each has a processor, and state in memory.
+const REHEARSALS_MAX: usize = 2;
 
 /// The store, the plugins, and the bounds. Cheap to clone.
 #[derive(Clone)]
@@ -32,6 +34,7 @@ struct Inner {
     subscribers: Arc<Semaphore>,
     requests: Arc<Semaphore>,
     verifications: Arc<Semaphore>,
+    rehearsals: Arc<Semaphore>,
 }
 
 impl fmt::Debug for ApiState {
@@ -63,6 +66,7 @@ impl ApiState {
             subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
+            rehearsals: Arc::new(Semaphore::new(REHEARSALS_MAX)),
         }))
     }
 
@@ -125,6 +129,11 @@ impl ApiState {
             let detail = "the store is being verified already; try again when that is done";
             Problem::of_class(ErrorClass::Unavailable, detail)
         })
+    }
+
+    /// Takes one of the places for rehearsals.
+    pub(super) fn rehearsal_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.0.rehearsals).try_acquire_owned().map_err(|_| busy("rehearsals", REHEARSALS_MAX))
     }
 }
 

@@ -12,13 +12,15 @@ use crate::config::HostSecrets;
 use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
-use crate::plugin::{PluginInfo, Problem, Registry, RegistryOptions};
+use crate::plugin::{Loader, PluginInfo, Problem, Registry, RegistryOptions, Rehearsals, RehearsalsOptions};
 use crate::runtime::{Compiler, Engine, EngineError, EngineOptions};
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
 use crate::store::{Store, StoreError};
 
 /// Folder for compiled components, below the data directory.
 const CACHE_FOLDER: &str = "cache";
+/// Folder for candidates and their reports, below the data directory.
+const CANDIDATES_FOLDER: &str = "candidates";
 
 /// What a host runs on.
 #[derive(Clone, Debug)]
@@ -69,6 +71,7 @@ impl HostError {
 pub struct Host {
     store: Arc<EmbeddedStore>,
     registry: Option<Arc<Registry>>,
+    rehearsals: Option<Arc<Rehearsals>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -85,15 +88,20 @@ impl Host {
     /// # Errors
     /// When the store does not open, or a directory cannot be made.
     pub async fn start(options: HostOptions) -> Result<Self, HostError> {
+        let candidates = options.data.join(CANDIDATES_FOLDER);
         let started = tokio::task::spawn_blocking(move || Self::open(&options)).await;
         let opened = started.map_err(|_| StoreError::ReadFailed { reason: "opening the store panicked".into() })??;
         let Opened { store, clock, plugins } = opened;
-        let registry = plugins.map(|(engine, directory)| {
-            let on = Arc::clone(&store) as Arc<dyn Store>;
-            let options = RegistryOptions::new(directory, on, Arc::clone(&clock), Arc::new(engine));
-            Arc::new(Registry::start(RegistryOptions { secrets: Arc::new(HostSecrets), ..options }))
-        });
-        Ok(Self { store, registry, clock })
+        let Some((engine, directory)) = plugins else {
+            return Ok(Self { store, registry: None, rehearsals: None, clock });
+        };
+        let (on, loader) = (Arc::clone(&store) as Arc<dyn Store>, Arc::new(engine) as Arc<dyn Loader>);
+        let options = RegistryOptions::new(directory, Arc::clone(&on), Arc::clone(&clock), Arc::clone(&loader));
+        let registry = Arc::new(Registry::start(RegistryOptions { secrets: Arc::new(HostSecrets), ..options }));
+        let (runs, time) = (Arc::clone(&registry), Arc::clone(&clock));
+        let options = RehearsalsOptions { registry: runs, store: on, clock: time, loader, candidates };
+        let rehearsals = Some(Arc::new(Rehearsals::new(options)));
+        Ok(Self { store, registry: Some(registry), rehearsals, clock })
     }
 
     fn open(options: &HostOptions) -> Result<Opened, HostError> {
@@ -143,6 +151,12 @@ impl Host {
     #[must_use]
     pub fn dispatcher(&self, name: &PluginName) -> Option<Dispatcher> {
         self.registry.as_ref()?.dispatcher(name)
+    }
+
+    /// Who rehearses plugins; none for a store without them.
+    #[must_use]
+    pub fn rehearsals(&self) -> Option<Arc<Rehearsals>> {
+        self.rehearsals.clone()
     }
 
     /// What is wrong with the plugins directory, and with files in it that belong to no plugin.

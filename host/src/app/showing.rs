@@ -1,11 +1,13 @@
 //! Shows a host's plugins to the API.
 
+use std::sync::Arc;
+
 use futures::future::{BoxFuture, FutureExt as _};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use super::Host;
-use crate::api::{CommandRefused, PluginSummary, Plugins};
+use crate::api::{CommandRefused, PluginSummary, Plugins, Rehearse};
 use crate::delivery::{Dispatcher, Redriven, Retry, Status};
 use crate::event::{PluginName, Position};
 use crate::plugin::PluginInfo;
@@ -63,6 +65,10 @@ impl Plugins for Showing {
         position: Position,
     ) -> BoxFuture<'a, Result<(), CommandRefused>> {
         async move { Ok(self.running(name)?.discard_dead_letter(position).await?) }.boxed()
+    }
+
+    fn rehearsals(&self) -> Option<Arc<dyn Rehearse>> {
+        Some(self.0.rehearsals()? as Arc<dyn Rehearse>)
     }
 }
 

@@ -20,6 +20,8 @@ mod output;
 mod plugins;
 mod progress;
 mod query;
+mod rehearsal_report;
+mod rehearsals;
 mod retention;
 mod retrying;
 mod run;

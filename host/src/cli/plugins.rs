@@ -1,4 +1,4 @@
-//! `tidemill plugins ls|inspect|pause|resume`.
+//! `tidemill plugins`: `ls`, `inspect`, `pause` and `resume` are here, what rehearses is beside.
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -11,6 +11,8 @@ use super::client::Client;
 use super::error::CliError;
 use super::output::{Output, shown, talk};
 use super::query::Query;
+use super::rehearsal_report;
+use super::rehearsals::{self, PromoteArgs, RebuildArgs, ReplayArgs, ShadowArgs};
 use super::table::Table;
 
 #[derive(Debug, Subcommand)]
@@ -23,6 +25,14 @@ pub(super) enum PluginsCommand {
     Pause(NameArgs),
     /// End a pause, a halt or a quarantine
     Resume(NameArgs),
+    /// Hand a range of the log to a plugin again, without effect, and see what it would do
+    Replay(ReplayArgs),
+    /// Run a candidate beside the installed version over real history, and see how they differ
+    Shadow(ShadowArgs),
+    /// Put the candidate that was shadowed in place of the installed version
+    Promote(PromoteArgs),
+    /// Build a plugin's state anew, in memory, and compare it with the stored one
+    Rebuild(RebuildArgs),
 }
 
 #[derive(Debug, Args)]
@@ -46,12 +56,17 @@ pub(super) struct NameArgs {
 }
 
 impl PluginsCommand {
-    /// Where to read; pausing and resuming need a server.
+    /// Where to read; everything else needs a server.
     pub(super) fn source(&self) -> SourceArgs {
         match self {
             Self::Ls(args) => args.source.clone(),
             Self::Inspect(args) => args.source.clone(),
-            Self::Pause(_) | Self::Resume(_) => SourceArgs::default(),
+            Self::Pause(_)
+            | Self::Resume(_)
+            | Self::Replay(_)
+            | Self::Shadow(_)
+            | Self::Promote(_)
+            | Self::Rebuild(_) => SourceArgs::default(),
         }
     }
 }
@@ -71,6 +86,10 @@ pub(super) fn run(command: &PluginsCommand, client: &Client, output: &mut Output
         PluginsCommand::Inspect(args) => inspect(&args.plugin, client, args.source.json, output),
         PluginsCommand::Pause(args) => set_paused(&args.plugin, "pause", client),
         PluginsCommand::Resume(args) => set_paused(&args.plugin, "resume", client),
+        PluginsCommand::Replay(args) => rehearsals::replay(args, client, output),
+        PluginsCommand::Shadow(args) => rehearsals::shadow(args, client, output),
+        PluginsCommand::Promote(args) => rehearsals::promote(args, client, output),
+        PluginsCommand::Rebuild(args) => rehearsals::rebuild(args, client, output),
     }
 }
 
@@ -151,7 +170,16 @@ fn inspect(name: &str, client: &Client, json: bool, output: &mut Output<'_>) -> 
     if json {
         return output.json_line(plugin.get());
     }
-    print_tree(output, &serde_json::from_str(plugin.get()).unwrap_or_default(), 0)
+    let mut plugin: Value = serde_json::from_str(plugin.get()).unwrap_or_default();
+    let candidate = plugin.as_object_mut().and_then(|fields| fields.remove("candidate"));
+    print_tree(output, &plugin, 0)?;
+    match candidate.and_then(|report| serde_json::from_value(report).ok()) {
+        Some(report) => {
+            output.line("\nA candidate was compared with it:")?;
+            rehearsal_report::candidate(&report, output)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Prints an object as indented lines.

@@ -111,6 +111,10 @@ fn commands_take_what_the_help_says() {
         "tidemill events tail -n 0 --category order --server localhost:1",
         "tidemill --server http://h:1 plugins ls",
         "tidemill plugins inspect p --data d",
+        "tidemill plugins replay p --from 1 --to 9 --json",
+        "tidemill plugins shadow p --component c.wasm --manifest m.toml --from 1 --to 9 --json",
+        "tidemill plugins promote p --force --json",
+        "tidemill plugins rebuild p --verify --from 3 --json",
         "tidemill dead-letters retry p 1 2 3",
         "tidemill dead-letters discard p --all",
         "tidemill streams ls --prefix order- --after order-1 -n 3 --json",
@@ -146,6 +150,10 @@ fn usage_errors_end_with_2() {
         "tidemill dead-letters retry p 1 --all",
         "tidemill serve --listen nowhere",
         "tidemill plugins ls --server https://h",
+        "tidemill plugins replay p",
+        "tidemill plugins shadow p",
+        "tidemill plugins rebuild p",
+        "tidemill plugins replay p --from first",
         "tidemill demo --orders 0",
     ] {
         assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");

@@ -118,7 +118,7 @@ enum Line {
 /// Has a server verify its store.
 fn ask(server: &Server, bar: &Progress) -> Result<VerifyView, CliError> {
     let explain = |error| server.explain(error);
-    let lines = server.post_for_lines("/v1/verify").map_err(explain)?;
+    let lines = server.post_for_lines("/v1/verify", None).map_err(explain)?;
     for line in lines.lines() {
         let line = line.map_err(|error| explain(ClientError::Connection { reason: error.to_string() }))?;
         match serde_json::from_str(&line) {

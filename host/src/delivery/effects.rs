@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::EventBatch;
 use super::shared_state::{Reads, SharedState};
+use super::state_source::{StateSource, StoredState};
 use crate::event::{NewEvent, Pattern, PluginName, Position, RecordedEvent, metadata_key};
 use crate::store::{Owner, StateChange, StatePage, Store, StoreError};
 
@@ -57,7 +58,7 @@ pub enum EffectError {
 /// The staged effects of one unit of work.
 pub struct Effects {
     owner: Owner,
-    store: Arc<dyn Store>,
+    state: Arc<dyn StateSource>,
     granted: Arc<[Pattern]>,
     /// Every key written in this unit, with its latest value.
     staged: BTreeMap<String, Option<Vec<u8>>>,
@@ -112,9 +113,16 @@ impl Effects {
     /// Nothing staged yet, for a plugin that may append the `granted` event types.
     #[must_use]
     pub fn new(owner: impl Into<Owner>, store: Arc<dyn Store>, granted: Arc<[Pattern]>) -> Self {
+        let owner = owner.into();
+        Self::over(owner.clone(), Arc::new(StoredState { owner, store }), granted)
+    }
+
+    /// The same, over state that may be elsewhere than in a store.
+    #[must_use]
+    pub fn over(owner: impl Into<Owner>, state: Arc<dyn StateSource>, granted: Arc<[Pattern]>) -> Self {
         Self {
             owner: owner.into(),
-            store,
+            state,
             granted,
             staged: BTreeMap::new(),
             undo: Vec::new(),
@@ -138,7 +146,7 @@ impl Effects {
     /// Nothing staged and nothing remembered, for the same plugin.
     #[must_use]
     pub fn fresh(&self) -> Self {
-        let fresh = Self::new(self.owner.clone(), Arc::clone(&self.store), Arc::clone(&self.granted));
+        let fresh = Self::over(self.owner.clone(), Arc::clone(&self.state), Arc::clone(&self.granted));
         match &self.sharing {
             Some(sharing) => fresh.sharing(Arc::clone(&sharing.state), sharing.partition),
             None => fresh,
@@ -228,6 +236,11 @@ impl Effects {
         self.unit_bytes + self.call.state_bytes + self.call.event_bytes
     }
 
+    /// Whether a change of this key is staged.
+    pub(super) fn writes(&self, key: &str) -> bool {
+        self.staged.contains_key(key)
+    }
+
     /// How many events are staged.
     #[must_use]
     pub fn event_count(&self) -> usize {
@@ -255,7 +268,7 @@ impl Effects {
             return Ok(value.clone());
         }
         check_key(key)?;
-        let value = self.store.state_get(&self.owner, key)?;
+        let value = self.state.get(key)?;
         self.remember(key, value.clone());
         Ok(value)
     }
@@ -295,7 +308,7 @@ impl Effects {
         if let Some(sharing) = &mut self.sharing {
             sharing.reads.prefixes.insert(prefix.to_owned());
         }
-        let stored = self.store.state_scan(&self.owner, prefix, after, limit)?;
+        let stored = self.state.scan(prefix, after, limit)?;
         Ok(merge_staged(&self.staged, stored, prefix, after, limit))
     }
 

@@ -43,6 +43,7 @@ use std::ops::Range;
 pub(super) use failure::BEHIND;
 pub(super) use io::{Action, Commit, CommitFailure, Input, Page, Recalled, Staged};
 pub(super) use queue::Row;
+pub(super) use stop::FaultRun;
 
 use super::handler::{Evidence, Fault, HandleError};
 use super::key::{Key, Sequence};
@@ -53,7 +54,7 @@ use crate::event::Position;
 use crate::store::{Failing, Progress};
 use queue::Queue;
 use recall::Recall;
-use stop::{FaultRun, Stop};
+use stop::Stop;
 use unit::Unit;
 
 /// Wait after the store could not read or commit, in microseconds.

@@ -7,6 +7,7 @@
 //! module does not know about wasm.
 
 mod handler;
+mod state_source;
 
 mod key;
 mod layout;
@@ -22,10 +23,13 @@ mod machine;
 mod dispatcher;
 mod start;
 
+pub mod rehearsal;
+
 pub use dispatcher::{CommandError, Dispatcher, Redriven, Retry, Setup, StillFailing, spawn};
 pub use effects::{EffectError, Effects};
-pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Verdict};
+pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Usage, Verdict};
 pub use key::{InvalidKey, Key};
 pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
 pub use record::{live_owner, stored_checkpoint};
+pub use state_source::StateSource;
 pub use status::{Counters, FaultCounts, PartitionStatus, SetAside, State, Status};

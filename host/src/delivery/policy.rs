@@ -86,6 +86,16 @@ impl Policy {
         self.key.clone().unwrap_or_default()
     }
 
+    /// Whether an event without a key is set aside.
+    pub(super) fn needs_key(&self) -> bool {
+        self.key.is_some() && self.key_missing == KeyMissing::Park
+    }
+
+    /// Whether an event that was tried so often is not tried again.
+    pub(super) const fn is_exhausted(&self, attempts: u32, faults: u32) -> bool {
+        attempts >= self.max_attempts || faults >= self.max_faults
+    }
+
     /// What keeps the order of events; none where all events keep one order.
     #[must_use]
     pub fn order_key(&self) -> Option<Key> {

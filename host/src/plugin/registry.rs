@@ -8,6 +8,7 @@
 mod board;
 mod error;
 mod info;
+mod installed;
 mod keeper;
 mod prepare;
 mod requests;
@@ -26,6 +27,7 @@ pub use error::InstallError;
 pub use info::{
     DescriptionInfo, GrantsInfo, LimitsInfo, PluginInfo, PolicyInfo, Problem, RunningInfo, SubscriptionInfo,
 };
+pub(crate) use installed::Installed;
 use keeper::Surroundings;
 
 use super::watcher::Pace;
@@ -83,6 +85,7 @@ impl fmt::Debug for RegistryOptions {
 pub struct Registry {
     board: Arc<Board>,
     store: Arc<dyn Store>,
+    secrets: Arc<dyn SecretResolver>,
     ready: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
 }
@@ -100,11 +103,11 @@ impl Registry {
         let board = Arc::new(Board::new(Arc::clone(&options.clock)));
         let (stop, stopping) = watch::channel(false);
         let (tell_ready, ready) = watch::channel(false);
-        let store = Arc::clone(&options.store);
+        let (store, secrets) = (Arc::clone(&options.store), Arc::clone(&options.secrets));
         let surroundings = Surroundings::new(&options, Arc::clone(&board));
         let pace = Pace { debounce: options.debounce, poll: options.poll };
         tokio::spawn(supervisor::run(options.directory, pace, surroundings, tell_ready, stopping));
-        Self { board, store, ready, stop }
+        Self { board, store, secrets, ready, stop }
     }
 
     /// Every plugin there is in the directory, in name order: running, loading or broken.
@@ -123,6 +126,11 @@ impl Registry {
     #[must_use]
     pub fn dispatcher(&self, name: &PluginName) -> Option<Dispatcher> {
         self.board.dispatcher(name)
+    }
+
+    /// What runs under a name, to be rehearsed.
+    pub(crate) fn installed(&self, name: &PluginName) -> Option<Installed> {
+        Some(Installed::new(name, self.board.running(name)?, Arc::clone(&self.secrets)))
     }
 
     /// What is wrong with the directory, and with files in it that belong to no plugin.

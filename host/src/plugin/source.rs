@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::SourceError;
-pub(crate) use files::Stamp;
 use files::{Files, read_component};
+pub(crate) use files::{Stamp, digest_of};
 use layout::{Folder, Layout, Places};
 
 use super::Manifest;

@@ -7,7 +7,7 @@
 //! after it. What it keeps in globals is its own affair, as ever.
 
 use super::subscriber::Subscriber;
-use crate::delivery::{Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler};
+use crate::delivery::{Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Usage};
 
 /// A subscriber whose calls follow the events.
 pub(super) struct Repeatable {
@@ -52,6 +52,10 @@ impl Handler for Repeatable {
         effects.discard_call();
         effects.begin_call(batch.clone());
         self.each(&batch, effects)
+    }
+
+    fn usage(&self) -> Usage {
+        self.inner.usage()
     }
 }
 

@@ -12,7 +12,7 @@ use super::fault::Failed;
 use super::instance::Instance;
 use super::lane::{Answer, Handle};
 use super::text::{REASON_BYTES_MAX, cut};
-use crate::delivery::{Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Verdict};
+use crate::delivery::{Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Usage, Verdict};
 
 /// Runs a component as a subscriber.
 pub(super) struct Subscriber {
@@ -21,6 +21,7 @@ pub(super) struct Subscriber {
     running: Option<Running>,
     /// Whether the last call read what depends on the event it began with.
     looked: bool,
+    usage: Usage,
 }
 
 /// A started instance.
@@ -33,7 +34,7 @@ struct Running {
 
 impl Subscriber {
     pub(super) fn new(component: Arc<Loaded>, options: InstanceOptions) -> Self {
-        Self { component, options: Arc::new(options), running: None, looked: false }
+        Self { component, options: Arc::new(options), running: None, looked: false, usage: Usage::default() }
     }
 
     /// Whether the last call read what depends on the event it began with.
@@ -81,6 +82,7 @@ impl Subscriber {
             called.unwrap_or_else(|_| Err(wasmtime::format_err!("the engine panicked; the host's log has more")));
         let guest = store.data_mut();
         self.looked = guest.looked_at_the_event();
+        self.usage.memory_peak_bytes = self.usage.memory_peak_bytes.max(guest.limiter.memory_bytes());
         let answer = called.map_err(|error| Failed::of(&error, guest));
         guest.output.end_call();
         let effects = guest.effects.take().expect("host functions only borrow the effects");
@@ -123,6 +125,10 @@ impl Handler for Subscriber {
             Ok(()) | Err(HandleError::Failure(_)) => self.keep(running),
         }
         Handled { effects, outcome, evidence }
+    }
+
+    fn usage(&self) -> Usage {
+        self.usage
     }
 }
 

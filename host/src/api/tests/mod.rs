@@ -4,6 +4,7 @@ mod append;
 mod maintenance;
 mod plugins;
 mod read;
+mod rehearsals;
 mod retention;
 mod serve;
 mod streams;
@@ -41,9 +42,13 @@ struct Api {
 
 impl Api {
     fn new() -> Self {
+        Self::with(FakePlugins::new())
+    }
+
+    fn with(plugins: FakePlugins) -> Self {
         let clock = Arc::new(ManualClock::at(1_700_000_000_000_000));
         let store = Arc::new(MemoryStore::new(clock.clone()));
-        let state = ApiState::new(store.clone(), Arc::new(FakePlugins::new()));
+        let state = ApiState::new(store.clone(), Arc::new(plugins));
         Self { router: router(state.clone()), clock, store, state }
     }
 
@@ -148,12 +153,13 @@ fn letter(position: u64) -> DeadLetter {
 
 /// One plugin, `billing`, that handles the dead letter at position 1 and no other.
 struct FakePlugins {
+    rehearsals: Option<Arc<dyn Rehearse>>,
     status: watch::Sender<Status>,
 }
 
 impl FakePlugins {
     fn new() -> Self {
-        Self { status: watch::Sender::new(Status { checkpoint: Position(2), ..Status::default() }) }
+        Self { rehearsals: None, status: watch::Sender::new(Status { checkpoint: Position(2), ..Status::default() }) }
     }
 
     fn no_such(name: &PluginName, position: Position) -> CommandRefused {
@@ -178,6 +184,10 @@ impl Plugins for FakePlugins {
 
     fn is_ready(&self) -> bool {
         true
+    }
+
+    fn rehearsals(&self) -> Option<Arc<dyn Rehearse>> {
+        self.rehearsals.clone()
     }
 
     fn watch(&self, name: &PluginName) -> Option<watch::Receiver<Status>> {

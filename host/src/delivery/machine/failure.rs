@@ -101,8 +101,7 @@ impl Machine {
                 Verdict::Retry { after_ms } => after_ms,
             },
         };
-        let exhausted = *attempts >= self.policy.max_attempts || *faults >= self.policy.max_faults;
-        if after_ms.is_some() || !exhausted {
+        if after_ms.is_some() || !self.policy.is_exhausted(*attempts, *faults) {
             let tries = attempts.saturating_add(*faults);
             let wait_us = retry::wait_us(&self.policy.backoff, tries, after_ms, &mut self.rng);
             return Next::Again(now_us.saturating_add(wait_us));
@@ -126,15 +125,5 @@ impl Machine {
 
 /// Kind and reason of an error, for the dead letter.
 fn describe(error: &HandleError) -> (&'static str, String) {
-    match error {
-        HandleError::Failure(failure) => {
-            let kind = match failure.verdict {
-                Verdict::Retry { .. } => "retry",
-                Verdict::Reject => "reject",
-                Verdict::Stop => "stop",
-            };
-            (kind, failure.reason.clone())
-        }
-        HandleError::Fault { fault, reason } => (fault.as_str(), reason.clone()),
-    }
+    (error.kind(), error.reason().to_owned())
 }

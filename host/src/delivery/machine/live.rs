@@ -8,7 +8,6 @@ use super::mutant::{Rule, broken};
 use super::{Action, Machine, Phase};
 use crate::delivery::handler::{Evidence, Fault, HandleError};
 use crate::delivery::key::Sequence;
-use crate::delivery::policy::KeyMissing;
 use crate::event::{Position, RecordedEvent};
 use crate::store::{DeadLetter, DeadLetterChange, Failing};
 
@@ -99,7 +98,7 @@ impl Machine {
         }
         let sequence = self.key.sequence_of(event);
         match sequence {
-            Sequence::Alone(_) if self.needs_key() => Place::NoKey,
+            Sequence::Alone(_) if self.policy.needs_key() => Place::NoKey,
             Sequence::Key(_) if !broken(Rule::BlockedKeyWaits) && self.queue.blocks(&sequence) => {
                 Place::Behind(sequence)
             }
@@ -109,11 +108,7 @@ impl Machine {
 
     /// Whether what becomes of an event depends on its key.
     fn tells_keys_apart(&self) -> bool {
-        self.queue.len() > 0 || self.needs_key()
-    }
-
-    fn needs_key(&self) -> bool {
-        self.policy.key.is_some() && self.policy.key_missing == KeyMissing::Park
+        self.queue.len() > 0 || self.policy.needs_key()
     }
 
     /// Whether one more event may be set aside; once there was no room, a tenth must be free.

@@ -29,17 +29,17 @@ impl Stop {
 
 /// Tells a plugin that faults on everything from one that faults on some events.
 #[derive(Debug, Default)]
-pub(super) struct FaultRun(BTreeSet<Position>);
+pub(in crate::delivery) struct FaultRun(BTreeSet<Position>);
 
 impl FaultRun {
     /// An event faulted out. Whether that is one too many.
-    pub(super) fn note(&mut self, position: Position) -> bool {
+    pub(in crate::delivery) fn note(&mut self, position: Position) -> bool {
         self.0.insert(position);
         self.0.len() >= FAULTED_OUT_MAX
     }
 
     /// An event was handled, or somebody wants it tried anew.
-    pub(super) fn end(&mut self) {
+    pub(in crate::delivery) fn end(&mut self) {
         self.0.clear();
     }
 }

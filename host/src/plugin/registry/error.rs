@@ -77,6 +77,41 @@ pub enum InstallError {
         /// Why it does not.
         reason: String,
     },
+    /// A candidate plays other roles than what it would replace.
+    #[error(
+        "{} plays the roles {found:?}, and what it would replace {installed:?}; build it for those, or install it \
+         under another name",
+        component.display()
+    )]
+    OtherRoles {
+        /// The component.
+        component: PathBuf,
+        /// Its roles.
+        found: Vec<&'static str>,
+        /// Those of what runs.
+        installed: Vec<&'static str>,
+    },
+    /// The manifest of a candidate names another file than the one that it would replace.
+    #[error(
+        "the manifest names component {named:?}, and the installed one is {}; name that, or none",
+        installed.display()
+    )]
+    OtherFile {
+        /// The name in the manifest.
+        named: String,
+        /// The installed component.
+        installed: PathBuf,
+    },
+    /// A version that is to be rehearsed would do something outside.
+    #[error(
+        "{} can send HTTP requests, and a rehearsal would send them again, so it is not rehearsed; put what keeps state \
+         into a plugin without [grants] http, or try it on a copy of the data directory",
+        component.display()
+    )]
+    ReachesOut {
+        /// The component.
+        component: PathBuf,
+    },
     /// The engine failed on it.
     #[error("{} made the engine panic while it was loaded; please report this component", component.display())]
     Panicked {
@@ -95,7 +130,11 @@ impl InstallError {
         match self {
             Self::Source(error) => error.class(),
             Self::Load { reason, .. } => reason.class(),
-            Self::BadDescription { .. } | Self::BadRequest { .. } => ErrorClass::Invalid,
+            Self::BadDescription { .. }
+            | Self::BadRequest { .. }
+            | Self::OtherRoles { .. }
+            | Self::OtherFile { .. }
+            | Self::ReachesOut { .. } => ErrorClass::Invalid,
             Self::NotGranted { .. } => ErrorClass::Denied,
             Self::Secret { .. } => ErrorClass::Unavailable,
             Self::Panicked { .. } => ErrorClass::Bug,
@@ -104,7 +143,7 @@ impl InstallError {
     }
 
     /// The error with its causes, in one line.
-    pub(super) fn line(&self) -> String {
+    pub(in crate::plugin) fn line(&self) -> String {
         let mut line = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {

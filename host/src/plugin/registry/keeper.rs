@@ -190,7 +190,7 @@ impl Keeper {
 
     /// Swaps a version in, or starts the first one.
     async fn switch(&mut self, candidate: Candidate, prepared: Prepared) {
-        let Prepared { loaded, subscription, setup, denials } = prepared;
+        let Prepared { loaded, allowed, setup } = prepared;
         let alive = |running: &&Running| running.dispatcher.status().state != State::Stopped;
         let dispatcher = match self.running.as_ref().filter(alive) {
             None => self.start(setup),
@@ -205,8 +205,9 @@ impl Keeper {
         };
         self.generation += 1;
         let generation = self.generation;
-        let Candidate { digest, manifest, .. } = candidate;
-        let running = Running { generation, digest, manifest, loaded, subscription, dispatcher, denials };
+        let Candidate { digest, manifest, manifest_path, component_path, .. } = candidate;
+        let running =
+            Running { generation, digest, manifest, loaded, allowed, dispatcher, component_path, manifest_path };
         tracing::info!(plugin = %self.name, generation, digest = %running.digest, "plugin runs");
         self.running = Some(running.clone());
         self.around.board.write(&self.name, |entry| {
