@@ -102,6 +102,18 @@ pub enum InstallError {
         /// The installed component.
         installed: PathBuf,
     },
+    /// The manifest of a candidate would get at a secret that the installed one does not grant so.
+    #[error(
+        "the candidate's manifest does not get secret {name} as the installed one does, {}; change it there first, \
+         then try the candidate",
+        manifest.display()
+    )]
+    OtherSecret {
+        /// Its name.
+        name: String,
+        /// The installed manifest, or where it would be.
+        manifest: PathBuf,
+    },
     /// A version that is to be rehearsed would do something outside.
     #[error(
         "{} can send HTTP requests, and a rehearsal would send them again, so it is not rehearsed; put what keeps state \
@@ -135,7 +147,7 @@ impl InstallError {
             | Self::OtherRoles { .. }
             | Self::OtherFile { .. }
             | Self::ReachesOut { .. } => ErrorClass::Invalid,
-            Self::NotGranted { .. } => ErrorClass::Denied,
+            Self::NotGranted { .. } | Self::OtherSecret { .. } => ErrorClass::Denied,
             Self::Secret { .. } => ErrorClass::Unavailable,
             Self::Panicked { .. } => ErrorClass::Bug,
             Self::Delivery(error) => error.class(),

@@ -65,11 +65,17 @@ impl Installed {
         rehearsable(&*self.running.loaded, self.component_path())
     }
 
-    /// The manifest of a candidate: its own, or that of this version.
+    /// The manifest of a candidate: its own, or that of this version. Its own may come from whoever can reach the
+    /// API, so it opens no secret that the operator's does not.
     pub(crate) fn manifest_of_candidate(&self, text: Option<&str>) -> Result<Arc<Manifest>, InstallError> {
         let Some(text) = text else { return Ok(Arc::clone(&self.running.manifest)) };
         let manifest = Manifest::parse(MANIFEST, text).map_err(|error| InstallError::Source(error.into()))?;
         let installed = self.component_path();
+        let granted = &self.running.manifest.grants.secrets;
+        let other = manifest.grants.secrets.iter().find(|(name, grant)| granted.get(*name) != Some(grant));
+        if let Some((name, _)) = other {
+            return Err(InstallError::OtherSecret { name: name.clone(), manifest: self.manifest_path().into() });
+        }
         match &manifest.component {
             Some(named) if Some(named.as_ref()) != installed.file_name() => {
                 Err(InstallError::OtherFile { named: named.clone(), installed: installed.into() })

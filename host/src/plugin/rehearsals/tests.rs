@@ -158,6 +158,7 @@ async fn candidates_that_do_not_fit_are_refused_and_nothing_is_kept() {
         ("abc", Some("[delivery]\nmax_atempts = 2")),
         ("abc", Some("component = \"other.wasm\"")),
         ("abc outside", None),
+        ("abc", Some("[grants.secrets]\nKEY = { env = \"HOME\", config = true }")),
     ] {
         said.push(crate::error::with_sources(&fixture.shadow(component, manifest).await.unwrap_err()));
     }
@@ -166,6 +167,7 @@ async fn candidates_that_do_not_fit_are_refused_and_nothing_is_kept() {
     assert!(said[2].starts_with("plugin.toml:2: unknown key \"max_atempts\""), "{}", said[2]);
     assert!(said[3].contains("names component \"other.wasm\"") && said[3].contains("x.wasm"), "{}", said[3]);
     assert!(said[4].starts_with("the candidate can send HTTP requests"), "{}", said[4]);
+    assert!(said[5].contains("does not get secret KEY as the installed one does"), "{}", said[5]);
     assert_eq!(fixture.rehearsals.candidate(&name()).unwrap(), None);
     let nobody = PluginName::new("..").unwrap();
     assert!(matches!(fixture.rehearsals.promote(&nobody, true).await, Err(RehearsalRefused::NotInstalled { .. })));
