@@ -187,7 +187,7 @@ fn addresses_inside_are_refused_by_any_name() {
 #[test]
 fn a_redirect_is_the_guests_to_follow_and_checked_anew() {
     let web = Web::start();
-    let mut client = |granted: &[&str], follow: &str| {
+    let client = |granted: &[&str], follow: &str| {
         let config = [("url", web.url("/out")), ("follow", follow.to_owned())];
         let config: Vec<_> = config.iter().map(|(key, value)| (*key, value.as_str())).collect();
         Client::new(guests::HTTP_GET, access(granted, &["localhost"]), limits(), &config).told()
