@@ -97,8 +97,7 @@ fn age_us(text: &str) -> Option<u64> {
 impl fmt::Display for Retention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let age = self.max_age_us.map(|age_us| {
-            let units = UNITS_US.iter().rev();
-            let largest = units.clone().find(|(_, factor)| age_us.is_multiple_of(*factor)).or(units.last());
+            let largest = UNITS_US.iter().rev().find(|(_, factor)| age_us.is_multiple_of(*factor)).or(UNITS_US.first());
             largest.map_or_else(String::new, |(unit, factor)| format!("{}{unit}", age_us / factor))
         });
         let count = self.max_count.map(|count| format!("{count}{EVENTS}"));
