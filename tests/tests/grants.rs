@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use tidemill::clock::ManualClock;
 use tidemill::delivery::{Effects, EventBatch, Fault, HandleError, Handled, Handler};
 use tidemill::event::{EventType, NewEvent, PluginName, Position, RecordedEvent, Version};
-use tidemill::runtime::{Denials, Engine, EngineOptions, Grants, HttpAccess, InstanceOptions, Limits, LoadOptions, SecretHeader};
+use tidemill::runtime::{
+    Denials, Engine, EngineOptions, Grants, HttpAccess, InstanceOptions, Limits, LoadOptions, SecretHeader,
+};
 use tidemill::store::memory::MemoryStore;
 use tidemill_tests::{Server, guests, poll, replace};
 
@@ -82,7 +84,11 @@ fn serve(mut stream: &TcpStream, own: SocketAddr, seen: &Mutex<Vec<String>>) -> 
                 write!(stream, "x-flood: {}\r\n", "y".repeat(1000))?;
             }
         }
-        "/out" => write!(stream, "HTTP/1.1 302 Found\r\nlocation: http://localhost:{}/in\r\ncontent-length: 0\r\n\r\n", own.port()),
+        "/out" => write!(
+            stream,
+            "HTTP/1.1 302 Found\r\nlocation: http://localhost:{}/in\r\ncontent-length: 0\r\n\r\n",
+            own.port()
+        ),
         _ => write!(stream, "{ok}content-length: 5\r\n\r\nhello"),
     }
 }
@@ -154,7 +160,8 @@ fn what_is_granted_is_reached_and_nothing_else() {
     let web = Web::start();
     let (here, url) = (web.url("/v1"), web.url("/v1/x"));
     assert_eq!(told(&url, access(&[&here], &["localhost"]), limits()), "200 5");
-    let mut denied = Client::new(guests::HTTP_GET, access(&["https://elsewhere.example.com"], &[]), limits(), &[("url", &url)]);
+    let mut denied =
+        Client::new(guests::HTTP_GET, access(&["https://elsewhere.example.com"], &[]), limits(), &[("url", &url)]);
     assert!(denied.told().contains("HttpRequestDenied"));
     assert_eq!(denied.denials.count(), 1);
     assert!(told(&web.url("/v10"), access(&[&here], &["localhost"]), limits()).contains("HttpRequestDenied"));
@@ -223,7 +230,11 @@ fn a_wait_in_the_host_ends_with_the_batch_time() {
     let mut client = Client::new(guests::HTTP_STUCK, access(&["https://a.example.com"], &[]), limits, &[]);
     for position in [1, 2] {
         let handled = client.call(position, "Poison");
-        assert!(matches!(handled.outcome, Err(HandleError::Fault { fault: Fault::Deadline, .. })), "{:?}", handled.outcome);
+        assert!(
+            matches!(handled.outcome, Err(HandleError::Fault { fault: Fault::Deadline, .. })),
+            "{:?}",
+            handled.outcome
+        );
     }
     assert_eq!(client.call(3, "Good").outcome, Ok(()), "the next call is as new");
     let web = Web::start();

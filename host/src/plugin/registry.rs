@@ -28,8 +28,8 @@ pub use info::{
 };
 use keeper::Surroundings;
 
-use super::{Loader, NoSecrets, SecretResolver};
 use super::watcher::Pace;
+use super::{Loader, NoSecrets, SecretResolver};
 use crate::clock::Clock;
 use crate::delivery::Dispatcher;
 use crate::event::PluginName;

@@ -108,7 +108,11 @@ pub(super) struct Imports {
 }
 
 /// Checks that everything a component imports is offered; HTTP is only where it is granted.
-pub(super) fn check_imports(engine: &wasmtime::Engine, component: &Component, http: bool) -> Result<Imports, LoadError> {
+pub(super) fn check_imports(
+    engine: &wasmtime::Engine,
+    component: &Component,
+    http: bool,
+) -> Result<Imports, LoadError> {
     let mut imports = Imports::default();
     for (name, import) in component.component_type().imports(engine) {
         match (&import.ty, InterfaceName::parse(name)) {

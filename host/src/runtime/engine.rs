@@ -105,7 +105,14 @@ impl Engine {
             |path: PathBuf| Cache::open(path.clone(), &engine).map_err(|source| EngineError::CacheDir { path, source });
         let cache = options.cache_dir.map(open).transpose()?;
         let ticker = Ticker::start(engine.clone()).map_err(EngineError::Ticker)?;
-        Ok(Self(Arc::new(EngineInner { engine, linker, waiting_linker, cache, compiler: options.compiler, _ticker: ticker })))
+        Ok(Self(Arc::new(EngineInner {
+            engine,
+            linker,
+            waiting_linker,
+            cache,
+            compiler: options.compiler,
+            _ticker: ticker,
+        })))
     }
 
     /// Loads a component that is granted no HTTP, and tries it within the default [`Limits`]. Blocks:

@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn a_secret_goes_where_it_is_meant_to_and_is_not_shown() {
-        let header = SecretHeader::new("https://a.example.com".parse().unwrap(), "Authorization", "Bearer s3cret").unwrap();
+        let header =
+            SecretHeader::new("https://a.example.com".parse().unwrap(), "Authorization", "Bearer s3cret").unwrap();
         assert!(!format!("{header:?}").contains("s3cret"));
         let request = |url: &str| http::Request::get(url).header("authorization", "mine").body(()).unwrap();
         let (mut there, mut elsewhere) = (request("https://a.example.com/x"), request("https://b.example.com/x"));

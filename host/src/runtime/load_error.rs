@@ -71,9 +71,7 @@ pub enum LoadError {
         import: String,
     },
     /// It imports sockets.
-    #[error(
-        "it imports {import}: plugins have no network but granted HTTP; build it without sockets, with wasi:http"
-    )]
+    #[error("it imports {import}: plugins have no network but granted HTTP; build it without sockets, with wasi:http")]
     NotGranted {
         /// The import's name.
         import: String,

@@ -65,11 +65,7 @@ impl Export {
 }
 
 /// Tries a component; answers how it describes itself.
-pub(super) fn run(
-    linked: &Linked,
-    exports: &Exports,
-    limits: &Limits,
-) -> Result<Option<Description>, LoadError> {
+pub(super) fn run(linked: &Linked, exports: &Exports, limits: &Limits) -> Result<Option<Description>, LoadError> {
     let options = InstanceOptions::new(PluginName::from_stored(TRIAL_NAME), *limits);
     let mut instance = Instance::start(Instance::store(linked, Arc::new(options)), linked)
         .map_err(|(mut store, error)| failed("start", &error, store.data_mut()))?;

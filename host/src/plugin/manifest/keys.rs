@@ -24,8 +24,7 @@ pub(super) const DELIVERY: Known = table(
 );
 pub(super) const BACKOFF: Known =
     Known { inline: true, ..table("delivery.backoff", &["initial", "max", "jitter"], &[]) };
-pub(super) const LIMITS: Known =
-    table("limits", LIMIT_KEYS, &["fuel_per_event", "state"]);
+pub(super) const LIMITS: Known = table("limits", LIMIT_KEYS, &["fuel_per_event", "state"]);
 const LIMIT_KEYS: &[&str] = &[
     "memory",
     "batch_time",
@@ -41,10 +40,8 @@ pub(super) const GRANTS: Known = table(
     &["dispatch", "publish", "schedule"],
 );
 pub(super) const SECRETS: Known = Known { any: true, inline: true, ..table("grants.secrets", &[], &[]) };
-pub(super) const SECRET: Known = Known {
-    inline: true,
-    ..table("grants.secrets", &["env", "file", "host", "header", "prefix", "config"], &[])
-};
+pub(super) const SECRET: Known =
+    Known { inline: true, ..table("grants.secrets", &["env", "file", "host", "header", "prefix", "config"], &[]) };
 pub(super) const CONFIG: Known = Known { any: true, ..table("config", &[], &[]) };
 
 /// Every table with keys of its own.

@@ -290,7 +290,10 @@ fn grants_that_name_nothing_are_refused_with_the_way_out() {
         ("[grants.secrets]\nK = { evn = \"K\" }".to_owned(), "did you mean \"env\"?"),
         ("[grants.secrets]\nK = { env = \"K\", config = true }\n[config]\nK = 1".to_owned(), "another name"),
         (format!("{http}K = {{ env = \"K\", host = \"https://a.example.com\" }}"), "both `host` and `header`"),
-        (format!("{http}K = {{ env = \"K\", host = \"https://b.example.com\", header = \"x\" }}"), "[grants] http covers"),
+        (
+            format!("{http}K = {{ env = \"K\", host = \"https://b.example.com\", header = \"x\" }}"),
+            "[grants] http covers",
+        ),
         (format!("{http}K = {{ env = \"K\", host = \"https://a.example.com\", header = \"host\" }}"), "the host's own"),
         (format!("{http}K = {{ env = \"K\", config = true, prefix = \"B\" }}"), "both `host` and `header`"),
     ];

@@ -15,8 +15,8 @@ use super::prepare::{Prepared, load_options, prepare};
 use crate::clock::Clock;
 use crate::delivery::{self, Setup, State};
 use crate::event::PluginName;
-use crate::plugin::{Loader, SecretResolver};
 use crate::plugin::source::{Candidate, SourceError};
+use crate::plugin::{Loader, SecretResolver};
 use crate::store::Store;
 
 /// Components that are loaded at once; a bound on memory, well above what a machine has cores for.
@@ -152,8 +152,7 @@ impl Keeper {
         let permit = self.around.loads.of(candidate).acquire_owned();
         // It was tried within those limits, so it is known to start within them.
         let is_known = |running: &&Running| {
-            running.digest == candidate.digest
-                && load_options(&running.manifest) == load_options(&candidate.manifest)
+            running.digest == candidate.digest && load_options(&running.manifest) == load_options(&candidate.manifest)
         };
         let known = self.running.as_ref().filter(is_known).map(|running| Arc::clone(&running.loaded));
         let (name, loader) = (self.name.clone(), Arc::clone(&self.around.loader));

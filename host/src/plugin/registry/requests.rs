@@ -66,7 +66,9 @@ impl Requests {
         }
         let unknown = self.secrets.iter().filter(|name| !grants.secrets.contains_key(*name));
         lines.extend(unknown.map(|name| {
-            format!("[grants.secrets] {name} = {{ env = {name:?}, host = \"https://...\", header = \"authorization\" }}")
+            format!(
+                "[grants.secrets] {name} = {{ env = {name:?}, host = \"https://...\", header = \"authorization\" }}"
+            )
         }));
         lines
     }
@@ -110,13 +112,16 @@ mod tests {
         ]);
         let requests = requests.unwrap();
         let lines = missing_in("[grants]\nappend = [\"Stock*\"]\nread = [\"OrderPlaced\"]", &requests);
-        assert_eq!(lines, [
-            r#"[grants] append = ["Stock*", "X"]"#,
-            r#"[grants] read = ["OrderPlaced", "Order*"]"#,
-            r#"[grants] http = ["https://a.example.com/v1/"]"#,
-            "[config] currency = ...",
-            r#"[grants.secrets] KEY = { env = "KEY", host = "https://...", header = "authorization" }"#,
-        ]);
+        assert_eq!(
+            lines,
+            [
+                r#"[grants] append = ["Stock*", "X"]"#,
+                r#"[grants] read = ["OrderPlaced", "Order*"]"#,
+                r#"[grants] http = ["https://a.example.com/v1/"]"#,
+                "[config] currency = ...",
+                r#"[grants.secrets] KEY = { env = "KEY", host = "https://...", header = "authorization" }"#,
+            ]
+        );
         let enough = r#"
             [grants]
             append = ["*"]
@@ -136,6 +141,9 @@ mod tests {
     #[test]
     fn a_request_that_is_none_is_named() {
         let error = requests(&[("request.http", "api.example.com")]).unwrap_err().line();
-        assert!(error.starts_with("p.wasm asks for what nobody can grant: request.http \"api.example.com\": "), "{error}");
+        assert!(
+            error.starts_with("p.wasm asks for what nobody can grant: request.http \"api.example.com\": "),
+            "{error}"
+        );
     }
 }

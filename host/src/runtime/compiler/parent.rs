@@ -77,7 +77,9 @@ impl Compiler {
         };
         let mebibytes = self.limits.memory_bytes >> 20;
         LoadError::CompileLimit {
-            reason: format!("it needs more than {mebibytes} MiB, or makes the compiler crash (signal {signal}; {said})"),
+            reason: format!(
+                "it needs more than {mebibytes} MiB, or makes the compiler crash (signal {signal}; {said})"
+            ),
         }
     }
 

@@ -22,8 +22,7 @@ struct Range {
     bits: u8,
 }
 
-const LOOPBACK: [Range; 2] =
-    [Range::v4([127, 0, 0, 0], 8), Range { base: IpAddr::V6(Ipv6Addr::LOCALHOST), bits: 128 }];
+const LOOPBACK: [Range; 2] = [Range::v4([127, 0, 0, 0], 8), Range { base: IpAddr::V6(Ipv6Addr::LOCALHOST), bits: 128 }];
 
 const NOT_PUBLIC_V4: &[Range] = &[
     Range::v4([0, 0, 0, 0], 8),
@@ -46,8 +45,12 @@ const NOT_PUBLIC_V4: &[Range] = &[
 /// Global unicast; what is not in it is not public.
 const PUBLIC_V6: Range = Range::v6([0x2000, 0], 3);
 
-const NOT_PUBLIC_V6: &[Range] =
-    &[Range::v6([0x2001, 0], 23), Range::v6([0x2001, 0x0db8], 32), Range::v6([0x2002, 0], 16), Range::v6([0x3fff, 0], 20)];
+const NOT_PUBLIC_V6: &[Range] = &[
+    Range::v6([0x2001, 0], 23),
+    Range::v6([0x2001, 0x0db8], 32),
+    Range::v6([0x2002, 0], 16),
+    Range::v6([0x3fff, 0], 20),
+];
 
 /// IPv4 addresses behind a translator (RFC 6052).
 const TRANSLATED: Range = Range::v6([0x0064, 0xff9b], 96);
@@ -161,10 +164,30 @@ mod tests {
             assert!(allowed(public, &[]), "{public}");
         }
         for inside in [
-            "0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "127.9.9.9", "169.254.169.254", "172.31.255.255",
-            "192.168.0.1", "198.19.0.1", "224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fc00::1",
-            "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",
-            "2001:db8::1", "2001::1", "::7f00:1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "127.9.9.9",
+            "169.254.169.254",
+            "172.31.255.255",
+            "192.168.0.1",
+            "198.19.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2001:db8::1",
+            "2001::1",
+            "::7f00:1",
         ] {
             assert!(!allowed(inside, &[]), "{inside}");
         }

@@ -83,8 +83,7 @@ async fn exchange(
     let stream = timeout(connect_max, connect(origin, private)).await.map_err(|_| Error::ConnectionTimeout)??;
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEADER_BYTES_MAX).max_headers(HEADERS_MAX);
-    let (mut sender, connection) =
-        builder.handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
     // How the connection ends shows in the response or in its body.
     let connection = spawn(async { drop(connection.await) });
     *request.uri_mut() = origin_form(request.uri())?;

@@ -157,7 +157,9 @@ mod tests {
     #[test]
     fn scheme_host_port_and_path_prefix_must_fit() {
         let api = "https://api.example.com/v1";
-        for url in ["https://api.example.com/v1", "https://API.example.com:443/v1/a?b=c", "https://api.example.com./v1/"] {
+        for url in
+            ["https://api.example.com/v1", "https://API.example.com:443/v1/a?b=c", "https://api.example.com./v1/"]
+        {
             assert!(allows(api, url), "{url}");
         }
         for url in [
@@ -177,7 +179,10 @@ mod tests {
             assert!(!allows(api, url), "{url}");
         }
         assert!(allows("http://[::1]:8080", "http://[::1]:8080/x"));
-        assert!(allows("https://a.example.com", "https://a.example.com/../x"), "without a prefix there is nothing to leave");
+        assert!(
+            allows("https://a.example.com", "https://a.example.com/../x"),
+            "without a prefix there is nothing to leave"
+        );
         assert!(!allows("https://a.example.com/v1/", "https://a.example.com/v1"), "the prefix has a slash");
     }
 

@@ -7,7 +7,9 @@ impl Host for Guest {
     fn get(&mut self, key: String) -> Option<String> {
         let value = self.options.config.get(&key).cloned();
         if value.is_none() && self.options.grants.config_withheld.contains(&key) {
-            self.denied(&format!("key {key:?} of [config]; to allow it, add it in its manifest: [grants] config = [{key:?}]"));
+            self.denied(&format!(
+                "key {key:?} of [config]; to allow it, add it in its manifest: [grants] config = [{key:?}]"
+            ));
         }
         value
     }

@@ -174,7 +174,9 @@ fn random_numbers_follow_the_first_event() {
         lowered: r#"(core func $random (canon lower (func $random "get-random-u64")))"#,
         host: r#"(export "random" (func $random))"#,
         module: r#"(import "host" "random" (func $random (result i64)))"#,
-        ..Guest::new("(call $fail (i32.add (i32.wrap_i64 (i64.and (call $random) (i64.const 255))) (i32.const 1)) (i32.const 1))")
+        ..Guest::new(
+            "(call $fail (i32.add (i32.wrap_i64 (i64.and (call $random) (i64.const 255))) (i32.const 1)) (i32.const 1))",
+        )
     };
     let numbers = |handler: &mut dyn crate::delivery::Handler| -> Vec<_> {
         // The number is an index past the end, which the reason tells.

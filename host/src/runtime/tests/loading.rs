@@ -129,10 +129,11 @@ fn starting(start: &str) -> Vec<u8> {
 #[test]
 fn a_start_that_fails_is_found_in_the_trial() {
     let limits = Limits { batch_time_ms: 30, memory_bytes: 1 << 20, ..Limits::default() };
-    let fault = |component: &[u8]| match engine().load_with(component, &LoadOptions { limits, http: false }).unwrap_err() {
-        LoadError::Trial { stage: "start", fault, .. } => fault,
-        other => panic!("{other}"),
-    };
+    let fault =
+        |component: &[u8]| match engine().load_with(component, &LoadOptions { limits, http: false }).unwrap_err() {
+            LoadError::Trial { stage: "start", fault, .. } => fault,
+            other => panic!("{other}"),
+        };
     assert_eq!(fault(&starting("unreachable")), Fault::Trap);
     assert_eq!(fault(&starting("(loop $l (br $l))")), Fault::Deadline);
     let large = OK.text().replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 17)");
@@ -172,7 +173,12 @@ fn a_component_may_introduce_itself() {
 fn artefacts_are_cached_and_damage_is_healed() {
     let dir = tempfile::tempdir().unwrap();
     let cache_dir = dir.path().join("compiled");
-    let load = || Engine::new(EngineOptions { cache_dir: Some(cache_dir.clone()), ..EngineOptions::default() }).unwrap().load(&OK.bytes()).unwrap();
+    let load = || {
+        Engine::new(EngineOptions { cache_dir: Some(cache_dir.clone()), ..EngineOptions::default() })
+            .unwrap()
+            .load(&OK.bytes())
+            .unwrap()
+    };
     let digest = load().digest().to_owned();
     let files: Vec<_> = fs::read_dir(&cache_dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     let [file] = &files[..] else { panic!("{files:?}") };
