@@ -257,6 +257,22 @@ async fn what_asks_for_more_than_granted_does_not_run_and_names_the_line_to_writ
 }
 
 #[tokio::test]
+async fn small_components_do_not_wait_for_large_ones() {
+    let fixture = Fixture::new(|fixture| {
+        for number in 0..12 {
+            fixture.put(&format!("large-{number}.wasm"), &format!("slow {}", "x".repeat(1 << 20)));
+        }
+        fixture.put("small.wasm", "v1");
+    });
+    fixture.until_generation("small", 1).await;
+    assert!(fixture.registry().dispatcher(&plugin("large-0")).is_none(), "it is still being loaded");
+    fixture.loader.release();
+    for number in 0..12 {
+        fixture.until_generation(&format!("large-{number}"), 1).await;
+    }
+}
+
+#[tokio::test]
 async fn a_halted_plugin_goes_on_with_a_new_version_or_when_it_is_touched() {
     let fixture = Fixture::new(|fixture| fixture.put("orders.wasm", "halt"));
     fixture.append(1).await;
