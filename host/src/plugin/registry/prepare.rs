@@ -8,7 +8,7 @@ use super::requests::Requests;
 use crate::delivery::{Setup, Subscription};
 use crate::event::{Filter, NameError, Pattern, PluginName, Tag};
 use crate::plugin::source::Candidate;
-use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, SecretResolver, SecretSource};
+use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, SecretGrant, SecretResolver, SecretSource};
 use crate::runtime::{Denials, Description, HttpAccess, InstanceOptions, LoadError, LoadOptions, SecretHeader};
 
 /// A version that can be swapped in.
@@ -81,24 +81,36 @@ fn instance(
         private: manifest.grants.http_private.clone(),
         headers: Vec::new(),
     };
-    for (secret, grant) in &manifest.grants.secrets {
-        let source = from_folder(&grant.source, &candidate.manifest_path);
-        let failed = |reason: String| InstallError::Secret {
-            name: secret.clone(),
-            manifest: candidate.manifest_path.clone(),
-            source_of_it: source.clone(),
-            reason,
-        };
-        let value = secrets.resolve(&source).map_err(failed)?;
-        if let Some(HeaderGrant { host, name, prefix }) = &grant.header {
-            let header = SecretHeader::new(host.clone(), name, &format!("{prefix}{value}")).map_err(failed)?;
-            options.grants.http.headers.push(header);
-        }
-        if grant.config {
-            options.config.insert(secret.clone(), value);
-        }
+    for (name, grant) in &manifest.grants.secrets {
+        hand_over(name, grant, &candidate.manifest_path, secrets, &mut options)?;
     }
     Ok(options)
+}
+
+/// Gets a secret, and puts it where its grant says.
+fn hand_over(
+    secret: &str,
+    grant: &SecretGrant,
+    manifest_path: &Path,
+    secrets: &dyn SecretResolver,
+    options: &mut InstanceOptions,
+) -> Result<(), InstallError> {
+    let source = from_folder(&grant.source, manifest_path);
+    let failed = |reason: String| InstallError::Secret {
+        name: secret.to_owned(),
+        manifest: manifest_path.into(),
+        source_of_it: source.clone(),
+        reason,
+    };
+    let value = secrets.resolve(&source).map_err(failed)?;
+    if let Some(HeaderGrant { host, name, prefix }) = &grant.header {
+        let header = SecretHeader::new(host.clone(), name, &format!("{prefix}{value}")).map_err(failed)?;
+        options.grants.http.headers.push(header);
+    }
+    if grant.config {
+        options.config.insert(secret.to_owned(), value);
+    }
+    Ok(())
 }
 
 /// A source whose path, if it has one, does not depend on where the host was started.
