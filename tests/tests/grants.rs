@@ -204,11 +204,11 @@ fn a_server_cannot_hurt_the_host() {
     let get = |path: &str, limits: Limits| told(&web.url(path), access(&[&web.url("/")], &["localhost"]), limits);
     let small = Limits { http_response_bytes: 100_000, ..limits() };
     let huge = get("/huge", small);
-    assert!(huge.contains("HttpResponseBodySize"), "{huge}");
+    assert!(huge.contains("body size exceeds"), "{huge}");
     assert!(get("/flood", limits()).contains("HttpResponseHeaderSectionSize"));
     let short = Limits { http_time_ms: 300, ..limits() };
     let loris = get("/loris", short);
-    assert!(loris.contains("HttpResponseTimeout") && loris.contains("after"), "{loris}");
+    assert!(loris.contains("after ") && loris.contains("timeout"), "{loris}");
     assert!(get("/silent", short).contains("HttpResponseTimeout"));
     assert_eq!(get("/", limits()), "200 5");
 }

@@ -101,15 +101,15 @@ mod tests {
         Host::start(HostOptions { data: directory.to_owned(), plugins: None, compiler: None }).await.unwrap()
     }
 
-    fn append(store: &dyn Store, count: usize) {
+    async fn append(store: &dyn Store, count: usize) {
         let event = || {
             let event = NewEvent::json(EventType::new("T").unwrap(), "1");
             event.on(StreamName::new("order-1").unwrap())
         };
-        store.append(AppendRequest::unconditional((0..count).map(|_| event()).collect())).wait().unwrap();
+        store.append(AppendRequest::unconditional((0..count).map(|_| event()).collect())).await.unwrap();
     }
 
-    fn settle(store: &dyn Store, revision: u64, checkpoint: u64) {
+    async fn settle(store: &dyn Store, revision: u64, checkpoint: u64) {
         let work = UnitOfWork {
             owner: "slow".parse().unwrap(),
             partition: 0,
@@ -118,7 +118,7 @@ mod tests {
             events: Vec::new(),
             dead_letters: Vec::new(),
         };
-        store.commit(work).wait().unwrap();
+        store.commit(work).await.unwrap();
     }
 
     /// What the first look comes to.
@@ -135,12 +135,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let host = host(directory.path()).await;
         let store = host.store();
-        append(&*store, 10);
-        settle(&*store, 1, 4);
+        append(&*store, 10).await;
+        settle(&*store, 1, 4).await;
         let status = first_look(&host).await;
         assert_eq!((status.removed_before, status.wanted_before), (Position(5), Position(8)));
         assert_eq!(status.blocked_by.map(|needed| needed.from), Some(Position(5)));
-        settle(&*store, 2, 9);
+        settle(&*store, 2, 9).await;
         let status = first_look(&host).await;
         assert_eq!((status.removed_before, status.blocked_by), (Position(8), None));
         assert_eq!(store.removals().horizon("order"), Position(8));

@@ -22,7 +22,8 @@ fn handle(events: &[Event]) -> Result<(), Failure> {
 /// The bits of a number that is none, computed so that no compiler knows it.
 fn not_a_number(position: u64) -> u64 {
     let zero = std::hint::black_box((position - position) as f64);
-    (-(zero / zero) * f64::from_bits(0xfff8_0000_dead_beef)).to_bits()
+    let odd = std::hint::black_box(f64::from_bits(0xfff8_0000_dead_beef));
+    (-(zero / zero) * odd).to_bits()
 }
 
 test_guests::subscriber!(handle);

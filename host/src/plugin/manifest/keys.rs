@@ -48,7 +48,7 @@ pub(super) const GRANTS: Known = table(
     &["append", "read", "http", "http_private", "config", "secrets"],
     &["dispatch", "publish", "schedule"],
 );
-pub(super) const SECRETS: Known = Known { any: true, ..table("grants.secrets", &[], &[]) };
+pub(super) const SECRETS: Known = Known { any: true, inline: true, ..table("grants.secrets", &[], &[]) };
 pub(super) const SECRET: Known =
     Known { inline: true, ..table("grants.secrets", &["env", "file", "host", "header", "prefix", "config"], &[]) };
 pub(super) const CONFIG: Known = Known { any: true, ..table("config", &[], &[]) };

@@ -8,7 +8,7 @@ use super::requests::Requests;
 use crate::delivery::{Policy, Setup, Subscription};
 use crate::event::{Filter, NameError, Pattern, PluginName, Tag};
 use crate::plugin::source::Candidate;
-use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, SecretResolver, SecretSource};
+use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, SecretGrant, SecretResolver, SecretSource};
 use crate::runtime::{Denials, Description, HttpAccess, InstanceOptions, LoadError, LoadOptions, SecretHeader};
 
 /// A version that can be swapped in.
@@ -99,23 +99,35 @@ impl Version<'_> {
             headers: Vec::new(),
         };
         for (secret, grant) in &manifest.grants.secrets {
-            let source = from_folder(&grant.source, self.folder);
-            let failed = |reason: String| InstallError::Secret {
-                name: secret.clone(),
-                manifest: self.manifest_path.into(),
-                source_of_it: source.clone(),
-                reason,
-            };
-            let value = secrets.resolve(&source).map_err(failed)?;
-            if let Some(HeaderGrant { host, name, prefix }) = &grant.header {
-                let header = SecretHeader::new(host.clone(), name, &format!("{prefix}{value}")).map_err(failed)?;
-                options.grants.http.headers.push(header);
-            }
-            if grant.config {
-                options.config.insert(secret.clone(), value);
-            }
+            self.hand_over(secret, grant, secrets, &mut options)?;
         }
         Ok(options)
+    }
+
+    /// Gets a secret, and puts it where its grant says.
+    fn hand_over(
+        &self,
+        secret: &str,
+        grant: &SecretGrant,
+        secrets: &dyn SecretResolver,
+        options: &mut InstanceOptions,
+    ) -> Result<(), InstallError> {
+        let source = from_folder(&grant.source, self.folder);
+        let failed = |reason: String| InstallError::Secret {
+            name: secret.to_owned(),
+            manifest: self.manifest_path.into(),
+            source_of_it: source.clone(),
+            reason,
+        };
+        let value = secrets.resolve(&source).map_err(failed)?;
+        if let Some(HeaderGrant { host, name, prefix }) = &grant.header {
+            let header = SecretHeader::new(host.clone(), name, &format!("{prefix}{value}")).map_err(failed)?;
+            options.grants.http.headers.push(header);
+        }
+        if grant.config {
+            options.config.insert(secret.to_owned(), value);
+        }
+        Ok(())
     }
 }
 

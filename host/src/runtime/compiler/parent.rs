@@ -104,9 +104,10 @@ impl Compiler {
             // A watchdog that panicked has not killed anything.
             (answer, watch.join().unwrap_or(false))
         });
-        // It has closed its stdout: it ends by itself now, unless it is up to something.
+        // It has closed its stdout: it ends by itself now, unless it is up to something. One that has ended
+        // already cannot be killed.
         let mut child = child.into_inner().unwrap_or_else(PoisonError::into_inner);
-        child.kill()?;
+        let _ = child.kill();
         let status = child.wait()?;
         Ok(Ended { answer, timed_out, status, said: tail(&mut stderr)? })
     }

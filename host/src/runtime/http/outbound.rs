@@ -1,10 +1,9 @@
 //! The gate that every request of a guest passes: is it granted, is the batch's number used up, what does the
 //! host add.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use http::{Method, Request, Uri};
+use http::{Method, Request, Response, Uri};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 
 use super::client::{self, Exchanged, bounded_request};
@@ -14,7 +13,9 @@ use crate::runtime::component::InstanceOptions;
 /// Most bytes of a request's or a response's headers in the guest's hands.
 const FIELD_BYTES_MAX: usize = 64 << 10;
 
-type Answer = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+/// What goes on while a response is read.
+type Moving = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Answer = Result<(Response<WasiBody>, Moving), Error>;
 
 /// The HTTP of one instance.
 pub(in crate::runtime) struct Outbound {
@@ -81,7 +82,7 @@ impl WasiHttpHooks for Outbound {
         &mut self,
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
-        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+        _: Moving,
     ) -> Box<dyn Future<Output = Answer> + Send> {
         let uri = request.uri().clone();
         let admitted = self.admit(request);
@@ -111,12 +112,10 @@ fn inside(uri: &Uri) -> String {
     )
 }
 
-fn answer(
-    (response, connection): Exchanged,
-) -> (http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>) {
-    let moving: Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> = Box::pin(async move {
+fn answer((response, connection): Exchanged) -> (Response<WasiBody>, Moving) {
+    let moving = async move {
         connection.await;
         Ok(())
-    });
+    };
     (response, Box::new(moving))
 }

@@ -267,7 +267,7 @@ pub fn time_goes_over_what_is_gone(subject: &dyn Subject) {
         for number in [1, 2, 7, 20, 30, 31, 33] {
             let request =
                 ReadRequest { since_us: Some(number * 10), before: Some(Position(36)), ..ReadRequest::default() };
-            let kept = |position: &u64| position % 4 == 0 || *position >= 31;
+            let kept = |position: &u64| position.is_multiple_of(4) || *position >= 31;
             assert_eq!(found_within(store, request.clone()), (number..36).filter(kept).collect::<Vec<_>>());
             let page = store
                 .read(&ReadRequest { since_us: None, before: None, until_us: Some(number * 10), ..request })
