@@ -1,6 +1,6 @@
 //! What a plugin may do outside the store: HTTP by grant, secrets that it does not see, and what is refused.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

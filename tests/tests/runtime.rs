@@ -1,6 +1,6 @@
 //! The runtime with real components, each with one behaviour: what a call of each ends in.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};

@@ -58,7 +58,7 @@ pub struct FirstDifference {
 /// Builds the state anew and compares. `setup` makes a fresh handler each time it is called: a second run finds
 /// out which event wrote the first key that differs. Blocks for as long as the handler takes.
 ///
-/// State, checkpoints and set-aside events are those of one moment; see [`Snapshot::take`]. What live delivery has
+/// State, checkpoints and set-aside events are those of one moment. What live delivery has
 /// settled is handed over in the order of the log, each event up to the checkpoint of its own partition: where
 /// keys keep their order, state that depends on an order across keys may differ so. Events that an operator
 /// discarded, or that were handed over again later than in their turn, are not told from others.
