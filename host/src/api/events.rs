@@ -27,6 +27,7 @@ const PARAMS: &[&str] = &[
     "category",
     "since",
     "until",
+    "complete",
     "at_least",
     "timeout_ms",
 ];
@@ -42,6 +43,9 @@ pub(super) const PAGE_BYTES_MAX: usize = 4 << 20;
 struct PageView<'a> {
     events: Vec<EventView<'a>>,
     head: Position,
+    /// Events before this position may be missing, as they were removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed_before: Option<Position>,
     next: Option<&'a str>,
 }
 
@@ -62,6 +66,7 @@ pub(super) async fn list(
         direction: direction(&params)?,
         limit: params.limit(PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX)?,
         bytes_max: PAGE_BYTES_MAX,
+        complete: params.flag("complete")?,
         ..ReadRequest::default()
     };
     if let Some(at_least) = AtLeast::parse(&params)? {
@@ -69,16 +74,16 @@ pub(super) async fn list(
     }
     blocking(&state, move |store| {
         let page = store.read(&request)?;
-        let (next, head) = (next(&params, &request, &page), page.head);
-        let whole = PageView { events: views(&page.events), head, next: next.as_deref() };
-        form.page(&page.events, &whole, next.as_deref(), head)
+        let next = next(&params, &request, &page);
+        let (events, head, removed_before) = (views(&page.events), page.head, page.removed_before);
+        form.page(&page, &PageView { events, head, removed_before, next: next.as_deref() }, next.as_deref())
     })
     .await
 }
 
 /// Where the next page begins: a position, so that it does not move when events are appended.
 fn next(params: &Params, request: &ReadRequest, page: &ReadPage) -> Option<String> {
-    const SAME: &[&str] = &["limit", "direction", "type", "tag", "stream", "category", "since", "until"];
+    const SAME: &[&str] = &["limit", "direction", "type", "tag", "stream", "category", "since", "until", "complete"];
     if page.complete {
         return None;
     }

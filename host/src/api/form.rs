@@ -11,10 +11,13 @@ use super::cloud_event_view::CloudEventView;
 use super::event_view::EventView;
 use super::problem::Problem;
 use crate::error::ErrorClass;
-use crate::event::{Position, RecordedEvent};
+use crate::event::RecordedEvent;
+use crate::store::ReadPage;
 
 /// Header: where the log ended when it was read.
 const HEAD: HeaderName = HeaderName::from_static("tidemill-head");
+/// Header: the position before which events may be missing, as retention removed some.
+const REMOVED_BEFORE: HeaderName = HeaderName::from_static("tidemill-removed-before");
 
 /// How a client wants events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,22 +51,17 @@ impl Form {
     }
 
     /// Renders a page; `whole` is the JSON object with it.
-    pub(super) fn page(
-        self,
-        events: &[RecordedEvent],
-        whole: &impl Serialize,
-        next: Option<&str>,
-        head: Position,
-    ) -> Result<Answer, Problem> {
+    pub(super) fn page(self, page: &ReadPage, whole: &impl Serialize, next: Option<&str>) -> Result<Answer, Problem> {
         let answer = match self {
             Self::Json => Answer::of("application/json", json(whole)?),
-            Self::Ndjson => Answer::of(NDJSON_CONTENT_TYPE, lines(events)?),
+            Self::Ndjson => Answer::of(NDJSON_CONTENT_TYPE, lines(&page.events)?),
             Self::CloudEvents => {
-                Answer::of(BATCH_CONTENT_TYPE, json(&events.iter().map(CloudEventView).collect::<Vec<_>>())?)
+                Answer::of(BATCH_CONTENT_TYPE, json(&page.events.iter().map(CloudEventView).collect::<Vec<_>>())?)
             }
         };
         let link = next.map(|next| (header::LINK, format!("<{next}>; rel=\"next\"")));
-        Ok([(HEAD, head.to_string())].into_iter().chain(link).fold(answer, Answer::with))
+        let removed = page.removed_before.map(|before| (REMOVED_BEFORE, before.to_string()));
+        Ok([(HEAD, page.head.to_string())].into_iter().chain(removed).chain(link).fold(answer, Answer::with))
     }
 }
 

@@ -17,7 +17,7 @@ use super::wait::AtLeast;
 use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
 use crate::store::{Direction, ReadPage, ReadRequest, Store, StoreError, StreamHead};
 
-const PARAMS: &[&str] = &["after", "before", "limit", "direction", "at_least", "timeout_ms"];
+const PARAMS: &[&str] = &["after", "before", "limit", "direction", "complete", "at_least", "timeout_ms"];
 
 /// A page of a stream; a deleted one is read like any other. `after` and `before` are versions here, not positions.
 #[derive(Serialize)]
@@ -27,6 +27,9 @@ struct StreamView<'a> {
     deleted: bool,
     events: Vec<EventView<'a>>,
     head: Position,
+    /// Events before this position may be missing, as they were removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed_before: Option<Position>,
     next: Option<&'a str>,
 }
 
@@ -45,6 +48,7 @@ pub(super) async fn read(
         before: params.number("before")?.map(Version),
         direction: direction(&params)?,
         limit: params.limit(PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX)?,
+        complete: params.flag("complete")?,
     };
     if let Some(at_least) = AtLeast::parse(&params)? {
         at_least.of_log(&state).await?;
@@ -55,9 +59,10 @@ pub(super) async fn read(
         };
         let page = range.read(store, &stream)?;
         let next = range.next(&params, &stream, &page);
-        let (events, head) = (views(&page.events), page.head);
-        let whole = StreamView { stream: stream.as_str(), version, deleted, events, head, next: next.as_deref() };
-        Ok(form.page(&page.events, &whole, next.as_deref(), head)?.tagged(etag(version)))
+        let (events, head, removed_before) = (views(&page.events), page.head, page.removed_before);
+        let (stream, next) = (stream.as_str(), next.as_deref());
+        let whole = StreamView { stream, version, deleted, events, head, removed_before, next };
+        Ok(form.page(&page, &whole, next)?.tagged(etag(version)))
     })
     .await
 }
@@ -74,6 +79,7 @@ struct Range {
     before: Option<Version>,
     direction: Direction,
     limit: usize,
+    complete: bool,
 }
 
 impl Range {
@@ -85,6 +91,7 @@ impl Range {
             direction: self.direction,
             limit: self.limit,
             bytes_max: PAGE_BYTES_MAX,
+            complete: self.complete,
             ..ReadRequest::default()
         };
         // A store may stop before it has met a match; a page without events could not say where to go on.
@@ -123,6 +130,6 @@ impl Range {
             Direction::Forwards => link.with("after", &last).with_same(params, &["before"]),
             Direction::Backwards => link.with("before", &last).with_same(params, &["after"]),
         };
-        Some(link.with_same(params, &["limit", "direction"]).into_text())
+        Some(link.with_same(params, &["limit", "direction", "complete"]).into_text())
     }
 }

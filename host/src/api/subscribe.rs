@@ -3,8 +3,10 @@
 //!
 //! A task takes pages from the store's feed, whose past and live end are one loop, and hands them to the
 //! client as they are taken: one page waits and one is being sent, however slow the client is. The id of
-//! each event is its position, so `Last-Event-ID` resumes after it. Whatever ends a subscription but the
-//! client and the server's end is told as a last event of type `error`, with a problem as its data.
+//! each event is its position, so `Last-Event-ID` resumes after it. If retention removed events that might
+//! have matched, an event `removed` says so before what follows, with `{"removed_before":POSITION}`. Whatever
+//! ends a subscription but the client and the server's end is told as a last event of type `error`, with a
+//! problem as its data.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -101,7 +103,7 @@ fn respond(state: ApiState, filter: Filter, after: Position) -> Result<Response,
     let (sender, pages) = mpsc::channel(1);
     let (last, farewell) = oneshot::channel();
     let feed = state.log().subscribe(filter, after);
-    let subscriber = Subscriber { state, feed, pages: sender, told: after, _place: place };
+    let subscriber = Subscriber { state, feed, pages: sender, removed_before: None, told: after, _place: place };
     tokio::spawn(async move {
         if let Err(problem) = subscriber.run().await {
             let _ = last.send(problem);
@@ -124,6 +126,8 @@ struct Subscriber {
     state: ApiState,
     feed: Feed,
     pages: mpsc::Sender<Bytes>,
+    /// Before which position the client was told that events may be missing.
+    removed_before: Option<Position>,
     /// The last position that the client was told, as an id.
     told: Position,
     _place: OwnedSemaphorePermit,
@@ -151,7 +155,12 @@ impl Subscriber {
     }
 
     fn render(&mut self, page: &[RecordedEvent]) -> Result<Vec<u8>, Problem> {
-        let mut text = Vec::with_capacity(page.len() * EVENT_BYTES);
+        let mut text = Vec::with_capacity((page.len() + 1) * EVENT_BYTES);
+        let removed_before = self.feed.removed_before();
+        if let Some(before) = removed_before.filter(|_| removed_before > self.removed_before) {
+            self.removed_before = removed_before;
+            text.extend_from_slice(format!("event: removed\ndata: {{\"removed_before\":{before}}}\n\n").as_bytes());
+        }
         for event in page {
             render_event(&mut text, event)?;
             self.told = event.position;
@@ -209,7 +218,8 @@ mod tests {
         let feed = state.log().subscribe(filter, Position::START);
         let (pages, _taken) = mpsc::channel(1);
         let place = state.subscriber_place().unwrap();
-        let mut subscriber = Subscriber { state, feed, pages, told: Position::START, _place: place };
+        let mut subscriber =
+            Subscriber { state, feed, pages, removed_before: None, told: Position::START, _place: place };
         assert_eq!(subscriber.heartbeat(), b": idle\n\n");
         let event = NewEvent::json(EventType::new("Common").unwrap(), "1");
         store.append(AppendRequest::unconditional(vec![event])).await.unwrap();

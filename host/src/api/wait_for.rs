@@ -81,7 +81,7 @@ async fn behind(state: &ApiState, plugin: &PluginName, position: Position, longe
     let reason = tokio::select! {
         waited = timeout(longest, settled(state, plugin, position)) => match waited {
             Ok(None) => return None,
-            Ok(Some(halted)) => format!("it has halted: {halted}"),
+            Ok(Some(held)) => held,
             Err(_) => "it did not come so far in time".into(),
         },
         () = state.closed() => "the server is shutting down".into(),
@@ -96,16 +96,26 @@ async fn settled(state: &ApiState, plugin: &PluginName, position: Position) -> O
     loop {
         if let Some(mut watched) = state.plugins().watch(plugin) {
             let over = |status: &Status| {
-                status.checkpoint >= position || matches!(status.state, State::Halted { .. } | State::Stopped)
+                status.checkpoint >= position || status.state == State::Stopped || held(&status.state).is_some()
             };
             if let Ok(status) = watched.wait_for(over).await {
-                match &status.state {
+                match held(&status.state) {
                     _ if status.checkpoint >= position => return None,
-                    State::Halted { reason } => return Some(reason.clone()),
-                    State::Running | State::BackingOff { .. } | State::Stopped => {}
+                    None => {}
+                    held => return held,
                 }
             }
         }
         sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Why a plugin goes on no more unless somebody acts.
+fn held(state: &State) -> Option<String> {
+    match state {
+        State::Halted { reason } => Some(format!("it has halted: {reason}")),
+        State::Quarantined { reason } => Some(format!("it is quarantined: {reason}")),
+        State::Paused => Some("it is paused".into()),
+        State::Running | State::BackingOff { .. } | State::Stopped => None,
     }
 }

@@ -26,13 +26,15 @@ pub struct Feed {
     head: watch::Receiver<Position>,
     /// Read and not handed out.
     unread: IntoIter<RecordedEvent>,
+    /// The highest that a page told.
+    removed_before: Option<Position>,
 }
 
 impl Feed {
     pub(super) fn new(store: AsyncStore, query: Query, after: Position) -> Self {
         let head = store.watch_head();
         let request = ReadRequest { query, after, limit: PAGE_EVENTS, bytes_max: PAGE_BYTES, ..ReadRequest::default() };
-        Self { store, request, head, unread: Vec::new().into_iter() }
+        Self { store, request, head, unread: Vec::new().into_iter(), removed_before: None }
     }
 
     /// The next event; waits until there is one. Dropping the future loses nothing.
@@ -48,12 +50,14 @@ impl Feed {
         }
     }
 
-    /// The next events, one at least; waits until there is one. Dropping the future loses nothing.
+    /// The next events; waits until there is one, or until [`Self::removed_before`] rises, and then there may
+    /// be none. Dropping the future loses nothing.
     ///
     /// # Errors
     /// As [`Store::read`](super::Store::read). Called again, it tries the same place again.
     pub async fn next_page(&mut self) -> Result<Vec<RecordedEvent>, StoreError> {
-        while self.unread.as_slice().is_empty() {
+        let told = self.removed_before;
+        while self.unread.as_slice().is_empty() && self.removed_before == told {
             self.fetch().await?;
         }
         Ok(std::mem::take(&mut self.unread).collect())
@@ -67,6 +71,13 @@ impl Feed {
         self.unread.as_slice().first().map_or(self.request.after, before)
     }
 
+    /// Before which position matching events may be missing, as retention had removed them when the feed came
+    /// there; none while none are.
+    #[must_use]
+    pub fn removed_before(&self) -> Option<Position> {
+        self.removed_before
+    }
+
     /// Waits for something to read and reads it. The cursor moves with the page it brings, so that a future
     /// dropped before has no effect.
     async fn fetch(&mut self) -> Result<(), StoreError> {
@@ -75,6 +86,7 @@ impl Feed {
         let page = self.store.read(self.request.clone()).await?;
         self.request.after = after.max(page.through);
         self.unread = page.events.into_iter();
+        self.removed_before = self.removed_before.max(page.removed_before);
         Ok(())
     }
 }

@@ -40,6 +40,9 @@ async fn who_is_behind_when_the_time_is_over_is_part_of_the_answer() {
     api.billing_comes_to(2, State::Halted { reason: "poison".into() });
     let (_, answer) = api.append_and_wait("wait_for=billing&timeout_ms=60000").await;
     assert_eq!(answer["behind"][0]["reason"], "it has halted: poison", "nobody waits for what will not come");
+    api.billing_comes_to(2, State::Paused);
+    let (_, answer) = api.append_and_wait("wait_for=billing&timeout_ms=60000").await;
+    assert_eq!(answer["behind"][0]["reason"], "it is paused");
     let lines = "{\"type\":\"A\"}\n";
     let (_, _, text) = api.exchange("POST", "/v1/events?wait_for=billing", &NDJSON, lines).await;
     let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
