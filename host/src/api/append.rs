@@ -14,6 +14,7 @@ use super::append_body::AppendBody;
 use super::append_context::AppendContext;
 use super::append_stream;
 use super::blocking::{Json, blocking};
+use super::cloud_event::BINARY_HEADER;
 use super::cloud_event_body as cloud_event;
 use super::params::Params;
 use super::problem::{Kind, Problem};
@@ -104,7 +105,7 @@ impl Format {
         match essence.to_ascii_lowercase().as_str() {
             "application/cloudevents+json" => Ok(Self::CloudEvent),
             "application/cloudevents-batch+json" => Ok(Self::CloudEvents),
-            _ if headers.contains_key("ce-specversion") => Ok(Self::CloudEventBinary),
+            _ if headers.contains_key(BINARY_HEADER) => Ok(Self::CloudEventBinary),
             "application/json" => Ok(Self::Json),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Ok(Self::Ndjson),
             _ => Err(Problem::http(

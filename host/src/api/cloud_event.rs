@@ -22,6 +22,8 @@ pub(super) const SPEC_VERSION: &str = "1.0";
 pub(super) const EVENT_CONTENT_TYPE: &str = "application/cloudevents+json";
 /// Media type of many events.
 pub(super) const BATCH_CONTENT_TYPE: &str = "application/cloudevents-batch+json";
+/// Header that tells of the binary form, and in which the version of the specification stands.
+pub(super) const BINARY_HEADER: &str = "ce-specversion";
 /// Source of events that came without one.
 pub(super) const OWN_SOURCE: &str = "urn:tidemill";
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::ser::SerializeMap as _;
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -23,43 +23,57 @@ pub(super) struct CloudEventView<'a>(pub(super) &'a RecordedEvent);
 
 impl Serialize for CloudEventView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let event = self.0;
-        let known = |key: &str| event.metadata.get(key).map(String::as_str);
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("specversion", SPEC_VERSION)?;
-        match known(ID_KEY) {
-            Some(id) => map.serialize_entry("id", id)?,
-            None => map.serialize_entry("id", &event.id)?,
-        }
-        map.serialize_entry("source", known(SOURCE_KEY).unwrap_or(OWN_SOURCE))?;
-        map.serialize_entry("type", event.event_type.as_str())?;
-        match known(TIME_KEY) {
-            Some(time) => map.serialize_entry("time", time)?,
-            // Who sent it without a time reads it without one; when it was stored is told besides.
-            None if known(SOURCE_KEY).is_some() => {}
-            None => map.serialize_entry("time", &timestamp(event.timestamp_us))?,
-        }
-        let implied = known(SOURCE_KEY).is_some() && known(CONTENT_TYPE_KEY).is_none();
-        match &event.content_type {
-            Some(content_type) => map.serialize_entry("datacontenttype", content_type)?,
-            None if implied => {}
-            None => map.serialize_entry("datacontenttype", JSON_CONTENT_TYPE)?,
-        }
-        let mut rest = BTreeMap::new();
-        for (key, value) in &event.metadata {
-            match attribute(key, value) {
-                Shown::Text(name) => map.serialize_entry(name, value)?,
-                Shown::Json(name, json) => map.serialize_entry(name, json)?,
-                Shown::Already => {}
-                Shown::No => {
-                    rest.insert(key, value);
-                }
-            }
-        }
-        own(&mut map, event, &rest)?;
-        data(&mut map, event)?;
+        attributes(&mut map, self.0)?;
+        data(&mut map, self.0)?;
         map.end()
     }
+}
+
+/// The same without its data.
+pub(super) struct Attributes<'a>(pub(super) &'a RecordedEvent);
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        attributes(&mut map, self.0)?;
+        map.end()
+    }
+}
+
+fn attributes<M: SerializeMap>(map: &mut M, event: &RecordedEvent) -> Result<(), M::Error> {
+    let known = |key: &str| event.metadata.get(key).map(String::as_str);
+    map.serialize_entry("specversion", SPEC_VERSION)?;
+    match known(ID_KEY) {
+        Some(id) => map.serialize_entry("id", id)?,
+        None => map.serialize_entry("id", &event.id)?,
+    }
+    map.serialize_entry("source", known(SOURCE_KEY).unwrap_or(OWN_SOURCE))?;
+    map.serialize_entry("type", event.event_type.as_str())?;
+    match known(TIME_KEY) {
+        Some(time) => map.serialize_entry("time", time)?,
+        // Who sent it without a time reads it without one; when it was stored is told besides.
+        None if known(SOURCE_KEY).is_some() => {}
+        None => map.serialize_entry("time", &timestamp(event.timestamp_us))?,
+    }
+    let implied = known(SOURCE_KEY).is_some() && known(CONTENT_TYPE_KEY).is_none();
+    match &event.content_type {
+        Some(content_type) => map.serialize_entry("datacontenttype", content_type)?,
+        None if implied => {}
+        None => map.serialize_entry("datacontenttype", JSON_CONTENT_TYPE)?,
+    }
+    let mut rest = BTreeMap::new();
+    for (key, value) in &event.metadata {
+        match attribute(key, value) {
+            Shown::Text(name) => map.serialize_entry(name, value)?,
+            Shown::Json(name, json) => map.serialize_entry(name, json)?,
+            Shown::Already => {}
+            Shown::No => {
+                rest.insert(key, value);
+            }
+        }
+    }
+    own(map, event, &rest)
 }
 
 /// How an entry of the metadata is shown.
@@ -90,7 +104,7 @@ fn attribute<'a>(key: &'a str, value: &'a str) -> Shown<'a> {
 }
 
 /// Writes what `CloudEvents` do not have.
-fn own<M: serde::ser::SerializeMap>(
+fn own<M: SerializeMap>(
     map: &mut M,
     event: &RecordedEvent,
     metadata: &BTreeMap<&String, &String>,
@@ -119,8 +133,13 @@ fn json_text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-fn data<M: serde::ser::SerializeMap>(map: &mut M, event: &RecordedEvent) -> Result<(), M::Error> {
-    if event.metadata.get(DATA_KEY).is_some_and(|data| data == ABSENT) {
+/// Whether the event came with data.
+pub(super) fn has_data(event: &RecordedEvent) -> bool {
+    event.metadata.get(DATA_KEY).is_none_or(|data| data != ABSENT)
+}
+
+fn data<M: SerializeMap>(map: &mut M, event: &RecordedEvent) -> Result<(), M::Error> {
+    if !has_data(event) {
         return Ok(());
     }
     if let Some(json) = json_data(event) {

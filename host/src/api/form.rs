@@ -1,12 +1,13 @@
-//! The forms in which events are answered: one JSON object with all around it, NDJSON, or a `CloudEvents`
-//! batch. The link to the next page is in the header `Link` in each.
+//! The forms in which events are answered: one JSON object with all around it, NDJSON, or `CloudEvents`, of
+//! which one alone may also be binary. The link to the next page is in the header `Link` in each.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::append_stream::NDJSON_CONTENT_TYPE;
-use super::cloud_event::{BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE};
+use super::cloud_event::{BATCH_CONTENT_TYPE, BINARY_HEADER, EVENT_CONTENT_TYPE};
+use super::cloud_event_binary;
 use super::cloud_event_view::CloudEventView;
 use super::event_view::EventView;
 use super::problem::Problem;
@@ -25,10 +26,13 @@ pub(super) enum Form {
     Json,
     Ndjson,
     CloudEvents,
+    /// One `CloudEvent` whose attributes are in the header. A page has no such form and is a batch.
+    CloudEventBinary,
 }
 
 impl Form {
-    /// The first form that `Accept` names; JSON if it names none.
+    /// The first form that `Accept` names; JSON if it names none. As with appending, the header
+    /// [`BINARY_HEADER`] asks for the binary form unless another of `CloudEvents` is named.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let types = accepted.flat_map(|value| value.split(',')).map(|item| item.split(';').next().unwrap_or_default());
@@ -38,7 +42,11 @@ impl Form {
             EVENT_CONTENT_TYPE | BATCH_CONTENT_TYPE => Some(Self::CloudEvents),
             _ => None,
         };
-        types.filter_map(known).next().unwrap_or(Self::Json)
+        match types.filter_map(known).next() {
+            Some(Self::CloudEvents) => Self::CloudEvents,
+            _ if headers.contains_key(BINARY_HEADER) => Self::CloudEventBinary,
+            named => named.unwrap_or(Self::Json),
+        }
     }
 
     /// Renders one event.
@@ -47,6 +55,10 @@ impl Form {
             Self::Json => Answer::of("application/json", json(&EventView::from(event))?),
             Self::Ndjson => Answer::of(NDJSON_CONTENT_TYPE, lines(std::slice::from_ref(event))?),
             Self::CloudEvents => Answer::of(EVENT_CONTENT_TYPE, json(&CloudEventView(event))?),
+            Self::CloudEventBinary => {
+                let (headers, body) = cloud_event_binary::render(event)?;
+                Answer { headers, body }.varying()
+            }
         })
     }
 
@@ -55,7 +67,7 @@ impl Form {
         let answer = match self {
             Self::Json => Answer::of("application/json", json(whole)?),
             Self::Ndjson => Answer::of(NDJSON_CONTENT_TYPE, lines(&page.events)?),
-            Self::CloudEvents => {
+            Self::CloudEvents | Self::CloudEventBinary => {
                 Answer::of(BATCH_CONTENT_TYPE, json(&page.events.iter().map(CloudEventView).collect::<Vec<_>>())?)
             }
         };
@@ -73,11 +85,14 @@ pub(super) struct Answer {
 
 impl Answer {
     fn of(content_type: &'static str, body: Vec<u8>) -> Self {
-        let headers = HeaderMap::from_iter([
-            (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
-            (header::VARY, HeaderValue::from_static("accept")),
-        ]);
-        Self { headers, body }
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+        Self { headers, body }.varying()
+    }
+
+    /// Adds what the form depends on.
+    fn varying(mut self) -> Self {
+        self.headers.insert(header::VARY, HeaderValue::from_static("accept, ce-specversion"));
+        self
     }
 
     /// Adds a header.

@@ -16,6 +16,7 @@ mod append_stream;
 mod blocking;
 mod body_lines;
 mod cloud_event;
+mod cloud_event_binary;
 mod cloud_event_body;
 mod cloud_event_view;
 mod dead_letters;

@@ -83,6 +83,45 @@ async fn one_event_comes_structured_or_binary() {
 }
 
 #[tokio::test]
+async fn one_event_is_read_binary_as_it_came() {
+    let api = Api::new();
+    let sent = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "2"),
+        ("ce-source", "/a?b=c"),
+        ("ce-type", "T"),
+        ("ce-subject", "Euro%20%E2%82%AC%25%22"),
+        ("ce-tmstream", "s"),
+        ("content-type", "image/png"),
+    ];
+    let (_, _, answer) = api.exchange("POST", "/v1/events", &sent, "png").await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let path = |answer: &Value| format!("/v1/events/{}", answer["events"][0]["id"].as_str().unwrap());
+    let ask = [("accept", "*/*"), ("ce-specversion", "1.0")];
+    let (status, headers, text) = api.exchange("GET", &path(&answer), &ask, "").await;
+    assert_eq!((status, &*text), (200, "png"));
+    for (name, value) in sent.iter().chain(&[("ce-tmposition", "1"), ("vary", "accept, ce-specversion")]) {
+        assert_eq!(headers[*name], value);
+    }
+    let again: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    assert_eq!(api.exchange("POST", "/v1/events", &again, text).await.0, 201, "what was read is what was sent");
+    assert_eq!(api.store.head(), Position(1));
+    let batch = json!([
+        { "specversion": "1.0", "id": "3", "source": "/a", "type": "T", "count": 5, "flag": true },
+        { "specversion": "1.0", "id": "4", "source": "/a", "type": "T", "data": [1] },
+    ]);
+    let (_, answer) = api.send("POST", "/v1/events", BATCH, batch.to_string()).await;
+    let (_, headers, text) = api.exchange("GET", &path(&answer), &ask, "").await;
+    assert_eq!((&*text, headers.get(header::CONTENT_TYPE)), ("", None), "there is no data");
+    assert_eq!((&headers["ce-count"], &headers["ce-flag"]), (&"5".parse().unwrap(), &"true".parse().unwrap()));
+    let data = json!({ "events": [answer["events"][1]] });
+    let (_, headers, text) = api.exchange("GET", &path(&data), &ask, "").await;
+    assert_eq!((&*text, &headers[header::CONTENT_TYPE]), ("[1]", &"application/json".parse().unwrap()));
+    let (_, headers, _) = api.exchange("GET", "/v1/events", &ask, "").await;
+    assert_eq!(headers[header::CONTENT_TYPE], BATCH, "a page has no binary form");
+}
+
+#[tokio::test]
 async fn other_events_are_read_as_cloud_events_too() {
     let api = Api::new();
     let id = "0199a0a0-0000-7000-8000-000000000001";
