@@ -1,10 +1,6 @@
 //! `POST /v1/events`: appends events, atomically unless they come as a stream of lines.
 
-use std::time::Duration;
-
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest as _, RawQuery, Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -20,6 +16,7 @@ use super::params::Params;
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
 use super::wait_for::{Behind, WaitFor};
+use super::whole_body::whole_body;
 use crate::error::ErrorClass;
 use crate::event::{Position, StreamName, Version};
 use crate::store::{AppendError, Appended};
@@ -27,8 +24,6 @@ use crate::store::{AppendError, Appended};
 /// Largest body in bytes: an append of the largest size in base64, and as much again for JSON around it. A
 /// body that is a stream of lines has no bound.
 pub(super) const BODY_BYTES_MAX: usize = 32 << 20;
-/// How long a whole body may take to arrive.
-const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 /// Bodies up to this size, in bytes, are read on the async thread; larger ones would hold it up.
 const INLINE_BYTES_MAX: usize = 64 << 10;
 
@@ -70,7 +65,7 @@ async fn whole(
     request: Request,
 ) -> Result<(Appended, Option<Vec<Behind>>), Problem> {
     let headers = request.headers().clone();
-    let body = read(request).await?;
+    let body = whole_body(request, BODY_BYTES_MAX, "split the append, or send lines as NDJSON").await?;
     let mut body = if body.len() <= INLINE_BYTES_MAX {
         parse(format, &headers, &body)?
     } else {
@@ -128,24 +123,6 @@ fn parse(format: Format, headers: &HeaderMap, body: &[u8]) -> Result<AppendBody,
         Format::CloudEvents => cloud_event::batch(body),
         Format::CloudEventBinary => cloud_event::binary(headers, body),
     }
-}
-
-/// Reads a whole body, within its bounds of size and time.
-async fn read(request: Request) -> Result<Bytes, Problem> {
-    let read = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, &())).await.map_err(|_| {
-        let detail = format!("the body did not arrive within {} s", BODY_TIME_MAX.as_secs());
-        Problem::http(StatusCode::REQUEST_TIMEOUT, Kind::TimedOut, detail)
-    })?;
-    read.map_err(|rejection| unreadable(&rejection))
-}
-
-fn unreadable(rejection: &BytesRejection) -> Problem {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let detail =
-            format!("the body is larger than {BODY_BYTES_MAX} bytes; split the append, or send lines as NDJSON");
-        return Problem::http(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLarge, detail);
-    }
-    Problem::invalid(format!("the body could not be read: {}", rejection.body_text()))
 }
 
 /// Tells of a refused append; `lines` has the line of each event if the body was NDJSON.

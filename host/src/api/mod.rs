@@ -50,6 +50,7 @@ mod subscribe;
 mod verify;
 mod wait;
 mod wait_for;
+mod whole_body;
 
 #[cfg(test)]
 mod tests;

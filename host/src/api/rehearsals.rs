@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use futures::future::{BoxFuture, FutureExt as _};
@@ -20,6 +18,7 @@ use super::params::Params;
 use super::problem::Problem;
 use super::registry::CommandRefused;
 use super::state::ApiState;
+use super::whole_body::whole_body;
 use crate::delivery::rehearsal::{Asked, Job, ReplayReport, VerifyStateReport};
 use crate::error::{ErrorClass, with_sources};
 use crate::event::{PluginName, Position};
@@ -90,16 +89,14 @@ pub(super) async fn shadow(
     State(state): State<ApiState>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), &["from", "to", "manifest"])?;
     let (name, asked) = (PluginName::new(name)?, asked(&params)?);
     let manifest = params.one("manifest")?.map(str::to_owned);
+    let headers = request.headers().clone();
+    let component = whole_body(request, COMPONENT_BYTES_MAX, "send a component").await?;
     let place = state.rehearsal_place()?;
-    let component = body.map_err(|_| {
-        Problem::invalid(format!("the body is not whole, or larger than {COMPONENT_BYTES_MAX} bytes; send a component"))
-    })?;
     if component.is_empty() {
         return Err(Problem::invalid("the body is empty; send the bytes of the component to try"));
     }
