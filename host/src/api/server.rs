@@ -1,10 +1,19 @@
 //! Serves the API on a socket until told to stop.
+//!
+//! A connection is served by a task of its own. One that has no whole request header for a while is closed,
+//! so that clients which send slowly, or nothing, hold no sockets.
 
-use std::future::{Future, IntoFuture};
-use std::io;
+use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
+use axum::Router;
+use axum::serve::{Listener as _, ListenerExt as _};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
 use super::router::router;
@@ -12,38 +21,106 @@ use super::state::ApiState;
 
 /// How long requests in flight may take once the server is told to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
+/// How long a connection may take until the header of its next request is there.
+const HEADER_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Serves until `shutdown` resolves; then takes no more connections, ends subscriptions, and waits for
-/// the requests in flight, at most 20 seconds.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    state: ApiState,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+/// the requests in flight, at most 20 seconds. A connection that cannot be taken is logged and tried again.
+pub async fn serve(listener: TcpListener, state: ApiState, shutdown: impl Future<Output = ()> + Send + 'static) {
     // Answers are small: waiting to fill a packet would only delay them.
-    let listener = listener.tap_io(|connection| {
+    let mut listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
     });
-    let closing = state.clone();
-    let server = axum::serve(listener, router(state.clone())).with_graceful_shutdown(async move {
-        shutdown.await;
-        closing.close();
-    });
-    tokio::select! {
-        result = server.into_future() => result,
-        () = drained_too_long(&state) => {
-            tracing::warn!(seconds = DRAIN_MAX.as_secs(), "requests in flight did not end in time; leaving them");
-            Ok(())
+    let router = router(state.clone());
+    let connections = GracefulShutdown::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            (stream, _) = listener.accept() => {
+                tokio::spawn(serve_connection(stream, HEADER_TIME_MAX, router.clone(), connections.watcher()));
+            }
+            () = &mut shutdown => break,
         }
+    }
+    drop(listener);
+    state.close();
+    if tokio::time::timeout(DRAIN_MAX, connections.shutdown()).await.is_err() {
+        tracing::warn!(seconds = DRAIN_MAX.as_secs(), "requests in flight did not end in time; leaving them");
     }
 }
 
-async fn drained_too_long(state: &ApiState) {
-    state.closed().await;
-    tokio::time::sleep(DRAIN_MAX).await;
+/// Serves one connection until either side ends it, or all are to end.
+async fn serve_connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    header_time_max: Duration,
+    router: Router,
+    ending: Watcher,
+) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_time_max)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = ending.watch(connection).await {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+    use crate::api::NoPlugins;
+    use crate::clock::ManualClock;
+    use crate::event::{EventType, NewEvent};
+    use crate::store::memory::MemoryStore;
+    use crate::store::{AppendRequest, Store};
+
+    /// Longest that something may take that must come.
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    /// A client that has sent something to a server that waits a moment for a header.
+    async fn client(store: &Arc<MemoryStore>, sent: &str) -> DuplexStream {
+        let router = router(ApiState::new(store.clone(), Arc::new(NoPlugins)));
+        let (mut client, server) = duplex(4096);
+        tokio::spawn(async move {
+            let connections = GracefulShutdown::new();
+            serve_connection(server, Duration::from_millis(20), router, connections.watcher()).await;
+        });
+        client.write_all(sent.as_bytes()).await.unwrap();
+        client
+    }
+
+    /// Reads up to `end`, or to the end of the connection.
+    async fn read(client: &mut DuplexStream, end: &str) -> String {
+        let mut seen = String::new();
+        while !seen.contains(end) {
+            let mut buffer = [0; 512];
+            let read = tokio::time::timeout(DEADLINE, client.read(&mut buffer)).await.expect("more").unwrap();
+            if read == 0 {
+                break;
+            }
+            seen += std::str::from_utf8(&buffer[..read]).unwrap();
+        }
+        seen
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_a_whole_header_is_closed_and_an_answer_is_waited_for() {
+        let store = Arc::new(MemoryStore::new(Arc::new(ManualClock::at(0))));
+        let mut subscriber = client(&store, "GET /v1/events/subscribe HTTP/1.1\r\nhost: t\r\n\r\n").await;
+        let answer = read(&mut subscriber, "\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        for begun in ["", "GET /livez HTTP/1.1\r\nhost: t\r\n"] {
+            let mut slow = client(&store, begun).await;
+            assert_eq!(read(&mut slow, "never").await, "", "{begun:?}");
+        }
+        let event = NewEvent::json(EventType::new("T").unwrap(), "1");
+        store.append(AppendRequest::unconditional(vec![event])).await.unwrap();
+        assert!(read(&mut subscriber, "id: 1\n").await.contains("id: 1\n"), "it is served as before");
+    }
 }

@@ -37,9 +37,6 @@ pub enum ServeError {
     /// The system does not let the process hear signals.
     #[error("signals cannot be listened for")]
     Signals(#[source] io::Error),
-    /// The socket failed.
-    #[error("the server's socket failed")]
-    Socket(#[source] io::Error),
 }
 
 impl ServeError {
@@ -49,7 +46,7 @@ impl ServeError {
         match self {
             Self::Host(error) => error.class(),
             Self::Options(_) => ErrorClass::Invalid,
-            Self::Listen { .. } | Self::Signals(_) | Self::Socket(_) => ErrorClass::Unavailable,
+            Self::Listen { .. } | Self::Signals(_) => ErrorClass::Unavailable,
         }
     }
 }
@@ -58,7 +55,7 @@ impl ServeError {
 /// batch boundary, the store closes. `listening` is told the address.
 ///
 /// # Errors
-/// When the store does not open, the address is taken, or the socket fails.
+/// When the store does not open or the address is taken.
 pub async fn serve(options: ServeOptions, listening: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
     let cannot_listen = |source| ServeError::Listen { address: options.listen, source };
@@ -77,11 +74,11 @@ pub async fn serve(options: ServeOptions, listening: impl FnOnce(SocketAddr)) ->
         tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
         info!("draining: requests in flight are answered, plugins stop at their batch boundary");
     };
-    let served = api::serve(listener, state, told).await.map_err(ServeError::Socket);
+    api::serve(listener, state, told).await;
     drop(retention);
     host.shutdown().await;
     info!("closed");
-    served
+    Ok(())
 }
 
 fn hear(kind: SignalKind) -> Result<Signal, ServeError> {

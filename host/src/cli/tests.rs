@@ -281,7 +281,7 @@ impl Running {
             let shutdown = async move {
                 let _ = stopped.await;
             };
-            runtime.block_on(serve(listener, state, shutdown)).unwrap();
+            runtime.block_on(serve(listener, state, shutdown));
         });
         Self { address, store, stop: Some(stop), thread: Some(thread) }
     }

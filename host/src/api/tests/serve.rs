@@ -30,5 +30,5 @@ async fn a_server_ends_subscriptions_and_itself_when_told_to() {
     let mut rest = Vec::new();
     tokio::time::timeout(DEADLINE, client.read_to_end(&mut rest)).await.expect("the stream ends").unwrap();
     assert!(rest.ends_with(b"0\r\n\r\n"), "it ends in good order");
-    tokio::time::timeout(DEADLINE, server).await.expect("the server ends").unwrap().unwrap();
+    tokio::time::timeout(DEADLINE, server).await.expect("the server ends").unwrap();
 }
