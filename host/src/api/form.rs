@@ -1,6 +1,7 @@
 //! The forms in which events are answered: one JSON object with all around it, NDJSON, or `CloudEvents`, of
 //! which one alone may also be binary. The link to the next page is in the header `Link` in each.
 
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -113,7 +114,8 @@ impl Answer {
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        (self.headers, self.body).into_response()
+        // Bytes by themselves would name a content type where there is none.
+        (self.headers, Body::from(self.body)).into_response()
     }
 }
 
