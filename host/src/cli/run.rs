@@ -10,7 +10,7 @@ use super::args::{Cli, Command, DemoArgs, EventsCommand, GlobalArgs, ServeArgs, 
 use super::client::{Client, Server};
 use super::error::{CliError, Exit, ProgramError};
 use super::output::{Output, complain};
-use super::{append, dead_letters, doctor, events_read, events_tail, events_types, plugins, state, streams, verify};
+use super::{append, dead_letters, doctor, events_read, events_tail, events_types, new, plugins, state, streams, verify};
 use crate::api::InProcess;
 use crate::config::{DemoOptions, ServeOptions};
 use crate::store::{Store, StoreError};
@@ -89,6 +89,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Streams(command) => streams::run(&command, &client(&command.source(), server, program)?, output),
         Command::Verify(args) => verify::run(&args, &server, output),
         Command::Doctor(args) => doctor::run(&args, server, program.open, output),
+        Command::New(args) => new::run(&args, output),
         Command::Plugins(command) => plugins::run(&command, &client(command.source(), server, program)?, output),
         Command::DeadLetters(command) => {
             dead_letters::run(&command, &client(&command.source(), server, program)?, output)
