@@ -37,10 +37,13 @@ pub fn can_build(language: &Language) -> bool {
     false
 }
 
+fn tools() -> PathBuf {
+    env::var_os(TOOLS).map_or_else(|| below_target("tools"), PathBuf::from)
+}
+
 /// Where programs are looked for: the tools' folders, then the path.
 fn path() -> OsString {
-    let tools = env::var_os(TOOLS).map_or_else(|| below_target("tools"), PathBuf::from);
-    let own = ["bin", "python/bin", "js/node_modules/.bin"].map(|folder| tools.join(folder));
+    let own = ["bin", "python/bin", "js/node_modules/.bin"].map(|folder| tools().join(folder));
     let inherited = env::var_os("PATH").unwrap_or_default();
     env::join_paths(own.into_iter().chain(env::split_paths(&inherited))).unwrap_or(inherited)
 }
@@ -65,8 +68,8 @@ pub struct Project {
 }
 
 impl Project {
-    /// Makes a project by `tidemill new`, in a folder of the build that belongs to `purpose`; what an earlier run left there goes,
-    /// but for what its build can use again.
+    /// Makes a project by `tidemill new`, in a folder of the build that belongs to `purpose`. What an earlier run left
+    /// there goes.
     ///
     /// # Panics
     /// When it cannot be made.
@@ -105,6 +108,11 @@ impl Project {
     pub fn build(&self) -> Vec<u8> {
         let mut command = Command::new("sh");
         command.args(["-c", self.language.build]).current_dir(&self.folder).env("PATH", path()).stdin(Stdio::null());
+        // What Go would fetch from a module proxy.
+        let go_pkg = tools().join("go-pkg");
+        if go_pkg.is_dir() {
+            command.env("TIDEMILL_GO_PKG", go_pkg);
+        }
         // Cargo is run by another cargo: what that one says is not for this build. What it has compiled is kept.
         for (variable, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_")) {
             command.env_remove(variable);

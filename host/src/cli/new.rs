@@ -82,7 +82,7 @@ fn check(name: &str) -> Result<(), CliError> {
 }
 
 /// Writes the files into a folder that is not there yet.
-fn write(folder: &Path, files: &[(String, String)]) -> Result<(), CliError> {
+fn write(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<(), CliError> {
     fs::create_dir(folder).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             CliError::new(Exit::Conflict, format_args!("{} is there already; nothing was written", folder.display()))
@@ -90,11 +90,11 @@ fn write(folder: &Path, files: &[(String, String)]) -> Result<(), CliError> {
         }
         _ => failed(folder, &error),
     })?;
-    for (path, text) in files {
+    for (path, bytes) in files {
         let file = folder.join(path);
         let parent = file.parent().unwrap_or(folder);
         fs::create_dir_all(parent).map_err(|error| failed(parent, &error))?;
-        fs::write(&file, text).map_err(|error| failed(&file, &error))?;
+        fs::write(&file, bytes).map_err(|error| failed(&file, &error))?;
     }
     Ok(())
 }
@@ -122,9 +122,9 @@ mod tests {
     fn a_folder_that_is_there_stays_as_it_is() {
         let directory = tempfile::tempdir().unwrap();
         let folder = directory.path().join("mine");
-        let files = [("a/b.txt".to_owned(), "one".to_owned())];
+        let files = [("a/b.txt".to_owned(), b"one".to_vec())];
         write(&folder, &files).unwrap();
-        let Err(CliError::Failed { exit, .. }) = write(&folder, &[("a/b.txt".into(), "two".into())]) else {
+        let Err(CliError::Failed { exit, .. }) = write(&folder, &[("a/b.txt".into(), b"two".to_vec())]) else {
             panic!("it was written over")
         };
         assert_eq!(exit, Exit::Conflict);

@@ -4,6 +4,8 @@
 //! it was made for, so that it builds with the language's own tools and nothing of it has to be published.
 //! This crate renders texts; it touches no files and knows nothing of the host.
 
+use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
 /// A language that plugins can be written in.
@@ -23,6 +25,8 @@ pub struct Language {
     pub build: &'static str,
     /// The component that the build leaves; `{{ident}}` stands for the name in snake case.
     component: &'static str,
+    /// Whether its compiler knows WASI 0.1 only, which an adapter turns into the one that the host has.
+    adapted: bool,
 }
 
 const BUILT: &str = "build/plugin.wasm";
@@ -39,6 +43,7 @@ pub const LANGUAGES: &[Language] = &[
         tools: &["cargo"],
         build: "cargo build --release --target wasm32-wasip2",
         component: "target/wasm32-wasip2/release/{{ident}}.wasm",
+        adapted: false,
     },
     Language {
         name: "js",
@@ -48,6 +53,7 @@ pub const LANGUAGES: &[Language] = &[
         tools: &["npm", "esbuild", "componentize-qjs"],
         build: "npm run build",
         component: BUILT,
+        adapted: false,
     },
     Language {
         name: "python",
@@ -57,6 +63,7 @@ pub const LANGUAGES: &[Language] = &[
         tools: &["componentize-py"],
         build: "sh sdk/python/build.sh",
         component: BUILT,
+        adapted: false,
     },
     Language {
         name: "go",
@@ -66,6 +73,7 @@ pub const LANGUAGES: &[Language] = &[
         tools: &["go", "wit-bindgen", "wasm-tools"],
         build: "sh sdk/go/build.sh",
         component: BUILT,
+        adapted: true,
     },
     Language {
         name: "c",
@@ -75,6 +83,7 @@ pub const LANGUAGES: &[Language] = &[
         tools: &["clang", "wasm-ld", "wit-bindgen", "wasm-tools"],
         build: "sh sdk/c/build.sh",
         component: BUILT,
+        adapted: true,
     },
 ];
 
@@ -91,11 +100,17 @@ impl Language {
         fill(self.component, name)
     }
 
-    /// Every file of a project of this name: its path and its text.
+    /// Every file of a project of this name: its path and its bytes.
     #[must_use]
-    pub fn project(&self, name: &str) -> Vec<(String, String)> {
+    pub fn project(&self, name: &str) -> Vec<(String, Vec<u8>)> {
         let files = FILES.iter().find(|(language, _)| *language == self.name).map_or(&[][..], |(_, files)| files);
-        files.iter().map(|(path, text)| (path_of(path), self.fill(path, text, name))).collect()
+        let text = |(path, text): &(&str, &str)| (path_of(path), self.fill(path, text, name).into_bytes());
+        let mut project: Vec<_> = files.iter().map(text).collect();
+        if self.adapted {
+            let adapter = WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER.to_vec();
+            project.push((format!("sdk/{}/wasi_preview1_reactor.wasm", self.name), adapter));
+        }
+        project
     }
 
     /// SDK sources and the contract are carried as they are.
@@ -152,13 +167,17 @@ mod tests {
     fn every_language_has_a_whole_project() {
         for language in LANGUAGES {
             let files = language.project("big-orders");
-            let text = |wanted: &str| files.iter().find(|(path, _)| path == wanted).map(|(_, text)| text.as_str());
+            let text = |wanted: &str| {
+                let (_, bytes) = files.iter().find(|(path, _)| path == wanted)?;
+                std::str::from_utf8(bytes).ok()
+            };
             for path in [language.source, "plugin.toml", "README.md", ".gitignore", "wit/world.wit", "wit/README.md"] {
                 assert!(text(path).is_some_and(|text| !text.is_empty()), "{} has no {path}", language.name);
             }
             assert!(text("README.md").is_some_and(|readme| readme.contains(language.build)), "{}", language.name);
             assert!(text("wit/README.md").is_some_and(|stamp| stamp.contains(contract())), "{}", language.name);
-            for (path, text) in &files {
+            for (path, bytes) in &files {
+                let text = String::from_utf8_lossy(bytes);
                 assert!(!text.contains("{{name") && !text.contains("{{build"), "{path} has a gap");
                 assert!(!path.contains("/target/") && !path.contains("node_modules"), "{path} is no source");
             }
