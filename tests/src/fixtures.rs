@@ -107,7 +107,8 @@ pub fn run(component: &[u8], manifest: &str, fixtures: &[(String, Fixture)]) {
         wait_until_it_runs(&server, name);
         Run { server: &server, name, first: head(&server) + 1 }.check(fixture);
         fs::remove_dir_all(&folder).expect("it was made above");
-        poll("the plugin to be gone", || server.try_get(&format!("/v1/plugins/{name}")).is_err().then_some(()));
+        // It stays known by what it stored.
+        poll("the plugin to be gone", || status(&server, name).is_none().then_some(()));
     }
 }
 
@@ -145,6 +146,11 @@ fn head(server: &Server) -> u64 {
     server.get("/v1/events?limit=1").get("head").and_then(Value::as_u64).expect("a head")
 }
 
+/// What a plugin is doing; none while it does not run.
+fn status(server: &Server, name: &str) -> Option<Value> {
+    server.try_get(&format!("/v1/plugins/{name}")).ok()?.get("status").cloned()
+}
+
 /// One fixture on its plugin.
 struct Run<'a> {
     server: &'a Server,
@@ -166,14 +172,10 @@ impl Run<'_> {
         self.check_dead_letters(dead_letters);
     }
 
-    fn status(&self) -> Option<Value> {
-        self.server.try_get(&format!("/v1/plugins/{}", self.name)).ok()?.get("status").cloned()
-    }
-
     /// A stop is another end than the one that was to come, so it is not waited out.
     fn settle(&self, events: usize) {
         poll(&format!("{} to have handled its events", self.name), || {
-            let status = self.status()?;
+            let status = status(self.server, self.name)?;
             let halted = status.get("state").is_some_and(|state| state == "halted");
             assert!(!halted, "{} has stopped: {status}", self.name);
             (status.get("checkpoint")?.as_u64()? + 1 >= self.first + events as u64).then_some(())
@@ -182,7 +184,7 @@ impl Run<'_> {
 
     fn is_stopped(&self, reason: &[String]) {
         let why = poll(&format!("{} to stop", self.name), || {
-            let status = self.status()?;
+            let status = status(self.server, self.name)?;
             status.get("reason").and_then(Value::as_str).map(str::to_owned)
         });
         self.holds(&why, reason);
@@ -204,7 +206,7 @@ impl Run<'_> {
 
     /// What stands behind the fixture's own events.
     fn appended(&self, events: usize) -> Vec<Appended> {
-        let page = self.server.get(&format!("/v1/events?from={}&limit=1000", self.first));
+        let page = self.server.get(&format!("/v1/events?after={}&limit=1000", self.first - 1));
         let stored = page.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
         let (own, others) = stored.split_at(events);
         others.iter().map(|event| self.as_appended(own, event).expect("an event")).collect()
