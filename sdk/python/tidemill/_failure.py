@@ -1,7 +1,5 @@
 """What is to become of an event that was not handled."""
 
-import traceback
-
 from componentize_py_types import Err
 from wit_world.imports import types
 
@@ -48,7 +46,18 @@ def to_failure(error: Exception) -> Failure:
         return error
     if isinstance(error, Err):
         return _of_host_error(error.value)
-    return Retry("".join(traceback.format_exception(error)).rstrip())
+    return Retry(_traceback(error))
+
+
+def _traceback(error: Exception) -> str:
+    """As `traceback` has it, without the lines of source: there are no files to read them from."""
+    lines = [f"{type(error).__name__}: {error}"]
+    frame = error.__traceback__
+    while frame is not None:
+        code = frame.tb_frame.f_code
+        lines.append(f"  at {code.co_qualname} ({code.co_filename}:{frame.tb_lineno})")
+        frame = frame.tb_next
+    return "\n".join(lines)
 
 
 def _of_host_error(error: types.HostError) -> Failure:
