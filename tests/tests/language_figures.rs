@@ -41,9 +41,8 @@ fn what_a_plugin_costs_in_each_language() {
         let (compile, _) = load(&component, cache.path());
         let (cached, loaded) = load(&component, cache.path());
         let each = [1, 256].map(|batch| {
-            let rounds = (0..ROUNDS).map(|round| {
-                deliver(&runtime, &store, &loaded, batch, &format!("{}-{batch}-{round}", language.name))
-            });
+            let rounds = (0..ROUNDS)
+                .map(|round| deliver(&runtime, &store, &loaded, batch, &format!("{}-{batch}-{round}", language.name)));
             rounds.min().unwrap().as_secs_f64() * 1e6 / EVENTS as f64
         });
         println!(
@@ -99,10 +98,7 @@ fn deliver(runtime: &Runtime, store: &Arc<dyn Store>, loaded: &LoadedComponent, 
     let handler = loaded.subscriber(InstanceOptions { plugin: plugin.clone(), limits, config: Default::default() });
     let policy = Policy { batch_events_max: batch, ..Policy::default() };
     let subscription = Subscription {
-        filter: tidemill::event::Filter {
-            types: vec![Pattern::new("OrderPlaced").unwrap()],
-            ..Default::default()
-        },
+        filter: tidemill::event::Filter { types: vec![Pattern::new("OrderPlaced").unwrap()], ..Default::default() },
         ..Subscription::default()
     };
     let granted = Arc::new([Pattern::new("CustomerGotVip").unwrap()]);

@@ -20,9 +20,7 @@ fn order_totals() -> PathBuf {
 /// The shared fixtures, and one with more orders than a page of a scan holds.
 fn shared_fixtures() -> Vec<(String, Fixture)> {
     let mut all = Fixture::all(&order_totals().join("fixtures"));
-    let placed = |customer: &str, order: u32| {
-        json!({ "type": "OrderPlaced", "data": { "order": order.to_string(), "customer": customer, "total_cents": 1 } })
-    };
+    let placed = |customer: &str, order: u32| json!({ "type": "OrderPlaced", "data": { "order": order.to_string(), "customer": customer, "total_cents": 1 } });
     let mut when: Vec<_> = (0..600).map(|order| placed("many", order)).collect();
     when.push(placed("other", 1));
     when.push(json!({ "type": "CustomerLeft", "data": { "customer": "many" } }));
@@ -110,7 +108,8 @@ fn the_template_in_c_works() {
 #[test]
 fn a_project_says_what_to_install_next_and_is_never_written_over() {
     let directory = tempfile::tempdir().unwrap();
-    let new = |arguments: &[&str]| tidemill().current_dir(directory.path()).arg("new").args(arguments).output().unwrap();
+    let new =
+        |arguments: &[&str]| tidemill().current_dir(directory.path()).arg("new").args(arguments).output().unwrap();
     for language in LANGUAGES {
         let name = format!("mine-{}", language.name);
         let made = new(&[&name, "--lang", language.name, "--role", "subscriber"]);

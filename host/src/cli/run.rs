@@ -10,7 +10,9 @@ use super::args::{Cli, Command, DemoArgs, EventsCommand, GlobalArgs, ServeArgs, 
 use super::client::{Client, Server};
 use super::error::{CliError, Exit, ProgramError};
 use super::output::{Output, complain};
-use super::{append, dead_letters, doctor, events_read, events_tail, events_types, new, plugins, state, streams, verify};
+use super::{
+    append, dead_letters, doctor, events_read, events_tail, events_types, new, plugins, state, streams, verify,
+};
 use crate::api::InProcess;
 use crate::config::{DemoOptions, ServeOptions};
 use crate::store::{Store, StoreError};

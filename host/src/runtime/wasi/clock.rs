@@ -32,8 +32,9 @@ impl EventClock {
         self.monotonic_ns.fetch_max(timestamp_us.saturating_mul(1_000), Ordering::Relaxed);
     }
 
+    /// Never 0, also before the first event: Go's runtime takes that for a broken clock and ends.
     fn monotonic_ns(&self) -> u64 {
-        self.monotonic_ns.load(Ordering::Relaxed)
+        self.monotonic_ns.load(Ordering::Relaxed).max(1)
     }
 }
 
@@ -86,8 +87,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn monotonic_time_never_goes_back() {
+    fn monotonic_time_is_never_zero_and_never_goes_back() {
         let mut clock = EventClock::default();
+        assert_eq!(clock.monotonic_ns(), 1);
         clock.set(5);
         clock.set(3);
         assert_eq!((clock.now_us, clock.monotonic_ns()), (3, 5_000));
