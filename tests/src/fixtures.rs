@@ -138,7 +138,7 @@ fn wait_until_it_runs(server: &Server, name: &str) {
     poll(&format!("plugin {name} to run"), || {
         let info = server.try_get(&format!("/v1/plugins/{name}")).ok()?;
         assert!(info.get("problem").is_none_or(Value::is_null), "{name} does not load: {info}");
-        info.get("status").map(|_| ())
+        status(server, name).map(|_| ())
     });
 }
 
@@ -148,7 +148,8 @@ fn head(server: &Server) -> u64 {
 
 /// What a plugin is doing; none while it does not run.
 fn status(server: &Server, name: &str) -> Option<Value> {
-    server.try_get(&format!("/v1/plugins/{name}")).ok()?.get("status").cloned()
+    let info = server.try_get(&format!("/v1/plugins/{name}")).ok()?;
+    info.get("status").filter(|status| !status.is_null()).cloned()
 }
 
 /// One fixture on its plugin.
