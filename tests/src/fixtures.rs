@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Server, poll, replace};
+use crate::{Server, poll};
 
 /// What a plugin is given, and what must come of it. The format of `fixtures/*.json`.
 #[derive(Clone, Debug, Deserialize)]
@@ -97,13 +97,15 @@ impl Fixture {
 /// # Panics
 /// When something else comes of them.
 pub fn run(component: &[u8], manifest: &str, fixtures: &[(String, Fixture)]) {
-    let (data, plugins) = (temporary(), temporary());
+    let (data, plugins, staged) = (temporary(), temporary(), temporary());
     let server = Server::start(data.path(), plugins.path());
     for (name, fixture) in fixtures {
-        let folder = plugins.path().join(name);
-        fs::create_dir_all(&folder).expect("a folder in a temporary directory");
-        replace(&folder.join("plugin.toml"), manifest_for(manifest, fixture).as_bytes());
-        replace(&folder.join("plugin.wasm"), component);
+        // In one step: a folder with half of its files is a problem that the host would tell.
+        let (folder, half) = (plugins.path().join(name), staged.path().join(name));
+        fs::create_dir(&half).expect("a folder in a temporary directory");
+        fs::write(half.join("plugin.toml"), manifest_for(manifest, fixture)).expect("a file in it");
+        fs::write(half.join("plugin.wasm"), component).expect("a file in it");
+        fs::rename(&half, &folder).expect("temporary directories are beside each other");
         wait_until_it_runs(&server, name);
         Run { server: &server, name, first: head(&server) + 1 }.check(fixture);
         fs::remove_dir_all(&folder).expect("it was made above");
