@@ -52,6 +52,11 @@ fn find(tool: &str) -> Option<PathBuf> {
     env::split_paths(&path()).map(|folder| folder.join(tool)).find(|file| file.is_file())
 }
 
+/// Whether a variable is for the build that runs this test, and not for all builds of this machine.
+fn is_of_outer_cargo(variable: &str) -> bool {
+    variable.starts_with("CARGO_") && variable != "CARGO_HOME" && !variable.starts_with("CARGO_NET_")
+}
+
 /// `target/<name>` of the build that this test belongs to.
 fn below_target(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a test knows its own path");
@@ -82,6 +87,11 @@ impl Project {
         let made = tidemill().current_dir(&place).args(["new", name, "--lang", language.name]).output();
         let made = made.expect("the binary under test runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        if language.name == "rust" {
+            // The versions that are here already.
+            let lock = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("Cargo.lock");
+            fs::copy(lock, folder.join("Cargo.lock")).expect("the workspace has a lock file");
+        }
         Self { language, name: name.into(), folder }
     }
 
@@ -114,7 +124,7 @@ impl Project {
             command.env("TIDEMILL_GO_PKG", go_pkg);
         }
         // Cargo is run by another cargo: what that one says is not for this build. What it has compiled is kept.
-        for (variable, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_")) {
+        for (variable, _) in env::vars_os().filter(|(name, _)| is_of_outer_cargo(&name.to_string_lossy())) {
             command.env_remove(variable);
         }
         let cache = below_target("projects").join("cargo");
