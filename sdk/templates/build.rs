@@ -1,7 +1,6 @@
 //! Embeds, for each language, `sdk/<language>` and its `template/`, beside `wit/` and `common/`: one table of
 //! paths and texts, which `src/lib.rs` includes. A file of the template stands before the SDK's file of the
 //! same path.
-#![expect(clippy::print_stdout, reason = "a build script speaks to cargo on stdout")]
 
 use std::collections::BTreeMap;
 use std::env;
