@@ -86,7 +86,7 @@ fn fill(store: &Arc<dyn Store>) {
 }
 
 fn load(component: &[u8], cache: &Path) -> (Duration, LoadedComponent) {
-    let engine = Engine::new(EngineOptions { cache_dir: Some(cache.into()) }).unwrap();
+    let engine = Engine::new(EngineOptions { cache_dir: Some(cache.into()), compiler: None }).unwrap();
     let begin = cpu_time();
     let loaded = engine.load(component).unwrap();
     (cpu_time() - begin, loaded)
@@ -96,14 +96,14 @@ fn load(component: &[u8], cache: &Path) -> (Duration, LoadedComponent) {
 fn deliver(runtime: &Runtime, store: &Arc<dyn Store>, loaded: &LoadedComponent, batch: usize, name: &str) -> Duration {
     let plugin = PluginName::new(name).unwrap();
     let limits = Limits::default();
-    let handler = loaded.subscriber(InstanceOptions { plugin: plugin.clone(), limits, config: Default::default() });
+    let handler = loaded.subscriber(InstanceOptions::new(plugin.clone(), limits));
     let policy = Policy { batch_events_max: batch, ..Policy::default() };
     let subscription = Subscription {
         filter: tidemill::event::Filter { types: vec![Pattern::new("OrderPlaced").unwrap()], ..Default::default() },
         ..Subscription::default()
     };
     let granted = Arc::new([Pattern::new("CustomerGotVip").unwrap()]);
-    let setup = Setup { plugin, subscription, policy, granted, component_digest: String::new(), handler };
+    let setup = Setup { plugin, subscription, policy, granted, component_digest: String::new(), handlers: vec![handler] };
     let begin = cpu_time();
     runtime.block_on(async {
         let dispatcher = spawn(setup, Arc::clone(store), Arc::new(SystemClock));

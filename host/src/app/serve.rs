@@ -9,10 +9,11 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
+use super::retention::RetentionTask;
 use super::showing::Showing;
 use super::{Host, HostError, HostOptions};
 use crate::api::{self, ApiState};
-use crate::config::ServeOptions;
+use crate::config::{ServeOptions, TwoPolicies};
 use crate::error::ErrorClass;
 
 /// Why serving did not begin, or ended by itself.
@@ -21,6 +22,9 @@ pub enum ServeError {
     /// The host did not start.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// The options contradict each other.
+    #[error(transparent)]
+    Options(#[from] TwoPolicies),
     /// The address cannot be listened on.
     #[error("{address} cannot be listened on; give another --listen, or port 0 for a free one")]
     Listen {
@@ -44,6 +48,7 @@ impl ServeError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Host(error) => error.class(),
+            Self::Options(_) => ErrorClass::Invalid,
             Self::Listen { .. } | Self::Signals(_) | Self::Socket(_) => ErrorClass::Unavailable,
         }
     }
@@ -59,16 +64,21 @@ pub async fn serve(options: ServeOptions, listening: impl FnOnce(SocketAddr)) ->
     let cannot_listen = |source| ServeError::Listen { address: options.listen, source };
     let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
+    options.check_retention()?;
     let plugins = options.plugins_dir();
-    let host = Host::start(HostOptions { data: options.data.clone(), plugins: Some(plugins.clone()) }).await?;
+    let (data, compiler) = (options.data.clone(), options.compiler.clone());
+    let host = Host::start(HostOptions { data, plugins: Some(plugins.clone()), compiler }).await?;
     info!(%address, data = %options.data.display(), plugins = %plugins.display(), head = host.store().head().0, "serving");
     listening(address);
+    let retention = RetentionTask::start(host.clone(), options.retention, host.clock());
     let state = ApiState::maintained(host.store(), Arc::new(Showing(host.clone())), host.maintenance());
+    let state = state.with_retention(retention.status());
     let told = async move {
         tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
         info!("draining: requests in flight are answered, plugins stop at their batch boundary");
     };
     let served = api::serve(listener, state, told).await.map_err(ServeError::Socket);
+    drop(retention);
     host.shutdown().await;
     info!("closed");
     served

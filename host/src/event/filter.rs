@@ -23,12 +23,28 @@ impl Pattern {
         Ok(Self(text.into_boxed_str()))
     }
 
+    /// The one that matches every name.
+    #[must_use]
+    pub fn all() -> Self {
+        Self("*".into())
+    }
+
     /// Whether it matches a name.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         match self.0.strip_suffix('*') {
             Some(beginning) => name.starts_with(beginning),
             None => name == &*self.0,
+        }
+    }
+
+    /// Whether it matches every name that another pattern matches.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self.0.strip_suffix('*'), other.0.strip_suffix('*')) {
+            (Some(beginning), Some(narrower)) => narrower.starts_with(beginning),
+            (_, None) => self.matches(&other.0),
+            (None, Some(_)) => false,
         }
     }
 
@@ -149,6 +165,13 @@ mod tests {
         assert!(beginning.matches("order-11") && !beginning.matches("payment-1"));
         assert!(Pattern::new("*").unwrap().matches("anything"));
         assert_eq!((exact.exact(), beginning.exact()), (Some("order-1"), None));
+    }
+
+    #[test]
+    fn a_pattern_covers_what_matches_less() {
+        let covers = |wide: &str, narrow: &str| Pattern::new(wide).unwrap().covers(&Pattern::new(narrow).unwrap());
+        assert!(covers("A", "A") && covers("A*", "A") && covers("A*", "AB*") && covers("*", "A*") && covers("*", "*"));
+        assert!(!covers("A", "A*") && !covers("AB*", "A*") && !covers("A", "B") && !covers("A*", "*"));
     }
 
     #[test]

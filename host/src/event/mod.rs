@@ -18,7 +18,7 @@ pub use limits::{
     QUERY_NAMES_MAX, TAGS_MAX, WORK_BYTES_MAX,
 };
 pub(crate) use name::category_of;
-pub use name::{EventType, NameError, PluginName, StreamName, Tag};
+pub use name::{Category, EventType, NameError, PluginName, StreamName, Tag};
 pub use new_event::{InvalidEvent, NewEvent};
 pub use number::{ExpectedVersion, Position, Version};
 pub use query::{InvalidQuery, Query};

@@ -131,7 +131,7 @@ impl Group {
     fn take(&mut self, events: Vec<RecordedEvent>) {
         let mut data = self.view.active().data_mut();
         for event in &events {
-            let added = data.index.add(&Entry::of(event));
+            let added = data.index.add(&Entry::of(event), &self.view.removals);
             assert!(added.is_ok(), "decided against this very index: {added:?}");
         }
         drop(data);
@@ -203,7 +203,7 @@ impl LogView for Group {
         let Some(position) = lookup::position_of(&self.view, id)? else { return Ok(None) };
         match self.own(position) {
             Some(event) => Ok(Some(event.clone())),
-            None => reads::event_at(&self.view, position).map(Some),
+            None => reads::event_at(&self.view, position),
         }
     }
 
