@@ -44,6 +44,8 @@ examples! {
     INVENTORY = "inventory";
     /// Composes messages to customers; version 1, with the bug that the demo shows.
     NOTIFICATION = "notification";
+    /// Totals per customer, and who becomes a VIP.
+    ORDER_TOTALS = "order-totals";
     /// Leads orders from placed to confirmed or cancelled.
     ORDERS = "orders";
     /// Takes the money.

@@ -2,9 +2,11 @@
 //! the benchmarks measure with.
 
 pub mod bench;
+pub mod fixtures;
 pub mod guests;
 mod install;
 mod poll;
+pub mod projects;
 mod server;
 
 pub use install::{another_version, install, replace};

@@ -10,6 +10,7 @@ use super::doctor::DoctorArgs;
 use super::events_read::ReadArgs;
 use super::events_tail::TailArgs;
 use super::events_types::TypesArgs;
+use super::new::NewArgs;
 use super::plugins::PluginsCommand;
 use super::retention::RetentionCommand;
 use super::server_url::ServerUrl;
@@ -67,6 +68,8 @@ pub(super) enum Command {
     /// See the streams; end one for good
     #[command(subcommand)]
     Streams(StreamsCommand),
+    /// Start writing a plugin: a project in Rust, TypeScript, Python, Go or C
+    New(NewArgs),
     /// See the plugins: what they are, how far they have come
     #[command(subcommand)]
     Plugins(PluginsCommand),

@@ -12,7 +12,8 @@ use super::client::{Client, Server};
 use super::error::{CliError, Exit, ProgramError};
 use super::output::{Output, complain};
 use super::{
-    append, dead_letters, doctor, events_read, events_tail, events_types, plugins, retention, state, streams, verify,
+    append, dead_letters, doctor, events_read, events_tail, events_types, new, plugins, retention, state, streams,
+    verify,
 };
 use crate::api::InProcess;
 use crate::config::{DemoOptions, ServeOptions, own_compiler};
@@ -100,6 +101,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Streams(command) => streams::run(&command, &client(&command.source(), server, program)?, output),
         Command::Verify(args) => verify::run(&args, &server, output),
         Command::Doctor(args) => doctor::run(&args, server, program.open, output),
+        Command::New(args) => new::run(&args, output),
         Command::Plugins(command) => plugins::run(&command, &client(&command.source(), server, program)?, output),
         Command::DeadLetters(command) => {
             dead_letters::run(&command, &client(&command.source(), server, program)?, output)

@@ -1,7 +1,7 @@
 //! `wasi:clocks`: the time is that of the event.
 //!
 //! The wall clock stands at the timestamp of the call's first event; while an instance starts, which is at no
-//! event, at the Unix epoch. The monotonic clock begins at 0 and is moved by waiting alone: a guest that waits
+//! event, at the Unix epoch. The monotonic clock begins at 1 and is moved by waiting alone: a guest that waits
 //! is answered at once, and this clock stands at the instant waited for. So a run over the same events sees
 //! the same times, and a sleeping guest does not hold a thread.
 //!
@@ -51,8 +51,9 @@ impl EventClock {
         self.read
     }
 
+    /// Never 0, also before the first wait: Go's runtime takes that for a broken clock and ends.
     fn monotonic_ns(&self) -> u64 {
-        self.monotonic_ns.load(Ordering::Relaxed)
+        self.monotonic_ns.load(Ordering::Relaxed).max(1)
     }
 }
 
@@ -112,10 +113,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn monotonic_time_is_moved_by_waiting_alone() {
+    async fn monotonic_time_begins_at_1_and_is_moved_by_waiting_alone() {
         let mut clock = EventClock::new(false);
         clock.set(5);
-        assert_eq!((clock.now_us, clock.monotonic_ns()), (5, 0));
+        assert_eq!((clock.now_us, clock.monotonic_ns()), (5, 1));
         for until_ns in [3_600_000_000_000, 7] {
             Timer { until_ns, clock: Arc::clone(&clock.monotonic_ns), waits: false }.ready().await;
             assert_eq!(clock.monotonic_ns(), 3_600_000_000_000, "an hour passes at once, and none comes back");

@@ -1,0 +1,133 @@
+//! `tidemill new`: a plugin's project, ready to be built with its language's own tools.
+//!
+//! Writes what `tidemill_templates` renders into a folder of its own, and nothing else: it installs nothing
+//! and asks nobody.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueEnum};
+use tidemill_templates::{LANGUAGES, Language, contract};
+
+use super::error::{CliError, Exit};
+use super::output::Output;
+
+/// Most bytes of a name; crates, modules and plugins all take that.
+const NAME_BYTES_MAX: usize = 64;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill new big-orders                  a plugin in Rust, in ./big-orders
+  tidemill new big-orders --lang js        in TypeScript or JavaScript
+  tidemill new big-orders --lang python
+
+The project carries the SDK's sources and the contract that it was made for, a manifest, and fixtures:
+events it is given, and what must come of them. Its README says how to build and run it.")]
+pub(super) struct NewArgs {
+    /// What to call it: lower-case letters, digits and '-'; also the name of the folder that is made
+    name: String,
+    /// The language to write it in
+    #[arg(long, default_value = "rust", value_parser = languages())]
+    lang: String,
+    /// What it does for the host
+    #[arg(long, value_enum, default_value_t)]
+    role: Role,
+}
+
+/// What a plugin does for the host.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Role {
+    /// Reacts to events: keeps state, appends events
+    #[default]
+    Subscriber,
+}
+
+fn languages() -> PossibleValuesParser {
+    LANGUAGES.iter().map(|language| language.name).collect::<Vec<_>>().into()
+}
+
+/// Makes the project, and says what to do with it.
+pub(super) fn run(args: &NewArgs, output: &mut Output<'_>) -> Result<(), CliError> {
+    let NewArgs { name, lang, role: Role::Subscriber } = args;
+    check(name)?;
+    let language = Language::named(lang).ok_or_else(|| CliError::usage(format_args!("no language {lang:?}")))?;
+    let folder = PathBuf::from(name);
+    write(&folder, &language.project(name))?;
+    output.line(&format!("{name}/ is a {} plugin for {}. Next:", language.title, contract()))?;
+    for command in [&format!("cd {name}")[..]].into_iter().chain(language.install.iter().copied()) {
+        output.line(&format!("  {command}"))?;
+    }
+    output.line(&format!("  {}", language.build))?;
+    output.line(&format!("The plugin is then {}; README.md says how to run it.", language.component(name)))
+}
+
+/// A name becomes a folder, a crate, a module and a plugin: what all of them take.
+fn check(name: &str) -> Result<(), CliError> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let good = name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(allowed)
+        && !name.ends_with('-')
+        && !name.contains("--")
+        && name.len() <= NAME_BYTES_MAX;
+    if good {
+        return Ok(());
+    }
+    let what = format!("{name:?} is no name for a plugin's project");
+    Err(CliError::usage(what).hint(format_args!(
+        "use at most {NAME_BYTES_MAX} lower-case letters, digits and single '-' between them, such as big-orders"
+    )))
+}
+
+/// Writes the files into a folder that is not there yet.
+fn write(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<(), CliError> {
+    fs::create_dir(folder).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            CliError::new(Exit::Conflict, format_args!("{} is there already; nothing was written", folder.display()))
+                .hint("give another name, or remove it first")
+        }
+        _ => failed(folder, &error),
+    })?;
+    for (path, bytes) in files {
+        let file = folder.join(path);
+        let parent = file.parent().unwrap_or(folder);
+        fs::create_dir_all(parent).map_err(|error| failed(parent, &error))?;
+        fs::write(&file, bytes).map_err(|error| failed(&file, &error))?;
+    }
+    Ok(())
+}
+
+fn failed(path: &Path, error: &io::Error) -> CliError {
+    CliError::new(Exit::Failure, format_args!("writing {} failed: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_must_do_for_a_folder_a_crate_a_module_and_a_plugin() {
+        for good in ["a", "big-orders", "x2", &"a".repeat(64)] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for bad in ["", "Big", "2x", "-a", "a-", "a--b", "a_b", "a/b", "../a", "a b", "é", &"a".repeat(65)] {
+            let Err(CliError::Failed { exit, what, hint }) = check(bad) else { panic!("{bad:?} was taken") };
+            assert_eq!((exit, hint.is_some()), (Exit::Usage, true), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_there_stays_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("mine");
+        let files = [("a/b.txt".to_owned(), b"one".to_vec())];
+        write(&folder, &files).unwrap();
+        let Err(CliError::Failed { exit, .. }) = write(&folder, &[("a/b.txt".into(), b"two".to_vec())]) else {
+            panic!("it was written over")
+        };
+        assert_eq!(exit, Exit::Conflict);
+        assert_eq!(fs::read_to_string(folder.join("a/b.txt")).unwrap(), "one");
+    }
+}

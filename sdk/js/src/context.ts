@@ -1,0 +1,51 @@
+// What a handler may do on behalf of the event at hand.
+
+import { append, type HostNewEvent } from "tidemill:plugin/append@0.1.0";
+import { type Event } from "./event";
+
+/** An event to append. The host gives it an id, `causation_id` and `correlation_id`. */
+export interface NewEvent {
+  /** The manifest must grant it: `[grants] append = ["<type>"]`. */
+  type: string;
+  /** What it carries: anything that JSON can hold, or bytes. */
+  data: unknown;
+  /** The stream to append it to; none for an event outside any stream. */
+  stream?: string;
+  /** Labels for queries, such as `order:42`; at most 64. */
+  tags?: string[];
+  metadata?: Record<string, string>;
+  /** The content type of bytes. */
+  contentType?: string;
+  /** Version of the payload's schema; 1 if not given. */
+  schemaVersion?: number;
+}
+
+/** Handed to a handler along with its event. */
+export class Context {
+  constructor(
+    /** The event at hand, with position, stream, time, tags and metadata. */
+    readonly event: Event,
+  ) {}
+
+  /** Appends events in this order, all or none; they commit together with the checkpoint. */
+  append(...events: NewEvent[]): void {
+    append(this.event.position, events.map(toHost));
+  }
+}
+
+function toHost(event: NewEvent): HostNewEvent {
+  const { data } = event;
+  const json = data instanceof Uint8Array ? undefined : JSON.stringify(data);
+  if (json === undefined && !(data instanceof Uint8Array)) {
+    throw new TypeError(`the body of ${event.type} cannot be written as JSON`);
+  }
+  return {
+    eventType: event.type,
+    stream: event.stream ?? null,
+    payload: json === undefined ? { tag: "binary", val: data as Uint8Array } : { tag: "json", val: json },
+    contentType: event.contentType ?? null,
+    tags: event.tags ?? [],
+    metadata: Object.entries(event.metadata ?? {}),
+    schemaVersion: event.schemaVersion ?? 1,
+  };
+}

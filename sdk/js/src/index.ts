@@ -1,0 +1,11 @@
+// Write Tidemill plugins in TypeScript or JavaScript. See README.md beside this folder.
+
+export { config } from "./config";
+export { type Context, type NewEvent } from "./context";
+export { type Event } from "./event";
+export { Failure, reject, retry, stop } from "./failure";
+export { log } from "./log";
+export { type About, on, plugin, type Handler, type Plugin } from "./plugin";
+export { array, flag, integer, number, object, optional, text, whole, type Reader, type Shape } from "./shape";
+export { state } from "./state";
+export { decodeUtf8, encodeUtf8 } from "./utf8";

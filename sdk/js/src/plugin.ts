@@ -1,0 +1,78 @@
+// From handlers to what a component exports.
+
+import { Context } from "./context";
+import { Event, type HostEvent } from "./event";
+import { Failure, reject, toFailure, type Verdict } from "./failure";
+import { type Read, type Shape, ShapeError, object } from "./shape";
+
+/** Handles one event; throws a `Failure` to say what is to become of it. */
+export type Handler = (ctx: Context) => void;
+
+/** What a plugin says of itself. Its types are those that it has handlers for. */
+export interface About {
+  name: string;
+  version?: string;
+  summary?: string;
+  /** The event types it wants to append; the manifest's `[grants]` allow it. */
+  append?: string[];
+}
+
+/** What the module of a plugin exports: `export const { subscriber, description } = plugin(..)`. */
+export interface Plugin {
+  subscriber: { handle(events: HostEvent[]): void };
+  description: { describe(): unknown };
+}
+
+/** A handler for events whose payload has this shape; another payload rejects the event. */
+export function on<S extends Shape>(shape: S, handle: (data: Read<S>, ctx: Context) => void): Handler {
+  const read = object(shape);
+  return (ctx) => handle(decode(ctx.event, read), ctx);
+}
+
+function decode<T>(event: Event, read: (value: unknown, path: string) => T): T {
+  try {
+    return read(event.json(), "");
+  } catch (error) {
+    if (error instanceof ShapeError) throw reject(`payload of ${event.type}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** A plugin with one handler for each event type; `"*"` takes those that have none. */
+export function plugin(about: About, handlers: Record<string, Handler>): Plugin {
+  const types = Object.keys(handlers);
+  const known = new Map(Object.entries(handlers));
+  const otherwise = known.get("*");
+  return {
+    subscriber: {
+      handle(events) {
+        for (let index = 0; index < events.length; index++) {
+          const event = new Event(events[index]!);
+          try {
+            const handle = known.get(event.type) ?? otherwise;
+            if (!handle) throw reject(`no handler for ${event.type}`);
+            handle(new Context(event));
+          } catch (thrown) {
+            throw contractFailure(index, toFailure(thrown));
+          }
+        }
+      },
+    },
+    description: {
+      describe: () => ({
+        name: about.name,
+        version: about.version ?? "",
+        summary: about.summary ?? "",
+        types: otherwise ? [] : types,
+        streams: [],
+        tags: [],
+        append: about.append ?? [],
+        extra: [],
+      }),
+    },
+  };
+}
+
+function contractFailure(index: number, failure: Failure): { index: number; verdict: Verdict; reason: string } {
+  return { index, verdict: failure.verdict, reason: failure.message };
+}

@@ -1,0 +1,65 @@
+// What an event must look like: readers that check a JSON value and give it its type.
+
+/** Checks a JSON value; throws a `ShapeError` that names the place if it is another. */
+export type Reader<T> = (value: unknown, path: string) => T;
+
+/** Readers by field. */
+export type Shape = Record<string, Reader<unknown>>;
+
+/** What a shape reads. */
+export type Read<S extends Shape> = { [K in keyof S]: S[K] extends Reader<infer T> ? T : never };
+
+/** A value is not what the reader expects. */
+export class ShapeError extends Error {}
+
+function expected(what: string, path: string, value: unknown): ShapeError {
+  const found = value === undefined ? "it is missing" : `it is ${JSON.stringify(value)?.slice(0, 80)}`;
+  return new ShapeError(`${path || "the whole"}: expected ${what}, but ${found}`);
+}
+
+function reader<T>(what: string, is: (value: unknown) => boolean): Reader<T> {
+  return (value, path) => {
+    if (!is(value)) throw expected(what, path, value);
+    return value as T;
+  };
+}
+
+/** Text. */
+export const text = reader<string>("text", (value) => typeof value === "string");
+/** `true` or `false`. */
+export const flag = reader<boolean>("true or false", (value) => typeof value === "boolean");
+/** Any number. */
+export const number = reader<number>("a number", (value) => typeof value === "number");
+/** A whole number from 0 to 2^53 - 1: larger ones are not exact in JavaScript. */
+export const whole = reader<number>(
+  "a whole number from 0",
+  (value) => Number.isSafeInteger(value) && (value as number) >= 0,
+);
+/** A whole number, negative ones too, at most 2^53 - 1 from 0. */
+export const integer = reader<number>("a whole number", Number.isSafeInteger);
+
+/** A field that may be missing or `null`. */
+export function optional<T>(read: Reader<T>): Reader<T | undefined> {
+  return (value, path) => (value === undefined || value === null ? undefined : read(value, path));
+}
+
+/** A list of values of one kind. */
+export function array<T>(read: Reader<T>): Reader<T[]> {
+  return (value, path) => {
+    if (!Array.isArray(value)) throw expected("a list", path, value);
+    return value.map((item, index) => read(item, `${path}[${index}]`));
+  };
+}
+
+/** An object with these fields; others are left out. */
+export function object<S extends Shape>(shape: S): Reader<Read<S>> {
+  const fields = Object.entries(shape);
+  return (value, path) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw expected("an object", path, value);
+    const found = value as Record<string, unknown>;
+    const prefix = path ? `${path}.` : "";
+    const result: Record<string, unknown> = {};
+    for (const [field, read] of fields) result[field] = read(found[field], prefix + field);
+    return result as Read<S>;
+  };
+}

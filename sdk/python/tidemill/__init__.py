@@ -1,0 +1,9 @@
+"""Write Tidemill plugins in Python. See README.md beside this folder."""
+
+from . import config, log, state
+from ._context import Context
+from ._event import Event
+from ._failure import Failure, Reject, Retry, Stop
+from ._plugin import Plugin
+
+__all__ = ["Context", "Event", "Failure", "Plugin", "Reject", "Retry", "Stop", "config", "log", "state"]

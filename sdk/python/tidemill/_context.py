@@ -1,0 +1,54 @@
+"""What a handler may do on behalf of the event at hand."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+
+from wit_world.imports import append as host
+from wit_world.imports import types
+
+from ._event import Event
+
+
+class Context:
+    """Handed to a handler along with what its event carries."""
+
+    __slots__ = ("event",)
+
+    def __init__(self, event: Event):
+        self.event = event
+
+    def append(
+        self,
+        event_type: str,
+        data: object,
+        *,
+        stream: str | None = None,
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+        schema_version: int = 1,
+    ) -> None:
+        """Appends an event, which commits together with the checkpoint.
+
+        The manifest must grant its type: `[grants] append = ["<type>"]`. `data` is a dataclass, anything that
+        JSON can hold, or bytes. The host adds an id, `causation_id` and `correlation_id`.
+        """
+        event = host.NewEvent(
+            event_type=event_type,
+            stream=stream,
+            payload=_payload(data),
+            content_type=content_type,
+            tags=list(tags),
+            metadata=list((metadata or {}).items()),
+            schema_version=schema_version,
+        )
+        host.append(self.event.position, [event])
+
+
+def _payload(data: object) -> types.Payload:
+    if isinstance(data, (bytes, bytearray)):
+        return types.Payload_Binary(bytes(data))
+    if dataclasses.is_dataclass(data) and not isinstance(data, type):
+        data = dataclasses.asdict(data)
+    return types.Payload_Json(json.dumps(data, ensure_ascii=False, allow_nan=False))

@@ -1,0 +1,90 @@
+"""From handlers to what a component exports."""
+
+import dataclasses
+from collections.abc import Callable
+
+from componentize_py_types import Err
+from wit_world.exports import description
+from wit_world.imports import types
+
+from ._context import Context
+from ._event import Event
+from ._failure import Reject, to_failure
+from ._shape import ShapeError, reader
+
+Handler = Callable[[Context], None]
+
+
+class Plugin:
+    """The handlers of a plugin, by event type.
+
+    The module of a plugin ends with `Subscriber, Description = plugin.exports()`: these two names are what
+    the component's world asks for.
+    """
+
+    def __init__(self, name: str, *, version: str = "", summary: str = "", append: tuple[str, ...] = ()):
+        self._about = (name, version, summary, list(append))
+        self._handlers: dict[str, Handler] = {}
+
+    def on(self, kind: type | str, *, event_type: str | None = None):
+        """Decorates a handler.
+
+        With a dataclass: `handler(event, ctx)` takes events of the type of that name (or of `event_type`), whose
+        payload it is checked against; another payload rejects the event. With a text: `handler(ctx)` takes events
+        of that type unchecked; `"*"` takes all that have no other handler.
+        """
+        if isinstance(kind, str):
+            return lambda handler: self._add(kind, handler, handler)
+        if not dataclasses.is_dataclass(kind):
+            raise TypeError(f"{kind!r} is neither a dataclass nor an event type")
+        read = reader(kind)
+
+        def decorate(handler):
+            return self._add(event_type or kind.__name__, lambda ctx: handler(_decode(ctx.event, read), ctx), handler)
+
+        return decorate
+
+    def exports(self) -> tuple[type, type]:
+        """The classes that the component exports."""
+        handle, describe = self._handle, self._describe
+
+        class Subscriber:
+            def handle(self, events: list[types.Event]) -> None:
+                handle(events)
+
+        class Description:
+            def describe(self) -> description.Description:
+                return describe()
+
+        return Subscriber, Description
+
+    def _add(self, event_type: str, handler: Handler, decorated):
+        if event_type in self._handlers:
+            raise ValueError(f"there are two handlers for {event_type}")
+        self._handlers[event_type] = handler
+        return decorated
+
+    def _handle(self, events: list[types.Event]) -> None:
+        otherwise = self._handlers.get("*", _unexpected)
+        for index, fields in enumerate(events):
+            try:
+                self._handlers.get(fields.event_type, otherwise)(Context(Event(fields)))
+            except Exception as error:
+                failure = to_failure(error)
+                raise Err(types.Failure(index, failure.verdict(), str(failure))) from None
+
+    def _describe(self) -> description.Description:
+        name, version, summary, append = self._about
+        listens = [] if "*" in self._handlers else list(self._handlers)
+        return description.Description(name, version, summary, listens, [], [], append, [])
+
+
+def _unexpected(ctx: Context) -> None:
+    raise Reject(f"no handler for {ctx.event.type}")
+
+
+def _decode(event: Event, read):
+    try:
+        return read(event.json(), "")
+    except ShapeError as error:
+        raise Reject(f"payload of {event.type}: {error}") from None

@@ -1,0 +1,101 @@
+"""Events as dataclasses: a payload is checked against the annotations."""
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Callable
+
+Reader = Callable[[object, str], object]
+
+
+class ShapeError(Exception):
+    """A value is not what the annotation says."""
+
+
+def reader(annotation: object) -> Reader:
+    """What reads a JSON value as the annotated type.
+
+    Known are `str`, `bool`, `int`, `float`, `list[T]`, `dict[str, T]`, `T | None`, `object`, and dataclasses
+    of these.
+    """
+    if annotation in _PLAIN:
+        return _plain(annotation)
+    if annotation in (object, typing.Any):
+        return lambda value, path: value
+    if dataclasses.is_dataclass(annotation):
+        return _dataclass(annotation)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is list:
+        return _list(reader(arguments[0]))
+    if origin is dict and arguments[0] is str:
+        return _dict(reader(arguments[1]))
+    if origin in (typing.Union, types.UnionType) and len(arguments) == 2 and type(None) in arguments:
+        return _optional(reader(next(kind for kind in arguments if kind is not type(None))))
+    raise TypeError(f"events cannot hold {annotation!r}: use str, bool, int, float, list, dict, None or a dataclass")
+
+
+_PLAIN = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
+
+
+def _expected(what: str, value: object, path: str) -> ShapeError:
+    return ShapeError(f"{path or 'the whole'}: expected {what}, but it is {json.dumps(value, ensure_ascii=False)[:80]}")
+
+
+def _plain(kind: type) -> Reader:
+    def read(value: object, path: str) -> object:
+        if type(value) is kind:
+            return value
+        if kind is float and type(value) is int:
+            return float(value)
+        raise _expected(_PLAIN[kind], value, path)
+
+    return read
+
+
+def _list(item: Reader) -> Reader:
+    def read(value: object, path: str) -> object:
+        if type(value) is not list:
+            raise _expected("a list", value, path)
+        return [item(each, f"{path}[{index}]") for index, each in enumerate(value)]
+
+    return read
+
+
+def _dict(item: Reader) -> Reader:
+    def read(value: object, path: str) -> object:
+        if type(value) is not dict:
+            raise _expected("an object", value, path)
+        return {key: item(each, f"{path}.{key}" if path else key) for key, each in value.items()}
+
+    return read
+
+
+def _optional(some: Reader) -> Reader:
+    return lambda value, path: None if value is None else some(value, path)
+
+
+def _dataclass(kind: type) -> Reader:
+    hints = typing.get_type_hints(kind)
+    fields = [(field.name, reader(hints[field.name]), _required(field)) for field in dataclasses.fields(kind)]
+
+    def read(value: object, path: str) -> object:
+        if type(value) is not dict:
+            raise _expected("an object", value, path)
+        found = {}
+        for name, read_field, required in fields:
+            place = f"{path}.{name}" if path else name
+            if name in value:
+                found[name] = read_field(value[name], place)
+            elif required:
+                raise ShapeError(f"{place}: it is missing")
+        try:
+            return kind(**found)
+        except ValueError as error:
+            raise ShapeError(f"{path or 'the whole'}: {error}") from error
+
+    return read
+
+
+def _required(field: dataclasses.Field) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

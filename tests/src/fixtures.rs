@@ -1,0 +1,241 @@
+//! Fixtures: events that a plugin is given, and what must come of them; run through the real host.
+//!
+//! One server runs all fixtures of a component one after another, each as a plugin of its own that begins at
+//! the end of the log, so the component is compiled once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{Server, poll};
+
+/// What a plugin is given, and what must come of it. The format of `fixtures/*.json`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fixture {
+    /// What it shows, for people.
+    pub about: String,
+    /// Put over the manifest's `[config]`.
+    pub config: BTreeMap<String, toml::Value>,
+    /// The events, as they are appended.
+    pub when: Vec<Value>,
+    /// What must come of them, all of it.
+    pub then: Then,
+}
+
+/// What must come of the events.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Then {
+    /// The plugin's whole state, as JSON.
+    pub state: BTreeMap<String, Value>,
+    /// The events that it appended, in order.
+    pub appended: Vec<Appended>,
+    /// The events that were set aside.
+    pub dead_letters: Vec<Dead>,
+    /// When it has to stop: texts of the reason.
+    pub stopped: Option<Vec<String>>,
+}
+
+/// An event that the plugin appended.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Appended {
+    /// Index of the event that caused it.
+    pub cause: usize,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Its stream.
+    pub stream: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Its payload.
+    pub data: Value,
+}
+
+/// An event that was set aside.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dead {
+    /// Its index.
+    pub event: usize,
+    /// What the plugin said: `reject` or `retry`.
+    pub kind: String,
+    /// How often it was tried.
+    pub attempts: u64,
+    /// Texts that the reason holds.
+    pub reason: Vec<String>,
+}
+
+impl Fixture {
+    /// All of a folder, by name.
+    ///
+    /// # Panics
+    /// When there is none, or one cannot be read.
+    #[must_use]
+    pub fn all(folder: &Path) -> Vec<(String, Self)> {
+        let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let read = |path: std::path::PathBuf| {
+            let text = fs::read_to_string(&path).expect("a fixture is text");
+            let fixture = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), fixture)
+        };
+        let mut fixtures: Vec<_> = entries.map(|entry| read(entry.expect("an entry").path())).collect();
+        assert!(!fixtures.is_empty(), "{} holds no fixtures", folder.display());
+        fixtures.sort_by(|(a, _), (b, _)| a.cmp(b));
+        fixtures
+    }
+}
+
+/// Runs fixtures on a component.
+///
+/// # Panics
+/// When something else comes of them.
+pub fn run(component: &[u8], manifest: &str, fixtures: &[(String, Fixture)]) {
+    let (data, plugins, staged) = (temporary(), temporary(), temporary());
+    let server = Server::start(data.path(), plugins.path());
+    for (name, fixture) in fixtures {
+        // In one step: a folder with half of its files is a problem that the host would tell.
+        let (folder, half) = (plugins.path().join(name), staged.path().join(name));
+        fs::create_dir(&half).expect("a folder in a temporary directory");
+        fs::write(half.join("plugin.toml"), manifest_for(manifest, fixture)).expect("a file in it");
+        fs::write(half.join("plugin.wasm"), component).expect("a file in it");
+        fs::rename(&half, &folder).expect("temporary directories are beside each other");
+        wait_until_it_runs(&server, name);
+        Run { server: &server, name, first: head(&server) + 1 }.check(fixture);
+        fs::remove_dir_all(&folder).expect("it was made above");
+        // It stays known by what it stored.
+        poll("the plugin to be gone", || status(&server, name).is_none().then_some(()));
+    }
+}
+
+fn temporary() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+/// The manifest with the fixture's settings, beginning where the fixture does, and with two quick attempts.
+fn manifest_for(manifest: &str, fixture: &Fixture) -> String {
+    let mut table: toml::Table = manifest.parse().expect("the manifest is TOML");
+    set(&mut table, "subscribe", "start", toml::Value::from("end"));
+    set(&mut table, "delivery", "max_attempts", toml::Value::from(2));
+    let backoff = toml::Table::from_iter([("initial".to_owned(), "1ms".into()), ("max".to_owned(), "1ms".into())]);
+    set(&mut table, "delivery", "backoff", backoff.into());
+    for (key, value) in &fixture.config {
+        set(&mut table, "config", key, value.clone());
+    }
+    table.to_string()
+}
+
+fn set(table: &mut toml::Table, section: &str, key: &str, value: toml::Value) {
+    let section = table.entry(section).or_insert_with(|| toml::Table::new().into());
+    section.as_table_mut().expect("a section").insert(key.to_owned(), value);
+}
+
+fn wait_until_it_runs(server: &Server, name: &str) {
+    poll(&format!("plugin {name} to run"), || {
+        let info = server.try_get(&format!("/v1/plugins/{name}")).ok()?;
+        assert!(info.get("problem").is_none_or(Value::is_null), "{name} does not load: {info}");
+        status(server, name).map(|_| ())
+    });
+}
+
+fn head(server: &Server) -> u64 {
+    server.get("/v1/events?limit=1").get("head").and_then(Value::as_u64).expect("a head")
+}
+
+/// What a plugin is doing; none while it does not run.
+fn status(server: &Server, name: &str) -> Option<Value> {
+    let info = server.try_get(&format!("/v1/plugins/{name}")).ok()?;
+    info.get("status").filter(|status| !status.is_null()).cloned()
+}
+
+/// One fixture on its plugin.
+struct Run<'a> {
+    server: &'a Server,
+    name: &'a str,
+    /// Position of the fixture's first event.
+    first: u64,
+}
+
+impl Run<'_> {
+    fn check(&self, fixture: &Fixture) {
+        let Then { state, appended, dead_letters, stopped } = &fixture.then;
+        self.server.try_post("/v1/events", &json!({ "events": fixture.when })).expect("its events are appended");
+        match stopped {
+            Some(reason) => self.is_stopped(reason),
+            None => self.settle(fixture.when.len()),
+        }
+        assert_eq!(&self.state(), state, "{}: its state; {}", self.name, fixture.about);
+        assert_eq!(&self.appended(fixture.when.len()), appended, "{}: what it appended", self.name);
+        self.check_dead_letters(dead_letters);
+    }
+
+    /// A stop is another end than the one that was to come, so it is not waited out.
+    fn settle(&self, events: usize) {
+        poll(&format!("{} to have handled its events", self.name), || {
+            let status = status(self.server, self.name)?;
+            let halted = status.get("state").is_some_and(|state| state == "halted");
+            assert!(!halted, "{} has stopped: {status}", self.name);
+            (status.get("checkpoint")?.as_u64()? + 1 >= self.first + events as u64).then_some(())
+        });
+    }
+
+    fn is_stopped(&self, reason: &[String]) {
+        let why = poll(&format!("{} to stop", self.name), || {
+            let status = status(self.server, self.name)?;
+            status.get("reason").and_then(Value::as_str).map(str::to_owned)
+        });
+        self.holds(&why, reason);
+    }
+
+    fn holds(&self, text: &str, words: &[String]) {
+        assert!(words.iter().all(|word| text.contains(word)), "{}: {words:?} in: {text}", self.name);
+    }
+
+    fn state(&self) -> BTreeMap<String, Value> {
+        let page = self.server.get(&format!("/v1/plugins/{}/state?limit=1000", self.name));
+        let entries = page.get("entries").and_then(Value::as_array).cloned().unwrap_or_default();
+        let entry = |entry: &Value| {
+            let value = entry.get("value").unwrap_or_else(|| panic!("{}: not JSON: {entry}", self.name));
+            Some((entry.get("key")?.as_str()?.to_owned(), value.clone()))
+        };
+        entries.iter().map(|found| entry(found).expect("an entry")).collect()
+    }
+
+    /// What stands behind the fixture's own events.
+    fn appended(&self, events: usize) -> Vec<Appended> {
+        let page = self.server.get(&format!("/v1/events?after={}&limit=1000", self.first - 1));
+        let stored = page.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
+        let (own, others) = stored.split_at(events);
+        others.iter().map(|event| self.as_appended(own, event).expect("an event")).collect()
+    }
+
+    fn as_appended(&self, own: &[Value], event: &Value) -> Option<Appended> {
+        let cause = event.pointer("/metadata/causation_id")?;
+        Some(Appended {
+            cause: own.iter().position(|event| event.get("id") == Some(cause))?,
+            event_type: event.get("type")?.as_str()?.to_owned(),
+            stream: event.get("stream")?.as_str().map(str::to_owned),
+            tags: serde_json::from_value(event.get("tags")?.clone()).ok()?,
+            data: event.get("data")?.clone(),
+        })
+    }
+
+    fn check_dead_letters(&self, expected: &[Dead]) {
+        let page = self.server.get(&format!("/v1/plugins/{}/dead-letters", self.name));
+        let letters = page.get("dead_letters").and_then(Value::as_array).cloned().unwrap_or_default();
+        assert_eq!(letters.len(), expected.len(), "{}: {letters:?}", self.name);
+        for (letter, expected) in letters.iter().zip(expected) {
+            let position = self.first + expected.event as u64;
+            let found = ["position", "kind", "attempts"].map(|key| letter.get(key).cloned().unwrap_or_default());
+            assert_eq!(found, [json!(position), json!(expected.kind), json!(expected.attempts)], "{letter}");
+            let reason = letter.get("reason").and_then(Value::as_str).unwrap_or_default();
+            self.holds(reason, &expected.reason);
+        }
+    }
+}

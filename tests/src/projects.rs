@@ -1,0 +1,144 @@
+//! Plugins in other languages: projects made by `tidemill new`, built with the tools of their languages.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tidemill_templates::Language;
+
+use crate::tidemill;
+
+/// Set where every tool has to be there, as in CI: then a missing one is a failure.
+const ALL_REQUIRED: &str = "TIDEMILL_ALL_LANGUAGES";
+/// A folder of tools as `sdk/install-tools.sh` leaves it.
+const TOOLS: &str = "TIDEMILL_TOOLS";
+
+/// Whether a language can be built here. Where it cannot, says so loudly.
+///
+/// # Panics
+/// When it cannot and `TIDEMILL_ALL_LANGUAGES` is set.
+#[must_use]
+pub fn can_build(language: &Language) -> bool {
+    let missing: Vec<_> = language.tools.iter().filter(|tool| find(tool).is_none()).copied().collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let line = format!(
+        "SKIPPED: {} plugins are not built and not tested: {} missing; `sh sdk/install-tools.sh` installs what they need",
+        language.title,
+        missing.join(", ")
+    );
+    assert!(env::var_os(ALL_REQUIRED).is_none(), "{line}");
+    // Not by `eprintln!`, which is not shown when a test passes.
+    let _ = writeln!(std::io::stderr(), "\n{line}");
+    false
+}
+
+fn tools() -> PathBuf {
+    env::var_os(TOOLS).map_or_else(|| below_target("tools"), PathBuf::from)
+}
+
+/// Where programs are looked for: the tools' folders, then the path.
+fn path() -> OsString {
+    let own = ["bin", "python/bin", "js/node_modules/.bin"].map(|folder| tools().join(folder));
+    let inherited = env::var_os("PATH").unwrap_or_default();
+    env::join_paths(own.into_iter().chain(env::split_paths(&inherited))).unwrap_or(inherited)
+}
+
+fn find(tool: &str) -> Option<PathBuf> {
+    env::split_paths(&path()).map(|folder| folder.join(tool)).find(|file| file.is_file())
+}
+
+/// Whether a variable is for the build that runs this test, and not for all builds of this machine.
+fn is_of_outer_cargo(variable: &str) -> bool {
+    variable.starts_with("CARGO_") && variable != "CARGO_HOME" && !variable.starts_with("CARGO_NET_")
+}
+
+/// `target/<name>` of the build that this test belongs to.
+fn below_target(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("a test knows its own path");
+    let target = test.ancestors().nth(3).expect("tests are built into target/<profile>/deps");
+    target.join(name)
+}
+
+/// A project on disk.
+#[derive(Debug)]
+pub struct Project {
+    language: &'static Language,
+    name: String,
+    folder: PathBuf,
+}
+
+impl Project {
+    /// Makes a project by `tidemill new`, in a folder of the build that belongs to `purpose`. What an earlier run left
+    /// there goes.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn new(language: &'static Language, purpose: &str, name: &str) -> Self {
+        let place = below_target("projects").join(format!("{purpose}-{}", language.name));
+        let folder = place.join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&place).expect("a folder below target/");
+        let made = tidemill().current_dir(&place).args(["new", name, "--lang", language.name]).output();
+        let made = made.expect("the binary under test runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        if language.name == "rust" {
+            // The versions that are here already.
+            let lock = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").join("Cargo.lock");
+            fs::copy(lock, folder.join("Cargo.lock")).expect("the workspace has a lock file");
+        }
+        Self { language, name: name.into(), folder }
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Puts another source in the place of the template's.
+    ///
+    /// # Panics
+    /// When the source cannot be read.
+    pub fn replace_source(&self, source: &Path) {
+        let copied = fs::copy(source, self.folder.join(self.language.source));
+        copied.unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+    }
+
+    /// Builds it as its README says; answers the component.
+    ///
+    /// # Panics
+    /// When the build fails.
+    #[must_use]
+    pub fn build(&self) -> Vec<u8> {
+        let mut command = Command::new("sh");
+        command.args(["-c", self.language.build]).current_dir(&self.folder).env("PATH", path()).stdin(Stdio::null());
+        // What Go would fetch from a module proxy.
+        let go_pkg = tools().join("go-pkg");
+        if go_pkg.is_dir() {
+            command.env("TIDEMILL_GO_PKG", go_pkg);
+        }
+        // Cargo is run by another cargo: what that one says is not for this build. What it has compiled is kept.
+        for (variable, _) in env::vars_os().filter(|(name, _)| is_of_outer_cargo(&name.to_string_lossy())) {
+            command.env_remove(variable);
+        }
+        let cache = below_target("projects").join("cargo");
+        if self.language.name == "rust" {
+            command.env("CARGO_TARGET_DIR", &cache);
+        }
+        let built = command.output().expect("there is a shell");
+        let said = [built.stdout, built.stderr].concat();
+        assert!(built.status.success(), "{}:\n{}", self.folder.display(), String::from_utf8_lossy(&said));
+        let component = self.language.component(&self.name);
+        let file = match component.strip_prefix("target/") {
+            Some(rest) => cache.join(rest),
+            None => self.folder.join(component),
+        };
+        fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    }
+}

@@ -1,0 +1,126 @@
+//! What a plugin costs in each language, by the same plugin in all of them: the table of `sdk/README.md`.
+//!
+//! `cargo test -p tidemill-tests --test language_figures -- --ignored --nocapture` prints it. Ratios hold from machine
+//! to machine; absolute figures do not. Times are the processor's, of the whole process (Linux): delivery, commits and
+//! compiling on every core included.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a table is printed, and a test fails by panicking")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tempfile::TempDir;
+use tidemill::clock::SystemClock;
+use tidemill::delivery::{Policy, Setup, Subscription, spawn};
+use tidemill::event::{EventType, NewEvent, Pattern, PluginName};
+use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadedComponent};
+use tidemill::store::embedded::{EmbeddedStore, OpenOptions};
+use tidemill::store::{AppendRequest, Store};
+use tidemill_plugins::ORDER_TOTALS;
+use tidemill_templates::{LANGUAGES, Language};
+use tidemill_tests::projects::{Project, can_build};
+use tokio::runtime::Runtime;
+
+const EVENTS: u64 = 20_000;
+const CUSTOMERS: u64 = 100;
+const ROUNDS: u32 = 3;
+
+#[test]
+#[ignore = "measures for minutes and prints a table"]
+fn what_a_plugin_costs_in_each_language() {
+    let runtime = Runtime::new().unwrap();
+    let data = temporary();
+    let store: Arc<dyn Store> =
+        Arc::new(EmbeddedStore::open(&OpenOptions::new(data.path()), Arc::new(SystemClock)).unwrap());
+    fill(&store);
+    println!("language  component bytes  compile ms  from cache ms  us/event by 1  us/event by 256");
+    for language in LANGUAGES.iter().filter(|language| can_build(language)) {
+        let component = component(language);
+        let cache = temporary();
+        let (compile, _) = load(&component, cache.path());
+        let (cached, loaded) = load(&component, cache.path());
+        let each = [1, 256].map(|batch| {
+            let rounds = (0..ROUNDS)
+                .map(|round| deliver(&runtime, &store, &loaded, batch, &format!("{}-{batch}-{round}", language.name)));
+            rounds.min().unwrap().as_secs_f64() * 1e6 / EVENTS as f64
+        });
+        println!(
+            "{:<8}  {:>15}  {:>10.0}  {:>13.1}  {:>13.1}  {:>15.1}",
+            language.name,
+            component.len(),
+            compile.as_secs_f64() * 1e3,
+            cached.as_secs_f64() * 1e3,
+            each.first().unwrap(),
+            each.last().unwrap()
+        );
+    }
+}
+
+fn temporary() -> TempDir {
+    TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// The shared example in this language.
+fn component(language: &'static Language) -> Vec<u8> {
+    if language.name == "rust" {
+        return ORDER_TOTALS.component.to_vec();
+    }
+    let project = Project::new(language, "figures", "order-totals");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("plugins/order-totals");
+    project.replace_source(&example.join(language.name).join(Path::new(language.source).file_name().unwrap()));
+    project.build()
+}
+
+fn fill(store: &Arc<dyn Store>) {
+    let event = |number: u64| {
+        let customer = format!("customer-{}", number % CUSTOMERS);
+        let body = json!({ "order": number.to_string(), "customer": customer, "total_cents": 1250 });
+        NewEvent::json(EventType::new("OrderPlaced").unwrap(), body.to_string().as_bytes())
+    };
+    for first in (0..EVENTS).step_by(1000) {
+        let events = (first..first + 1000).map(event).collect();
+        store.append(AppendRequest::unconditional(events)).wait().unwrap();
+    }
+}
+
+fn load(component: &[u8], cache: &Path) -> (Duration, LoadedComponent) {
+    let engine = Engine::new(EngineOptions { cache_dir: Some(cache.into()), compiler: None }).unwrap();
+    let begin = cpu_time();
+    let loaded = engine.load(component).unwrap();
+    (cpu_time() - begin, loaded)
+}
+
+/// Handles every event from the beginning, under a name of its own; the time it took.
+fn deliver(runtime: &Runtime, store: &Arc<dyn Store>, loaded: &LoadedComponent, batch: usize, name: &str) -> Duration {
+    let plugin = PluginName::new(name).unwrap();
+    let limits = Limits::default();
+    let handler = loaded.subscriber(InstanceOptions::new(plugin.clone(), limits));
+    let policy = Policy { batch_events_max: batch, ..Policy::default() };
+    let subscription = Subscription {
+        filter: tidemill::event::Filter { types: vec![Pattern::new("OrderPlaced").unwrap()], ..Default::default() },
+        ..Subscription::default()
+    };
+    let granted = Arc::new([Pattern::new("CustomerGotVip").unwrap()]);
+    let setup = Setup { plugin, subscription, policy, granted, component_digest: String::new(), handlers: vec![handler] };
+    let begin = cpu_time();
+    runtime.block_on(async {
+        let dispatcher = spawn(setup, Arc::clone(store), Arc::new(SystemClock));
+        let mut watch = dispatcher.watch();
+        let settled = watch.wait_for(|status| status.checkpoint.0 >= EVENTS).await.unwrap().clone();
+        assert_eq!((settled.counters.handled, settled.counters.parked), (EVENTS, 0), "{settled:?}");
+        let took = cpu_time() - begin;
+        dispatcher.stop().await;
+        took
+    })
+}
+
+/// Processor time of this process so far.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // Fields 14 and 15, in hundredths of a second, counted after the command's closing parenthesis.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(10 * ticks)
+}

@@ -1,0 +1,126 @@
+//! Plugins in every language that has an SDK: the template of each is built with its own tools and runs, and
+//! the same plugin written in each passes the same fixtures.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tidemill_plugins::ORDER_TOTALS;
+use tidemill_templates::{LANGUAGES, Language};
+use tidemill_tests::fixtures::{self, Fixture, Then};
+use tidemill_tests::projects::{Project, can_build};
+use tidemill_tests::tidemill;
+
+fn order_totals() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("plugins/order-totals")
+}
+
+/// The shared fixtures, and one with more orders than a page of a scan holds.
+fn shared_fixtures() -> Vec<(String, Fixture)> {
+    let mut all = Fixture::all(&order_totals().join("fixtures"));
+    let placed = |customer: &str, order: u32| json!({ "type": "OrderPlaced", "data": { "order": order.to_string(), "customer": customer, "total_cents": 1 } });
+    let mut when: Vec<_> = (0..600).map(|order| placed("many", order)).collect();
+    when.push(placed("other", 1));
+    when.push(json!({ "type": "CustomerLeft", "data": { "customer": "many" } }));
+    let state = [
+        ("customer/other".to_owned(), json!({ "orders": 1, "cents": 1, "vip": false })),
+        ("order/other/1".to_owned(), json!(1)),
+    ];
+    let then = Then { state: state.into(), appended: Vec::new(), dead_letters: Vec::new(), stopped: None };
+    let about = "A scan goes over every page.".to_owned();
+    all.push(("many-orders".to_owned(), Fixture { about, config: Default::default(), when, then }));
+    all
+}
+
+fn example_passes(language: &str) {
+    let language = Language::named(language).unwrap();
+    if !can_build(language) {
+        return;
+    }
+    let project = Project::new(language, "example", "order-totals");
+    let file = Path::new(language.source).file_name().unwrap();
+    project.replace_source(&order_totals().join(language.name).join(file));
+    fixtures::run(&project.build(), ORDER_TOTALS.manifest, &shared_fixtures());
+}
+
+fn template_works(language: &str) {
+    let language = Language::named(language).unwrap();
+    if !can_build(language) {
+        return;
+    }
+    let project = Project::new(language, "template", "big-orders");
+    let manifest = fs::read_to_string(project.folder().join("plugin.toml")).unwrap();
+    fixtures::run(&project.build(), &manifest, &Fixture::all(&project.folder().join("fixtures")));
+}
+
+#[test]
+fn the_example_in_rust_passes_the_shared_fixtures() {
+    fixtures::run(ORDER_TOTALS.component, ORDER_TOTALS.manifest, &shared_fixtures());
+}
+
+#[test]
+fn the_example_in_typescript_passes_the_shared_fixtures() {
+    example_passes("js");
+}
+
+#[test]
+fn the_example_in_python_passes_the_shared_fixtures() {
+    example_passes("python");
+}
+
+#[test]
+fn the_example_in_go_passes_the_shared_fixtures() {
+    example_passes("go");
+}
+
+#[test]
+fn the_example_in_c_passes_the_shared_fixtures() {
+    example_passes("c");
+}
+
+#[test]
+fn the_template_in_rust_works() {
+    template_works("rust");
+}
+
+#[test]
+fn the_template_in_typescript_works() {
+    template_works("js");
+}
+
+#[test]
+fn the_template_in_python_works() {
+    template_works("python");
+}
+
+#[test]
+fn the_template_in_go_works() {
+    template_works("go");
+}
+
+#[test]
+fn the_template_in_c_works() {
+    template_works("c");
+}
+
+#[test]
+fn a_project_says_what_to_install_next_and_is_never_written_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let new =
+        |arguments: &[&str]| tidemill().current_dir(directory.path()).arg("new").args(arguments).output().unwrap();
+    for language in LANGUAGES {
+        let name = format!("mine-{}", language.name);
+        let made = new(&[&name, "--lang", language.name, "--role", "subscriber"]);
+        let said = String::from_utf8(made.stdout).unwrap();
+        assert!(made.status.success() && said.contains(language.build), "{said}");
+        assert!(language.install.iter().all(|command| said.contains(command)), "{said}");
+        let again = new(&[&name, "--lang", language.name]);
+        assert_eq!(again.status.code(), Some(4), "a folder that is there is a conflict");
+    }
+    for bad in [&["Big Orders"][..], &["../up"], &["ok", "--lang", "cobol"], &["ok", "--role", "mill"]] {
+        assert_eq!(new(bad).status.code(), Some(2), "{bad:?}");
+    }
+    assert!(!directory.path().join("ok").exists() && !directory.path().parent().unwrap().join("up").exists());
+}
