@@ -99,6 +99,8 @@ fn refused(error: AppendError, lines: &[usize]) -> Problem {
         | AppendError::StreamDeleted { .. }
         | AppendError::NoSuchStream { .. }
         | AppendError::WrongExpectedVersion { .. }
+        | AppendError::InvalidTracking { .. }
+        | AppendError::TrackingNotForward { .. }
         | AppendError::Store(_) => None,
     };
     match (index.and_then(|index| lines.get(index)), error) {

@@ -54,8 +54,8 @@ impl AppendBody {
                 parse_event(event.get()).map(|parsed| parsed.event).map_err(|reason| bad_event(index, &reason))
             })
             .collect::<Result<_, _>>()?;
-        let request =
-            AppendRequest { events, expected: parse_expected(&fields)?, condition: parse_condition(&fields)? };
+        let (expected, condition) = (parse_expected(&fields)?, parse_condition(&fields)?);
+        let request = AppendRequest { expected, condition, ..AppendRequest::unconditional(events) };
         Ok(Self { request, lines: Vec::new() })
     }
 

@@ -10,7 +10,11 @@ use super::name::{NameError, StreamName, Tag, check_plain};
 /// A name, or the beginning of names when it ends in `*`; `*` alone matches every name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Pattern(Box<str>);
+pub struct Pattern {
+    text: Box<str>,
+    /// Whether it is a name and not the beginning of names.
+    exact: bool,
+}
 
 impl Pattern {
     /// Checks a text and takes it as a pattern.
@@ -20,34 +24,43 @@ impl Pattern {
     pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
         let text = text.into();
         check_plain("pattern", &text)?;
-        Ok(Self(text.into_boxed_str()))
+        Ok(Self { exact: !text.ends_with('*'), text: text.into_boxed_str() })
+    }
+
+    /// Checks a text and takes it as the one name to match, even if it ends in `*`. Such a one does not survive
+    /// being turned into text and back.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn literal(text: impl Into<String>) -> Result<Self, NameError> {
+        Ok(Self { exact: true, ..Self::new(text)? })
     }
 
     /// Whether it matches a name.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        match self.0.strip_suffix('*') {
-            Some(beginning) => name.starts_with(beginning),
-            None => name == &*self.0,
+        match self.text.strip_suffix('*') {
+            Some(beginning) if !self.exact => name.starts_with(beginning),
+            _ => name == &*self.text,
         }
     }
 
     /// The one name it matches; none when it ends in `*`.
     #[must_use]
     pub fn exact(&self) -> Option<&str> {
-        (!self.0.ends_with('*')).then_some(&*self.0)
+        self.exact.then_some(&*self.text)
     }
 
     /// The pattern as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -60,7 +73,7 @@ impl TryFrom<String> for Pattern {
 
 impl From<Pattern> for String {
     fn from(pattern: Pattern) -> Self {
-        pattern.0.into()
+        pattern.text.into()
     }
 }
 
@@ -85,7 +98,7 @@ impl Filter {
     /// The events of one stream.
     #[must_use]
     pub fn stream(name: &StreamName) -> Self {
-        Self { streams: vec![Pattern(name.as_str().into())], ..Self::default() }
+        Self { streams: vec![Pattern { text: name.as_str().into(), exact: true }], ..Self::default() }
     }
 
     /// Whether it asks nothing.
@@ -149,6 +162,8 @@ mod tests {
         assert!(beginning.matches("order-11") && !beginning.matches("payment-1"));
         assert!(Pattern::new("*").unwrap().matches("anything"));
         assert_eq!((exact.exact(), beginning.exact()), (Some("order-1"), None));
+        let literal = Pattern::literal("order-*").unwrap();
+        assert!(literal.matches("order-*") && !literal.matches("order-11") && literal.exact() == Some("order-*"));
     }
 
     #[test]

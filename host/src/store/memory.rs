@@ -32,6 +32,7 @@ struct Data {
     log: Vec<RecordedEvent>,
     owners: BTreeMap<Owner, OwnerData>,
     records: BTreeMap<PluginName, PluginRecord>,
+    tracking: BTreeMap<String, u64>,
 }
 
 #[derive(Default)]
@@ -64,8 +65,9 @@ impl MemoryStore {
         let now = data.now(&*self.clock);
         match decide::decide(&*data, request, data.head(), now)? {
             Decision::Repeat(appended) => Ok(appended),
-            Decision::Write(events) => {
+            Decision::Write(events, tracking) => {
                 let appended = decide::appended(&events);
+                data.tracking.extend(tracking.map(|tracking| (tracking.source, tracking.position)));
                 self.extend(&mut data, events);
                 Ok(appended)
             }
@@ -169,6 +171,10 @@ impl LogView for Data {
         let matching = self.log.iter().rev().find(|event| event.position > after && query.matches(event));
         Ok(matching.map(|event| event.position))
     }
+
+    fn tracking(&self, source: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.tracking.get(source).copied())
+    }
 }
 
 impl Store for MemoryStore {
@@ -247,6 +253,10 @@ impl Store for MemoryStore {
     fn counts(&self) -> Result<Counts, StoreError> {
         let data = self.data();
         Ok(Counts { events: data.log.len() as u64, streams: data.stream_heads().len() as u64 })
+    }
+
+    fn tracking(&self, source: &str) -> Result<Option<u64>, StoreError> {
+        self.data().tracking(source)
     }
 
     fn progress(&self, owner: &Owner, partition: u32) -> Result<Option<Progress>, StoreError> {

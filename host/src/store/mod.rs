@@ -20,6 +20,7 @@ mod pending;
 mod plugin_data;
 mod read;
 mod stream;
+mod tracking;
 
 pub mod conformance;
 pub mod embedded;
@@ -40,6 +41,7 @@ pub use plugin_data::{
 };
 pub use read::{Direction, ReadPage, ReadRequest};
 pub use stream::{Counts, StreamDeletion, StreamHead, StreamPage};
+pub use tracking::Tracking;
 
 use crate::event::{EventType, PluginName, Position, RecordedEvent, StreamName};
 
@@ -134,6 +136,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be read or its bytes are corrupted.
     fn counts(&self) -> Result<Counts, StoreError>;
+
+    /// How far a source was followed; none if no append ever told (see [`Tracking`]).
+    ///
+    /// # Errors
+    /// When the store cannot be read or its bytes are corrupted.
+    fn tracking(&self, source: &str) -> Result<Option<u64>, StoreError>;
 
     /// How far a partition has come; none if it never committed.
     ///

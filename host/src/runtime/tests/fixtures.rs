@@ -187,6 +187,10 @@ impl Store for NoStore {
         Ok(Counts::default())
     }
 
+    fn tracking(&self, _: &str) -> Result<Option<u64>, StoreError> {
+        Err(StoreError::ShuttingDown)
+    }
+
     fn progress(&self, _: &Owner, _: u32) -> Result<Option<Progress>, StoreError> {
         Ok(None)
     }

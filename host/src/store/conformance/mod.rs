@@ -17,6 +17,7 @@ mod subject;
 #[cfg(test)]
 mod suite;
 pub mod time;
+pub mod tracking;
 
 pub use subject::{Subject, TestClock};
 #[cfg(test)]

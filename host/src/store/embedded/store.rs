@@ -269,6 +269,10 @@ impl Store for EmbeddedStore {
         Ok(counts.into_iter().map(|(name, count)| (EventType::from_stored(&name), count)).collect())
     }
 
+    fn tracking(&self, source: &str) -> Result<Option<u64>, StoreError> {
+        rows::tracking(&self.shared, source)
+    }
+
     fn progress(&self, owner: &Owner, partition: u32) -> Result<Option<Progress>, StoreError> {
         rows::progress(&self.shared, owner, partition)
     }
