@@ -31,6 +31,12 @@ pub(super) fn new_event((index, event): (usize, Event)) -> Result<NewEvent, Stat
     Ok(event)
 }
 
+/// The same event as a stored one, under an id of its own.
+pub(super) fn again(event: RecordedEvent) -> NewEvent {
+    let RecordedEvent { event_type, data, tags, content_type, metadata, .. } = event;
+    NewEvent { tags, content_type, metadata, ..NewEvent::json(event_type, data) }
+}
+
 /// A query; none is every event.
 pub(super) fn query(query: Option<message::Query>) -> Result<Query, Status> {
     let items = query.unwrap_or_default().items.into_iter().enumerate().map(filter);

@@ -53,6 +53,22 @@ async fn the_same_events_answer_the_old_position() {
 }
 
 #[tokio::test]
+async fn stored_events_that_their_guard_lets_through_are_appended_again() {
+    let store = store();
+    let events = || vec![event_of_id(1, "A", &["x"]), event_of_id(2, "A", &["y"])];
+    assert_eq!(appended(&store, request(events())).await, 2);
+    assert_eq!(appended(&store, guarded(events(), vec![item(&["B"], &[])], None)).await, 4);
+    assert_eq!(appended(&store, guarded(events(), vec![item(&[], &["x"])], Some(3))).await, 6);
+    assert_eq!(appended(&store, guarded(events(), vec![item(&[], &["x"])], None)).await, 2);
+    let tracked = || message::AppendRequest {
+        condition: guarded(vec![], vec![item(&["B"], &[])], None).condition,
+        ..tracked(vec![event_of_id(3, "A", &[])], "s", 5)
+    };
+    assert_eq!(appended(&store, tracked()).await, 7);
+    assert_eq!(appended(&store, tracked()).await, 7, "a place is accounted for once");
+}
+
+#[tokio::test]
 async fn an_id_of_zeros_is_none() {
     let store = store();
     let nameless = || Event { uuid: uuid::Uuid::nil().to_string(), ..event("A", &[]) };
