@@ -78,7 +78,7 @@ pub async fn serve(
         tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
         info!("draining: requests in flight are answered, plugins stop at their batch boundary");
         stop.send_replace(true);
-        Ok(())
+        Ok::<(), ServeError>(())
     };
     let faces = serve_faces(&host, listener, grpc_listener, stopped);
     let served = tokio::try_join!(told, faces).map(|((), ())| ());
