@@ -3,10 +3,21 @@
 //! One struct for each way of running it. The command line fills them; a Rust program that embeds the
 //! host fills them by hand.
 
+mod secrets;
+
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use thiserror::Error;
+
+use crate::event::Category;
+use crate::store::retention::Retention;
+
+use crate::runtime::{CompileLimits, Compiler};
+
+pub use secrets::HostSecrets;
 
 /// Where a server listens unless told, and where commands look for one.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7117";
@@ -30,9 +41,37 @@ pub struct ServeOptions {
     /// a free one and prints it
     #[arg(long, value_name = "ADDR", env = "TIDEMILL_GRPC_LISTEN", num_args = 0..=1, default_missing_value = DEFAULT_GRPC_ADDRESS)]
     pub grpc_listen: Option<SocketAddr>,
+    /// What compiles components in processes of their own; none compiles them in this one.
+    #[arg(skip)]
+    pub compiler: Option<Compiler>,
+    /// Let events of a category (the part of the stream's name before the first `-`) go once they are older than
+    /// so long, or when there are so many newer ones, and no plugin needs them: `order=30d`, `order=1000events` or
+    /// both; repeat it for others, in the environment separated by `;` [default: everything is kept]
+    #[arg(long, value_name = "CATEGORY=BOUNDS", env = "TIDEMILL_RETENTION", value_delimiter = ';')]
+    pub retention: Vec<Retention>,
+}
+
+/// A category has two policies.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "category {category} has two retention policies; give one, with both bounds if need be: {category}=30d,1000events"
+)]
+pub struct TwoPolicies {
+    /// The category.
+    pub category: Category,
 }
 
 impl ServeOptions {
+    /// Checks that every category has one policy at most.
+    ///
+    /// # Errors
+    /// Names the first that has two.
+    pub fn check_retention(&self) -> Result<(), TwoPolicies> {
+        let mut seen = HashSet::new();
+        let twice = self.retention.iter().find(|policy| !seen.insert(&policy.category));
+        twice.map_or(Ok(()), |policy| Err(TwoPolicies { category: policy.category.clone() }))
+    }
+
     /// The directory plugins are loaded from.
     #[must_use]
     pub fn plugins_dir(&self) -> PathBuf {
@@ -55,4 +94,16 @@ pub struct DemoOptions {
     /// Print the proof as JSON
     #[arg(long)]
     pub json: bool,
+    /// What compiles components in processes of their own; none compiles them in this one.
+    #[arg(skip)]
+    pub compiler: Option<Compiler>,
+}
+
+/// This process's own program as the compiler, for the `tidemill` binary: by a link that stays right when the file
+/// is replaced, where there is one.
+#[must_use]
+pub fn own_compiler() -> Option<Compiler> {
+    const LINK: &str = "/proc/self/exe";
+    let program = if Path::new(LINK).exists() { Some(LINK.into()) } else { std::env::current_exe().ok() };
+    program.map(|program| Compiler::tidemill(program, CompileLimits::default()))
 }

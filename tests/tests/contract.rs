@@ -11,9 +11,18 @@ use wasmtime::{Engine, Store};
 mod contract {
     wasmtime::component::bindgen!({ path: "../wit", world: "subscriber-plugin" });
 }
-mod described {
-    wasmtime::component::bindgen!({ path: "../wit", world: "described-subscriber-plugin" });
+mod bulk {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "bulk-subscriber-plugin",
+        with: { "tidemill:plugin/types": crate::contract::tidemill::plugin::types },
+    });
 }
+mod described {
+    wasmtime::component::bindgen!({ path: "../wit", world: "described-bulk-subscriber-plugin" });
+}
+
+use bulk::exports::tidemill::plugin::bulk_subscriber::{Head, Span};
 
 use contract::tidemill::plugin::append::NewEvent;
 use contract::tidemill::plugin::log::Level;
@@ -84,7 +93,13 @@ impl contract::tidemill::plugin::log::Host for Host {
 /// A live instance.
 struct Guest {
     store: Store<Host>,
-    plugin: contract::SubscriberPlugin,
+    plugin: Plugin,
+}
+
+/// By which lane it takes events.
+enum Plugin {
+    Plain(contract::SubscriberPlugin),
+    Bulk(bulk::BulkSubscriberPlugin),
 }
 
 fn compile(engine: &Engine, name: &str) -> Component {
@@ -105,18 +120,53 @@ fn load(name: &str) -> Guest {
     let component = compile(&engine, name);
     let mut store = Store::new(&engine, Host::default());
     let linker = linker(&engine, &component);
-    let plugin = contract::SubscriberPlugin::instantiate(&mut store, &component, &linker).unwrap();
+    let plugin = match bulk::BulkSubscriberPlugin::instantiate(&mut store, &component, &linker) {
+        Ok(plugin) => Plugin::Bulk(plugin),
+        Err(_) => Plugin::Plain(contract::SubscriberPlugin::instantiate(&mut store, &component, &linker).unwrap()),
+    };
     Guest { store, plugin }
 }
 
 impl Guest {
     fn handle(&mut self, events: &[Event]) -> wasmtime::Result<Result<(), Failure>> {
-        self.plugin.tidemill_plugin_subscriber().call_handle(&mut self.store, events)
+        match &self.plugin {
+            Plugin::Plain(plugin) => plugin.tidemill_plugin_subscriber().call_handle(&mut self.store, events),
+            Plugin::Bulk(plugin) => {
+                let (heads, blob) = packed(events);
+                plugin.tidemill_plugin_bulk_subscriber().call_handle(&mut self.store, &heads, &blob)
+            }
+        }
     }
 
     fn text(&self, key: &str) -> String {
         String::from_utf8(self.store.data().state[key].clone()).unwrap()
     }
+}
+
+/// The same events in bulk.
+fn packed(events: &[Event]) -> (Vec<Head>, Vec<u8>) {
+    let mut blob = Vec::new();
+    let mut put = |part: &[u8]| {
+        blob.extend_from_slice(part);
+        Span { start: (blob.len() - part.len()) as u32, length: part.len() as u32 }
+    };
+    let mut head = |event: &Event| Head {
+        position: event.position,
+        id: event.id,
+        version: event.version,
+        timestamp_us: event.timestamp_us,
+        schema_version: event.schema_version,
+        traits: u32::from(matches!(event.payload, Payload::Json(_))),
+        event_type: put(event.event_type.as_bytes()),
+        stream: put(event.stream.as_deref().unwrap_or_default().as_bytes()),
+        payload: match &event.payload {
+            Payload::Json(text) => put(text.as_bytes()),
+            Payload::Binary(bytes) => put(bytes),
+        },
+        context: put(event.context.as_deref().unwrap_or_default().as_bytes()),
+    };
+    let heads = events.iter().map(&mut head).collect();
+    (heads, blob)
 }
 
 fn event(position: u64, event_type: &str, json: &str) -> Event {
@@ -134,18 +184,22 @@ fn event(position: u64, event_type: &str, json: &str) -> Event {
 }
 
 #[test]
-fn a_guest_on_the_plain_contract_keeps_state() {
-    let mut guest = load("ok");
-    guest.handle(&[event(3, "A", "{}"), event(5, "B", "{}")]).unwrap().unwrap();
-    guest.handle(&[event(8, "A", "{}")]).unwrap().unwrap();
-    assert_eq!((guest.text("count"), guest.text("last")), ("3".into(), "8".into()));
+fn a_guest_without_the_sdk_keeps_state() {
+    for name in ["ok", "bulk_ok"] {
+        let mut guest = load(name);
+        guest.handle(&[event(3, "A", "{}"), event(5, "B", "{}")]).unwrap().unwrap();
+        guest.handle(&[event(8, "A", "{}")]).unwrap().unwrap();
+        assert_eq!((guest.text("count"), guest.text("last")), ("3".into(), "8".into()));
+    }
 }
 
 #[test]
 fn a_failure_names_the_event_and_the_verdict() {
-    let failure = load("reject").handle(&[event(1, "A", "{}"), event(2, "Poison", "{}")]).unwrap().unwrap_err();
-    assert_eq!((failure.index, failure.reason.as_str()), (1, "position 2 is poison"));
-    assert!(matches!(failure.verdict, Verdict::Reject));
+    for name in ["reject", "bulk_reject"] {
+        let failure = load(name).handle(&[event(1, "A", "{}"), event(2, "Poison", "{}")]).unwrap().unwrap_err();
+        assert_eq!((failure.index, failure.reason.as_str()), (1, "position 2 is poison"));
+        assert!(matches!(failure.verdict, Verdict::Reject));
+    }
     let failure = load("ask_denied").handle(&[event(1, "A", "{}")]).unwrap().unwrap_err();
     assert_eq!(failure.reason, "denied: append = [\"NotGranted\"]");
     let failure = load("scan_pages").handle(&[event(1, "A", "{}")]).unwrap();
@@ -177,7 +231,7 @@ fn the_sdk_describes_the_plugin() {
     let component = compile(&engine, "sdk_typed");
     let mut store = Store::new(&engine, Host::default());
     let linker = linker(&engine, &component);
-    let plugin = described::DescribedSubscriberPlugin::instantiate(&mut store, &component, &linker).unwrap();
+    let plugin = described::DescribedBulkSubscriberPlugin::instantiate(&mut store, &component, &linker).unwrap();
     let told = plugin.tidemill_plugin_description().call_describe(&mut store).unwrap();
     assert_eq!((told.name, told.version, told.summary), ("sdk-typed".into(), "1.2.3".into(), "Watches orders".into()));
     assert_eq!(
@@ -205,6 +259,12 @@ fn all_but_the_strange_guests_play_the_subscriber() {
         let component = Component::from_binary(&engine, bytes).unwrap();
         let contract = |interface: &str| format!("tidemill:plugin/{interface}@0.1.0");
         let exports: Vec<_> = component.component_type().exports(&engine).map(|(name, _)| name.to_owned()).collect();
-        assert_eq!(exports.contains(&contract("subscriber")), !strange.contains(name), "{name} exports {exports:?}");
+        let lanes = ["subscriber", "bulk-subscriber"].map(|lane| exports.contains(&contract(lane)));
+        assert_eq!(lanes.contains(&true), !strange.contains(name), "{name} exports {exports:?}");
+        match name.split_once('_') {
+            Some(("bulk", _)) => assert_eq!(lanes, [false, true], "{name}"),
+            Some(("both", _)) => assert_eq!(lanes, [true, true], "{name}"),
+            _ => {}
+        }
     }
 }

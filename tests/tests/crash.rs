@@ -15,6 +15,8 @@ const ROUNDS: usize = 5;
 const WRITERS: u64 = 8;
 /// Acknowledged events in a round before the kill.
 const EVENTS_PER_ROUND: usize = 1_500;
+/// Most bytes of text in an event, so that journals fill and are sealed in the course of it.
+const MEMO_BYTES_MAX: usize = 24 << 10;
 
 /// What the server acknowledged: id to position.
 type Ledger = Mutex<HashMap<Uuid, u64>>;
@@ -27,7 +29,7 @@ fn write(server: &Server, writer: u64, seed: u64, ledger: &Ledger, stop: &Atomic
             .map(|_| {
                 let stream = format!("account-{}", rng.u32(0..50));
                 let event_type = if rng.bool() { "Deposited" } else { "Withdrawn" };
-                let data = json!({ "writer": writer, "amount": rng.u32(1..1000) });
+                let data = json!({ "writer": writer, "amount": rng.u32(1..1000), "memo": "m".repeat(rng.usize(..MEMO_BYTES_MAX)) });
                 json!({ "id": Uuid::from_u128(rng.u128(..)), "type": event_type, "stream": stream, "data": data })
             })
             .collect();
@@ -126,5 +128,8 @@ fn promise_1_durable_and_promise_5_one_commit_survive_kill_9_under_load() {
     assert!(ledger.len() >= ROUNDS * EVENTS_PER_ROUND);
     check_log(&events, &ledger);
     check_plugins(&server, &events);
+    let files = std::fs::read_dir(data.path()).unwrap().map(|file| file.unwrap().file_name());
+    let sealed = files.filter(|name| name.to_string_lossy().ends_with(".segment")).count();
+    assert!(sealed >= 2, "{sealed} journals were sealed under way");
     assert_eq!(server.terminate(), Some(0), "SIGTERM closes cleanly");
 }

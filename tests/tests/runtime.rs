@@ -9,7 +9,7 @@ use tidemill::clock::ManualClock;
 use tidemill::delivery::{Effects, EventBatch, Fault, HandleError, Handled, Handler, Verdict};
 use tidemill::error::ErrorClass;
 use tidemill::event::{EventType, NewEvent, Pattern, PluginName, Position, RecordedEvent, StreamName, Tag, Version};
-use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadError};
+use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadError, LoadOptions};
 use tidemill::store::memory::MemoryStore;
 use tidemill_tests::guests;
 
@@ -34,7 +34,7 @@ impl Runner {
         let plugin = PluginName::new("tested").unwrap();
         let config = config.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect::<BTreeMap<_, _>>();
         let loaded = ENGINE.load(component).unwrap();
-        let handler = loaded.subscriber(InstanceOptions { plugin: plugin.clone(), limits, config });
+        let handler = loaded.subscriber(InstanceOptions { config, ..InstanceOptions::new(plugin.clone(), limits) });
         let store = Arc::new(MemoryStore::new(Arc::new(ManualClock::at(BEGINNING_US))));
         let granted: Arc<[Pattern]> = Arc::new([Pattern::new("Echoed").unwrap()]);
         Self { handler, effects: Some(Effects::new(plugin, store, granted)) }
@@ -96,11 +96,29 @@ fn poisoned(component: &[u8], limits: Limits) -> Handled {
 
 #[test]
 fn a_guest_that_is_well_counts() {
-    let mut runner = Runner::new(guests::OK);
-    assert_eq!(runner.call(1, &["A"; 256]).outcome, Ok(()));
-    assert_eq!(runner.call(257, &["A"]).outcome, Ok(()));
-    assert_eq!(runner.state("count").as_deref(), Some("257"));
-    assert_eq!(runner.state("last").as_deref(), Some("257"));
+    for guest in [guests::OK, guests::BULK_OK] {
+        let mut runner = Runner::new(guest);
+        assert_eq!(runner.call(1, &["A"; 256]).outcome, Ok(()));
+        assert_eq!(runner.call(257, &["A"]).outcome, Ok(()));
+        assert_eq!(runner.state("count").as_deref(), Some("257"));
+        assert_eq!(runner.state("last").as_deref(), Some("257"));
+    }
+}
+
+#[test]
+fn of_two_lanes_the_bulk_one_is_taken() {
+    let mut runner = Runner::new(guests::BOTH_LANES);
+    assert_eq!(runner.call(1, &["A", "B"]).outcome, Ok(()));
+    assert_eq!(runner.state("count").as_deref(), Some("2"));
+}
+
+#[test]
+fn types_are_counted_alike_with_and_without_the_sdk() {
+    for guest in [guests::COUNT_TYPES, tidemill_plugins::COUNTER.component] {
+        let mut runner = Runner::new(guest);
+        assert_eq!(runner.call(1, &["A", "B", "A"]).outcome, Ok(()));
+        assert_eq!((runner.state("A").as_deref(), runner.state("B").as_deref()), (Some("2"), Some("1")));
+    }
 }
 
 #[test]
@@ -154,6 +172,7 @@ fn verdicts_are_passed_on() {
         verdict
     };
     assert_eq!(of(guests::REJECT), Verdict::Reject);
+    assert_eq!(of(guests::BULK_REJECT), Verdict::Reject);
     assert_eq!(of(guests::STOP), Verdict::Stop);
     assert_eq!(of(guests::RETRY), Verdict::Retry { after_ms: None });
     assert_eq!(of(guests::RETRY_AFTER), Verdict::Retry { after_ms: Some(50) });
@@ -179,7 +198,13 @@ fn an_instance_outlives_an_answer_but_no_fault() {
 
 #[test]
 fn a_guest_sees_all_of_an_event() {
-    let mut runner = Runner::new(guests::EVENT_ECHO);
+    for guest in [guests::EVENT_ECHO, guests::BULK_EVENT_ECHO] {
+        sees_all_of_an_event(guest);
+    }
+}
+
+fn sees_all_of_an_event(guest: &[u8]) {
+    let mut runner = Runner::new(guest);
     let mut rich = event(7, "Rich");
     rich.id = "0190a1b2-0000-7000-8000-00000000002a".parse().unwrap();
     rich.stream = Some(StreamName::new("order-1").unwrap());
@@ -279,6 +304,36 @@ fn there_is_nothing_outside_and_two_runs_are_equal() {
     assert_eq!(probe(), found);
 }
 
+/// What a guest that looks at time, chance and floating point saw, when it was handed six events cut so.
+fn seen(cuts: &[usize], types: [&str; 6], always: &str) -> Vec<Option<String>> {
+    let mut runner = Runner::with(guests::TIME_AND_CHANCE, Limits::default(), &[("always", always)]);
+    let mut events = (1..).zip(types).map(|(position, event_type)| event(position, event_type));
+    for cut in cuts {
+        assert_eq!(runner.hand_over(events.by_ref().take(*cut).collect()).outcome, Ok(()));
+    }
+    let keys = (1..=6).map(|position| format!("seen/{position}")).chain(["sum".into(), "count".into()]);
+    keys.map(|key| runner.state(&key)).collect()
+}
+
+#[test]
+fn promise_10_two_runs_over_the_same_events_give_the_same_state() {
+    let mixed = ["A", "Looked", "A", "A", "Looked", "A"];
+    for (types, always) in [(["A"; 6], "true"), (mixed, "false"), (["A"; 6], "false")] {
+        let one_by_one = seen(&[1; 6], types, always);
+        for cuts in [&[6_usize][..], &[2, 4], &[1, 5], &[3, 3], &[5, 1]] {
+            assert_eq!(seen(cuts, types, always), one_by_one, "{cuts:?}");
+        }
+        assert_eq!(one_by_one[7].as_deref(), Some("6"));
+    }
+    let seen = seen(&[6], ["Looked"; 6], "false");
+    let of = |position: usize| seen[position - 1].as_deref().unwrap().split(' ').collect::<Vec<_>>();
+    for position in 1..=6 {
+        assert_eq!(of(position)[0], (BEGINNING_US + position as u64 * 1_000_000).to_string(), "the event's own time");
+        assert_eq!(of(position)[2], "7ff8000000000000", "the one NaN there is");
+    }
+    assert_ne!(of(1)[1], of(2)[1], "chance differs from event to event");
+}
+
 #[test]
 fn a_sleep_takes_no_time() {
     let mut runner = Runner::new(guests::SLEEP);
@@ -310,14 +365,15 @@ fn a_typed_guest_describes_itself() {
 #[test]
 fn what_is_no_plugin_is_refused_with_a_reason() {
     let refused = |component: &[u8], parts: &[&str]| {
-        let error = ENGINE.load_within(component, &Limits { batch_time_ms: 100, ..Limits::default() }).unwrap_err();
+        let limits = Limits { batch_time_ms: 100, ..Limits::default() };
+        let error = ENGINE.load_with(component, &LoadOptions { limits, http: false }).unwrap_err();
         let said = error.to_string();
         for part in parts {
             assert!(said.contains(part), "{part:?} is not in: {said}");
         }
         error
     };
-    refused(guests::NO_EXPORTS, &["tidemill:plugin/subscriber@0.1.0"]);
+    refused(guests::NO_EXPORTS, &["tidemill:plugin/subscriber@0.1.0", "tidemill:plugin/bulk-subscriber@0.1.0"]);
     refused(guests::LATER_CONTRACT, &["tidemill:plugin/subscriber@0.2.0", "tidemill:plugin/subscriber@0.1.0"]);
     refused(guests::WRONG_EXPORT, &["export tidemill:plugin/subscriber@0.1.0", "expected `record` found `string`"]);
     refused(guests::WRONG_IMPORT, &["tidemill:plugin/config@0.1.0", "`get`"]);

@@ -1,4 +1,5 @@
-//! `/v1/plugins/{name}/dead-letters`: see what was set aside and why, hand it over again, or discard it.
+//! `/v1/plugins/{name}/dead-letters`: see what was set aside and why, hand it over again, or discard it; and
+//! `/v1/plugins/{name}/pause`, `…/resume`.
 
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -13,24 +14,34 @@ use super::problem::Problem;
 use super::registry::CommandRefused;
 use super::selection::Link;
 use super::state::ApiState;
-use crate::delivery::{CommandError, Redelivery};
+use crate::delivery::{CommandError, Redriven, Retry, live_owner};
 use crate::error::with_sources;
 use crate::event::{PluginName, Position, RecordedEvent};
-use crate::store::{DeadLetter, ReadRequest, Store, StoreError};
+use crate::store::{DeadLetter, Owner, ReadRequest, Store, StoreError};
 
 /// Dead letters on a page unless told.
 const PAGE_DEFAULT: usize = 100;
 /// Most dead letters on a page.
 const PAGE_MAX: usize = 1000;
+/// Dead letters read at a time.
+const READ_AT_ONCE: usize = 256;
+/// Most dead letters that are looked at for one page of those of a key.
+const LOOKED_AT_MAX: usize = 10_000;
 
 /// A dead letter as JSON; evidence only where one is shown alone.
 #[derive(Serialize)]
 struct DeadLetterView<'a> {
     plugin: &'a PluginName,
     position: Position,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
     reason: &'a str,
     kind: &'a str,
     attempts: u32,
+    faults: u32,
+    /// When it is tried again by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due: Option<String>,
     first: String,
     last: String,
     component_digest: &'a str,
@@ -50,9 +61,12 @@ impl<'a> DeadLetterView<'a> {
         Self {
             plugin,
             position: letter.position,
+            key: letter.key.as_deref(),
             reason: &letter.reason,
             kind: &letter.kind,
             attempts: letter.attempts,
+            faults: letter.faults,
+            due: letter.due_us.map(timestamp),
             first: timestamp(letter.first_us),
             last: timestamp(letter.last_us),
             component_digest: &letter.component_digest,
@@ -61,13 +75,13 @@ impl<'a> DeadLetterView<'a> {
     }
 }
 
-/// Lists the dead letters of a plugin in position order.
+/// Lists the dead letters of a plugin, or of one key of it, in position order.
 pub(super) async fn list(
     State(state): State<ApiState>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
-    let params = Params::parse(query.as_deref(), &["after", "limit"])?;
+    let params = Params::parse(query.as_deref(), &["after", "limit", "key"])?;
     let name = PluginName::new(name)?;
     let after = params.position("after")?.unwrap_or_default();
     let limit = params.limit(PAGE_DEFAULT, PAGE_MAX)?;
@@ -76,20 +90,49 @@ pub(super) async fn list(
         if !installed {
             known(store, &name)?;
         }
-        // One more than asked for tells whether there is a next page.
-        let mut letters = store.dead_letters(&(&name).into(), after, limit + 1)?;
-        let more = letters.len() > limit;
-        letters.truncate(limit);
-        let next = letters.last().filter(|_| more).map(|last| {
-            let link = Link::to(format!("/v1/plugins/{name}/dead-letters")).with("after", &last.position.to_string());
-            link.with_same(&params, &["limit"]).into_text()
+        let owner = live_owner(&name, store)?;
+        let (letters, next) = page(store, &owner, after, limit, params.one("key")?)?;
+        let next = next.map(|after| {
+            let link = Link::to(format!("/v1/plugins/{name}/dead-letters")).with("after", &after.to_string());
+            link.with_same(&params, &["limit", "key"]).into_text()
         });
         let views: Vec<_> = letters.iter().map(|letter| DeadLetterView::new(&name, letter)).collect();
-        Json::render(
-            &json!({ "dead_letters": views, "count": store.dead_letter_count(&(&name).into())?, "next": next }),
-        )
+        let count = store.dead_letter_count(&owner)?;
+        Json::render(&json!({ "dead_letters": views, "count": count, "next": next }))
     })
     .await
+}
+
+/// Dead letters strictly after a position, of one key if given, and after which to go on if there may be more.
+fn page(
+    store: &dyn Store,
+    owner: &Owner,
+    mut after: Position,
+    limit: usize,
+    key: Option<&str>,
+) -> Result<(Vec<DeadLetter>, Option<Position>), StoreError> {
+    let (mut found, mut looked_at) = (Vec::new(), 0);
+    loop {
+        let letters = store.dead_letters(owner, after, READ_AT_ONCE)?;
+        if letters.is_empty() {
+            return Ok((found, None));
+        }
+        looked_at += letters.len();
+        for letter in letters {
+            if key.is_some_and(|key| letter.key.as_deref() != Some(key)) {
+                after = letter.position;
+                continue;
+            }
+            if found.len() == limit {
+                return Ok((found, Some(after)));
+            }
+            after = letter.position;
+            found.push(letter);
+        }
+        if looked_at >= LOOKED_AT_MAX {
+            return Ok((found, Some(after)));
+        }
+    }
 }
 
 /// Shows one dead letter with its evidence and the event itself.
@@ -102,7 +145,7 @@ pub(super) async fn get(
     let (name, position) = address(name, &position)?;
     blocking(&state, move |store| {
         let letter = store
-            .dead_letter(&(&name).into(), position)?
+            .dead_letter(&live_owner(&name, store)?, position)?
             .ok_or_else(|| CommandError::NoSuchDeadLetter { plugin: name.clone(), position })?;
         let event = event_at(store, position)?;
         let evidence = Evidence {
@@ -115,18 +158,59 @@ pub(super) async fn get(
     .await
 }
 
-/// Hands a dead letter to its plugin again and tells what became of it.
+/// Hands a dead letter to its plugin again, then those behind it, and tells what became of them.
 pub(super) async fn retry(
     State(state): State<ApiState>,
     Path((name, position)): Path<(String, String)>,
 ) -> Result<Json, Problem> {
     let (name, position) = address(name, &position)?;
-    let outcome = state.plugins().retry_dead_letter(&name, position).await?;
-    tracing::info!(plugin = %name, %position, ?outcome, "dead letter retried by an operator");
-    match outcome {
-        Redelivery::Handled => Json::render(&json!({ "outcome": "handled" })),
-        Redelivery::StillFailing { reason } => Json::render(&json!({ "outcome": "still_failing", "reason": reason })),
-    }
+    redrive(&state, &name, Retry::Position(position)).await
+}
+
+/// Hands the dead letters of a key, or all, to their plugin again and tells what became of them.
+pub(super) async fn retry_many(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Problem> {
+    let params = Params::parse(query.as_deref(), &["key"])?;
+    let retry = params.one("key")?.map_or(Retry::All, |key| Retry::Key(key.into()));
+    redrive(&state, &PluginName::new(name)?, retry).await
+}
+
+async fn redrive(state: &ApiState, name: &PluginName, retry: Retry) -> Result<Json, Problem> {
+    tracing::info!(plugin = %name, ?retry, "dead letters retried by an operator");
+    let Redriven { handled, failed, failing, interrupted, .. } =
+        state.plugins().retry_dead_letters(name, retry).await?;
+    let outcome = match (&interrupted, failed) {
+        (Some(_), _) => "interrupted",
+        (None, 0) => "handled",
+        (None, _) => "still_failing",
+    };
+    let failing: Vec<_> = failing
+        .iter()
+        .map(|failing| json!({ "position": failing.position, "key": failing.key, "reason": failing.reason }))
+        .collect();
+    Json::render(&json!({
+        "outcome": outcome, "handled": handled, "failed": failed, "failing": failing, "interrupted": interrupted,
+    }))
+}
+
+/// Has a plugin hand nothing over until it is resumed.
+pub(super) async fn pause(State(state): State<ApiState>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    set_paused(&state, name, true).await
+}
+
+/// Ends whatever has stopped a plugin.
+pub(super) async fn resume(State(state): State<ApiState>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+    set_paused(&state, name, false).await
+}
+
+async fn set_paused(state: &ApiState, name: String, paused: bool) -> Result<StatusCode, Problem> {
+    let name = PluginName::new(name)?;
+    state.plugins().set_paused(&name, paused).await?;
+    tracing::info!(plugin = %name, paused, "paused or resumed by an operator");
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Removes a dead letter: its event will not be handled.

@@ -1,5 +1,7 @@
 //! `GET /v1/doctor`: how large the parts of the store are, and what of that is unusual.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{RawQuery, State};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +42,12 @@ pub(crate) struct DoctorView {
     pub(crate) state_bytes: u64,
     /// Bytes of the sealed events as they are encoded.
     pub(crate) payload_bytes: u64,
+    /// Sealed events that were removed and whose space was given back.
+    #[serde(default)]
+    pub(crate) stubs: u64,
+    /// The position before which events of a category are removed, by category.
+    #[serde(default)]
+    pub(crate) removed_before: BTreeMap<String, u64>,
     /// Bytes of everything.
     pub(crate) total_bytes: u64,
     /// `total_bytes` over `payload_bytes`; null while nothing is sealed.
@@ -88,6 +96,8 @@ impl DoctorView {
             journals: PartView { bytes_per_event: None, ..part(sizes.journals) },
             state_bytes: sizes.state_bytes,
             payload_bytes: sizes.payload_bytes,
+            stubs: sizes.stubs,
+            removed_before: sizes.removals.iter().map(|(category, at)| (category.to_owned(), at.0)).collect(),
             total_bytes,
             amplification: ratio(total_bytes, sizes.payload_bytes),
             findings: findings(sizes),
@@ -138,6 +148,12 @@ fn findings(sizes: &Sizes) -> Vec<Finding> {
              a plugin that keeps less makes room in the file, which does not shrink",
         ));
     }
+    if let Some(error) = &sizes.compaction_failed {
+        findings.push(Finding::new(
+            format!("the space of removed events is not given back: {error}"),
+            "`tidemill verify` tells what is damaged; it is tried again when the server is started again",
+        ));
+    }
     findings
 }
 
@@ -173,6 +189,7 @@ mod tests {
             payload_bytes: 200 * MIB,
             sealed: Position(1000),
             sealed_us: Some((0, 1_000_000)),
+            ..Sizes::default()
         }
     }
 
@@ -197,6 +214,7 @@ mod tests {
             (Sizes { journals: part(9, MIB), ..usual() }, "9 journals"),
             (Sizes { runs: part(3, 241 * MIB), ..usual() }, "the index is larger"),
             (Sizes { state_bytes: 300 * MIB, ..usual() }, "what plugins keep is larger"),
+            (Sizes { compaction_failed: Some("bad".to_owned()), ..usual() }, "not given back: bad"),
         ] {
             let findings = findings(&sizes);
             assert_eq!(findings.len(), 1, "{findings:?}");

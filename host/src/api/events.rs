@@ -25,6 +25,7 @@ const PARAMS: &[&str] = &[
     "category",
     "since",
     "until",
+    "complete",
     "at_least",
     "timeout_ms",
 ];
@@ -40,6 +41,9 @@ pub(super) const PAGE_BYTES_MAX: usize = 4 << 20;
 struct PageView<'a> {
     events: Vec<EventView<'a>>,
     head: Position,
+    /// Events before this position may be missing, as they were removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed_before: Option<Position>,
     next: Option<String>,
 }
 
@@ -55,6 +59,7 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
         direction: direction(&params)?,
         limit: params.limit(PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX)?,
         bytes_max: PAGE_BYTES_MAX,
+        complete: complete(&params)?,
         ..ReadRequest::default()
     };
     if let Some(at_least) = AtLeast::parse(&params)? {
@@ -62,14 +67,16 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
     }
     blocking(&state, move |store| {
         let page = store.read(&request)?;
-        Json::render(&PageView { events: views(&page.events), head: page.head, next: next(&params, &request, &page) })
+        let next = next(&params, &request, &page);
+        let (events, head, removed_before) = (views(&page.events), page.head, page.removed_before);
+        Json::render(&PageView { events, head, removed_before, next })
     })
     .await
 }
 
 /// Where the next page begins: a position, so that it does not move when events are appended.
 fn next(params: &Params, request: &ReadRequest, page: &ReadPage) -> Option<String> {
-    const SAME: &[&str] = &["limit", "direction", "type", "tag", "stream", "category", "since", "until"];
+    const SAME: &[&str] = &["limit", "direction", "type", "tag", "stream", "category", "since", "until", "complete"];
     if page.complete {
         return None;
     }
@@ -87,6 +94,15 @@ pub(super) fn direction(params: &Params) -> Result<Direction, Problem> {
         None | Some("forwards") => Ok(Direction::Forwards),
         Some("backwards") => Ok(Direction::Backwards),
         Some(other) => Err(bad_value("direction", other, "give `forwards` or `backwards`")),
+    }
+}
+
+/// Whether removed events are an error.
+pub(super) fn complete(params: &Params) -> Result<bool, Problem> {
+    match params.one("complete")? {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(bad_value("complete", other, "give `true` or `false`")),
     }
 }
 

@@ -13,6 +13,7 @@ use super::params::Params;
 use super::problem::Problem;
 use super::registry::PluginSummary;
 use super::state::ApiState;
+use crate::delivery::{live_owner, stored_checkpoint};
 use crate::event::{PluginName, Position};
 use crate::store::Store;
 
@@ -42,19 +43,25 @@ pub(super) async fn get(
 ) -> Result<Json, Problem> {
     Params::parse(query.as_deref(), &[])?;
     let name = PluginName::new(name)?;
-    let installed = state.plugins().get(&name);
+    let (installed, rehearsals) = (state.plugins().get(&name), state.plugins().rehearsals());
     blocking(&state, move |store| {
         if installed.is_none() {
             known(store, &name)?;
         }
-        Json::render(&view(store, store.head(), &name, installed)?)
+        let mut view = view(store, store.head(), &name, installed)?;
+        if let Some(candidate) = rehearsals.map(|rehearsals| rehearsals.candidate(&name)).transpose()?.flatten()
+            && let Value::Object(fields) = &mut view
+        {
+            fields.insert("candidate".into(), json!(candidate));
+        }
+        Json::render(&view)
     })
     .await
 }
 
 /// Refuses a name that is neither installed nor known to the store.
 pub(super) fn known(store: &dyn Store, name: &PluginName) -> Result<(), Problem> {
-    if store.progress(&name.into(), 0)?.is_some() {
+    if stored_checkpoint(name, store)?.is_some() {
         return Ok(());
     }
     let detail = format!("no plugin is called {name}; `tidemill plugins ls` lists them");
@@ -73,16 +80,28 @@ fn view(
     fields.insert("installed".into(), json!(installed.is_some()));
     let checkpoint = match installed.as_ref().and_then(|plugin| plugin.status.as_ref()) {
         Some(status) => status.checkpoint,
-        None => store.progress(&name.into(), 0)?.map(|progress| progress.checkpoint).unwrap_or_default(),
+        None => stored_checkpoint(name, store)?.unwrap_or_default(),
     };
     fields.insert("checkpoint".into(), json!(checkpoint));
     fields.insert("lag_events".into(), json!(head.0.saturating_sub(checkpoint.0)));
-    fields.insert("dead_letters".into(), json!(store.dead_letter_count(&name.into())?));
+    fields.insert("dead_letters".into(), json!(store.dead_letter_count(&live_owner(name, store)?)?));
     if let Some(plugin) = installed {
-        fields.insert("status".into(), json!(plugin.status));
+        fields.insert("status".into(), with_lags(json!(plugin.status), head));
         for (key, value) in plugin.details {
             fields.entry(key).or_insert(value);
         }
     }
     Ok(Value::Object(fields))
+}
+
+/// A status whose partitions say how far they are behind.
+fn with_lags(mut status: Value, head: Position) -> Value {
+    let partitions = status.get_mut("partitions").and_then(Value::as_array_mut);
+    for partition in partitions.into_iter().flatten() {
+        let checkpoint = partition.get("checkpoint").and_then(Value::as_u64).unwrap_or_default();
+        if let Some(fields) = partition.as_object_mut() {
+            fields.insert("lag_events".into(), json!(head.0.saturating_sub(checkpoint)));
+        }
+    }
+    status
 }

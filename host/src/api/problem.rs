@@ -1,7 +1,7 @@
 //! Errors as the API tells them: `application/problem+json` (RFC 9457).
 //!
 //! The status follows from the error's class, in [`status_of`] and nowhere else; only what HTTP itself
-//! refuses (a method, a media type, a size) has a status of its own.
+//! refuses (a method, a media type, a size), and what it has a word for (gone), has a status of its own.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +21,7 @@ pub(super) enum Kind {
     InvalidEvent,
     NotSupported,
     NotFound,
+    Removed,
     WrongExpectedVersion,
     ConditionFailed,
     StreamDeleted,
@@ -44,6 +45,7 @@ impl Kind {
             Self::InvalidEvent => "invalid-event",
             Self::NotSupported => "not-supported",
             Self::NotFound => "not-found",
+            Self::Removed => "removed",
             Self::WrongExpectedVersion => "wrong-expected-version",
             Self::ConditionFailed => "condition-failed",
             Self::StreamDeleted => "stream-deleted",
@@ -67,6 +69,7 @@ impl Kind {
             Self::InvalidEvent => "An event is malformed",
             Self::NotSupported => "Not supported by this store",
             Self::NotFound => "There is no such thing",
+            Self::Removed => "Events were removed by retention",
             Self::WrongExpectedVersion => "The stream is not at the expected version",
             Self::ConditionFailed => "An event matches the condition",
             Self::StreamDeleted => "The stream was deleted",
@@ -176,7 +179,12 @@ impl IntoResponse for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        Self::of_class(error.class(), error.to_string())
+        match &error {
+            StoreError::Removed { category, before } => Self::http(StatusCode::GONE, Kind::Removed, error.to_string())
+                .with("category", category.as_str())
+                .with("removed_before", before.0),
+            _ => Self::of_class(error.class(), error.to_string()),
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! What the edge asks of whoever runs the plugins.
 
+use std::sync::Arc;
+
 use futures::future::{BoxFuture, FutureExt as _, ready};
 use serde_json::{Map, Value};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::delivery::{CommandError, Redelivery, Status};
+use super::rehearsals::Rehearse;
+use crate::delivery::{CommandError, Redriven, Retry, Status};
 use crate::error::ErrorClass;
 use crate::event::{PluginName, Position};
 
@@ -26,12 +29,15 @@ pub trait Plugins: Send + Sync + 'static {
     /// A plugin's delivery as it changes; none when it is not running.
     fn watch(&self, name: &PluginName) -> Option<watch::Receiver<Status>>;
 
-    /// Hands a dead letter to its plugin again.
-    fn retry_dead_letter<'a>(
+    /// Hands dead letters to their plugin again.
+    fn retry_dead_letters<'a>(
         &'a self,
         name: &'a PluginName,
-        position: Position,
-    ) -> BoxFuture<'a, Result<Redelivery, CommandRefused>>;
+        retry: Retry,
+    ) -> BoxFuture<'a, Result<Redriven, CommandRefused>>;
+
+    /// Pauses a plugin, or ends whatever has stopped it.
+    fn set_paused<'a>(&'a self, name: &'a PluginName, paused: bool) -> BoxFuture<'a, Result<(), CommandRefused>>;
 
     /// Removes a dead letter.
     fn discard_dead_letter<'a>(
@@ -39,6 +45,11 @@ pub trait Plugins: Send + Sync + 'static {
         name: &'a PluginName,
         position: Position,
     ) -> BoxFuture<'a, Result<(), CommandRefused>>;
+
+    /// Who rehearses them; none where none runs.
+    fn rehearsals(&self) -> Option<Arc<dyn Rehearse>> {
+        None
+    }
 }
 
 /// What is known of an installed plugin.
@@ -102,11 +113,15 @@ impl Plugins for NoPlugins {
         None
     }
 
-    fn retry_dead_letter<'a>(
+    fn retry_dead_letters<'a>(
         &'a self,
         name: &'a PluginName,
-        _: Position,
-    ) -> BoxFuture<'a, Result<Redelivery, CommandRefused>> {
+        _: Retry,
+    ) -> BoxFuture<'a, Result<Redriven, CommandRefused>> {
+        ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
+    }
+
+    fn set_paused<'a>(&'a self, name: &'a PluginName, _: bool) -> BoxFuture<'a, Result<(), CommandRefused>> {
         ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
     }
 

@@ -13,10 +13,11 @@ use tower_http::trace::TraceLayer;
 
 use super::append::{self, BODY_BYTES_MAX};
 use super::problem::{Kind, Problem};
+use super::rehearsals::COMPONENT_BYTES_MAX;
 use super::state::ApiState;
 use super::{
-    dead_letters, doctor, events, health, plugins, state_entries, stream_deletion, stream_list, streams, subscribe,
-    verify,
+    dead_letters, doctor, events, health, plugins, rehearsals, retention, state_entries, stream_deletion, stream_list,
+    streams, subscribe, verify,
 };
 use crate::error::ErrorClass;
 
@@ -34,11 +35,19 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/streams/{stream}", get(streams::read).merge(delete(stream_deletion::delete)))
         .route("/v1/verify", post(verify::verify))
         .route("/v1/doctor", get(doctor::doctor))
+        .route("/v1/retention", get(retention::list))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/{name}", get(plugins::get))
+        .route("/v1/plugins/{name}/replay", post(rehearsals::replay))
+        .route("/v1/plugins/{name}/shadow", post(rehearsals::shadow).layer(DefaultBodyLimit::max(COMPONENT_BYTES_MAX)))
+        .route("/v1/plugins/{name}/promote", post(rehearsals::promote))
+        .route("/v1/plugins/{name}/rebuild/verify", post(rehearsals::verify_state))
         .route("/v1/plugins/{name}/state", get(state_entries::scan))
         .route("/v1/plugins/{name}/state/{*key}", get(state_entries::get))
         .route("/v1/plugins/{name}/dead-letters", get(dead_letters::list))
+        .route("/v1/plugins/{name}/dead-letters/retry", post(dead_letters::retry_many))
+        .route("/v1/plugins/{name}/pause", post(dead_letters::pause))
+        .route("/v1/plugins/{name}/resume", post(dead_letters::resume))
         .route(letter, get(dead_letters::get).merge(delete(dead_letters::discard)))
         .route(&format!("{letter}/retry"), post(dead_letters::retry))
         .fallback(no_such_route)

@@ -1,7 +1,7 @@
 //! What every handler of the API can reach.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -10,6 +10,7 @@ use super::problem::{Kind, Problem};
 use super::registry::Plugins;
 use crate::error::ErrorClass;
 use crate::store::Store;
+use crate::store::retention::RetentionStatus;
 
 /// Most subscribers (SSE connections) at a time; the next one is told to come back later.
 const SUBSCRIBERS_MAX: usize = 1024;
@@ -17,6 +18,8 @@ const SUBSCRIBERS_MAX: usize = 1024;
 const REQUESTS_MAX: usize = 1024;
 /// Most verifications at a time: each reads the whole store.
 const VERIFICATIONS_MAX: usize = 1;
+/// Most rehearsals at a time: each has a processor, and state in memory.
+const REHEARSALS_MAX: usize = 2;
 
 /// The store, the plugins, and the bounds. Cheap to clone.
 #[derive(Clone)]
@@ -26,10 +29,12 @@ struct Inner {
     store: Arc<dyn Store>,
     plugins: Arc<dyn Plugins>,
     maintenance: Option<Arc<dyn Maintenance>>,
+    retention: OnceLock<watch::Receiver<Vec<RetentionStatus>>>,
     closing: watch::Sender<bool>,
     subscribers: Arc<Semaphore>,
     requests: Arc<Semaphore>,
     verifications: Arc<Semaphore>,
+    rehearsals: Arc<Semaphore>,
 }
 
 impl fmt::Debug for ApiState {
@@ -56,11 +61,25 @@ impl ApiState {
             store,
             plugins,
             maintenance,
+            retention: OnceLock::new(),
             closing: watch::Sender::new(false),
             subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
+            rehearsals: Arc::new(Semaphore::new(REHEARSALS_MAX)),
         }))
+    }
+
+    /// The same, of a log that old events are let go of.
+    #[must_use]
+    pub fn with_retention(self, status: watch::Receiver<Vec<RetentionStatus>>) -> Self {
+        let _ = self.0.retention.set(status);
+        self
+    }
+
+    /// What the retention policies have come to.
+    pub(super) fn retention(&self) -> Vec<RetentionStatus> {
+        self.0.retention.get().map(|status| status.borrow().clone()).unwrap_or_default()
     }
 
     pub(super) fn store(&self) -> &Arc<dyn Store> {
@@ -110,6 +129,11 @@ impl ApiState {
             let detail = "the store is being verified already; try again when that is done";
             Problem::of_class(ErrorClass::Unavailable, detail)
         })
+    }
+
+    /// Takes one of the places for rehearsals.
+    pub(super) fn rehearsal_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.0.rehearsals).try_acquire_owned().map_err(|_| busy("rehearsals", REHEARSALS_MAX))
     }
 }
 

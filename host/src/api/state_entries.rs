@@ -13,6 +13,7 @@ use super::problem::Problem;
 use super::selection::Link;
 use super::state::ApiState;
 use super::wait::AtLeast;
+use crate::delivery::live_owner;
 use crate::event::PluginName;
 
 /// Entries on a page unless told.
@@ -60,7 +61,7 @@ pub(super) async fn scan(
             known(store, &name)?;
         }
         let page = store.state_scan(
-            &(&name).into(),
+            &live_owner(&name, store)?,
             params.one("prefix")?.unwrap_or_default(),
             params.one("after")?,
             limit,
@@ -88,7 +89,7 @@ pub(super) async fn get(
         if !installed {
             known(store, &name)?;
         }
-        match store.state_get(&(&name).into(), &key)? {
+        match store.state_get(&live_owner(&name, store)?, &key)? {
             Some(value) => Json::render(&EntryView::new(&key, &value)),
             None => {
                 let shown: String = key.chars().take(64).collect();

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::blocking::{Json, blocking};
 use super::event_view::{EventView, views};
-use super::events::{PAGE_BYTES_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX, direction};
+use super::events::{PAGE_BYTES_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX, complete, direction};
 use super::params::Params;
 use super::percent::encode;
 use super::problem::Problem;
@@ -15,7 +15,7 @@ use super::wait::AtLeast;
 use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
 use crate::store::{Direction, ReadPage, ReadRequest, Store, StoreError, StreamHead};
 
-const PARAMS: &[&str] = &["after", "before", "limit", "direction", "at_least", "timeout_ms"];
+const PARAMS: &[&str] = &["after", "before", "limit", "direction", "complete", "at_least", "timeout_ms"];
 
 /// A page of a stream; a deleted one is read like any other. `after` and `before` are versions here, not positions.
 #[derive(Serialize)]
@@ -25,6 +25,9 @@ struct StreamView<'a> {
     deleted: bool,
     events: Vec<EventView<'a>>,
     head: Position,
+    /// Events before this position may be missing, as they were removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed_before: Option<Position>,
     next: Option<String>,
 }
 
@@ -41,6 +44,7 @@ pub(super) async fn read(
         before: params.number("before")?.map(Version),
         direction: direction(&params)?,
         limit: params.limit(PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX)?,
+        complete: complete(&params)?,
     };
     if let Some(at_least) = AtLeast::parse(&params)? {
         at_least.of_log(&state).await?;
@@ -51,8 +55,8 @@ pub(super) async fn read(
         };
         let page = range.read(store, &stream)?;
         let next = range.next(&params, &stream, &page);
-        let (events, head) = (views(&page.events), page.head);
-        Json::render(&StreamView { stream: stream.as_str(), version, deleted, events, head, next })
+        let (events, head, removed_before) = (views(&page.events), page.head, page.removed_before);
+        Json::render(&StreamView { stream: stream.as_str(), version, deleted, events, head, removed_before, next })
     })
     .await
 }
@@ -63,6 +67,7 @@ struct Range {
     before: Option<Version>,
     direction: Direction,
     limit: usize,
+    complete: bool,
 }
 
 impl Range {
@@ -74,6 +79,7 @@ impl Range {
             direction: self.direction,
             limit: self.limit,
             bytes_max: PAGE_BYTES_MAX,
+            complete: self.complete,
             ..ReadRequest::default()
         };
         // A store may stop before it has met a match; a page without events could not say where to go on.
@@ -112,6 +118,6 @@ impl Range {
             Direction::Forwards => link.with("after", &last).with_same(params, &["before"]),
             Direction::Backwards => link.with("before", &last).with_same(params, &["after"]),
         };
-        Some(link.with_same(params, &["limit", "direction"]).into_text())
+        Some(link.with_same(params, &["limit", "direction", "complete"]).into_text())
     }
 }

@@ -3,7 +3,8 @@
 //! One cursor moves through the log: read what stands after it, send that, and when nothing is left wait
 //! for the head to move past it. Catching up and live are the same loop, so there is no seam at which an
 //! event could be lost or sent twice. Nothing is read ahead of the client: the next page is read when the
-//! last one is sent. The id of each event is its position, so `Last-Event-ID` resumes after it.
+//! last one is sent. If retention removed events behind the start that might have matched, an event `removed`
+//! says so first, with `{"removed_before":POSITION}`. The id of each event is its position, so `Last-Event-ID` resumes after it.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -71,6 +72,10 @@ struct Subscriber {
     head: watch::Receiver<Position>,
     /// Read, not sent. At most one page.
     unsent: VecDeque<RecordedEvent>,
+    /// What is to be told before anything else: events before this position may be missing.
+    removed_before: Option<Position>,
+    /// Whether the first page was read.
+    begun: bool,
     /// The last position that the client was told, as an id.
     told: Position,
     ended: bool,
@@ -90,6 +95,8 @@ impl Subscriber {
             request,
             head: state.store().watch_head(),
             unsent: VecDeque::new(),
+            removed_before: None,
+            begun: false,
             told: after,
             ended: false,
             _place: state.subscriber_place()?,
@@ -102,6 +109,10 @@ impl Subscriber {
         loop {
             if self.ended || self.state.is_closing() {
                 return None;
+            }
+            if let Some(before) = self.removed_before.take() {
+                let told = serde_json::json!({ "removed_before": before });
+                return Some(Event::default().event("removed").data(told.to_string()));
             }
             if let Some(event) = self.unsent.pop_front() {
                 return Some(self.render(&event));
@@ -127,7 +138,10 @@ impl Subscriber {
         let page = blocking(&self.state, move |store| Ok(store.read(&request)?)).await?;
         self.request.after = self.request.after.max(page.through);
         self.unsent = page.events.into();
-        Ok(!self.unsent.is_empty() || !page.complete)
+        if !std::mem::replace(&mut self.begun, true) {
+            self.removed_before = page.removed_before;
+        }
+        Ok(!self.unsent.is_empty() || !page.complete || self.removed_before.is_some())
     }
 
     async fn wait(&mut self) -> Waited {

@@ -1,26 +1,20 @@
 //! `POST /v1/verify`: looks at every byte of the store while it is in use.
 //!
-//! Answers one JSON object when it is done. With `Accept: application/x-ndjson` it answers lines: time and again
-//! how far it is, and last the same object, so that a client that waits for long hears something; if it fails
-//! after the first line, the last one is the problem.
+//! It answers as [`super::lines`] says.
 //!
 //! One runs at a time, on a thread of its own and not on one of the runtime's, whose end the process waits for:
 //! a server that is told to stop does not wait until hundreds of gigabytes are read.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
-use futures::stream::unfold;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
-use super::blocking::Json;
+use super::lines::{Running, respond};
 use super::maintenance::Maintenance;
 use super::params::Params;
 use super::problem::Problem;
@@ -28,10 +22,6 @@ use super::state::ApiState;
 use crate::error::ErrorClass;
 use crate::store::StoreError;
 use crate::store::embedded::{self, VerifyProgress, VerifyReport};
-
-const LINES: &str = "application/x-ndjson";
-/// Time between two lines that tell how far it is.
-const TELL_EVERY: Duration = Duration::from_millis(200);
 
 /// What verifying found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,12 +32,20 @@ pub(crate) struct VerifyView {
     pub(crate) head: u64,
     /// Events that were looked at.
     pub(crate) events: u64,
+    /// Removed events of which only stubs are left; left out when there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) stubs: u64,
     /// Segment files.
     pub(crate) segments: usize,
     /// Index files.
     pub(crate) index_files: usize,
     /// What is not as it was written, in the order in which it was found.
     pub(crate) problems: Vec<VerifyProblem>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One place that is not as it was written.
@@ -69,6 +67,7 @@ impl From<&VerifyReport> for VerifyView {
             sound: report.problems.is_empty(),
             head: report.head.0,
             events: report.events,
+            stubs: report.stubs,
             segments: report.segments,
             index_files: report.runs,
             problems: report.problems.iter().map(VerifyProblem::from).collect(),
@@ -95,21 +94,17 @@ pub(super) async fn verify(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     Params::parse(query.as_deref(), &[])?;
-    let mut running = Running::start(&state)?;
-    let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    if accepted.any(|value| value.contains(LINES)) {
-        return Ok(running.into_lines(state));
-    }
-    Ok(Json::render(&running.done(&state).await?)?.into_response())
+    let running = Verifying::start(&state)?;
+    respond(running, state, &headers).await
 }
 
 /// Verifying that has begun.
-struct Running {
+struct Verifying {
     progress: watch::Receiver<VerifyProgress>,
     report: oneshot::Receiver<Result<VerifyReport, StoreError>>,
 }
 
-impl Running {
+impl Verifying {
     fn start(state: &ApiState) -> Result<Self, Problem> {
         let maintenance = Arc::clone(state.maintenance()?);
         let place = state.verify_place()?;
@@ -128,8 +123,11 @@ impl Running {
         })?;
         Ok(Self { progress, report })
     }
+}
 
-    /// Waits for the end.
+impl Running for Verifying {
+    type Report = VerifyView;
+
     async fn done(&mut self, state: &ApiState) -> Result<VerifyView, Problem> {
         let report = tokio::select! {
             report = &mut self.report => report,
@@ -145,21 +143,6 @@ impl Running {
             tracing::error!(problems, place = first.place, problem = first.problem, "the store is damaged");
         }
         Ok(view)
-    }
-
-    /// Answers lines until the end.
-    fn into_lines(self, state: ApiState) -> Response {
-        let lines = unfold(Some((self, state)), |running| async move {
-            let (mut running, state) = running?;
-            let waited = tokio::time::timeout(TELL_EVERY, running.done(&state)).await;
-            let (line, rest) = match waited {
-                Ok(Ok(view)) => (serde_json::to_string(&view).unwrap_or_default(), None),
-                Ok(Err(problem)) => (problem.to_json().to_string(), None),
-                Err(_) => (running.progress_line(), Some((running, state))),
-            };
-            Some((Ok::<_, Infallible>(line + "\n"), rest))
-        });
-        ([(header::CONTENT_TYPE, LINES)], Body::from_stream(lines)).into_response()
     }
 
     fn progress_line(&self) -> String {

@@ -1,5 +1,6 @@
 //! A running host: the log, and the plugins that live on it.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,16 +8,19 @@ use thiserror::Error;
 
 use crate::api::Maintenance;
 use crate::clock::{Clock, SystemClock};
+use crate::config::HostSecrets;
 use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
-use crate::plugin::{PluginInfo, Problem, Registry, RegistryOptions};
-use crate::runtime::{Engine, EngineError, EngineOptions};
+use crate::plugin::{Loader, PluginInfo, Problem, Registry, RegistryOptions, Rehearsals, RehearsalsOptions};
+use crate::runtime::{Compiler, Engine, EngineError, EngineOptions};
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
 use crate::store::{Store, StoreError};
 
 /// Folder for compiled components, below the data directory.
 const CACHE_FOLDER: &str = "cache";
+/// Folder for candidates and their reports, below the data directory.
+const CANDIDATES_FOLDER: &str = "candidates";
 
 /// What a host runs on.
 #[derive(Clone, Debug)]
@@ -25,6 +29,9 @@ pub struct HostOptions {
     pub data: PathBuf,
     /// The plugins directory; made if it is not there. None for a store without plugins.
     pub plugins: Option<PathBuf>,
+    /// What compiles components in processes of their own, in bounded time and memory. None compiles them in this
+    /// process.
+    pub compiler: Option<Compiler>,
 }
 
 /// Why a host did not start.
@@ -60,10 +67,18 @@ impl HostError {
 
 /// A running host. [`Host::shutdown`] ends it in order; dropping it ends it as a crash would, which loses
 /// nothing either.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Host {
     store: Arc<EmbeddedStore>,
     registry: Option<Arc<Registry>>,
+    rehearsals: Option<Arc<Rehearsals>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("store", &self.store).field("registry", &self.registry).finish_non_exhaustive()
+    }
 }
 
 impl Host {
@@ -73,14 +88,20 @@ impl Host {
     /// # Errors
     /// When the store does not open, or a directory cannot be made.
     pub async fn start(options: HostOptions) -> Result<Self, HostError> {
+        let candidates = options.data.join(CANDIDATES_FOLDER);
         let started = tokio::task::spawn_blocking(move || Self::open(&options)).await;
         let opened = started.map_err(|_| StoreError::ReadFailed { reason: "opening the store panicked".into() })??;
         let Opened { store, clock, plugins } = opened;
-        let registry = plugins.map(|(engine, directory)| {
-            let on = Arc::clone(&store) as Arc<dyn Store>;
-            Arc::new(Registry::start(RegistryOptions::new(directory, on, clock, Arc::new(engine))))
-        });
-        Ok(Self { store, registry })
+        let Some((engine, directory)) = plugins else {
+            return Ok(Self { store, registry: None, rehearsals: None, clock });
+        };
+        let (on, loader) = (Arc::clone(&store) as Arc<dyn Store>, Arc::new(engine) as Arc<dyn Loader>);
+        let options = RegistryOptions::new(directory, Arc::clone(&on), Arc::clone(&clock), Arc::clone(&loader));
+        let registry = Arc::new(Registry::start(RegistryOptions { secrets: Arc::new(HostSecrets), ..options }));
+        let (runs, time) = (Arc::clone(&registry), Arc::clone(&clock));
+        let options = RehearsalsOptions { registry: runs, store: on, clock: time, loader, candidates };
+        let rehearsals = Some(Arc::new(Rehearsals::new(options)));
+        Ok(Self { store, registry: Some(registry), rehearsals, clock })
     }
 
     fn open(options: &HostOptions) -> Result<Opened, HostError> {
@@ -93,7 +114,9 @@ impl Host {
                     path: directory.clone(),
                     reason: error.to_string(),
                 })?;
-                let engine = Engine::new(EngineOptions { cache_dir: Some(options.data.join(CACHE_FOLDER)) })?;
+                let cache_dir = Some(options.data.join(CACHE_FOLDER));
+                let compiler = options.compiler.clone();
+                let engine = Engine::new(EngineOptions { cache_dir, compiler })?;
                 Some((engine, directory.clone()))
             }
         };
@@ -130,6 +153,12 @@ impl Host {
         self.registry.as_ref()?.dispatcher(name)
     }
 
+    /// Who rehearses plugins; none for a store without them.
+    #[must_use]
+    pub fn rehearsals(&self) -> Option<Arc<Rehearsals>> {
+        self.rehearsals.clone()
+    }
+
     /// What is wrong with the plugins directory, and with files in it that belong to no plugin.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
@@ -147,6 +176,11 @@ impl Host {
         if let Some(registry) = &self.registry {
             registry.ready().await;
         }
+    }
+
+    /// The time that the host goes by.
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
     }
 
     /// Stops the plugins at their next batch boundary. The store closes when the last handle to it is

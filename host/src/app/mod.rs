@@ -6,6 +6,7 @@
 pub mod demo;
 mod host;
 mod program;
+mod retention;
 mod serve;
 mod showing;
 

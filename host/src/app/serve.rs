@@ -10,12 +10,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::info;
 
+use super::retention::RetentionTask;
 use super::showing::Showing;
 use super::{Host, HostError, HostOptions};
 use crate::api::{self, ApiState};
-use crate::config::ServeOptions;
+use crate::config::{ServeOptions, TwoPolicies};
 use crate::error::ErrorClass;
 use crate::grpc;
+use crate::store::Store;
 
 /// Why serving did not begin, or ended by itself.
 #[derive(Debug, Error)]
@@ -23,6 +25,9 @@ pub enum ServeError {
     /// The host did not start.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// The options contradict each other.
+    #[error(transparent)]
+    Options(#[from] TwoPolicies),
     /// The address cannot be listened on.
     #[error("{address} cannot be listened on; give another {flag}, or port 0 for a free one")]
     Listen {
@@ -48,6 +53,7 @@ impl ServeError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Host(error) => error.class(),
+            Self::Options(_) => ErrorClass::Invalid,
             Self::Listen { .. } | Self::Signals(_) | Self::Socket(_) => ErrorClass::Unavailable,
         }
     }
@@ -63,16 +69,21 @@ pub async fn serve(
     listening: impl FnOnce(SocketAddr, Option<SocketAddr>),
 ) -> Result<(), ServeError> {
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
+    options.check_retention()?;
     let (listener, address) = listen("--listen", options.listen).await?;
     let (grpc_listener, grpc) = match options.grpc_listen {
         Some(wanted) => listen("--grpc-listen", wanted).await.map(|(listener, bound)| (Some(listener), Some(bound)))?,
         None => (None, None),
     };
     let plugins = options.plugins_dir();
-    let host = Host::start(HostOptions { data: options.data.clone(), plugins: Some(plugins.clone()) }).await?;
+    let (data, compiler) = (options.data.clone(), options.compiler.clone());
+    let host = Host::start(HostOptions { data, plugins: Some(plugins.clone()), compiler }).await?;
     let head = host.store().head().0;
     info!(%address, ?grpc, data = %options.data.display(), plugins = %plugins.display(), head, "serving");
     listening(address, grpc);
+    let retention = RetentionTask::start(host.clone(), options.retention, host.clock());
+    let state = ApiState::maintained(host.store(), Arc::new(Showing(host.clone())), host.maintenance());
+    let state = state.with_retention(retention.status());
     let (stop, stopped) = watch::channel(false);
     let told = async move {
         tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
@@ -80,8 +91,9 @@ pub async fn serve(
         stop.send_replace(true);
         Ok::<(), ServeError>(())
     };
-    let faces = serve_faces(&host, listener, grpc_listener, stopped);
+    let faces = serve_faces((listener, state), grpc_listener.map(|listener| (listener, host.store())), stopped);
     let served = tokio::try_join!(told, faces).map(|((), ())| ());
+    drop(retention);
     host.shutdown().await;
     info!("closed");
     served
@@ -96,20 +108,18 @@ async fn listen(flag: &'static str, address: SocketAddr) -> Result<(TcpListener,
 
 /// Serves what there is a listener for, until told to stop or one of them fails.
 async fn serve_faces(
-    host: &Host,
-    listener: TcpListener,
-    grpc_listener: Option<TcpListener>,
+    (listener, state): (TcpListener, ApiState),
+    grpc: Option<(TcpListener, Arc<dyn Store>)>,
     stopped: watch::Receiver<bool>,
 ) -> Result<(), ServeError> {
     let told = |mut stopped: watch::Receiver<bool>| async move {
         // That the sender is gone means the same.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    let state = ApiState::maintained(host.store(), Arc::new(Showing(host.clone())), host.maintenance());
     let http = api::serve(listener, state, told(stopped.clone()));
     let grpc = async {
-        match grpc_listener {
-            Some(listener) => grpc::serve(listener, host.store(), told(stopped)).await,
+        match grpc {
+            Some((listener, store)) => grpc::serve(listener, store, told(stopped)).await,
             None => Ok(()),
         }
     };

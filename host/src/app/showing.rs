@@ -1,12 +1,14 @@
 //! Shows a host's plugins to the API.
 
+use std::sync::Arc;
+
 use futures::future::{BoxFuture, FutureExt as _};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use super::Host;
-use crate::api::{CommandRefused, PluginSummary, Plugins};
-use crate::delivery::{Dispatcher, Redelivery, Status};
+use crate::api::{CommandRefused, PluginSummary, Plugins, Rehearse};
+use crate::delivery::{Dispatcher, Redriven, Retry, Status};
 use crate::event::{PluginName, Position};
 use crate::plugin::PluginInfo;
 
@@ -40,12 +42,21 @@ impl Plugins for Showing {
         self.0.dispatcher(name).map(|dispatcher| dispatcher.watch())
     }
 
-    fn retry_dead_letter<'a>(
+    fn retry_dead_letters<'a>(
         &'a self,
         name: &'a PluginName,
-        position: Position,
-    ) -> BoxFuture<'a, Result<Redelivery, CommandRefused>> {
-        async move { Ok(self.running(name)?.retry_dead_letter(position).await?) }.boxed()
+        retry: Retry,
+    ) -> BoxFuture<'a, Result<Redriven, CommandRefused>> {
+        async move { Ok(self.running(name)?.retry_dead_letters(retry).await?) }.boxed()
+    }
+
+    fn set_paused<'a>(&'a self, name: &'a PluginName, paused: bool) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        async move {
+            let dispatcher = self.running(name)?;
+            let done = if paused { dispatcher.pause().await } else { dispatcher.resume().await };
+            Ok(done?)
+        }
+        .boxed()
     }
 
     fn discard_dead_letter<'a>(
@@ -54,6 +65,10 @@ impl Plugins for Showing {
         position: Position,
     ) -> BoxFuture<'a, Result<(), CommandRefused>> {
         async move { Ok(self.running(name)?.discard_dead_letter(position).await?) }.boxed()
+    }
+
+    fn rehearsals(&self) -> Option<Arc<dyn Rehearse>> {
+        Some(self.0.rehearsals()? as Arc<dyn Rehearse>)
     }
 }
 

@@ -11,6 +11,7 @@ use super::events_read::ReadArgs;
 use super::events_tail::TailArgs;
 use super::events_types::TypesArgs;
 use super::plugins::PluginsCommand;
+use super::retention::RetentionCommand;
 use super::server_url::ServerUrl;
 use super::state::StateCommand;
 use super::streams::StreamsCommand;
@@ -75,10 +76,16 @@ pub(super) enum Command {
     /// Look into a plugin's state
     #[command(subcommand)]
     State(StateCommand),
+    /// See what is kept for how long, what was removed, and which plugin holds that back
+    #[command(subcommand)]
+    Retention(RetentionCommand),
     /// Look at every byte of a store: is it what was written, does the index say what the log says
     Verify(VerifyArgs),
     /// See what a store takes on disk, and what is unusual about that
     Doctor(DoctorArgs),
+    /// Compile the component on stdin: what the server runs for each that it does not know
+    #[command(hide = true)]
+    CompileComponent(CompileArgs),
     /// Watch a small shop run on five plugins: crash one, swap one, restart, and prove nothing was lost
     Demo(DemoArgs),
 }
@@ -90,6 +97,7 @@ Examples:
   tidemill serve --data /var/lib/tidemill --plugins /etc/tidemill/plugins --log-format json
   tidemill serve --listen 127.0.0.1:0              pick a free port and print it
   tidemill serve --grpc-listen                     let clients of UmaDB in, at http://127.0.0.1:7118
+  tidemill serve --retention order=30d --retention trace=7d,1000000events
 
 Plugins are picked up, replaced and removed as files come, change and go. SIGTERM or Ctrl-C finishes what
 is in flight and ends.")]
@@ -99,6 +107,15 @@ pub(super) struct ServeArgs {
     /// How log lines look
     #[arg(long, value_enum, env = "TIDEMILL_LOG_FORMAT", default_value_t)]
     pub(super) log_format: LogFormat,
+}
+
+/// What the compile may take.
+#[derive(Debug, Args)]
+pub(super) struct CompileArgs {
+    /// Address space, in bytes
+    pub(super) memory_bytes: u64,
+    /// Wall time, in milliseconds
+    pub(super) time_ms: u64,
 }
 
 #[derive(Debug, Args)]

@@ -93,6 +93,14 @@ impl Client {
         if status >= 400 { Err(ClientError::Refused(Refusal::of(status, &body))) } else { Ok(body) }
     }
 
+    /// The server, for what needs running plugins.
+    pub(super) fn server(&self) -> Result<&Server, CliError> {
+        match self {
+            Self::Server(server) => Ok(server),
+            Self::Directory(_) => Err(CliError::usage("only a server runs plugins; leave --data out")),
+        }
+    }
+
     /// Says what went wrong, and what to do.
     pub(super) fn explain(&self, error: ClientError) -> CliError {
         match self {
@@ -148,19 +156,27 @@ impl Server {
             request = request.header("last-event-id", id);
         }
         let request = request.body(()).map_err(|error| ClientError::Unreadable { reason: error.to_string() })?;
-        self.open(request)
+        Self::open(self.agent.run(request))
     }
 
-    /// Posts a request without a body; answers a reader of the lines of its answer.
-    pub(super) fn post_for_lines(&self, path: &str) -> Result<impl BufRead + use<>, ClientError> {
-        let request = Request::post(self.url.join(path)).header("accept", "application/x-ndjson");
-        let request = request.body(()).map_err(|error| ClientError::Unreadable { reason: error.to_string() })?;
-        self.open(request).map(BufReader::new)
+    /// Posts a request, maybe with a body and its type; answers a reader of the lines of its answer.
+    pub(super) fn post_for_lines(
+        &self,
+        path: &str,
+        body: Option<(&str, &[u8])>,
+    ) -> Result<impl BufRead + use<>, ClientError> {
+        let mut request = Request::post(self.url.join(path)).header("accept", "application/x-ndjson");
+        if let Some((content_type, _)) = body {
+            request = request.header("content-type", content_type);
+        }
+        let body = body.map_or(&[][..], |(_, body)| body);
+        let request = request.body(body).map_err(|error| ClientError::Unreadable { reason: error.to_string() })?;
+        Self::open(self.agent.run(request)).map(BufReader::new)
     }
 
-    /// Sends a request; answers a reader of the body of a good answer, however long it is.
-    fn open(&self, request: Request<()>) -> Result<impl Read + use<>, ClientError> {
-        let response = self.agent.run(request).map_err(failed)?;
+    /// A reader of the body of a good answer, however long it is.
+    fn open(response: Result<Response<Body>, ureq::Error>) -> Result<impl Read + use<>, ClientError> {
+        let response = response.map_err(failed)?;
         if response.status().as_u16() >= 400 {
             let (status, body) = read(response)?;
             return Err(ClientError::Refused(Refusal::of(status, &body)));

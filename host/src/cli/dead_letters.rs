@@ -22,16 +22,19 @@ pub(super) enum DeadLettersCommand {
     Ls(ListArgs),
     /// Show one with its evidence: reason, stderr, backtrace, and the event itself
     Show(ShowArgs),
-    /// Hand events to the plugin again; those it handles are dead letters no more
-    Retry(SettleArgs),
-    /// Give events up: the plugin will not handle them
-    Discard(SettleArgs),
+    /// Hand events to the plugin again, in order for each key; those it handles are dead letters no more
+    Retry(RetryArgs),
+    /// Give events up: the plugin will not handle them, and those behind them go on
+    Discard(DiscardArgs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// Name of the plugin
     pub(super) plugin: String,
+    /// Only those of this key
+    #[arg(long)]
+    pub(super) key: Option<String>,
     #[command(flatten)]
     pub(super) source: SourceArgs,
 }
@@ -47,15 +50,39 @@ pub(super) struct ShowArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct SettleArgs {
+#[command(after_help = "\
+Each key's events are handed over in order, beginning with the first that failed. The first that fails again
+stops its key; other keys go on. What the plugin handles meanwhile is not held up.")]
+pub(super) struct RetryArgs {
+    /// Name of the plugin
+    pub(super) plugin: String,
+    #[command(flatten)]
+    pub(super) which: WhichArgs,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct WhichArgs {
+    /// Positions of events, each the first of its key
+    pub(super) positions: Vec<u64>,
+    /// The same, one position
+    #[arg(long, value_name = "POSITION")]
+    pub(super) position: Option<u64>,
+    /// Those of one key
+    #[arg(long)]
+    pub(super) key: Option<String>,
+    /// All of the plugin's dead letters
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiscardArgs {
     /// Name of the plugin
     pub(super) plugin: String,
     /// Positions of the events
-    #[arg(required_unless_present = "all")]
+    #[arg(required = true)]
     pub(super) positions: Vec<u64>,
-    /// All of the plugin's dead letters
-    #[arg(long, conflicts_with = "positions")]
-    pub(super) all: bool,
 }
 
 #[derive(Deserialize)]
@@ -68,9 +95,29 @@ struct Page {
 #[derive(Deserialize)]
 struct Row {
     position: u64,
+    key: Option<String>,
     kind: String,
     attempts: u32,
+    #[serde(default)]
+    faults: u32,
+    due: Option<String>,
     last: String,
+    reason: String,
+}
+
+/// What became of events that were handed over again.
+#[derive(Deserialize)]
+struct Redriven {
+    handled: u64,
+    failed: u64,
+    failing: Vec<Failing>,
+    interrupted: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Failing {
+    position: u64,
+    key: Option<String>,
     reason: String,
 }
 
@@ -88,41 +135,43 @@ impl DeadLettersCommand {
 /// Runs one of the commands.
 pub(super) fn run(command: &DeadLettersCommand, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     match command {
-        DeadLettersCommand::Ls(args) => list(&args.plugin, client, args.source.json, output),
+        DeadLettersCommand::Ls(args) => list(args, client, output),
         DeadLettersCommand::Show(args) => show(args, client, output),
         DeadLettersCommand::Retry(args) => retry(args, client),
         DeadLettersCommand::Discard(args) => discard(args, client),
     }
 }
 
-fn list(plugin: &str, client: &Client, json: bool, output: &mut Output<'_>) -> Result<(), CliError> {
-    let mut table = Table::new(["#POSITION", "KIND", "#ATTEMPTS", "LAST ATTEMPT", "REASON"]);
-    each(plugin, client, |letter| {
-        if json {
-            return output.json_line(letter.get());
-        }
-        let row: Row = parse(letter)?;
-        let reason = shown(&row.reason, 96);
-        table.row([row.position.to_string(), row.kind, row.attempts.to_string(), row.last, reason]);
-        Ok(())
-    })?;
-    if json { Ok(()) } else { table.print(output) }
-}
-
-/// Visits every dead letter of a plugin.
-fn each(
-    plugin: &str,
-    client: &Client,
-    mut visit: impl FnMut(&RawValue) -> Result<(), CliError>,
-) -> Result<(), CliError> {
-    let mut page: Page = client.get(&Query::path(&["v1", "plugins", plugin, "dead-letters"]).with("limit", PAGE))?;
+/// Prints the dead letters of a plugin, page by page.
+fn list(args: &ListArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
+    let query = Query::path(&["v1", "plugins", &args.plugin, "dead-letters"]).with("limit", PAGE);
+    let mut page: Page = client.get(&query.with_some("key", args.key.as_ref()))?;
+    let mut is_first = true;
     loop {
-        page.dead_letters.iter().try_for_each(|letter| visit(letter))?;
+        if args.source.json {
+            page.dead_letters.iter().try_for_each(|letter| output.json_line(letter.get()))?;
+        } else {
+            table(&page.dead_letters)?.print_page(output, is_first)?;
+        }
+        is_first = false;
         match page.next {
             Some(next) => page = client.get_path(&next)?,
             None => return Ok(()),
         }
     }
+}
+
+fn table(letters: &[Box<RawValue>]) -> Result<Table<8>, CliError> {
+    let headings = ["#POSITION", "KEY", "KIND", "#ATTEMPTS", "#FAULTS", "DUE", "LAST ATTEMPT", "REASON"];
+    let mut table = Table::new(headings);
+    for letter in letters {
+        let row: Row = parse(letter)?;
+        let key = row.key.map_or_else(|| "-".into(), |key| shown(&key, 48));
+        let due = row.due.unwrap_or_else(|| "-".into());
+        let (attempts, faults, reason) = (row.attempts.to_string(), row.faults.to_string(), shown(&row.reason, 96));
+        table.row([row.position.to_string(), key, row.kind, attempts, faults, due, row.last, reason]);
+    }
+    Ok(table)
 }
 
 fn show(args: &ShowArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
@@ -138,13 +187,18 @@ fn show(args: &ShowArgs, client: &Client, output: &mut Output<'_>) -> Result<(),
     for (name, pointer) in [
         ("reason", "/reason"),
         ("kind", "/kind"),
+        ("key", "/key"),
+        ("due", "/due"),
         ("first", "/first"),
         ("last", "/last"),
         ("digest", "/component_digest"),
     ] {
-        output.line(&format!("{name:<9} {}", shown(text(pointer), usize::MAX)))?;
+        if letter.pointer(pointer).is_some() {
+            output.line(&format!("{name:<9} {}", shown(text(pointer), usize::MAX)))?;
+        }
     }
     output.line(&format!("attempts  {}", letter.pointer("/attempts").unwrap_or(&Value::Null)))?;
+    output.line(&format!("faults    {}", letter.pointer("/faults").unwrap_or(&Value::Null)))?;
     block(output, "event", &letter.pointer("/evidence/event").map(pretty).unwrap_or_default())?;
     block(output, "stderr and log", text("/evidence/stderr_tail"))?;
     block(output, "backtrace", text("/evidence/backtrace"))
@@ -164,58 +218,59 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
-fn retry(args: &SettleArgs, client: &Client) -> Result<(), CliError> {
-    #[derive(Deserialize)]
-    struct Answer {
-        outcome: String,
-        reason: Option<String>,
+fn retry(args: &RetryArgs, client: &Client) -> Result<(), CliError> {
+    let RetryArgs { plugin, which } = args;
+    let many = || Query::path(&["v1", "plugins", plugin, "dead-letters", "retry"]);
+    let one = |position: &u64| Query::path(&["v1", "plugins", plugin, "dead-letters", &position.to_string(), "retry"]);
+    let queries: Vec<_> = match &which.key {
+        Some(key) => vec![many().with("key", key)],
+        None if which.all => vec![many()],
+        None => which.positions.iter().chain(&which.position).map(one).collect(),
+    };
+    let (mut handled, mut failed) = (0, 0);
+    for query in queries {
+        let redriven = redrive(&query, client)?;
+        handled += redriven.handled;
+        failed += redriven.failed;
+        tell(&redriven)?;
     }
-    let mut failing = 0;
-    for position in positions(args, client)? {
-        let text = position.to_string();
-        let path = Query::path(&["v1", "plugins", &args.plugin, "dead-letters", &text, "retry"]);
-        let answer = client.send(&Method::POST, path.as_str()).map_err(|error| client.explain(error))?;
-        let answer: Answer = serde_json::from_slice(&answer)
-            .map_err(|error| CliError::new(Exit::Failure, format_args!("the answer is not understood: {error}")))?;
-        if answer.outcome == "handled" {
-            talk(&format!("event {position}: handled"));
-        } else {
-            failing += 1;
-            let reason = shown(&answer.reason.unwrap_or_default(), usize::MAX);
-            talk(&format!("event {position}: still failing: {reason}"));
-        }
-    }
-    if failing == 0 {
+    talk(&format!("{} handled", counted(handled, "event")));
+    if failed == 0 {
         return Ok(());
     }
-    let verb = if failing == 1 { "event still fails" } else { "events still fail" };
-    Err(CliError::new(Exit::Failure, format_args!("{failing} {verb}"))
-        .hint(format_args!("`tidemill dead-letters show {} POSITION` has the evidence", args.plugin)))
+    let verb = if failed == 1 { "fails" } else { "fail" };
+    Err(CliError::new(Exit::Failure, format_args!("{} still {verb}", counted(failed, "event")))
+        .hint(format_args!("`tidemill dead-letters show {plugin} POSITION` has the evidence")))
 }
 
-fn discard(args: &SettleArgs, client: &Client) -> Result<(), CliError> {
-    for position in positions(args, client)? {
+fn redrive(query: &Query, client: &Client) -> Result<Redriven, CliError> {
+    let answer = client.send(&Method::POST, query.as_str()).map_err(|error| client.explain(error))?;
+    serde_json::from_slice(&answer)
+        .map_err(|error| CliError::new(Exit::Failure, format_args!("the answer is not understood: {error}")))
+}
+
+fn tell(redriven: &Redriven) -> Result<(), CliError> {
+    for Failing { position, key, reason } in &redriven.failing {
+        let key = key.as_ref().map(|key| format!(" of key {}", shown(key, 64))).unwrap_or_default();
+        talk(&format!("event {position}{key}: still failing: {}", shown(reason, usize::MAX)));
+    }
+    let Some(reason) = &redriven.interrupted else { return Ok(()) };
+    let handled = counted(redriven.handled, "event");
+    Err(CliError::new(Exit::Failure, format_args!("it ended after {handled}: {}", shown(reason, usize::MAX)))
+        .hint("what was not handled is still set aside; retry it when the plugin goes on"))
+}
+
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+fn discard(args: &DiscardArgs, client: &Client) -> Result<(), CliError> {
+    for position in &args.positions {
         let path = Query::path(&["v1", "plugins", &args.plugin, "dead-letters", &position.to_string()]);
         client.send(&Method::DELETE, path.as_str()).map_err(|error| client.explain(error))?;
         talk(&format!("event {position}: discarded"));
     }
     Ok(())
-}
-
-/// The positions given, or all there are now.
-fn positions(args: &SettleArgs, client: &Client) -> Result<Vec<u64>, CliError> {
-    if !args.all {
-        return Ok(args.positions.clone());
-    }
-    let mut positions = Vec::new();
-    each(&args.plugin, client, |letter| {
-        positions.push(parse::<Row>(letter)?.position);
-        Ok(())
-    })?;
-    if positions.is_empty() {
-        talk(&format!("plugin {} has no dead letters", args.plugin));
-    }
-    Ok(positions)
 }
 
 fn parse<T: serde::de::DeserializeOwned>(json: &RawValue) -> Result<T, CliError> {

@@ -67,12 +67,17 @@ fn print(view: &DoctorView, output: &mut Output<'_>) -> Result<(), CliError> {
         ("streams", count(view.streams)),
         ("head", count(view.head)),
         ("sealed up to", count(Some(view.sealed))),
+        ("given back", count(Some(view.stubs))),
         ("sealed from", text(&view.sealed_from)),
         ("sealed until", text(&view.sealed_until)),
         ("payload", HumanBytes(view.payload_bytes).to_string()),
         ("amplification", view.amplification.map_or_else(|| "-".to_owned(), |times| format!("{times:.2}"))),
     ] {
         output.line(&format!("{name:<14} {value}"))?;
+    }
+    for (category, before) in &view.removed_before {
+        let category = shown(category, 64);
+        output.line(&format!("{:<14} {category} before {}", "removed", HumanCount(*before)))?;
     }
     output.line("")?;
     parts(view).print(output)?;

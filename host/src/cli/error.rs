@@ -38,7 +38,7 @@ impl Exit {
     pub(super) const fn of_status(status: u16) -> Self {
         match status {
             401 | 403 => Self::Denied,
-            404 => Self::NotFound,
+            404 | 410 => Self::NotFound,
             409 => Self::Conflict,
             408 | 429 | 502 | 503 | 504 => Self::Unavailable,
             400..=499 => Self::Usage,

@@ -8,7 +8,7 @@ use super::args::SourceArgs;
 use super::client::Client;
 use super::error::CliError;
 use super::event_row::print_event;
-use super::output::Output;
+use super::output::{Output, talk};
 use super::query::{FilterArgs, Query};
 
 /// Events asked for at a time.
@@ -37,6 +37,9 @@ pub(super) struct ReadArgs {
     /// Only events stored before this time, as in RFC 3339
     #[arg(long, value_name = "TIME")]
     pub(super) until: Option<String>,
+    /// Fail if retention removed events that were asked for
+    #[arg(long)]
+    pub(super) complete: bool,
     /// Newest first
     #[arg(long)]
     pub(super) backwards: bool,
@@ -55,6 +58,7 @@ pub(super) struct ReadArgs {
 pub(super) struct Page {
     pub(super) events: Vec<Box<RawValue>>,
     pub(super) head: u64,
+    pub(super) removed_before: Option<u64>,
     pub(super) next: Option<String>,
 }
 
@@ -62,8 +66,12 @@ pub(super) struct Page {
 pub(super) fn run(args: &ReadArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut path = query(args).with("limit", &left.clamp(1, PAGE_EVENTS).to_string()).as_str().to_owned();
+    let mut told = false;
     while left > 0 {
         let page: Page = client.get_path(&path)?;
+        if let Some(before) = page.removed_before.filter(|_| !std::mem::replace(&mut told, true)) {
+            talk(&removed(before));
+        }
         for event in page.events.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
             print_event(output, event, args.source.json)?;
         }
@@ -77,6 +85,11 @@ pub(super) fn run(args: &ReadArgs, client: &Client, output: &mut Output<'_>) -> 
     Ok(())
 }
 
+/// What is said of removed events.
+pub(super) fn removed(before: u64) -> String {
+    format!("events before position {before} may be missing: retention removed some")
+}
+
 fn query(args: &ReadArgs) -> Query {
     Query::path(&["v1", "events"])
         .with_filter(&args.filter)
@@ -84,6 +97,7 @@ fn query(args: &ReadArgs) -> Query {
         .with_some("before", args.before)
         .with_some("since", args.since.as_ref())
         .with_some("until", args.until.as_ref())
+        .with_some("complete", args.complete.then_some("true"))
         .with_some("direction", args.backwards.then_some("backwards"))
         .with_some("at_least", args.at_least)
 }

@@ -5,12 +5,13 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::client::{Client, ClientError, Server};
 use super::error::{CliError, Exit};
 use super::event_row::print_event;
-use super::events_read::Page;
+use super::events_read::{Page, removed};
 use super::output::{Output, talk};
 use super::query::{FilterArgs, Query};
 use super::sse::Messages;
@@ -102,13 +103,27 @@ fn follow(reader: impl Read, mut after: String, json: bool, output: &mut Output<
         if message.event == "error" {
             return Err(CliError::new(Exit::Failure, format_args!("the server gave up: {}", message.data)));
         }
-        let event: Box<RawValue> = serde_json::from_str(&message.data)
-            .map_err(|error| CliError::new(Exit::Failure, format_args!("the server sent no event: {error}")))?;
+        if message.event == "removed" {
+            let told: Removed = serde_json::from_str(&message.data).map_err(not_understood)?;
+            talk(&removed(told.removed_before));
+            continue;
+        }
+        let event: Box<RawValue> = serde_json::from_str(&message.data).map_err(not_understood)?;
         print_event(output, &event, json)?;
         output.flush()?;
         after = message.id.unwrap_or(after);
     }
     Ok(messages.last_id().map_or(after, str::to_owned))
+}
+
+/// What the server says of removed events.
+#[derive(Deserialize)]
+struct Removed {
+    removed_before: u64,
+}
+
+fn not_understood(error: serde_json::Error) -> CliError {
+    CliError::new(Exit::Failure, format_args!("the server sent no event: {error}"))
 }
 
 fn what(error: CliError) -> String {

@@ -1,15 +1,18 @@
-//! `tidemill plugins ls|inspect`.
+//! `tidemill plugins`: `ls`, `inspect`, `pause` and `resume` are here, what rehearses is beside.
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use ureq::http::Method;
 
 use super::args::SourceArgs;
 use super::client::Client;
 use super::error::CliError;
 use super::output::{Output, shown, talk};
 use super::query::Query;
+use super::rehearsal_report;
+use super::rehearsals::{self, PromoteArgs, RebuildArgs, ReplayArgs, ShadowArgs};
 use super::table::Table;
 
 #[derive(Debug, Subcommand)]
@@ -18,6 +21,18 @@ pub(super) enum PluginsCommand {
     Ls(ListArgs),
     /// Show everything about one plugin
     Inspect(InspectArgs),
+    /// Have a plugin handle nothing until it is resumed, restarts included
+    Pause(NameArgs),
+    /// End a pause, a halt or a quarantine
+    Resume(NameArgs),
+    /// Hand a range of the log to a plugin again, without effect, and see what it would do
+    Replay(ReplayArgs),
+    /// Run a candidate beside the installed version over real history, and see how they differ
+    Shadow(ShadowArgs),
+    /// Put the candidate that was shadowed in place of the installed version
+    Promote(PromoteArgs),
+    /// Build a plugin's state anew, in memory, and compare it with the stored one
+    Rebuild(RebuildArgs),
 }
 
 #[derive(Debug, Args)]
@@ -34,12 +49,24 @@ pub(super) struct InspectArgs {
     pub(super) source: SourceArgs,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct NameArgs {
+    /// Name of the plugin
+    pub(super) plugin: String,
+}
+
 impl PluginsCommand {
-    /// Where to read.
-    pub(super) const fn source(&self) -> &SourceArgs {
+    /// Where to read; everything else needs a server.
+    pub(super) fn source(&self) -> SourceArgs {
         match self {
-            Self::Ls(args) => &args.source,
-            Self::Inspect(args) => &args.source,
+            Self::Ls(args) => args.source.clone(),
+            Self::Inspect(args) => args.source.clone(),
+            Self::Pause(_)
+            | Self::Resume(_)
+            | Self::Replay(_)
+            | Self::Shadow(_)
+            | Self::Promote(_)
+            | Self::Rebuild(_) => SourceArgs::default(),
         }
     }
 }
@@ -57,7 +84,20 @@ pub(super) fn run(command: &PluginsCommand, client: &Client, output: &mut Output
     match command {
         PluginsCommand::Ls(args) => list(client, args.source.json, output),
         PluginsCommand::Inspect(args) => inspect(&args.plugin, client, args.source.json, output),
+        PluginsCommand::Pause(args) => set_paused(&args.plugin, "pause", client),
+        PluginsCommand::Resume(args) => set_paused(&args.plugin, "resume", client),
+        PluginsCommand::Replay(args) => rehearsals::replay(args, client, output),
+        PluginsCommand::Shadow(args) => rehearsals::shadow(args, client, output),
+        PluginsCommand::Promote(args) => rehearsals::promote(args, client, output),
+        PluginsCommand::Rebuild(args) => rehearsals::rebuild(args, client, output),
     }
+}
+
+fn set_paused(plugin: &str, verb: &str, client: &Client) -> Result<(), CliError> {
+    let path = Query::path(&["v1", "plugins", plugin, verb]);
+    client.send(&Method::POST, path.as_str()).map_err(|error| client.explain(error))?;
+    talk(&format!("plugin {}: {verb}d", shown(plugin, 64)));
+    Ok(())
 }
 
 fn list(client: &Client, json: bool, output: &mut Output<'_>) -> Result<(), CliError> {
@@ -68,14 +108,28 @@ fn list(client: &Client, json: bool, output: &mut Output<'_>) -> Result<(), CliE
     if json {
         return answer.plugins.iter().try_for_each(|plugin| output.json_line(plugin.get()));
     }
-    let mut table =
-        Table::new(["PLUGIN", "STATE", "#CHECKPOINT", "#LAG", "#HANDLED", "#EMITTED", "#RETRIED", "#DEAD LETTERS"]);
+    let mut table = Table::new([
+        "PLUGIN",
+        "STATE",
+        "#CHECKPOINT",
+        "#LAG",
+        "#HANDLED",
+        "#EMITTED",
+        "#RETRIED",
+        "#DEAD LETTERS",
+        "#WAITING",
+    ]);
     for plugin in &answer.plugins {
         let plugin = serde_json::from_str(plugin.get()).unwrap_or_default();
         let cell = |pointer: &str| text(&plugin, pointer);
         if let Some(Value::String(reason)) = plugin.pointer("/problem/reason") {
             talk(&format!("warning: plugin {}: {}", cell("/name"), shown(reason, usize::MAX)));
         }
+        if let Some(Value::String(reason)) = plugin.pointer("/status/reason") {
+            let state = state(&plugin);
+            talk(&format!("warning: plugin {} is {state}: {}", cell("/name"), shown(reason, usize::MAX)));
+        }
+        let running = plugin.pointer("/status/parked").is_some();
         table.row([
             cell("/name"),
             state(&plugin),
@@ -84,7 +138,8 @@ fn list(client: &Client, json: bool, output: &mut Output<'_>) -> Result<(), CliE
             cell("/status/counters/handled"),
             cell("/status/counters/emitted"),
             cell("/status/counters/retried"),
-            cell("/dead_letters"),
+            cell(if running { "/status/parked" } else { "/dead_letters" }),
+            cell("/status/waiting"),
         ]);
     }
     table.print(output)
@@ -115,7 +170,16 @@ fn inspect(name: &str, client: &Client, json: bool, output: &mut Output<'_>) -> 
     if json {
         return output.json_line(plugin.get());
     }
-    print_tree(output, &serde_json::from_str(plugin.get()).unwrap_or_default(), 0)
+    let mut plugin: Value = serde_json::from_str(plugin.get()).unwrap_or_default();
+    let candidate = plugin.as_object_mut().and_then(|fields| fields.remove("candidate"));
+    print_tree(output, &plugin, 0)?;
+    match candidate.and_then(|report| serde_json::from_value(report).ok()) {
+        Some(report) => {
+            output.line("\nA candidate was compared with it:")?;
+            rehearsal_report::candidate(&report, output)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Prints an object as indented lines.
@@ -128,6 +192,13 @@ fn print_tree(output: &mut Output<'_>, value: &Value, depth: usize) -> Result<()
             Value::Object(inner) if !inner.is_empty() => {
                 output.line(&format!("{indent}{name}:"))?;
                 print_tree(output, value, depth + 1)?;
+            }
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                output.line(&format!("{indent}{name}:"))?;
+                for (index, item) in items.iter().enumerate() {
+                    output.line(&format!("{indent}  {index}:"))?;
+                    print_tree(output, item, depth + 2)?;
+                }
             }
             Value::String(text) if text.contains('\n') => {
                 output.line(&format!("{indent}{name}:"))?;

@@ -39,6 +39,19 @@ impl Progress {
         Self(bar)
     }
 
+    /// A bar that shows which position of the log was reached; nothing when stderr is not a terminal.
+    pub(super) fn positions() -> Self {
+        if !stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        let template = "{wide_bar} position {human_pos} of {human_len}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
     /// So many are done, of so many.
     pub(super) fn at(&self, done: u64, of: u64) {
         // Setting it draws the bar, which takes longer than verifying a block.

@@ -1,18 +1,22 @@
 //! From arguments to an exit code.
 
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
 
-use super::args::{Cli, Command, DemoArgs, EventsCommand, GlobalArgs, ServeArgs, SourceArgs};
+use super::args::{Cli, Command, CompileArgs, DemoArgs, EventsCommand, GlobalArgs, ServeArgs, SourceArgs};
 use super::client::{Client, Server};
 use super::error::{CliError, Exit, ProgramError};
 use super::output::{Output, complain};
-use super::{append, dead_letters, doctor, events_read, events_tail, events_types, plugins, state, streams, verify};
+use super::{
+    append, dead_letters, doctor, events_read, events_tail, events_types, plugins, retention, state, streams, verify,
+};
 use crate::api::InProcess;
-use crate::config::{DemoOptions, ServeOptions};
+use crate::config::{DemoOptions, ServeOptions, own_compiler};
+use crate::runtime::{CompileLimits, compile_child};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{self, LogFormat};
 
@@ -57,11 +61,18 @@ pub fn main(program: &Program) -> ExitCode {
 fn run(cli: Cli, program: &Program, output: &mut Output<'_>) -> Result<(), CliError> {
     let Cli { global, command } = cli;
     match command {
-        Command::Serve(ServeArgs { options, log_format }) => {
+        Command::CompileComponent(CompileArgs { memory_bytes, time_ms }) => {
+            let limits = CompileLimits { memory_bytes, time_ms };
+            compile_child(&limits, &mut io::stdin(), &mut io::stdout())
+                .map_err(|error| CliError::new(Exit::Failure, format_args!("cannot compile: {error}")))
+        }
+        Command::Serve(ServeArgs { mut options, log_format }) => {
+            options.compiler = own_compiler();
             telemetry::init(log_format, global.log.as_deref().unwrap_or("info"))?;
             Ok((program.serve)(options)?)
         }
-        Command::Demo(DemoArgs { options }) => {
+        Command::Demo(DemoArgs { mut options }) => {
+            options.compiler = own_compiler();
             // The demo tells what happens itself; log lines would tear its table.
             telemetry::init(LogFormat::Pretty, global.log.as_deref().unwrap_or("off"))?;
             Ok((program.demo)(options)?)
@@ -77,7 +88,7 @@ fn run(cli: Cli, program: &Program, output: &mut Output<'_>) -> Result<(), CliEr
 fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Output<'_>) -> Result<(), CliError> {
     let server = Server::new(global.server);
     match command {
-        Command::Serve(_) | Command::Demo(_) => Ok(()),
+        Command::Serve(_) | Command::Demo(_) | Command::CompileComponent(_) => Ok(()),
         Command::Append(args) => append::run(&args, &server, output),
         Command::Events(EventsCommand::Tail(args)) => events_tail::run(&args, server, output),
         Command::Events(EventsCommand::Read(args)) => {
@@ -89,10 +100,11 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Streams(command) => streams::run(&command, &client(&command.source(), server, program)?, output),
         Command::Verify(args) => verify::run(&args, &server, output),
         Command::Doctor(args) => doctor::run(&args, server, program.open, output),
-        Command::Plugins(command) => plugins::run(&command, &client(command.source(), server, program)?, output),
+        Command::Plugins(command) => plugins::run(&command, &client(&command.source(), server, program)?, output),
         Command::DeadLetters(command) => {
             dead_letters::run(&command, &client(&command.source(), server, program)?, output)
         }
+        Command::Retention(command) => retention::run(&command, &client(command.source(), server, program)?, output),
         Command::State(command) => state::run(&command, &client(command.source(), server, program)?, output),
     }
 }

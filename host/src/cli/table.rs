@@ -25,13 +25,20 @@ impl<const N: usize> Table<N> {
 
     /// Prints headings and rows.
     pub(super) fn print(&self, output: &mut Output<'_>) -> Result<(), CliError> {
+        self.print_page(output, true)
+    }
+
+    /// Prints the rows of one page of several, the first with headings.
+    pub(super) fn print_page(&self, output: &mut Output<'_>, is_first: bool) -> Result<(), CliError> {
         let mut widths = self.headings.map(|heading| heading.chars().count());
         for row in &self.rows {
             for (width, text) in widths.iter_mut().zip(row) {
                 *width = (*width).max(text.chars().count());
             }
         }
-        output.heading(&self.format(&self.headings.map(str::to_owned), &widths))?;
+        if is_first {
+            output.heading(&self.format(&self.headings.map(str::to_owned), &widths))?;
+        }
         self.rows.iter().try_for_each(|row| output.line(&self.format(row, &widths)))
     }
 

@@ -1,6 +1,7 @@
 //! Arguments, what is printed, and appending to a real server.
 
 mod maintenance;
+mod retention;
 mod streams;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -82,6 +83,7 @@ fn printed(store: Arc<MemoryStore>, line: &str) -> Result<String, CliError> {
         Command::Streams(command) => super::streams::run(&command, &client, &mut output)?,
         Command::Plugins(command) => plugins::run(&command, &client, &mut output)?,
         Command::DeadLetters(command) => dead_letters::run(&command, &client, &mut output)?,
+        Command::Retention(command) => super::retention::run(&command, &client, &mut output)?,
         Command::State(command) => state::run(&command, &client, &mut output)?,
         other => panic!("not a read: {other:?}"),
     }
@@ -111,8 +113,18 @@ fn commands_take_what_the_help_says() {
         "tidemill events tail -n 0 --category order --server localhost:1",
         "tidemill --server http://h:1 plugins ls",
         "tidemill plugins inspect p --data d",
+        "tidemill plugins replay p --from 1 --to 9 --json",
+        "tidemill plugins shadow p --component c.wasm --manifest m.toml --from 1 --to 9 --json",
+        "tidemill plugins promote p --force --json",
+        "tidemill plugins rebuild p --verify --from 3 --json",
         "tidemill dead-letters retry p 1 2 3",
-        "tidemill dead-letters discard p --all",
+        "tidemill dead-letters retry p --position 1",
+        "tidemill dead-letters retry p --key order-1",
+        "tidemill dead-letters retry p --all",
+        "tidemill dead-letters discard p 1 2",
+        "tidemill dead-letters ls p --key order-1 --data d",
+        "tidemill plugins pause p",
+        "tidemill plugins resume p --server localhost:1",
         "tidemill streams ls --prefix order- --after order-1 -n 3 --json",
         "tidemill streams show order-1 --data d",
         "tidemill streams delete order-1 --expected-version 3 --id 0199a0a0-0000-7000-8000-000000000001",
@@ -144,9 +156,15 @@ fn usage_errors_end_with_2() {
         "tidemill events tail -n 5 --after 1",
         "tidemill dead-letters retry p",
         "tidemill dead-letters retry p 1 --all",
+        "tidemill dead-letters retry p --key k --all",
+        "tidemill dead-letters discard p --all",
         "tidemill serve --listen nowhere",
         "tidemill serve --grpc-listen nowhere",
         "tidemill plugins ls --server https://h",
+        "tidemill plugins replay p",
+        "tidemill plugins shadow p",
+        "tidemill plugins rebuild p",
+        "tidemill plugins replay p --from first",
         "tidemill demo --orders 0",
     ] {
         assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
@@ -200,8 +218,8 @@ fn reading_by_time_is_passed_on() {
 fn plugins_are_printed_as_a_table() {
     assert_eq!(
         printed(filled(), "tidemill plugins ls").unwrap(),
-        "PLUGIN   STATE          CHECKPOINT  LAG  HANDLED  EMITTED  RETRIED  DEAD LETTERS\n\
-         billing  not installed           1    1        -        -        -             1\n"
+        "PLUGIN   STATE          CHECKPOINT  LAG  HANDLED  EMITTED  RETRIED  DEAD LETTERS  WAITING\n\
+         billing  not installed           1    1        -        -        -             1        -\n"
     );
     assert_eq!(
         printed(filled(), "tidemill plugins inspect billing").unwrap(),
@@ -216,8 +234,8 @@ fn plugins_are_printed_as_a_table() {
 fn dead_letters_are_printed_with_their_evidence() {
     assert_eq!(
         printed(filled(), "tidemill dead-letters ls billing").unwrap(),
-        "POSITION  KIND  ATTEMPTS  LAST ATTEMPT                 REASON\n       \
-         1  trap         5  2023-11-14T22:13:21.000000Z  card refused\n"
+        "POSITION  KEY  KIND  ATTEMPTS  FAULTS  DUE  LAST ATTEMPT                 REASON\n       \
+         1  -    trap         5       0  -    2023-11-14T22:13:21.000000Z  card refused\n"
     );
     let shown = printed(filled(), "tidemill dead-letters show billing 1").unwrap();
     assert!(shown.starts_with("event 1, set aside by billing\nreason    card refused\nkind      trap\n"), "{shown}");

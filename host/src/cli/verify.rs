@@ -68,6 +68,9 @@ struct Summary<'a> {
     sound: bool,
     head: u64,
     events: u64,
+    /// Removed events of which only stubs are left, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stubs: Option<u64>,
     segments: usize,
     index_files: usize,
     problems: usize,
@@ -115,7 +118,7 @@ enum Line {
 /// Has a server verify its store.
 fn ask(server: &Server, bar: &Progress) -> Result<VerifyView, CliError> {
     let explain = |error| server.explain(error);
-    let lines = server.post_for_lines("/v1/verify").map_err(explain)?;
+    let lines = server.post_for_lines("/v1/verify", None).map_err(explain)?;
     for line in lines.lines() {
         let line = line.map_err(|error| explain(ClientError::Connection { reason: error.to_string() }))?;
         match serde_json::from_str(&line) {
@@ -144,9 +147,12 @@ impl Outcome {
             let (replaced, made) = (repaired.replaced.len(), repaired.made);
             output.line(&format!("index files: {replaced} replaced, {made} made anew"))?;
         }
-        let VerifyView { head, events, segments, index_files, problems, .. } = &self.report;
+        let VerifyView { head, events, stubs, segments, index_files, problems, .. } = &self.report;
         for (name, number) in [("head", *head), ("events", *events)] {
             output.line(&format!("{name:<12} {number}"))?;
+        }
+        if *stubs > 0 {
+            output.line(&format!("{:<12} {stubs}", "stubs"))?;
         }
         for (name, number) in [("segments", *segments), ("index files", *index_files), ("problems", problems.len())] {
             output.line(&format!("{name:<12} {number}"))?;
@@ -158,13 +164,14 @@ impl Outcome {
     }
 
     fn print_json(&self, output: &mut Output<'_>) -> Result<(), CliError> {
-        let VerifyView { sound, head, events, segments, index_files, problems } = &self.report;
+        let VerifyView { sound, head, events, stubs, segments, index_files, problems } = &self.report;
         problems.iter().try_for_each(|problem| output.json(problem))?;
         let repaired = self.repair.as_ref().map(|(repaired, _)| repaired);
         output.json(&Summary {
             sound: *sound,
             head: *head,
             events: *events,
+            stubs: Some(*stubs).filter(|stubs| *stubs > 0),
             segments: *segments,
             index_files: *index_files,
             problems: problems.len(),

@@ -1,8 +1,13 @@
-//! The tokio shell of delivery: one task per plugin carries out what [`super::machine`] decides.
+//! The tokio shell of delivery: a group of tasks per plugin carries out what [`super::machine`] decides.
 //!
-//! It reads, calls the handler on a blocking thread, commits, sleeps, and takes commands at batch
-//! boundaries. It decides nothing about events.
+//! Each partition has a task (`task`), which reads, calls its handler on a blocking thread, commits, sleeps, and
+//! takes commands at batch boundaries. It decides nothing about events. One more task (`group`) starts the
+//! partitions from what is stored (`begin`), replaces them, and passes commands on.
 
+mod begin;
+mod command;
+mod group;
+mod redrive;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -10,16 +15,16 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::handler::Handler;
 use super::policy::{Policy, Subscription};
 use super::status::Status;
 use crate::clock::Clock;
-use crate::error::ErrorClass;
 use crate::event::{Pattern, PluginName, Position};
-use crate::store::{CommitError, Store, StoreError};
+use crate::store::Store;
+use command::Command;
+pub use command::{CommandError, Redriven, Retry, StillFailing};
 
 /// Commands that may wait for a boundary; senders wait when there are more.
 const COMMANDS_MAX: usize = 64;
@@ -36,8 +41,8 @@ pub struct Setup {
     pub granted: Arc<[Pattern]>,
     /// SHA-256 of its component, in hex; empty for native handlers.
     pub component_digest: String,
-    /// Its code.
-    pub handler: Box<dyn Handler>,
+    /// Its code, once for each partition: there are as many partitions as there are of these.
+    pub handlers: Vec<Box<dyn Handler>>,
 }
 
 impl fmt::Debug for Setup {
@@ -50,65 +55,7 @@ impl fmt::Debug for Setup {
     }
 }
 
-/// What became of a dead letter that was handed over again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Redelivery {
-    /// Its effects are committed, and the dead letter is gone.
-    Handled,
-    /// It failed again, and the dead letter says so.
-    StillFailing {
-        /// Why.
-        reason: String,
-    },
-}
-
-/// Why a command was not carried out.
-#[derive(Debug, Error)]
-pub enum CommandError {
-    /// The plugin has no such dead letter.
-    #[error("plugin {plugin} has no dead letter at position {position}; `tidemill dead-letters ls` lists them")]
-    NoSuchDeadLetter {
-        /// The plugin.
-        plugin: PluginName,
-        /// The position asked for.
-        position: Position,
-    },
-    /// The plugin's delivery has ended.
-    #[error("plugin {plugin} is stopped")]
-    Stopped {
-        /// The plugin.
-        plugin: PluginName,
-    },
-    /// What the command did could not be committed.
-    #[error("the command could not be committed")]
-    Commit(#[source] CommitError),
-    /// The store could not be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl CommandError {
-    /// What kind of thing went wrong.
-    #[must_use]
-    pub const fn class(&self) -> ErrorClass {
-        match self {
-            Self::NoSuchDeadLetter { .. } => ErrorClass::NotFound,
-            Self::Stopped { .. } => ErrorClass::Unavailable,
-            Self::Commit(error) => error.class(),
-            Self::Store(error) => error.class(),
-        }
-    }
-}
-
-/// What a task is asked to do at a boundary, and where the answer goes.
-enum Command {
-    Swap(Box<Setup>, oneshot::Sender<()>),
-    Stop,
-    Redeliver(Position, oneshot::Sender<Result<Redelivery, CommandError>>),
-    Discard(Position, oneshot::Sender<Result<(), CommandError>>),
-}
-
-/// The running delivery of one plugin. Cheap to clone; the task ends with [`Dispatcher::stop`], or when the
+/// The running delivery of one plugin. Cheap to clone; its tasks end with [`Dispatcher::stop`], or when the
 /// last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Dispatcher {
@@ -122,13 +69,14 @@ pub fn spawn(setup: Setup, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Disp
     let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
     let (sender, status) = watch::channel(Status::default());
     let plugin = setup.plugin.clone();
-    tokio::spawn(task::run(setup, store, clock, receiver, sender));
+    tokio::spawn(group::run(setup, store, clock, receiver, sender));
     Dispatcher { plugin, commands, status }
 }
 
 impl Dispatcher {
-    /// Replaces handler, subscription and policy at the next batch boundary; answers when it has happened.
-    /// What is in flight is finished or rolled back before. A halted plugin goes on, and attempts start anew.
+    /// Replaces handlers, subscription and policy at the next batch boundary; answers when it has happened.
+    /// What is in flight is finished or rolled back before. A plugin that is halted or quarantined goes on, one
+    /// that is paused stays so; attempts at an event that fails in place start anew.
     ///
     /// # Errors
     /// When the plugin is stopped.
@@ -136,25 +84,43 @@ impl Dispatcher {
         self.ask(|answer| Command::Swap(Box::new(setup), answer)).await
     }
 
-    /// Finishes or rolls back what is in flight, and stops. Answers when the task has ended.
+    /// Finishes or rolls back what is in flight, and stops. Answers when every task has ended.
     pub async fn stop(&self) {
         // The task is gone already when it takes no more commands.
         let _ = self.commands.send(Command::Stop).await;
         self.commands.closed().await;
     }
 
-    /// Hands a dead letter over again, at the next batch boundary. Its effects commit together with its removal.
+    /// Hands nothing over from the next batch boundary on, restarts of the process and swaps included.
     ///
     /// # Errors
-    /// When there is no such dead letter, the plugin is stopped, or the store fails.
-    pub async fn retry_dead_letter(&self, position: Position) -> Result<Redelivery, CommandError> {
-        self.ask(|answer| Command::Redeliver(position, answer)).await?
+    /// When the plugin is stopped, or the store cannot write it down.
+    pub async fn pause(&self) -> Result<(), CommandError> {
+        self.ask(|answer| Command::Pause(true, answer)).await?
     }
 
-    /// Drops a dead letter, at the next batch boundary: its event stays unhandled for ever.
+    /// Ends a pause, a halt, and a quarantine.
     ///
     /// # Errors
-    /// When there is no such dead letter, the plugin is stopped, or the store fails.
+    /// When the plugin is stopped, or the store cannot write it down.
+    pub async fn resume(&self) -> Result<(), CommandError> {
+        self.ask(|answer| Command::Pause(false, answer)).await?
+    }
+
+    /// Hands set-aside events over again, in order for each key, each with a commit of its own, between the
+    /// events of the log. Answers when every key that was asked for is through or has failed again.
+    ///
+    /// # Errors
+    /// When there is nothing such, the plugin is paused or stopped, or the store fails.
+    pub async fn retry_dead_letters(&self, retry: Retry) -> Result<Redriven, CommandError> {
+        self.ask(|answer| Command::Retry(retry, answer)).await?
+    }
+
+    /// Drops a set-aside event, at the next batch boundary: it stays unhandled for ever, and those behind it go
+    /// on.
+    ///
+    /// # Errors
+    /// When there is no such event, the plugin is stopped, or the store fails.
     pub async fn discard_dead_letter(&self, position: Position) -> Result<(), CommandError> {
         self.ask(|answer| Command::Discard(position, answer)).await?
     }

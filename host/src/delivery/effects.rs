@@ -15,6 +15,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::EventBatch;
+use super::shared_state::{Reads, SharedState};
+use super::state_source::{StateSource, StoredState};
 use crate::event::{NewEvent, Pattern, PluginName, Position, RecordedEvent, metadata_key};
 use crate::store::{Owner, StateChange, StatePage, Store, StoreError};
 
@@ -55,20 +57,35 @@ pub enum EffectError {
 
 /// The staged effects of one unit of work.
 pub struct Effects {
-    plugin: PluginName,
-    store: Arc<dyn Store>,
+    owner: Owner,
+    state: Arc<dyn StateSource>,
     granted: Arc<[Pattern]>,
     /// Every key written in this unit, with its latest value.
     staged: BTreeMap<String, Option<Vec<u8>>>,
     /// What this call overwrote in `staged`, newest last.
     undo: Vec<(String, Option<Option<Vec<u8>>>)>,
-    /// Committed values read or written before. Only this plugin writes its state, so they stay true.
+    /// Committed values read or written before. They stay true: nobody else writes them, but other partitions,
+    /// which `sharing` tells of.
     cache: HashMap<String, Option<Vec<u8>>>,
     cache_bytes: usize,
     events: Vec<NewEvent>,
     /// Bytes staged by calls before this one.
     unit_bytes: usize,
     call: Call,
+    /// None where nobody shares the state.
+    sharing: Option<Sharing>,
+}
+
+/// What is known of other partitions that write the same state.
+#[derive(Clone)]
+struct Sharing {
+    state: Arc<SharedState>,
+    partition: u32,
+    /// Their writes up to this number are taken into account in the cache.
+    seen: u64,
+    /// Where the unit of work began; none while it has made no call.
+    began: Option<u64>,
+    reads: Reads,
 }
 
 /// What the call in progress has used.
@@ -85,7 +102,7 @@ struct Call {
 impl fmt::Debug for Effects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Effects")
-            .field("plugin", &self.plugin)
+            .field("owner", &self.owner)
             .field("keys", &self.staged.len())
             .field("events", &self.events.len())
             .finish_non_exhaustive()
@@ -95,10 +112,17 @@ impl fmt::Debug for Effects {
 impl Effects {
     /// Nothing staged yet, for a plugin that may append the `granted` event types.
     #[must_use]
-    pub fn new(plugin: PluginName, store: Arc<dyn Store>, granted: Arc<[Pattern]>) -> Self {
+    pub fn new(owner: impl Into<Owner>, store: Arc<dyn Store>, granted: Arc<[Pattern]>) -> Self {
+        let owner = owner.into();
+        Self::over(owner.clone(), Arc::new(StoredState { owner, store }), granted)
+    }
+
+    /// The same, over state that may be elsewhere than in a store.
+    #[must_use]
+    pub fn over(owner: impl Into<Owner>, state: Arc<dyn StateSource>, granted: Arc<[Pattern]>) -> Self {
         Self {
-            plugin,
-            store,
+            owner: owner.into(),
+            state,
             granted,
             staged: BTreeMap::new(),
             undo: Vec::new(),
@@ -107,17 +131,31 @@ impl Effects {
             events: Vec::new(),
             unit_bytes: 0,
             call: Call::default(),
+            sharing: None,
         }
+    }
+
+    /// The same for a partition that shares the state with others.
+    #[must_use]
+    pub(super) fn sharing(mut self, state: Arc<SharedState>, partition: u32) -> Self {
+        let seen = state.durable();
+        self.sharing = Some(Sharing { state, partition, seen, began: None, reads: Reads::default() });
+        self
     }
 
     /// Nothing staged and nothing remembered, for the same plugin.
     #[must_use]
     pub fn fresh(&self) -> Self {
-        Self::new(self.plugin.clone(), Arc::clone(&self.store), Arc::clone(&self.granted))
+        let fresh = Self::over(self.owner.clone(), Arc::clone(&self.state), Arc::clone(&self.granted));
+        match &self.sharing {
+            Some(sharing) => fresh.sharing(Arc::clone(&sharing.state), sharing.partition),
+            None => fresh,
+        }
     }
 
     /// Begins a call that handles `batch`.
     pub fn begin_call(&mut self, batch: EventBatch) {
+        self.begin_unit();
         self.undo.clear();
         self.unit_bytes = self.staged_bytes();
         self.call = Call { batch: Some(batch), first_event: self.events.len(), ..Call::default() };
@@ -133,6 +171,29 @@ impl Effects {
         }
         self.events.truncate(self.call.first_event);
         self.call = Call::default();
+    }
+
+    /// At the first call of a unit: forgets what other partitions have written meanwhile.
+    fn begin_unit(&mut self) {
+        let Some(sharing) = self.sharing.as_mut().filter(|sharing| sharing.began.is_none()) else { return };
+        let durable = sharing.state.durable();
+        let cache = &mut self.cache;
+        let known = sharing.state.written_after(sharing.seen, sharing.partition, |key| {
+            cache.remove(key);
+        });
+        if !known {
+            cache.clear();
+            self.cache_bytes = 0;
+        }
+        (sharing.seen, sharing.began) = (durable, Some(durable));
+    }
+
+    /// Takes where the unit began and what it has read of the state, before [`Self::take`]. None where nobody
+    /// shares the state, or nothing was called.
+    pub(super) fn take_reads(&mut self) -> Option<(u64, Reads)> {
+        let sharing = self.sharing.as_mut()?;
+        let reads = std::mem::take(&mut sharing.reads);
+        Some((sharing.began.take()?, reads))
     }
 
     /// Takes everything staged, to be committed; what follows is a new unit.
@@ -158,6 +219,9 @@ impl Effects {
         self.events.clear();
         self.unit_bytes = 0;
         self.call = Call::default();
+        if let Some(sharing) = &mut self.sharing {
+            (sharing.began, sharing.reads) = (None, Reads::default());
+        }
     }
 
     /// Whether nothing is staged.
@@ -170,6 +234,11 @@ impl Effects {
     #[must_use]
     pub fn staged_bytes(&self) -> usize {
         self.unit_bytes + self.call.state_bytes + self.call.event_bytes
+    }
+
+    /// Whether a change of this key is staged.
+    pub(super) fn writes(&self, key: &str) -> bool {
+        self.staged.contains_key(key)
     }
 
     /// How many events are staged.
@@ -192,11 +261,14 @@ impl Effects {
         if let Some(value) = self.staged.get(key) {
             return Ok(value.clone());
         }
+        if let Some(sharing) = &mut self.sharing {
+            sharing.reads.keys.insert(key.to_owned());
+        }
         if let Some(value) = self.cache.get(key) {
             return Ok(value.clone());
         }
         check_key(key)?;
-        let value = self.store.state_get(&Owner::from(&self.plugin), key)?;
+        let value = self.state.get(key)?;
         self.remember(key, value.clone());
         Ok(value)
     }
@@ -229,11 +301,14 @@ impl Effects {
     ///
     /// # Errors
     /// When `limit` is not 1 to 1,000, or the store cannot be read.
-    pub fn state_scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<StatePage, EffectError> {
+    pub fn state_scan(&mut self, prefix: &str, after: Option<&str>, limit: usize) -> Result<StatePage, EffectError> {
         if limit == 0 || limit > SCAN_ENTRIES_MAX {
             return Err(EffectError::Invalid(format!("scan limit is {limit}; 1 to {SCAN_ENTRIES_MAX} are allowed")));
         }
-        let stored = self.store.state_scan(&Owner::from(&self.plugin), prefix, after, limit)?;
+        if let Some(sharing) = &mut self.sharing {
+            sharing.reads.prefixes.insert(prefix.to_owned());
+        }
+        let stored = self.state.scan(prefix, after, limit)?;
         Ok(merge_staged(&self.staged, stored, prefix, after, limit))
     }
 
@@ -257,7 +332,7 @@ impl Effects {
         }
         self.call.event_bytes = event_bytes;
         let ordinal = self.call.ordinals.entry(cause).or_default();
-        event.id = appended_id(&self.plugin, cause, *ordinal);
+        event.id = appended_id(&self.owner.plugin, cause, *ordinal);
         *ordinal += 1;
         self.events.push(event);
         Ok(())
@@ -291,8 +366,9 @@ impl Effects {
         granted.push(format!("{event_type:?}"));
         let line = granted.join(", ");
         Err(EffectError::Denied(format!(
-            "plugin {} may not append {event_type:?}; allow it in its manifest: [grants] append = [{line}]",
-            self.plugin
+            "plugin {} may not append {event_type:?}; allow it in its manifest: [grants] append = [{line}] \
+             (and name it in `describe`, where that names what is appended)",
+            self.owner.plugin
         )))
     }
 

@@ -7,7 +7,7 @@ use super::Effects;
 use crate::event::RecordedEvent;
 
 /// Some consecutive events of a page that was read once. Cheap to clone and to cut.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct EventBatch {
     events: Arc<Vec<RecordedEvent>>,
     range: Range<usize>,
@@ -45,6 +45,18 @@ pub trait Handler: Send + 'static {
     /// Blocks; called on a blocking thread, never twice at a time. After a fault the handler must be ready
     /// for the next call as if it were new. A panic costs this call only and counts as [`Fault::Trap`].
     fn handle(&mut self, batch: EventBatch, effects: Effects) -> Handled;
+
+    /// What it has used so far.
+    fn usage(&self) -> Usage {
+        Usage::default()
+    }
+}
+
+/// What a handler has used since it was made. What it does not measure is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The most memory that it had at a time, in bytes.
+    pub memory_peak_bytes: usize,
 }
 
 /// The outcome of one call.
@@ -79,6 +91,30 @@ pub enum HandleError {
         /// Why, in one line.
         reason: String,
     },
+}
+
+impl HandleError {
+    /// What kind it is, as dead letters say it: `retry`, `reject`, `stop`, or the fault's name.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Failure(failure) => match failure.verdict {
+                Verdict::Retry { .. } => "retry",
+                Verdict::Reject => "reject",
+                Verdict::Stop => "stop",
+            },
+            Self::Fault { fault, .. } => fault.as_str(),
+        }
+    }
+
+    /// Why, in one line.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Failure(failure) => &failure.reason,
+            Self::Fault { reason, .. } => reason,
+        }
+    }
 }
 
 /// A handler's answer about the event it could not handle.

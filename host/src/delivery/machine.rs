@@ -1,48 +1,67 @@
 //! The rules of delivery, as a state machine: one input in, one action out.
 //!
-//! It owns how far a plugin has come, which events are handed over together, when to commit, and what
-//! follows from a failure. It does no IO, reads no clock (the time comes with each input) and holds no
-//! events, only their positions; [`super::dispatcher`] carries its actions out.
+//! It owns how far one partition of a plugin has come, which events are handed over together, when to commit,
+//! and what follows from a failure. It does no IO and reads no clock (the time comes with each input);
+//! [`super::dispatcher`] carries its actions out.
 //!
-//! **A unit of work** gathers the calls between two commits. While catching up many calls share a commit;
-//! at the head each page is committed at once.
+//! **A unit of work** (`unit`) gathers the calls between two commits. While catching up many calls share a
+//! commit; at the head each page is committed at once.
 //!
-//! **Failures.** A handler that names the failing event has the prefix before it handled again and
-//! committed; the event is then handled alone. A call that faults names nobody: its batch is halved until
-//! one event is alone. Only an event that failed alone, or first in its batch, has used an attempt.
+//! **Events of the log** (`live`) are handed over in order. Those whose key is blocked by a set-aside event are
+//! put behind it, untried; those that an earlier layout settled are passed over.
 //!
-//! Invariants (held by `machine/tests.rs` over simulated crashes, faults and commits that fail):
-//! - events are handed over in position order; none is settled before those in front of it;
-//! - a commit's checkpoint never passes an event that is neither handled in this unit nor dead-lettered;
+//! **Failures** (`failure`). A handler that names the failing event has the prefix before it handled again and
+//! committed; the event is then handled alone. A call that faults names nobody: its batch is halved until one
+//! event is alone. Only an event that failed alone, or first in its batch, has used an attempt. It is tried
+//! again in place where all events keep one order; where keys keep theirs it is set aside until it is due.
+//!
+//! **Set-aside events** (`queue`, `recall`) that are due, or that an operator wants, are handed over alone, each
+//! in a commit of its own, in turns with the events of the log.
+//!
+//! Invariants (held by `machine/tests` over simulated crashes, faults, commits that fail, reloads and changes of
+//! the layout; each is also broken on purpose there):
+//! - events of one key are handled in position order; with one order for all, all events that are not set
+//!   aside;
+//! - a commit's checkpoint never passes an event that is neither handled in this unit nor set aside;
 //! - an attempt is counted in the commit that follows it.
 
+mod commit;
+mod failure;
 mod io;
+mod live;
+mod mutant;
+mod queue;
+mod recall;
 mod retry;
+mod stop;
 #[cfg(test)]
 mod tests;
+mod unit;
 
 use std::ops::Range;
 
-pub(super) use io::{Action, Commit, CommitFailure, Input, Page, Staged};
+pub(super) use failure::BEHIND;
+pub(super) use io::{Action, Commit, CommitFailure, Input, Page, Recalled, Staged};
+pub(super) use queue::Row;
+pub(super) use stop::FaultRun;
 
-use super::handler::{Evidence, Fault, HandleError, Verdict};
-use super::policy::{OnExhausted, Policy};
-use super::status::State;
+use super::handler::{Evidence, Fault, HandleError};
+use super::key::{Key, Sequence};
+use super::layout::Settled;
+use super::policy::Policy;
+use super::status::{SetAside, State};
 use crate::event::Position;
-use crate::store::{DeadLetter, DeadLetterChange, Failing, Progress};
+use crate::store::{Failing, Progress};
+use queue::Queue;
+use recall::Recall;
+use stop::Stop;
+use unit::Unit;
 
-/// Most events in one unit of work.
-const UNIT_EVENTS_MAX: usize = 4096;
-/// Staged events after which a unit is committed.
-const UNIT_STAGED_EVENTS_MAX: usize = 4096;
-/// Staged bytes after which a unit is committed.
-const UNIT_STAGED_BYTES_MAX: usize = 8 << 20;
-/// Time after its first call at which a unit is committed, in microseconds.
-const UNIT_TIME_MAX_US: u64 = 100_000;
-/// Positions that may pass without a matching event before the checkpoint is committed for them.
-const IDLE_ADVANCE_MAX: u64 = 10_000;
-/// Wait after the store could not commit, in microseconds.
+/// Wait after the store could not read or commit, in microseconds.
 const STORE_RETRY_US: u64 = 1_000_000;
+
+/// Wait before looking again whether there is room for set-aside events, in microseconds.
+const ROOM_LOOK_US: u64 = 1_000_000;
 
 /// What the machine waits for.
 #[derive(Debug)]
@@ -50,32 +69,70 @@ enum Phase {
     Idle,
     Fetching,
     Handling(Range<usize>),
+    /// A set-aside event is read, then handled.
+    Recalling(Recall),
     Committing(Commit),
-    Redelivering(DeadLetter),
     Yielded,
 }
 
-/// Delivery of one plugin.
+/// Where a machine begins.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) policy: Policy,
+    /// SHA-256 of the component, in hex; empty for native handlers.
+    pub(super) component_digest: String,
+    /// As stored.
+    pub(super) progress: Progress,
+    /// The partition's set-aside events, in position order.
+    pub(super) rows: Vec<Row>,
+    /// Layouts of before that still matter.
+    pub(super) settled: Vec<Settled>,
+    /// Whether to begin paused.
+    pub(super) paused: bool,
+    /// Whether the handler has failed at nothing yet: what waits for a time is tried at once.
+    pub(super) fresh: bool,
+    /// Drives the jitter.
+    pub(super) seed: u64,
+}
+
+/// Delivery of one partition of a plugin.
 #[derive(Debug)]
 pub(super) struct Machine {
     policy: Policy,
+    key: Key,
     component_digest: String,
     phase: Phase,
     yield_wanted: bool,
-    halted: Option<String>,
+    paused: bool,
+    stop: Option<Stop>,
+    fault_run: FaultRun,
     /// As committed.
     progress: Progress,
     head: Position,
     /// Every matching event up to here is settled or staged.
     through: Position,
-    /// Matching events read and not yet handed over: `page.positions[next..]`.
+    /// Events read and not yet handed over: `page.events[next..]`.
     page: Page,
     next: usize,
+    settled: Vec<Settled>,
     unit: Unit,
+    /// The single event of the unit that is being committed.
+    single: Option<Position>,
+    /// The set-aside event that the unit being committed handled.
+    recalling: Option<Recall>,
+    queue: Queue,
+    /// Too many events are set aside: those of the log wait.
+    full: bool,
+    /// Set-aside events of other partitions.
+    elsewhere: usize,
+    /// Whether set-aside events go before those of the log now.
+    queue_turn: bool,
     /// The event that keeps failing, with this unit's attempts.
     failing: Option<Failing>,
-    /// No attempt before this time.
+    /// The failing event is not tried before this time.
     due_us: Option<u64>,
+    /// The store is not asked before this time.
+    store_due_us: Option<u64>,
     /// Most events in the next call; lowered while a failing event is looked for.
     batch_limit: usize,
     /// Where the batch limit may rise again.
@@ -84,117 +141,121 @@ pub(super) struct Machine {
     named: Option<Position>,
     /// Up to here every event is handled and committed alone.
     careful_through: Position,
+    /// Commits in a row that met another partition's.
+    conflicts: u32,
     rng: fastrand::Rng,
 }
 
-/// What is staged since the last commit.
-#[derive(Debug, Default)]
-struct Unit {
-    handled: u64,
-    staged: Staged,
-    dead_letters: Vec<DeadLetterChange>,
-    /// An attempt has to be counted.
-    attempted: bool,
-    /// When its first call returned.
-    since_us: Option<u64>,
-}
-
-impl Unit {
-    fn is_empty(&self) -> bool {
-        self.handled == 0 && !self.attempted && self.dead_letters.is_empty()
-    }
-
-    fn is_full(&self, now_us: u64) -> bool {
-        self.handled >= UNIT_EVENTS_MAX as u64
-            || self.since_us.is_some_and(|since_us| now_us.saturating_sub(since_us) >= UNIT_TIME_MAX_US)
-            || self.staged.events >= UNIT_STAGED_EVENTS_MAX
-            || self.staged.bytes >= UNIT_STAGED_BYTES_MAX
-    }
-}
-
 impl Machine {
-    /// A machine that goes on after `progress`. `seed` drives the jitter.
-    pub(super) fn new(policy: Policy, component_digest: String, progress: Progress, seed: u64) -> Self {
+    /// A machine that goes on from where `start` says.
+    pub(super) fn new(start: Start) -> Self {
+        let Start { policy, component_digest, mut progress, rows, settled, paused, fresh, seed } = start;
+        let mut queue = Queue::load(rows);
+        if fresh {
+            progress.failing = None;
+            queue.hasten();
+        }
         Self {
-            policy,
+            key: policy.key(),
             component_digest,
             phase: Phase::Yielded,
             yield_wanted: false,
-            halted: None,
+            paused,
+            stop: None,
+            fault_run: FaultRun::default(),
             head: progress.checkpoint,
             through: progress.checkpoint,
             page: Page::empty(progress.checkpoint),
             next: 0,
+            settled,
             unit: Unit::default(),
+            single: None,
+            recalling: None,
+            queue,
+            full: false,
+            elsewhere: 0,
+            queue_turn: false,
             failing: progress.failing.clone(),
             progress,
             due_us: None,
+            store_due_us: None,
             batch_limit: policy.batch_events_max.max(1),
+            policy,
             suspect_through: Position::START,
             named: None,
             careful_through: Position::START,
+            conflicts: 0,
             rng: fastrand::Rng::with_seed(seed),
         }
     }
 
     /// Takes an input at a time, and says what to do next.
     pub(super) fn step(&mut self, input: Input, now_us: u64) -> Action {
+        self.take(input, now_us).unwrap_or_else(|| self.decide(now_us))
+    }
+
+    fn take(&mut self, input: Input, now_us: u64) -> Option<Action> {
         match input {
             Input::Head(head) => self.head = self.head.max(head),
             Input::Due => {}
-            Input::Lost(reason) => {
-                if let Some(action) = self.lost(reason, now_us) {
-                    return action;
-                }
-            }
+            Input::Lost(reason) => return self.lost(reason, now_us),
             Input::HandlerGone => {
                 self.phase = Phase::Idle;
                 self.rewind();
-                self.halted = Some("the handler's thread is gone".into());
+                self.halt("the handler's thread is gone; replace the component".into());
             }
             Input::Fetched(page) => self.fetched(page),
-            Input::FetchFailed { halt } => {
+            Input::Recalled(row) => return self.recalled(row),
+            Input::ReadFailed { halt } => {
                 self.phase = Phase::Idle;
-                self.due_us = Some(now_us.saturating_add(STORE_RETRY_US));
-                self.halted = halt;
-            }
-            Input::Handled(staged) => {
-                if let Some(action) = self.handled(staged, now_us) {
-                    return action;
+                self.store_due_us = Some(now_us.saturating_add(STORE_RETRY_US));
+                if let Some(reason) = halt {
+                    self.halt(reason);
                 }
             }
-            Input::Failed(error, evidence) => {
-                if let Some(action) = self.failed(error, evidence, now_us) {
-                    return action;
-                }
-            }
+            Input::Handled(staged) => return self.handled(staged, now_us),
+            Input::Failed(error, evidence) => return self.failed(error, evidence, now_us),
             Input::Committed => self.committed(),
-            Input::CommitFailed(failure) => self.commit_failed(failure, now_us),
-            Input::Resume => {
+            Input::CommitFailed(failure) => return self.commit_failed(failure, now_us),
+            Input::GoOn => {
                 self.yield_wanted = false;
                 self.phase = Phase::Idle;
             }
-            Input::Redeliver(letter) => self.phase = Phase::Redelivering(letter),
-            Input::Discard(position) => {
-                self.unit.dead_letters.push(DeadLetterChange::Remove(position));
-                return self.commit();
+            Input::Force(sequences) => {
+                sequences.iter().for_each(|sequence| self.queue.force(sequence, now_us));
+                self.queue.settle();
             }
-            Input::Replaced(policy, component_digest, stored) => self.replaced(policy, component_digest, stored),
+            Input::Discard(sequence, position) => return Some(self.discard(&sequence, position, now_us)),
+            Input::Pause => self.paused = true,
+            Input::Resume => self.resume(),
         }
-        self.decide(now_us)
+        None
     }
 
     /// Asks for a batch boundary with nothing staged: [`Action::Yielded`] comes as soon as what is in flight is
-    /// settled, and stays until [`Input::Resume`].
+    /// settled, and stays until [`Input::GoOn`].
     pub(super) const fn request_yield(&mut self) {
         self.yield_wanted = true;
     }
 
+    /// Takes in how many events the plugin's other partitions have set aside.
+    pub(super) const fn note_elsewhere(&mut self, rows: usize) {
+        self.elsewhere = rows;
+    }
+
     /// What delivery is doing, for people.
     pub(super) fn state(&self, now_us: u64) -> State {
-        match (&self.halted, self.due_us) {
-            (Some(reason), _) => State::Halted { reason: reason.clone() },
-            (None, Some(until_us)) if until_us > now_us => State::BackingOff { until_us },
+        if self.paused {
+            return State::Paused;
+        }
+        if let Some(stop) = &self.stop {
+            return stop.state();
+        }
+        if self.full {
+            return State::Halted { reason: self.full_reason() };
+        }
+        match self.due_us.max(self.store_due_us) {
+            Some(until_us) if until_us > now_us => State::BackingOff { until_us },
             _ => State::Running,
         }
     }
@@ -210,13 +271,34 @@ impl Machine {
         &self.progress
     }
 
+    /// How many events are set aside.
+    pub(super) fn set_aside(&self) -> SetAside {
+        let parked = self.queue.parked();
+        SetAside { parked, waiting: self.queue.len() - parked, blocked_keys: self.queue.blocked_keys() }
+    }
+
+    /// The set-aside event that those of a sequence wait for.
+    pub(super) fn head_of(&self, sequence: &Sequence) -> Option<Position> {
+        self.queue.head(sequence)
+    }
+
+    /// Every sequence with a set-aside event.
+    pub(super) fn sequences(&self) -> Vec<Sequence> {
+        self.queue.sequences().cloned().collect()
+    }
+
+    /// Whether an operator wants a sequence handled, and it has not come to a rest.
+    pub(super) fn is_forced(&self, sequence: &Sequence) -> bool {
+        self.queue.is_forced(sequence)
+    }
+
     /// The next action, when nothing is in flight.
     fn decide(&mut self, now_us: u64) -> Action {
         match self.phase {
             Phase::Idle => {}
             Phase::Yielded => return Action::Yielded,
             // Something is in flight: its answer is the next input that matters.
-            Phase::Fetching | Phase::Handling(_) | Phase::Committing(_) | Phase::Redelivering(_) => {
+            Phase::Fetching | Phase::Handling(_) | Phase::Committing(_) | Phase::Recalling(_) => {
                 return Action::Wait { after: None, until_us: None };
             }
         }
@@ -226,109 +308,50 @@ impl Machine {
                 Action::Yielded
             });
         }
-        if self.halted.is_some() {
-            return self.commit_or(|_| Action::Wait { after: None, until_us: None });
-        }
-        if let Some(until_us) = self.due_us.filter(|until_us| *until_us > now_us) {
-            return self.commit_or(|_| Action::Wait { after: None, until_us: Some(until_us) });
-        }
-        self.due_us = None;
-        if self.unit.attempted || self.unit.is_full(now_us) {
+        if self.unit.is_due(now_us) {
             return self.commit();
         }
-        if self.next < self.page.positions.len() {
-            return self.hand_over();
+        let store_due_us = self.store_due_us.filter(|due_us| *due_us > now_us);
+        if self.paused || store_due_us.is_some() {
+            return self.commit_or(|_| Action::Wait { after: None, until_us: store_due_us });
         }
-        self.page_done()
+        self.store_due_us = None;
+        self.next_work(now_us)
     }
 
-    /// Commits what is staged, or does something else when nothing is.
-    fn commit_or(&mut self, otherwise: impl FnOnce(&mut Self) -> Action) -> Action {
-        if self.unit.is_empty() { otherwise(self) } else { self.commit() }
-    }
-
-    fn commit(&mut self) -> Action {
-        let unit = std::mem::take(&mut self.unit);
-        let progress =
-            Progress { revision: self.progress.revision + 1, checkpoint: self.through, failing: self.failing.clone() };
-        let Unit { handled, dead_letters, attempted, .. } = unit;
-        let commit = Commit { progress, dead_letters, handled, attempted };
-        self.phase = Phase::Committing(commit.clone());
-        Action::Commit(commit)
-    }
-
-    /// Hands the next events over: a failing, named or suspect one alone, others up to a named one.
-    fn hand_over(&mut self) -> Action {
-        let rest = self.page.positions.get(self.next..).unwrap_or_default();
-        let first = rest.first().copied().unwrap_or_default();
-        let failing = self.failing.as_ref().is_some_and(|failing| failing.position == first);
-        let before_named = match self.named {
-            Some(named) => rest.partition_point(|position| *position < named),
-            None => 0,
-        };
-        let count = match before_named {
-            _ if failing || first <= self.careful_through || self.named == Some(first) => 1,
-            0 => self.batch_limit.min(rest.len()),
-            before_named => self.batch_limit.min(before_named),
-        };
-        let range = self.next..self.next + count;
-        self.phase = Phase::Handling(range.clone());
-        Action::Handle(range)
-    }
-
-    /// Every event of the page is staged or settled: commit, read on, or wait.
-    fn page_done(&mut self) -> Action {
-        self.through = self.page.through.max(self.through);
-        let behind = self.head > self.through;
-        if !self.unit.is_empty() && (self.page.complete || !behind) {
-            return self.commit();
+    /// Events of the log and set-aside ones, in turns.
+    fn next_work(&mut self, now_us: u64) -> Action {
+        let recall = self.due_recall(now_us);
+        match recall {
+            Some(recall) if self.queue_turn || self.stop.is_some() => self.recall(recall),
+            None if self.stop.is_some() => self.commit_or(|_| Action::Wait { after: None, until_us: None }),
+            recall => {
+                self.queue_turn = true;
+                self.live(now_us).unwrap_or_else(|| match recall {
+                    Some(recall) => self.recall(recall),
+                    None => self.wait(now_us),
+                })
+            }
         }
-        if behind {
-            self.phase = Phase::Fetching;
-            return Action::Fetch(self.through);
-        }
-        if self.through.0 - self.progress.checkpoint.0 >= IDLE_ADVANCE_MAX {
-            return self.commit();
-        }
-        Action::Wait { after: Some(self.through), until_us: None }
     }
 
-    fn fetched(&mut self, page: Page) {
-        self.phase = Phase::Idle;
-        self.head = self.head.max(page.head);
-        self.page = page;
-        self.next = 0;
+    /// Nothing to do: waits for the head, or for what is due next.
+    fn wait(&self, now_us: u64) -> Action {
+        let after = (self.due_us.is_none() && !self.full).then_some(self.through);
+        // Another partition may have made room.
+        let room_us = self.full.then(|| now_us.saturating_add(ROOM_LOOK_US));
+        let until_us = self.due_us.into_iter().chain(self.queue.next_due_us()).chain(room_us).min();
+        Action::Wait { after, until_us }
     }
 
     fn handled(&mut self, staged: Staged, now_us: u64) -> Option<Action> {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Handling(range) => {
-                self.settle_range(&range);
-                self.unit.handled += range.len() as u64;
-                self.unit.staged = staged;
-                self.unit.since_us.get_or_insert(now_us);
-                let careful = self.through <= self.careful_through;
-                careful.then(|| self.commit())
-            }
-            Phase::Redelivering(letter) => {
-                self.unit.dead_letters.push(DeadLetterChange::Remove(letter.position));
-                Some(self.commit())
-            }
+            Phase::Handling(range) => self.handled_range(&range, staged, now_us),
+            Phase::Recalling(recall) => self.rehandled(recall, now_us),
             other => {
                 self.phase = other;
                 None
             }
-        }
-    }
-
-    /// Moves past a range of the page whose events were all handled or set aside.
-    fn settle_range(&mut self, range: &Range<usize>) {
-        self.next = range.end;
-        self.through = self.through.max(self.last_of(range));
-        self.failing = None;
-        self.named = self.named.filter(|named| *named > self.through);
-        if self.through >= self.suspect_through {
-            self.batch_limit = (self.batch_limit * 2).min(self.policy.batch_events_max.max(1));
         }
     }
 
@@ -338,154 +361,11 @@ impl Machine {
                 self.failed_range(&range, error, evidence, now_us);
                 None
             }
-            Phase::Redelivering(letter) => Some(self.failed_again(letter, &error, evidence, now_us)),
+            Phase::Recalling(recall) => self.refailed(recall, &error, evidence, now_us),
             other => {
                 self.phase = other;
                 None
             }
-        }
-    }
-
-    /// Writes down that a dead letter failed again.
-    fn failed_again(&mut self, letter: DeadLetter, error: &HandleError, evidence: Evidence, now_us: u64) -> Action {
-        let (kind, reason) = describe(error);
-        let letter = DeadLetter {
-            attempts: letter.attempts.saturating_add(1),
-            last_us: now_us,
-            kind: kind.into(),
-            reason,
-            component_digest: self.component_digest.clone(),
-            stderr_tail: evidence.stderr_tail,
-            backtrace: evidence.backtrace,
-            ..letter
-        };
-        self.unit.dead_letters.push(DeadLetterChange::Put(letter));
-        self.commit()
-    }
-
-    fn failed_range(&mut self, range: &Range<usize>, error: HandleError, evidence: Evidence, now_us: u64) {
-        match error {
-            // The handler named an event behind others: handle those again, then it alone.
-            HandleError::Failure(failure) if (1..range.len()).contains(&failure.index) => {
-                self.named = self.page.positions.get(range.start + failure.index).copied();
-            }
-            HandleError::Failure(failure) if failure.index == 0 => {
-                self.attempt(range.start, HandleError::Failure(failure), evidence, now_us);
-            }
-            HandleError::Failure(failure) => {
-                let reason =
-                    format!("it named event {} of a batch of {}: {}", failure.index, range.len(), failure.reason);
-                self.failed_range(range, HandleError::Fault { fault: Fault::BadReply, reason }, evidence, now_us);
-            }
-            fault @ HandleError::Fault { .. } if range.len() == 1 => {
-                self.attempt(range.start, fault, evidence, now_us);
-            }
-            HandleError::Fault { .. } => {
-                self.batch_limit = range.len() / 2;
-                self.suspect_through = self.suspect_through.max(self.last_of(range));
-            }
-        }
-    }
-
-    /// Position of the last event of a range of the page.
-    fn last_of(&self, range: &Range<usize>) -> Position {
-        let last = range.end.checked_sub(1).and_then(|index| self.page.positions.get(index));
-        last.copied().unwrap_or_default()
-    }
-
-    /// Counts a failed attempt at the event at `index` of the page, and decides what follows.
-    fn attempt(&mut self, index: usize, error: HandleError, evidence: Evidence, now_us: u64) {
-        let Some(position) = self.page.positions.get(index).copied() else { return };
-        let (kind, reason) = describe(&error);
-        let before = self.failing.take().filter(|failing| failing.position == position);
-        let failing = Failing {
-            position,
-            attempts: before.as_ref().map_or(0, |failing| failing.attempts).saturating_add(1),
-            first_us: before.map_or(now_us, |failing| failing.first_us),
-            last_us: now_us,
-            reason: reason.clone(),
-        };
-        self.unit.attempted = true;
-        let attempts = failing.attempts;
-        let exhausted = attempts >= self.policy.max_attempts;
-        match verdict(&error) {
-            Verdict::Reject => self.park(index, failing, kind, evidence),
-            Verdict::Stop => {
-                self.halted = Some(format!("the handler stopped at event {position}: {reason}"));
-                self.failing = Some(failing);
-            }
-            Verdict::Retry { .. } if exhausted && self.policy.on_exhausted == OnExhausted::Park => {
-                self.park(index, failing, kind, evidence);
-            }
-            Verdict::Retry { .. } if exhausted => {
-                self.halted = Some(format!("event {position} failed {attempts} times: {reason}"));
-                self.failing = Some(failing);
-            }
-            Verdict::Retry { after_ms } => {
-                let wait_us = retry::wait_us(&self.policy.backoff, attempts, after_ms, &mut self.rng);
-                self.due_us = Some(now_us.saturating_add(wait_us));
-                self.failing = Some(failing);
-            }
-        }
-    }
-
-    /// Sets the event at `index` of the page aside and moves past it.
-    fn park(&mut self, index: usize, failing: Failing, kind: &str, evidence: Evidence) {
-        self.unit.dead_letters.push(DeadLetterChange::Put(DeadLetter {
-            position: failing.position,
-            key: None,
-            reason: failing.reason,
-            kind: kind.into(),
-            attempts: failing.attempts,
-            faults: 0,
-            due_us: None,
-            first_us: failing.first_us,
-            last_us: failing.last_us,
-            component_digest: self.component_digest.clone(),
-            stderr_tail: evidence.stderr_tail,
-            backtrace: evidence.backtrace,
-        }));
-        self.settle_range(&(index..index + 1));
-    }
-
-    fn committed(&mut self) {
-        if let Phase::Committing(commit) = std::mem::replace(&mut self.phase, Phase::Idle) {
-            self.progress = commit.progress;
-        }
-    }
-
-    fn commit_failed(&mut self, failure: CommitFailure, now_us: u64) {
-        let committing = std::mem::replace(&mut self.phase, Phase::Idle);
-        let single = match &committing {
-            Phase::Committing(commit) if commit.handled == 1 && commit.dead_letters.is_empty() => {
-                self.next.checked_sub(1)
-            }
-            _ => None,
-        };
-        let tried_through = self.through;
-        match failure {
-            CommitFailure::Unavailable => {
-                self.rewind();
-                self.due_us = Some(now_us.saturating_add(STORE_RETRY_US));
-            }
-            CommitFailure::Broken(reason) => {
-                self.rewind();
-                self.halted = Some(reason);
-            }
-            // What was staged cannot be appended. One event alone is to blame for it; else find out which.
-            CommitFailure::Refused(reason) => match single {
-                Some(index) => {
-                    let page = std::mem::replace(&mut self.page, Page::empty(Position::START));
-                    self.rewind();
-                    (self.page, self.next) = (page, index);
-                    let error = HandleError::Fault { fault: Fault::BadReply, reason };
-                    self.attempt(index, error, Evidence::default(), now_us);
-                }
-                None => {
-                    self.rewind();
-                    self.careful_through = tried_through;
-                }
-            },
         }
     }
 
@@ -502,56 +382,24 @@ impl Machine {
                 self.rewind();
                 self.careful_through = last;
             }
-            Phase::Redelivering(letter) => return Some(self.failed_again(letter, &error, Evidence::default(), now_us)),
+            Phase::Recalling(recall) => return self.refailed(recall, &error, Evidence::default(), now_us),
             Phase::Idle | Phase::Fetching | Phase::Committing(_) | Phase::Yielded => self.rewind(),
         }
         None
     }
 
-    /// Goes back to the durable progress.
-    fn rewind(&mut self) {
-        self.unit = Unit::default();
-        self.through = self.progress.checkpoint;
-        self.failing = self.progress.failing.clone();
-        self.page = Page::empty(self.through);
-        self.next = 0;
+    /// Nothing can be done from here, what an operator wants neither.
+    fn halt(&mut self, reason: String) {
+        self.stop = Some(Stop::Halted(reason));
+        self.queue.calm();
     }
 
-    /// Begins anew after the durable progress, with a handler that has failed at nothing yet.
-    fn replaced(&mut self, policy: Policy, component_digest: String, stored: Option<Progress>) {
-        self.progress = stored.unwrap_or_else(|| self.progress.clone());
-        self.progress.failing = None;
-        self.rewind();
-        self.policy = policy;
-        self.component_digest = component_digest;
-        self.halted = None;
+    /// Goes on, whatever had stopped delivery.
+    fn resume(&mut self) {
+        self.paused = false;
+        self.stop = None;
         self.due_us = None;
-        self.batch_limit = policy.batch_events_max.max(1);
-        self.suspect_through = Position::START;
-        self.named = None;
-        self.careful_through = Position::START;
-    }
-}
-
-/// The verdict that an error comes to: a fault is tried again.
-const fn verdict(error: &HandleError) -> Verdict {
-    match error {
-        HandleError::Failure(failure) => failure.verdict,
-        HandleError::Fault { .. } => Verdict::Retry { after_ms: None },
-    }
-}
-
-/// Kind and reason of an error, for the dead letter.
-fn describe(error: &HandleError) -> (&'static str, String) {
-    match error {
-        HandleError::Failure(failure) => {
-            let kind = match failure.verdict {
-                Verdict::Retry { .. } => "retry",
-                Verdict::Reject => "reject",
-                Verdict::Stop => "stop",
-            };
-            (kind, failure.reason.clone())
-        }
-        HandleError::Fault { fault, reason } => (fault.as_str(), reason.clone()),
+        self.store_due_us = None;
+        self.fault_run.end();
     }
 }

@@ -2,14 +2,20 @@
 //! retried and then set aside.
 //!
 //! The rules are one pure state machine (`machine`: input in, action out; no IO, no tokio, no clock).
-//! [`Dispatcher`] is its shell: one tokio task per plugin that reads, calls the handler on a blocking
-//! thread, commits and sleeps as it is told. A handler is anything that implements [`Handler`]; this
+//! [`Dispatcher`] is its shell: one tokio task per partition of a plugin that reads, calls the handler on a
+//! blocking thread, commits and sleeps as it is told. A handler is anything that implements [`Handler`]; this
 //! module does not know about wasm.
 
 mod handler;
+mod state_source;
+
+mod key;
+mod layout;
+mod record;
 
 mod effects;
 mod policy;
+mod shared_state;
 mod status;
 
 mod machine;
@@ -17,8 +23,13 @@ mod machine;
 mod dispatcher;
 mod start;
 
-pub use dispatcher::{CommandError, Dispatcher, Redelivery, Setup, spawn};
+pub mod rehearsal;
+
+pub use dispatcher::{CommandError, Dispatcher, Redriven, Retry, Setup, StillFailing, spawn};
 pub use effects::{EffectError, Effects};
-pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Verdict};
-pub use policy::{Backoff, OnExhausted, Policy, Start, Subscription};
-pub use status::{Counters, State, Status};
+pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Usage, Verdict};
+pub use key::{InvalidKey, Key};
+pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
+pub use record::{live_owner, stored_checkpoint};
+pub use state_source::StateSource;
+pub use status::{Counters, FaultCounts, PartitionStatus, SetAside, State, Status};

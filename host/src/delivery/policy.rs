@@ -1,5 +1,6 @@
 //! What a plugin listens to and how it is driven. The manifest says so; these are its typed form.
 
+use super::key::Key;
 use crate::event::{Filter, Position};
 
 /// Where a plugin without a checkpoint begins.
@@ -46,17 +47,66 @@ pub struct Backoff {
     pub jitter: bool,
 }
 
+/// What happens to an event that lacks the key that the manifest asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyMissing {
+    /// It is set aside.
+    #[default]
+    Park,
+    /// It is handled, in no order with any other.
+    Alone,
+}
+
 /// How a plugin is driven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// How many partitions handle side by side; at least 1.
+    pub partitions: u32,
+    /// What keeps the order of events, where the manifest says so.
+    pub key: Option<Key>,
+    /// What happens to events without that key.
+    pub key_missing: KeyMissing,
     /// Most events in one call of the handler.
     pub batch_events_max: usize,
     /// Attempts at one event before it is exhausted; at least 1.
     pub max_attempts: u32,
+    /// Faults at one event before it is exhausted; at least 1.
+    pub max_faults: u32,
     /// Waits between attempts.
     pub backoff: Backoff,
     /// What happens then.
     pub on_exhausted: OnExhausted,
+    /// Set-aside events of the plugin beyond which it halts.
+    pub parked_events_max: usize,
+}
+
+impl Policy {
+    /// What keeps the order of events.
+    pub(super) fn key(&self) -> Key {
+        self.key.clone().unwrap_or_default()
+    }
+
+    /// Whether an event without a key is set aside.
+    pub(super) fn needs_key(&self) -> bool {
+        self.key.is_some() && self.key_missing == KeyMissing::Park
+    }
+
+    /// Whether an event that was tried so often is not tried again.
+    pub(super) const fn is_exhausted(&self, attempts: u32, faults: u32) -> bool {
+        attempts >= self.max_attempts || faults >= self.max_faults
+    }
+
+    /// What keeps the order of events; none where all events keep one order.
+    #[must_use]
+    pub fn order_key(&self) -> Option<Key> {
+        self.is_ordered_by_key().then(|| self.key())
+    }
+
+    /// Whether keys keep their order, and not all events theirs: a failing event is then waited for by its own
+    /// key only.
+    pub(super) const fn is_ordered_by_key(&self) -> bool {
+        self.key.is_some() || self.partitions > 1
+    }
 }
 
 impl Default for Backoff {
@@ -67,6 +117,16 @@ impl Default for Backoff {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { batch_events_max: 256, max_attempts: 5, backoff: Backoff::default(), on_exhausted: OnExhausted::Park }
+        Self {
+            partitions: 1,
+            key: None,
+            key_missing: KeyMissing::Park,
+            batch_events_max: 256,
+            max_attempts: 5,
+            max_faults: 3,
+            backoff: Backoff::default(),
+            on_exhausted: OnExhausted::Park,
+            parked_events_max: 10_000,
+        }
     }
 }

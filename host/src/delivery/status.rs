@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::handler::Fault;
 use crate::event::Position;
 use crate::store::Failing;
 
@@ -17,13 +18,57 @@ pub enum State {
         /// When it is due: microseconds since the Unix epoch.
         until_us: u64,
     },
+    /// Told to hand nothing over until it is resumed.
+    Paused,
     /// Not going on until it is replaced or resumed.
     Halted {
         /// Why.
         reason: String,
     },
+    /// It faults on everything: not going on until it is replaced or resumed.
+    Quarantined {
+        /// Why.
+        reason: String,
+    },
     /// Ended on request.
     Stopped,
+}
+
+impl State {
+    /// Its name, for people and metrics.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::BackingOff { .. } => "backing_off",
+            Self::Paused => "paused",
+            Self::Halted { .. } => "halted",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// How much it needs somebody to act: what a plugin shows of its partitions is the gravest.
+    const fn gravity(&self) -> u8 {
+        match self {
+            Self::Stopped => 0,
+            Self::Running => 1,
+            Self::BackingOff { .. } => 2,
+            Self::Paused => 3,
+            Self::Halted { .. } => 4,
+            Self::Quarantined { .. } => 5,
+        }
+    }
+
+    /// The same, saying in which partition.
+    fn in_partition(&self, partition: u32) -> Self {
+        let within = |reason: &str| format!("partition {partition}: {reason}");
+        match self {
+            Self::Halted { reason } => Self::Halted { reason: within(reason) },
+            Self::Quarantined { reason } => Self::Quarantined { reason: within(reason) },
+            other => other.clone(),
+        }
+    }
 }
 
 /// What a plugin's delivery has done since the process started.
@@ -35,26 +80,197 @@ pub struct Counters {
     pub emitted: u64,
     /// Attempts that failed.
     pub retried: u64,
-    /// Events set aside as dead letters.
+    /// Events set aside for an operator to look at.
     pub parked: u64,
-    /// Calls of the handler that did not answer: traps, deadlines and the like.
-    pub faults: u64,
+    /// Events set aside untried, behind an earlier one of their key.
+    pub behind: u64,
+    /// Calls of the handler that did not answer.
+    pub faults: FaultCounts,
     /// Commits.
     pub commits: u64,
+    /// Commits done again because another partition had written what they had read.
+    pub conflicts: u64,
+    /// How often it was paused.
+    pub paused: u64,
+    /// How often it halted.
+    pub halted: u64,
+    /// How often it was quarantined.
+    pub quarantined: u64,
+}
+
+/// Calls that did not answer, by what went wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FaultCounts {
+    /// The guest panicked, or did what wasm forbids.
+    pub trap: u64,
+    /// It used up its fuel.
+    pub out_of_fuel: u64,
+    /// It ran longer than its batch time.
+    pub deadline: u64,
+    /// It wanted more memory than its limit.
+    pub out_of_memory: u64,
+    /// It insisted on what its grants do not allow.
+    pub denied: u64,
+    /// Its answer makes no sense.
+    pub bad_reply: u64,
+}
+
+impl FaultCounts {
+    /// Counts one.
+    pub(super) const fn count(&mut self, fault: Fault) {
+        let counter = match fault {
+            Fault::Trap => &mut self.trap,
+            Fault::OutOfFuel => &mut self.out_of_fuel,
+            Fault::Deadline => &mut self.deadline,
+            Fault::OutOfMemory => &mut self.out_of_memory,
+            Fault::Denied => &mut self.denied,
+            Fault::BadReply => &mut self.bad_reply,
+        };
+        *counter += 1;
+    }
+
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        let Self { trap, out_of_fuel, deadline, out_of_memory, denied, bad_reply } = *self;
+        trap + out_of_fuel + deadline + out_of_memory + denied + bad_reply
+    }
+
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            trap: self.trap + other.trap,
+            out_of_fuel: self.out_of_fuel + other.out_of_fuel,
+            deadline: self.deadline + other.deadline,
+            out_of_memory: self.out_of_memory + other.out_of_memory,
+            denied: self.denied + other.denied,
+            bad_reply: self.bad_reply + other.bad_reply,
+        }
+    }
+}
+
+impl Counters {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            handled: self.handled + other.handled,
+            emitted: self.emitted + other.emitted,
+            retried: self.retried + other.retried,
+            parked: self.parked + other.parked,
+            behind: self.behind + other.behind,
+            faults: self.faults.plus(other.faults),
+            commits: self.commits + other.commits,
+            conflicts: self.conflicts + other.conflicts,
+            paused: self.paused + other.paused,
+            halted: self.halted + other.halted,
+            quarantined: self.quarantined + other.quarantined,
+        }
+    }
+
+    /// Counts that delivery has come to a state.
+    pub(super) const fn count_state(&mut self, state: &State) {
+        match state {
+            State::Paused => self.paused += 1,
+            State::Halted { .. } => self.halted += 1,
+            State::Quarantined { .. } => self.quarantined += 1,
+            State::Running | State::BackingOff { .. } | State::Stopped => {}
+        }
+    }
+}
+
+/// Events that are set aside now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SetAside {
+    /// Dead letters: they wait for an operator.
+    pub parked: usize,
+    /// They wait for a time, or for an earlier event of their key.
+    pub waiting: usize,
+    /// Keys whose later events are put behind.
+    pub blocked_keys: usize,
+}
+
+impl SetAside {
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            parked: self.parked + other.parked,
+            waiting: self.waiting + other.waiting,
+            blocked_keys: self.blocked_keys + other.blocked_keys,
+        }
+    }
+}
+
+/// One partition's delivery at a moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PartitionStatus {
+    /// Which, from 0.
+    pub partition: u32,
+    /// What it is doing.
+    #[serde(flatten)]
+    pub state: State,
+    /// Every matching event of its own up to here is handled or set aside. May be ahead of the durable
+    /// checkpoint by events that do not match.
+    pub checkpoint: Position,
+    /// The event that keeps failing in place, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
+    /// What it has set aside.
+    #[serde(flatten)]
+    pub set_aside: SetAside,
+    /// What it has done.
+    pub counters: Counters,
 }
 
 /// A plugin's delivery at a moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// What it is doing.
+    /// What it is doing: of its partitions' states the gravest.
     #[serde(flatten)]
     pub state: State,
     /// Every matching event up to here is handled or set aside. May be ahead of the durable checkpoint
     /// by events that do not match.
     pub checkpoint: Position,
-    /// The event that keeps failing, if there is one.
+    /// The event that keeps failing in place, if there is one: the first of its partitions'.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
-    /// What it has done.
+    /// What is set aside.
+    #[serde(flatten)]
+    pub set_aside: SetAside,
+    /// What it has done, under earlier versions and layouts too.
     pub counters: Counters,
+    /// Each of its partitions.
+    pub partitions: Vec<PartitionStatus>,
+    /// What partitions that have ended did; part of `counters`.
+    #[serde(skip)]
+    pub before: Counters,
+}
+
+impl Status {
+    /// Takes in one partition as it is now.
+    pub(super) fn update(&mut self, partition: PartitionStatus) {
+        if let Some(slot) = self.partitions.iter_mut().find(|slot| slot.partition == partition.partition) {
+            *slot = partition;
+            self.sum();
+        }
+    }
+
+    /// Begins with new partitions, which have come so far; what the old ones did counts on.
+    pub(super) fn begin(&mut self, partitions: Vec<PartitionStatus>) {
+        self.before = self.counters;
+        self.partitions = partitions;
+        self.sum();
+    }
+
+    fn sum(&mut self) {
+        let gravest = self.partitions.iter().max_by_key(|partition| partition.state.gravity());
+        if let Some(gravest) = gravest {
+            let alone = self.partitions.len() == 1;
+            self.state = if alone { gravest.state.clone() } else { gravest.state.in_partition(gravest.partition) };
+        }
+        let partitions = || self.partitions.iter();
+        self.checkpoint = partitions().map(|partition| partition.checkpoint).min().unwrap_or_default();
+        let failing = partitions().filter_map(|partition| partition.failing.as_ref());
+        self.failing = failing.min_by_key(|failing| failing.position).cloned();
+        self.set_aside = partitions().fold(SetAside::default(), |sum, partition| sum.plus(partition.set_aside));
+        self.counters = partitions().fold(self.before, |sum, partition| sum.plus(partition.counters));
+    }
 }

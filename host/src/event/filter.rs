@@ -36,12 +36,28 @@ impl Pattern {
         Ok(Self { exact: true, ..Self::new(text)? })
     }
 
+    /// The one that matches every name.
+    #[must_use]
+    pub fn all() -> Self {
+        Self { text: "*".into(), exact: false }
+    }
+
     /// Whether it matches a name.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        match self.text.strip_suffix('*') {
-            Some(beginning) if !self.exact => name.starts_with(beginning),
-            _ => name == &*self.text,
+        match self.beginning() {
+            Some(beginning) => name.starts_with(beginning),
+            None => name == &*self.text,
+        }
+    }
+
+    /// Whether it matches every name that another pattern matches.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self.beginning(), other.beginning()) {
+            (Some(beginning), Some(narrower)) => narrower.starts_with(beginning),
+            (_, None) => self.matches(&other.text),
+            (None, Some(_)) => false,
         }
     }
 
@@ -49,6 +65,11 @@ impl Pattern {
     #[must_use]
     pub fn exact(&self) -> Option<&str> {
         self.exact.then_some(&*self.text)
+    }
+
+    /// What the names it matches begin with; none when it matches one name.
+    fn beginning(&self) -> Option<&str> {
+        self.text.strip_suffix('*').filter(|_| !self.exact)
     }
 
     /// The pattern as text.
@@ -164,6 +185,13 @@ mod tests {
         assert_eq!((exact.exact(), beginning.exact()), (Some("order-1"), None));
         let literal = Pattern::literal("order-*").unwrap();
         assert!(literal.matches("order-*") && !literal.matches("order-11") && literal.exact() == Some("order-*"));
+    }
+
+    #[test]
+    fn a_pattern_covers_what_matches_less() {
+        let covers = |wide: &str, narrow: &str| Pattern::new(wide).unwrap().covers(&Pattern::new(narrow).unwrap());
+        assert!(covers("A", "A") && covers("A*", "A") && covers("A*", "AB*") && covers("*", "A*") && covers("*", "*"));
+        assert!(!covers("A", "A*") && !covers("AB*", "A*") && !covers("A", "B") && !covers("A*", "*"));
     }
 
     #[test]

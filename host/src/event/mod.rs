@@ -17,7 +17,7 @@ pub use limits::{
     METADATA_VALUE_BYTES_MAX, NAME_BYTES_MAX, PAGE_STREAMS_MAX, PLUGIN_NAME_BYTES_MAX, QUERY_ITEMS_MAX,
     QUERY_NAMES_MAX, TAGS_MAX, WORK_BYTES_MAX,
 };
-pub use name::{EventType, NameError, PluginName, StreamName, Tag};
+pub use name::{Category, EventType, NameError, PluginName, StreamName, Tag};
 pub(crate) use name::{category_of, check_plain as check_name};
 pub use new_event::{InvalidEvent, NewEvent};
 pub use number::{ExpectedVersion, Position, Version};

@@ -129,6 +129,12 @@ name!(
     |c| !c.is_control() && c != '*'
 );
 name!(
+    /// Category of streams, such as `order` of `order-42`: the part of their names before the first `-`. 1 to
+    /// 255 bytes, no control characters, no `*` and no `-`.
+    Category, "category", NAME_BYTES_MAX, "control characters, '*' and '-' are not allowed",
+    |c| !c.is_control() && c != '*' && c != '-'
+);
+name!(
     /// Indexed label on an event, such as `order:42`: 1 to 255 bytes, no control characters.
     Tag, "tag", NAME_BYTES_MAX, "control characters are not allowed", |c| !c.is_control()
 );

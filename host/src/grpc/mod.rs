@@ -17,6 +17,7 @@ mod convert;
 mod limits;
 mod message;
 mod read;
+mod removed;
 mod server;
 mod service;
 mod status;

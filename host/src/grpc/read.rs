@@ -30,10 +30,11 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Begins a read, in a place for one.
+    /// Begins a read, in a place for one. `complete` makes removed events an error.
     pub(super) fn new(
         store: AsyncStore,
         request: message::ReadRequest,
+        complete: bool,
         place: OwnedSemaphorePermit,
     ) -> Result<Self, Status> {
         if request.subscribe.unwrap_or_default() {
@@ -48,9 +49,15 @@ impl Reading {
             unsent: Vec::new().into_iter(),
             sent_any: false,
             done: left == Some(0),
-            request: range(request)?,
+            request: ReadRequest { complete, ..range(request)? },
             _place: place,
         })
+    }
+
+    /// Before which position events that may have matched are removed, of what is left to read.
+    pub(super) fn removed_before(&self) -> Option<Position> {
+        let ReadRequest { query, after, .. } = &self.request;
+        self.store.removals().touched(query, *after).map(|(_, before)| before)
     }
 
     /// The next message; none when all is sent.

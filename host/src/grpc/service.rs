@@ -21,6 +21,7 @@ use super::append;
 use super::limits::{REQUEST_BYTES_MAX, STREAMS_MAX};
 use super::message::{HeadRequest, HeadResponse, ReadRequest, ReadResponse, SubscribeRequest, SubscribeResponse};
 use super::read::Reading;
+use super::removed;
 use super::status::refused;
 use super::subscribe::Following;
 use crate::error::ErrorClass;
@@ -56,17 +57,28 @@ impl Dcb {
         HeadResponse { position: (head != Position::START).then_some(head.0) }
     }
 
-    fn read(&self, request: ReadRequest) -> Result<impl Stream<Item = Result<ReadResponse, Status>> + use<>, Status> {
-        let reading = Reading::new(self.store.clone(), request, self.place()?)?;
-        Ok(try_unfold(reading, async |mut reading| Ok(reading.next().await?.map(|message| (message, reading)))))
+    pub(super) fn read(
+        &self,
+        request: Request<ReadRequest>,
+    ) -> Result<Response<impl Stream<Item = Result<ReadResponse, Status>> + use<>>, Status> {
+        let complete = removed::wants_all(request.metadata())?;
+        let reading = Reading::new(self.store.clone(), request.into_inner(), complete, self.place()?)?;
+        let removed_before = reading.removed_before();
+        let messages =
+            try_unfold(reading, async |mut reading| Ok(reading.next().await?.map(|message| (message, reading))));
+        Ok(removed::tell(messages, removed_before))
     }
 
-    fn subscribe(
+    pub(super) fn subscribe(
         &self,
-        request: SubscribeRequest,
-    ) -> Result<impl Stream<Item = Result<SubscribeResponse, Status>> + use<>, Status> {
-        let following = Following::new(&self.store, request, self.closing.clone(), self.place()?)?;
-        Ok(try_unfold(following, async |mut following| Ok(following.next().await?.map(|message| (message, following)))))
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<impl Stream<Item = Result<SubscribeResponse, Status>> + use<>>, Status> {
+        let following = Following::new(&self.store, request.into_inner(), self.closing.clone(), self.place()?)?;
+        let removed_before = following.removed_before;
+        let messages = try_unfold(following, async |mut following| {
+            Ok(following.next().await?.map(|message| (message, following)))
+        });
+        Ok(removed::tell(messages, removed_before))
     }
 
     fn place(&self) -> Result<OwnedSemaphorePermit, Status> {
@@ -103,13 +115,16 @@ where
 }
 
 /// Answers a request with a stream of messages.
-async fn streaming<Q, A, S>(request: http::Request<Body>, open: impl Fn(Q) -> Result<S, Status>) -> http::Response<Body>
+async fn streaming<Q, A, S>(
+    request: http::Request<Body>,
+    open: impl Fn(Request<Q>) -> Result<Response<S>, Status>,
+) -> http::Response<Body>
 where
     Q: Message + Default + 'static,
     A: Message + 'static,
     S: Stream<Item = Result<A, Status>> + Send + 'static,
 {
-    let open = service_fn(|request: Request<Q>| ready(open(request.into_inner()).map(Response::new)));
+    let open = service_fn(|request| ready(open(request)));
     grpc().server_streaming(open, request).await
 }
 

@@ -14,6 +14,8 @@ use crate::store::{AsyncStore, Feed};
 /// A subscription and how far it is. Holds one page.
 pub(super) struct Following {
     feed: Feed,
+    /// Before this position, events that may have matched were removed when it began.
+    pub(super) removed_before: Option<Position>,
     batch_size: usize,
     /// Read and not sent.
     unsent: IntoIter<Vec<SequencedEvent>>,
@@ -31,9 +33,10 @@ impl Following {
         closing: watch::Receiver<bool>,
         place: OwnedSemaphorePermit,
     ) -> Result<Self, Status> {
-        let after = Position(request.after.unwrap_or_default());
+        let (query, after) = (convert::query(request.query)?, Position(request.after.unwrap_or_default()));
         Ok(Self {
-            feed: store.subscribe(convert::query(request.query)?, after),
+            removed_before: store.removals().touched(&query, after).map(|(_, before)| before),
+            feed: store.subscribe(query, after),
             batch_size: convert::batch_size(request.batch_size),
             unsent: Vec::new().into_iter(),
             closing,

@@ -6,16 +6,16 @@
 use std::sync::Arc;
 
 use crate::delivery::Handler;
-use crate::runtime::{Description, Engine, InstanceOptions, Limits, LoadError, LoadedComponent, Role};
+use crate::runtime::{Description, Engine, InstanceOptions, LoadError, LoadOptions, LoadedComponent, Role};
 
 /// Turns the bytes of a component into code that can be run.
 pub trait Loader: Send + Sync + 'static {
-    /// Compiles, checks and links a component, and tries it within limits. Blocks, maybe for seconds; called
+    /// Compiles, checks and links a component, and tries it as it will run. Blocks, maybe for seconds; called
     /// on a blocking thread.
     ///
     /// # Errors
     /// When the bytes are not a component that this release can run.
-    fn load(&self, component: &[u8], limits: &Limits) -> Result<Arc<dyn Loaded>, LoadError>;
+    fn load(&self, component: &[u8], options: &LoadOptions) -> Result<Arc<dyn Loaded>, LoadError>;
 }
 
 /// A component that was compiled, checked and linked.
@@ -26,13 +26,16 @@ pub trait Loaded: Send + Sync + 'static {
     /// How it introduces itself, if it does.
     fn description(&self) -> Option<&Description>;
 
+    /// Whether two runs over the same events give the same result: it reaches nothing outside.
+    fn replayable(&self) -> bool;
+
     /// A handler that runs it as a subscriber.
     fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler>;
 }
 
 impl Loader for Engine {
-    fn load(&self, component: &[u8], limits: &Limits) -> Result<Arc<dyn Loaded>, LoadError> {
-        Ok(Arc::new(self.load_within(component, limits)?))
+    fn load(&self, component: &[u8], options: &LoadOptions) -> Result<Arc<dyn Loaded>, LoadError> {
+        Ok(Arc::new(self.load_with(component, options)?))
     }
 }
 
@@ -43,6 +46,10 @@ impl Loaded for LoadedComponent {
 
     fn description(&self) -> Option<&Description> {
         self.description()
+    }
+
+    fn replayable(&self) -> bool {
+        self.replayable()
     }
 
     fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler> {

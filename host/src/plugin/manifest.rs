@@ -6,6 +6,7 @@
 
 mod config;
 mod error;
+mod grants;
 mod keys;
 mod reader;
 mod units;
@@ -17,8 +18,9 @@ use toml::de::DeValue;
 pub use error::ManifestError;
 use reader::{Document, Section, Value};
 
-use crate::delivery::{Backoff, OnExhausted, Policy, Start};
+use crate::delivery::{Backoff, Key, KeyMissing, OnExhausted, Policy, Start};
 use crate::event::{Pattern, Position, Tag};
+use crate::plugin::ManifestGrants;
 use crate::runtime::Limits;
 
 /// The commented manifest that holds every key with its default.
@@ -35,8 +37,8 @@ pub struct Manifest {
     pub policy: Policy,
     /// What it may use.
     pub limits: Limits,
-    /// Event types it may append.
-    pub granted_append: Vec<Pattern>,
+    /// What it may do.
+    pub grants: ManifestGrants,
     /// What it is configured with, as the guest sees it: text as it is, anything else as JSON.
     pub config: BTreeMap<String, String>,
 }
@@ -75,11 +77,11 @@ impl Manifest {
         if let Some(limits) = root.section("limits", &keys::LIMITS)? {
             manifest.limits = read_limits(&limits)?;
         }
-        if let Some(append) = root.section("grants", &keys::GRANTS)?.and_then(|grants| grants.get("append")) {
-            manifest.granted_append = append.texts(Pattern::new)?;
-        }
         if let Some(entries) = root.section("config", &keys::CONFIG)? {
             manifest.config = config::read(&entries)?;
+        }
+        if let Some(section) = root.section("grants", &keys::GRANTS)? {
+            grants::read(&section, &mut manifest)?;
         }
         Ok(manifest)
     }
@@ -128,12 +130,43 @@ fn read_time(text: &str) -> Option<Start> {
 
 fn read_policy(section: &Section<'_>) -> Result<Policy, ManifestError> {
     let mut policy = Policy::default();
+    if let Some(value) = section.get("key") {
+        policy.key = Some(read_key(&value)?);
+    }
+    if let Some(value) = section.get("key_missing") {
+        const ALLOWED: &str = "\"park\" (set the event aside) or \"alone\" (handle it, in no order with others)";
+        policy.key_missing = match value.text(ALLOWED)? {
+            "park" => KeyMissing::Park,
+            "alone" => KeyMissing::Alone,
+            _ => return Err(value.bad(ALLOWED)),
+        };
+    }
+    if let Some(value) = section.get("partitions") {
+        policy.partitions = read_u32(&value, bounds::PARTITIONS_MAX)?;
+    }
+    if let Some(value) = section.get("parked_events_max") {
+        policy.parked_events_max = usize_of(value.integer(1..=bounds::PARKED_EVENTS_MAX)?);
+    }
+    read_attempts(section, &mut policy)?;
+    Ok(policy)
+}
+
+fn read_key(value: &Value<'_>) -> Result<Key, ManifestError> {
+    const ALLOWED: &str =
+        "\"stream\", \"tag:PREFIX\" (the first tag that begins so), \"metadata:NAME\" or \"correlation_id\"";
+    value.text(ALLOWED)?.parse().map_err(|_| value.bad(ALLOWED))
+}
+
+/// How often an event is tried, how fast, and what follows.
+fn read_attempts(section: &Section<'_>, policy: &mut Policy) -> Result<(), ManifestError> {
     if let Some(value) = section.get("batch_events_max") {
-        let events = value.integer(1..=bounds::BATCH_EVENTS_MAX)?;
-        policy.batch_events_max = usize::try_from(events).unwrap_or(usize::MAX);
+        policy.batch_events_max = usize_of(value.integer(1..=bounds::BATCH_EVENTS_MAX)?);
     }
     if let Some(value) = section.get("max_attempts") {
-        policy.max_attempts = u32::try_from(value.integer(1..=bounds::ATTEMPTS_MAX)?).unwrap_or(u32::MAX);
+        policy.max_attempts = read_u32(&value, bounds::ATTEMPTS_MAX)?;
+    }
+    if let Some(value) = section.get("max_faults") {
+        policy.max_faults = read_u32(&value, bounds::ATTEMPTS_MAX)?;
     }
     if let Some(value) = section.get("backoff") {
         policy.backoff = read_backoff(&value)?;
@@ -146,7 +179,11 @@ fn read_policy(section: &Section<'_>) -> Result<Policy, ManifestError> {
             _ => return Err(value.bad(ALLOWED)),
         };
     }
-    Ok(policy)
+    Ok(())
+}
+
+fn read_u32(value: &Value<'_>, max: u64) -> Result<u32, ManifestError> {
+    Ok(u32::try_from(value.integer(1..=max)?).unwrap_or(u32::MAX))
 }
 
 fn read_backoff(value: &Value<'_>) -> Result<Backoff, ManifestError> {
@@ -183,15 +220,32 @@ fn read_limits(section: &Section<'_>) -> Result<Limits, ManifestError> {
     if let Some(value) = section.get("log_bytes_per_batch") {
         limits.log_bytes_per_batch = usize_of(value.size(0..=bounds::LOG_BYTES_MAX)?);
     }
+    if let Some(value) = section.get("http_requests_per_batch") {
+        let requests = value.integer(1..=bounds::HTTP_REQUESTS_MAX)?;
+        limits.http_requests_per_batch = u32::try_from(requests).unwrap_or(u32::MAX);
+    }
+    if let Some(value) = section.get("http_request_body") {
+        limits.http_request_bytes = value.size(0..=bounds::HTTP_BODY_BYTES_MAX)?;
+    }
+    if let Some(value) = section.get("http_response_body") {
+        limits.http_response_bytes = value.size(0..=bounds::HTTP_BODY_BYTES_MAX)?;
+    }
+    if let Some(value) = section.get("http_time") {
+        limits.http_time_ms = value.duration_ms(bounds::HTTP_TIME_MS_MIN..=bounds::BATCH_TIME_MS_MAX)?;
+    }
     Ok(limits)
 }
 
-fn usize_of(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
+fn usize_of(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// Bounds on what a manifest may ask for. Units last.
 mod bounds {
+    /// Each is a task and an instance of the component.
+    pub(super) const PARTITIONS_MAX: u64 = 64;
+    /// A few bytes of memory for each.
+    pub(super) const PARKED_EVENTS_MAX: u64 = 1_000_000;
     pub(super) const BATCH_EVENTS_MAX: u64 = 10_000;
     pub(super) const ATTEMPTS_MAX: u64 = 1_000_000;
     pub(super) const BACKOFF_MS_MAX: u64 = 24 * 3_600_000;
@@ -202,6 +256,9 @@ mod bounds {
     pub(super) const BATCH_TIME_MS_MIN: u64 = 10;
     pub(super) const BATCH_TIME_MS_MAX: u64 = 600_000;
     pub(super) const LOG_BYTES_MAX: u64 = 16 << 20;
+    pub(super) const HTTP_REQUESTS_MAX: u64 = 100_000;
+    pub(super) const HTTP_BODY_BYTES_MAX: u64 = 1 << 30;
+    pub(super) const HTTP_TIME_MS_MIN: u64 = 100;
 }
 
 #[cfg(test)]

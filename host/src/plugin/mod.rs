@@ -2,23 +2,30 @@
 //!
 //! [`manifest`](Manifest) says what is wanted, `source` finds it on disk and waits until it is complete,
 //! `watcher` says when to look again, [`Loader`] turns bytes into code, and [`Registry`] keeps one
-//! dispatcher per plugin running and replaces it while it runs.
+//! dispatcher per plugin running and replaces it while it runs. [`Rehearsals`] try versions over the log without effect,
+//! keep a `candidate` with its report, and promote it.
 //!
 //! Invariants, held by the tests of [`Registry`]: a file that is still being written is never loaded; a
 //! broken file or manifest leaves the running version alone and is reported once; what is compiled are
 //! exactly the bytes that were hashed; no plugin waits for another's compilation. State and checkpoint
 //! belong to the store: removing a plugin's files stops it and deletes nothing.
 
+mod candidates;
+mod grants;
 mod load;
 mod manifest;
 mod registry;
+mod rehearsals;
 mod source;
 mod watcher;
 
+pub use candidates::{CandidateError, CandidateReport};
+pub use grants::{ConfigGrant, HeaderGrant, ManifestGrants, NoSecrets, SecretGrant, SecretResolver, SecretSource};
 pub use load::{Loaded, Loader};
 pub use manifest::{DEFAULT_MANIFEST, Manifest, ManifestError, Subscribe};
 pub use registry::{
     DescriptionInfo, GrantsInfo, InstallError, LimitsInfo, PluginInfo, PolicyInfo, Problem, Registry, RegistryOptions,
     RunningInfo, SubscriptionInfo,
 };
+pub use rehearsals::{Promoted, Proposal, RehearsalRefused, Rehearsals, RehearsalsOptions};
 pub use source::SourceError;

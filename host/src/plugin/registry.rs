@@ -8,8 +8,10 @@
 mod board;
 mod error;
 mod info;
+mod installed;
 mod keeper;
 mod prepare;
+mod requests;
 mod supervisor;
 
 use std::collections::BTreeSet;
@@ -25,10 +27,11 @@ pub use error::InstallError;
 pub use info::{
     DescriptionInfo, GrantsInfo, LimitsInfo, PluginInfo, PolicyInfo, Problem, RunningInfo, SubscriptionInfo,
 };
+pub(crate) use installed::Installed;
 use keeper::Surroundings;
 
-use super::Loader;
 use super::watcher::Pace;
+use super::{Loader, NoSecrets, SecretResolver};
 use crate::clock::Clock;
 use crate::delivery::Dispatcher;
 use crate::event::PluginName;
@@ -50,6 +53,8 @@ pub struct RegistryOptions {
     pub clock: Arc<dyn Clock>,
     /// What turns components into code.
     pub loader: Arc<dyn Loader>,
+    /// What gets the secrets that manifests name.
+    pub secrets: Arc<dyn SecretResolver>,
     /// How long files must stand still before they are taken.
     pub debounce: Duration,
     /// How long to go without a look at the directory when no notification comes; at least `debounce`.
@@ -57,10 +62,12 @@ pub struct RegistryOptions {
 }
 
 impl RegistryOptions {
-    /// The usual pace: files must stand still for 200 ms, and no change goes unseen for more than 2 s.
+    /// The usual pace: files must stand still for 200 ms, and no change goes unseen for more than 2 s. No
+    /// secrets.
     #[must_use]
     pub fn new(directory: PathBuf, store: Arc<dyn Store>, clock: Arc<dyn Clock>, loader: Arc<dyn Loader>) -> Self {
-        Self { directory, store, clock, loader, debounce: DEBOUNCE, poll: POLL }
+        let secrets = Arc::new(NoSecrets);
+        Self { directory, store, clock, loader, secrets, debounce: DEBOUNCE, poll: POLL }
     }
 }
 
@@ -78,6 +85,7 @@ impl fmt::Debug for RegistryOptions {
 pub struct Registry {
     board: Arc<Board>,
     store: Arc<dyn Store>,
+    secrets: Arc<dyn SecretResolver>,
     ready: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
 }
@@ -95,11 +103,11 @@ impl Registry {
         let board = Arc::new(Board::new(Arc::clone(&options.clock)));
         let (stop, stopping) = watch::channel(false);
         let (tell_ready, ready) = watch::channel(false);
-        let store = Arc::clone(&options.store);
+        let (store, secrets) = (Arc::clone(&options.store), Arc::clone(&options.secrets));
         let surroundings = Surroundings::new(&options, Arc::clone(&board));
         let pace = Pace { debounce: options.debounce, poll: options.poll };
         tokio::spawn(supervisor::run(options.directory, pace, surroundings, tell_ready, stopping));
-        Self { board, store, ready, stop }
+        Self { board, store, secrets, ready, stop }
     }
 
     /// Every plugin there is in the directory, in name order: running, loading or broken.
@@ -118,6 +126,11 @@ impl Registry {
     #[must_use]
     pub fn dispatcher(&self, name: &PluginName) -> Option<Dispatcher> {
         self.board.dispatcher(name)
+    }
+
+    /// What runs under a name, to be rehearsed.
+    pub(crate) fn installed(&self, name: &PluginName) -> Option<Installed> {
+        Some(Installed::new(name, self.board.running(name)?, Arc::clone(&self.secrets)))
     }
 
     /// What is wrong with the directory, and with files in it that belong to no plugin.

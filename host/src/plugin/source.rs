@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::SourceError;
-pub(crate) use files::Stamp;
 use files::{Files, read_component};
+pub(crate) use files::{Stamp, digest_of};
 use layout::{Folder, Layout, Places};
 
 use super::Manifest;
@@ -39,6 +39,11 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
+    /// Size of the component, in bytes.
+    pub(crate) const fn component_bytes(&self) -> u64 {
+        self.stamps.0.bytes()
+    }
+
     /// Reads the component: exactly the bytes that were seen, or an error.
     pub(crate) fn read_component(&self) -> Result<Vec<u8>, SourceError> {
         read_component(&self.component_path, &self.digest)

@@ -3,11 +3,14 @@
 //! Of the host: its own state, appending under its grants, log lines, its own configuration. Of WASI: what
 //! a language's standard library needs to start, with nothing behind it. There is no network, no file, no
 //! environment, no argument, no clock but the events', no randomness but a seeded one.
+//!
+//! Components that import HTTP, and are granted some, are called in a way of their own, in which host
+//! functions may wait: sending requests is added for them, and each is checked against the grants.
 
 use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
-use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random, sync};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random, sync};
 
 use super::bindings::{append, config, log, state, types};
 use super::guest::Guest;
@@ -19,14 +22,33 @@ impl HasData for HasTable {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-/// Links everything that there is.
+/// Links everything that there is for everybody. Nothing of it waits.
 pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = common(engine)?;
+    wasi_io(&mut linker)?;
+    sync::filesystem::types::add_to_linker::<_, WasiFilesystem>(&mut linker, Guest::filesystem)?;
+    Ok(linker)
+}
+
+/// The same and HTTP, for instances whose host functions may wait.
+pub(super) fn waiting_linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = common(engine)?;
+    let l = &mut linker;
+    io::error::add_to_linker::<_, HasTable>(l, |guest| &mut guest.table)?;
+    io::poll::add_to_linker::<_, HasTable>(l, |guest| &mut guest.table)?;
+    io::streams::add_to_linker::<_, HasTable>(l, |guest| &mut guest.table)?;
+    filesystem::types::add_to_linker::<_, WasiFilesystem>(l, Guest::filesystem)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(l)?;
+    Ok(linker)
+}
+
+fn common(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     contract(&mut linker)?;
-    wasi_io(&mut linker)?;
     wasi_cli(&mut linker)?;
     wasi_own(&mut linker)?;
-    wasi_filesystem(&mut linker)?;
+    // A filesystem without a single directory: C, Go and Python import it, whatever the program does.
+    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(&mut linker, Guest::filesystem)?;
     Ok(linker)
 }
 
@@ -67,10 +89,4 @@ fn wasi_own(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     random::random::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     random::insecure::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     random::insecure_seed::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)
-}
-
-/// A filesystem without a single directory: C, Go and Python import it, whatever the program does.
-fn wasi_filesystem(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, Guest::filesystem)?;
-    sync::filesystem::types::add_to_linker::<_, WasiFilesystem>(l, Guest::filesystem)
 }

@@ -1,4 +1,4 @@
-//! Handing a batch over: events borrow from the batch, and nothing is allocated for one of them.
+//! Handing a batch over by the plain lane: events borrow from the batch, and nothing is allocated for one of them.
 //!
 //! The exception is the context (tags, metadata, content type), which crosses as JSON: it is written for
 //! all events of a batch into one buffer, which is kept between calls.
@@ -46,14 +46,10 @@ impl Contexts {
     }
 
     fn write_one(&mut self, event: &RecordedEvent) -> serde_json::Result<Option<Range<usize>>> {
-        if event.tags.is_empty() && event.metadata.is_empty() && event.content_type.is_none() {
-            return Ok(None);
-        }
         let start = self.json.len();
-        let content_type = event.content_type.as_deref();
-        let context = Context { tags: &event.tags, metadata: &event.metadata, content_type };
-        serde_json::to_writer(&mut self.json, &context)?;
-        Ok(Some(start..self.json.len()))
+        write_context(&mut self.json, event)?;
+        let range = start..self.json.len();
+        Ok(Some(range).filter(|range| !range.is_empty()))
     }
 
     /// The events of the batch that was written last, in the form that crosses.
@@ -64,6 +60,15 @@ impl Contexts {
     fn context(&self, range: Option<&Range<usize>>) -> Option<&str> {
         std::str::from_utf8(self.json.get(range?.clone())?).ok()
     }
+}
+
+/// Writes an event's context; nothing if it has none.
+pub(super) fn write_context(json: &mut Vec<u8>, event: &RecordedEvent) -> serde_json::Result<()> {
+    if event.tags.is_empty() && event.metadata.is_empty() && event.content_type.is_none() {
+        return Ok(());
+    }
+    let content_type = event.content_type.as_deref();
+    serde_json::to_writer(json, &Context { tags: &event.tags, metadata: &event.metadata, content_type })
 }
 
 fn lower<'a>(event: &'a RecordedEvent, context: Option<&'a str>) -> Event<'a> {

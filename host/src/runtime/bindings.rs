@@ -51,6 +51,33 @@ pub(super) struct Event<'a> {
     pub(super) context: Option<&'a str>,
 }
 
+/// `bulk-subscriber.span`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Span {
+    pub(super) start: u32,
+    pub(super) length: u32,
+}
+
+/// `bulk-subscriber.head`.
+#[derive(Clone, Copy, Debug, ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Head {
+    pub(super) position: u64,
+    pub(super) id: EventId,
+    pub(super) version: u64,
+    #[component(name = "timestamp-us")]
+    pub(super) timestamp_us: u64,
+    #[component(name = "schema-version")]
+    pub(super) schema_version: u32,
+    pub(super) traits: u32,
+    #[component(name = "event-type")]
+    pub(super) event_type: Span,
+    pub(super) stream: Span,
+    pub(super) payload: Span,
+    pub(super) context: Span,
+}
+
 /// `description.description`.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(record)]
@@ -66,6 +93,8 @@ pub(super) struct Description {
 }
 
 /// Parameters of `subscriber.handle`.
-pub(super) type HandleParams<'a> = (&'a [Event<'a>],);
-/// Results of `subscriber.handle`.
+pub(super) type PlainParams<'a> = (&'a [Event<'a>],);
+/// Parameters of `bulk-subscriber.handle`.
+pub(super) type BulkParams<'a> = (&'a [Head], &'a [u8]);
+/// Results of either.
 pub(super) type HandleResults = (Result<(), types::Failure>,);

@@ -70,17 +70,11 @@ impl Cache {
 
     /// Keeps a component's artefact. A cache that cannot be written costs a compile at the next start,
     /// nothing else, and is only warned of.
-    pub(super) fn put(&self, digest: &str, component: &Component) {
-        if let Err(reason) = self.write(digest, component) {
-            tracing::warn!(dir = %self.dir.display(), reason, "compile cache entry cannot be written");
-        }
-    }
-
-    fn write(&self, digest: &str, component: &Component) -> Result<(), String> {
-        let artefact = component.serialize().map_err(|error| format!("{error:#}"))?;
+    pub(super) fn put(&self, digest: &str, artefact: &[u8]) {
         let key = self.key(digest);
-        self.replace(&key, &artefact).map_err(|error| error.to_string())?;
-        self.trim().map_err(|error| error.to_string())
+        if let Err(error) = self.replace(&key, artefact).and_then(|()| self.trim()) {
+            tracing::warn!(dir = %self.dir.display(), %error, "compile cache entry cannot be written");
+        }
     }
 
     /// Writes an entry beside its place and moves it there, so that no reader meets half of one.
@@ -121,12 +115,13 @@ fn artefact<'a>(key: &str, entry: &'a [u8]) -> Option<&'a [u8]> {
     (*stored == checksum(key, artefact)).then_some(artefact)
 }
 
-/// Hands a verified artefact to the engine.
+/// Hands a verified artefact to the engine: one of this cache, or of a compiling process.
 #[expect(unsafe_code, reason = "precompiled code can only be loaded by an unsafe call; see the safety note")]
-fn deserialize(engine: &wasmtime::Engine, artefact: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes must come from `Component::serialize`. They do: `artefact` has verified that they
-    // are, byte for byte, what this module wrote under this key in a directory that only the host can
-    // write to. Another release or configuration of the engine has another key, and the engine checks
+pub(super) fn deserialize(engine: &wasmtime::Engine, artefact: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes must come from the engine's own compiler. They do: either `artefact` has verified that
+    // they are, byte for byte, what this module wrote under this key in a directory that only the host can
+    // write to; or a process that the host started, of a program that its operator named, has just answered
+    // them, complete by length and hash. Another release or configuration of the engine has another key, and the engine checks
     // its own version header as well.
     unsafe { Component::deserialize(engine, artefact) }
 }

@@ -1,4 +1,4 @@
-//! From bytes to machine code.
+//! From bytes to machine code, in this process.
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,7 @@ use super::LoadError;
 use super::fault::chain;
 
 /// Largest component that is compiled, in bytes: compiling takes time and memory in proportion.
-const COMPONENT_BYTES_MAX: usize = 64 << 20;
+pub(super) const COMPONENT_BYTES_MAX: usize = 64 << 20;
 /// First bytes of every WebAssembly binary.
 const WASM_MAGIC: &[u8] = b"\0asm";
 /// Version and layer of a core module, after the magic.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use wasmtime::component::{ComponentExportIndex, InstancePre};
+use wasmtime::component::ComponentExportIndex;
 
-use super::Limits;
 use super::engine::EngineInner;
-use super::guest::Guest;
+use super::instance::Linked;
+use super::lane::Lane;
+use super::repeatable::Repeatable;
 use super::subscriber::Subscriber;
+use super::{Denials, Grants, Limits};
 use crate::delivery::Handler;
 use crate::event::PluginName;
 
@@ -21,7 +23,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// Its name: that of the interface that makes it.
+    /// Its name, whichever interface makes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -66,6 +68,18 @@ pub struct InstanceOptions {
     pub limits: Limits,
     /// What `config` answers.
     pub config: BTreeMap<String, String>,
+    /// What it may do outside the store.
+    pub grants: Grants,
+    /// Where what it was denied is counted.
+    pub denials: Denials,
+}
+
+impl InstanceOptions {
+    /// A plugin that is granted nothing and configured with nothing.
+    #[must_use]
+    pub fn new(plugin: PluginName, limits: Limits) -> Self {
+        Self { plugin, limits, config: BTreeMap::new(), grants: Grants::default(), denials: Denials::default() }
+    }
 }
 
 /// A loaded component. Cheap to clone; clones share the compiled code.
@@ -79,8 +93,10 @@ pub(super) struct Loaded {
     pub(super) digest: String,
     pub(super) roles: Vec<Role>,
     pub(super) description: Option<Description>,
-    pub(super) pre: InstancePre<Guest>,
-    /// Where `subscriber.handle` is found.
+    pub(super) linked: Linked,
+    /// How batches cross to it.
+    pub(super) lane: Lane,
+    /// Where that lane's `handle` is found.
     pub(super) handle: ComponentExportIndex,
 }
 
@@ -110,7 +126,14 @@ impl LoadedComponent {
     /// A handler that runs it as a subscriber, on an instance of its own that is made at the first call.
     #[must_use]
     pub fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler> {
-        Box::new(Subscriber::new(Arc::clone(&self.0), options))
+        let subscriber = Subscriber::new(Arc::clone(&self.0), options);
+        if self.replayable() { Box::new(Repeatable::new(subscriber)) } else { Box::new(subscriber) }
+    }
+
+    /// Whether two runs over the same events give the same result: it imports nothing that reaches outside.
+    #[must_use]
+    pub fn replayable(&self) -> bool {
+        !self.0.linked.waits
     }
 }
 

@@ -8,6 +8,7 @@ use wasmtime::component::types::ComponentItem;
 
 use super::LoadError;
 use super::component::Role;
+use super::lane::Lane;
 
 /// The contract's WIT package.
 pub(super) const PACKAGE: &str = "tidemill:plugin";
@@ -57,6 +58,9 @@ const WASI_OFFERED: &[&str] = &[
     "wasi:filesystem/preopens",
 ];
 
+/// Those that are linked for plugins that are granted HTTP.
+const WASI_HTTP: &[&str] = &["wasi:http/types", "wasi:http/outgoing-handler"];
+
 /// A name such as `tidemill:plugin/state@0.1.0`, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct InterfaceName<'a> {
@@ -71,6 +75,11 @@ impl<'a> InterfaceName<'a> {
         let (path, version) = name.split_once('@').unwrap_or((name, ""));
         let (package, interface) = path.split_once('/')?;
         Some(Self { package, interface, version })
+    }
+
+    /// Whether it is one of those by which a guest sends requests.
+    fn is_http(&self) -> bool {
+        WASI_HTTP.contains(&self.path().as_str()) && compatible(self.version, WASI_VERSION)
     }
 
     /// The interface's name without its version.
@@ -92,11 +101,29 @@ fn compatible(wanted: &str, offered: &str) -> bool {
     line(wanted) == line(offered)
 }
 
-/// Checks that everything a component imports is offered.
-pub(super) fn check_imports(engine: &wasmtime::Engine, component: &Component) -> Result<(), LoadError> {
+/// What a component imports of what is not for everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Imports {
+    /// Outbound HTTP.
+    pub(super) http: bool,
+}
+
+/// Checks that everything a component imports is offered; HTTP is only where it is granted.
+pub(super) fn check_imports(
+    engine: &wasmtime::Engine,
+    component: &Component,
+    http: bool,
+) -> Result<Imports, LoadError> {
+    let mut imports = Imports::default();
     for (name, import) in component.component_type().imports(engine) {
         match (&import.ty, InterfaceName::parse(name)) {
             (ComponentItem::Type(_), _) => {}
+            (ComponentItem::ComponentInstance(_), Some(wanted)) if wanted.is_http() => {
+                if !http {
+                    return Err(LoadError::HttpNotGranted { import: name.to_owned() });
+                }
+                imports.http = true;
+            }
             (ComponentItem::ComponentInstance(instance), Some(wanted)) => {
                 let functions = instance
                     .exports(engine)
@@ -107,7 +134,7 @@ pub(super) fn check_imports(engine: &wasmtime::Engine, component: &Component) ->
             _ => return Err(missing(name)),
         }
     }
-    Ok(())
+    Ok(imports)
 }
 
 fn check_interface<'a>(
@@ -133,7 +160,7 @@ fn check_interface<'a>(
 }
 
 fn check_wasi(name: &str, wanted: InterfaceName<'_>) -> Result<(), LoadError> {
-    if matches!(wanted.package, "wasi:sockets" | "wasi:http") {
+    if wanted.package == "wasi:sockets" {
         return Err(LoadError::NotGranted { import: name.to_owned() });
     }
     if WASI_OFFERED.contains(&wanted.path().as_str()) && compatible(wanted.version, WASI_VERSION) {
@@ -157,14 +184,14 @@ fn offered() -> String {
         })
         .collect();
     let interfaces = interfaces.join(", ");
-    format!("{interfaces}, and of WASI {WASI_VERSION} io, cli, clocks, random and an empty filesystem")
+    format!("{interfaces}, and of WASI {WASI_VERSION} io, cli, clocks, random, an empty filesystem and, by grant, http")
 }
 
 /// What of a component's exports the host knows, under the full names the component gives them.
 #[derive(Debug, Default)]
 pub(super) struct KnownExports {
-    /// The interface that makes it a subscriber.
-    pub(super) subscriber: Option<String>,
+    /// The interface that makes it a subscriber, and the lane that it is: the best, if there are several.
+    pub(super) subscriber: Option<(Lane, String)>,
     /// The interface by which it introduces itself.
     pub(super) description: Option<String>,
 }
@@ -178,10 +205,11 @@ impl KnownExports {
             found.push(name.to_owned());
             let ours = InterfaceName::parse(name)
                 .filter(|name| name.package == PACKAGE && compatible(name.version, PACKAGE_VERSION));
-            match ours.map(|name| name.interface) {
-                Some(interface) if interface == Role::Subscriber.as_str() => known.subscriber = Some(name.to_owned()),
-                Some(DESCRIPTION) => known.description = Some(name.to_owned()),
-                _ => {}
+            let Some(InterfaceName { interface, .. }) = ours else { continue };
+            if let Some(lane) = Lane::ALL.into_iter().find(|lane| lane.interface() == interface) {
+                known.subscriber = known.subscriber.max(Some((lane, name.to_owned())));
+            } else if interface == DESCRIPTION {
+                known.description = Some(name.to_owned());
             }
         }
         if known.subscriber.is_none() {
@@ -230,7 +258,7 @@ mod tests {
             .iter()
             .flat_map(|offered| offered.functions.iter().map(|name| (offered.interface.to_owned(), (*name).to_owned())))
             .collect();
-        table.insert(("subscriber".into(), "handle".into()));
+        table.extend(Lane::ALL.map(|lane| (lane.interface().to_owned(), "handle".to_owned())));
         table.insert((DESCRIPTION.into(), "describe".into()));
         assert_eq!(table, wit_functions());
     }

@@ -10,11 +10,13 @@ use thiserror::Error;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Strategy, WasmBacktraceDetails};
 
-use super::cache::Cache;
+use super::cache::{self, Cache};
+use super::compiler::Compiler;
 use super::component::{Loaded, LoadedComponent};
 use super::contract::{self, KnownExports};
 use super::fault::{FRAMES_MAX, chain};
 use super::guest::Guest;
+use super::instance::Linked;
 use super::ticker::Ticker;
 use super::trial::{self, Exports};
 use super::{Limits, LoadError, authority, compile};
@@ -26,6 +28,9 @@ pub struct EngineOptions {
     /// Where compiled artefacts are kept: a directory of the host's own, made if it is not there. None
     /// compiles at every load.
     pub cache_dir: Option<PathBuf>,
+    /// What compiles components in a process of its own, in bounded time and memory. None compiles them in this
+    /// process, where a hostile one can take both.
+    pub compiler: Option<Compiler>,
 }
 
 /// Why there is no engine.
@@ -62,6 +67,15 @@ impl EngineError {
     }
 }
 
+/// How a component is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// What the plugin may use: the component is tried within it.
+    pub limits: Limits,
+    /// Whether the plugin is granted any HTTP; one that imports it is refused otherwise.
+    pub http: bool,
+}
+
 /// Loads components. Cheap to clone; the deadline thread stops with the last clone and the last component.
 #[derive(Clone)]
 pub struct Engine(Arc<EngineInner>);
@@ -70,7 +84,10 @@ pub struct Engine(Arc<EngineInner>);
 pub(super) struct EngineInner {
     engine: wasmtime::Engine,
     linker: Linker<Guest>,
+    /// Links what waits, too.
+    waiting_linker: Linker<Guest>,
     cache: Option<Cache>,
+    compiler: Option<Compiler>,
     _ticker: Ticker,
 }
 
@@ -83,61 +100,77 @@ impl Engine {
         let unsupported = |error: wasmtime::Error| EngineError::Unsupported { reason: chain(&error) };
         let engine = wasmtime::Engine::new(&config()).map_err(unsupported)?;
         let linker = authority::linker(&engine).map_err(unsupported)?;
+        let waiting_linker = authority::waiting_linker(&engine).map_err(unsupported)?;
         let open =
             |path: PathBuf| Cache::open(path.clone(), &engine).map_err(|source| EngineError::CacheDir { path, source });
         let cache = options.cache_dir.map(open).transpose()?;
         let ticker = Ticker::start(engine.clone()).map_err(EngineError::Ticker)?;
-        Ok(Self(Arc::new(EngineInner { engine, linker, cache, _ticker: ticker })))
+        Ok(Self(Arc::new(EngineInner {
+            engine,
+            linker,
+            waiting_linker,
+            cache,
+            compiler: options.compiler,
+            _ticker: ticker,
+        })))
     }
 
-    /// Loads a component, and tries it within the default [`Limits`]. Blocks: compiling takes from
-    /// milliseconds to seconds.
+    /// Loads a component that is granted no HTTP, and tries it within the default [`Limits`]. Blocks:
+    /// compiling takes from milliseconds to seconds.
     ///
     /// # Errors
     /// See [`LoadError`]; nothing of a component that is not loaded stays.
     pub fn load(&self, component: &[u8]) -> Result<LoadedComponent, LoadError> {
-        self.load_within(component, &Limits::default())
+        self.load_with(component, &LoadOptions::default())
     }
 
-    /// The same, tried within the limits that the plugin will have: one that needs much memory to start
-    /// needs it in its trial, too.
+    /// The same, as the plugin will run: one that needs much memory to start needs it in its trial, too.
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub fn load_within(&self, component: &[u8], limits: &Limits) -> Result<LoadedComponent, LoadError> {
+    pub fn load_with(&self, component: &[u8], options: &LoadOptions) -> Result<LoadedComponent, LoadError> {
         compile::check_kind(component)?;
         let digest = compile::digest(component);
         let component = self.compiled(component, &digest)?;
-        contract::check_imports(&self.0.engine, &component)?;
+        let imports = contract::check_imports(&self.0.engine, &component, options.http)?;
         let known = KnownExports::of(&self.0.engine, &component)?;
         let exports = Exports::find(&component, &known)?;
-        let pre = self
-            .0
-            .linker
+        let linker = if imports.http { &self.0.waiting_linker } else { &self.0.linker };
+        let pre = linker
             .instantiate_pre(&component)
             .map_err(|error| LoadError::MismatchedImport { reason: chain(&error) })?;
-        let description = trial::run(&pre, &exports, limits)?;
+        let linked = Linked { pre, waits: imports.http };
+        let description = trial::run(&linked, &exports, &options.limits)?;
         Ok(LoadedComponent::new(Loaded {
             _engine: Arc::clone(&self.0),
             digest,
             roles: known.roles(),
             description,
-            pre,
+            linked,
+            lane: exports.lane,
             handle: exports.handle.index,
         }))
     }
 
     /// From the cache, or compiled and cached.
     fn compiled(&self, component: &[u8], digest: &str) -> Result<Component, LoadError> {
-        let EngineInner { engine, cache, .. } = &*self.0;
+        let EngineInner { engine, cache, compiler, .. } = &*self.0;
         if let Some(component) = cache.as_ref().and_then(|cache| cache.get(engine, digest)) {
             return Ok(component);
         }
-        let component = compile::compile(engine, component)?;
+        let failed = |error: wasmtime::Error| LoadError::Engine { reason: chain(&error) };
+        let Some(compiler) = compiler else {
+            let component = compile::compile(engine, component)?;
+            if let Some(cache) = cache {
+                cache.put(digest, &component.serialize().map_err(failed)?);
+            }
+            return Ok(component);
+        };
+        let artefact = compiler.compile(component)?;
         if let Some(cache) = cache {
-            cache.put(digest, &component);
+            cache.put(digest, &artefact);
         }
-        Ok(component)
+        cache::deserialize(engine, &artefact).map_err(failed)
     }
 }
 
@@ -148,13 +181,16 @@ impl fmt::Debug for Engine {
 }
 
 /// The configuration for untrusted components. Whatever a guest does not need is off.
-fn config() -> Config {
+pub(super) fn config() -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
         .wasm_component_model(true)
         .concurrency_support(false)
         .epoch_interruption(true)
+        // The same bits on every machine: a replay must not differ by a NaN.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
         .wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES_MAX))
         // Never by an environment variable of the host.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)

@@ -29,10 +29,10 @@ pub(super) struct Failed {
 
 impl Failed {
     /// Names an error of the engine, with what the guest left behind.
-    pub(super) fn of(error: &wasmtime::Error, guest: &mut Guest, limits: &Limits) -> Self {
+    pub(super) fn of(error: &wasmtime::Error, guest: &mut Guest) -> Self {
         let evidence = Evidence { stderr_tail: guest.output.tail(), backtrace: backtrace(error) };
         let refused = guest.limiter.take_refused();
-        let (fault, reason) = classify(error, refused, &evidence.stderr_tail, limits);
+        let (fault, reason) = classify(error, refused, &evidence.stderr_tail, &guest.options.limits);
         Self { fault, reason: one_line(&reason), evidence }
     }
 }

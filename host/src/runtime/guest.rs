@@ -1,24 +1,26 @@
 //! What a store holds for its guest: everything that the host functions work on.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::limits::{Limiter, Limits};
+use super::component::InstanceOptions;
+use super::http::Outbound;
+use super::limits::Limiter;
 use super::output::Output;
 use super::wasi::{EventClock, Random, context};
 use crate::delivery::{Effects, EventBatch};
-use crate::event::{PluginName, Position};
 
 /// Most WASI resources (streams, pollables) that a guest holds at a time.
 const RESOURCES_MAX: usize = 1024;
 
 /// The data of one store.
 pub(super) struct Guest {
-    pub(super) plugin: PluginName,
-    pub(super) config: Arc<BTreeMap<String, String>>,
+    pub(super) options: Arc<InstanceOptions>,
+    /// Whether its host functions may wait.
+    pub(super) waits: bool,
     /// What the call in progress stages. None outside calls: host functions then refuse.
     pub(super) effects: Option<Effects>,
     pub(super) output: Output,
@@ -26,35 +28,59 @@ pub(super) struct Guest {
     pub(super) clock: EventClock,
     pub(super) random: Random,
     pub(super) wasi: WasiCtx,
+    outbound: Outbound,
+    http: WasiHttpCtx,
     pub(super) table: ResourceTable,
 }
 
 impl Guest {
-    pub(super) fn new(plugin: PluginName, limits: &Limits, config: Arc<BTreeMap<String, String>>) -> Self {
+    /// The data of an instance that is not in a call.
+    pub(super) fn new(options: Arc<InstanceOptions>, waits: bool) -> Self {
+        let InstanceOptions { plugin, limits, .. } = &*options;
         let output = Output::new(plugin.clone(), limits.log_bytes_per_batch);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         Self {
-            config,
             effects: None,
             limiter: Limiter::new(limits),
-            clock: EventClock::default(),
-            random: Random::seeded(&plugin, Position::START),
+            clock: EventClock::new(waits),
+            random: Random::of_plugin(plugin),
             wasi: context(&output),
+            outbound: Outbound::new(Arc::clone(&options)),
+            http: Outbound::context(),
             output,
+            waits,
             table,
-            plugin,
+            options,
         }
     }
 
-    /// Makes ready for a batch: its time, its random numbers, a full log budget, no old refusals.
+    /// Makes ready for a batch: its time, its random numbers, a full log budget, all of its requests, no old
+    /// refusals.
     pub(super) fn begin_call(&mut self, batch: &EventBatch) {
         self.output.begin_call();
         self.limiter.take_refused();
-        if let (Some(first), Some(last)) = (batch.first(), batch.last()) {
-            self.clock.set(last.timestamp_us);
-            self.random = Random::seeded(&self.plugin, first.position);
+        self.outbound.begin_call();
+        if let Some(first) = batch.first() {
+            self.clock.set(first.timestamp_us);
+            self.random.seed(&self.options.plugin, first.position);
         }
+    }
+
+    /// Whether the call read what depends on the event it began with: the time, or random numbers.
+    pub(super) fn looked_at_the_event(&self) -> bool {
+        self.clock.was_read() || self.random.was_drawn()
+    }
+
+    /// Counts a denial.
+    pub(super) fn denied(&self, reason: &str) {
+        self.options.denials.note(&self.options.plugin, reason);
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outbound, table: &mut self.table, ctx: &mut self.http }
     }
 }
 

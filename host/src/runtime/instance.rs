@@ -2,18 +2,30 @@
 //!
 //! A store never outlives a fault: after a trap the engine refuses to enter it again, and after a deadline
 //! nobody knows what state the guest was left in. Whoever holds an [`Instance`] drops it then.
+//!
+//! There are two ways to call. In the plain one no host function waits, and a call is a plain call. In the waiting
+//! one host functions may wait for the outside: the guest runs on a stack of its own, and what it waits for is
+//! dropped with it when its time is over, which no epoch could do.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use wasmtime::Store;
-use wasmtime::component::{ComponentExportIndex, InstancePre, TypedFunc};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower, TypedFunc};
+use wasmtime::{Store, Trap};
+use wasmtime_wasi::runtime::in_tokio;
 
-use super::Limits;
-use super::bindings::{Description, HandleParams, HandleResults};
+use super::bindings::Description;
+use super::component::InstanceOptions;
 use super::guest::Guest;
-use super::ticker::Ticker;
-use crate::event::PluginName;
+use super::lane::{Handle, Lane};
+use super::ticker::{TICK_MS, Ticker};
+
+/// A linked component, and how it is called.
+pub(super) struct Linked {
+    pub(super) pre: InstancePre<Guest>,
+    /// Whether its host functions may wait.
+    pub(super) waits: bool,
+}
 
 /// A store, and the instance in it.
 pub(super) struct Instance {
@@ -21,44 +33,62 @@ pub(super) struct Instance {
     instance: wasmtime::component::Instance,
 }
 
-/// `subscriber.handle` of an instance. The lifetimes are those of the arguments, and shrink at each call.
-pub(super) type HandleFunc = TypedFunc<HandleParams<'static>, HandleResults>;
-
 impl Instance {
-    /// An empty store held to `limits`.
-    pub(super) fn store(
-        pre: &InstancePre<Guest>,
-        plugin: PluginName,
-        limits: &Limits,
-        config: Arc<BTreeMap<String, String>>,
-    ) -> Store<Guest> {
-        let mut store = Store::new(pre.engine(), Guest::new(plugin, limits, config));
+    /// An empty store held to the limits of `options`.
+    pub(super) fn store(pre: &Linked, options: Arc<InstanceOptions>) -> Store<Guest> {
+        let hostcall_bytes = options.limits.hostcall_bytes;
+        let mut store = Store::new(pre.pre.engine(), Guest::new(options, pre.waits));
         store.limiter(|guest| &mut guest.limiter);
-        store.set_hostcall_fuel(limits.hostcall_bytes);
+        store.set_hostcall_fuel(hostcall_bytes);
         store.epoch_deadline_trap();
         store
     }
 
     /// Instantiates in a store. Start functions run here: they have a batch's time.
-    pub(super) fn start(
-        mut store: Store<Guest>,
-        pre: &InstancePre<Guest>,
-        limits: &Limits,
-    ) -> Result<Self, (Store<Guest>, wasmtime::Error)> {
-        store.set_epoch_deadline(Ticker::ticks(limits.batch_time_ms));
-        match pre.instantiate(&mut store) {
+    pub(super) fn start(mut store: Store<Guest>, pre: &Linked) -> Result<Self, (Store<Guest>, wasmtime::Error)> {
+        let time = begin(&mut store);
+        let started = match time {
+            None => pre.pre.instantiate(&mut store),
+            Some(time) => within(time, pre.pre.instantiate_async(&mut store)),
+        };
+        match started {
             Ok(instance) => Ok(Self { store, instance }),
             Err(error) => Err((store, error)),
         }
     }
 
-    /// Finds `handle`, and checks its type.
-    pub(super) fn handle(&mut self, index: &ComponentExportIndex) -> wasmtime::Result<HandleFunc> {
-        self.instance.get_typed_func::<HandleParams<'static>, HandleResults>(&mut self.store, index)
+    /// Finds a lane's `handle`, and checks its type.
+    pub(super) fn handle(&mut self, lane: Lane, index: &ComponentExportIndex) -> wasmtime::Result<Handle> {
+        Handle::find(lane, &mut self.store, &self.instance, index)
     }
 
     /// Finds `describe`, and checks its type.
     pub(super) fn describe(&mut self, index: &ComponentExportIndex) -> wasmtime::Result<TypedFunc<(), (Description,)>> {
         self.instance.get_typed_func::<(), (Description,)>(&mut self.store, index)
     }
+}
+
+/// Calls a function within the batch time of its store. Sets the deadline anew.
+pub(super) fn call<P, R>(store: &mut Store<Guest>, function: TypedFunc<P, R>, parameters: P) -> wasmtime::Result<R>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift + 'static,
+{
+    match begin(store) {
+        None => function.call(store, parameters),
+        Some(time) => within(time, function.call_async(store, parameters)),
+    }
+}
+
+/// Sets the deadline; answers how long to wait at most where host functions do.
+fn begin(store: &mut Store<Guest>) -> Option<Duration> {
+    let guest = store.data();
+    let (ms, waits) = (guest.options.limits.batch_time_ms, guest.waits);
+    store.set_epoch_deadline(Ticker::ticks(ms));
+    // A guest that computes is stopped by the epoch, which knows more about it: that comes first.
+    waits.then(|| Duration::from_millis(ms.saturating_add(2 * TICK_MS)))
+}
+
+fn within<R>(time: Duration, call: impl Future<Output = wasmtime::Result<R>>) -> wasmtime::Result<R> {
+    in_tokio(async { tokio::time::timeout(time, call).await }).unwrap_or_else(|_| Err(Trap::Interrupt.into()))
 }

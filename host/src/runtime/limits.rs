@@ -3,6 +3,8 @@
 //! The engine asks for each memory by itself; the limiter sums them. It remembers a refusal, because a
 //! guest that is refused memory dies of something else (an abort, a null pointer) a moment later.
 
+use std::time::Duration;
+
 use wasmtime::ResourceLimiter;
 
 /// Core instances that one component may consist of.
@@ -25,6 +27,22 @@ pub struct Limits {
     pub hostcall_bytes: usize,
     /// What the guest may log while it handles one batch, in bytes.
     pub log_bytes_per_batch: usize,
+    /// HTTP requests that it may send while it handles one batch.
+    pub http_requests_per_batch: u32,
+    /// Body of one HTTP request, in bytes.
+    pub http_request_bytes: u64,
+    /// Body of one HTTP response, in bytes.
+    pub http_response_bytes: u64,
+    /// Wall time of one HTTP exchange, from resolving the name to the last byte, in milliseconds; never more
+    /// than `batch_time_ms`.
+    pub http_time_ms: u64,
+}
+
+impl Limits {
+    /// How long one HTTP exchange may take.
+    pub(super) fn http_time(&self) -> Duration {
+        Duration::from_millis(self.http_time_ms.min(self.batch_time_ms))
+    }
 }
 
 impl Default for Limits {
@@ -35,6 +53,10 @@ impl Default for Limits {
             batch_time_ms: 1_000,
             hostcall_bytes: 8 << 20,
             log_bytes_per_batch: 64 << 10,
+            http_requests_per_batch: 256,
+            http_request_bytes: 1 << 20,
+            http_response_bytes: 1 << 20,
+            http_time_ms: 10_000,
         }
     }
 }

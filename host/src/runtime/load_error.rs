@@ -37,6 +37,12 @@ pub enum LoadError {
         /// What the compiler found.
         reason: String,
     },
+    /// Compiling it takes more than it may.
+    #[error("compiling it was stopped: {reason}; make it smaller, split its largest functions, or strip it")]
+    CompileLimit {
+        /// What it took too much of.
+        reason: String,
+    },
     /// It imports what the host does not have.
     #[error("it imports {import}, which the host does not offer; there is {offered}")]
     MissingImport {
@@ -55,10 +61,17 @@ pub enum LoadError {
         /// The interface's functions.
         offered: String,
     },
-    /// It imports the network.
+    /// It imports HTTP, and its plugin is granted none.
     #[error(
-        "it imports {import}: plugins have no network, and no grant for it exists; build it without sockets and HTTP"
+        "it imports {import}, and is granted no HTTP; to allow it, write in its manifest what it may reach, such as \
+         [grants] http = [\"https://api.example.com/v1/\"]"
     )]
+    HttpNotGranted {
+        /// The import's name.
+        import: String,
+    },
+    /// It imports sockets.
+    #[error("it imports {import}: plugins have no network but granted HTTP; build it without sockets, with wasi:http")]
     NotGranted {
         /// The import's name.
         import: String,
@@ -71,7 +84,8 @@ pub enum LoadError {
     },
     /// It exports nothing that makes it a plugin.
     #[error(
-        "it exports {exports}, none of which makes it a plugin; a subscriber exports tidemill:plugin/subscriber@0.1.0"
+        "it exports {exports}, none of which makes it a plugin; a subscriber exports tidemill:plugin/subscriber@0.1.0 \
+         or tidemill:plugin/bulk-subscriber@0.1.0"
     )]
     NoRole {
         /// What it exports.
@@ -114,13 +128,14 @@ impl LoadError {
             | Self::NotWasm { .. }
             | Self::CoreModule
             | Self::Invalid { .. }
+            | Self::CompileLimit { .. }
             | Self::MissingImport { .. }
             | Self::MissingFunction { .. }
             | Self::MismatchedImport { .. }
             | Self::NoRole { .. }
             | Self::MismatchedExport { .. }
             | Self::Trial { .. } => ErrorClass::Invalid,
-            Self::NotGranted { .. } => ErrorClass::Denied,
+            Self::NotGranted { .. } | Self::HttpNotGranted { .. } => ErrorClass::Denied,
             Self::Engine { .. } => ErrorClass::Bug,
         }
     }

@@ -3,62 +3,67 @@
 //! Life of the instance: made at the first call; kept between calls; dropped after any fault; made anew
 //! after a batch that left its memory nearly full, because linear memory never shrinks.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::Limits;
-use super::batch::Contexts;
 use super::bindings::types;
 use super::component::{InstanceOptions, Loaded};
 use super::fault::Failed;
-use super::instance::{HandleFunc, Instance};
+use super::instance::Instance;
+use super::lane::{Answer, Handle};
 use super::text::{REASON_BYTES_MAX, cut};
-use super::ticker::Ticker;
-use crate::delivery::{Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Verdict};
-use crate::event::PluginName;
+use crate::delivery::{Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Usage, Verdict};
 
 /// Runs a component as a subscriber.
 pub(super) struct Subscriber {
     component: Arc<Loaded>,
-    plugin: PluginName,
-    limits: Limits,
-    config: Arc<BTreeMap<String, String>>,
-    contexts: Contexts,
+    options: Arc<InstanceOptions>,
     running: Option<Running>,
+    /// Whether the last call read what depends on the event it began with.
+    looked: bool,
+    usage: Usage,
 }
 
 /// A started instance.
 struct Running {
     instance: Instance,
-    handle: HandleFunc,
+    handle: Handle,
     /// Memory after its first batch, in bytes: what it needs anyway.
     settled_bytes: Option<usize>,
 }
 
-/// How a call ended, when it did not end in a fault.
-type Answer = Result<(), types::Failure>;
-
 impl Subscriber {
     pub(super) fn new(component: Arc<Loaded>, options: InstanceOptions) -> Self {
-        let InstanceOptions { plugin, limits, config } = options;
-        Self { component, plugin, limits, config: Arc::new(config), contexts: Contexts::default(), running: None }
+        Self { component, options: Arc::new(options), running: None, looked: false, usage: Usage::default() }
+    }
+
+    /// Whether the last call read what depends on the event it began with.
+    pub(super) const fn looked_at_the_event(&self) -> bool {
+        self.looked
+    }
+
+    /// Drops the instance; the next call makes another.
+    pub(super) fn forget(&mut self) {
+        self.running = None;
     }
 
     /// The instance to call, started if there is none.
     fn started(&mut self, batch: &EventBatch) -> Result<Running, Failed> {
+        self.looked = false;
         if let Some(mut running) = self.running.take() {
             running.instance.store.data_mut().begin_call(batch);
             return Ok(running);
         }
-        let pre = &self.component.pre;
-        let mut store = Instance::store(pre, self.plugin.clone(), &self.limits, Arc::clone(&self.config));
-        store.data_mut().begin_call(batch);
-        let mut instance = Instance::start(store, pre, &self.limits)
-            .map_err(|(mut store, error)| Failed::of(&error, store.data_mut(), &self.limits))?;
-        match instance.handle(&self.component.handle) {
-            Ok(handle) => Ok(Running { instance, handle, settled_bytes: None }),
-            Err(error) => Err(Failed::of(&error, instance.store.data_mut(), &self.limits)),
+        let linked = &self.component.linked;
+        let store = Instance::store(linked, Arc::clone(&self.options));
+        let mut instance =
+            Instance::start(store, linked).map_err(|(mut store, error)| Failed::of(&error, store.data_mut()))?;
+        match instance.handle(self.component.lane, &self.component.handle) {
+            Ok(handle) => {
+                instance.store.data_mut().begin_call(batch);
+                Ok(Running { instance, handle, settled_bytes: None })
+            }
+            Err(error) => Err(Failed::of(&error, instance.store.data_mut())),
         }
     }
 
@@ -69,22 +74,16 @@ impl Subscriber {
         batch: &EventBatch,
         effects: Effects,
     ) -> (Effects, Result<Answer, Failed>) {
-        let store = &mut running.instance.store;
+        let Running { instance: Instance { store, .. }, handle, .. } = running;
         store.data_mut().effects = Some(effects);
-        store.set_epoch_deadline(Ticker::ticks(self.limits.batch_time_ms));
-        let contexts = &mut self.contexts;
-        let handle = running.handle;
         // The store is dropped after a panic, so nothing half-changed is seen again.
-        let called = catch_unwind(AssertUnwindSafe(|| {
-            contexts.write(batch)?;
-            let events = contexts.lower(batch);
-            let (answer,) = handle.call(&mut *store, (&events,))?;
-            Ok(answer)
-        }));
+        let called = catch_unwind(AssertUnwindSafe(|| handle.call(store, batch)));
         let called =
             called.unwrap_or_else(|_| Err(wasmtime::format_err!("the engine panicked; the host's log has more")));
         let guest = store.data_mut();
-        let answer = called.map_err(|error| Failed::of(&error, guest, &self.limits));
+        self.looked = guest.looked_at_the_event();
+        self.usage.memory_peak_bytes = self.usage.memory_peak_bytes.max(guest.limiter.memory_bytes());
+        let answer = called.map_err(|error| Failed::of(&error, guest));
         guest.output.end_call();
         let effects = guest.effects.take().expect("host functions only borrow the effects");
         (effects, answer)
@@ -94,9 +93,9 @@ impl Subscriber {
     fn keep(&mut self, mut running: Running) {
         let bytes = running.instance.store.data().limiter.memory_bytes();
         let settled_bytes = *running.settled_bytes.get_or_insert(bytes);
-        let full = bytes > self.limits.memory_bytes / 4 * 3;
+        let full = bytes > self.options.limits.memory_bytes / 4 * 3;
         if full && bytes > settled_bytes {
-            let plugin = &self.plugin;
+            let plugin = &self.options.plugin;
             tracing::debug!(%plugin, bytes, "instance recycled: its memory is more than three quarters full");
             return;
         }
@@ -126,6 +125,10 @@ impl Handler for Subscriber {
             Ok(()) | Err(HandleError::Failure(_)) => self.keep(running),
         }
         Handled { effects, outcome, evidence }
+    }
+
+    fn usage(&self) -> Usage {
+        self.usage
     }
 }
 

@@ -3,17 +3,16 @@
 //! Some mistakes show only here: exports of the wrong type, start functions that trap, loop or want more
 //! memory than there is. An optional `describe` is asked on the same instance; it has no effects.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+use wasmtime::component::{Component, ComponentExportIndex};
 
-use super::component::Description;
+use super::component::{Description, InstanceOptions};
 use super::contract::KnownExports;
 use super::fault::{Failed, chain};
 use super::guest::Guest;
-use super::instance::Instance;
-use super::ticker::Ticker;
+use super::instance::{self, Instance, Linked};
+use super::lane::Lane;
 use super::{Limits, LoadError, bindings};
 use crate::delivery::Fault;
 use crate::event::PluginName;
@@ -33,6 +32,8 @@ pub(super) struct Export {
 
 /// The functions that the host calls.
 pub(super) struct Exports {
+    /// The lane that `handle` belongs to.
+    pub(super) lane: Lane,
     pub(super) handle: Export,
     pub(super) describe: Option<Export>,
 }
@@ -41,9 +42,11 @@ impl Exports {
     /// Finds the functions in the interfaces that a component is known to export.
     pub(super) fn find(component: &Component, known: &KnownExports) -> Result<Self, LoadError> {
         let find = |interface: &String, function: &str| Export::find(component, interface, function);
-        let subscriber = known.subscriber.as_ref().ok_or_else(|| LoadError::NoRole { exports: "nothing".into() })?;
+        let subscriber = known.subscriber.as_ref();
+        let (lane, interface) = subscriber.ok_or_else(|| LoadError::NoRole { exports: "nothing".into() })?;
         Ok(Self {
-            handle: find(subscriber, "handle")?,
+            lane: *lane,
+            handle: find(interface, "handle")?,
             describe: known.description.as_ref().map(|interface| find(interface, "describe")).transpose()?,
         })
     }
@@ -67,27 +70,21 @@ impl Export {
 }
 
 /// Tries a component; answers how it describes itself.
-pub(super) fn run(
-    pre: &InstancePre<Guest>,
-    exports: &Exports,
-    limits: &Limits,
-) -> Result<Option<Description>, LoadError> {
-    let store = Instance::store(pre, PluginName::from_stored(TRIAL_NAME), limits, Arc::new(BTreeMap::new()));
-    let mut instance = Instance::start(store, pre, limits)
-        .map_err(|(mut store, error)| failed("start", &error, store.data_mut(), limits))?;
-    instance.handle(&exports.handle.index).map_err(|error| exports.handle.mismatched(&error))?;
+pub(super) fn run(linked: &Linked, exports: &Exports, limits: &Limits) -> Result<Option<Description>, LoadError> {
+    let options = InstanceOptions::new(PluginName::from_stored(TRIAL_NAME), *limits);
+    let mut instance = Instance::start(Instance::store(linked, Arc::new(options)), linked)
+        .map_err(|(mut store, error)| failed("start", &error, store.data_mut()))?;
+    instance.handle(exports.lane, &exports.handle.index).map_err(|error| exports.handle.mismatched(&error))?;
     match &exports.describe {
-        Some(export) => describe(&mut instance, export, limits).map(Some),
+        Some(export) => describe(&mut instance, export).map(Some),
         None => Ok(None),
     }
 }
 
-fn describe(instance: &mut Instance, export: &Export, limits: &Limits) -> Result<Description, LoadError> {
+fn describe(instance: &mut Instance, export: &Export) -> Result<Description, LoadError> {
     let describe = instance.describe(&export.index).map_err(|error| export.mismatched(&error))?;
-    instance.store.set_epoch_deadline(Ticker::ticks(limits.batch_time_ms));
-    let (described,) = describe
-        .call(&mut instance.store, ())
-        .map_err(|error| failed("describe", &error, instance.store.data_mut(), limits))?;
+    let (described,) = instance::call(&mut instance.store, describe, ())
+        .map_err(|error| failed("describe", &error, instance.store.data_mut()))?;
     let bytes = text_bytes(&described);
     if bytes > DESCRIPTION_BYTES_MAX {
         let reason = format!("a description of {bytes} bytes; at most {DESCRIPTION_BYTES_MAX} are allowed");
@@ -96,8 +93,8 @@ fn describe(instance: &mut Instance, export: &Export, limits: &Limits) -> Result
     Ok(described.into())
 }
 
-fn failed(stage: &'static str, error: &wasmtime::Error, guest: &mut Guest, limits: &Limits) -> LoadError {
-    let Failed { fault, reason, .. } = Failed::of(error, guest, limits);
+fn failed(stage: &'static str, error: &wasmtime::Error, guest: &mut Guest) -> LoadError {
+    let Failed { fault, reason, .. } = Failed::of(error, guest);
     LoadError::Trial { stage, fault, reason }
 }
 

@@ -15,10 +15,10 @@ use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::{
-    AppendError, AppendRequest, Appended, CommitError, Committed, Counts, Feed, Pending, ReadPage, ReadRequest, Store,
-    StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
+    AppendError, AppendRequest, Appended, CommitError, Committed, Counts, Feed, Pending, ReadPage, ReadRequest,
+    Removals, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
-use crate::event::{EventType, Position, Query, RecordedEvent, StreamName};
+use crate::event::{Category, EventType, Position, Query, RecordedEvent, StreamName};
 
 /// Most threads that wait at once to submit a write.
 const SUBMITTERS_MAX: usize = 16;
@@ -154,6 +154,20 @@ impl AsyncStore {
     /// As there.
     pub async fn tracking(&self, source: String) -> Result<Option<u64>, StoreError> {
         self.run(move |store| store.tracking(&source)).await
+    }
+
+    /// [`Store::remove`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn remove(&self, category: Category, before: Position) -> Result<Position, StoreError> {
+        self.run(move |store| store.remove(&category, before)).await
+    }
+
+    /// [`Store::removals`].
+    #[must_use]
+    pub fn removals(&self) -> Removals {
+        self.store.removals()
     }
 
     /// [`Store::counts`].

@@ -77,6 +77,17 @@ pub enum StoreError {
         /// The system's words.
         reason: String,
     },
+    /// A read that is to be complete asks for events that retention removed.
+    #[error(
+        "events of category {category} before position {before} were removed by retention; \
+         read with after={}, or without complete", .before.0.saturating_sub(1)
+    )]
+    Removed {
+        /// The category.
+        category: String,
+        /// The position before which its events are removed.
+        before: Position,
+    },
     /// The query of a read is malformed.
     #[error(transparent)]
     InvalidQuery(#[from] InvalidQuery),
@@ -91,6 +102,7 @@ impl StoreError {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::NewerFormat { .. } | Self::InvalidQuery(_) => ErrorClass::Invalid,
+            Self::Removed { .. } => ErrorClass::NotFound,
             Self::NotAStore { .. }
             | Self::Corrupted { .. }
             | Self::CorruptedFile { .. }

@@ -14,11 +14,11 @@ use super::decide::{self, Decision, LogView};
 use super::page::{PageBuilder, StatePageBuilder, StreamPageBuilder, is_above};
 use super::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, DeadLetterChange, Direction,
-    Owner, Pending, PluginChange, PluginRecord, Progress, ReadPage, ReadRequest, StatePage, Store, StoreError,
-    StreamDeletion, StreamHead, StreamPage, UnitOfWork,
+    Owner, Pending, PluginChange, PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, Store,
+    StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 use crate::clock::Clock;
-use crate::event::{EventType, PluginName, Position, Query, RecordedEvent, StreamName};
+use crate::event::{Category, EventType, PluginName, Position, Query, RecordedEvent, StreamName};
 
 /// A store in memory.
 pub struct MemoryStore {
@@ -29,7 +29,9 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Data {
+    /// Every event that was ever appended.
     log: Vec<RecordedEvent>,
+    removals: Removals,
     owners: BTreeMap<Owner, OwnerData>,
     records: BTreeMap<PluginName, PluginRecord>,
     tracking: BTreeMap<String, u64>,
@@ -137,6 +139,14 @@ impl Data {
         self.log.last().map_or(Position::START, |event| event.position)
     }
 
+    /// The events that are not removed.
+    fn kept(&self) -> impl DoubleEndedIterator<Item = &RecordedEvent> {
+        let removed = |event: &RecordedEvent| {
+            self.removals.removes(event.stream.as_ref().map(StreamName::as_str), event.position)
+        };
+        self.log.iter().filter(move |event| !removed(event))
+    }
+
     /// Position of the first event stored at a time or later; after the head when there is none.
     fn first_at(&self, time_us: u64) -> Position {
         let first = self.log.iter().find(|event| event.timestamp_us >= time_us);
@@ -164,11 +174,11 @@ impl LogView for Data {
     }
 
     fn find(&self, id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
-        Ok(self.log.iter().find(|event| event.id == id).cloned())
+        Ok(self.kept().find(|event| event.id == id).cloned())
     }
 
     fn last_match(&self, query: &Query, after: Position) -> Result<Option<Position>, StoreError> {
-        let matching = self.log.iter().rev().find(|event| event.position > after && query.matches(event));
+        let matching = self.kept().rev().find(|event| event.position > after && query.matches(event));
         Ok(matching.map(|event| event.position))
     }
 
@@ -204,11 +214,11 @@ impl Store for MemoryStore {
 
     fn read(&self, request: &ReadRequest) -> Result<ReadPage, StoreError> {
         let data = self.data();
-        let mut page = PageBuilder::new(request, data.head(), |time_us| Ok(data.first_at(time_us)))?;
+        let mut page = PageBuilder::new(request, data.head(), &data.removals, |time_us| Ok(data.first_at(time_us)))?;
         let (after, below) = page.range();
         let log: Box<dyn Iterator<Item = &RecordedEvent>> = match request.direction {
-            Direction::Forwards => Box::new(data.log.iter()),
-            Direction::Backwards => Box::new(data.log.iter().rev()),
+            Direction::Forwards => Box::new(data.kept()),
+            Direction::Backwards => Box::new(data.kept().rev()),
         };
         for event in log {
             let within = event.position > after && event.position < below;
@@ -244,7 +254,7 @@ impl Store for MemoryStore {
 
     fn event_types(&self) -> Result<Vec<(EventType, u64)>, StoreError> {
         let mut types = BTreeMap::new();
-        for event in &self.data().log {
+        for event in self.data().kept() {
             *types.entry(event.event_type.clone()).or_default() += 1;
         }
         Ok(types.into_iter().collect())
@@ -259,8 +269,34 @@ impl Store for MemoryStore {
         self.data().tracking(source)
     }
 
+    fn remove(&self, category: &Category, before: Position) -> Result<Position, StoreError> {
+        let mut data = self.data();
+        let before = before.min(data.head().next());
+        data.removals.raise(category, before);
+        Ok(data.removals.horizon(category.as_str()))
+    }
+
+    fn removals(&self) -> Removals {
+        self.data().removals.clone()
+    }
+
+    fn nth_newest(&self, category: &Category, newer: u64) -> Result<Option<Position>, StoreError> {
+        let data = self.data();
+        let of_category =
+            |event: &&RecordedEvent| event.stream.as_ref().is_some_and(|stream| stream.category() == category.as_str());
+        let newest = data.kept().rev().filter(of_category).zip(0..).find(|(_, nth)| *nth == newer);
+        Ok(newest.map(|(event, _)| event.position))
+    }
+
     fn progress(&self, owner: &Owner, partition: u32) -> Result<Option<Progress>, StoreError> {
         Ok(self.data().owners.get(owner).and_then(|owner| owner.progress.get(&partition).cloned()))
+    }
+
+    fn plugin_progress(&self, plugin: &PluginName) -> Result<Vec<(Owner, u32, Progress)>, StoreError> {
+        let data = self.data();
+        let owners = data.owners.iter().filter(|(owner, _)| owner.plugin == *plugin);
+        let rows = owners.flat_map(|(owner, data)| data.progress.iter().map(move |row| (owner, row)));
+        Ok(rows.map(|(owner, (partition, progress))| (owner.clone(), *partition, progress.clone())).collect())
     }
 
     fn plugin_record(&self, plugin: &PluginName) -> Result<Option<PluginRecord>, StoreError> {

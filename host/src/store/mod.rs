@@ -19,6 +19,8 @@ mod page;
 mod pending;
 mod plugin_data;
 mod read;
+mod removals;
+pub mod retention;
 mod stream;
 mod tracking;
 
@@ -40,10 +42,11 @@ pub use plugin_data::{
     StatePage, UnitOfWork,
 };
 pub use read::{Direction, ReadPage, ReadRequest};
+pub use removals::Removals;
 pub use stream::{Counts, StreamDeletion, StreamHead, StreamPage};
 pub use tracking::Tracking;
 
-use crate::event::{EventType, PluginName, Position, RecordedEvent, StreamName};
+use crate::event::{Category, EventType, PluginName, Position, RecordedEvent, StreamName};
 
 /// The event log and the data that plugins keep beside it.
 ///
@@ -110,7 +113,7 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read or its bytes are corrupted.
     fn event(&self, id: Uuid) -> Result<Option<RecordedEvent>, StoreError>;
 
-    /// Where a stream ends; none if it has no events.
+    /// Where a stream ends; none if it never had an event.
     ///
     /// # Errors
     /// When the store cannot be read or its bytes are corrupted.
@@ -124,14 +127,14 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read or its bytes are corrupted.
     fn streams(&self, prefix: &str, after: Option<&StreamName>, limit: usize) -> Result<StreamPage, StoreError>;
 
-    /// Every type of event in the log and how many events have it, in the order of names by bytes. Costs as
-    /// much as there are types, not events.
+    /// Every type of event in the log and how many events have it, in the order of names by bytes. Events that
+    /// are removed may be counted until their space is reclaimed. Costs as much as there are types, not events.
     ///
     /// # Errors
     /// When the store cannot be read or its bytes are corrupted.
     fn event_types(&self) -> Result<Vec<(EventType, u64)>, StoreError>;
 
-    /// How much the log holds. Counted while writing: costs next to nothing.
+    /// How much the log ever held, removed events included. Counted while writing: costs next to nothing.
     ///
     /// # Errors
     /// When the store cannot be read or its bytes are corrupted.
@@ -143,11 +146,40 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read or its bytes are corrupted.
     fn tracking(&self, source: &str) -> Result<Option<u64>, StoreError>;
 
+    /// Removes every event of a category before a position, at once and for good: raises the category's
+    /// horizon, which never falls, and not beyond the head. Answers the horizon when that is on stable
+    /// storage; blocks until then.
+    ///
+    /// Removed events are not there for any read or condition, and their ids are unknown: appended again, such
+    /// an event is stored again. Their positions and versions are never given out again, streams end where
+    /// they ended, and deleted ones stay deleted. Space is reclaimed later. Whether somebody still needs the
+    /// events is the caller's to know.
+    ///
+    /// # Errors
+    /// When the store cannot write; what holds then is known when it is opened again.
+    fn remove(&self, category: &Category, before: Position) -> Result<Position, StoreError>;
+
+    /// What was removed.
+    fn removals(&self) -> Removals;
+
+    /// Position of the event of a category that has exactly `newer` newer ones in it. None when there is no
+    /// such event, or it is removed. Costs little, however many there are.
+    ///
+    /// # Errors
+    /// When the store cannot be read or its bytes are corrupted.
+    fn nth_newest(&self, category: &Category, newer: u64) -> Result<Option<Position>, StoreError>;
+
     /// How far a partition has come; none if it never committed.
     ///
     /// # Errors
     /// When the store cannot be read.
     fn progress(&self, owner: &Owner, partition: u32) -> Result<Option<Progress>, StoreError>;
+
+    /// How far every partition of every generation of a plugin has come, in the order of generations and partitions.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn plugin_progress(&self, plugin: &PluginName) -> Result<Vec<(Owner, u32, Progress)>, StoreError>;
 
     /// What is known of a plugin as a whole; none if that was never said.
     ///

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Direction, ReadPage, ReadRequest, StatePage, StoreError, StreamHead, StreamPage};
+use super::{Direction, ReadPage, ReadRequest, Removals, StatePage, StoreError, StreamHead, StreamPage};
 use crate::event::{PAGE_STREAMS_MAX, Position, RecordedEvent, StreamName, Version};
 
 /// Bytes of keys and values after which a page of state ends.
@@ -19,6 +19,7 @@ pub(super) struct PageBuilder<'a> {
     after: Position,
     /// Positions to look at are below this one.
     below: Position,
+    removed_before: Option<Position>,
     events: Vec<RecordedEvent>,
     bytes: usize,
 }
@@ -29,10 +30,12 @@ impl<'a> PageBuilder<'a> {
     /// asked only when the request has bounds in time.
     ///
     /// # Errors
-    /// When the query is over its bounds, and those of `first_at`.
+    /// When the query is over its bounds, when events are removed and the request does not take that, and those
+    /// of `first_at`.
     pub(super) fn new(
         request: &'a ReadRequest,
         head: Position,
+        removals: &Removals,
         mut first_at: impl FnMut(u64) -> Result<Position, StoreError>,
     ) -> Result<Self, StoreError> {
         request.query.validate()?;
@@ -46,7 +49,12 @@ impl<'a> PageBuilder<'a> {
         if let Some(before) = request.before {
             below = below.min(before);
         }
-        Ok(Self { request, head, after, below, events: Vec::new(), bytes: 0 })
+        let removed = removals.touched(&request.query, after).filter(|_| below.0.saturating_sub(after.0) > 1);
+        if let Some((category, before)) = removed.filter(|_| request.complete) {
+            return Err(StoreError::Removed { category: category.to_owned(), before });
+        }
+        let removed_before = removed.map(|(_, before)| before);
+        Ok(Self { request, head, after, below, removed_before, events: Vec::new(), bytes: 0 })
     }
 
     /// The positions to look at: above the first, below the second. Empty when nothing lies between.
@@ -73,7 +81,7 @@ impl<'a> PageBuilder<'a> {
             Direction::Backwards => self.below,
         };
         let through = self.events.last().map_or(start, |event| event.position);
-        ReadPage { events: self.events, head: self.head, through, complete: false }
+        self.page(through, false)
     }
 
     /// Ends the page because nothing else matches.
@@ -82,7 +90,12 @@ impl<'a> PageBuilder<'a> {
             Direction::Forwards => self.after.max(Position(self.below.0.saturating_sub(1))),
             Direction::Backwards => self.below.min(Position(self.after.0.saturating_add(1))),
         };
-        ReadPage { events: self.events, head: self.head, through, complete: true }
+        self.page(through, true)
+    }
+
+    fn page(self, through: Position, complete: bool) -> ReadPage {
+        let Self { events, head, removed_before, .. } = self;
+        ReadPage { events, head, through, complete, removed_before }
     }
 }
 
@@ -178,7 +191,7 @@ mod tests {
 
     /// Event `n` was stored at time `10 * n`.
     fn page(request: &ReadRequest, head: u64) -> PageBuilder<'_> {
-        PageBuilder::new(request, Position(head), |time_us| {
+        PageBuilder::new(request, Position(head), &Removals::default(), |time_us| {
             first_at(1..head + 1, time_us, |position| Ok(position.0 * 10))
         })
         .unwrap()

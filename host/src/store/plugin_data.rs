@@ -21,12 +21,15 @@ pub struct Progress {
 }
 
 /// The attempts at one event so far.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failing {
     /// The event.
     pub position: Position,
-    /// Attempts that failed.
+    /// Attempts that failed by the handler's word.
     pub attempts: u32,
+    /// Attempts that ended in a fault.
+    #[serde(default)]
+    pub faults: u32,
     /// When the first failed: microseconds since the Unix epoch.
     pub first_us: u64,
     /// When the last failed: microseconds since the Unix epoch.
@@ -49,9 +52,9 @@ pub struct DeadLetter {
     /// of its key stands here; `no_key` when it lacks the key it is ordered by; else the fault: `trap`,
     /// `deadline`, `out_of_memory`, `out_of_fuel`, `denied`, `bad_reply`.
     pub kind: String,
-    /// Attempts that failed, retries by an operator included.
+    /// Attempts that failed by the handler's word, retries by an operator included.
     pub attempts: u32,
-    /// How many of them ended in a fault.
+    /// Attempts that ended in a fault.
     #[serde(default)]
     pub faults: u32,
     /// When it is tried again by itself: microseconds since the Unix epoch. None when it waits for an operator,

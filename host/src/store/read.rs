@@ -38,6 +38,9 @@ pub struct ReadRequest {
     pub limit: usize,
     /// Payload bytes after which the page ends; it holds at least one event if there is one.
     pub bytes_max: usize,
+    /// Whether removed events are an error, [`StoreError::Removed`](super::StoreError::Removed), rather than
+    /// told by [`ReadPage::removed_before`].
+    pub complete: bool,
 }
 
 impl Default for ReadRequest {
@@ -52,6 +55,7 @@ impl Default for ReadRequest {
             direction: Direction::Forwards,
             limit: 1000,
             bytes_max: 16 << 20,
+            complete: false,
         }
     }
 }
@@ -69,4 +73,8 @@ pub struct ReadPage {
     pub through: Position,
     /// Whether nothing that matches is left within the asked bounds, as of `head`.
     pub complete: bool,
+    /// Set when retention may have removed events that match, above the lower end of the asked range: the
+    /// highest position before which it did, over the categories that the query may ask for. Such events are
+    /// not in any page.
+    pub removed_before: Option<Position>,
 }

@@ -47,7 +47,7 @@ impl StreamDeletion {
     }
 }
 
-/// How much the log holds.
+/// How much was ever appended: what is removed counts too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Events: positions are dense, so this is the head.

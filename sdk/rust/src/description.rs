@@ -13,6 +13,8 @@ pub struct Description {
     streams: Vec<String>,
     tags: Vec<String>,
     append: Vec<String>,
+    /// Pairs of the open tail: `request.*` and what is requested.
+    requests: Vec<(String, String)>,
 }
 
 impl Description {
@@ -72,6 +74,30 @@ impl Description {
         self
     }
 
+    /// Where it wants to send HTTP requests, such as `https://api.example.com/v1/`. A request: the manifest's
+    /// `[grants]` allow it.
+    #[must_use]
+    pub fn http<T: ToString>(self, urls: impl IntoIterator<Item = T>) -> Self {
+        self.request("request.http", urls)
+    }
+
+    /// The keys of its configuration that it cannot do without.
+    #[must_use]
+    pub fn config<T: ToString>(self, keys: impl IntoIterator<Item = T>) -> Self {
+        self.request("request.config", keys)
+    }
+
+    /// The secrets that the host must add to its requests, by name.
+    #[must_use]
+    pub fn secrets<T: ToString>(self, names: impl IntoIterator<Item = T>) -> Self {
+        self.request("request.secret", names)
+    }
+
+    fn request<T: ToString>(mut self, key: &str, items: impl IntoIterator<Item = T>) -> Self {
+        self.requests.extend(items.into_iter().map(|item| (key.to_owned(), item.to_string())));
+        self
+    }
+
     /// Fills in the types that the subscriber knows, if none were given.
     pub(crate) fn or_types(mut self, known: &[&str]) -> Self {
         if self.types.is_empty() {
@@ -87,8 +113,8 @@ fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
 
 impl From<Description> for contract::Description {
     fn from(description: Description) -> Self {
-        let Description { name, version, summary, types, streams, tags, append } = description;
-        Self { name, version, summary, types, streams, tags, append, extra: Vec::new() }
+        let Description { name, version, summary, types, streams, tags, append, requests } = description;
+        Self { name, version, summary, types, streams, tags, append, extra: requests }
     }
 }
 

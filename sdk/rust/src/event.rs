@@ -6,16 +6,24 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::{Error, host, log, typed};
+use crate::{Error, Failure, Outcome, host, log, typed};
 
-/// A stored event. Its payload and its open tail (tags, metadata) are parsed only when asked for.
+/// Bit of `head.traits`: the payload is JSON.
+pub(crate) const TRAIT_JSON: u32 = 1;
+
+/// A stored event, borrowed from the batch. Its payload and its open tail (tags, metadata) are parsed only
+/// when asked for.
 #[derive(Debug)]
-pub struct Event {
-    fields: host::Event,
+pub struct Event<'b> {
+    head: &'b host::Head,
+    event_type: &'b str,
+    stream: &'b str,
+    payload: &'b [u8],
+    context: &'b [u8],
     tail: OnceCell<Box<Tail>>,
 }
 
-/// What travels in `event.context` of the contract.
+/// What travels in the context.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Tail {
@@ -24,33 +32,49 @@ struct Tail {
     content_type: Option<String>,
 }
 
-impl Event {
-    pub(crate) fn new(fields: host::Event) -> Self {
-        Self { fields, tail: OnceCell::new() }
+impl<'b> Event<'b> {
+    /// The event of a head. The host's offsets are checked here, once.
+    pub(crate) fn read(head: &'b host::Head, blob: &'b [u8]) -> Outcome<Self> {
+        let part = |span: host::Span| {
+            let rest = blob.get(usize::try_from(span.start).ok()?..)?;
+            rest.get(..usize::try_from(span.length).ok()?)
+        };
+        let text = |span| str::from_utf8(part(span)?).ok();
+        let read = || {
+            Some(Self {
+                head,
+                event_type: text(head.event_type)?,
+                stream: text(head.stream)?,
+                payload: part(head.payload)?,
+                context: part(head.context)?,
+                tail: OnceCell::new(),
+            })
+        };
+        read().ok_or_else(|| Failure::stop("the host's batch does not hold what its heads say; please report this"))
     }
 
     /// Place in the global order; the first event of the log is 1.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.fields.position
+        self.head.position
     }
 
     /// The event's UUID.
     #[must_use]
     pub fn id(&self) -> EventId {
-        EventId(u128::from(self.fields.id.high) << 64 | u128::from(self.fields.id.low))
+        EventId(u128::from(self.head.id.high) << 64 | u128::from(self.head.id.low))
     }
 
     /// The event's type, such as `OrderPlaced`.
     #[must_use]
     pub fn event_type(&self) -> &str {
-        &self.fields.event_type
+        self.event_type
     }
 
     /// The stream it belongs to, such as `order-42`, if any.
     #[must_use]
     pub fn stream(&self) -> Option<&str> {
-        self.fields.stream.as_deref()
+        Some(self.stream).filter(|stream| !stream.is_empty())
     }
 
     /// The part of the stream's name after the first `-`: `42` of `order-42`.
@@ -62,38 +86,32 @@ impl Event {
     /// Place within the stream; the first event of a stream is 1. 0 outside any stream.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.fields.version
+        self.head.version
     }
 
     /// When the host stored it: microseconds since the Unix epoch, never decreasing with position.
     /// The only clock that a plugin has.
     #[must_use]
     pub fn timestamp_us(&self) -> u64 {
-        self.fields.timestamp_us
+        self.head.timestamp_us
     }
 
     /// Version of the payload's schema, from 1.
     #[must_use]
     pub fn schema_version(&self) -> u32 {
-        self.fields.schema_version
+        self.head.schema_version
     }
 
     /// The payload as text, if it is JSON.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
-        match &self.fields.payload {
-            host::Payload::Json(text) => Some(text),
-            host::Payload::Binary(_) => None,
-        }
+        str::from_utf8(self.json_bytes()?).ok()
     }
 
     /// The payload's bytes, whatever it is.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        match &self.fields.payload {
-            host::Payload::Json(text) => text.as_bytes(),
-            host::Payload::Binary(bytes) => bytes,
-        }
+        self.payload
     }
 
     /// The payload as a `T`, which may borrow text from the event.
@@ -101,7 +119,7 @@ impl Event {
     /// # Errors
     /// [`Error::Decode`], with the path to the offending field, when it is not JSON or not a `T`.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
-        typed::decode_json(self.event_type(), self.json_text()?)
+        typed::decode_json(self.event_type, self.require_json()?)
     }
 
     /// The event as an enum with one variant for each event type, as with [`typed`](fn@crate::typed).
@@ -128,12 +146,16 @@ impl Event {
     /// # Errors
     /// [`Error::Decode`] when the type is none of the variants, and as [`json`](Self::json).
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Error> {
-        typed::decode_event(self.event_type(), self.json_text()?)
+        typed::decode_event(self.event_type, self.require_json()?)
     }
 
-    fn json_text(&self) -> Result<&str, Error> {
-        self.text().ok_or_else(|| Error::Decode {
-            event_type: self.event_type().into(),
+    fn json_bytes(&self) -> Option<&'b [u8]> {
+        (self.head.traits & TRAIT_JSON != 0).then_some(self.payload)
+    }
+
+    fn require_json(&self) -> Result<&'b [u8], Error> {
+        self.json_bytes().ok_or_else(|| Error::Decode {
+            event_type: self.event_type.into(),
             detail: format!("it is {}, not JSON", self.content_type()),
         })
     }
@@ -141,10 +163,10 @@ impl Event {
     /// The payload's content type.
     #[must_use]
     pub fn content_type(&self) -> &str {
-        match (&self.fields.payload, &self.tail().content_type) {
-            (_, Some(content_type)) => content_type,
-            (host::Payload::Json(_), None) => "application/json",
-            (host::Payload::Binary(_), None) => "application/octet-stream",
+        match (&self.tail().content_type, self.json_bytes()) {
+            (Some(content_type), _) => content_type,
+            (None, Some(_)) => "application/json",
+            (None, None) => "application/octet-stream",
         }
     }
 
@@ -182,8 +204,10 @@ impl Event {
 
     fn tail(&self) -> &Tail {
         self.tail.get_or_init(|| {
-            let Some(context) = &self.fields.context else { return Box::default() };
-            serde_json::from_str(context).unwrap_or_else(|error| {
+            if self.context.is_empty() {
+                return Box::default();
+            }
+            serde_json::from_slice(self.context).unwrap_or_else(|error| {
                 log::warn(format_args!("context of event {} left out: {error}", self.position()));
                 Box::default()
             })
@@ -222,43 +246,69 @@ impl fmt::Display for EventId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bindings::tidemill::plugin::types as contract;
+    use crate::Verdict;
+    use crate::testing::packed::Packed;
 
-    fn event(payload: host::Payload, context: Option<&str>) -> Event {
-        Event::new(host::Event {
-            position: 7,
-            id: contract::EventId { high: 0x0190_163d_8694_739b, low: 0xaea5_966c_26f8_ad90 },
-            event_type: "OrderPlaced".into(),
-            stream: Some("order-42-b".into()),
-            version: 1,
-            timestamp_us: 0,
-            schema_version: 1,
-            payload,
-            context: context.map(str::to_owned),
-        })
+    fn packed(traits: u32, context: &str) -> Packed {
+        let mut packed = Packed::new("OrderPlaced", "order-42-b", b"{}", context);
+        packed.head.traits = traits;
+        packed.head.id = host::EventId { high: 0x0190_163d_8694_739b, low: 0xaea5_966c_26f8_ad90 };
+        packed
     }
 
     #[test]
     fn the_open_tail_is_read_and_unknown_keys_are_not() {
         let context = r#"{"tags":["orders","order:42"],"metadata":{"correlation_id":"c"},"later":[1]}"#;
-        let event = event(host::Payload::Json("{}".into()), Some(context));
+        let packed = packed(TRAIT_JSON | 1 << 31, context);
+        let event = packed.event();
         assert_eq!(event.tags(), ["orders", "order:42"]);
         assert_eq!((event.tag("order"), event.tag("ord"), event.tag("orders")), (Some("42"), None, None));
         assert_eq!((event.correlation_id(), event.causation_id()), (Some("c"), None));
         assert_eq!((event.content_type(), event.stream_id()), ("application/json", Some("42-b")));
+        assert_eq!((event.text(), event.bytes()), (Some("{}"), &b"{}"[..]));
     }
 
     #[test]
     fn an_event_without_tail_has_no_tags() {
-        let event = event(host::Payload::Binary(vec![1]), None);
+        let packed = packed(0, "");
+        let event = packed.event();
         assert!(event.tags().is_empty() && event.metadata().is_empty());
         let error = event.json::<u8>().unwrap_err().to_string();
         assert_eq!(error, "payload of OrderPlaced: it is application/octet-stream, not JSON");
+        assert_eq!((event.text(), event.bytes()), (None, &b"{}"[..]));
+    }
+
+    #[test]
+    fn an_absent_stream_is_none() {
+        assert_eq!(Packed::new("T", "", b"1", "").event().stream(), None);
     }
 
     #[test]
     fn ids_are_shown_as_uuids() {
-        let id = event(host::Payload::Json(String::new()), None).id();
+        let id = packed(TRAIT_JSON, "").event().id();
         assert_eq!(id.to_string(), "0190163d-8694-739b-aea5-966c26f8ad90");
+    }
+
+    /// Whatever the heads say: an event, or a failure that blames no event.
+    #[test]
+    fn offsets_of_the_host_are_checked() {
+        let sound = Packed::new("Täg", "s", b"1", "{}");
+        assert!(Event::read(&sound.head, &sound.blob).is_ok());
+        let parts: [fn(&mut host::Head) -> &mut host::Span; 4] =
+            [|head| &mut head.event_type, |head| &mut head.stream, |head| &mut head.payload, |head| &mut head.context];
+        let end = u32::try_from(sound.blob.len()).unwrap();
+        for part in parts {
+            for (start, length) in [(0, end + 1), (end, 1), (end + 1, 0), (u32::MAX, u32::MAX), (1, u32::MAX)] {
+                let mut head = sound.head;
+                *part(&mut head) = host::Span { start, length };
+                let failure = Event::read(&head, &sound.blob).unwrap_err();
+                assert_eq!(failure.verdict(), Verdict::Stop);
+            }
+        }
+        let within_a_character = host::Span { start: 0, length: 2 };
+        assert!(Event::read(&host::Head { event_type: within_a_character, ..sound.head }, &sound.blob).is_err());
+        let head = host::Head { payload: within_a_character, traits: TRAIT_JSON, ..sound.head };
+        let event = Event::read(&head, &sound.blob).unwrap();
+        assert!(event.text().is_none() && event.json::<String>().is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use crate::bindings::exports::tidemill::plugin::description as contract;
 use crate::log::log_panics;
-use crate::{Config, Context, Description, Event, Outcome, Subscriber, host};
+use crate::{Config, Context, Description, Event, Outcome, Subscriber, host, recent};
 
 /// Makes a crate a plugin: exports a [`Subscriber`], with a description.
 ///
@@ -29,11 +29,12 @@ macro_rules! export {
         const _: () = {
             struct Component;
 
-            impl $crate::bindings::exports::tidemill::plugin::subscriber::Guest for Component {
+            impl $crate::bindings::exports::tidemill::plugin::bulk_subscriber::Guest for Component {
                 fn handle(
-                    events: ::std::vec::Vec<$crate::bindings::tidemill::plugin::types::Event>,
+                    heads: ::std::vec::Vec<$crate::bindings::exports::tidemill::plugin::bulk_subscriber::Head>,
+                    blob: ::std::vec::Vec<u8>,
                 ) -> ::core::result::Result<(), $crate::bindings::tidemill::plugin::types::Failure> {
-                    $crate::handle_batch(events, || $subscriber)
+                    $crate::handle_batch(&heads, &blob, || $subscriber)
                 }
             }
 
@@ -58,15 +59,16 @@ macro_rules! export {
 
 /// A subscriber with its type forgotten: one virtual call a batch.
 trait Batch {
-    fn handle(&mut self, events: Vec<host::Event>) -> Result<(), host::Failure>;
+    fn handle(&mut self, heads: &[host::Head], blob: &[u8]) -> Result<(), host::Failure>;
 }
 
 impl<S: Subscriber> Batch for S {
-    fn handle(&mut self, events: Vec<host::Event>) -> Result<(), host::Failure> {
-        for (index, fields) in events.into_iter().enumerate() {
-            let event = Event::new(fields);
-            let mut ctx = Context::for_event_at(event.position());
-            Subscriber::handle(self, &event, &mut ctx).map_err(|failure| failure.at(index))?;
+    fn handle(&mut self, heads: &[host::Head], blob: &[u8]) -> Result<(), host::Failure> {
+        for (index, head) in heads.iter().enumerate() {
+            let mut ctx = Context::for_event_at(head.position);
+            Event::read(head, blob)
+                .and_then(|event| Subscriber::handle(self, &event, &mut ctx))
+                .map_err(|failure| failure.at(index))?;
         }
         Ok(())
     }
@@ -80,16 +82,18 @@ thread_local! {
 /// What the exported `handle` does. Called by [`export!`](crate::export!) only.
 #[doc(hidden)]
 pub fn handle_batch<S: Subscriber + 'static>(
-    events: Vec<host::Event>,
+    heads: &[host::Head],
+    blob: &[u8],
     make: impl FnOnce() -> S,
 ) -> Result<(), host::Failure> {
     log_panics();
+    recent::forget();
     SUBSCRIBER.with_borrow_mut(|slot| {
         let mut subscriber = match slot.take() {
             Some(subscriber) => subscriber,
             None => start(make).map_err(|failure| failure.at(0))?,
         };
-        subscriber.handle(events)?;
+        subscriber.handle(heads, blob)?;
         *slot = Some(subscriber);
         Ok(())
     })

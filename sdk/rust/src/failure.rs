@@ -10,7 +10,7 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 /// What is to become of an event that was not handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Try again: after so many milliseconds, or by the manifest's backoff. Counts as an attempt.
+    /// Try again: after so many milliseconds, which counts no attempt, or by the manifest's backoff, which does.
     Retry {
         /// Milliseconds to wait; none for the manifest's backoff.
         after_ms: Option<u64>,

@@ -6,9 +6,12 @@ pub(crate) use crate::bindings::tidemill::plugin::{append, config, log, state};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use crate::testing::fake::{append, config, log, state};
 
+pub(crate) use crate::bindings::exports::tidemill::plugin::bulk_subscriber::{Head, Span};
 pub(crate) use crate::bindings::tidemill::plugin::append::NewEvent;
 pub(crate) use crate::bindings::tidemill::plugin::log::Level;
 pub(crate) use crate::bindings::tidemill::plugin::state::Entry;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use crate::bindings::tidemill::plugin::state::Page;
-pub(crate) use crate::bindings::tidemill::plugin::types::{Event, Failure, HostError, Payload, Verdict};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use crate::bindings::tidemill::plugin::types::EventId;
+pub(crate) use crate::bindings::tidemill::plugin::types::{Failure, HostError, Payload, Verdict};

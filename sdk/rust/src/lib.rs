@@ -32,7 +32,9 @@
 //! - `?` does what is right with most errors ([`Error`] has the table): a payload that does not decode
 //!   rejects the event, a store that is not ready retries it. [`Failure`] and [`OrFail`] are for
 //!   decisions of your own.
-//! - A plugin has no clock, files, network or environment. Time is [`Event::timestamp_us`].
+//! - A plugin has no files, network or environment, and no clock but the event's: [`Event::timestamp_us`]. Where it
+//!   needs HTTP, a setting or a secret, `export!` says so: `http = ["https://api.example.com/v1/"]`,
+//!   `config = ["currency"]`, `secrets = ["API_KEY"]`; the manifest must grant it.
 //! - Keep in the subscriber only what can be computed again: instances are thrown away after any
 //!   fault, on reload and on restart.
 //! - Native builds, for `cargo test`, run on [`testing::Harness`] instead of a host.
@@ -50,6 +52,7 @@ mod failure;
 mod host;
 pub mod log;
 mod new_event;
+mod recent;
 mod state;
 mod subscriber;
 #[cfg(not(target_arch = "wasm32"))]

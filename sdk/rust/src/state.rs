@@ -5,14 +5,15 @@ use std::collections::VecDeque;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, host};
+use crate::{Error, host, recent};
 
 /// Entries asked for at a time while scanning.
 const SCAN_PAGE_ENTRIES: u32 = 256;
 
 /// The plugin's own durable key-value state; no other plugin sees it.
 ///
-/// Reads see committed state and this batch's own writes. Writes commit together with the checkpoint.
+/// Reads see committed state and this batch's own writes; most keys that the batch has read or written are
+/// answered without asking the host. Writes commit together with the checkpoint.
 /// Keys are text of 1 to 1,024 bytes, in the order of their bytes; values at most 1 MiB.
 ///
 /// Every method fails with [`Error::Invalid`] when a key or value is out of bounds, with
@@ -28,7 +29,7 @@ impl State {
     /// # Errors
     /// See [`State`].
     pub fn get(self, key: &str) -> Result<Option<Vec<u8>>, Error> {
-        Ok(host::state::get(key)?)
+        Ok(recent::get(key, |value| value.map(<[u8]>::to_vec))?)
     }
 
     /// Sets the bytes under a key.
@@ -36,7 +37,7 @@ impl State {
     /// # Errors
     /// See [`State`].
     pub fn set(self, key: &str, value: &[u8]) -> Result<(), Error> {
-        Ok(host::state::set(key, value)?)
+        Ok(recent::set(key, value)?)
     }
 
     /// Removes a key; one that is not there is fine.
@@ -44,7 +45,7 @@ impl State {
     /// # Errors
     /// See [`State`].
     pub fn delete(self, key: &str) -> Result<(), Error> {
-        Ok(host::state::delete(key)?)
+        Ok(recent::delete(key)?)
     }
 
     /// The JSON value under a key, if there is one.
@@ -86,7 +87,7 @@ impl State {
     /// # Errors
     /// [`Error::State`] when it is not a number from 0 to `u64::MAX`; else see [`State`].
     pub fn count(self, key: &str) -> Result<u64, Error> {
-        self.get(key)?.map_or(Ok(0), |bytes| parse_count(key, &bytes))
+        recent::get(key, |value| value.map_or(Ok(0), |bytes| parse_count(key, bytes)))?
     }
 
     /// Sets the number under a key.

@@ -22,7 +22,7 @@ pub trait Subscriber {
     ///
     /// # Errors
     /// A failure says what is to become of this event.
-    fn handle(&mut self, event: &Event, ctx: &mut Context) -> Outcome;
+    fn handle(&mut self, event: &Event<'_>, ctx: &mut Context) -> Outcome;
 
     /// The event types it knows of, for its description; empty for no opinion.
     fn event_types(&self) -> &'static [&'static str] {
@@ -30,8 +30,8 @@ pub trait Subscriber {
     }
 }
 
-impl<F: FnMut(&Event, &mut Context) -> Outcome> Subscriber for F {
-    fn handle(&mut self, event: &Event, ctx: &mut Context) -> Outcome {
+impl<F: FnMut(&Event<'_>, &mut Context) -> Outcome> Subscriber for F {
+    fn handle(&mut self, event: &Event<'_>, ctx: &mut Context) -> Outcome {
         self(event, ctx)
     }
 }

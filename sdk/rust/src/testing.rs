@@ -26,16 +26,21 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::log::Level;
-use crate::{Config, Context, Event, Failure, Outcome, Subscriber, host};
+use crate::{Config, Context, Event, Failure, Outcome, Subscriber, host, recent};
 
 pub(crate) mod fake;
+pub(crate) mod packed;
 
 use fake::Fake;
+use packed::Packed;
 
 /// An event to hand to a plugin under test.
 #[derive(Clone, Debug)]
 pub struct Given {
-    fields: host::Event,
+    event_type: String,
+    stream: String,
+    timestamp_us: u64,
+    payload: Vec<u8>,
     tags: Vec<String>,
     metadata: BTreeMap<String, String>,
 }
@@ -48,25 +53,20 @@ impl Given {
     #[must_use]
     #[expect(clippy::expect_used, reason = "a helper of tests")]
     pub fn json<T: Serialize + ?Sized>(event_type: &str, body: &T) -> Self {
-        let json = serde_json::to_string(body).expect("the body can be written as JSON");
-        let fields = host::Event {
-            position: 0,
-            id: crate::bindings::tidemill::plugin::types::EventId { high: 0, low: 0 },
+        Self {
             event_type: event_type.into(),
-            stream: None,
-            version: 0,
+            stream: String::new(),
             timestamp_us: 0,
-            schema_version: 1,
-            payload: host::Payload::Json(json),
-            context: None,
-        };
-        Self { fields, tags: Vec::new(), metadata: BTreeMap::new() }
+            payload: serde_json::to_vec(body).expect("the body can be written as JSON"),
+            tags: Vec::new(),
+            metadata: BTreeMap::new(),
+        }
     }
 
     /// Its stream.
     #[must_use]
     pub fn stream(mut self, stream: &str) -> Self {
-        self.fields.stream = Some(stream.into());
+        self.stream = stream.into();
         self
     }
 
@@ -87,16 +87,17 @@ impl Given {
     /// When it was stored, in microseconds since the Unix epoch.
     #[must_use]
     pub fn timestamp_us(mut self, timestamp_us: u64) -> Self {
-        self.fields.timestamp_us = timestamp_us;
+        self.timestamp_us = timestamp_us;
         self
     }
 
-    fn at(mut self, position: u64) -> Event {
-        self.fields.position = position;
-        self.fields.id.low = position;
+    fn at(&self, position: u64) -> Packed {
         let context = serde_json::json!({ "tags": self.tags, "metadata": self.metadata });
-        self.fields.context = Some(context.to_string());
-        Event::new(self.fields)
+        let mut packed = Packed::new(&self.event_type, &self.stream, &self.payload, &context.to_string());
+        packed.head.position = position;
+        packed.head.id.low = position;
+        packed.head.timestamp_us = self.timestamp_us;
+        packed
     }
 }
 
@@ -128,8 +129,8 @@ impl Appended {
     #[must_use]
     pub fn given(&self) -> Given {
         let mut given = Given::json(&self.event_type, &());
-        given.fields.payload = host::Payload::Json(String::from_utf8_lossy(&self.payload).into_owned());
-        given.fields.stream.clone_from(&self.stream);
+        given.payload.clone_from(&self.payload);
+        given.stream = self.stream.clone().unwrap_or_default();
         given.tags.clone_from(&self.tags);
         given
     }
@@ -186,9 +187,9 @@ impl Harness {
     /// The plugin's failure; its effects are undone.
     pub fn handle(&mut self, event: Given) -> Outcome<Vec<Appended>> {
         self.position += 1;
-        let event = event.at(self.position);
+        let packed = event.at(self.position);
         let state_before = self.host.state.clone();
-        let outcome = self.with_host(|harness| harness.call(&event));
+        let outcome = self.with_host(|harness| harness.call(&packed.event()));
         let appended = std::mem::take(&mut self.host.appended);
         match outcome {
             Ok(()) => Ok(appended.into_iter().map(Appended::from).collect()),
@@ -199,7 +200,8 @@ impl Harness {
         }
     }
 
-    fn call(&mut self, event: &Event) -> Result<(), Failure> {
+    fn call(&mut self, event: &Event<'_>) -> Result<(), Failure> {
+        recent::forget();
         if !self.started {
             self.subscriber.start(Config)?;
             self.started = true;

@@ -53,7 +53,7 @@ impl<E, F> fmt::Debug for Typed<E, F> {
 }
 
 impl<E: DeserializeOwned, F: FnMut(E, &mut Context) -> Outcome> Subscriber for Typed<E, F> {
-    fn handle(&mut self, event: &Event, ctx: &mut Context) -> Outcome {
+    fn handle(&mut self, event: &Event<'_>, ctx: &mut Context) -> Outcome {
         (self.handler)(event.decode()?, ctx)
     }
 
@@ -74,16 +74,16 @@ pub fn event_types<'de, E: Deserialize<'de>>() -> &'static [&'static str] {
 }
 
 /// Decodes a payload.
-pub(crate) fn decode_json<'a, T: Deserialize<'a>>(event_type: &str, json: &'a str) -> Result<T, Error> {
-    serde_json::from_str(json).map_err(|error| {
+pub(crate) fn decode_json<'a, T: Deserialize<'a>>(event_type: &str, json: &'a [u8]) -> Result<T, Error> {
+    serde_json::from_slice(json).map_err(|error| {
         // Only a failure pays for tracking the path.
-        let again = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_str(json));
+        let again = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(json));
         decode_error(event_type, &error, again.err())
     })
 }
 
 /// Decodes an enum by the event's type.
-pub(crate) fn decode_event<'a, T: Deserialize<'a>>(event_type: &'a str, json: &'a str) -> Result<T, Error> {
+pub(crate) fn decode_event<'a, T: Deserialize<'a>>(event_type: &'a str, json: &'a [u8]) -> Result<T, Error> {
     let tagged = TaggedEvent { event_type, json };
     T::deserialize(tagged).map_err(|error| {
         let again = serde_path_to_error::deserialize::<_, T>(tagged);
@@ -105,14 +105,14 @@ fn decode_error(
 #[derive(Clone, Copy)]
 struct TaggedEvent<'a> {
     event_type: &'a str,
-    json: &'a str,
+    json: &'a [u8],
 }
 
 impl<'de> Deserializer<'de> for TaggedEvent<'de> {
     type Error = serde_json::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        serde_json::Deserializer::from_str(self.json).deserialize_any(visitor)
+        serde_json::Deserializer::from_slice(self.json).deserialize_any(visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -147,11 +147,11 @@ impl<'de> VariantAccess<'de> for TaggedEvent<'de> {
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Self::Error> {
-        seed.deserialize(&mut serde_json::Deserializer::from_str(self.json))
+        seed.deserialize(&mut serde_json::Deserializer::from_slice(self.json))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Self::Error> {
-        serde_json::Deserializer::from_str(self.json).deserialize_tuple(len, visitor)
+        serde_json::Deserializer::from_slice(self.json).deserialize_tuple(len, visitor)
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -159,7 +159,7 @@ impl<'de> VariantAccess<'de> for TaggedEvent<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        serde_json::Deserializer::from_str(self.json).deserialize_struct("", fields, visitor)
+        serde_json::Deserializer::from_slice(self.json).deserialize_struct("", fields, visitor)
     }
 }
 
@@ -215,24 +215,24 @@ mod tests {
     #[test]
     fn the_type_chooses_the_variant_and_text_is_borrowed() {
         let line = Line { sku: "tea", quantity: 2 };
-        assert_eq!(decode_event::<Shop>("LineAdded", r#"{"sku":"tea","quantity":2}"#), Ok(Shop::LineAdded(line)));
-        assert_eq!(decode_event::<Shop>("OrderPaid", "5"), Ok(Shop::OrderPaid(5)));
-        assert_eq!(decode_event::<Shop>("order.cancelled.v2", r#"{"any":1}"#), Ok(Shop::Cancelled));
+        assert_eq!(decode_event::<Shop>("LineAdded", br#"{"sku":"tea","quantity":2}"#), Ok(Shop::LineAdded(line)));
+        assert_eq!(decode_event::<Shop>("OrderPaid", b"5"), Ok(Shop::OrderPaid(5)));
+        assert_eq!(decode_event::<Shop>("order.cancelled.v2", br#"{"any":1}"#), Ok(Shop::Cancelled));
         let placed = Shop::OrderPlaced { lines: vec![Line { sku: "tea", quantity: 1 }] };
-        let json = r#"{"lines":[{"sku":"tea","quantity":1}],"note":"fields nobody asked for"}"#;
+        let json = br#"{"lines":[{"sku":"tea","quantity":1}],"note":"fields nobody asked for"}"#;
         assert_eq!(decode_event::<Shop>("OrderPlaced", json), Ok(placed));
     }
 
     #[test]
     fn errors_name_the_path() {
-        let bad = r#"{"lines":[{"sku":"tea","quantity":1},{"sku":"oil","quantity":-1}]}"#;
+        let bad = br#"{"lines":[{"sku":"tea","quantity":1},{"sku":"oil","quantity":-1}]}"#;
         let error = decode_event::<Shop>("OrderPlaced", bad).unwrap_err().to_string();
         assert!(error.contains("lines[1].quantity: invalid value: integer `-1`, expected u32"), "{error}");
-        let error = decode_json::<Line>("LineAdded", r#"{"sku":"tea"}"#).unwrap_err().to_string();
+        let error = decode_json::<Line>("LineAdded", br#"{"sku":"tea"}"#).unwrap_err().to_string();
         assert!(error.starts_with("payload of LineAdded: missing field `quantity`"), "{error}");
-        let error = decode_event::<Shop>("OrderLost", "{}").unwrap_err().to_string();
+        let error = decode_event::<Shop>("OrderLost", b"{}").unwrap_err().to_string();
         assert!(error.contains("unknown variant `OrderLost`, expected one of"), "{error}");
-        assert!(decode_json::<u8>("T", "1 2").unwrap_err().to_string().contains("trailing"));
+        assert!(decode_json::<u8>("T", b"1 2").unwrap_err().to_string().contains("trailing"));
     }
 
     #[test]

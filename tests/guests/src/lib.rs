@@ -1,7 +1,7 @@
 //! What the guests for tests share. Each file in `examples/` is one guest with one behaviour.
 //!
-//! They stand on the plain contract of `wit/`, without the SDK, so that it is proven on its own; those
-//! whose name begins with `sdk_` stand on the SDK.
+//! They stand on the plain lane of `wit/`, without the SDK, so that it is proven on its own; those whose name
+//! begins with `bulk_` on the bulk lane, and with `sdk_` on the SDK.
 //!
 //! Unless a guest says otherwise, it misbehaves on events of type `Poison` and counts all others in its
 //! state, under `count`, as decimal text.
@@ -17,6 +17,28 @@ pub mod contract {
     });
 }
 
+/// The bulk lane, over the same types.
+#[expect(missing_docs, reason = "generated; the items are documented in wit/")]
+pub mod bulk {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "bulk-subscriber-plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_bulk_subscriber",
+        default_bindings_module: "test_guests::bulk",
+        with: {
+            "tidemill:plugin/types@0.1.0": crate::contract::tidemill::plugin::types,
+            "tidemill:plugin/state@0.1.0": crate::contract::tidemill::plugin::state,
+            "tidemill:plugin/append@0.1.0": crate::contract::tidemill::plugin::append,
+            "tidemill:plugin/log@0.1.0": crate::contract::tidemill::plugin::log,
+            "tidemill:plugin/config@0.1.0": crate::contract::tidemill::plugin::config,
+        },
+    });
+}
+
+pub mod behaviour;
+
+pub use bulk::exports::tidemill::plugin::bulk_subscriber::{Head, Span};
 pub use contract::tidemill::plugin::append::{self, NewEvent};
 pub use contract::tidemill::plugin::types::{Event, Failure, HostError, Payload, Verdict};
 pub use contract::tidemill::plugin::{config, log, state};
@@ -134,6 +156,57 @@ macro_rules! subscriber {
 
             #[cfg(target_arch = "wasm32")]
     $crate::contract::export_subscriber!(Guest with_types_in $crate::contract);
+            #[cfg(not(target_arch = "wasm32"))]
+            let _ = $handle;
+        };
+    };
+}
+
+/// The events of a batch that came in bulk.
+#[must_use]
+pub fn unpack(heads: &[Head], blob: &[u8]) -> Vec<Event> {
+    heads.iter().map(|head| event(head, blob)).collect()
+}
+
+#[expect(clippy::expect_used, reason = "a test fails by panicking")]
+fn event(head: &Head, blob: &[u8]) -> Event {
+    let part = |span: Span| {
+        let rest = blob.get(span.start as usize..).expect("it starts within the blob");
+        rest.get(..span.length as usize).expect("it ends within the blob").to_vec()
+    };
+    let text = |span| String::from_utf8(part(span)).expect("it is UTF-8");
+    let absent = |span: Span| span.length == 0;
+    Event {
+        position: head.position,
+        id: head.id,
+        event_type: text(head.event_type),
+        stream: (!absent(head.stream)).then(|| text(head.stream)),
+        version: head.version,
+        timestamp_us: head.timestamp_us,
+        schema_version: head.schema_version,
+        payload: match head.traits & 1 {
+            0 => Payload::Binary(part(head.payload)),
+            _ => Payload::Json(text(head.payload)),
+        },
+        context: (!absent(head.context)).then(|| text(head.context)),
+    }
+}
+
+/// Exports a `fn(&[Event]) -> Result<(), Failure>` as the bulk subscriber.
+#[macro_export]
+macro_rules! bulk_subscriber {
+    ($handle:path) => {
+        const _: () = {
+            struct Guest;
+
+            impl $crate::bulk::exports::tidemill::plugin::bulk_subscriber::Guest for Guest {
+                fn handle(heads: Vec<$crate::Head>, blob: Vec<u8>) -> Result<(), $crate::Failure> {
+                    $handle(&$crate::unpack(&heads, &blob))
+                }
+            }
+
+            #[cfg(target_arch = "wasm32")]
+    $crate::bulk::export_bulk_subscriber!(Guest with_types_in $crate::bulk);
             #[cfg(not(target_arch = "wasm32"))]
             let _ = $handle;
         };

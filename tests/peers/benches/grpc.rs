@@ -1,7 +1,7 @@
 //! The gRPC face beside the UmaDB server: the same client, over loopback, on one disk, in turns.
 //!
 //! ```text
-//! cargo bench -p tidemill-peers --bench grpc -- [--rounds N] [--turn-ms N] [--events N]
+//! cargo bench --bench grpc -- [--rounds N] [--turn-ms N] [--events N]
 //! ```
 //! Appends of one event of 256 bytes, each on stable storage before its answer and guarded by a condition: no event
 //! carries the tag that names it. Every client has a connection of its own. Best round of each. Then a log of

@@ -82,9 +82,9 @@ async fn what_is_damaged_is_told_by_place() {
         problem(StoreError::CorruptedFile { file, reason: "block 2: it does not match its checksum".into() }),
         problem(StoreError::Corrupted { position: Position(7), reason: "its hash differs".into() }),
     ];
-    answer.send(Ok(VerifyReport { head: Position(9), events: 6, segments: 1, runs: 1, problems })).unwrap();
+    answer.send(Ok(VerifyReport { head: Position(9), events: 6, stubs: 3, segments: 1, runs: 1, problems })).unwrap();
     let report = json!({
-        "sound": false, "head": 9, "events": 6, "segments": 1, "index_files": 1,
+        "sound": false, "head": 9, "events": 6, "stubs": 3, "segments": 1, "index_files": 1,
         "problems": [
             { "place": place, "position": null, "problem": "block 2: it does not match its checksum",
               "repairable": false },

@@ -4,6 +4,8 @@ mod append;
 mod maintenance;
 mod plugins;
 mod read;
+mod rehearsals;
+mod retention;
 mod serve;
 mod streams;
 mod subscribe;
@@ -22,7 +24,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::delivery::{CommandError, Redelivery, Status};
+use crate::delivery::{CommandError, Redriven, Retry, Status, StillFailing};
 use crate::event::{PluginName, Position};
 use crate::store::memory::MemoryStore;
 use crate::store::{DeadLetter, DeadLetterChange, Progress, StateChange, Store, UnitOfWork};
@@ -40,9 +42,13 @@ struct Api {
 
 impl Api {
     fn new() -> Self {
+        Self::with(FakePlugins::new())
+    }
+
+    fn with(plugins: FakePlugins) -> Self {
         let clock = Arc::new(ManualClock::at(1_700_000_000_000_000));
         let store = Arc::new(MemoryStore::new(clock.clone()));
-        let state = ApiState::new(store.clone(), Arc::new(FakePlugins::new()));
+        let state = ApiState::new(store.clone(), Arc::new(plugins));
         Self { router: router(state.clone()), clock, store, state }
     }
 
@@ -107,6 +113,23 @@ impl Api {
     }
 }
 
+impl Api {
+    /// Sets events of a plugin aside, each under its key.
+    fn set_aside<'k>(&self, plugin: &str, letters: impl Iterator<Item = (u64, Option<&'k str>)>) {
+        let letters = letters
+            .map(|(position, key)| DeadLetterChange::Put(DeadLetter { key: key.map(Into::into), ..letter(position) }));
+        let work = UnitOfWork {
+            owner: plugin.parse().unwrap(),
+            partition: 0,
+            progress: Progress { revision: 1, ..Progress::default() },
+            state: Vec::new(),
+            events: Vec::new(),
+            dead_letters: letters.collect(),
+        };
+        self.store.commit(work).now_or_never().unwrap().unwrap();
+    }
+}
+
 fn positions(page: &Value) -> Vec<u64> {
     page["events"].as_array().unwrap().iter().map(|event| event["position"].as_u64().unwrap()).collect()
 }
@@ -130,12 +153,13 @@ fn letter(position: u64) -> DeadLetter {
 
 /// One plugin, `billing`, that handles the dead letter at position 1 and no other.
 struct FakePlugins {
+    rehearsals: Option<Arc<dyn Rehearse>>,
     status: watch::Sender<Status>,
 }
 
 impl FakePlugins {
     fn new() -> Self {
-        Self { status: watch::Sender::new(Status { checkpoint: Position(2), ..Status::default() }) }
+        Self { rehearsals: None, status: watch::Sender::new(Status { checkpoint: Position(2), ..Status::default() }) }
     }
 
     fn no_such(name: &PluginName, position: Position) -> CommandRefused {
@@ -162,19 +186,39 @@ impl Plugins for FakePlugins {
         true
     }
 
+    fn rehearsals(&self) -> Option<Arc<dyn Rehearse>> {
+        self.rehearsals.clone()
+    }
+
     fn watch(&self, name: &PluginName) -> Option<watch::Receiver<Status>> {
         (name.as_str() == "billing").then(|| self.status.subscribe())
     }
 
-    fn retry_dead_letter<'a>(
+    fn retry_dead_letters<'a>(
         &'a self,
         name: &'a PluginName,
-        position: Position,
-    ) -> BoxFuture<'a, Result<Redelivery, CommandRefused>> {
-        ready(match position.0 {
-            1 => Ok(Redelivery::Handled),
-            2 => Ok(Redelivery::StillFailing { reason: "card refused".into() }),
-            _ => Err(Self::no_such(name, position)),
+        retry: Retry,
+    ) -> BoxFuture<'a, Result<Redriven, CommandRefused>> {
+        let failing = |key: Option<&str>| {
+            let reason = "card refused".into();
+            let failing = StillFailing { position: Position(2), key: key.map(Into::into), reason };
+            Redriven { failed: 1, failing: vec![failing], ..Redriven::default() }
+        };
+        ready(match retry {
+            Retry::All => Ok(Redriven { handled: 7, ..Redriven::default() }),
+            Retry::Key(key) => Ok(failing(Some(&key))),
+            Retry::Position(Position(1)) => Ok(Redriven { handled: 1, ..Redriven::default() }),
+            Retry::Position(Position(2)) => Ok(failing(None)),
+            Retry::Position(position) => Err(Self::no_such(name, position)),
+        })
+        .boxed()
+    }
+
+    fn set_paused<'a>(&'a self, name: &'a PluginName, paused: bool) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        ready(match (name.as_str(), paused) {
+            ("billing", true) => Ok(()),
+            ("billing", false) => Err(CommandError::Stopped { plugin: name.clone() }.into()),
+            _ => Err(CommandRefused::NotRunning { plugin: name.clone() }),
         })
         .boxed()
     }

@@ -31,7 +31,7 @@ async fn dead_letters_are_paged_and_shown_with_their_event() {
         (&json!(3), &json!("/v1/plugins/billing/dead-letters?after=2&limit=2"))
     );
     let first = json!({
-        "plugin": "billing", "position": 1, "reason": "card refused", "kind": "trap", "attempts": 5,
+        "plugin": "billing", "position": 1, "reason": "card refused", "kind": "trap", "attempts": 5, "faults": 0,
         "first": "2023-11-14T22:13:20.000000Z", "last": "2023-11-14T22:13:21.000000Z", "component_digest": "abc",
     });
     assert_eq!(page["dead_letters"][0], first);
@@ -55,12 +55,43 @@ async fn dead_letters_are_retried_and_discarded() {
     let ask = async |method: &str, path: &str| {
         api.send(method, &format!("/v1/plugins/billing/dead-letters/{path}"), "application/json", "").await
     };
-    assert_eq!(ask("POST", "1/retry").await, (200, json!({ "outcome": "handled" })));
-    assert_eq!(ask("POST", "2/retry").await, (200, json!({ "outcome": "still_failing", "reason": "card refused" })));
+    let handled =
+        |count: u64| json!({ "outcome": "handled", "handled": count, "failed": 0, "failing": [], "interrupted": null });
+    assert_eq!(ask("POST", "1/retry").await, (200, handled(1)));
+    assert_eq!(ask("POST", "retry").await, (200, handled(7)), "all of them");
+    let (status, answer) = ask("POST", "retry?key=order-1").await;
+    let failing = json!([{ "position": 2, "key": "order-1", "reason": "card refused" }]);
+    assert_eq!((status, &answer["outcome"], &answer["failing"]), (200, &json!("still_failing"), &failing));
+    assert_eq!(ask("POST", "2/retry").await.1["failed"], 1);
+    assert_eq!(ask("POST", "retry?position=1").await.0, 400);
     assert_eq!(ask("POST", "3/retry").await.0, 404);
     assert_eq!(ask("DELETE", "1").await, (204, Value::Null));
     assert_eq!(ask("DELETE", "2").await.0, 404);
     assert_eq!(ask("PUT", "2").await.0, 405);
+}
+
+#[tokio::test]
+async fn dead_letters_of_one_key_are_paged() {
+    let api = Api::new();
+    let letters = (1..=9).map(|position| (position, if position % 3 == 0 { Some("c") } else { None }));
+    api.set_aside("billing", letters);
+    let (_, page) = api.get("/v1/plugins/billing/dead-letters?key=c&limit=2").await;
+    let positions = |page: &Value| -> Vec<u64> {
+        page["dead_letters"].as_array().unwrap().iter().map(|letter| letter["position"].as_u64().unwrap()).collect()
+    };
+    assert_eq!((positions(&page), &page["dead_letters"][0]["key"]), (vec![3, 6], &json!("c")));
+    let (_, rest) = api.get(page["next"].as_str().unwrap()).await;
+    assert_eq!((positions(&rest), &rest["next"]), (vec![9], &Value::Null));
+}
+
+#[tokio::test]
+async fn plugins_are_paused_and_resumed() {
+    let api = Api::new();
+    let ask = async |path: &str| api.send("POST", &format!("/v1/plugins/{path}"), "application/json", "").await;
+    assert_eq!(ask("billing/pause").await, (204, Value::Null));
+    assert_eq!(ask("billing/resume").await.0, 503, "it is stopped");
+    assert_eq!(ask("nobody/pause").await.0, 503);
+    assert_eq!(api.get("/v1/plugins/billing/pause").await.0, 405);
 }
 
 #[tokio::test]

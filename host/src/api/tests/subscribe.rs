@@ -58,6 +58,20 @@ async fn subscribing_catches_up_and_goes_on_live() {
 }
 
 #[tokio::test]
+async fn a_subscriber_is_told_first_what_may_be_missing() {
+    let api = Api::new();
+    api.fill("order-1", &["A", "A"]).await;
+    api.fill("stock-1", &["A"]).await;
+    let category = crate::event::Category::new("order").unwrap();
+    api.store.remove(&category, Position(3)).unwrap();
+    let mut messages = Messages::open(&api, "/v1/events/subscribe", None).await;
+    assert_eq!(messages.next().await.unwrap(), "event: removed\ndata: {\"removed_before\":3}");
+    assert_eq!(messages.ids(1).await, [3]);
+    let mut messages = Messages::open(&api, "/v1/events/subscribe?after=2", None).await;
+    assert_eq!(messages.ids(1).await, [3], "nothing is missing behind its start");
+}
+
+#[tokio::test]
 async fn no_event_is_lost_or_doubled_at_the_seam() {
     const EVENTS: usize = 1500;
     let api = Api::new();

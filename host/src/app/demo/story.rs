@@ -16,7 +16,7 @@ use super::proof::{Proof, Totals};
 use super::shop::Shop;
 use crate::app::{Host, HostOptions};
 use crate::config::DemoOptions;
-use crate::delivery::{Redelivery, State};
+use crate::delivery::Retry;
 use crate::event::{NewEvent, PluginName, Position};
 use crate::store::{AppendError, AppendRequest, ReadRequest, Store, StoreError};
 
@@ -61,7 +61,8 @@ struct Story {
 
 impl Story {
     async fn begin(root: &Path, demo: &DemoOptions) -> Result<Self, DemoError> {
-        let options = HostOptions { data: root.join("data"), plugins: Some(root.join("plugins")) };
+        let (data, plugins) = (root.join("data"), Some(root.join("plugins")));
+        let options = HostOptions { data, plugins, compiler: demo.compiler.clone() };
         for example in SHOP {
             install(root, example)?;
         }
@@ -141,8 +142,9 @@ impl Story {
 
     async fn show_dead_letter(&mut self) -> Result<(), DemoError> {
         self.wait_for("the dead letter", |story| story.dead_letters().is_ok_and(|letters| !letters.is_empty())).await?;
-        for letter in self.dead_letters()? {
-            let (position, attempts, kind) = (letter.position, letter.attempts, letter.kind);
+        // Later events of the same order wait behind it, untried.
+        for letter in self.dead_letters()?.into_iter().filter(|letter| letter.attempts + letter.faults > 0) {
+            let (position, attempts, kind) = (letter.position, letter.attempts + letter.faults, letter.kind);
             let text = format!("event {position} is set aside after {attempts} attempts ({kind}): {}", letter.reason);
             self.board.say(&text);
         }
@@ -165,16 +167,16 @@ impl Story {
     async fn retry_dead_letters(&mut self) -> Result<(), DemoError> {
         let replaced = |story: &Self| story.rows().iter().any(|row| row.plugin == FRAIL && row.generation > 1);
         self.wait_for("version 2 to run", replaced).await?;
-        let frail = self.host.as_ref().and_then(|host| host.dispatcher(&name(FRAIL).into()));
+        let frail = self.host.as_ref().and_then(|host| host.dispatcher(&name(FRAIL)));
         let Some(dispatcher) = frail else { return Ok(()) };
-        for letter in self.dead_letters()? {
-            match dispatcher.retry_dead_letter(letter.position).await? {
-                Redelivery::Handled => self.board.say(&format!("event {} is retried and handled", letter.position)),
-                Redelivery::StillFailing { reason } => {
-                    return Err(DemoError::Disproved(vec![format!("version 2 fails as well: {reason}")]));
-                }
-            }
+        let redriven = dispatcher.retry_dead_letters(Retry::All).await?;
+        let failing = redriven.failing.iter().map(|failing| failing.reason.clone()).chain(redriven.interrupted);
+        let failing: Vec<_> = failing.map(|reason| format!("version 2 fails as well: {reason}")).collect();
+        if !failing.is_empty() {
+            return Err(DemoError::Disproved(failing));
         }
+        let events = if redriven.handled == 1 { "event is" } else { "events are" };
+        self.board.say(&format!("{} {events} retried and handled", redriven.handled));
         Ok(())
     }
 
@@ -215,7 +217,7 @@ impl Story {
                 Some(Row {
                     plugin: info.name.as_str().into(),
                     generation: running.generation,
-                    state: state_text(&status.state).into(),
+                    state: status.state.as_str().replace('_', " "),
                     handled: status.counters.handled,
                     emitted: status.counters.emitted,
                     retried: status.counters.retried,
@@ -232,15 +234,6 @@ impl Story {
         let (store, placed) = (self.store()?, self.placed.clone());
         let proved = tokio::task::spawn_blocking(move || prove(&*store, &placed)).await;
         proved.map_err(|_| StoreError::ShuttingDown)?
-    }
-}
-
-fn state_text(state: &State) -> &'static str {
-    match state {
-        State::Running => "running",
-        State::BackingOff { .. } => "backing off",
-        State::Halted { .. } => "halted",
-        State::Stopped => "stopped",
     }
 }
 

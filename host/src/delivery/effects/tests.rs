@@ -46,7 +46,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Everything a scan finds, in pages of `limit`.
-fn scan_all(effects: &Effects, prefix: &str, limit: usize) -> Vec<(String, Vec<u8>)> {
+fn scan_all(effects: &mut Effects, prefix: &str, limit: usize) -> Vec<(String, Vec<u8>)> {
     let (mut found, mut after) = (Vec::new(), None::<String>);
     loop {
         let page = effects.state_scan(prefix, after.as_deref(), limit).unwrap();
@@ -100,7 +100,7 @@ proptest! {
             for prefix in ["", "a", "ab"] {
                 let expected: Vec<_> =
                     model.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(k, v)| (k.clone(), v.clone())).collect();
-                prop_assert_eq!(scan_all(&effects, prefix, limit), expected);
+                prop_assert_eq!(scan_all(&mut effects, prefix, limit), expected);
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::delivery::handler::{Evidence, HandleError};
-use crate::delivery::policy::Policy;
+use crate::delivery::handler::{EventBatch, Evidence, HandleError};
+use crate::delivery::key::Sequence;
 use crate::event::Position;
 use crate::store::{DeadLetter, DeadLetterChange, Progress};
 
@@ -16,8 +16,10 @@ pub(in crate::delivery) enum Input {
     Due,
     /// The page asked for.
     Fetched(Page),
+    /// The set-aside event asked for, as it is stored.
+    Recalled(DeadLetter),
     /// Reading failed; it may succeed later, unless there is a reason to halt.
-    FetchFailed {
+    ReadFailed {
         /// Why it never will.
         halt: Option<String>,
     },
@@ -34,20 +36,22 @@ pub(in crate::delivery) enum Input {
     /// There is no handler any more, and what was staged went with it.
     HandlerGone,
     /// The shell is done with what it wanted the boundary for.
+    GoOn,
+    /// At a boundary: an operator wants these sequences handed over, whatever they wait for.
+    Force(Vec<Sequence>),
+    /// At a boundary: an operator gives this set-aside event up.
+    Discard(Sequence, Position),
+    /// At a boundary: hand nothing over until [`Input::Resume`].
+    Pause,
+    /// At a boundary: end what stopped delivery.
     Resume,
-    /// At a boundary: this dead letter's event is handed over again, alone.
-    Redeliver(DeadLetter),
-    /// At a boundary: drop the dead letter of this position.
-    Discard(Position),
-    /// At a boundary: the handler was replaced; with the stored progress, if it could be read.
-    Replaced(Policy, String, Option<Progress>),
 }
 
-/// What was read: the matching events of a range.
+/// What was read: the matching events of a range that are the partition's.
 #[derive(Debug)]
 pub(in crate::delivery) struct Page {
-    /// Their positions, rising.
-    pub(in crate::delivery) positions: Vec<Position>,
+    /// The events.
+    pub(in crate::delivery) events: EventBatch,
     /// Every matching event up to here is in the page.
     pub(in crate::delivery) through: Position,
     /// Whether that was the head when it was read.
@@ -70,6 +74,8 @@ pub(in crate::delivery) struct Staged {
 pub(in crate::delivery) enum CommitFailure {
     /// The store cannot write now.
     Unavailable,
+    /// Another partition wrote what the unit had read.
+    Conflict,
     /// What the handler staged is refused.
     Refused(String),
     /// No commit of this runner can succeed: another one drives the plugin, or the store is broken.
@@ -79,10 +85,14 @@ pub(in crate::delivery) enum CommitFailure {
 /// What the shell has to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::delivery) enum Action {
-    /// Read matching events after this position.
+    /// Read the partition's matching events after this position.
     Fetch(Position),
     /// Hand these events of the last page over.
     Handle(Range<usize>),
+    /// Read this set-aside event and its row.
+    Recall(Position),
+    /// Hand the event read last so over, alone.
+    Rehandle,
     /// Commit what is staged, with this.
     Commit(Commit),
     /// Wait until the head passes `after`, until the time if given, or until the shell wants to yield.
@@ -101,17 +111,28 @@ pub(in crate::delivery) enum Action {
 pub(in crate::delivery) struct Commit {
     /// The progress after it.
     pub(in crate::delivery) progress: Progress,
-    /// Changes of the dead letters.
-    pub(in crate::delivery) dead_letters: Vec<DeadLetterChange>,
-    /// Events of the log that it settles as handled.
+    /// Changes of the set-aside events.
+    pub(in crate::delivery) rows: Vec<DeadLetterChange>,
+    /// Events that it settles as handled.
     pub(in crate::delivery) handled: u64,
     /// Whether it accounts for a failed attempt.
     pub(in crate::delivery) attempted: bool,
+    /// What became of a set-aside event that was handed over again.
+    pub(in crate::delivery) recalled: Option<Box<Recalled>>,
+}
+
+/// What became of a set-aside event that was handed over again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::delivery) struct Recalled {
+    /// Its row as it was.
+    pub(in crate::delivery) row: DeadLetter,
+    /// Why it failed again; none when it was handled.
+    pub(in crate::delivery) failure: Option<String>,
 }
 
 impl Page {
     /// Nothing, read up to `at`.
     pub(super) fn empty(at: Position) -> Self {
-        Self { positions: Vec::new(), through: at, complete: true, head: at }
+        Self { events: EventBatch::default(), through: at, complete: true, head: at }
     }
 }

@@ -5,11 +5,12 @@ use crate::delivery::policy::Backoff;
 /// Longest wait a handler may ask for, in milliseconds: one day.
 const ASKED_WAIT_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
-/// Wait after the `attempts`-th failed attempt, in microseconds: what the handler asked for, else
+/// Wait after the `attempts`-th failed attempt, in microseconds: what the handler asked for, if at least a
+/// millisecond, else
 /// `initial * 2^(attempts - 1)` up to `max`, drawn from its upper half when jitter is on.
 pub(super) fn wait_us(backoff: &Backoff, attempts: u32, asked_ms: Option<u64>, rng: &mut fastrand::Rng) -> u64 {
     if let Some(asked_ms) = asked_ms {
-        return asked_ms.min(ASKED_WAIT_MS_MAX).saturating_mul(1000);
+        return asked_ms.clamp(1, ASKED_WAIT_MS_MAX).saturating_mul(1000);
     }
     let doubled = 1_u64.checked_shl(attempts.saturating_sub(1)).unwrap_or(u64::MAX);
     let full_us = backoff.initial_ms.saturating_mul(doubled).min(backoff.max_ms).saturating_mul(1000);

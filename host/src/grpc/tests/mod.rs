@@ -2,6 +2,7 @@
 
 mod append;
 mod read;
+mod removed;
 mod subscribe;
 
 use std::sync::Arc;

@@ -14,19 +14,43 @@ pub(super) struct Known {
     pub(super) inline: bool,
 }
 
-pub(super) const ROOT: Known =
-    table("", &["component", "subscribe", "delivery", "limits", "grants", "config"], &["key", "partitions"]);
+pub(super) const ROOT: Known = table("", &["component", "subscribe", "delivery", "limits", "grants", "config"], &[]);
 pub(super) const SUBSCRIBE: Known = table("subscribe", &["types", "tags", "streams", "start"], &[]);
 pub(super) const DELIVERY: Known = table(
     "delivery",
-    &["batch_events_max", "max_attempts", "backoff", "on_exhausted"],
-    &["partitions", "key", "ordering"],
+    &[
+        "key",
+        "key_missing",
+        "partitions",
+        "batch_events_max",
+        "max_attempts",
+        "max_faults",
+        "backoff",
+        "on_exhausted",
+        "parked_events_max",
+    ],
+    &[],
 );
 pub(super) const BACKOFF: Known =
     Known { inline: true, ..table("delivery.backoff", &["initial", "max", "jitter"], &[]) };
-pub(super) const LIMITS: Known =
-    table("limits", &["memory", "batch_time", "log_bytes_per_batch"], &["fuel_per_event", "state"]);
-pub(super) const GRANTS: Known = table("grants", &["append"], &["dispatch", "publish", "http", "schedule", "config"]);
+pub(super) const LIMITS: Known = table("limits", LIMIT_KEYS, &["fuel_per_event", "state"]);
+const LIMIT_KEYS: &[&str] = &[
+    "memory",
+    "batch_time",
+    "log_bytes_per_batch",
+    "http_requests_per_batch",
+    "http_request_body",
+    "http_response_body",
+    "http_time",
+];
+pub(super) const GRANTS: Known = table(
+    "grants",
+    &["append", "read", "http", "http_private", "config", "secrets"],
+    &["dispatch", "publish", "schedule"],
+);
+pub(super) const SECRETS: Known = Known { any: true, inline: true, ..table("grants.secrets", &[], &[]) };
+pub(super) const SECRET: Known =
+    Known { inline: true, ..table("grants.secrets", &["env", "file", "host", "header", "prefix", "config"], &[]) };
 pub(super) const CONFIG: Known = Known { any: true, ..table("config", &[], &[]) };
 
 /// Every table with keys of its own.

@@ -1,6 +1,7 @@
 //! Typed access to TOML that keeps lines, so that every error can point at one.
 
 use std::ops::{Range, RangeInclusive};
+use std::str::FromStr;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -142,13 +143,29 @@ impl<'a> Value<'a> {
         ms.filter(|ms| bounds.contains(ms)).ok_or_else(allowed)
     }
 
-    /// The value as an array of texts, each taken by `take`, whose error says what is wrong with it.
+    /// The value as an array of names, each taken by `take`, whose error says what is wrong with it.
     pub(super) fn texts<T, E: ToString>(&self, take: impl Fn(String) -> Result<T, E>) -> Result<Vec<T>, ManifestError> {
+        self.list("a name", take)
+    }
+
+    /// The value as a text that is read as something else; `what` it is.
+    pub(super) fn parsed<T: FromStr<Err: ToString>>(&self, what: &str) -> Result<T, ManifestError> {
+        let wrong = |error: T::Err| self.bad(&format!("{what} ({})", error.to_string()));
+        self.text(what)?.parse().map_err(wrong)
+    }
+
+    /// The value as an array of texts, each taken by `take`, whose error says what is wrong with it; `what` they
+    /// are.
+    pub(super) fn list<T, E: ToString>(
+        &self,
+        what: &str,
+        take: impl Fn(String) -> Result<T, E>,
+    ) -> Result<Vec<T>, ManifestError> {
         const ALLOWED: &str = "an array of texts, such as [\"OrderPlaced\"]";
         let array = self.raw().as_array().ok_or_else(|| self.bad(ALLOWED))?;
         let texts = array.iter().enumerate().map(|(index, value)| {
             let item = Value { document: self.document, key: format!("{}[{index}]", self.key), value };
-            take(item.text("a text")?.to_owned()).map_err(|error| item.bad(&format!("a name ({})", error.to_string())))
+            take(item.text("a text")?.to_owned()).map_err(|error| item.bad(&format!("{what} ({})", error.to_string())))
         });
         texts.collect()
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::plugin::SecretSource;
 
 fn parse(text: &str) -> Result<Manifest, ManifestError> {
     Manifest::parse("plugin.toml", text)
@@ -15,7 +16,8 @@ fn the_default_file_says_what_the_defaults_are() {
     // A value that reads as the default must stand there, not be left out.
     let file: toml::Table = DEFAULT_MANIFEST.parse().unwrap();
     for (table, known) in [("delivery", &keys::DELIVERY), ("limits", &keys::LIMITS), ("grants", &keys::GRANTS)] {
-        for key in known.keys {
+        // `delivery.key` has no default.
+        for key in known.keys.iter().filter(|key| **key != "key") {
             assert!(file[table].get(*key).is_some(), "[{table}] {key} is not in default.toml");
         }
     }
@@ -53,6 +55,11 @@ fn everything_said_is_read() {
         streams = []
         start = "end"
         [delivery]
+        key = "tag:order:"
+        key_missing = "alone"
+        partitions = 4
+        max_faults = 2
+        parked_events_max = 7
         batch_events_max = 0x10
         max_attempts = 3
         backoff = { initial = "1s", max = "2m", jitter = false }
@@ -72,11 +79,21 @@ fn everything_said_is_read() {
     assert_eq!(manifest.subscribe.streams, Some(vec![]));
     assert_eq!(manifest.subscribe.start, Start::End);
     let backoff = Backoff { initial_ms: 1_000, max_ms: 120_000, jitter: false };
-    let policy = Policy { batch_events_max: 16, max_attempts: 3, backoff, on_exhausted: OnExhausted::Halt };
+    let policy = Policy {
+        key: Some(Key::Tag("order:".into())),
+        key_missing: KeyMissing::Alone,
+        partitions: 4,
+        batch_events_max: 16,
+        max_attempts: 3,
+        max_faults: 2,
+        backoff,
+        on_exhausted: OnExhausted::Halt,
+        parked_events_max: 7,
+    };
     assert_eq!(manifest.policy, policy);
     let limits = Limits { memory_bytes: 1 << 20, batch_time_ms: 250, log_bytes_per_batch: 0, ..Limits::default() };
     assert_eq!(manifest.limits, limits);
-    assert_eq!(manifest.granted_append, vec![Pattern::new("Stock*").unwrap()]);
+    assert_eq!(manifest.grants.append, vec![Pattern::new("Stock*").unwrap()]);
 }
 
 #[test]
@@ -120,7 +137,8 @@ fn errors_say_where_what_and_what_to_do() {
         (
             "\n[delivery]\nmax_atempts = 3",
             "plugin.toml:3: unknown key \"max_atempts\" in [delivery]; did you mean \"max_attempts\"? \
-             known here: batch_events_max, max_attempts, backoff, on_exhausted",
+             known here: key, key_missing, partitions, batch_events_max, max_attempts, max_faults, backoff, \
+             on_exhausted, parked_events_max",
         ),
         (
             "[subscribed]",
@@ -138,13 +156,17 @@ fn errors_say_where_what_and_what_to_do() {
              known here: initial, max, jitter",
         ),
         (
-            "[delivery]\npartitions = 4",
-            "plugin.toml:2: key \"partitions\" in [delivery] is not supported by this release; \
-             remove it, or use a newer tidemill",
+            "[delivery]\npartitions = 65",
+            "plugin.toml:2: [delivery] partitions is the number 65; allowed is a whole number from 1 to 64",
         ),
         (
-            "[grants]\nhttp = []",
-            "plugin.toml:2: key \"http\" in [grants] is not supported by this release; \
+            "[delivery]\nkey = \"tag:\"",
+            "plugin.toml:2: [delivery] key is the text \"tag:\"; allowed is \"stream\", \
+             \"tag:PREFIX\" (the first tag that begins so), \"metadata:NAME\" or \"correlation_id\"",
+        ),
+        (
+            "[grants]\npublish = []",
+            "plugin.toml:2: key \"publish\" in [grants] is not supported by this release; \
              remove it, or use a newer tidemill",
         ),
         (
@@ -232,4 +254,72 @@ fn no_text_makes_the_reader_panic() {
         let _ = parse(&text);
         let _ = parse(&format!("[delivery]\n{key} = {value}"));
     });
+}
+
+#[test]
+fn grants_are_read() {
+    let manifest = parse(
+        r#"
+        [grants]
+        read = ["Order*"]
+        http = ["https://api.example.com/v1/", "http://localhost:8080"]
+        http_private = ["localhost", "10.0.0.0/8"]
+        config = ["currency"]
+        [grants.secrets]
+        KEY = { env = "API_KEY", host = "https://api.example.com/v1/", header = "Authorization", prefix = "Bearer " }
+        salt = { file = "salt.txt", config = true }
+        [config]
+        currency = "EUR"
+        other = 1
+        [limits]
+        http_requests_per_batch = 7
+        http_request_body = "1KiB"
+        http_response_body = "2KiB"
+        http_time = "3s"
+        "#,
+    )
+    .unwrap();
+    let grants = &manifest.grants;
+    assert_eq!(grants.read, [Pattern::new("Order*").unwrap()]);
+    assert_eq!((grants.http.len(), grants.http_private.len()), (2, 2));
+    assert!(grants.config.allows("currency") && !grants.config.allows("other"));
+    let key = &grants.secrets["KEY"];
+    assert_eq!(key.source, SecretSource::Environment("API_KEY".into()));
+    assert_eq!(key.header.as_ref().map(|header| header.prefix.as_str()), Some("Bearer "));
+    assert!(grants.secrets["salt"].config && grants.secrets["salt"].header.is_none());
+    let limits = &manifest.limits;
+    assert_eq!((limits.http_requests_per_batch, limits.http_time_ms), (7, 3_000));
+    assert_eq!((limits.http_request_bytes, limits.http_response_bytes), (1 << 10, 2 << 10));
+    assert!(!parse("[grants]\nconfig = false\n[config]\na = 1").unwrap().grants.config.allows("a"));
+}
+
+#[test]
+fn grants_that_name_nothing_are_refused_with_the_way_out() {
+    let http = "[grants]\nhttp = [\"https://a.example.com\"]\n[grants.secrets]\n";
+    let table = [
+        ("[grants]\nhttp = [\"api.example.com\"]".to_owned(), "[grants] http[0] is the text \"api.example.com\""),
+        ("[grants]\nhttp = [\"api.example.com\"]".to_owned(), "begin with https:// or http://"),
+        ("[grants]\nhttp = [\"https://*\"]".to_owned(), "https://*.example.com"),
+        ("[grants]\nhttp_private = [\"localhost\"]".to_owned(), "allowed is empty while [grants] http is"),
+        ("[grants]\nhttp = [\"http://a.b\"]\nhttp_private = [\"intranet\"]".to_owned(), "\"10.0.0.0/8\""),
+        ("[grants]\nread = []".to_owned(), "[\"*\"]"),
+        ("[grants]\nconfig = [\"curency\"]\n[config]\ncurrency = 1".to_owned(), "[config] has no key \"curency\""),
+        ("[grants]\nconfig = 1".to_owned(), "true (every key of [config])"),
+        ("[grants.secrets]\nK = { env = \"K\" }".to_owned(), "`config = true`"),
+        ("[grants.secrets]\nK = { config = true }".to_owned(), "`env = \"NAME\"`"),
+        ("[grants.secrets]\nK = { env = \"K\", file = \"k\", config = true }".to_owned(), "not both"),
+        ("[grants.secrets]\nK = { evn = \"K\" }".to_owned(), "did you mean \"env\"?"),
+        ("[grants.secrets]\nK = { env = \"K\", config = true }\n[config]\nK = 1".to_owned(), "another name"),
+        (format!("{http}K = {{ env = \"K\", host = \"https://a.example.com\" }}"), "both `host` and `header`"),
+        (
+            format!("{http}K = {{ env = \"K\", host = \"https://b.example.com\", header = \"x\" }}"),
+            "[grants] http covers",
+        ),
+        (format!("{http}K = {{ env = \"K\", host = \"https://a.example.com\", header = \"host\" }}"), "the host's own"),
+        (format!("{http}K = {{ env = \"K\", config = true, prefix = \"B\" }}"), "both `host` and `header`"),
+    ];
+    for (text, part) in table {
+        let said = error(&text);
+        assert!(said.starts_with("plugin.toml:") && said.contains(part), "{part:?} is not in: {said}");
+    }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::info::{GrantsInfo, PluginInfo, Problem, RunningInfo, texts};
+use super::info::{PluginInfo, Problem, RunningInfo};
+use super::prepare::Allowed;
 use crate::clock::Clock;
-use crate::delivery::{Dispatcher, Subscription};
+use crate::delivery::Dispatcher;
 use crate::event::PluginName;
 use crate::plugin::{Loaded, Manifest, SourceError};
 
@@ -43,8 +44,10 @@ pub(super) struct Running {
     pub(super) digest: String,
     pub(super) manifest: Arc<Manifest>,
     pub(super) loaded: Arc<dyn Loaded>,
-    pub(super) subscription: Arc<Subscription>,
+    pub(super) allowed: Allowed,
     pub(super) dispatcher: Dispatcher,
+    pub(super) component_path: PathBuf,
+    pub(super) manifest_path: PathBuf,
 }
 
 impl Board {
@@ -115,6 +118,11 @@ impl Board {
         self.lock().plugins.get(name)?.running.as_ref().map(|running| running.dispatcher.clone())
     }
 
+    /// What runs under a name.
+    pub(super) fn running(&self, name: &PluginName) -> Option<Running> {
+        self.lock().plugins.get(name)?.running.clone()
+    }
+
     /// What is wrong beside the plugins.
     pub(super) fn problems(&self) -> Vec<Problem> {
         let written = self.lock();
@@ -151,10 +159,12 @@ impl Running {
             digest: self.digest.clone(),
             roles: self.loaded.roles().iter().map(ToString::to_string).collect(),
             description: self.loaded.description().map(Into::into),
-            subscription: (&*self.subscription).into(),
+            subscription: (&*self.allowed.subscription).into(),
             policy: (&self.manifest.policy).into(),
             limits: (&self.manifest.limits).into(),
-            grants: GrantsInfo { append: texts(&self.manifest.granted_append) },
+            grants: (&self.manifest.grants).into(),
+            replayable: self.loaded.replayable(),
+            denied: self.allowed.options.denials.count(),
             status: self.dispatcher.status(),
         }
     }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::delivery::CommandError;
 use crate::error::ErrorClass;
-use crate::plugin::SourceError;
+use crate::plugin::{SecretSource, SourceError};
 use crate::runtime::LoadError;
 
 /// Why what lies in the directory does not run. What ran before goes on, except where the text says so.
@@ -37,6 +37,93 @@ pub enum InstallError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The component asks for something that makes no sense.
+    #[error("{} asks for what nobody can grant: {key} {text:?}: {reason}; mend the component", component.display())]
+    BadRequest {
+        /// The component.
+        component: PathBuf,
+        /// The kind of request.
+        key: &'static str,
+        /// The text, cut to 64 characters.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The component asks for more than its manifest grants.
+    #[error(
+        "{} asks for more than it is granted, and is not loaded; to allow it, write in {}: {lines}",
+        component.display(), manifest.display()
+    )]
+    NotGranted {
+        /// The component.
+        component: PathBuf,
+        /// The manifest, or where it would be.
+        manifest: PathBuf,
+        /// What to write there.
+        lines: String,
+    },
+    /// A secret of the manifest is not there.
+    #[error(
+        "secret {name} of {}: {source_of_it}: {reason}; provide it, or take it out of [grants] secrets",
+        manifest.display()
+    )]
+    Secret {
+        /// Its name.
+        name: String,
+        /// The manifest.
+        manifest: PathBuf,
+        /// Where it should come from.
+        source_of_it: SecretSource,
+        /// Why it does not.
+        reason: String,
+    },
+    /// A candidate plays other roles than what it would replace.
+    #[error(
+        "{} plays the roles {found:?}, and what it would replace {installed:?}; build it for those, or install it \
+         under another name",
+        component.display()
+    )]
+    OtherRoles {
+        /// The component.
+        component: PathBuf,
+        /// Its roles.
+        found: Vec<&'static str>,
+        /// Those of what runs.
+        installed: Vec<&'static str>,
+    },
+    /// The manifest of a candidate names another file than the one that it would replace.
+    #[error(
+        "the manifest names component {named:?}, and the installed one is {}; name that, or none",
+        installed.display()
+    )]
+    OtherFile {
+        /// The name in the manifest.
+        named: String,
+        /// The installed component.
+        installed: PathBuf,
+    },
+    /// The manifest of a candidate would get at a secret that the installed one does not grant so.
+    #[error(
+        "the candidate's manifest does not get secret {name} as the installed one does, {}; change it there first, \
+         then try the candidate",
+        manifest.display()
+    )]
+    OtherSecret {
+        /// Its name.
+        name: String,
+        /// The installed manifest, or where it would be.
+        manifest: PathBuf,
+    },
+    /// A version that is to be rehearsed would do something outside.
+    #[error(
+        "{} can send HTTP requests, and a rehearsal would send them again, so it is not rehearsed; put what keeps state \
+         into a plugin without [grants] http, or try it on a copy of the data directory",
+        component.display()
+    )]
+    ReachesOut {
+        /// The component.
+        component: PathBuf,
+    },
     /// The engine failed on it.
     #[error("{} made the engine panic while it was loaded; please report this component", component.display())]
     Panicked {
@@ -55,14 +142,20 @@ impl InstallError {
         match self {
             Self::Source(error) => error.class(),
             Self::Load { reason, .. } => reason.class(),
-            Self::BadDescription { .. } => ErrorClass::Invalid,
+            Self::BadDescription { .. }
+            | Self::BadRequest { .. }
+            | Self::OtherRoles { .. }
+            | Self::OtherFile { .. }
+            | Self::ReachesOut { .. } => ErrorClass::Invalid,
+            Self::NotGranted { .. } | Self::OtherSecret { .. } => ErrorClass::Denied,
+            Self::Secret { .. } => ErrorClass::Unavailable,
             Self::Panicked { .. } => ErrorClass::Bug,
             Self::Delivery(error) => error.class(),
         }
     }
 
     /// The error with its causes, in one line.
-    pub(super) fn line(&self) -> String {
+    pub(in crate::plugin) fn line(&self) -> String {
         let mut line = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::delivery::{OnExhausted, Policy, Start, Status, Subscription};
-use crate::event::{Pattern, PluginName};
+use crate::delivery::{KeyMissing, OnExhausted, Policy, Start, Status, Subscription};
+use crate::event::PluginName;
+use crate::plugin::{ConfigGrant, ManifestGrants};
 use crate::runtime::{Description, Limits};
 
 /// One plugin of the directory.
@@ -45,6 +46,10 @@ pub struct RunningInfo {
     pub limits: LimitsInfo,
     /// What it may do.
     pub grants: GrantsInfo,
+    /// Whether it can be replayed and rebuilt: it reaches nothing outside.
+    pub replayable: bool,
+    /// How often it was denied something since this version runs.
+    pub denied: u64,
     /// What its delivery is doing.
     pub status: Status,
 }
@@ -93,10 +98,18 @@ pub struct SubscriptionInfo {
 /// How a plugin is driven.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PolicyInfo {
+    /// What keeps the order of events; none where all events keep one order.
+    pub key: Option<String>,
+    /// What happens to events without that key: `park` or `alone`.
+    pub key_missing: &'static str,
+    /// How many partitions handle side by side.
+    pub partitions: u32,
     /// Most events in one call.
     pub batch_events_max: usize,
     /// Attempts at one event.
     pub max_attempts: u32,
+    /// Faults at one event.
+    pub max_faults: u32,
     /// Wait after the first failed attempt, in milliseconds.
     pub backoff_initial_ms: u64,
     /// Longest wait, in milliseconds.
@@ -105,6 +118,8 @@ pub struct PolicyInfo {
     pub backoff_jitter: bool,
     /// `park` or `halt`.
     pub on_exhausted: &'static str,
+    /// Set-aside events beyond which it halts.
+    pub parked_events_max: usize,
 }
 
 /// What a plugin may use.
@@ -120,6 +135,14 @@ pub struct LimitsInfo {
     pub hostcall_bytes: usize,
     /// What it may log in one call, in bytes.
     pub log_bytes_per_batch: usize,
+    /// HTTP requests that it may send in one call.
+    pub http_requests_per_batch: u32,
+    /// Body of one HTTP request, in bytes.
+    pub http_request_bytes: u64,
+    /// Body of one HTTP response, in bytes.
+    pub http_response_bytes: u64,
+    /// Wall time of one HTTP exchange, in milliseconds.
+    pub http_time_ms: u64,
 }
 
 /// What a plugin may do.
@@ -127,6 +150,33 @@ pub struct LimitsInfo {
 pub struct GrantsInfo {
     /// Patterns of the event types it may append.
     pub append: Vec<String>,
+    /// Patterns of the event types it may be handed.
+    pub read: Vec<String>,
+    /// Beginnings of the URLs it may send requests to.
+    pub http: Vec<String>,
+    /// Addresses it may reach although they are not public.
+    pub http_private: Vec<String>,
+    /// Keys of its configuration that it may read; none for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<Vec<String>>,
+    /// Names of the secrets that are used for it.
+    pub secrets: Vec<String>,
+}
+
+impl From<&ManifestGrants> for GrantsInfo {
+    fn from(grants: &ManifestGrants) -> Self {
+        Self {
+            append: texts(&grants.append),
+            read: texts(&grants.read),
+            http: texts(&grants.http),
+            http_private: texts(&grants.http_private),
+            config: match &grants.config {
+                ConfigGrant::All => None,
+                ConfigGrant::Keys(keys) => Some(keys.clone()),
+            },
+            secrets: grants.secrets.keys().cloned().collect(),
+        }
+    }
 }
 
 impl From<&Description> for DescriptionInfo {
@@ -151,8 +201,15 @@ impl From<&Subscription> for SubscriptionInfo {
 impl From<&Policy> for PolicyInfo {
     fn from(policy: &Policy) -> Self {
         Self {
+            key: policy.order_key().map(|key| key.to_string()),
+            key_missing: match policy.key_missing {
+                KeyMissing::Park => "park",
+                KeyMissing::Alone => "alone",
+            },
+            partitions: policy.partitions,
             batch_events_max: policy.batch_events_max,
             max_attempts: policy.max_attempts,
+            max_faults: policy.max_faults,
             backoff_initial_ms: policy.backoff.initial_ms,
             backoff_max_ms: policy.backoff.max_ms,
             backoff_jitter: policy.backoff.jitter,
@@ -160,6 +217,7 @@ impl From<&Policy> for PolicyInfo {
                 OnExhausted::Park => "park",
                 OnExhausted::Halt => "halt",
             },
+            parked_events_max: policy.parked_events_max,
         }
     }
 }
@@ -172,13 +230,17 @@ impl From<&Limits> for LimitsInfo {
             batch_time_ms: limits.batch_time_ms,
             hostcall_bytes: limits.hostcall_bytes,
             log_bytes_per_batch: limits.log_bytes_per_batch,
+            http_requests_per_batch: limits.http_requests_per_batch,
+            http_request_bytes: limits.http_request_bytes,
+            http_response_bytes: limits.http_response_bytes,
+            http_time_ms: limits.http_time_ms,
         }
     }
 }
 
-/// Patterns as texts.
-pub(super) fn texts(patterns: &[Pattern]) -> Vec<String> {
-    patterns.iter().map(ToString::to_string).collect()
+/// Patterns and the like as texts.
+pub(super) fn texts<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
 }
 
 fn describe_start(start: Start) -> String {

@@ -3,7 +3,6 @@
 //! Whatever cannot be loaded changes nothing: the version that runs goes on, and the problem stands on the
 //! board until the files are mended. A problem is logged when it arises, and then not again.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
@@ -12,16 +11,38 @@ use tokio::task::JoinHandle;
 use super::RegistryOptions;
 use super::board::{Board, Running};
 use super::error::InstallError;
-use super::prepare::{Prepared, missing_grants, prepare};
+use super::prepare::{Prepared, load_options, prepare};
 use crate::clock::Clock;
 use crate::delivery::{self, Setup, State};
 use crate::event::PluginName;
-use crate::plugin::Loader;
 use crate::plugin::source::{Candidate, SourceError};
+use crate::plugin::{Loader, SecretResolver};
 use crate::store::Store;
 
-/// Components that are compiled at once; a bound on memory, well above what a machine has cores for.
+/// Components that are loaded at once; a bound on memory, well above what a machine has cores for.
 const LOADS_MAX: usize = 8;
+/// Large ones at once: they take seconds, and small ones must not wait for them.
+const LARGE_LOADS_MAX: usize = 2;
+/// From how many bytes on a component is large.
+const LARGE_BYTES: u64 = 1 << 20;
+
+/// Turns at the engine.
+struct Loads {
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
+
+impl Loads {
+    fn new() -> Self {
+        Self { small: Arc::new(Semaphore::new(LOADS_MAX)), large: Arc::new(Semaphore::new(LARGE_LOADS_MAX)) }
+    }
+
+    /// The queue that a component waits in.
+    fn of(&self, candidate: &Candidate) -> Arc<Semaphore> {
+        let large = candidate.component_bytes() >= LARGE_BYTES;
+        Arc::clone(if large { &self.large } else { &self.small })
+    }
+}
 
 /// What all keepers share.
 #[derive(Clone)]
@@ -30,7 +51,8 @@ pub(super) struct Surroundings {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     loader: Arc<dyn Loader>,
-    loads: Arc<Semaphore>,
+    secrets: Arc<dyn SecretResolver>,
+    loads: Arc<Loads>,
 }
 
 /// What should run under a plugin's name.
@@ -67,7 +89,8 @@ impl Surroundings {
             store: Arc::clone(&options.store),
             clock: Arc::clone(&options.clock),
             loader: Arc::clone(&options.loader),
-            loads: Arc::new(Semaphore::new(LOADS_MAX)),
+            secrets: Arc::clone(&options.secrets),
+            loads: Arc::new(Loads::new()),
         }
     }
 }
@@ -120,26 +143,31 @@ impl Keeper {
     fn runs(&self, candidate: &Candidate) -> bool {
         self.running.as_ref().is_some_and(|running| {
             let same = running.digest == candidate.digest && running.manifest == candidate.manifest;
-            same && !matches!(running.dispatcher.status().state, State::Halted { .. } | State::Stopped)
+            let stopped = matches!(
+                running.dispatcher.status().state,
+                State::Halted { .. } | State::Quarantined { .. } | State::Stopped
+            );
+            same && !stopped
         })
     }
 
     /// Loads a candidate on a blocking thread, while what runs goes on. None when the plugin is to stop.
     async fn prepare(&self, candidate: &Candidate) -> Option<Result<Prepared, InstallError>> {
-        let permit = Arc::clone(&self.around.loads).acquire_owned();
+        let permit = self.around.loads.of(candidate).acquire_owned();
         // It was tried within those limits, so it is known to start within them.
         let is_known = |running: &&Running| {
-            running.digest == candidate.digest && running.manifest.limits == candidate.manifest.limits
+            running.digest == candidate.digest && load_options(&running.manifest) == load_options(&candidate.manifest)
         };
         let known = self.running.as_ref().filter(is_known).map(|running| Arc::clone(&running.loaded));
         let (name, loader) = (self.name.clone(), Arc::clone(&self.around.loader));
+        let secrets = Arc::clone(&self.around.secrets);
         let component = candidate.component_path.clone();
         let candidate = candidate.clone();
         let load = async {
             let permit = permit.await;
             let load = tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                prepare(&name, &candidate, known, &*loader)
+                prepare(&name, &candidate, known, &*loader, &*secrets)
             });
             load.await.unwrap_or(Err(InstallError::Panicked { component }))
         };
@@ -162,7 +190,7 @@ impl Keeper {
 
     /// Swaps a version in, or starts the first one.
     async fn switch(&mut self, candidate: Candidate, prepared: Prepared) {
-        let Prepared { loaded, subscription, setup } = prepared;
+        let Prepared { loaded, allowed, setup } = prepared;
         let alive = |running: &&Running| running.dispatcher.status().state != State::Stopped;
         let dispatcher = match self.running.as_ref().filter(alive) {
             None => self.start(setup),
@@ -177,28 +205,15 @@ impl Keeper {
         };
         self.generation += 1;
         let generation = self.generation;
-        let Candidate { digest, manifest, manifest_path, .. } = candidate;
-        let running = Running { generation, digest, manifest, loaded, subscription, dispatcher };
-        self.announce(&running, &manifest_path);
+        let Candidate { digest, manifest, manifest_path, component_path, .. } = candidate;
+        let running =
+            Running { generation, digest, manifest, loaded, allowed, dispatcher, component_path, manifest_path };
+        tracing::info!(plugin = %self.name, generation, digest = %running.digest, "plugin runs");
         self.running = Some(running.clone());
         self.around.board.write(&self.name, |entry| {
             entry.running = Some(running);
             entry.problem = None;
         });
-    }
-
-    /// Logs that a version runs, and what it asks for in vain.
-    fn announce(&self, running: &Running, manifest_path: &Path) {
-        tracing::info!(
-            plugin = %self.name, generation = running.generation, digest = %running.digest, "plugin runs"
-        );
-        if let Some(line) = missing_grants(&running.manifest, running.loaded.description()) {
-            tracing::warn!(
-                plugin = %self.name,
-                "it asks to append events that it may not; to allow them, write in {}: {line}",
-                manifest_path.display()
-            );
-        }
     }
 
     fn start(&self, setup: Setup) -> delivery::Dispatcher {

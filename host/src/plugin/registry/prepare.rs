@@ -4,60 +4,168 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::InstallError;
-use super::info::texts;
-use crate::delivery::{Setup, Subscription};
+use super::requests::Requests;
+use crate::delivery::{Policy, Setup, Subscription};
 use crate::event::{Filter, NameError, Pattern, PluginName, Tag};
 use crate::plugin::source::Candidate;
-use crate::plugin::{Loaded, Loader, Manifest};
-use crate::runtime::{Description, InstanceOptions, LoadError};
+use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, SecretGrant, SecretResolver, SecretSource};
+use crate::runtime::{Denials, Description, HttpAccess, InstanceOptions, LoadError, LoadOptions, SecretHeader};
 
 /// A version that can be swapped in.
 pub(super) struct Prepared {
     pub(super) loaded: Arc<dyn Loaded>,
-    pub(super) subscription: Arc<Subscription>,
+    pub(super) allowed: Allowed,
     pub(super) setup: Setup,
 }
 
-/// Loads a candidate and makes a handler of it. `known` is the component where it is loaded already.
+/// A version's words, and where they stand.
+pub(super) struct Version<'a> {
+    pub(super) name: &'a PluginName,
+    pub(super) manifest: &'a Manifest,
+    /// The component, as errors call it.
+    pub(super) component: &'a Path,
+    /// The manifest, as errors call it.
+    pub(super) manifest_path: &'a Path,
+    /// Where files that the manifest names are looked for.
+    pub(super) folder: Option<&'a Path>,
+}
+
+/// What a version gets: all that it asks for, as it is all granted.
+#[derive(Clone)]
+pub(super) struct Allowed {
+    pub(super) subscription: Arc<Subscription>,
+    /// Event types that it may append.
+    granted: Arc<[Pattern]>,
+    /// What its handlers are made with.
+    pub(super) options: InstanceOptions,
+}
+
+/// Loads a candidate and makes handlers of it, one for each partition. `known` is the component where it is loaded
+/// already.
 pub(super) fn prepare(
     name: &PluginName,
     candidate: &Candidate,
     known: Option<Arc<dyn Loaded>>,
     loader: &dyn Loader,
+    secrets: &dyn SecretResolver,
 ) -> Result<Prepared, InstallError> {
     let failed = |reason: LoadError| InstallError::Load { component: candidate.component_path.clone(), reason };
     let manifest = &candidate.manifest;
     let loaded = match known {
         Some(loaded) => loaded,
-        None => loader.load(&candidate.read_component()?, &manifest.limits).map_err(failed)?,
+        None => loader.load(&candidate.read_component()?, &load_options(manifest)).map_err(failed)?,
     };
-    let subscription = subscription(manifest, loaded.description(), &candidate.component_path)?;
-    let options = InstanceOptions { plugin: name.clone(), limits: manifest.limits, config: manifest.config.clone() };
-    let setup = Setup {
-        plugin: name.clone(),
-        subscription: subscription.clone(),
-        policy: manifest.policy,
-        granted: manifest.granted_append.as_slice().into(),
-        component_digest: candidate.digest.clone(),
-        handler: loaded.subscriber(options),
-    };
-    Ok(Prepared { loaded, subscription: Arc::new(subscription), setup })
+    let (component, manifest_path) = (&*candidate.component_path, &*candidate.manifest_path);
+    let version = Version { name, manifest, component, manifest_path, folder: manifest_path.parent() };
+    let allowed = version.allowed(loaded.description(), secrets)?;
+    let policy = &manifest.policy;
+    let setup = allowed.setup(&*loaded, policy, &candidate.digest, policy.partitions);
+    Ok(Prepared { loaded, allowed, setup })
 }
 
-/// The line to write in the manifest, if the component asks for more than it grants.
-pub(super) fn missing_grants(manifest: &Manifest, description: Option<&Description>) -> Option<String> {
-    let granted = &manifest.granted_append;
-    let missing = description?.append.iter().filter(|wanted| !granted.iter().any(|pattern| pattern.matches(wanted)));
-    let missing: Vec<_> = missing.cloned().collect();
-    if missing.is_empty() {
-        return None;
+impl Version<'_> {
+    /// Holds what the component asks for against what the manifest grants.
+    pub(super) fn allowed(
+        &self,
+        description: Option<&Description>,
+        secrets: &dyn SecretResolver,
+    ) -> Result<Allowed, InstallError> {
+        let manifest = self.manifest;
+        let requests = Requests::of(description, self.component)?;
+        let subscription = subscription(manifest, description, self.component)?;
+        let missing = requests.missing(manifest, &subscription.filter);
+        if !missing.is_empty() {
+            let (component, manifest) = (self.component.into(), self.manifest_path.into());
+            return Err(InstallError::NotGranted { component, manifest, lines: missing.join("; ") });
+        }
+        // All that it asks for is granted; one that does not say may do what is granted.
+        let append = if requests.append.is_empty() { &manifest.grants.append } else { &requests.append };
+        let granted = append.as_slice().into();
+        Ok(Allowed { subscription: Arc::new(subscription), granted, options: self.instance(requests, secrets)? })
     }
-    let all = texts(granted).into_iter().chain(missing).map(|text| format!("{text:?}"));
-    Some(format!("[grants] append = [{}]", all.collect::<Vec<_>>().join(", ")))
+
+    /// The instance's part of what the manifest allows: what is both granted and asked for.
+    fn instance(&self, requests: Requests, secrets: &dyn SecretResolver) -> Result<InstanceOptions, InstallError> {
+        let manifest = self.manifest;
+        let mut options = InstanceOptions::new(self.name.clone(), manifest.limits);
+        let allowed = |key: &String| manifest.grants.config.allows(key);
+        options.config = manifest.config.clone();
+        options.config.retain(|key, _| allowed(key));
+        options.grants.config_withheld = manifest.config.keys().filter(|key| !allowed(key)).cloned().collect();
+        options.grants.http = HttpAccess {
+            granted: manifest.grants.http.clone(),
+            requested: (!requests.http.is_empty()).then_some(requests.http),
+            private: manifest.grants.http_private.clone(),
+            headers: Vec::new(),
+        };
+        for (secret, grant) in &manifest.grants.secrets {
+            self.hand_over(secret, grant, secrets, &mut options)?;
+        }
+        Ok(options)
+    }
+
+    /// Gets a secret, and puts it where its grant says.
+    fn hand_over(
+        &self,
+        secret: &str,
+        grant: &SecretGrant,
+        secrets: &dyn SecretResolver,
+        options: &mut InstanceOptions,
+    ) -> Result<(), InstallError> {
+        let source = from_folder(&grant.source, self.folder);
+        let failed = |reason: String| InstallError::Secret {
+            name: secret.to_owned(),
+            manifest: self.manifest_path.into(),
+            source_of_it: source.clone(),
+            reason,
+        };
+        let value = secrets.resolve(&source).map_err(failed)?;
+        if let Some(HeaderGrant { host, name, prefix }) = &grant.header {
+            let header = SecretHeader::new(host.clone(), name, &format!("{prefix}{value}")).map_err(failed)?;
+            options.grants.http.headers.push(header);
+        }
+        if grant.config {
+            options.config.insert(secret.to_owned(), value);
+        }
+        Ok(())
+    }
+}
+
+impl Allowed {
+    /// A version with so many handlers of its own.
+    pub(super) fn setup(&self, loaded: &dyn Loaded, policy: &Policy, digest: &str, handlers: u32) -> Setup {
+        Setup {
+            plugin: self.options.plugin.clone(),
+            subscription: (*self.subscription).clone(),
+            policy: policy.clone(),
+            granted: Arc::clone(&self.granted),
+            component_digest: digest.into(),
+            handlers: (0..handlers).map(|_| loaded.subscriber(self.options.clone())).collect(),
+        }
+    }
+
+    /// The same version with one handler, for a rehearsal: what it is denied there is not counted.
+    pub(super) fn rehearsal(&self, loaded: &dyn Loaded, policy: &Policy, digest: &str) -> Setup {
+        let options = InstanceOptions { denials: Denials::default(), ..self.options.clone() };
+        Self { options, ..self.clone() }.setup(loaded, policy, digest, 1)
+    }
+}
+
+/// How a plugin with this manifest is loaded.
+pub(super) fn load_options(manifest: &Manifest) -> LoadOptions {
+    LoadOptions { limits: manifest.limits, http: !manifest.grants.http.is_empty() }
+}
+
+/// A source whose path, if it has one, does not depend on where the host was started.
+fn from_folder(source: &SecretSource, folder: Option<&Path>) -> SecretSource {
+    match (source, folder) {
+        (SecretSource::File(path), Some(folder)) => SecretSource::File(folder.join(path)),
+        _ => source.clone(),
+    }
 }
 
 /// What the plugin listens to: key by key the manifest's word, else the description's.
-fn subscription(
+pub(super) fn subscription(
     manifest: &Manifest,
     description: Option<&Description>,
     component: &Path,
@@ -110,6 +218,7 @@ impl Described<'_> {
 mod tests {
     use super::*;
     use crate::delivery::Start;
+    use crate::plugin::registry::info::texts;
 
     fn manifest(text: &str) -> Manifest {
         Manifest::parse("plugin.toml", text).unwrap()
@@ -117,13 +226,7 @@ mod tests {
 
     fn description() -> Description {
         let list = |text: &str| vec![text.to_owned()];
-        Description {
-            types: list("A"),
-            streams: list("s-*"),
-            tags: list("t"),
-            append: vec!["X".into(), "StockReserved".into()],
-            ..Description::default()
-        }
+        Description { types: list("A"), streams: list("s-*"), tags: list("t"), ..Description::default() }
     }
 
     fn resolve(text: &str, description: Option<&Description>) -> Result<Subscription, InstallError> {
@@ -150,14 +253,5 @@ mod tests {
         assert!(error.starts_with("p.wasm describes itself wrongly: types holds \"\\u{7}\": "), "{error}");
         assert!(error.ends_with("or say [subscribe] types = [...] in the manifest"), "{error}");
         assert!(resolve("[subscribe]\ntypes = [\"A\"]", Some(&described)).is_ok());
-    }
-
-    #[test]
-    fn the_missing_grants_are_one_line_to_copy() {
-        let described = description();
-        let line = missing_grants(&manifest("[grants]\nappend = [\"Stock*\"]"), Some(&described));
-        assert_eq!(line.as_deref(), Some("[grants] append = [\"Stock*\", \"X\"]"));
-        assert_eq!(missing_grants(&manifest("[grants]\nappend = [\"*\"]"), Some(&described)), None);
-        assert_eq!(missing_grants(&manifest(""), None), None);
     }
 }

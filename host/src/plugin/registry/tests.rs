@@ -239,17 +239,37 @@ async fn an_engine_that_panics_costs_that_component_only() {
 }
 
 #[tokio::test]
-async fn a_missing_grant_is_a_warning_with_the_line_to_write() {
+async fn what_asks_for_more_than_granted_does_not_run_and_names_the_line_to_write() {
     let (logged, _guard) = Logged::capture();
     let fixture = Fixture::new(|fixture| fixture.put("orders.wasm", "asks"));
-    fixture.until_generation("orders", 1).await;
     let line = r#"orders.toml: [grants] append = ["StockReserved"]"#;
-    wait("no warning", || (logged.count(line) == 1).then_some(())).await;
-    fixture.put("orders.toml", r#"[grants] append = ["StockReserved"]"#);
-    fixture.until_problem("orders").await;
+    let problem = fixture.until_problem("orders").await.reason;
+    assert!(problem.contains("orders.wasm asks for more than it is granted") && problem.ends_with(line), "{problem}");
+    assert!(fixture.registry().dispatcher(&plugin("orders")).is_none());
     fixture.put("orders.toml", "[grants]\nappend = [\"StockReserved\"]");
-    fixture.until_generation("orders", 2).await;
-    assert_eq!(logged.count(line), 1);
+    fixture.until_generation("orders", 1).await;
+    assert_eq!(logged.count("asks for more than it is granted"), 1);
+    // The operator takes it back: what runs goes on as it is, with the grants it was loaded with.
+    fixture.put("orders.toml", "[grants]\nappend = [\"Other\"]");
+    let problem = fixture.until_problem("orders").await.reason;
+    assert!(problem.ends_with(r#"[grants] append = ["Other", "StockReserved"]"#), "{problem}");
+    assert_eq!(fixture.until("orders", |_| true).await.running.unwrap().grants.append, ["StockReserved"]);
+}
+
+#[tokio::test]
+async fn small_components_do_not_wait_for_large_ones() {
+    let fixture = Fixture::new(|fixture| {
+        for number in 0..12 {
+            fixture.put(&format!("large-{number}.wasm"), &format!("slow {}", "x".repeat(1 << 20)));
+        }
+        fixture.put("small.wasm", "v1");
+    });
+    fixture.until_generation("small", 1).await;
+    assert!(fixture.registry().dispatcher(&plugin("large-0")).is_none(), "it is still being loaded");
+    fixture.loader.release();
+    for number in 0..12 {
+        fixture.until_generation(&format!("large-{number}"), 1).await;
+    }
 }
 
 #[tokio::test]

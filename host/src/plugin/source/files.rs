@@ -26,6 +26,13 @@ pub(crate) struct Stamp {
     marks: [u64; 6],
 }
 
+impl Stamp {
+    /// Size of the file.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
 /// What a look found.
 #[derive(Clone, Debug)]
 pub(super) struct Look<T> {
@@ -133,7 +140,12 @@ fn marks(metadata: &Metadata) -> [u64; 6] {
 /// The bytes of a component, if they are still the ones of this digest.
 pub(super) fn read_component(path: &Path, digest: &str) -> Result<Vec<u8>, SourceError> {
     let bytes = read(path, COMPONENT_BYTES_MAX)?;
-    if hex(&Sha256::digest(&bytes)) == digest { Ok(bytes) } else { Err(SourceError::Changed { path: path.into() }) }
+    if digest_of(&bytes) == digest { Ok(bytes) } else { Err(SourceError::Changed { path: path.into() }) }
+}
+
+/// SHA-256, in hex.
+pub(crate) fn digest_of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 fn read_manifest(path: &Path) -> Result<Arc<Manifest>, SourceError> {

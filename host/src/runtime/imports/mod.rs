@@ -29,11 +29,14 @@ impl Guest {
     fn refusal(&self, error: EffectError) -> types::HostError {
         match error {
             EffectError::Invalid(text) => types::HostError::Invalid(text),
-            EffectError::Denied(text) => types::HostError::Denied(text),
+            EffectError::Denied(text) => {
+                self.denied(&text);
+                types::HostError::Denied(text)
+            }
             EffectError::LimitExceeded(text) => types::HostError::LimitExceeded(text),
             EffectError::Store(error) => {
                 // The store's own words name paths of the host: they are for the operator.
-                tracing::warn!(plugin = %self.plugin, %error, "the store failed a plugin's call");
+                tracing::warn!(plugin = %self.options.plugin, %error, "the store failed a plugin's call");
                 types::HostError::Unavailable("the store could not answer; report `retry`".into())
             }
         }

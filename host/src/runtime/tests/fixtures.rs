@@ -1,17 +1,17 @@
 //! Hand-written components, and what is needed to call them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::delivery::{Effects, EventBatch, Handled, Handler};
-use crate::event::{EventType, NewEvent, PluginName, Position, RecordedEvent, StreamName, Version};
+use crate::event::{Category, EventType, NewEvent, PluginName, Position, RecordedEvent, StreamName, Version};
+use crate::runtime::lane::Lane;
 use crate::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadedComponent};
 use crate::store::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
-    PluginRecord, Progress, ReadPage, ReadRequest, StatePage, Store, StoreError, StreamDeletion, StreamHead,
+    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, Store, StoreError, StreamDeletion, StreamHead,
     StreamPage, UnitOfWork,
 };
 
@@ -35,9 +35,23 @@ const TYPES: &str = r#"
   (alias export $types "failure" (type $failure))
 "#;
 
+/// What the bulk lane has besides.
+const BULK_TYPES: &str = r#"
+  (alias export $types "event-id" (type $id))
+  (type $span' (record (field "start" u32) (field "length" u32)))
+  (import "span" (type $span (eq $span')))
+  (type $head' (record
+    (field "position" u64) (field "id" $id) (field "version" u64) (field "timestamp-us" u64)
+    (field "schema-version" u32) (field "traits" u32) (field "event-type" $span) (field "stream" $span)
+    (field "payload" $span) (field "context" $span)))
+  (import "head" (type $head (eq $head')))
+"#;
+
 /// A subscriber component in the making.
 #[derive(Clone, Copy)]
 pub(super) struct Guest {
+    /// The lane that it exports.
+    pub(super) lane: Lane,
     /// Imports of the component.
     pub(super) imports: &'static str,
     /// Core functions made from them: `(core func $f (canon lower ...))`.
@@ -46,7 +60,7 @@ pub(super) struct Guest {
     pub(super) host: &'static str,
     /// Imports and globals of the core module.
     pub(super) module: &'static str,
-    /// Body of `handle`: `$events` and `$count` to a pointer to the result. 0 is ok; `$fail` makes a failure.
+    /// Body of `handle`: `$events` (or heads) and `$count` to a pointer to the result. 0 is ok; `$fail` makes a failure.
     pub(super) handle: &'static str,
     /// Further exports of the component.
     pub(super) exports: &'static str,
@@ -55,14 +69,24 @@ pub(super) struct Guest {
 impl Guest {
     /// One that only has a `handle`.
     pub(super) const fn new(handle: &'static str) -> Self {
-        Self { imports: "", lowered: "", host: "", module: "", handle, exports: "" }
+        Self { lane: Lane::Plain, imports: "", lowered: "", host: "", module: "", handle, exports: "" }
+    }
+
+    /// The same on this lane.
+    pub(super) const fn on(self, lane: Lane) -> Self {
+        Self { lane, ..self }
     }
 
     /// The component as text.
     pub(super) fn text(self) -> String {
-        let Self { imports, lowered, host, module, handle, exports } = self;
+        let Self { lane, imports, lowered, host, module, handle, exports } = self;
+        let interface = lane.interface();
+        let (types, blob, parameters) = match lane {
+            Lane::Plain => ("", "", r#"(param "events" (list $event))"#),
+            Lane::Bulk => (BULK_TYPES, "(param i32 i32)", r#"(param "heads" (list $head)) (param "blob" (list u8))"#),
+        };
         format!(
-            r#"(component {TYPES} {imports}
+            r#"(component {TYPES} {types} {imports}
   (core module $libc
     (memory (export "memory") 1)
     (global $next (mut i32) (i32.const 4096))
@@ -82,14 +106,14 @@ impl Guest {
       (i32.store (i32.const 1032) (local.get $index))
       (i32.store8 (i32.const 1040) (local.get $verdict))
       (i32.const 1024))
-    (func (export "handle") (param $events i32) (param $count i32) (result i32)
+    (func (export "handle") (param $events i32) (param $count i32) {blob} (result i32)
       {handle}))
   (core instance $main (instantiate $main (with "libc" (instance $libc)) (with "host" (instance $host))))
-  (func $handle (param "events" (list $event)) (result (result (error $failure)))
+  (func $handle {parameters} (result (result (error $failure)))
     (canon lift (core func $main "handle") (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))
       (post-return (core func $libc "free-all"))))
   (instance $subscriber (export "handle" (func $handle)))
-  (export "tidemill:plugin/subscriber@0.1.0" (instance $subscriber))
+  (export "tidemill:plugin/{interface}@0.1.0" (instance $subscriber))
   {exports})"#
         )
     }
@@ -107,7 +131,7 @@ pub(super) fn engine() -> Engine {
 
 /// A handler of a loaded component.
 pub(super) fn subscriber(component: &LoadedComponent, limits: Limits) -> Box<dyn Handler> {
-    component.subscriber(InstanceOptions { plugin: name(), limits, config: BTreeMap::new() })
+    component.subscriber(InstanceOptions::new(name(), limits))
 }
 
 /// The handler of a component with this `handle`, within these limits.
@@ -191,8 +215,24 @@ impl Store for NoStore {
         Err(StoreError::ShuttingDown)
     }
 
+    fn remove(&self, _: &Category, _: Position) -> Result<Position, StoreError> {
+        Err(StoreError::ShuttingDown)
+    }
+
+    fn removals(&self) -> Removals {
+        Removals::default()
+    }
+
+    fn nth_newest(&self, _: &Category, _: u64) -> Result<Option<Position>, StoreError> {
+        Ok(None)
+    }
+
     fn progress(&self, _: &Owner, _: u32) -> Result<Option<Progress>, StoreError> {
         Ok(None)
+    }
+
+    fn plugin_progress(&self, _: &PluginName) -> Result<Vec<(Owner, u32, Progress)>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn plugin_record(&self, _: &PluginName) -> Result<Option<PluginRecord>, StoreError> {

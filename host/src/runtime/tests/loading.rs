@@ -5,7 +5,8 @@ use std::fs;
 use super::fixtures::{Guest, call, engine, subscriber};
 use crate::delivery::Fault;
 use crate::error::ErrorClass;
-use crate::runtime::{Description, Engine, EngineOptions, Limits, LoadError, LoadedComponent, Role};
+use crate::runtime::lane::Lane;
+use crate::runtime::{Description, Engine, EngineOptions, Limits, LoadError, LoadOptions, LoadedComponent, Role};
 
 const OK: Guest = Guest::new("(i32.const 0)");
 
@@ -26,9 +27,11 @@ fn refused(text: &str, parts: &[&str]) -> LoadError {
 
 #[test]
 fn a_subscriber_is_known_by_its_export() {
-    let loaded = engine().load(&OK.bytes()).unwrap();
-    assert_eq!((loaded.roles(), loaded.description()), (&[Role::Subscriber][..], None));
-    assert_eq!(loaded.digest().len(), 64);
+    for lane in Lane::ALL {
+        let loaded = engine().load(&OK.on(lane).bytes()).unwrap();
+        assert_eq!((loaded.roles(), loaded.description()), (&[Role::Subscriber][..], None));
+        assert_eq!(loaded.digest().len(), 64);
+    }
 }
 
 #[test]
@@ -78,8 +81,9 @@ fn a_missing_import_is_named_with_what_there_is() {
 
 #[test]
 fn the_network_is_not_granted() {
-    for import in ["wasi:sockets/tcp@0.2.0", "wasi:http/outgoing-handler@0.2.0"] {
-        let error = refused(&format!(r#"(component (import "{import}" (instance)))"#), &[import, "no network"]);
+    let lines = [("wasi:sockets/tcp@0.2.0", "no network"), ("wasi:http/outgoing-handler@0.2.0", "[grants] http = [")];
+    for (import, way_out) in lines {
+        let error = refused(&format!(r#"(component (import "{import}" (instance)))"#), &[import, way_out]);
         assert_eq!(error.class(), ErrorClass::Denied);
     }
 }
@@ -95,7 +99,8 @@ fn an_import_of_another_type_is_named() {
 
 #[test]
 fn a_component_without_a_role_is_told_what_makes_one() {
-    refused("(component)", &["exports nothing", "tidemill:plugin/subscriber@0.1.0"]);
+    let roles = ["tidemill:plugin/subscriber@0.1.0", "tidemill:plugin/bulk-subscriber@0.1.0"];
+    refused("(component)", &["exports nothing", roles[0], roles[1]]);
     refused(
         r#"(component (core module $m (func (export "f"))) (core instance $i (instantiate $m))
              (func (export "run") (canon lift (core func $i "f"))))"#,
@@ -112,8 +117,18 @@ const WRONG_EXPORT: &str = r#"(component
 
 #[test]
 fn an_export_of_another_type_is_found_in_the_trial() {
-    refused(WRONG_EXPORT, &["tidemill:plugin/subscriber@0.1.0", "another type"]);
-    refused(&WRONG_EXPORT.replace("\"handle\"", "\"handel\""), &["no function `handle`"]);
+    for lane in Lane::ALL {
+        let export = format!("plugin/{}@", lane.interface());
+        let wrong = WRONG_EXPORT.replace("plugin/subscriber@", &export);
+        refused(&wrong, &[&export, "another type"]);
+        refused(&wrong.replace("\"handle\"", "\"handel\""), &[&export, "no function `handle`"]);
+    }
+}
+
+#[test]
+fn a_head_of_another_shape_is_found_in_the_trial() {
+    let wrong = OK.on(Lane::Bulk).text().replace("\"traits\" u32", "\"traits\" u64");
+    refused(&wrong, &["export tidemill:plugin/bulk-subscriber@0.1.0", "another type", "expected `u32` found `u64`"]);
 }
 
 fn starting(start: &str) -> Vec<u8> {
@@ -128,10 +143,11 @@ fn starting(start: &str) -> Vec<u8> {
 #[test]
 fn a_start_that_fails_is_found_in_the_trial() {
     let limits = Limits { batch_time_ms: 30, memory_bytes: 1 << 20, ..Limits::default() };
-    let fault = |component: &[u8]| match engine().load_within(component, &limits).unwrap_err() {
-        LoadError::Trial { stage: "start", fault, .. } => fault,
-        other => panic!("{other}"),
-    };
+    let fault =
+        |component: &[u8]| match engine().load_with(component, &LoadOptions { limits, http: false }).unwrap_err() {
+            LoadError::Trial { stage: "start", fault, .. } => fault,
+            other => panic!("{other}"),
+        };
     assert_eq!(fault(&starting("unreachable")), Fault::Trap);
     assert_eq!(fault(&starting("(loop $l (br $l))")), Fault::Deadline);
     let large = OK.text().replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 17)");
@@ -171,7 +187,12 @@ fn a_component_may_introduce_itself() {
 fn artefacts_are_cached_and_damage_is_healed() {
     let dir = tempfile::tempdir().unwrap();
     let cache_dir = dir.path().join("compiled");
-    let load = || Engine::new(EngineOptions { cache_dir: Some(cache_dir.clone()) }).unwrap().load(&OK.bytes()).unwrap();
+    let load = || {
+        Engine::new(EngineOptions { cache_dir: Some(cache_dir.clone()), ..EngineOptions::default() })
+            .unwrap()
+            .load(&OK.bytes())
+            .unwrap()
+    };
     let digest = load().digest().to_owned();
     let files: Vec<_> = fs::read_dir(&cache_dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     let [file] = &files[..] else { panic!("{files:?}") };

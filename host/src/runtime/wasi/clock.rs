@@ -1,11 +1,16 @@
 //! `wasi:clocks`: the time is that of the event.
 //!
-//! The wall clock stands at the timestamp of the batch's last event. The monotonic clock, too, unless the
-//! guest waits: waiting takes no time, and moves this clock to the instant waited for. So a run over the
-//! same batches sees the same times, and a sleeping guest does not hold a thread.
+//! The wall clock stands at the timestamp of the call's first event; while an instance starts, which is at no
+//! event, at the Unix epoch. The monotonic clock begins at 0 and is moved by waiting alone: a guest that waits
+//! is answered at once, and this clock stands at the instant waited for. So a run over the same events sees
+//! the same times, and a sleeping guest does not hold a thread.
+//!
+//! In the lane of plugins that talk to the outside, which cannot be repeated anyway, waiting takes its time:
+//! a guest there uses it for time-outs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration as Wait;
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::{self, Duration, Instant};
@@ -21,15 +26,29 @@ const MICROS_PER_SECOND: u64 = 1_000_000;
 pub(in crate::runtime) struct EventClock {
     /// Microseconds since the Unix epoch.
     now_us: u64,
-    /// Nanoseconds; never goes back.
+    /// Whether the wall clock was read in this call.
+    read: bool,
+    /// Nanoseconds waited; never goes back.
     monotonic_ns: Arc<AtomicU64>,
+    /// Whether waiting takes time.
+    waits: bool,
 }
 
 impl EventClock {
-    /// Sets the time to that of an event.
+    /// The clocks at the Unix epoch; `waits` says whether waiting takes time.
+    pub(in crate::runtime) fn new(waits: bool) -> Self {
+        Self { waits, ..Self::default() }
+    }
+
+    /// Begins a call: the time is that of an event.
     pub(in crate::runtime) fn set(&mut self, timestamp_us: u64) {
         self.now_us = timestamp_us;
-        self.monotonic_ns.fetch_max(timestamp_us.saturating_mul(1_000), Ordering::Relaxed);
+        self.read = false;
+    }
+
+    /// Whether the wall clock was read in this call.
+    pub(in crate::runtime) const fn was_read(&self) -> bool {
+        self.read
     }
 
     fn monotonic_ns(&self) -> u64 {
@@ -37,21 +56,27 @@ impl EventClock {
     }
 }
 
-/// A wait for an instant, over as soon as somebody waits.
+/// A wait for an instant.
 struct Timer {
     until_ns: u64,
     clock: Arc<AtomicU64>,
+    waits: bool,
 }
 
 #[wasmtime_wasi::async_trait]
 impl Pollable for Timer {
     async fn ready(&mut self) {
+        if self.waits {
+            let left = self.until_ns.saturating_sub(self.clock.load(Ordering::Relaxed));
+            tokio::time::sleep(Wait::from_nanos(left)).await;
+        }
         self.clock.fetch_max(self.until_ns, Ordering::Relaxed);
     }
 }
 
 impl wall_clock::Host for Guest {
     fn now(&mut self) -> wasmtime::Result<Datetime> {
+        self.clock.read = true;
         let nanoseconds = u32::try_from(self.clock.now_us % MICROS_PER_SECOND)? * 1_000;
         Ok(Datetime { seconds: self.clock.now_us / MICROS_PER_SECOND, nanoseconds })
     }
@@ -71,7 +96,8 @@ impl monotonic_clock::Host for Guest {
     }
 
     fn subscribe_instant(&mut self, when: Instant) -> wasmtime::Result<Resource<DynPollable>> {
-        let timer = self.table.push(Timer { until_ns: when, clock: Arc::clone(&self.clock.monotonic_ns) })?;
+        let clock = Arc::clone(&self.clock.monotonic_ns);
+        let timer = self.table.push(Timer { until_ns: when, clock, waits: self.clock.waits })?;
         subscribe(&mut self.table, timer)
     }
 
@@ -85,11 +111,14 @@ impl monotonic_clock::Host for Guest {
 mod tests {
     use super::*;
 
-    #[test]
-    fn monotonic_time_never_goes_back() {
-        let mut clock = EventClock::default();
+    #[tokio::test]
+    async fn monotonic_time_is_moved_by_waiting_alone() {
+        let mut clock = EventClock::new(false);
         clock.set(5);
-        clock.set(3);
-        assert_eq!((clock.now_us, clock.monotonic_ns()), (3, 5_000));
+        assert_eq!((clock.now_us, clock.monotonic_ns()), (5, 0));
+        for until_ns in [3_600_000_000_000, 7] {
+            Timer { until_ns, clock: Arc::clone(&clock.monotonic_ns), waits: false }.ready().await;
+            assert_eq!(clock.monotonic_ns(), 3_600_000_000_000, "an hour passes at once, and none comes back");
+        }
     }
 }

@@ -11,6 +11,7 @@ pub mod conditions;
 pub mod feeds;
 pub mod plugin_data;
 pub mod reads;
+pub mod removals;
 mod samples;
 pub mod streams;
 mod subject;

@@ -33,7 +33,7 @@ pub fn promise_5_one_commit(subject: &dyn Subject) {
     let mut next = work("p", 2, 3);
     next.state = vec![remove("gone"), remove("never there"), put("count", "2")];
     let (position, attempts, reason) = (Position(4), 2, "slow".to_owned());
-    next.progress.failing = Some(Failing { position, attempts, first_us: 1, last_us: 2, reason });
+    next.progress.failing = Some(Failing { position, attempts, faults: 2, first_us: 1, last_us: 2, reason });
     assert_eq!(store.commit(next.clone()).wait().unwrap().appended, None);
 
     let store = reopen(subject, store);

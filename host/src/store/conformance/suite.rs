@@ -25,6 +25,11 @@ macro_rules! conformance_tests {
                 event_types_are_counted, a_deleted_stream_takes_nothing_more, a_tombstone_is_an_event_like_others,
                 a_deletion_checks_the_stream, a_repeated_deletion_answers_the_old_place, nothing_comes_after_a_deletion,
                 types_of_the_host_cannot_be_appended, units_of_work_respect_deletions, streams_of_odd_names;
+            removals: removed_events_are_gone_and_others_stay, horizons_only_rise_and_stay_below_the_head,
+                streams_end_where_they_ended, a_removed_id_is_unknown_and_may_come_again,
+                conditions_see_what_is_kept, pages_go_over_what_is_gone, readers_are_told_what_is_gone,
+                a_complete_read_refuses_what_is_gone, the_log_counts_what_it_ever_held, time_goes_over_what_is_gone,
+                feeds_go_over_what_is_gone, the_nth_newest_of_a_category_is_found, plugins_keep_what_they_have;
             feeds: feeds_have_no_gap_and_no_double, a_feed_waits_for_what_comes, a_feed_goes_on_where_another_ended,
                 tasks_write_as_threads_do;
             tracking: a_source_is_followed, a_source_moves_forward, a_refused_append_moves_no_source,

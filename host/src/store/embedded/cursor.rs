@@ -23,11 +23,20 @@ impl EventCursor {
         Self { view, sealed, hot: HotCursor::new(direction) }
     }
 
-    /// The event at a position that is not above the head.
-    pub(super) fn event(&mut self, position: Position) -> Result<EventView<'_>, StoreError> {
+    /// The event at a position that is not above the head; none if it is removed.
+    pub(super) fn event(&mut self, position: Position) -> Result<Option<EventView<'_>>, StoreError> {
+        let removals = Arc::clone(&self.view.removals);
+        let event = self.stored(position)?;
+        Ok(event.filter(|event| !removals.removes(event.stream, position)))
+    }
+
+    /// The event at a position that is not above the head, removed or not; none if there is only a stub of it.
+    pub(super) fn stored(&mut self, position: Position) -> Result<Option<EventView<'_>>, StoreError> {
         let mut journals = self.view.newest_first();
         match journals.find(|generation| generation.after < position) {
-            Some(generation) => self.hot.block(generation, position)?.event(position).map_err(corrupted(position)),
+            Some(generation) => {
+                self.hot.block(generation, position)?.event(position).map(Some).map_err(corrupted(position))
+            }
             None => self.sealed.event(position),
         }
     }

@@ -217,7 +217,7 @@ impl<'a> EventView<'a> {
     }
 }
 
-const TOO_SHORT: Malformed = Malformed("bytes are missing");
+pub(super) const TOO_SHORT: Malformed = Malformed("bytes are missing");
 const LEFT_OVER: Malformed = Malformed("an event has bytes that belong to no part of it");
 
 /// Takes parts off the front of bytes.

@@ -139,7 +139,7 @@ impl Group {
     fn take(&mut self, events: Vec<RecordedEvent>) {
         let mut data = self.view.active().data_mut();
         for event in &events {
-            let added = data.index.add(&Entry::of(event));
+            let added = data.index.add(&Entry::of(event), &self.view.removals);
             assert!(added.is_ok(), "decided against this very index: {added:?}");
         }
         drop(data);
@@ -220,7 +220,7 @@ impl LogView for Deciding<'_> {
         let Some(position) = lookup::position_of(&self.group.view, id)? else { return Ok(None) };
         match self.group.own(position) {
             Some(event) => Ok(Some(event.clone())),
-            None => reads::event_at(&self.group.view, position).map(Some),
+            None => reads::event_at(&self.group.view, position),
         }
     }
 

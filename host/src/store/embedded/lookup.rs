@@ -148,6 +148,34 @@ pub(super) fn counts(
     Ok(Some(counts))
 }
 
+/// Position of the event of a category that has so many newer ones in it, of what is not above `head`; none
+/// if there is none, or it is removed.
+pub(super) fn nth_newest(
+    view: &View,
+    category: &str,
+    mut newer: u64,
+    head: Position,
+) -> Result<Option<Position>, StoreError> {
+    let horizon = view.removals.horizon(category);
+    let kept = |position: Position| (position >= horizon).then_some(position);
+    for generation in view.newest_first() {
+        match generation.data().index.nth_newest(category, newer, head) {
+            Ok(position) => return Ok(kept(position)),
+            Err(count) => newer -= count,
+        }
+    }
+    let key = Key::new(Kind::Category, category.as_bytes());
+    let probe = Probe::new(view.store_id, &key);
+    for run in view.runs.iter().rev().take_while(|run| run.range().1 >= horizon) {
+        let count = run.count_through(probe, run.range().1)?;
+        match count.checked_sub(newer + 1) {
+            Some(nth) => return Ok(run.nth(probe, nth)?.and_then(kept)),
+            None => newer -= count,
+        }
+    }
+    Ok(None)
+}
+
 /// Streams whose names begin with `prefix`, strictly after `after` if given, in name order, as at `head`.
 pub(super) fn streams(
     view: &View,

@@ -14,7 +14,7 @@ use super::store::EmbeddedStore;
 use super::verify::{Repaired, Verifier, VerifyProgress, VerifyReport, repair_runs};
 use super::view::View;
 use crate::event::Position;
-use crate::store::{Store, StoreError};
+use crate::store::{Removals, Store, StoreError};
 
 /// Memory for pages of the state file while a closed store is looked at.
 const CACHE_BYTES: usize = 8 << 20;
@@ -112,7 +112,7 @@ impl EmbeddedStore {
     pub fn verify(&self, tell: &mut dyn FnMut(VerifyProgress)) -> Result<VerifyReport, StoreError> {
         let head = self.head();
         let shared = self.shared();
-        // Files of the manifest that a merge replaces meanwhile are gone: then it is begun again.
+        // Files of the manifest that a merge or a compaction replaces meanwhile are gone: then it is begun again.
         loop {
             let view = shared.view();
             let manifest = shared.state.manifest()?;
@@ -132,7 +132,9 @@ impl EmbeddedStore {
     /// # Errors
     /// When the manifest or the directory cannot be read.
     pub fn sizes(&self) -> Result<Sizes, StoreError> {
-        Sizes::of(&*self.shared().disk, &self.shared().state.manifest()?)
+        let sizes = Sizes::of(&*self.shared().disk, &self.shared().state.manifest()?)?;
+        let compaction_failed = self.shared().upkeep.compaction_failed().map(|error| error.to_string());
+        Ok(Sizes { compaction_failed, ..sizes })
     }
 }
 
@@ -151,6 +153,12 @@ pub struct Sizes {
     pub state_bytes: u64,
     /// Bytes of the sealed events as they are encoded.
     pub payload_bytes: u64,
+    /// How many sealed events were removed and their space given back.
+    pub stubs: u64,
+    /// What was removed, whether or not its space was given back.
+    pub removals: Removals,
+    /// Why no space is given back until the store is opened anew, if so.
+    pub compaction_failed: Option<String>,
     /// Position of the last sealed event.
     pub sealed: Position,
     /// Times of the first and the last sealed event, in microseconds since the Unix epoch.
@@ -177,9 +185,11 @@ impl Sizes {
     fn of(disk: &dyn Disk, manifest: &Manifest) -> Result<Self, StoreError> {
         let mut sizes = Self { sealed: manifest.sealed(), ..Self::default() };
         for row in &manifest.segments {
-            sizes.segments.add(row.file_bytes);
-            sizes.payload_bytes += row.payload_bytes;
+            sizes.segments.add(row.summary.file_bytes);
+            sizes.payload_bytes += row.summary.payload_bytes;
+            sizes.stubs += row.stubs;
         }
+        sizes.removals = manifest.removals.clone();
         for row in &manifest.runs {
             sizes.runs.add(row.bytes);
             let level = row.level as usize;
@@ -198,7 +208,7 @@ impl Sizes {
             .segments
             .first()
             .zip(manifest.segments.last())
-            .map(|(first, last)| (first.first_timestamp_us, last.last_timestamp_us));
+            .map(|(first, last)| (first.summary.first_timestamp_us, last.summary.last_timestamp_us));
         Ok(sizes)
     }
 

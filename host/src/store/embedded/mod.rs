@@ -40,6 +40,7 @@ mod segment;
 mod shared;
 mod state;
 mod store;
+mod stub;
 #[cfg(test)]
 mod tests;
 mod upkeep;

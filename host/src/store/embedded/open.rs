@@ -16,13 +16,12 @@ use super::hot::{BlockPlace, Entry, Generation};
 use super::journal::{self, JournalOptions, JournalReader, JournalWriter, Live, Place, Tail};
 use super::record::Record;
 use super::run::Run;
-use super::segment::{self, Segments};
-use super::state::{self, JournalMark, Manifest, StateFile};
-use super::upkeep::file_of_run;
+use super::segment::{SegmentRow, Segments};
+use super::state::{self, JournalMark, Manifest, RunRow, StateFile};
 use super::view::View;
 use super::writer::Resume;
 use crate::event::{Position, Version};
-use crate::store::StoreError;
+use crate::store::{Removals, StoreError};
 
 /// The one file of a store made by releases before the first.
 const OLD_FILE: &str = "events.redb";
@@ -56,7 +55,7 @@ pub(super) fn open(
     let options = journal(manifest.journal_seed);
     let (journal, view) = resume(&**disk, &manifest, (segments, runs, generations), tail, options)?;
     remove_left_overs(&**disk, &manifest, &names, head)?;
-    let timestamp_us = timestamp_us.max(manifest.segments.last().map_or(0, |summary| summary.last_timestamp_us));
+    let timestamp_us = timestamp_us.max(manifest.segments.last().map_or(0, |row| row.summary.last_timestamp_us));
     let fences = fences(&state, &view)?;
     Ok(Opened { state, view, head, noted: manifest.mark, resume: Resume { journal, options, timestamp_us, fences } })
 }
@@ -131,12 +130,23 @@ fn is_part(name: &str) -> bool {
 
 /// The first position of the segment that a file of this name holds.
 fn segment_of(name: &str) -> Option<Position> {
-    name.strip_suffix(".segment").and_then(position)
+    name.strip_suffix(".segment").and_then(without_generation).and_then(position)
 }
 
 fn is_run(name: &str) -> bool {
-    let range = name.strip_suffix(".index").and_then(|name| name.split_once('-'));
+    let range = name.strip_suffix(".index").and_then(without_generation).and_then(|name| name.split_once('-'));
     range.is_some_and(|(first, last)| position(first).is_some() && position(last).is_some())
+}
+
+/// A name without the number that those of compacted files have behind a dot.
+fn without_generation(name: &str) -> Option<&str> {
+    match name.split_once('.') {
+        None => Some(name),
+        Some((name, generation)) => {
+            let plain = !generation.starts_with('0') && generation.bytes().all(|digit| digit.is_ascii_digit());
+            generation.parse::<u32>().ok().filter(|_| plain).map(|_| name)
+        }
+    }
 }
 
 /// A position as names of files have it.
@@ -161,18 +171,18 @@ fn check_files(disk: &dyn Disk, manifest: &Manifest, names: &HashSet<String>) ->
         }
     };
     for row in &manifest.segments {
-        let what = format!("it holds events {} to {}", row.first, row.last);
-        check(segment::file_name(row.first), row.file_bytes, &what)?;
+        let what = format!("it holds events {} to {}", row.summary.first, row.summary.last);
+        check(row.file_name(), row.summary.file_bytes, &what)?;
     }
     for row in &manifest.runs {
         let what = "it is part of the index, `tidemill verify --repair-indexes` makes it anew";
-        check(file_of_run(row.first, row.last), row.bytes, what)?;
+        check(row.file_name(), row.bytes, what)?;
     }
     Ok(())
 }
 
 fn open_runs(disk: &dyn Disk, manifest: &Manifest) -> Result<Vec<Arc<Run>>, StoreError> {
-    let open = |row: &state::RunRow| Run::open(disk, &file_of_run(row.first, row.last), manifest.store_id);
+    let open = |row: &RunRow| Run::open(disk, &row.file_name(), manifest.store_id);
     manifest.runs.iter().map(|row| open(row).map(Arc::new)).collect()
 }
 
@@ -204,14 +214,20 @@ impl Journals {
             }
             let file = disk.open(&name, Open::Existing).map_err(|error| io_read_failed(&name, &error))?;
             let generation = Generation::new(sequence, slot, file, journals.head);
-            journals.replay(reader, &generation)?;
+            journals.replay(reader, &generation, &manifest.removals)?;
             journals.generations.push(Arc::new(generation));
         }
         journals.check_mark(disk, manifest)?;
+        journals.check_removals(disk, manifest)?;
         Ok(journals)
     }
 
-    fn replay(&mut self, reader: JournalReader, generation: &Generation) -> Result<(), StoreError> {
+    fn replay(
+        &mut self,
+        reader: JournalReader,
+        generation: &Generation,
+        removals: &Removals,
+    ) -> Result<(), StoreError> {
         let mut before = self.tail.take();
         let tail = reader.replay(|offset, payload| {
             let record = Record::decode(payload).map_err(corrupted(self.head.next()))?;
@@ -221,7 +237,7 @@ impl Journals {
                     file: journal::file_of_slot(before.place.slot),
                     reason: format!("{} of its {} records are there", before.ordinal, record.records_before),
                 }),
-                _ => self.replay_record(generation, offset, record),
+                _ => self.replay_record(generation, removals, (offset, record)),
             }
         })?;
         self.tail = Some(tail);
@@ -248,7 +264,24 @@ impl Journals {
         Err(StoreError::CorruptedFile { file: disk.path(&file), reason })
     }
 
-    fn replay_record(&mut self, generation: &Generation, offset: u64, record: Record<'_>) -> Result<(), StoreError> {
+    /// Checks that everything is there that was there when something was removed: what is appended now must not
+    /// stand before a horizon.
+    fn check_removals(&self, disk: &dyn Disk, manifest: &Manifest) -> Result<(), StoreError> {
+        let (horizon, next) = (manifest.removals.max(), self.head.next());
+        if horizon <= next {
+            return Ok(());
+        }
+        let file = self.tail.as_ref().map_or_else(|| "journal-0".to_owned(), |t| journal::file_of_slot(t.place.slot));
+        let reason = format!("events were removed before position {horizon}, and those from {next} on are missing");
+        Err(StoreError::CorruptedFile { file: disk.path(&file), reason })
+    }
+
+    fn replay_record(
+        &mut self,
+        generation: &Generation,
+        removals: &Removals,
+        (offset, record): (u64, Record<'_>),
+    ) -> Result<(), StoreError> {
         let next = self.head.next();
         if record.first != next {
             return Err(corrupted(next)(Malformed("events are missing before a record of the journal")));
@@ -261,7 +294,7 @@ impl Journals {
             for event in block.events() {
                 let (position, event) = event.map_err(corrupted(self.head.next()))?;
                 let entry = Entry::stored(&event, position).map_err(corrupted(position))?;
-                data.index.add(&entry).map_err(corrupted(position))?;
+                data.index.add(&entry, removals).map_err(corrupted(position))?;
                 first_us.get_or_insert(event.timestamp_us);
                 data.streams_begun += u64::from(event.version == Version(1));
                 self.timestamp_us = self.timestamp_us.max(event.timestamp_us);
@@ -280,19 +313,21 @@ impl Journals {
     }
 }
 
-/// Removes files that seals and merges left when they were cut off, and those that were replaced.
+/// Removes files that seals, merges and compactions left when they were cut off, and those that were replaced.
 fn remove_left_overs(
     disk: &dyn Disk,
     manifest: &Manifest,
     names: &HashSet<String>,
     head: Position,
 ) -> Result<(), StoreError> {
-    let segments: HashSet<_> = manifest.segments.iter().map(|row| segment::file_name(row.first)).collect();
-    let runs: HashSet<_> = manifest.runs.iter().map(|row| file_of_run(row.first, row.last)).collect();
+    let segments: HashSet<_> = manifest.segments.iter().map(SegmentRow::file_name).collect();
+    let firsts: HashSet<_> = manifest.segments.iter().map(|row| row.summary.first).collect();
+    let runs: HashSet<_> = manifest.runs.iter().map(RunRow::file_name).collect();
     for name in names {
         if let Some(first) = segment_of(name).filter(|_| !segments.contains(name)) {
-            // Left by a seal that was cut off, if its journal is still there.
-            if first <= manifest.sealed() || first > head {
+            // Left by a compaction, or by a seal that was cut off if its journal is still there.
+            let known = firsts.contains(&first) || (manifest.sealed() < first && first <= head);
+            if !known {
                 let reason =
                     "it holds events that this store knows nothing of; move it away if it is not meant to be here";
                 return Err(StoreError::NotAStore { path: disk.path(name).into(), reason: reason.to_owned() });

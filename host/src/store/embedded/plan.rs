@@ -212,11 +212,13 @@ pub(super) fn last_match(
     let mut cursor = None;
     while let Some(position) = candidates.next()? {
         let matches = match own(position) {
-            _ if candidates.exact() => true,
+            // Of what is removed the index may still know.
+            _ if candidates.exact() && position >= view.removals.max() => true,
             Some(event) => query.matches(&event),
             None => {
                 let cursor = cursor.get_or_insert_with(|| EventCursor::new(Arc::clone(view), range.direction));
-                cursor.event(position)?.matches_query(query, position)?
+                let event = cursor.event(position)?;
+                event.map_or(Ok(false), |event| event.matches_query(query, position))?
             }
         };
         if matches {

@@ -18,12 +18,12 @@ use crate::store::{Direction, ReadPage, ReadRequest, StoreError};
 pub(super) fn read(shared: &Shared, request: &ReadRequest) -> Result<ReadPage, StoreError> {
     let head = shared.head();
     let view = shared.view();
-    let mut page = PageBuilder::new(request, head, |time_us| first_since(&view, time_us, head))?;
+    let mut page = PageBuilder::new(request, head, &view.removals, |time_us| first_since(&view, time_us, head))?;
     let Some(range) = range(&view, request, page.range())? else { return Ok(page.exhaust()) };
     let mut candidates = Candidates::new(Plan::of(&view, &request.query, range)?, range);
     let mut cursor = EventCursor::new(view, request.direction);
     while let Some(position) = candidates.next()? {
-        let event = cursor.event(position)?;
+        let Some(event) = cursor.event(position)? else { continue };
         if !is_above(event.version, request.after_version) || !event.matches_query(&request.query, position)? {
             continue;
         }
@@ -41,6 +41,8 @@ fn range(
     request: &ReadRequest,
     (after, below): (Position, Position),
 ) -> Result<Option<Range>, StoreError> {
+    // Of what a query names by category, nothing is left below their horizons.
+    let after = after.max(Position(view.removals.floor(&request.query).0.saturating_sub(1)));
     let mut range = Range { after, below, direction: request.direction };
     if request.after_version.0 > 0
         && !range.is_empty()
@@ -79,7 +81,9 @@ fn first_since(view: &Arc<View>, time_us: u64, head: Position) -> Result<Positio
         drop(data);
         if let Some(block) = before {
             let end = block.last.min(head).0 + 1;
-            let found = first_at(block.first.0..end, time_us, |position| Ok(cursor.event(position)?.timestamp_us))?;
+            let found = first_at(block.first.0..end, time_us, |position| {
+                Ok(cursor.stored(position)?.map_or(u64::MAX, |event| event.timestamp_us))
+            })?;
             if found.0 < end {
                 return Ok(found);
             }
@@ -91,10 +95,11 @@ fn first_since(view: &Arc<View>, time_us: u64, head: Position) -> Result<Positio
     Ok(head.next())
 }
 
-/// The event at a committed position.
-pub(super) fn event_at(view: &Arc<View>, position: Position) -> Result<RecordedEvent, StoreError> {
+/// The event at a committed position; none if it is removed.
+pub(super) fn event_at(view: &Arc<View>, position: Position) -> Result<Option<RecordedEvent>, StoreError> {
     let mut cursor = EventCursor::new(Arc::clone(view), Direction::Forwards);
-    cursor.event(position)?.to_event(position).map_err(corrupted(position))
+    let event = cursor.event(position)?;
+    event.map(|event| event.to_event(position)).transpose().map_err(corrupted(position))
 }
 
 impl EventView<'_> {

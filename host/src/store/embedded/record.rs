@@ -279,6 +279,7 @@ mod tests {
             failing: failing.map(|reason| Failing {
                 position: Position(checkpoint),
                 attempts: 1,
+                faults: 2,
                 first_us: time,
                 last_us: time,
                 reason,

@@ -1,6 +1,6 @@
 //! Reads of what plugins keep: the changes that journals hold, newest first, over the state file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::fences::Fenced;
@@ -33,6 +33,26 @@ pub(super) fn tracking(shared: &Shared, source: &str) -> Result<Option<u64>, Sto
         Some(position) => Ok(Some(position)),
         None => shared.state.tracking(source),
     }
+}
+
+/// How far every partition of a plugin has come, in order.
+pub(super) fn plugin_progress(shared: &Shared, plugin: &PluginName) -> Result<Vec<(Owner, u32, Progress)>, StoreError> {
+    let view = shared.view();
+    let stored = shared.state.all_progress()?.into_iter().filter(|(owner, ..)| owner.plugin == *plugin);
+    let mut rows: BTreeMap<_, _> = stored.map(|(owner, partition, progress)| ((owner, partition), progress)).collect();
+    for generation in view.newest_first().rev() {
+        let data = generation.data();
+        for (owner, changes) in data.overlay.owners().filter(|(owner, _)| owner.plugin == *plugin) {
+            rows.retain(|(found, _), _| !changes.dropped || found != owner);
+            for (partition, progress) in &changes.progress {
+                match progress {
+                    Some(progress) => drop(rows.insert((owner.clone(), *partition), progress.clone())),
+                    None => drop(rows.remove(&(owner.clone(), *partition))),
+                }
+            }
+        }
+    }
+    Ok(rows.into_iter().map(|((owner, partition), progress)| (owner, partition, progress)).collect())
 }
 
 /// What is known of a plugin as a whole.

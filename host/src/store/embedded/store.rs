@@ -17,14 +17,15 @@ use super::key::Kind;
 use super::open::{self, Opened};
 use super::shared::Shared;
 use super::state::{self, JournalMark, ManifestChange};
+use super::view::View;
 use super::writer::{Writer, WriterOptions};
 use super::{lookup, reads, rows, upkeep};
 use crate::clock::Clock;
-use crate::event::{EventType, PluginName, Position, RecordedEvent, StreamName};
+use crate::event::{Category, EventType, PluginName, Position, RecordedEvent, StreamName};
 use crate::store::page::StreamPageBuilder;
 use crate::store::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
-    PluginRecord, Progress, ReadPage, ReadRequest, StatePage, Store, StoreError, StreamDeletion, StreamHead,
+    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, Store, StoreError, StreamDeletion, StreamHead,
     StreamPage, UnitOfWork, decide, reply,
 };
 
@@ -237,7 +238,7 @@ impl Store for EmbeddedStore {
         let head = self.shared.head();
         let view = self.shared.view();
         let position = lookup::position_of(&view, id)?.filter(|position| *position <= head);
-        position.map(|position| reads::event_at(&view, position)).transpose()
+        position.map_or(Ok(None), |position| reads::event_at(&view, position))
     }
 
     fn stream_head(&self, stream: &StreamName) -> Result<Option<StreamHead>, StoreError> {
@@ -273,8 +274,38 @@ impl Store for EmbeddedStore {
         rows::tracking(&self.shared, source)
     }
 
+    fn remove(&self, category: &Category, before: Position) -> Result<Position, StoreError> {
+        // What is not committed yet stands above.
+        let before = before.min(self.shared.head().next());
+        let horizon = |view: &View| view.removals.horizon(category.as_str());
+        if before > Position(1) && before > horizon(&self.shared.view()) {
+            let removal = Some((category.clone(), before));
+            self.shared.state.commit(None, &ManifestChange { removal, ..ManifestChange::default() })?;
+            self.shared.change_view(|view| {
+                let mut removals = Removals::clone(&view.removals);
+                removals.raise(category, before);
+                view.with_removals(removals)
+            });
+            self.shared.upkeep.notify();
+        }
+        Ok(horizon(&self.shared.view()))
+    }
+
+    fn removals(&self) -> Removals {
+        Removals::clone(&self.shared.view().removals)
+    }
+
+    fn nth_newest(&self, category: &Category, newer: u64) -> Result<Option<Position>, StoreError> {
+        let head = self.shared.head();
+        lookup::nth_newest(&self.shared.view(), category.as_str(), newer, head)
+    }
+
     fn progress(&self, owner: &Owner, partition: u32) -> Result<Option<Progress>, StoreError> {
         rows::progress(&self.shared, owner, partition)
+    }
+
+    fn plugin_progress(&self, plugin: &PluginName) -> Result<Vec<(Owner, u32, Progress)>, StoreError> {
+        rows::plugin_progress(&self.shared, plugin)
     }
 
     fn plugin_record(&self, plugin: &PluginName) -> Result<Option<PluginRecord>, StoreError> {

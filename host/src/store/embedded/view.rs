@@ -11,6 +11,7 @@ use super::hot::Generation;
 use super::run::Run;
 use super::segment::Segments;
 use super::state::Manifest;
+use crate::store::Removals;
 
 /// The parts of a store.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub(super) struct View {
     streams: u64,
     /// The index over them, by rising position, without gaps.
     pub(super) runs: Vec<Arc<Run>>,
+    /// What was removed, whether or not its bytes are gone.
+    pub(super) removals: Arc<Removals>,
     /// The journals that are not sealed, oldest first.
     pub(super) frozen: Vec<Arc<Generation>>,
     /// The journal that is written.
@@ -40,7 +43,8 @@ impl View {
         active: Arc<Generation>,
     ) -> Self {
         let heads = Arc::new(SealedHeads::new(manifest.journal_seed));
-        Self { store_id: manifest.store_id, heads, streams: manifest.streams, segments, runs, frozen, active }
+        let removals = Arc::new(manifest.removals.clone());
+        Self { store_id: manifest.store_id, heads, streams: manifest.streams, segments, runs, removals, frozen, active }
     }
 
     /// The journal that is written.
@@ -73,7 +77,12 @@ impl View {
         Self { streams: self.streams + streams, runs, frozen, ..self.clone() }
     }
 
-    /// With a merged run in place of those it was merged from.
+    /// With more removed.
+    pub(super) fn with_removals(&self, removals: Removals) -> Self {
+        Self { removals: Arc::new(removals), ..self.clone() }
+    }
+
+    /// With a run in place of those that it was merged or compacted from.
     pub(super) fn merged(&self, run: Arc<Run>) -> Self {
         let (first, last) = run.range();
         let outside = |other: &&Arc<Run>| other.range().1 < first || other.range().0 > last;

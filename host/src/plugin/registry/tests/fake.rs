@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use crate::delivery::{Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Verdict};
 use crate::event::Position;
 use crate::plugin::{Loaded, Loader};
-use crate::runtime::{Description, InstanceOptions, Limits, LoadError, Role};
+use crate::runtime::{Description, InstanceOptions, LoadError, LoadOptions, Role};
 
 /// Who handled what, in order.
 pub(super) type Journal = Arc<Mutex<Vec<(String, Position)>>>;
@@ -44,7 +44,7 @@ impl FakeLoader {
 }
 
 impl Loader for FakeLoader {
-    fn load(&self, bytes: &[u8], _: &Limits) -> Result<Arc<dyn Loaded>, LoadError> {
+    fn load(&self, bytes: &[u8], _: &LoadOptions) -> Result<Arc<dyn Loaded>, LoadError> {
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         self.loads.lock().unwrap().push(text.clone());
         assert!(!text.contains("panic"), "the engine panics");
@@ -67,6 +67,10 @@ impl Loaded for FakeLoaded {
 
     fn description(&self) -> Option<&Description> {
         self.description.as_ref()
+    }
+
+    fn replayable(&self) -> bool {
+        true
     }
 
     fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler> {

@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::fake::FakeLoader;
 use crate::clock::ManualClock;
 use crate::event::{EventType, NewEvent, PluginName, Position};
-use crate::plugin::{Loader, PluginInfo, Problem, Registry, RegistryOptions, RunningInfo};
+use crate::plugin::{Loader, NoSecrets, PluginInfo, Problem, Registry, RegistryOptions, RunningInfo};
 use crate::store::memory::MemoryStore;
 use crate::store::{AppendRequest, Store};
 
@@ -48,6 +48,7 @@ impl Fixture {
         let mut fixture = Self { directory, clock, store, loader: fake, registry: None };
         fill(&fixture);
         let options = RegistryOptions {
+            secrets: Arc::new(NoSecrets),
             directory: fixture.directory.path().into(),
             store: fixture.store.clone(),
             clock: fixture.clock.clone(),

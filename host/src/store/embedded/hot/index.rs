@@ -17,11 +17,14 @@ use super::positions::Positions;
 use crate::event::{Position, RecordedEvent, StreamName, TOMBSTONE_TYPE, Tag, Version, category_of};
 use crate::store::embedded::encoding::{EventView, Malformed};
 use crate::store::embedded::key::{Head, Key, Kind};
+use crate::store::{Direction, Removals};
 
 /// Lists of positions by what events have in common.
 #[derive(Debug)]
 pub(in crate::store::embedded) struct HotIndex {
     ids: IdMap,
+    /// Older positions of ids that were appended again after retention removed their events.
+    again: BTreeMap<Uuid, Vec<u64>>,
     types: BTreeMap<Box<str>, Positions>,
     categories: BTreeMap<Box<str>, Positions>,
     streams: HashMap<Box<str>, Stream, NameHash>,
@@ -99,6 +102,7 @@ impl HotIndex {
         let hash = NameHash(RandomState::new().hash_one(0));
         Self {
             ids: IdMap::new(),
+            again: BTreeMap::new(),
             types: BTreeMap::new(),
             categories: BTreeMap::new(),
             streams: HashMap::with_hasher(hash),
@@ -106,11 +110,11 @@ impl HotIndex {
         }
     }
 
-    /// Adds the next event. An error, and then the index is useless, if its id is there already or its
-    /// version does not follow the one before it.
-    pub(in crate::store::embedded) fn add(&mut self, entry: &Entry<'_>) -> Result<(), Malformed> {
+    /// Adds the next event. An error, and then the index is useless, if its id is there already, of an event
+    /// that is not removed, or its version does not follow the one before it.
+    pub(in crate::store::embedded) fn add(&mut self, entry: &Entry<'_>, removals: &Removals) -> Result<(), Malformed> {
         if !self.ids.insert(entry.id, entry.position) {
-            return Err(Malformed("an event id is stored twice"));
+            self.add_again(entry, removals)?;
         }
         push_sorted(&mut self.types, entry.event_type, entry.position);
         for tag in entry.tags() {
@@ -124,22 +128,46 @@ impl HotIndex {
             };
         };
         push_sorted(&mut self.categories, category_of(stream), entry.position);
-        self.push_stream(stream, entry)
+        self.push_stream(stream, entry.head())
     }
 
-    fn push_stream(&mut self, name: &str, entry: &Entry<'_>) -> Result<(), Malformed> {
+    /// Adds what is left of the last event of a stream that is removed.
+    pub(in crate::store::embedded) fn add_end(&mut self, stream: &str, head: Head) -> Result<(), Malformed> {
+        self.push_stream(stream, head)
+    }
+
+    /// Gives the id of a removed event to another.
+    fn add_again(&mut self, entry: &Entry<'_>, removals: &Removals) -> Result<(), Malformed> {
+        let older = self.ids.get(entry.id).filter(|older| self.is_removed(*older, removals));
+        let older = older.ok_or(Malformed("an event id is stored twice"))?;
+        self.ids.remove(entry.id);
+        self.ids.insert(entry.id, entry.position);
+        self.again.entry(entry.id).or_default().push(older.0);
+        Ok(())
+    }
+
+    /// Whether the event at a position, which is in the index, is removed.
+    fn is_removed(&self, position: Position, removals: &Removals) -> bool {
+        let of_category = |category| {
+            let list = self.categories.get(category);
+            list.and_then(|list| list.seek(position.0, Direction::Forwards)) == Some(position.0)
+        };
+        removals.iter().any(|(category, horizon)| position < horizon && of_category(category))
+    }
+
+    fn push_stream(&mut self, name: &str, last: Head) -> Result<(), Malformed> {
         if let Some(stream) = self.streams.get_mut(name) {
-            if stream.last.next() != entry.version || stream.deleted {
+            if stream.last.next() != last.version || stream.deleted {
                 return Err(Malformed("versions of a stream are not dense, or go on after its tombstone"));
             }
-            stream.positions.push(entry.position);
-            (stream.last, stream.deleted) = (entry.version, entry.tombstone);
+            stream.positions.push(last.position);
+            (stream.last, stream.deleted) = (last.version, last.deleted);
             return Ok(());
         }
         let mut positions = Positions::new();
-        positions.push(entry.position);
-        self.streams.insert(name.into(), Stream { positions, last: entry.version, deleted: entry.tombstone });
-        if entry.version.0 == 0 { Err(Malformed("an event of a stream has no version")) } else { Ok(()) }
+        positions.push(last.position);
+        self.streams.insert(name.into(), Stream { positions, last: last.version, deleted: last.deleted });
+        if last.version.0 == 0 { Err(Malformed("an event of a stream has no version")) } else { Ok(()) }
     }
 
     fn push_tag(&mut self, tag: &str, position: Position) {
@@ -156,6 +184,9 @@ impl HotIndex {
     /// Takes the newest event back.
     pub(in crate::store::embedded) fn undo(&mut self, entry: &Entry<'_>) {
         self.ids.remove(entry.id);
+        if let Some(older) = self.again.get_mut(&entry.id).and_then(Vec::pop) {
+            self.ids.insert(entry.id, Position(older));
+        }
         undo_sorted(&mut self.types, entry.event_type, entry.position);
         for tag in entry.tags() {
             if self.tags.get_mut(tag).is_some_and(|list| list.undo(entry.position)) {
@@ -216,6 +247,20 @@ impl HotIndex {
             .collect()
     }
 
+    /// Position of the event of a category that has so many newer ones up to `head` in this journal; else how
+    /// many there are.
+    pub(in crate::store::embedded) fn nth_newest(
+        &self,
+        category: &str,
+        newer: u64,
+        head: Position,
+    ) -> Result<Position, u64> {
+        let list = self.categories.get(category);
+        let count = list.map_or(0, |list| list.len_at(head));
+        let nth = usize::try_from(newer).ok().and_then(|newer| count.checked_sub(newer.checked_add(1)?));
+        nth.and_then(|nth| list?.get(nth)).map(Position).ok_or(count as u64)
+    }
+
     /// Streams whose names begin with `prefix`, sorted by name, as they were at `head`.
     pub(in crate::store::embedded) fn streams(&self, prefix: &str, head: Position) -> Vec<(Box<str>, Head)> {
         let matching = self.streams.iter().filter(|(name, _)| name.starts_with(prefix));
@@ -242,7 +287,10 @@ impl HotIndex {
         mut visit: impl FnMut(Key, &[u64], Option<Head>) -> Result<(), E>,
     ) -> Result<(), E> {
         for (id, position) in self.ids.sorted() {
-            visit(Key::id(id), &[position], None)?;
+            match self.again.get(&id) {
+                None => visit(Key::id(id), &[position], None)?,
+                Some(older) => visit(Key::id(id), &[older.as_slice(), &[position]].concat(), None)?,
+            }
         }
         for (kind, lists) in [(Kind::Type, &self.types), (Kind::Category, &self.categories)] {
             for (name, list) in lists {
@@ -324,6 +372,10 @@ mod tests {
     use super::*;
     use crate::event::{EventType, NewEvent};
 
+    fn none() -> Removals {
+        Removals::default()
+    }
+
     fn event(position: u64, event_type: &str, stream: &str, version: u64, tags: &[&str]) -> RecordedEvent {
         let mut event = NewEvent::json(EventType::new(event_type).unwrap(), "1");
         event.id = Uuid::from_u128(u128::from(100 - position));
@@ -340,7 +392,7 @@ mod tests {
             event(3, "Placed", "order-2", 1, &[]),
             event(4, "Moved", "stock", 1, &["b"]),
         ] {
-            index.add(&Entry::of(&event)).unwrap();
+            index.add(&Entry::of(&event), &none()).unwrap();
         }
         index
     }
@@ -378,7 +430,7 @@ mod tests {
         let before = everything(&index);
         let (first, second) = (event(5, "New", "new-1", 1, &["b", "c", "c"]), event(6, "Paid", "order-1", 6, &[]));
         for event in [&first, &second] {
-            index.add(&Entry::of(event)).unwrap();
+            index.add(&Entry::of(event), &none()).unwrap();
         }
         let version = |index: &HotIndex, name, head| index.stream_head(name, Position(head)).map(|head| head.version.0);
         assert_eq!(version(&index, "new-1", 4), None, "readers clip at the head");
@@ -400,11 +452,29 @@ mod tests {
 
     #[test]
     fn gaps_doubles_and_life_after_death_are_refused() {
-        assert!(index().add(&Entry::of(&event(5, "T", "order-2", 3, &[]))).is_err());
+        assert!(index().add(&Entry::of(&event(5, "T", "order-2", 3, &[])), &none()).is_err());
         let mut double = index();
         let again = event(5, "T", "s", 1, &[]);
-        double.add(&Entry::of(&again)).unwrap();
+        double.add(&Entry::of(&again), &none()).unwrap();
         let next = RecordedEvent { position: Position(6), version: Version(2), ..again };
-        assert!(double.add(&Entry::of(&next)).is_err());
+        assert!(double.add(&Entry::of(&next), &none()).is_err());
+    }
+
+    #[test]
+    fn an_id_of_a_removed_event_is_given_to_another_and_back() {
+        let mut index = index();
+        let before = everything(&index);
+        let again = RecordedEvent { id: event(2, "Paid", "order-1", 5, &[]).id, ..event(5, "Paid", "stock", 2, &[]) };
+        let mut removals = Removals::default();
+        removals.raise(&crate::event::Category::new("order").unwrap(), Position(2));
+        assert!(index.add(&Entry::of(&again), &removals).is_err(), "at the horizon");
+        let mut index = self::index();
+        removals.raise(&crate::event::Category::new("order").unwrap(), Position(3));
+        index.add(&Entry::of(&again), &removals).unwrap();
+        assert_eq!(index.position_of(again.id), Some(Position(5)));
+        assert!(everything(&index).contains(&(Key::id(again.id), vec![2, 5], None)));
+        index.undo(&Entry::of(&again));
+        assert_eq!(everything(&index), before);
+        assert_eq!(index.position_of(again.id), Some(Position(2)));
     }
 }

@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use super::failure;
-use super::page::Stamp;
+use super::filter::Probe;
+use super::page::{Stamp, is_stream};
 use super::reader::Run;
 use super::scan::Scan;
 use super::writer::{RunSummary, RunWriter};
-use crate::store::StoreError;
+use crate::event::Position;
+use crate::store::embedded::key::Head;
+use crate::store::{Removals, StoreError};
 
 /// Entries between two questions whether to go on.
 const ENTRIES_BETWEEN_QUESTIONS: u32 = 256;
 
 /// Writes what the runs hold into one that covers their ranges. They are given in position order, each
-/// beginning where the one before ends. A key in several runs gets one list; the later stream head wins.
+/// beginning where the one before ends. A key in several runs gets one list; the later stream head wins. Where
+/// versions of a stream are gone between two runs, all before are removed, and left out.
 ///
 /// # Errors
 /// When a run is damaged, reading or writing fails, or with `ShuttingDown` when `keep_going`, which is
@@ -21,6 +25,7 @@ const ENTRIES_BETWEEN_QUESTIONS: u32 = 256;
 pub(in crate::store::embedded) fn merge(
     runs: &[Arc<Run>],
     mut out: RunWriter,
+    removals: &Removals,
     keep_going: &dyn Fn() -> bool,
 ) -> Result<RunSummary, StoreError> {
     debug_assert!(runs.is_sorted_by(|a, b| a.range().1.next() == b.range().0), "runs follow each other");
@@ -36,10 +41,36 @@ pub(in crate::store::embedded) fn merge(
     while let Some(lowest) = inputs.iter().map(Input::key).min() {
         key.clear();
         key.extend_from_slice(lowest);
+        let from = first_kept(&key, &inputs, removals)?;
+        for input in inputs.iter_mut().take(from).filter(|input| input.key() == key) {
+            while input.advance()? && input.key() == key {}
+        }
         copy_list(&key, &mut inputs, &mut out)?;
         inputs.retain(|input| !input.at_end);
     }
     out.finish()
+}
+
+/// The first input whose list of a key is kept: of a stream, that after the last gap between the lists, if what
+/// is before it is removed.
+fn first_kept(key: &[u8], inputs: &[Input<'_>], removals: &Removals) -> Result<usize, StoreError> {
+    let mut first = 0;
+    let Some((_, stream)) = key.split_first().filter(|_| is_stream(key) && !removals.is_empty()) else {
+        return Ok(first);
+    };
+    let stream = String::from_utf8_lossy(stream);
+    let mut before: Option<&Input<'_>> = None;
+    for (at, input) in inputs.iter().enumerate().filter(|(_, input)| input.key() == key) {
+        if let Some(before) = before {
+            let head = before.head()?;
+            let goes_on = input.scan.entry().first_version == Some(head.version.0 + 1);
+            if !goes_on && removals.removes(Some(&stream), head.position) {
+                first = at;
+            }
+        }
+        before = Some(input);
+    }
+    Ok(first)
 }
 
 /// Writes the lists of a key, which one input is at, as one.
@@ -88,6 +119,18 @@ impl Input<'_> {
     /// The current key; empty, as none is, at the end.
     fn key(&self) -> &[u8] {
         if self.at_end { &[] } else { &self.scan.entry().key }
+    }
+
+    /// The last event of the stream whose list it is at the beginning of.
+    fn head(&self) -> Result<Head, StoreError> {
+        let (entry, run) = (self.scan.entry(), self.scan.run());
+        let damaged = || failure::corrupted(run.name(), "a stream", "an entry of it has no version");
+        if entry.ends_page {
+            let probe = Probe::of_bytes(run.store_id(), &entry.key);
+            return run.stream_head(probe)?.ok_or_else(damaged);
+        }
+        let (stamp, last) = entry.stamp.zip(entry.positions.last()).ok_or_else(damaged)?;
+        Ok(Head { version: stamp.version, position: Position(*last), deleted: stamp.deleted })
     }
 
     /// Comes to the next entry; false at the end.

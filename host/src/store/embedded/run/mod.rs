@@ -38,6 +38,7 @@ mod keys;
 mod list;
 mod merge;
 mod page;
+mod prune;
 mod reader;
 mod scan;
 #[cfg(test)]
@@ -49,5 +50,6 @@ mod writer;
 pub(super) use filter::{Probe, id_bytes};
 pub(super) use merge::merge;
 pub(super) use page::Stamp;
+pub(super) use prune::prune;
 pub(super) use reader::Run;
 pub(super) use writer::{RunOptions, RunWriter};

@@ -75,6 +75,11 @@ impl Run {
         self.header.level
     }
 
+    /// Id of the store it belongs to.
+    pub(super) const fn store_id(&self) -> u128 {
+        self.header.store_id
+    }
+
     /// Size of the file.
     pub(in crate::store::embedded) const fn bytes(&self) -> u64 {
         self.bytes
@@ -101,15 +106,15 @@ impl Run {
         self.filter.may_contain(key.hash)
     }
 
-    /// Where the event of an id stands.
+    /// Where the event of an id stands: the last, if older ones were removed.
     ///
     /// # Errors
     /// When a page cannot be read or is damaged.
     pub(in crate::store::embedded) fn position_of(&self, id: Probe<'_>) -> Result<Option<Position>, StoreError> {
-        let Some(page) = self.page_of(id, 0) else { return Ok(None) };
+        let Some(page) = self.page_of(id, u64::MAX) else { return Ok(None) };
         self.piece(page, id.key, |piece| {
             let mut found = None;
-            piece.positions(self.bounds(), |position| found = found.or(Some(Position(position))))?;
+            piece.positions(self.bounds(), |position| found = Some(Position(position)))?;
             found.ok_or(Malformed("an entry has no posting"))
         })
     }
@@ -147,6 +152,49 @@ impl Run {
         Ok(answer)
     }
 
+    /// How many positions of a key are not above one.
+    ///
+    /// # Errors
+    /// When a page cannot be read or is damaged.
+    pub(in crate::store::embedded) fn count_through(&self, key: Probe<'_>, last: Position) -> Result<u64, StoreError> {
+        let place = last.0.checked_sub(self.header.first).map(|offset| offset.saturating_add(1));
+        let Some(page) = place.and_then(|place| self.page_of(key, place)) else { return Ok(0) };
+        let counted = self.piece_from(page, key.key, |earlier, piece| {
+            let mut count = earlier;
+            piece.positions(self.bounds(), |position| count += u64::from(position <= last.0))?;
+            Ok(count)
+        })?;
+        Ok(counted.unwrap_or_default())
+    }
+
+    /// The position of a key that so many lower ones come before.
+    ///
+    /// # Errors
+    /// When a page cannot be read or is damaged.
+    pub(in crate::store::embedded) fn nth(&self, key: Probe<'_>, nth: u64) -> Result<Option<Position>, StoreError> {
+        let Some(first) = self.page_of(key, 0) else { return Ok(None) };
+        let (mut low, mut high) = (first, self.fences.page_of(key.key, u64::MAX).map_or(first, |page| page + 1));
+        while low < high {
+            let page = low.midpoint(high);
+            let mut found = None;
+            let counted = self.piece_from(page, key.key, |earlier, piece| {
+                let mut at = earlier;
+                piece.positions(self.bounds(), |position| {
+                    found = found.or((at == nth).then_some(Position(position)));
+                    at += 1;
+                })?;
+                Ok((earlier, at))
+            })?;
+            match counted {
+                _ if found.is_some() => return Ok(found),
+                Some((earlier, _)) if nth < earlier => high = page,
+                // The first page may be the end of the one before the key's.
+                _ => low = page + 1,
+            }
+        }
+        Ok(None)
+    }
+
     /// First and last position, as numbers.
     pub(super) const fn bounds(&self) -> (u64, u64) {
         (self.header.first, self.header.last)
@@ -165,6 +213,23 @@ impl Run {
         if self.may_contain(probe) { self.fences.page_of(probe.key, place) } else { None }
     }
 
+    /// [`Self::piece`], with how many positions of the key stand on earlier pages.
+    fn piece_from<T>(
+        &self,
+        page: usize,
+        key: &[u8],
+        look: impl FnOnce(u64, Piece<'_>) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut bytes = [0; PAGE_BYTES];
+        self.read_pages(page, &mut bytes)?;
+        let verified = self.verify_page(page, &bytes)?;
+        // Earlier positions are counted of the key that a page opens with.
+        let goes_on = self.fences.get(page).is_some_and(|(fence, place)| place > 0 && fence == key);
+        let earlier = if goes_on { verified.earlier } else { 0 };
+        let found = verified.find(key).and_then(|piece| piece.map(|piece| look(earlier, piece)).transpose());
+        found.map_err(|malformed| self.malformed_page(page, malformed))
+    }
+
     /// Reads a page and hands out the positions of a key on it; none when it has none.
     pub(super) fn piece<T>(
         &self,
@@ -172,10 +237,7 @@ impl Run {
         key: &[u8],
         look: impl FnOnce(Piece<'_>) -> Result<T, Malformed>,
     ) -> Result<Option<T>, StoreError> {
-        let mut bytes = [0; PAGE_BYTES];
-        self.read_pages(page, &mut bytes)?;
-        let found = self.verify_page(page, &bytes)?.find(key).and_then(|piece| piece.map(look).transpose());
-        found.map_err(|malformed| self.malformed_page(page, malformed))
+        self.piece_from(page, key, |_, piece| look(piece))
     }
 
     /// Reads consecutive pages, not verified.

@@ -16,6 +16,7 @@ pub(in crate::store::embedded) struct Segment {
     file: Arc<dyn DiskFile>,
     summary: SegmentSummary,
     directory: Directory,
+    has_stubs: bool,
 }
 
 impl Segment {
@@ -33,7 +34,7 @@ impl Segment {
         }
         let mut header = [0; HEADER_BYTES];
         file.read(0, &mut header).map_err(failed)?;
-        let first = check_header(&header, store_id, &place)?;
+        let (first, has_stubs) = check_header(&header, store_id, &place)?;
         let trailer_offset = file_bytes.checked_sub(TRAILER_BYTES as u64);
         let trailer_offset = trailer_offset.ok_or_else(|| place.corrupted("it is cut off"))?;
         let mut trailer = [0; TRAILER_BYTES];
@@ -47,12 +48,17 @@ impl Segment {
         let mut directory = vec![0; usize::try_from(trailer_offset.saturating_sub(offset)).unwrap_or_default()];
         file.read(offset, &mut directory).map_err(failed)?;
         let directory = Directory::new(directory, checksum, &summary).map_err(place.malformed("the directory"))?;
-        Ok(Self { place, file, summary, directory })
+        Ok(Self { place, file, summary, directory, has_stubs })
     }
 
     /// What its trailer says of it.
     pub(in crate::store::embedded) const fn summary(&self) -> &SegmentSummary {
         &self.summary
+    }
+
+    /// Whether it was compacted, so that stubs stand in place of removed events.
+    pub(super) const fn has_stubs(&self) -> bool {
+        self.has_stubs
     }
 
     pub(super) const fn directory(&self) -> &Directory {

@@ -15,16 +15,20 @@ pub(super) const TRAILER_BYTES: usize = 24 + SUMMARY_BYTES;
 /// Bytes of a block's entry in the directory.
 pub(super) const ENTRY_BYTES: usize = 8;
 
-const FORMAT: u32 = 1;
+/// Format of a segment of events.
+const FORMAT_EVENTS: u32 = 1;
+/// Format of a segment that has stubs of removed events.
+const FORMAT_STUBS: u32 = 2;
 const HEADER_MAGIC: [u8; 8] = *b"TIDESEGM";
 const TRAILER_MAGIC: [u8; 8] = *b"TIDESEGZ";
-const SUMMARY_BYTES: usize = 56 + HASH_BYTES;
+/// Bytes of a summary.
+pub(super) const SUMMARY_BYTES: usize = 56 + HASH_BYTES;
 
 /// The header of the segment of a store that begins at `first`.
-pub(super) fn header(store_id: u128, first: Position) -> Vec<u8> {
+pub(super) fn header(store_id: u128, first: Position, stubs: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER_BYTES);
     out.extend_from_slice(&HEADER_MAGIC);
-    out.extend_from_slice(&FORMAT.to_le_bytes());
+    out.extend_from_slice(&if stubs { FORMAT_STUBS } else { FORMAT_EVENTS }.to_le_bytes());
     out.extend_from_slice(&store_id.to_le_bytes());
     out.extend_from_slice(&first.0.to_le_bytes());
     put_checksum(&mut out);
@@ -46,8 +50,8 @@ fn checked(bytes: &[u8]) -> Result<Reader<'_>, Malformed> {
     }
 }
 
-/// Checks the header of a segment of a store; answers its first position.
-pub(super) fn check_header(bytes: &[u8], store_id: u128, place: &Place) -> Result<Position, StoreError> {
+/// Checks the header of a segment of a store; answers its first position, and whether it has stubs.
+pub(super) fn check_header(bytes: &[u8], store_id: u128, place: &Place) -> Result<(Position, bool), StoreError> {
     let malformed = place.malformed("the header");
     if bytes.get(..HEADER_MAGIC.len()) != Some(&HEADER_MAGIC) {
         return Err(place.foreign("it does not begin as a segment of events"));
@@ -57,16 +61,16 @@ pub(super) fn check_header(bytes: &[u8], store_id: u128, place: &Place) -> Resul
     let format = u32::from_le_bytes(reader.array().map_err(&malformed)?);
     let store = u128::from_le_bytes(reader.array().map_err(&malformed)?);
     let first = u64::from_le_bytes(reader.array().map_err(&malformed)?);
-    if format > FORMAT {
-        return Err(place.newer(format, FORMAT));
+    if format > FORMAT_STUBS {
+        return Err(place.newer(format, FORMAT_STUBS));
     }
-    if format != FORMAT {
+    if format < FORMAT_EVENTS {
         return Err(place.corrupted(format!("its format version is {format}")));
     }
     if store != store_id {
         return Err(place.foreign(format!("it belongs to store {store:032x}, this one is {store_id:032x}")));
     }
-    Ok(Position(first))
+    Ok((Position(first), format == FORMAT_STUBS))
 }
 
 /// What is known of a segment without reading its events. The manifest keeps it, the trailer too.

@@ -1,7 +1,7 @@
 //! A segment: the events of one sealed journal in an immutable file. Numbers are little-endian.
 //!
 //! ```text
-//! header    magic "TIDESEGM" | format version u32 (1) | store id u128 | first position u64
+//! header    magic "TIDESEGM" | format version u32 (1; 2 with stubs) | store id u128 | first position u64
 //!           | checksum u64: xxh3-64 of the header before it                                    (44 bytes)
 //! blocks    back to back (see `block`), of about 4 KiB; a larger event has its own
 //! directory for each block: first position u32 (from the segment's first) | place in the file u32
@@ -12,6 +12,9 @@
 //!                                                                                             (112 bytes)
 //! ```
 //!
+//! A segment that was compacted (`upkeep`) has stubs (see `stub`) in place of removed events: so positions stay
+//! dense and the root the same.
+//!
 //! The directory stands just before the trailer, so its place follows from the number of blocks; the number
 //! of events follows from the positions, which are dense. The header keeps its layout in every format.
 //!
@@ -20,10 +23,11 @@
 //! the manifest does. Caches nothing but directories of open files and what a reader is reading: the
 //! system's page cache is the cache.
 //!
-//! Invariants: a file is never changed once `writer` has finished it; each of its bytes is under a checksum;
+//! Invariants: a file is never changed once `writer` has finished it, only replaced by one of a higher generation; each of its bytes is under a checksum;
 //! nothing of a block is served before the block's checksum was verified, each time it is read from the
 //! file; timestamps never decrease with position. `tests` flips every bit.
 
+mod compact;
 mod directory;
 mod file;
 mod format;
@@ -35,16 +39,20 @@ mod tests;
 mod verify;
 mod writer;
 
+pub(super) use compact::compact;
 pub(super) use format::SegmentSummary;
-pub(super) use set::{SegmentCursor, Segments};
+pub(super) use set::{SegmentCursor, SegmentRow, Segments};
 pub(super) use verify::{Visitor, verify};
 pub(super) use writer::SegmentWriter;
 
 use crate::event::Position;
 
-/// Name of the file of the segment that begins at a position.
-pub(super) fn file_name(first: Position) -> String {
-    format!("{:020}.segment", first.0)
+/// Name of the file of the segment that begins at a position, and was compacted so many times.
+pub(super) fn file_name(first: Position, generation: u32) -> String {
+    match generation {
+        0 => format!("{:020}.segment", first.0),
+        _ => format!("{:020}.{generation}.segment", first.0),
+    }
 }
 
 /// The summary that a segment's file has of itself.

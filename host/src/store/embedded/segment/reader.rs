@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::file::Segment;
 use crate::event::Position;
-use crate::store::embedded::block::BlockView;
-use crate::store::embedded::encoding::{EventHead, EventView, Malformed};
+use crate::store::embedded::block::{BlockView, Slot};
+use crate::store::embedded::encoding::{EventView, Malformed};
 use crate::store::embedded::failure::corrupted;
 use crate::store::{Direction, StoreError};
 
@@ -58,12 +58,16 @@ impl SegmentReader {
         if block.last() < position { Err(missing(Malformed("the event is missing"))) } else { Ok(block) }
     }
 
-    /// The event at a position.
+    /// The event at a position; none when there is only a stub of it.
     ///
     /// # Errors
     /// As [`Self::block_at`].
-    pub(in crate::store::embedded) fn event(&mut self, position: Position) -> Result<EventView<'_>, StoreError> {
-        self.block_at(position)?.event(position).map_err(corrupted(position))
+    pub(in crate::store::embedded) fn event(
+        &mut self,
+        position: Position,
+    ) -> Result<Option<EventView<'_>>, StoreError> {
+        let slot = self.block_at(position)?.slot(position);
+        slot.and_then(Slot::event).map_err(corrupted(position))
     }
 
     /// The first event that is not older than a time; past the last event when all are older.
@@ -79,9 +83,9 @@ impl SegmentReader {
         }
         let Some(older) = low.checked_sub(1) else { return Ok(self.segment.summary().first) };
         let block = self.block(older)?;
-        for raw in block.raws() {
-            let (position, raw) = raw.map_err(corrupted(block.first()))?;
-            if EventHead::read(raw).map_err(corrupted(position))?.timestamp_us >= timestamp_us {
+        for slot in block.slots() {
+            let (position, slot) = slot.map_err(corrupted(block.first()))?;
+            if slot.timestamp_us().map_err(corrupted(position))? >= timestamp_us {
                 return Ok(position);
             }
         }
@@ -90,8 +94,7 @@ impl SegmentReader {
 
     fn first_timestamp_us(&mut self, index: usize) -> Result<u64, StoreError> {
         let block = self.block(index)?;
-        let head = block.raw(block.first()).and_then(EventHead::read);
-        head.map(|head| head.timestamp_us).map_err(corrupted(block.first()))
+        block.slot(block.first()).and_then(Slot::timestamp_us).map_err(corrupted(block.first()))
     }
 
     /// A verified block by its number, which is one of the directory's.

@@ -8,10 +8,11 @@ use super::reader::SegmentReader;
 use crate::event::Position;
 use crate::integrity::MerkleTree;
 use crate::store::StoreError;
-use crate::store::embedded::block::BlockView;
+use crate::store::embedded::block::{BlockView, Slot};
 use crate::store::embedded::disk::Disk;
 use crate::store::embedded::encoding::{EventView, Malformed};
 use crate::store::embedded::failure::corrupted;
+use crate::store::embedded::stub::Stub;
 
 /// Who looks on while a segment is verified.
 pub(in crate::store::embedded) trait Visitor {
@@ -20,6 +21,12 @@ pub(in crate::store::embedded) trait Visitor {
     /// # Errors
     /// What else is wrong with it; this ends the verification.
     fn event(&mut self, position: Position, event: &EventView<'_>) -> Result<(), StoreError>;
+
+    /// What is left of a removed event.
+    ///
+    /// # Errors
+    /// As [`Self::event`].
+    fn stub(&mut self, position: Position, stub: &Stub<'_>) -> Result<(), StoreError>;
 
     /// So many bytes more of the file are verified.
     fn progress(&mut self, bytes: u64) {
@@ -41,7 +48,7 @@ pub(in crate::store::embedded) fn verify(
     let segment = Arc::new(Segment::open(disk, name, store_id)?);
     let mut reader = SegmentReader::new(Arc::clone(&segment));
     let (directory, stated) = (segment.directory(), segment.summary());
-    let mut sums = Sums::default();
+    let mut sums = Sums { stubs_allowed: segment.has_stubs(), ..Sums::default() };
     let mut verified_bytes = 0;
     for index in 0..directory.len() {
         let block = reader.block(index)?;
@@ -75,29 +82,43 @@ struct Sums {
     last_timestamp_us: u64,
     payload_bytes: u64,
     tree: MerkleTree,
+    stubs_allowed: bool,
 }
 
 impl Sums {
     fn add_block(&mut self, block: &BlockView<'_>, visitor: &mut impl Visitor) -> Result<(), StoreError> {
-        for raw in block.raws() {
-            let (position, raw) = raw.map_err(corrupted(block.first()))?;
-            let event = self.add(position, raw).map_err(corrupted(position))?;
-            visitor.event(position, &event)?;
+        for slot in block.slots() {
+            let (position, slot) = slot.map_err(corrupted(block.first()))?;
+            match slot {
+                Slot::Event(bytes) => {
+                    let event = EventView::parse(bytes).map_err(corrupted(position))?;
+                    event.verify_leaf(position).map_err(corrupted(position))?;
+                    event.verify_labels().map_err(corrupted(position))?;
+                    self.add(slot).map_err(corrupted(position))?;
+                    visitor.event(position, &event)?;
+                }
+                Slot::Stub(bytes) => {
+                    let stub = Stub::parse(bytes).map_err(corrupted(position))?;
+                    self.add(slot).map_err(corrupted(position))?;
+                    visitor.stub(position, &stub)?;
+                }
+            }
         }
         Ok(())
     }
 
-    fn add<'a>(&mut self, position: Position, raw: &'a [u8]) -> Result<EventView<'a>, Malformed> {
-        let event = EventView::parse(raw)?;
-        event.verify_leaf(position)?;
-        event.verify_labels()?;
-        if event.timestamp_us < self.last_timestamp_us {
+    fn add(&mut self, slot: Slot<'_>) -> Result<(), Malformed> {
+        let timestamp_us = slot.timestamp_us()?;
+        if timestamp_us < self.last_timestamp_us {
             return Err(Malformed("an event is older than the one before it"));
         }
-        self.first_timestamp_us.get_or_insert(event.timestamp_us);
-        self.last_timestamp_us = event.timestamp_us;
-        self.payload_bytes += raw.len() as u64;
-        self.tree.push(*event.leaf);
-        Ok(event)
+        if matches!(slot, Slot::Stub(_)) && !self.stubs_allowed {
+            return Err(Malformed("a removed event stands in a segment that was never compacted"));
+        }
+        self.first_timestamp_us.get_or_insert(timestamp_us);
+        self.last_timestamp_us = timestamp_us;
+        self.payload_bytes += slot.bytes().len() as u64;
+        self.tree.push(*slot.stored_leaf()?);
+        Ok(())
     }
 }

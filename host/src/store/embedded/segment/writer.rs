@@ -8,9 +8,9 @@ use super::place::Place;
 use crate::event::Position;
 use crate::integrity::MerkleTree;
 use crate::store::StoreError;
-use crate::store::embedded::block::{BlockBuilder, BlockView};
+use crate::store::embedded::block::{BlockBuilder, BlockView, Slot};
 use crate::store::embedded::disk::{Disk, DiskFile, Open};
-use crate::store::embedded::encoding::{self, EventHead, Malformed};
+use crate::store::embedded::encoding::Malformed;
 use crate::store::embedded::failure::corrupted;
 
 /// Largest block of more than one event, in bytes: what the read of one event costs.
@@ -31,6 +31,8 @@ pub(in crate::store::embedded) struct SegmentWriter {
     offset: u64,
     /// Bytes written since the last sync.
     unsynced: u64,
+    /// Whether it may have stubs.
+    stubs: bool,
     /// The block that is being filled, and its first position.
     block: BlockBuilder,
     block_first: Position,
@@ -45,7 +47,8 @@ pub(in crate::store::embedded) struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    /// Makes the file of a segment whose first event stands at `first`.
+    /// Makes the file of a segment whose first event stands at `first`; only one that is said to have stubs
+    /// may be given any.
     ///
     /// # Errors
     /// When there is a file of that name, or the disk fails or is full.
@@ -54,17 +57,19 @@ impl SegmentWriter {
         name: &str,
         store_id: u128,
         first: Position,
+        stubs: bool,
     ) -> Result<Self, StoreError> {
         let place = Place::new(disk, name);
         let file = disk.open(name, Open::New).map_err(|error| place.write_failed(&error))?;
         let mut buffer = Vec::with_capacity(WRITE_BYTES + 2 * BLOCK_BYTES_MAX);
-        buffer.extend_from_slice(&format::header(store_id, first));
+        buffer.extend_from_slice(&format::header(store_id, first, stubs));
         Ok(Self {
             place,
             file,
             buffer,
             offset: 0,
             unsynced: 0,
+            stubs,
             block: BlockBuilder::new(BLOCK_BYTES_MAX),
             block_first: first,
             first,
@@ -83,26 +88,27 @@ impl SegmentWriter {
         self.offset + self.buffer.len() as u64
     }
 
-    /// Adds the next event, as it was encoded for its position.
+    /// Adds the next event, or the stub of it, as it was encoded for its position.
     ///
     /// # Errors
-    /// When it is not an event, is older than the one before it, or the disk fails or is full.
-    pub(in crate::store::embedded) fn push_raw(&mut self, encoded: &[u8]) -> Result<(), StoreError> {
+    /// When it is neither, is older than the one before it, or the disk fails or is full.
+    pub(in crate::store::embedded) fn push(&mut self, slot: Slot<'_>) -> Result<(), StoreError> {
+        assert!(self.stubs || matches!(slot, Slot::Event(_)), "the header says that there are no stubs");
         let position = self.next;
-        let timestamp_us = EventHead::read(encoded).map_err(corrupted(position))?.timestamp_us;
-        let leaf = encoding::stored_leaf(encoded).map_err(corrupted(position))?;
+        let timestamp_us = slot.timestamp_us().map_err(corrupted(position))?;
+        let leaf = slot.stored_leaf().map_err(corrupted(position))?;
         if position == self.first {
             self.first_timestamp_us = timestamp_us;
         } else if timestamp_us < self.last_timestamp_us {
             return Err(corrupted(position)(Malformed("an event is older than the one before it")));
         }
-        if !self.block.fits(encoded.len()) {
+        if !self.block.fits(slot.bytes().len()) {
             self.end_block()?;
         }
-        self.block.push_raw(encoded);
+        self.block.push_slot(slot);
         self.tree.push(*leaf);
         self.last_timestamp_us = timestamp_us;
-        self.payload_bytes += encoded.len() as u64;
+        self.payload_bytes += slot.bytes().len() as u64;
         self.next = position.next();
         Ok(())
     }
@@ -110,14 +116,14 @@ impl SegmentWriter {
     /// Adds the events of a block, which must be the next ones.
     ///
     /// # Errors
-    /// As [`Self::push_raw`], and when events are missing before the block.
+    /// As [`Self::push`], and when events are missing before the block.
     pub(in crate::store::embedded) fn push_block(&mut self, block: &BlockView<'_>) -> Result<(), StoreError> {
         if block.first() != self.next {
             return Err(corrupted(self.next)(Malformed("events are missing")));
         }
-        for raw in block.raws() {
-            let (_, raw) = raw.map_err(corrupted(self.next))?;
-            self.push_raw(raw)?;
+        for slot in block.slots() {
+            let (_, slot) = slot.map_err(corrupted(self.next))?;
+            self.push(slot)?;
         }
         Ok(())
     }

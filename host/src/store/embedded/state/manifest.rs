@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Position;
-use crate::store::embedded::segment::SegmentSummary;
+use crate::event::{Category, Position};
+use crate::store::Removals;
+use crate::store::embedded::segment::SegmentRow;
 
 /// What a data directory is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,11 +18,13 @@ pub(in crate::store::embedded) struct Manifest {
     /// How far journals are known to have come.
     pub(in crate::store::embedded) mark: JournalMark,
     /// The segments, by rising position, without gaps.
-    pub(in crate::store::embedded) segments: Vec<SegmentSummary>,
+    pub(in crate::store::embedded) segments: Vec<SegmentRow>,
     /// How many streams have their first event in a segment.
     pub(in crate::store::embedded) streams: u64,
     /// The runs of the index, by rising position, without gaps.
     pub(in crate::store::embedded) runs: Vec<RunRow>,
+    /// What was removed.
+    pub(in crate::store::embedded) removals: Removals,
 }
 
 /// How far the journals had come when it was noted: there are at least so many records. What is missing of
@@ -84,18 +87,37 @@ pub(in crate::store::embedded) struct RunRow {
     pub(in crate::store::embedded) level: u32,
     /// Size of the file.
     pub(in crate::store::embedded) bytes: u64,
+    /// How many times it was compacted since it was sealed or merged; part of its file's name.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(in crate::store::embedded) generation: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it so")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl RunRow {
+    /// Name of its file.
+    pub(in crate::store::embedded) fn file_name(&self) -> String {
+        let Self { first: Position(first), last: Position(last), generation, .. } = self;
+        match generation {
+            0 => format!("{first:020}-{last:020}.index"),
+            _ => format!("{first:020}-{last:020}.{generation}.index"),
+        }
+    }
 }
 
 impl Manifest {
     /// Last position that is sealed.
     pub(in crate::store::embedded) fn sealed(&self) -> Position {
-        self.segments.last().map_or(Position::START, |segment| segment.last)
+        self.segments.last().map_or(Position::START, |row| row.summary.last)
     }
 
     /// What is wrong with it, if anything: segments and runs must each cover the same positions without gaps.
     pub(in crate::store::embedded) fn flaw(&self) -> Option<String> {
         let gap = |what: &str, ranges: &mut dyn Iterator<Item = (Position, Position)>| {
-            let mut next = self.segments.first().map_or(Position(1), |segment| segment.first);
+            let mut next = self.segments.first().map_or(Position(1), |row| row.summary.first);
             for (first, last) in ranges {
                 if first != next || last < first {
                     return Err(format!("a {what} covers {first} to {last} where {next} comes next"));
@@ -104,7 +126,7 @@ impl Manifest {
             }
             Ok(next)
         };
-        let segments = gap("segment", &mut self.segments.iter().map(|row| (row.first, row.last)));
+        let segments = gap("segment", &mut self.segments.iter().map(|row| (row.summary.first, row.summary.last)));
         let runs = gap("run of the index", &mut self.runs.iter().map(|row| (row.first, row.last)));
         match (segments, runs) {
             (Ok(segments), Ok(runs)) if segments == runs => None,
@@ -114,21 +136,23 @@ impl Manifest {
     }
 }
 
-/// What a seal or a merge changes, in one transaction.
+/// What a seal, a merge, a compaction or a removal changes, in one transaction.
 #[derive(Clone, Debug, Default)]
 pub(in crate::store::embedded) struct ManifestChange {
     /// The new lowest sequence of a journal that is not sealed.
     pub(in crate::store::embedded) journal_floor: Option<u64>,
     /// How far the journals have come.
     pub(in crate::store::embedded) mark: JournalMark,
-    /// A segment that is there now.
-    pub(in crate::store::embedded) segment: Option<SegmentSummary>,
-    /// How many streams have their first event in it.
+    /// Segments that are there now, the last ones or in place of others.
+    pub(in crate::store::embedded) segments: Vec<SegmentRow>,
+    /// How many streams have their first event in them.
     pub(in crate::store::embedded) streams: u64,
     /// First positions of runs that are replaced.
     pub(in crate::store::embedded) runs_removed: Vec<Position>,
     /// Runs that are there now.
     pub(in crate::store::embedded) runs: Vec<RunRow>,
+    /// A category and the position before which its events are removed.
+    pub(in crate::store::embedded) removal: Option<(Category, Position)>,
 }
 
 #[cfg(test)]
@@ -137,9 +161,9 @@ impl ManifestChange {
     fn apply(&self, manifest: &mut Manifest) {
         let mut roots = Roots::of(manifest);
         roots.apply(self);
-        let (segments, runs) = (std::mem::take(&mut manifest.segments), std::mem::take(&mut manifest.runs));
-        *manifest = Manifest { segments, runs, ..roots.manifest() };
-        manifest.segments.extend(self.segment.clone());
+        let Manifest { segments, runs, removals, .. } = std::mem::take(manifest);
+        *manifest = Manifest { segments, runs, removals, ..roots.manifest() };
+        manifest.segments.extend(self.segments.clone());
         manifest.runs.retain(|row| !self.runs_removed.contains(&row.first));
         manifest.runs.extend(&self.runs);
         manifest.runs.sort_by_key(|row| row.first);
@@ -149,9 +173,10 @@ impl ManifestChange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::embedded::segment::SegmentSummary;
 
-    fn segment(first: u64, last: u64) -> SegmentSummary {
-        SegmentSummary {
+    fn segment(first: u64, last: u64) -> SegmentRow {
+        SegmentRow::sealed(SegmentSummary {
             first: Position(first),
             last: Position(last),
             first_timestamp_us: 0,
@@ -160,11 +185,11 @@ mod tests {
             payload_bytes: 1,
             file_bytes: 1,
             root: [0; 32],
-        }
+        })
     }
 
     fn run(first: u64, last: u64, level: u32) -> RunRow {
-        RunRow { first: Position(first), last: Position(last), level, bytes: 1 }
+        RunRow { first: Position(first), last: Position(last), level, bytes: 1, generation: 0 }
     }
 
     #[test]
@@ -173,7 +198,7 @@ mod tests {
         assert_eq!(manifest.flaw(), None);
         for (first, last) in [(1, 5), (6, 9)] {
             let change = ManifestChange {
-                segment: Some(segment(first, last)),
+                segments: vec![segment(first, last)],
                 runs: vec![run(first, last, 0)],
                 ..ManifestChange::default()
             };

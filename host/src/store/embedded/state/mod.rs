@@ -1,7 +1,7 @@
 //! The file `state.redb`: what plugins keep, and the manifest of the log. The only place that names redb,
 //! apart from the adapter in `disk` and the meaning of its errors in `failure`.
 //!
-//! It is written only by seals and merges, each in one durable transaction; what was changed since the last
+//! It is written only by seals, merges, compactions and removals, each in one durable transaction; what was changed since the last
 //! seal stands in journals and overlays. So a commit here is the point at which a journal is no longer needed.
 //!
 //! redb takes no more of a file whose disk failed it once: then the file is closed, and opened anew by whoever
@@ -22,7 +22,8 @@ use redb::{
 };
 use row::RowName;
 use tables::{
-    DEAD_LETTERS, FORMAT_VERSION_KEY, META, PROGRESS, RECORDS, ROOTS, ROOTS_KEY, RUNS, SEGMENTS, STATE, TRACKING,
+    DEAD_LETTERS, FORMAT_VERSION_KEY, FORMAT_VERSION_REMOVALS, META, PROGRESS, RECORDS, REMOVALS, ROOTS, ROOTS_KEY,
+    RUNS, SEGMENTS, STATE, TRACKING,
 };
 
 pub(super) use manifest::{JournalMark, Manifest, ManifestChange, RunRow};
@@ -32,9 +33,9 @@ use super::disk::{Disk, Open, RedbFile};
 use super::encoding::Malformed;
 use super::failure::{File, contain, contain_read, io_failed, io_read_failed, open_failed, read_failed, write_failed};
 use super::overlay::{Overlay, OwnerChanges};
-use super::segment::SegmentSummary;
-use crate::event::{PluginName, Position};
-use crate::store::{DeadLetter, Owner, PluginRecord, Progress, StoreError};
+use super::segment::SegmentRow;
+use crate::event::{Category, PluginName, Position};
+use crate::store::{DeadLetter, Owner, PluginRecord, Progress, Removals, StoreError};
 
 /// The file's name.
 pub(super) const FILE: &str = "state.redb";
@@ -84,7 +85,7 @@ impl StateFile {
         Ok((Self { disk, cache_bytes, database: RwLock::new(Some(database)) }, manifest))
     }
 
-    /// Commits what a seal or a merge changes, durably.
+    /// Commits what one of these changes, durably.
     pub(super) fn commit(&self, overlay: Option<&Overlay>, change: &ManifestChange) -> Result<(), StoreError> {
         let commit = || {
             self.with(|database| {
@@ -336,12 +337,12 @@ fn read_manifest(database: &Database, path: &str) -> Result<Manifest, StoreError
     })?;
     let found = meta.get(FORMAT_VERSION_KEY).map_err(read_failed)?.map(|row| row.value());
     match found {
-        Some(FORMAT_VERSION) => {}
-        Some(found) if found > FORMAT_VERSION => {
+        Some(FORMAT_VERSION | FORMAT_VERSION_REMOVALS) => {}
+        Some(found) if found > FORMAT_VERSION_REMOVALS => {
             return Err(StoreError::NewerFormat {
                 path: path.into(),
                 found: u32::try_from(found).unwrap_or(u32::MAX),
-                known: u32::try_from(FORMAT_VERSION).unwrap_or(u32::MAX),
+                known: u32::try_from(FORMAT_VERSION_REMOVALS).unwrap_or(u32::MAX),
             });
         }
         found => return Err(not_a_store(format!("its format version is {found:?}"))),
@@ -362,17 +363,35 @@ fn read_manifest(database: &Database, path: &str) -> Result<Manifest, StoreError
         let (first, row) = row.map_err(read_failed)?;
         let key = first.value().to_string();
         let name = file_row("segments", &key);
-        let summary = SegmentSummary::decode(name.decode(row.value())?);
-        manifest.segments.push(summary.map_err(|Malformed(reason)| name.corrupted(reason))?);
+        let segment = SegmentRow::decode(name.decode(row.value())?);
+        manifest.segments.push(segment.map_err(|Malformed(reason)| name.corrupted(reason))?);
     }
     for row in transaction.open_table(RUNS).map_err(missing)?.iter().map_err(read_failed)? {
         let (first, row) = row.map_err(read_failed)?;
         manifest.runs.push(file_row("runs", &first.value().to_string()).decode_json(row.value())?);
     }
+    manifest.removals = read_removals(&transaction)?;
     match manifest.flaw() {
         None => Ok(manifest),
         Some(flaw) => Err(not_a_store(format!("its manifest does not add up: {flaw}"))),
     }
+}
+
+fn read_removals(transaction: &ReadTransaction) -> Result<Removals, StoreError> {
+    let mut removals = Removals::default();
+    let Some(table) = optional(transaction, REMOVALS)? else { return Ok(removals) };
+    for row in table.iter().map_err(read_failed)? {
+        let (category, row) = row.map_err(read_failed)?;
+        let category = category.value();
+        removals.raise(&Category::from_stored(category), decode_removal(category, row.value())?);
+    }
+    Ok(removals)
+}
+
+fn decode_removal(category: &str, row: &[u8]) -> Result<Position, StoreError> {
+    let name = file_row("removals", category);
+    let bytes = name.decode(row)?.try_into().map_err(|_| name.corrupted("it is no position"))?;
+    Ok(Position(u64::from_le_bytes(bytes)))
 }
 
 fn fill(transaction: &WriteTransaction, overlay: Option<&Overlay>, change: &ManifestChange) -> Result<(), StoreError> {
@@ -453,12 +472,13 @@ fn fill_manifest(transaction: &WriteTransaction, change: &ManifestChange) -> Res
     let mut roots: Roots = roots_row().decode_json(&stored)?;
     roots.apply(change);
     table.insert(ROOTS_KEY, roots_row().encode_json(&roots)?.as_slice()).map_err(write_failed)?;
-    if let Some(segment) = &change.segment {
+    for segment in &change.segments {
         let mut bytes = Vec::new();
         segment.encode(&mut bytes);
-        let row = file_row("segments", &segment.first.to_string()).encode(&bytes);
+        let first = segment.summary.first;
+        let row = file_row("segments", &first.to_string()).encode(&bytes);
         let mut table = transaction.open_table(SEGMENTS).map_err(write_failed)?;
-        table.insert(segment.first.0, row.as_slice()).map_err(write_failed)?;
+        table.insert(first.0, row.as_slice()).map_err(write_failed)?;
     }
     let mut table = transaction.open_table(RUNS).map_err(write_failed)?;
     for first in &change.runs_removed {
@@ -468,6 +488,18 @@ fn fill_manifest(transaction: &WriteTransaction, change: &ManifestChange) -> Res
         let row = file_row("runs", &run.first.to_string()).encode_json(run)?;
         table.insert(run.first.0, row.as_slice()).map_err(write_failed)?;
     }
+    change.removal.as_ref().map_or(Ok(()), |(category, before)| fill_removal(transaction, category.as_str(), *before))
+}
+
+/// Raises a horizon; a higher one that is there already stays.
+fn fill_removal(transaction: &WriteTransaction, category: &str, before: Position) -> Result<(), StoreError> {
+    let mut table = transaction.open_table(REMOVALS).map_err(write_failed)?;
+    let stored = table.get(category).map_err(write_failed)?;
+    let stored = stored.map_or(Ok(Position::START), |row| decode_removal(category, row.value()))?;
+    let row = file_row("removals", category).encode(&before.max(stored).0.to_le_bytes());
+    table.insert(category, row.as_slice()).map_err(write_failed)?;
+    let mut meta = transaction.open_table(META).map_err(write_failed)?;
+    meta.insert(FORMAT_VERSION_KEY, FORMAT_VERSION_REMOVALS).map_err(write_failed)?;
     Ok(())
 }
 

@@ -1,12 +1,14 @@
-//! Every table of the file `state.redb`, in one place. Format version 1.
+//! Every table of the file `state.redb`, in one place. Format version 1, and 2 once something was removed.
 //!
 //! Values begin with a checksum (see `row`): redb checks its own only when it repairs a file. `meta` has none:
 //! a version that is not what was written is refused as one that is not known.
 
 use redb::TableDefinition;
 
-/// Version of the layout of the data directory; `meta` holds the one that a store was made with.
+/// Version of the layout of the data directory, as stores are made.
 pub(in crate::store::embedded) const FORMAT_VERSION: u64 = 1;
+/// Version of one from which something was removed: whoever does not know of removals must not open it.
+pub(super) const FORMAT_VERSION_REMOVALS: u64 = 2;
 
 /// *(owner, key) (by bytes) -> checksum, the plugin's own bytes*; written by seals; read by plugins and
 /// operators; grows with what plugins keep; trimmed by units of work that remove keys.
@@ -30,13 +32,18 @@ pub(super) const RECORDS: TableDefinition<'static, &'static str, &'static [u8]> 
 /// source was followed; one row for each source that was; never trimmed. A store may be without it.
 pub(super) const TRACKING: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("tracking");
 
-/// *first position of a segment -> checksum, `SegmentSummary` as in a segment's trailer*; written by seals; read at open; one row for
+/// *first position of a segment -> checksum, `SegmentRow`: the summary as in a segment's trailer and, once it was
+/// compacted, how often and how many stubs it has*; written by seals and compactions; read at open; one row for
 /// each segment file; never trimmed.
 pub(super) const SEGMENTS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("segments");
 
-/// *first position of a run -> checksum, `RunRow` as JSON*; written by seals and merges; read at open; one row
-/// for each index file; trimmed by merges.
+/// *first position of a run -> checksum, `RunRow` as JSON*; written by seals, merges and compactions; read at
+/// open; one row for each index file; trimmed by merges.
 pub(super) const RUNS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("runs");
+
+/// *category -> checksum, the position before which its events are removed, u64*; written by removals; read at
+/// open; one row for each category that anything was removed of; made with the first; never trimmed.
+pub(super) const REMOVALS: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("removals");
 
 /// *`manifest` -> checksum, `Roots` as JSON*; written when the store is made, by seals, and when a store that
 /// was written to is closed; read at open; one row.
@@ -45,7 +52,8 @@ pub(super) const ROOTS: TableDefinition<'static, &'static str, &'static [u8]> = 
 /// The one key of [`ROOTS`].
 pub(super) const ROOTS_KEY: &str = "manifest";
 
-/// *`format_version` -> [`FORMAT_VERSION`]*; written when the store is made; read at open, before anything else.
+/// *`format_version` -> [`FORMAT_VERSION`] or [`FORMAT_VERSION_REMOVALS`]*; written when the store is made and by
+/// removals; read at open, before anything else.
 pub(super) const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
 
 /// [`FORMAT_VERSION`], in [`META`].

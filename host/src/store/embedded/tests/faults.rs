@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use super::super::disk::sim::{Fault, On, SimDisk};
+use super::super::disk::sim::{Fault, On, Plan, SimDisk};
 use super::{append, assert_numbered, eventually, numbered, open_on, read_all};
 use crate::event::Position;
 use crate::store::embedded::EmbeddedStore;
@@ -113,6 +113,63 @@ fn the_nth_operation_fails() {
         }
     }
     assert!(refused > 50, "{refused} of {count} operations were missed");
+}
+
+/// The same over a run that removes and compacts: nothing that is kept is lost, nothing removed comes back, and
+/// a failure to give space back is no failure of anything else.
+#[test]
+fn the_nth_operation_of_a_compaction_fails() {
+    let made = SimDisk::new();
+    assert_eq!(drive(&made), Ok(60));
+    {
+        let store = open_on(&made, 4 << 10).unwrap();
+        super::settle(&store);
+    }
+    let count = {
+        let disk = copy(&made);
+        let store = open_on(&disk, 4 << 10).unwrap();
+        let before = disk.operations();
+        compact(&store).unwrap();
+        super::eventually("it is compacted", || store.sizes().unwrap().stubs >= 30);
+        (disk.operations() - before) as u64
+    };
+    assert!(count > 20, "{count} operations");
+    for nth in 0..count {
+        for (error, lasting) in [(ErrorKind::Other, true), (ErrorKind::Other, false), (ErrorKind::StorageFull, false)] {
+            let disk = copy(&made);
+            let store = open_on(&disk, 4 << 10).unwrap();
+            disk.inject(Fault { lasting, ..Fault::once(On::Change, nth, error) });
+            let removed = compact(&store).is_ok();
+            let full = removed && error == ErrorKind::StorageFull;
+            super::eventually("it is compacted or given up", || {
+                let tried = |sizes: super::super::Sizes| sizes.compaction_failed.is_some() || sizes.stubs >= 30;
+                // The same fault may have hit nothing, or something else.
+                !removed || (!full && lasting) || store.sizes().is_ok_and(tried)
+            });
+            disk.heal();
+            drop(store);
+            let store = open_on(&disk, 4 << 10).unwrap_or_else(|error| panic!("operation {nth}: {error}"));
+            let horizon = store.removals().max().0;
+            assert!(!removed || horizon == 41, "operation {nth}: the horizon is {horizon}");
+            let expected: Vec<_> = (1..=60).filter(|at| *at >= horizon).collect();
+            let found: Vec<_> = read_all(&store).unwrap().iter().map(|event| event.position.0).collect();
+            assert_eq!(found, expected, "operation {nth}");
+            compact(&store).unwrap();
+            super::eventually("it is compacted after all", || store.sizes().unwrap().stubs >= 30);
+            let report = store.verify(&mut |_| ()).unwrap();
+            assert!(report.problems.is_empty(), "operation {nth}: {report:?}");
+        }
+    }
+}
+
+/// A disk with the same files.
+fn copy(disk: &SimDisk) -> SimDisk {
+    disk.crash_image(disk.operations(), Plan::Everything, 0)
+}
+
+/// Removes the first forty events.
+fn compact(store: &EmbeddedStore) -> Result<Position, StoreError> {
+    store.remove(&crate::event::Category::new("s").unwrap(), Position(41))
 }
 
 /// Appends until done, or until something is refused; answers how many events were acknowledged.

@@ -1,4 +1,4 @@
-//! The bytes of format 1, kept as text: a store writes them, and opens them.
+//! The bytes of format 1, and of what compacting makes, kept as text: a store writes them, and opens them.
 //!
 //! If the first test fails, the format of a file has changed: files of that kind need a new format version, a
 //! new golden file beside the old one, and a store that still opens the old. The text has the bytes in hex,
@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use super::super::disk::sim::SimDisk;
 use super::super::disk::{Disk, Open};
-use super::super::segment::Segments;
+use super::super::segment;
+use super::super::segment::{SegmentRow, Segments};
 use super::super::state::{Manifest, ManifestChange, RunRow, StateFile};
-use super::super::{segment, upkeep};
 use super::{clock, read_all};
-use crate::event::{EventType, NewEvent, Position, StreamName, Tag};
+use crate::event::{Category, EventType, NewEvent, Position, StreamName, Tag};
 use crate::store::embedded::{ClosedStore, EmbeddedStore, OpenOptions};
 use crate::store::{AppendRequest, Store, StreamDeletion};
 
@@ -115,14 +115,19 @@ fn from_lines(text: &str) -> Vec<u8> {
 fn a_store_writes_the_bytes_of_its_format() {
     let disk = written();
     for name in FILES {
-        let found = to_lines(&bytes(&disk, name));
-        if std::env::var("TIDEMILL_GOLDEN").is_ok_and(|what| what == "write") {
-            std::fs::create_dir_all(path(name).parent().unwrap()).unwrap();
-            std::fs::write(path(name), &found).unwrap();
-        }
-        let golden = std::fs::read_to_string(path(name)).unwrap();
-        assert!(found == golden, "the format of {name} has changed");
+        check(&disk, name);
     }
+}
+
+/// Compares a file with the one that is kept, or writes that.
+fn check(disk: &SimDisk, name: &str) {
+    let found = to_lines(&bytes(disk, name));
+    if std::env::var("TIDEMILL_GOLDEN").is_ok_and(|what| what == "write") {
+        std::fs::create_dir_all(path(name).parent().unwrap()).unwrap();
+        std::fs::write(path(name), &found).unwrap();
+    }
+    let golden = std::fs::read_to_string(path(name)).unwrap();
+    assert!(found == golden, "the format of {name} has changed");
 }
 
 #[test]
@@ -136,12 +141,18 @@ fn a_store_opens_the_bytes_of_format_1() {
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let store_id = manifest().store_id;
     let summary = segment::read_summary(&disk, SEGMENT, store_id).unwrap();
-    let run = RunRow { first: summary.first, last: summary.last, level: 0, bytes: bytes(&disk, INDEX).len() as u64 };
-    assert_eq!(upkeep::file_of_run(run.first, run.last), INDEX);
-    assert!(Segments::new(Arc::clone(&shared), store_id, [summary.clone()]).is_ok());
+    let run = RunRow {
+        first: summary.first,
+        last: summary.last,
+        level: 0,
+        bytes: bytes(&disk, INDEX).len() as u64,
+        generation: 0,
+    };
+    assert_eq!(run.file_name(), INDEX);
+    assert!(Segments::new(Arc::clone(&shared), store_id, [SegmentRow::sealed(summary.clone())]).is_ok());
     let change = ManifestChange {
         journal_floor: Some(2),
-        segment: Some(summary),
+        segments: vec![SegmentRow::sealed(summary)],
         streams: 2,
         runs: vec![run],
         ..ManifestChange::default()
@@ -155,4 +166,52 @@ fn a_store_opens_the_bytes_of_format_1() {
     assert!(stored[12].is_tombstone() && stored[12].position == Position(13));
     let head = store.stream_head(&StreamName::new("order-2").unwrap()).unwrap().unwrap();
     assert!(head.deleted && head.version.0 == 5, "{head:?}");
+}
+
+const COMPACTED: [&str; 2] = [COMPACTED_SEGMENT, COMPACTED_INDEX];
+const COMPACTED_SEGMENT: &str = "00000000000000000001.1.segment";
+const COMPACTED_INDEX: &str = "00000000000000000001-00000000000000000012.1.index";
+
+/// The events of `order` that are sealed are removed: eight of twelve, two of them the ends of their streams.
+#[test]
+fn a_compacted_store_has_the_bytes_of_its_format() {
+    let disk = written();
+    let store = EmbeddedStore::open_on(Arc::new(disk.clone()), &options(), clock()).unwrap();
+    store.remove(&Category::new("order").unwrap(), Position(13)).unwrap();
+    super::eventually("it is compacted", || store.sizes().unwrap().stubs == 8);
+    for name in COMPACTED {
+        check(&disk, name);
+    }
+    assert!(disk.open(SEGMENT, Open::Existing).is_err() && disk.open(INDEX, Open::Existing).is_err());
+}
+
+#[test]
+fn a_store_opens_the_bytes_of_a_compacted_segment() {
+    let disk = SimDisk::new();
+    StateFile::make(&disk, &manifest()).unwrap();
+    for name in [FILES[0], COMPACTED_SEGMENT, COMPACTED_INDEX] {
+        let file = disk.open(name, Open::New).unwrap();
+        file.write(0, &from_lines(&std::fs::read_to_string(path(name)).unwrap())).unwrap();
+    }
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let summary = segment::read_summary(&disk, COMPACTED_SEGMENT, manifest().store_id).unwrap();
+    let bytes = bytes(&disk, COMPACTED_INDEX).len() as u64;
+    let run = RunRow { first: summary.first, last: summary.last, level: 0, bytes, generation: 1 };
+    let change = ManifestChange {
+        journal_floor: Some(2),
+        segments: vec![SegmentRow { summary, generation: 1, stubs: 8 }],
+        streams: 2,
+        runs: vec![run],
+        removal: Some((Category::new("order").unwrap(), Position(13))),
+        ..ManifestChange::default()
+    };
+    StateFile::open(Arc::clone(&shared), 1 << 20).unwrap().0.commit(None, &change).unwrap();
+    let report = ClosedStore::open_on(Arc::clone(&shared)).unwrap().verify(&mut |_| ());
+    assert!(report.problems.is_empty() && (report.events, report.stubs) == (5, 8), "{report:?}");
+    let store = EmbeddedStore::open_on(shared, &options(), clock()).unwrap();
+    let positions: Vec<_> = read_all(&store).unwrap().iter().map(|event| event.position.0).collect();
+    assert_eq!(positions, [1, 4, 7, 10, 13]);
+    let head = |name| store.stream_head(&StreamName::new(name).unwrap()).unwrap().unwrap();
+    assert_eq!((head("order-1").version.0, head("order-1").position), (4, Position(11)));
+    assert!(head("order-2").deleted && head("order-2").version.0 == 5);
 }

@@ -81,7 +81,7 @@ fn a_newer_format_is_refused() {
     transaction.commit().unwrap();
     drop(database);
     let error = open(directory.path()).unwrap_err();
-    assert!(matches!(error, StoreError::NewerFormat { found: 7, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 7, known: 2, .. }), "{error}");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_manifest_that_does_not_add_up_is_refused() {
     let disk: std::sync::Arc<dyn Disk> = std::sync::Arc::new(disk);
     StateFile::make(&*disk, &Manifest { journal_floor: 1, ..Manifest::default() }).unwrap();
     let (state, _) = StateFile::open(disk.clone(), 1 << 20).unwrap();
-    let row = super::super::state::RunRow { first: Position(4), last: Position(9), level: 0, bytes: 1 };
+    let row = super::super::state::RunRow { first: Position(4), last: Position(9), level: 0, bytes: 1, generation: 0 };
     let change = super::super::state::ManifestChange { runs: vec![row], ..Default::default() };
     state.commit(None, &change).unwrap();
     drop(state);

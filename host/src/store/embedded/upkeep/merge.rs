@@ -7,7 +7,7 @@ use super::super::failure::io_failed;
 use super::super::run::{self, Run, RunOptions, RunWriter};
 use super::super::shared::Shared;
 use super::super::state::{ManifestChange, RunRow};
-use super::seal::{file_of_run, remove_left_over};
+use super::seal::remove_left_over;
 use crate::store::StoreError;
 
 /// How many runs of one level are merged into one of the next.
@@ -19,18 +19,19 @@ pub(super) fn merge_some(shared: &Shared) -> Result<bool, StoreError> {
     let Some(runs) = mergeable(&view.runs) else { return Ok(false) };
     let (Some(oldest), Some(newest)) = (runs.first(), runs.last()) else { return Ok(false) };
     let (first, last, level) = (oldest.range().0, newest.range().1, oldest.level() + 1);
-    let name = file_of_run(first, last);
+    let row = RunRow { first, last, level, bytes: 0, generation: 0 };
+    let name = row.file_name();
     remove_left_over(&*shared.disk, &name)?;
     let keys_max = runs.iter().map(|run| run.key_count()).sum();
     let options = RunOptions { store_id: view.store_id, first, last, level, keys_max };
     let out = RunWriter::create(&*shared.disk, &name, options)?;
     let keep_going = || !shared.upkeep.is_closing();
-    let summary = match run::merge(runs, out, &keep_going) {
+    let summary = match run::merge(runs, out, &view.removals, &keep_going) {
         Err(StoreError::ShuttingDown) => return remove_left_over(&*shared.disk, &name).map(|()| false),
         merged => merged?,
     };
     shared.disk.sync().map_err(|error| io_failed("the data directory", &error))?;
-    let row = RunRow { first, last, level, bytes: summary.bytes };
+    let row = RunRow { bytes: summary.bytes, ..row };
     let runs_removed = runs.iter().map(|run| run.range().0).collect();
     shared.state.commit(None, &ManifestChange { runs_removed, runs: vec![row], ..ManifestChange::default() })?;
     let merged = Arc::new(Run::open(&*shared.disk, &name, view.store_id)?);
@@ -38,8 +39,7 @@ pub(super) fn merge_some(shared: &Shared) -> Result<bool, StoreError> {
     for run in runs {
         // Readers that hold the old view go on reading it. What cannot be removed now is removed at the next
         // open.
-        let (first, last) = run.range();
-        let _ = shared.disk.remove(&file_of_run(first, last));
+        let _ = shared.disk.remove(run.name());
     }
     Ok(true)
 }

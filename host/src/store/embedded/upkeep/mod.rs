@@ -1,9 +1,10 @@
-//! What happens behind the writer: full journals are sealed into segments, and runs of the index are merged,
-//! each on its own thread, so that a long merge holds up neither seals nor appends.
+//! What happens behind the writer: full journals are sealed into segments; runs of the index are merged, and the
+//! space of removed events given back. Seals have their own thread, so that a long merge holds up neither seals nor appends.
 //!
 //! A seal that fails for want of room is tried again; any other failure stops the store from writing, as that
 //! of an append does.
 
+mod compact;
 mod merge;
 mod seal;
 
@@ -11,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-pub(super) use seal::{file_of_run, write_run};
+pub(super) use seal::write_run;
 
 use super::failure::contain;
 use super::hot::Generation;
@@ -36,6 +37,10 @@ struct State {
     retired: Vec<Arc<Generation>>,
     /// Why the log cannot be sealed now, if so.
     failed: Option<StoreError>,
+    /// Why space is not given back any more, if so.
+    compaction_failed: Option<StoreError>,
+    /// Generations of files that a commit which failed may have named.
+    generations_skipped: u32,
     closing: bool,
 }
 
@@ -58,6 +63,24 @@ impl Upkeep {
     /// Why sealing fails, if it does.
     pub(super) fn failed(&self) -> Option<StoreError> {
         self.lock().failed.clone()
+    }
+
+    /// Why space of removed events is not given back any more, if so.
+    pub(super) fn compaction_failed(&self) -> Option<StoreError> {
+        self.lock().compaction_failed.clone()
+    }
+
+    fn set_compaction_failed(&self, error: StoreError) {
+        self.change(|state| state.compaction_failed = Some(error));
+    }
+
+    /// The generation of files that are made in place of others, none of which nobody can have named before.
+    fn generation_after(&self, generation: u32) -> u32 {
+        generation.saturating_add(1).saturating_add(self.lock().generations_skipped)
+    }
+
+    fn skip_generation(&self) {
+        self.change(|state| state.generations_skipped += 1);
     }
 
     /// Numbers of the files of sealed journals that somebody still reads.
@@ -124,14 +147,18 @@ fn seals(shared: &Shared) {
     });
 }
 
-/// Merges whatever there is to be merged. Without it reads get slower, but nothing else: what is damaged or
+/// Merges whatever there is to be merged, then gives space back. Without it reads get slower, but nothing else: what is damaged or
 /// cannot be written stops the merges alone.
 fn merges(shared: &Shared) {
-    run(shared, merge::merge_some, |failed| {
+    run(shared, merge_or_compact, |failed| {
         if let Some(error) = failed {
-            tracing::warn!(%error, "runs of the index cannot be merged");
+            tracing::warn!(%error, "runs of the index cannot be merged, and no space be given back");
         }
     });
+}
+
+fn merge_or_compact(shared: &Shared) -> Result<bool, StoreError> {
+    Ok(merge::merge_some(shared)? || compact::compact_some(shared)?)
 }
 
 /// Does one piece of work, if there is some; answers whether there was.

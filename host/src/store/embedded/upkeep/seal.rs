@@ -11,7 +11,7 @@ use super::super::disk::Disk;
 use super::super::failure::io_failed;
 use super::super::hot::{Generation, HotCursor, HotData, HotIndex};
 use super::super::run::{Run, RunOptions, RunWriter, Stamp};
-use super::super::segment::{self, SegmentSummary, SegmentWriter};
+use super::super::segment::{self, SegmentRow, SegmentSummary, SegmentWriter};
 use super::super::shared::Shared;
 use super::super::state::{ManifestChange, RunRow};
 use crate::event::Position;
@@ -33,7 +33,8 @@ pub(super) fn seal_oldest(shared: &Shared) -> Result<bool, StoreError> {
         let segment = write_segment(shared, store_id, generation, &data, last)?;
         let run = write_run(&*shared.disk, store_id, (generation.after.next(), last), &data.index)?;
         shared.disk.sync().map_err(|error| io_failed("the data directory", &error))?;
-        change.segment = Some(segment.clone());
+        let segment = SegmentRow::sealed(segment);
+        change.segments.push(segment.clone());
         change.streams = data.streams_begun;
         change.runs.push(run);
         made = Some((segment, run));
@@ -53,12 +54,12 @@ pub(super) fn seal_oldest(shared: &Shared) -> Result<bool, StoreError> {
 fn publish(
     shared: &Shared,
     store_id: u128,
-    made: Option<(SegmentSummary, RunRow)>,
+    made: Option<(SegmentRow, RunRow)>,
     streams: u64,
 ) -> Result<(), StoreError> {
     let mut run = None;
     if let Some((segment, row)) = made {
-        run = Some(Arc::new(Run::open(&*shared.disk, &file_of_run(row.first, row.last), store_id)?));
+        run = Some(Arc::new(Run::open(&*shared.disk, &row.file_name(), store_id)?));
         shared.view().segments.add(segment)?;
     }
     shared.change_view(|view| view.sealed(run, streams));
@@ -73,9 +74,9 @@ fn write_segment(
     last: Position,
 ) -> Result<SegmentSummary, StoreError> {
     let first = generation.after.next();
-    let name = segment::file_name(first);
+    let name = segment::file_name(first, 0);
     remove_left_over(&*shared.disk, &name)?;
-    let mut writer = SegmentWriter::create(&*shared.disk, &name, store_id, first)?;
+    let mut writer = SegmentWriter::create(&*shared.disk, &name, store_id, first, false)?;
     let mut cursor = HotCursor::new(Direction::Forwards);
     for place in &data.blocks {
         writer.push_block(&cursor.block(generation, place.first)?)?;
@@ -92,7 +93,8 @@ pub(in crate::store::embedded) fn write_run(
     (first, last): (Position, Position),
     index: &HotIndex,
 ) -> Result<RunRow, StoreError> {
-    let name = file_of_run(first, last);
+    let row = RunRow { first, last, level: 0, bytes: 0, generation: 0 };
+    let name = row.file_name();
     remove_left_over(disk, &name)?;
     let keys = index.key_count() as u64;
     let mut writer = RunWriter::create(disk, &name, RunOptions { store_id, first, last, level: 0, keys_max: keys })?;
@@ -101,7 +103,7 @@ pub(in crate::store::embedded) fn write_run(
         writer.push(key.as_bytes(), positions, stamp)
     })?;
     let summary = writer.finish()?;
-    Ok(RunRow { first, last, level: 0, bytes: summary.bytes })
+    Ok(RunRow { bytes: summary.bytes, ..row })
 }
 
 /// Removes a file that an earlier try left.
@@ -110,9 +112,4 @@ pub(super) fn remove_left_over(disk: &dyn Disk, name: &str) -> Result<(), StoreE
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_failed(name, &error)),
         _ => Ok(()),
     }
-}
-
-/// The file of the run that covers positions.
-pub(in crate::store::embedded) fn file_of_run(first: Position, last: Position) -> String {
-    format!("{:020}-{:020}.index", first.0, last.0)
 }

@@ -26,14 +26,17 @@ impl Fingerprint {
         self.sum = self.sum.wrapping_add(xxh3_128_with_seed(key, seed));
     }
 
-    /// Adds every entry that an event has in the index.
-    pub(super) fn add_event(&mut self, entry: &Entry<'_>) {
+    /// Adds every entry that an event has in the index, that of its stream only if asked to.
+    pub(super) fn add_event(&mut self, entry: &Entry<'_>, with_stream: bool) {
         let mut key = Vec::with_capacity(64);
         let position = entry.head().position;
         let mut seen: Vec<(Kind, &[u8])> = Vec::new();
         for (kind, name) in entry.keys() {
             // A tag that an event has twice has one entry.
             if kind == Kind::Tag && seen.contains(&(kind, name)) {
+                continue;
+            }
+            if kind == Kind::Stream && !with_stream {
                 continue;
             }
             seen.push((kind, name));

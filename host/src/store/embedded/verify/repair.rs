@@ -10,11 +10,12 @@ use super::super::disk::Disk;
 use super::super::encoding::EventView;
 use super::super::failure::{corrupted, io_failed};
 use super::super::hot::{Entry, HotIndex};
-use super::super::segment::{self, SegmentSummary, Visitor};
+use super::super::segment::{self, SegmentRow, Visitor};
 use super::super::state::{Manifest, ManifestChange, RunRow, StateFile};
-use super::super::upkeep::{file_of_run, write_run};
+use super::super::stub::Stub;
+use super::super::upkeep::write_run;
 use crate::event::Position;
-use crate::store::StoreError;
+use crate::store::{Removals, StoreError};
 
 /// What a repair did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,19 +35,19 @@ pub(in crate::store::embedded) fn repair_runs(
 ) -> Result<Repaired, StoreError> {
     let mut repaired = Repaired::default();
     for run in &manifest.runs {
-        let name = file_of_run(run.first, run.last);
+        let name = run.file_name();
         if !damaged.contains(&name) {
             continue;
         }
         let mut change = ManifestChange { runs_removed: vec![run.first], ..ManifestChange::default() };
-        for row in manifest.segments.iter().filter(|row| row.first >= run.first && row.last <= run.last) {
-            change.runs.push(run_of_segment(&**disk, manifest.store_id, row)?);
+        for row in manifest.segments.iter().filter(|row| row.lies_within((run.first, run.last))) {
+            change.runs.push(run_of_segment(&**disk, manifest, row)?);
         }
         disk.sync().map_err(|error| io_failed("the data directory", &error))?;
         state.commit(None, &change)?;
         repaired.made += change.runs.len();
         // One that took the place of a damaged file of its name is the new one.
-        if !change.runs.iter().any(|made| file_of_run(made.first, made.last) == name) {
+        if !change.runs.iter().any(|made| made.file_name() == name) {
             let _ = disk.remove(&name);
         }
         repaired.replaced.push(name);
@@ -54,18 +55,27 @@ pub(in crate::store::embedded) fn repair_runs(
     Ok(repaired)
 }
 
-fn run_of_segment(disk: &dyn Disk, store_id: u128, row: &SegmentSummary) -> Result<RunRow, StoreError> {
+fn run_of_segment(disk: &dyn Disk, manifest: &Manifest, row: &SegmentRow) -> Result<RunRow, StoreError> {
     let mut index = HotIndex::new();
-    segment::verify(disk, &segment::file_name(row.first), store_id, &mut Indexer(&mut index))?;
-    write_run(disk, store_id, (row.first, row.last), &index)
+    let mut indexer = Indexer { index: &mut index, removals: &manifest.removals };
+    segment::verify(disk, &row.file_name(), manifest.store_id, &mut indexer)?;
+    write_run(disk, manifest.store_id, (row.summary.first, row.summary.last), &index)
 }
 
 /// Adds the events of a segment to an index.
-struct Indexer<'a>(&'a mut HotIndex);
+struct Indexer<'a> {
+    index: &'a mut HotIndex,
+    removals: &'a Removals,
+}
 
 impl Visitor for Indexer<'_> {
     fn event(&mut self, position: Position, event: &EventView<'_>) -> Result<(), StoreError> {
         let entry = Entry::stored(event, position).map_err(corrupted(position))?;
-        self.0.add(&entry).map_err(corrupted(position))
+        self.index.add(&entry, self.removals).map_err(corrupted(position))
+    }
+
+    fn stub(&mut self, position: Position, stub: &Stub<'_>) -> Result<(), StoreError> {
+        let end = stub.head(position);
+        end.map_or(Ok(()), |(stream, head)| self.index.add_end(stream, head)).map_err(corrupted(position))
     }
 }

@@ -26,7 +26,9 @@ fn look_up(run: &Arc<Run>, model: &Model) -> usize {
     for (key, positions) in model {
         let probe = Probe::new(STORE_ID, key);
         let first = match stamp(key, positions.len() as u64) {
-            None => run.position_of(probe).map(|found| assert_eq!(found, Some(Position(positions[0])))),
+            None => {
+                run.position_of(probe).map(|found| assert_eq!(found, Some(Position(positions[positions.len() - 1]))))
+            }
             Some(stamp) => run.stream_head(probe).map(|head| {
                 let head = head.unwrap();
                 assert_eq!((head.version, head.deleted), (stamp.version, stamp.deleted));

@@ -9,9 +9,9 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use super::*;
-use crate::store::Direction;
 use crate::store::embedded::disk::{DiskFile, Open};
 use crate::store::embedded::postings::Postings;
+use crate::store::{Direction, Removals};
 
 /// Files of a directory, as plain as can be.
 #[derive(Debug)]
@@ -138,7 +138,8 @@ fn costs() {
     let entries: u64 = runs.iter().map(|run| run.key_count()).sum();
     let options = RunOptions { keys_max: entries, level: 1, ..options(1, EVENTS) };
     let (start, cpu) = (Instant::now(), cpu_seconds());
-    let summary = merge(&runs, RunWriter::create(&disk, "merged", options).unwrap(), &|| true).unwrap();
+    let summary =
+        merge(&runs, RunWriter::create(&disk, "merged", options).unwrap(), &Removals::default(), &|| true).unwrap();
     let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
     println!(
         "merge: {:.2} M entries/s ({:.2} M per second of its thread), {:.2} M postings/s, {:.0} MB/s, {:.1} bytes/event",

@@ -8,13 +8,13 @@ use crate::store::embedded::disk::Disk;
 
 fn open_error(bytes: Vec<u8>) -> StoreError {
     let (disk, _) = written(&events(1..=3, 10));
-    let name = file_name(Position(1));
+    let name = file_name(Position(1), 0);
     disk.put(&name, bytes);
     verified(&disk, &name).map(|(summary, _)| summary).unwrap_err()
 }
 
 fn whole() -> Vec<u8> {
-    written(&events(1..=3, 10)).0.bytes(&file_name(Position(1)))
+    written(&events(1..=3, 10)).0.bytes(&file_name(Position(1), 0))
 }
 
 /// Changes bytes of the header and makes its checksum right again.
@@ -31,7 +31,7 @@ fn every_flipped_bit_is_found_and_never_served() {
     let events = events(1..=21, 200);
     let (disk, summary) = written(&events);
     assert!(summary.blocks > 1);
-    let name = file_name(summary.first);
+    let name = file_name(summary.first, 0);
     let whole = disk.bytes(&name);
     for bit in 0..whole.len() * 8 {
         let mut bytes = whole.clone();
@@ -56,7 +56,7 @@ fn every_flipped_bit_is_found_and_never_served() {
 fn a_bad_block_is_refused_with_its_position() {
     let events = events(1..=100, 256);
     let (disk, summary) = written(&events);
-    let file = disk.file(&file_name(Position(1)));
+    let file = disk.file(&file_name(Position(1), 0));
     let mut cursor = cursor(&disk, vec![summary]);
     let bad = cursor.block_at(Position(50)).map(|block| block.first()).unwrap();
     let (served, _) = scan(&mut cursor, 1..=100);
@@ -69,7 +69,7 @@ fn a_bad_block_is_refused_with_its_position() {
         assert!(matches!(error, Some(StoreError::Corrupted { position, .. }) if position == bad), "{error:?}");
     }
     assert!(cursor.event(Position(100)).is_ok());
-    let error = verified(&disk, &file_name(Position(1))).map(|(summary, _)| summary).unwrap_err();
+    let error = verified(&disk, &file_name(Position(1), 0)).map(|(summary, _)| summary).unwrap_err();
     assert!(matches!(error, StoreError::Corrupted { position, .. } if position == bad), "{error}");
 }
 
@@ -92,8 +92,8 @@ fn files_of_others_are_told_as_such() {
     let other_store = open_error(with_header(|header| header[12] ^= 1)).to_string();
     assert!(other_store.contains("0123456789abcdef0f1e2d3c4b5a6979"), "{other_store}");
     assert!(other_store.contains("0123456789abcdef0f1e2d3c4b5a6978"), "{other_store}");
-    let newer = open_error(with_header(|header| header[8] = 2));
-    assert!(matches!(newer, StoreError::NewerFormat { found: 2, known: 1, .. }), "{newer}");
+    let newer = open_error(with_header(|header| header[8] = 3));
+    assert!(matches!(newer, StoreError::NewerFormat { found: 3, known: 2, .. }), "{newer}");
     let other_first = open_error(with_header(|header| header[28] = 9));
     assert!(matches!(other_first, StoreError::CorruptedFile { .. }), "{other_first}");
 }
@@ -101,7 +101,7 @@ fn files_of_others_are_told_as_such() {
 #[test]
 fn a_missing_or_exchanged_file_is_refused() {
     let (disk, summary) = written(&events(1..=3, 10));
-    let name = file_name(Position(1));
+    let name = file_name(Position(1), 0);
     disk.remove(&name).unwrap();
     let error = cursor(&disk, vec![summary.clone()]).event(Position(1)).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains(&name) && error.contains("missing"), "{error}");
@@ -114,14 +114,14 @@ fn a_missing_or_exchanged_file_is_refused() {
 #[test]
 fn a_wrong_leaf_under_right_checksums_is_found() {
     let disk = MemoryDisk::default();
-    let mut writer = SegmentWriter::create(&disk, "s", STORE, Position(1)).unwrap();
+    let mut writer = SegmentWriter::create(&disk, "s", STORE, Position(1), false).unwrap();
     for event in events(1..=9, 100) {
         let mut raw = Vec::new();
         encoding::encode(&event, &mut raw);
         if event.position == Position(6) {
             raw[100] ^= 1;
         }
-        writer.push_raw(&raw).unwrap();
+        writer.push(Slot::Event(&raw)).unwrap();
     }
     writer.finish().unwrap();
     let error = verified(&disk, "s").map(|(summary, _)| summary).unwrap_err();

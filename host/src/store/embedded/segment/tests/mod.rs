@@ -12,10 +12,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use self::disk::MemoryDisk;
-use super::{SegmentCursor, SegmentSummary, SegmentWriter, Segments, Visitor, file_name, verify};
+use super::{SegmentCursor, SegmentRow, SegmentSummary, SegmentWriter, Segments, Visitor, file_name, verify};
 use crate::event::{EventType, Position, RecordedEvent, StreamName, Tag, Version};
 use crate::store::StoreError;
+use crate::store::embedded::block::Slot;
 use crate::store::embedded::encoding::{self, EventView};
+use crate::store::embedded::stub::Stub;
 
 const STORE: u128 = 0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6978;
 
@@ -43,12 +45,12 @@ fn events(positions: RangeInclusive<u64>, data_bytes: usize) -> Vec<RecordedEven
 /// Writes events, which follow one another, as a segment.
 fn write(disk: &MemoryDisk, events: &[RecordedEvent]) -> Result<SegmentSummary, StoreError> {
     let first = events[0].position;
-    let mut writer = SegmentWriter::create(disk, &file_name(first), STORE, first)?;
+    let mut writer = SegmentWriter::create(disk, &file_name(first, 0), STORE, first, false)?;
     let mut raw = Vec::new();
     for event in events {
         raw.clear();
         encoding::encode(event, &mut raw);
-        writer.push_raw(&raw)?;
+        writer.push(Slot::Event(&raw))?;
     }
     writer.finish()
 }
@@ -61,7 +63,11 @@ fn written(events: &[RecordedEvent]) -> (Arc<MemoryDisk>, SegmentSummary) {
 }
 
 fn cursor(disk: &Arc<MemoryDisk>, summaries: Vec<SegmentSummary>) -> SegmentCursor {
-    SegmentCursor::new(Arc::new(Segments::new(Arc::clone(disk) as _, STORE, summaries).unwrap()))
+    SegmentCursor::new(Arc::new(Segments::new(Arc::clone(disk) as _, STORE, rows(&summaries)).unwrap()))
+}
+
+fn rows(summaries: &[SegmentSummary]) -> Vec<SegmentRow> {
+    summaries.iter().cloned().map(SegmentRow::sealed).collect()
 }
 
 /// Reads a range block by block, up to what fails.
@@ -91,6 +97,10 @@ impl Visitor for Collect {
     fn event(&mut self, position: Position, event: &EventView<'_>) -> Result<(), StoreError> {
         self.events.push(event.to_event(position).unwrap());
         Ok(())
+    }
+
+    fn stub(&mut self, position: Position, _: &Stub<'_>) -> Result<(), StoreError> {
+        panic!("a stub at {position}")
     }
 
     fn progress(&mut self, bytes: u64) {

@@ -33,12 +33,12 @@ proptest! {
         let mut cursor = cursor(&disk, vec![summary.clone()]);
         prop_assert_eq!(&scan(&mut cursor, first..=last).0, &events);
         for event in events.iter().rev() {
-            prop_assert_eq!(&cursor.event(event.position).unwrap().to_event(event.position).unwrap(), event);
+            prop_assert_eq!(&cursor.event(event.position).unwrap().unwrap().to_event(event.position).unwrap(), event);
         }
         for event in picks.iter().map(|pick| pick.get(&events)) {
-            prop_assert_eq!(&cursor.event(event.position).unwrap().to_event(event.position).unwrap(), event);
+            prop_assert_eq!(&cursor.event(event.position).unwrap().unwrap().to_event(event.position).unwrap(), event);
         }
-        let (found, seen) = verified(&disk, &file_name(summary.first)).unwrap();
+        let (found, seen) = verified(&disk, &file_name(summary.first, 0)).unwrap();
         prop_assert_eq!(seen.bytes, summary.file_bytes);
         prop_assert_eq!((found, seen.events), (summary, events));
     }
@@ -70,7 +70,7 @@ fn blocks_of_the_journal_become_a_segment() {
         events[at].data = vec![b'7'; bytes];
     }
     let disk = Arc::new(MemoryDisk::default());
-    let mut writer = SegmentWriter::create(&*disk, "s", STORE, Position(5)).unwrap();
+    let mut writer = SegmentWriter::create(&*disk, "s", STORE, Position(5), false).unwrap();
     for (first, bytes) in block::encode(&events) {
         writer.push_block(&BlockView::verify(first, &bytes).unwrap()).unwrap();
     }
@@ -87,11 +87,11 @@ fn blocks_of_the_journal_become_a_segment() {
     assert_eq!((summary.first_timestamp_us, summary.last_timestamp_us), (50, 4_000));
     let (_, seen) = verified(&disk, name).unwrap();
     assert_eq!(seen.events, events);
-    disk.rename(name, &file_name(Position(5))).unwrap();
+    disk.rename(name, &file_name(Position(5), 0)).unwrap();
     let mut cursor = cursor(&disk, vec![summary]);
     assert_eq!(scan(&mut cursor, 5..=400).0, events);
     for event in events.iter().rev() {
-        assert_eq!(&cursor.event(event.position).unwrap().to_event(event.position).unwrap(), event);
+        assert_eq!(&cursor.event(event.position).unwrap().unwrap().to_event(event.position).unwrap(), event);
     }
 }
 
@@ -99,7 +99,7 @@ fn blocks_of_the_journal_become_a_segment() {
 fn one_read_of_one_block_at_random_and_few_in_sequence() {
     let events = events(1..=10_000, 256);
     let (disk, summary) = written(&events);
-    let file = disk.file(&file_name(Position(1)));
+    let file = disk.file(&file_name(Position(1), 0));
     let mut cursor = cursor(&disk, vec![summary.clone()]);
     cursor.event(Position(1)).unwrap();
     for position in [5_000, 2_000, 9_999, 4_000, 1] {
@@ -113,8 +113,9 @@ fn one_read_of_one_block_at_random_and_few_in_sequence() {
     let positions: [Box<dyn Iterator<Item = u64>>; 2] = [Box::new(1..=10_000), Box::new((1..=10_000).rev())];
     for positions in positions {
         file.reads.lock().unwrap().clear();
-        positions
-            .for_each(|position| assert_eq!(cursor.event(Position(position)).unwrap().timestamp_us, position * 10));
+        positions.for_each(|position| {
+            assert_eq!(cursor.event(Position(position)).unwrap().unwrap().timestamp_us, position * 10)
+        });
         let reads = file.reads.lock().unwrap().clone();
         assert!(reads.len() <= sequential_reads_max, "{} reads", reads.len());
         assert!(reads.iter().all(|bytes| *bytes <= (128 << 10) + 4096), "{reads:?}");
@@ -142,8 +143,8 @@ fn a_writer_refuses_what_is_not_the_next_event() {
     assert!(error.contains("position 3") && error.contains("older"), "{error}");
     let error = write(&disk, &events).unwrap_err().to_string();
     assert!(error.contains("/memory/00000000000000000001.segment"), "the file is there: {error}");
-    let mut writer = SegmentWriter::create(&disk, "other", STORE, Position(1)).unwrap();
-    assert!(writer.push_raw(b"no event").is_err());
+    let mut writer = SegmentWriter::create(&disk, "other", STORE, Position(1), false).unwrap();
+    assert!(writer.push(Slot::Event(b"no event")).is_err());
     let (first, bytes) = block::encode(&events[1..2]).remove(0);
     let error = writer.push_block(&BlockView::verify(first, &bytes).unwrap()).unwrap_err();
     assert!(matches!(error, StoreError::Corrupted { position: Position(1), .. }), "{error}");
@@ -152,7 +153,7 @@ fn a_writer_refuses_what_is_not_the_next_event() {
 #[test]
 fn a_full_disk_is_told_as_such() {
     let disk = MemoryDisk::default();
-    let mut writer = SegmentWriter::create(&disk, "s", STORE, Position(1)).unwrap();
+    let mut writer = SegmentWriter::create(&disk, "s", STORE, Position(1), false).unwrap();
     *disk.file("s").bytes_max.lock().unwrap() = Some(100);
     let (first, bytes) = block::encode(&events(1..=1, 100)).remove(0);
     writer.push_block(&BlockView::verify(first, &bytes).unwrap()).unwrap();
@@ -163,6 +164,6 @@ fn a_full_disk_is_told_as_such() {
 #[test]
 fn the_bytes_of_format_1_do_not_change() {
     let (disk, _) = written(&events(1..=30, 200));
-    let bytes = disk.bytes(&file_name(Position(1)));
+    let bytes = disk.bytes(&file_name(Position(1), 0));
     assert_eq!((bytes.len(), xxhash_rust::xxh3::xxh3_64(&bytes)), (9_399, 0xd59e_9020_4878_3ce8));
 }

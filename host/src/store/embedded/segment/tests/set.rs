@@ -17,7 +17,7 @@ fn a_cursor_reads_across_segments_in_both_directions() {
     let mut cursor = cursor(&disk, summaries);
     assert_eq!(scan(&mut cursor, 1..=300).0, events(1..=300, 100));
     for position in (1..=300).rev() {
-        assert_eq!(cursor.event(Position(position)).unwrap().timestamp_us, position * 10);
+        assert_eq!(cursor.event(Position(position)).unwrap().unwrap().timestamp_us, position * 10);
     }
     assert_eq!(cursor.block_at(Position(61)).map(|block: BlockView<'_>| block.first()).unwrap(), Position(61));
 }
@@ -35,11 +35,11 @@ fn a_time_is_found_across_segments() {
 #[test]
 fn more_segments_than_are_kept_open_are_read() {
     let (disk, summaries) = several(260, 2);
-    let segments = Arc::new(Segments::new(Arc::clone(&disk) as _, STORE, summaries.clone()).unwrap());
+    let segments = Arc::new(Segments::new(Arc::clone(&disk) as _, STORE, rows(&summaries)).unwrap());
     assert_eq!((segments.last(), segments.summaries()), (Position(520), summaries));
     let mut cursor = SegmentCursor::new(Arc::clone(&segments));
     assert_eq!(scan(&mut cursor, 1..=520).0, events(1..=520, 100));
-    let opened = |position| disk.file(&file_name(Position(position))).reads.lock().unwrap().len();
+    let opened = |position| disk.file(&file_name(Position(position), 0)).reads.lock().unwrap().len();
     let (oldest, newest) = (opened(1), opened(519));
     cursor.event(Position(520)).unwrap();
     cursor.event(Position(517)).unwrap();
@@ -53,7 +53,7 @@ fn more_segments_than_are_kept_open_are_read() {
 fn segments_must_follow_one_another() {
     let (disk, mut summaries) = several(3, 5);
     summaries.remove(1);
-    let error = Segments::new(disk, STORE, summaries).map(|_| ()).unwrap_err();
+    let error = Segments::new(disk, STORE, rows(&summaries)).map(|_| ()).unwrap_err();
     assert!(matches!(error, StoreError::Corrupted { position: Position(6), .. }), "{error}");
     let none = Segments::new(Arc::new(MemoryDisk::default()), STORE, []).unwrap();
     assert_eq!(none.last(), Position::START);

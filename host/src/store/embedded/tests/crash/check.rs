@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::workload::{self, Acknowledged, BATCH, PARTITION, PLUGINS, SOURCE, STREAMS, TAGS, TYPES, What};
+use super::workload::{self, Acknowledged, BATCH, PARTITION, PLUGINS, SOURCE, STREAMS, TAGS, TRACES, TYPES, What};
 use crate::event::{Filter, NewEvent, Position, Query, RecordedEvent, StreamName, Tag};
 use crate::store::{Direction, Owner, ReadRequest, Store, Tracking};
 
@@ -36,13 +36,19 @@ fn read(store: &dyn Store, query: Query, direction: Direction) -> Result<Vec<Rec
 fn dense(store: &dyn Store, events: &[RecordedEvent]) -> Result<(), String> {
     let mut versions: HashMap<&StreamName, u64> = HashMap::new();
     let mut time_us = 0;
-    for (event, position) in events.iter().zip(1..) {
-        require(event.position == Position(position), || format!("position {position} is {}", event.position))?;
+    let horizon = store.removals().max();
+    let mut position = Position::START;
+    for event in events {
+        // What is missing is removed, and that it was of the one category shows by the versions of all others.
+        let dense = event.position == position.next() || (event.position > position && event.position <= horizon);
+        require(dense, || format!("position {position} is followed by {}", event.position))?;
+        position = event.position;
         require(event.timestamp_us >= time_us, || format!("time goes back at {position}"))?;
         time_us = event.timestamp_us;
         let expected = event.stream.as_ref().map_or(0, |stream| {
             let version = versions.entry(stream).or_default();
-            *version += 1;
+            // Of a stream that is removed from, what is left begins anywhere.
+            *version = if *version == 0 && is_trace(stream) { event.version.0 } else { *version + 1 };
             *version
         });
         require(event.version.0 == expected, || format!("version {} at {position}, not {expected}", event.version))?;
@@ -53,7 +59,14 @@ fn dense(store: &dyn Store, events: &[RecordedEvent]) -> Result<(), String> {
         let expected = versions.get(&stream).copied().unwrap_or_default();
         require(head == expected, || format!("head of {name} is {head}, not {expected}"))?;
     }
-    require(store.head().0 == events.len() as u64, || format!("head is {}", store.head()))
+    for name in TRACES {
+        let stream = StreamName::new(name).unwrap();
+        let head = store.stream_head(&stream).map_err(text)?.map_or(0, |head| head.version.0);
+        let kept = versions.get(&stream).copied();
+        require(kept.is_none_or(|kept| kept == head), || format!("head of {name} is {head}, not {kept:?}"))?;
+    }
+    let (head, last) = (store.head(), position);
+    require(head == last || (head > last && head < horizon), || format!("head is {head}, the last event {last}"))
 }
 
 /// The source is where the last event tells that was appended along with it.
@@ -64,16 +77,28 @@ fn source_as_told(store: &dyn Store, events: &[RecordedEvent]) -> Result<(), Str
 }
 
 fn nothing_lost(store: &dyn Store, events: &[RecordedEvent], acknowledged: &[Acknowledged]) -> Result<(), String> {
+    let removals = store.removals();
+    trace_heads(store, acknowledged)?;
     for Acknowledged { what, .. } in acknowledged {
         match what {
             What::Appended(first, appended) => {
                 for (event, position) in appended.iter().zip(first.0..) {
-                    let stored = usize::try_from(position - 1).ok().and_then(|index| events.get(index));
+                    let index = events.partition_point(|event| event.position < Position(position));
+                    let stored = events.get(index).filter(|event| event.position == Position(position));
+                    if removals.removes(event.stream.as_ref().map(StreamName::as_str), Position(position)) {
+                        let gone = stored.is_none() && store.event(event.id).map_err(text)?.is_none();
+                        require(gone, || format!("the removed event at {position} is there"))?;
+                        continue;
+                    }
                     let same = stored.is_some_and(|stored| event.same_content(stored));
                     require(same, || format!("the acknowledged event at {position} is {stored:?}"))?;
                     let by_id = store.event(event.id).map_err(text)?.map(|event| event.position);
                     require(by_id == Some(Position(position)), || format!("by id, {position} is at {by_id:?}"))?;
                 }
+            }
+            What::Removed(before) => {
+                let horizon = removals.horizon(workload::trace_category().as_str());
+                require(horizon >= *before, || format!("the horizon is {horizon}, was {before}"))?;
             }
             What::Committed(plugin, revision) => {
                 let stored = store.progress(plugin, PARTITION).map_err(text)?.map_or(0, |progress| progress.revision);
@@ -82,6 +107,25 @@ fn nothing_lost(store: &dyn Store, events: &[RecordedEvent], acknowledged: &[Ack
         }
     }
     Ok(())
+}
+
+/// Streams that are removed from have come at least as far as was acknowledged.
+fn trace_heads(store: &dyn Store, acknowledged: &[Acknowledged]) -> Result<(), String> {
+    for name in TRACES {
+        let stream = StreamName::new(name).unwrap();
+        let of_stream = |what: &Acknowledged| match &what.what {
+            What::Appended(_, events) => events.iter().filter(|event| event.stream.as_ref() == Some(&stream)).count(),
+            What::Committed(..) | What::Removed(_) => 0,
+        };
+        let least = acknowledged.iter().map(of_stream).sum::<usize>() as u64;
+        let head = store.stream_head(&stream).map_err(text)?.map_or(0, |head| head.version.0);
+        require(head >= least, || format!("head of {name} is {head}, was {least}"))?;
+    }
+    Ok(())
+}
+
+fn is_trace(stream: &StreamName) -> bool {
+    TRACES.contains(&stream.as_str())
 }
 
 fn whole_batches(events: &[RecordedEvent]) -> Result<(), String> {
@@ -99,7 +143,8 @@ fn whole_batches(events: &[RecordedEvent]) -> Result<(), String> {
 /// Every read by index gives what looking at every event gives, in both directions.
 fn indexes_agree(store: &dyn Store, events: &[RecordedEvent]) -> Result<(), String> {
     let types = TYPES.iter().map(|name| Filter { types: workload::patterns(&[name]), ..Filter::default() });
-    let streams = STREAMS.iter().map(|name| Filter { streams: workload::patterns(&[name]), ..Filter::default() });
+    let streams =
+        STREAMS.iter().chain(&TRACES).map(|name| Filter { streams: workload::patterns(&[name]), ..Filter::default() });
     let tags = TAGS.iter().map(|name| Filter { tags: vec![Tag::new(*name).unwrap()], ..Filter::default() });
     let category = Filter { streams: workload::patterns(&["order-*"]), ..Filter::default() };
     let both =
@@ -123,7 +168,7 @@ fn position(event: &RecordedEvent) -> u64 {
 fn state_is_a_fold(store: &dyn Store, events: &[RecordedEvent], name: &str) -> Result<(), String> {
     let plugin: Owner = name.parse().unwrap();
     let checkpoint = store.progress(&plugin, PARTITION).map_err(text)?.unwrap_or_default().checkpoint;
-    require(checkpoint.0 <= events.len() as u64, || format!("{name} stands at {checkpoint}, beyond the log"))?;
+    require(checkpoint <= store.head(), || format!("{name} stands at {checkpoint}, beyond the log"))?;
     let seen: Vec<_> = events.iter().filter(|event| event.position <= checkpoint).collect();
     for key in &TYPES[..3] {
         let expected = seen.iter().filter(|event| event.event_type.as_str() == *key).count() as u64;

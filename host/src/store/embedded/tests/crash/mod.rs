@@ -15,6 +15,7 @@ use workload::Acknowledged;
 use super::super::disk::sim::{Plan, SimDisk};
 use super::open_on;
 use crate::store::StoreError;
+use crate::store::embedded::EmbeddedStore;
 
 /// Journals so small that a workload seals and merges.
 const JOURNAL_BYTES: u64 = 6 << 10;
@@ -62,9 +63,32 @@ fn check_disk(disk: &SimDisk, acknowledged: &[Acknowledged]) -> Result<(), Strin
     let checked = catch_unwind(AssertUnwindSafe(|| {
         let store = open_on(disk, JOURNAL_BYTES).map_err(|error: StoreError| format!("it does not open: {error}"))?;
         check::check(&store, acknowledged)?;
+        check_sound(&store)?;
         check::check_writable(&store)
     }));
     checked.unwrap_or_else(|_| Err("it panics".to_owned()))
+}
+
+/// Every byte is what it should be, and the index says what the log says.
+fn check_sound(store: &EmbeddedStore) -> Result<(), String> {
+    let report = store.verify(&mut |_| ()).map_err(|error| error.to_string())?;
+    match report.problems.first() {
+        None => Ok(()),
+        Some(problem) => Err(format!("verifying finds {problem:?}")),
+    }
+}
+
+/// The sweep would be worth little if its workload did not come to what it is about.
+#[test]
+fn the_workload_seals_merges_and_compacts() {
+    let disk = SimDisk::new();
+    let store = open_on(&disk, JOURNAL_BYTES).unwrap();
+    workload::run(&store, 1, 4 * STEPS, &|| disk.operations());
+    super::settle(&store);
+    super::eventually("something is compacted and merged", || {
+        let sizes = store.sizes().unwrap();
+        sizes.stubs > 0 && sizes.runs_by_level.len() > 1
+    });
 }
 
 fn number(name: &str, default: u64) -> u64 {

@@ -1,13 +1,14 @@
 //! What is done to a store before its disk crashes, and what was acknowledged when.
 //!
-//! The workload appends batches over a few streams, some of them guarded, some of them following a source, and drives two plugins that count
-//! events, echo some of them, and set some aside. Everything follows from a seed, but for the order in which
+//! The workload appends batches over a few streams, some of them guarded, some of them following a source, and drives
+//! two plugins that count events, echo some of them, and set some aside. Events of one category, which they do not look
+//! at, are removed. Everything follows from a seed, but for the order in which
 //! the store's own threads reach the disk.
 
 use fastrand::Rng;
 use uuid::Uuid;
 
-use crate::event::{EventType, ExpectedVersion, Filter, NewEvent, Position, Query, StreamName, Tag};
+use crate::event::{Category, EventType, ExpectedVersion, Filter, NewEvent, Position, Query, StreamName, Tag};
 use crate::store::{
     AppendCondition, AppendRequest, DeadLetter, DeadLetterChange, Owner, Progress, ReadRequest, StateChange, Store,
     StreamExpectation, Tracking, UnitOfWork,
@@ -29,11 +30,15 @@ pub(super) enum What {
     Appended(Position, Vec<NewEvent>),
     /// An owner's revision, of its one partition.
     Committed(Owner, u64),
+    /// That the events of the category `trace` before a position are gone.
+    Removed(Position),
 }
 
 /// Names that the workload draws from.
 pub(super) const STREAMS: [&str; 5] = ["order-1", "order-2", "order-30", "stock-1", "audit"];
-pub(super) const TYPES: [&str; 4] = ["Placed", "Paid", "Shipped", "Echoed"];
+pub(super) const TYPES: [&str; 5] = ["Placed", "Paid", "Shipped", "Echoed", "Traced"];
+/// Streams of the one category that is removed from, by events of the last type, which no plugin looks at.
+pub(super) const TRACES: [&str; 3] = ["trace-1", "trace-2", "trace-3"];
 pub(super) const TAGS: [&str; 4] = ["red", "green", "blue", "customer:7"];
 pub(super) const PLUGINS: [&str; 2] = ["counter", "auditor@2"];
 /// The one partition of each that is driven.
@@ -50,7 +55,12 @@ pub(super) fn run(store: &dyn Store, seed: u64, steps: usize, operations: &dyn F
     let mut rng = Rng::with_seed(seed);
     let mut acknowledged = Vec::new();
     for step in 0..steps {
-        let what = if rng.u8(..) < 180 { append(store, &mut rng, seed, step) } else { commit(store, &mut rng) };
+        let what = match rng.u8(..) {
+            0..120 => append(store, &mut rng, seed, step),
+            120..170 => trace(store, &mut rng, seed, step),
+            170..190 => remove(store, &mut rng),
+            _ => commit(store, &mut rng),
+        };
         let Some(what) = what else { break };
         acknowledged.push(Acknowledged { operations: operations(), what });
     }
@@ -84,6 +94,31 @@ fn append(store: &dyn Store, rng: &mut Rng, seed: u64, step: usize) -> Option<Wh
     }
     let appended = store.append(request).wait().ok()?;
     Some(What::Appended(appended.first_position(), events))
+}
+
+/// Appends events that will be removed.
+fn trace(store: &dyn Store, rng: &mut Rng, seed: u64, step: usize) -> Option<What> {
+    let mut traced = |index: u64| {
+        let mut event = event(rng, "");
+        event.id = Uuid::from_u64_pair(seed.wrapping_add(step as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15), index);
+        event.event_type = EventType::new(TYPES[4]).unwrap();
+        event.stream = Some(StreamName::new(TRACES[rng.usize(..TRACES.len())]).unwrap());
+        event.metadata.clear();
+        event
+    };
+    let events: Vec<_> = (0..6).map(&mut traced).collect();
+    let appended = store.append(AppendRequest::unconditional(events.clone())).wait().ok()?;
+    Some(What::Appended(appended.first_position(), events))
+}
+
+fn remove(store: &dyn Store, rng: &mut Rng) -> Option<What> {
+    let before = Position(rng.u64(store.head().0 / 2..=store.head().0 + 1));
+    store.remove(&trace_category(), before).ok().map(What::Removed)
+}
+
+/// The category that is removed from.
+pub(super) fn trace_category() -> Category {
+    Category::new("trace").unwrap()
 }
 
 fn event(rng: &mut Rng, batch: &str) -> NewEvent {

@@ -1,101 +1,9 @@
-//! Delivery with a real store (the strict fake), a real runtime, and native handlers.
+//! The promises of delivery to one partition.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use super::*;
-use crate::clock::SystemClock;
-use crate::delivery::{
-    Backoff, Effects, EventBatch, Evidence, Failure, HandleError, Handled, OnExhausted, Start, State, Verdict,
-};
-use crate::event::{EventType, Filter, NewEvent, RecordedEvent};
-use crate::store::memory::MemoryStore;
-use crate::store::{AppendRequest, ReadRequest};
-
-const DEADLINE: Duration = Duration::from_secs(60);
-
-/// A handler made of a closure over single events; a failing one is named by its index.
-struct Each<F>(F);
-
-impl<F> Handler for Each<F>
-where
-    F: FnMut(&RecordedEvent, &mut Effects) -> Result<(), (Verdict, String)> + Send + 'static,
-{
-    fn handle(&mut self, batch: EventBatch, mut effects: Effects) -> Handled {
-        let failed = batch.iter().enumerate().find_map(|(index, event)| {
-            let (verdict, reason) = (self.0)(event, &mut effects).err()?;
-            Some(HandleError::Failure(Failure { index, verdict, reason }))
-        });
-        Handled { effects, outcome: failed.map_or(Ok(()), Err), evidence: Evidence::default() }
-    }
-}
-
-fn plugin() -> PluginName {
-    PluginName::new("p").unwrap()
-}
-
-fn setup<F>(handle: F) -> Setup
-where
-    F: FnMut(&RecordedEvent, &mut Effects) -> Result<(), (Verdict, String)> + Send + 'static,
-{
-    let backoff = Backoff { initial_ms: 1, max_ms: 2, jitter: false };
-    Setup {
-        plugin: plugin(),
-        subscription: Subscription::default(),
-        policy: Policy { batch_events_max: 16, max_attempts: 3, backoff, on_exhausted: OnExhausted::Park },
-        granted: Arc::new([Pattern::new("Echo*").unwrap()]),
-        component_digest: "digest".into(),
-        handler: Box::new(Each(handle)),
-    }
-}
-
-fn store() -> Arc<dyn Store> {
-    Arc::new(MemoryStore::new(Arc::new(SystemClock)))
-}
-
-fn start(setup: Setup, store: &Arc<dyn Store>) -> Dispatcher {
-    spawn(setup, Arc::clone(store), Arc::new(SystemClock))
-}
-
-/// Appends events of one type whose data is their number.
-async fn append(store: &Arc<dyn Store>, event_type: &str, numbers: std::ops::Range<u32>) {
-    let event = |number: u32| NewEvent::json(EventType::new(event_type).unwrap(), number.to_string());
-    store.append(AppendRequest::unconditional(numbers.map(event).collect())).await.unwrap();
-}
-
-async fn until(dispatcher: &Dispatcher, condition: impl FnMut(&Status) -> bool) -> Status {
-    let mut watch = dispatcher.watch();
-    let reached = tokio::time::timeout(DEADLINE, watch.wait_for(condition)).await;
-    reached.expect("it happens before the deadline").expect("the task lives").clone()
-}
-
-/// Adds the event's data to the list in the state: what was handled, in order.
-fn remember(event: &RecordedEvent, effects: &mut Effects) {
-    let mut seen = effects.state_get("seen").unwrap().unwrap_or_default();
-    seen.extend_from_slice(&event.data);
-    seen.push(b' ');
-    effects.state_set("seen", seen).unwrap();
-}
-
-fn seen(store: &Arc<dyn Store>) -> Vec<u32> {
-    let seen = store.state_get(&plugin().into(), "seen").unwrap().unwrap_or_default();
-    String::from_utf8(seen).unwrap().split_whitespace().map(|number| number.parse().unwrap()).collect()
-}
-
-fn echo(event: &RecordedEvent) -> NewEvent {
-    NewEvent::json(EventType::new("Echoed").unwrap(), event.data.clone())
-}
-
-fn echoes(store: &Arc<dyn Store>) -> Vec<RecordedEvent> {
-    let filter = Filter { types: vec![Pattern::new("Echoed").unwrap()], ..Filter::default() };
-    store.read(&ReadRequest { query: filter.into(), limit: 10_000, ..ReadRequest::default() }).unwrap().events
-}
-
-fn only(event_type: &str) -> Subscription {
-    let filter = Filter { types: vec![Pattern::new(event_type).unwrap()], ..Filter::default() };
-    Subscription { filter, start: Start::Beginning }
-}
 
 #[tokio::test]
 async fn promise_3_ordered_delivery_across_restarts_and_swaps() {
@@ -167,8 +75,9 @@ async fn promise_6_poison_is_contained_and_can_be_retried_after_a_fix() {
     assert_eq!((letter.attempts, letter.kind.as_str(), letter.reason.as_str()), (3, "retry", "seven is bad"));
     assert_eq!(letter.component_digest, "digest");
 
-    let again = dispatcher.retry_dead_letter(Position(8)).await.unwrap();
-    assert_eq!(again, Redelivery::StillFailing { reason: "seven is bad".into() });
+    let again = dispatcher.retry_dead_letters(Retry::Position(Position(8))).await.unwrap();
+    assert_eq!((again.handled, again.failed), (0, 1));
+    assert_eq!((again.failing[0].position, again.failing[0].reason.as_str()), (Position(8), "seven is bad"));
     assert_eq!(store.dead_letter(&plugin().into(), Position(8)).unwrap().unwrap().attempts, 4);
 
     let fixed = |event: &RecordedEvent, effects: &mut Effects| {
@@ -176,11 +85,12 @@ async fn promise_6_poison_is_contained_and_can_be_retried_after_a_fix() {
         Ok(())
     };
     dispatcher.swap(setup(fixed)).await.unwrap();
-    assert_eq!(dispatcher.retry_dead_letter(Position(8)).await.unwrap(), Redelivery::Handled);
+    let again = dispatcher.retry_dead_letters(Retry::All).await.unwrap();
+    assert_eq!((again.handled, again.failed, again.interrupted), (1, 0, None));
     assert_eq!(store.dead_letter_count(&plugin().into()).unwrap(), 0);
     assert_eq!(seen(&store).last(), Some(&7));
     assert!(matches!(
-        dispatcher.retry_dead_letter(Position(8)).await,
+        dispatcher.retry_dead_letters(Retry::Position(Position(8))).await,
         Err(CommandError::NoSuchDeadLetter { position: Position(8), .. })
     ));
 }
@@ -358,9 +268,9 @@ async fn a_retry_that_panics_is_written_down() {
     append(&store, "N", 0..1).await;
     let dispatcher = start(setup(|_, _| panic!("always")), &store);
     until(&dispatcher, |status| status.counters.parked == 1).await;
-    let again = dispatcher.retry_dead_letter(Position(1)).await.unwrap();
-    assert!(matches!(again, Redelivery::StillFailing { reason } if reason.contains("always")));
-    assert_eq!(store.dead_letter(&plugin().into(), Position(1)).unwrap().unwrap().attempts, 4);
+    let again = dispatcher.retry_dead_letters(Retry::All).await.unwrap();
+    assert!(again.failing[0].reason.contains("always"), "{again:?}");
+    assert_eq!(store.dead_letter(&plugin().into(), Position(1)).unwrap().unwrap().faults, 4);
 }
 
 #[tokio::test]

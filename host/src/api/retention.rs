@@ -1,0 +1,60 @@
+//! `GET /v1/retention`: what is kept for how long, what is removed, and who holds that back.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{RawQuery, State};
+use serde::Serialize;
+
+use super::blocking::Json;
+use super::params::Params;
+use super::problem::Problem;
+use super::state::ApiState;
+use crate::event::Position;
+
+/// Every category that has a policy, or of which something was removed, in the order of names.
+#[derive(Serialize)]
+struct RetentionView {
+    retention: Vec<CategoryView>,
+}
+
+/// One category.
+#[derive(Default, Serialize)]
+struct CategoryView {
+    category: String,
+    /// Its bounds, such as `30d,1000events`; null without a policy.
+    policy: Option<String>,
+    /// The position before which its events are removed; 0 if none are.
+    removed_before: Position,
+    /// The position before which the policy lets them go; null without one.
+    wanted_before: Option<Position>,
+    /// Who needs some of those.
+    blocked_by: Option<BlockedView>,
+}
+
+/// A plugin that is not done with events that would be removed.
+#[derive(Serialize)]
+struct BlockedView {
+    plugin: String,
+    /// The first position that it needs.
+    position: Position,
+}
+
+/// Lists the categories.
+pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json, Problem> {
+    Params::parse(query.as_deref(), &[])?;
+    let mut views: BTreeMap<String, CategoryView> = BTreeMap::new();
+    for status in state.retention() {
+        let blocked_by =
+            status.blocked_by.map(|needed| BlockedView { plugin: needed.plugin.to_string(), position: needed.from });
+        let category = status.policy.category.to_string();
+        let policy = Some(status.policy.to_string());
+        let wanted_before = Some(status.wanted_before);
+        let view = CategoryView { category: category.clone(), policy, wanted_before, blocked_by, ..Default::default() };
+        views.insert(category, view);
+    }
+    for (category, horizon) in state.store().removals().iter() {
+        let view = views.entry(category.to_owned()).or_default();
+        (view.category, view.removed_before) = (category.to_owned(), horizon);
+    }
+    Json::render(&RetentionView { retention: views.into_values().collect() })
+}

@@ -1,0 +1,163 @@
+//! The task that lets old events go: at the start and then every minute, what the policies ask for and no plugin
+//! needs. Policies themselves, and what is needed, are the store's to decide (`store::retention`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::Host;
+use crate::clock::Clock;
+use crate::error::with_sources;
+use crate::event::{PluginName, Position};
+use crate::store::StoreError;
+use crate::store::retention::{self, Needed, Retention, RetentionStatus};
+
+/// Time between two looks at the log.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// A running task. Dropping it ends the task.
+pub(super) struct RetentionTask {
+    status: watch::Receiver<Vec<RetentionStatus>>,
+    task: JoinHandle<()>,
+}
+
+impl RetentionTask {
+    /// Begins to apply policies to a host's log. Must be called within a tokio runtime.
+    pub(super) fn start(host: Host, policies: Vec<Retention>, clock: Arc<dyn Clock>) -> Self {
+        let (told, status) = watch::channel(Vec::new());
+        let task = tokio::spawn(async move {
+            // A plugin that was not found yet would not be heard.
+            host.plugins_loaded().await;
+            let mut ticks = tokio::time::interval(EVERY);
+            let mut blocked = Vec::new();
+            while !policies.is_empty() {
+                ticks.tick().await;
+                match apply(&host, &policies, &*clock).await {
+                    Ok(status) => {
+                        blocked = tell_blocked(blocked, &status);
+                        told.send_replace(status);
+                    }
+                    Err(error) => warn!(error = with_sources(&error), "retention: tried again in a minute"),
+                }
+            }
+        });
+        Self { status, task }
+    }
+
+    /// What the policies have come to; empty until the first look.
+    pub(super) fn status(&self) -> watch::Receiver<Vec<RetentionStatus>> {
+        self.status.clone()
+    }
+}
+
+impl Drop for RetentionTask {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn apply(host: &Host, policies: &[Retention], clock: &dyn Clock) -> Result<Vec<RetentionStatus>, StoreError> {
+    let (store, installed, now_us) = (host.store(), installed(host), clock.now_us());
+    let policies = policies.to_vec();
+    let applied = tokio::task::spawn_blocking(move || retention::apply(&*store, &policies, &installed, now_us)).await;
+    applied.unwrap_or(Err(StoreError::ShuttingDown))
+}
+
+/// The plugins of the directory and how far they have come; the start for those that do not run.
+fn installed(host: &Host) -> Vec<(PluginName, Position)> {
+    let checkpoint = |info: &crate::plugin::PluginInfo| info.running.as_ref().map(|running| running.status.checkpoint);
+    host.plugins().into_iter().map(|info| (info.name.clone(), checkpoint(&info).unwrap_or_default())).collect()
+}
+
+/// Says once of each category who holds back what; answers what is said by now.
+fn tell_blocked(said: Vec<(String, String)>, status: &[RetentionStatus]) -> Vec<(String, String)> {
+    let mut now = Vec::new();
+    for RetentionStatus { policy, wanted_before, blocked_by, .. } in status {
+        let Some(Needed { plugin, from }) = blocked_by else { continue };
+        let block = (policy.category.to_string(), plugin.to_string());
+        if !said.contains(&block) {
+            let category = &policy.category;
+            info!(%category, %plugin, needs_from = from.0, wanted_before = wanted_before.0, "retention waits for a plugin");
+        }
+        now.push(block);
+    }
+    now
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::app::HostOptions;
+    use crate::clock::SystemClock;
+    use crate::event::{EventType, NewEvent, StreamName};
+    use crate::store::{AppendRequest, Progress, Store, UnitOfWork};
+
+    async fn host(directory: &Path) -> Host {
+        Host::start(HostOptions { data: directory.to_owned(), plugins: None, compiler: None }).await.unwrap()
+    }
+
+    async fn append(store: &dyn Store, count: usize) {
+        let event = || {
+            let event = NewEvent::json(EventType::new("T").unwrap(), "1");
+            event.on(StreamName::new("order-1").unwrap())
+        };
+        store.append(AppendRequest::unconditional((0..count).map(|_| event()).collect())).await.unwrap();
+    }
+
+    async fn settle(store: &dyn Store, revision: u64, checkpoint: u64) {
+        let work = UnitOfWork {
+            owner: "slow".parse().unwrap(),
+            partition: 0,
+            progress: Progress { revision, checkpoint: Position(checkpoint), failing: None },
+            state: Vec::new(),
+            events: Vec::new(),
+            dead_letters: Vec::new(),
+        };
+        store.commit(work).await.unwrap();
+    }
+
+    /// What the first look comes to.
+    async fn first_look(host: &Host) -> RetentionStatus {
+        let policies = vec!["order=3events".parse().unwrap()];
+        let task = RetentionTask::start(host.clone(), policies, Arc::new(SystemClock));
+        let mut status = task.status();
+        let looked = status.wait_for(|status| !status.is_empty()).await.unwrap();
+        looked.first().unwrap().clone()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_no_plugin_needs_is_removed_at_the_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let host = host(directory.path()).await;
+        let store = host.store();
+        append(&*store, 10).await;
+        settle(&*store, 1, 4).await;
+        let status = first_look(&host).await;
+        assert_eq!((status.removed_before, status.wanted_before), (Position(5), Position(8)));
+        assert_eq!(status.blocked_by.map(|needed| needed.from), Some(Position(5)));
+        settle(&*store, 2, 9).await;
+        let status = first_look(&host).await;
+        assert_eq!((status.removed_before, status.blocked_by), (Position(8), None));
+        assert_eq!(store.removals().horizon("order"), Position(8));
+    }
+
+    #[test]
+    fn a_block_is_told_once() {
+        let blocked_by = |from| Some(Needed { plugin: PluginName::new("slow").unwrap(), from: Position(from) });
+        let status = |blocked_by| RetentionStatus {
+            policy: "order=1d".parse().unwrap(),
+            removed_before: Position(1),
+            wanted_before: Position(9),
+            blocked_by,
+        };
+        let said = tell_blocked(Vec::new(), &[status(blocked_by(2))]);
+        assert_eq!(said, [("order".to_owned(), "slow".to_owned())]);
+        assert_eq!(tell_blocked(said.clone(), &[status(blocked_by(5))]), said, "it moves, and still blocks");
+        assert!(tell_blocked(said, &[status(None)]).is_empty(), "so that it is told if it comes back");
+    }
+}

@@ -1,0 +1,70 @@
+//! `tidemill retention ls`.
+
+use clap::Subcommand;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::args::SourceArgs;
+use super::client::Client;
+use super::error::{CliError, Exit};
+use super::output::{Output, shown};
+use super::query::Query;
+use super::table::Table;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RetentionCommand {
+    /// List the categories that have a policy, or of which something was removed
+    Ls(SourceArgs),
+}
+
+impl RetentionCommand {
+    /// Where to read.
+    pub(super) const fn source(&self) -> &SourceArgs {
+        match self {
+            Self::Ls(source) => source,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    retention: Vec<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    category: String,
+    policy: Option<String>,
+    removed_before: u64,
+    wanted_before: Option<u64>,
+    blocked_by: Option<Blocked>,
+}
+
+#[derive(Deserialize)]
+struct Blocked {
+    plugin: String,
+    position: u64,
+}
+
+/// Prints every category.
+pub(super) fn run(command: &RetentionCommand, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
+    let answer: Answer = client.get(&Query::path(&["v1", "retention"]))?;
+    if command.source().json {
+        return answer.retention.iter().try_for_each(|row| output.json_line(row.get()));
+    }
+    let mut table = Table::new(["CATEGORY", "POLICY", "#REMOVED BEFORE", "#WANTED BEFORE", "BLOCKED BY"]);
+    for row in &answer.retention {
+        let row: Row = serde_json::from_str(row.get())
+            .map_err(|error| CliError::new(Exit::Failure, format_args!("the answer is not understood: {error}")))?;
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let blocked = row.blocked_by.map(|Blocked { plugin, position }| format!("{plugin} from {position}"));
+        table.row([
+            shown(&row.category, usize::MAX),
+            or_dash(row.policy),
+            row.removed_before.to_string(),
+            or_dash(row.wanted_before.map(|position| position.to_string())),
+            or_dash(blocked),
+        ]);
+    }
+    table.print(output)
+}

@@ -1,0 +1,171 @@
+//! What delivery is told from outside, and how it answers.
+
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use super::Setup;
+use crate::delivery::key::Sequence;
+use crate::error::ErrorClass;
+use crate::event::{PluginName, Position};
+use crate::store::{CommitError, StoreError};
+
+/// Events that failed again that an answer tells of.
+const FAILING_TOLD_MAX: usize = 100;
+
+/// What a plugin's group is told, and where the answer goes.
+pub(super) enum Command {
+    Swap(Box<Setup>, oneshot::Sender<()>),
+    Stop,
+    Pause(bool, oneshot::Sender<Result<(), CommandError>>),
+    Retry(Retry, oneshot::Sender<Result<Redriven, CommandError>>),
+    Discard(Position, oneshot::Sender<Result<(), CommandError>>),
+}
+
+/// What a partition is told.
+pub(super) enum Order {
+    Stop,
+    Pause(oneshot::Sender<()>),
+    Resume(oneshot::Sender<()>),
+    Retry(Lines, oneshot::Sender<Result<Redriven, CommandError>>),
+    Discard(Sequence, Position, oneshot::Sender<Result<(), CommandError>>),
+}
+
+/// Which set-aside events of a partition.
+#[derive(Debug)]
+pub(super) enum Lines {
+    All,
+    /// Those of a sequence; where a position is given it must be the first.
+    One(Sequence, Option<Position>),
+}
+
+/// Which set-aside events are handed over again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// This one, which must be the first of its key, and those behind it.
+    Position(Position),
+    /// Those of a key.
+    Key(String),
+    /// Those of every key.
+    All,
+}
+
+/// What became of set-aside events that were handed over again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redriven {
+    /// How many were handled: their effects are committed, and they are set aside no more.
+    pub handled: u64,
+    /// How many failed again: each stopped those behind it.
+    pub failed: u64,
+    /// The first 100 of them.
+    pub failing: Vec<StillFailing>,
+    /// Why it ended before its time, if it did: what was not handled is still set aside.
+    pub interrupted: Option<String>,
+    /// How many keys, and events without one, were asked for.
+    pub sequences: usize,
+}
+
+/// A set-aside event that failed again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StillFailing {
+    /// The event.
+    pub position: Position,
+    /// Its key, if it has one.
+    pub key: Option<String>,
+    /// Why it failed.
+    pub reason: String,
+}
+
+impl Redriven {
+    pub(super) fn note_failing(&mut self, failing: StillFailing) {
+        self.failed += 1;
+        if self.failing.len() < FAILING_TOLD_MAX {
+            self.failing.push(failing);
+        }
+    }
+
+    /// Both together.
+    pub(super) fn plus(mut self, other: Self) -> Self {
+        self.handled += other.handled;
+        self.failed += other.failed;
+        self.sequences += other.sequences;
+        self.failing.extend(other.failing);
+        self.failing.sort_by_key(|failing| failing.position);
+        self.failing.truncate(FAILING_TOLD_MAX);
+        self.interrupted = self.interrupted.or(other.interrupted);
+        self
+    }
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// The plugin has not set this event aside.
+    #[error("plugin {plugin} has no dead letter at position {position}; `tidemill dead-letters ls` lists them")]
+    NoSuchDeadLetter {
+        /// The plugin.
+        plugin: PluginName,
+        /// The position asked for.
+        position: Position,
+    },
+    /// The plugin has set no event of this key aside.
+    #[error(
+        "plugin {plugin} has no dead letters of key {key:?}; `tidemill dead-letters ls` lists them with their keys"
+    )]
+    NoSuchKey {
+        /// The plugin.
+        plugin: PluginName,
+        /// The key asked for.
+        key: String,
+    },
+    /// The plugin has set nothing aside.
+    #[error("plugin {plugin} has no dead letters, so there is nothing to retry")]
+    NothingSetAside {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// An earlier event of the key comes first.
+    #[error(
+        "event {position} waits behind event {head} of the same key; retry that one, or the key, \
+         or discard it"
+    )]
+    Behind {
+        /// The position asked for.
+        position: Position,
+        /// The first of its key.
+        head: Position,
+    },
+    /// The plugin hands nothing over.
+    #[error("plugin {plugin} is paused; `tidemill plugins resume {plugin}` lets it go on")]
+    Paused {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// The plugin's delivery has ended.
+    #[error("plugin {plugin} is stopped")]
+    Stopped {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// What the command did could not be committed.
+    #[error("the command could not be committed")]
+    Commit(#[source] CommitError),
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl CommandError {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::NoSuchDeadLetter { .. } | Self::NoSuchKey { .. } | Self::NothingSetAside { .. } => {
+                ErrorClass::NotFound
+            }
+            Self::Behind { .. } | Self::Paused { .. } => ErrorClass::Conflict,
+            Self::Stopped { .. } => ErrorClass::Unavailable,
+            Self::Commit(error) => error.class(),
+            Self::Store(error) => error.class(),
+        }
+    }
+}

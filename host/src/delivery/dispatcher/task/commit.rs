@@ -1,0 +1,113 @@
+//! Submits units of work, and tells what they say about failures.
+
+use tracing::{info, warn};
+
+use super::Task;
+use crate::delivery::machine::{BEHIND, Commit, CommitFailure, Input};
+use crate::delivery::shared_state::Reads;
+use crate::error::{ErrorClass, with_sources};
+use crate::store::{CommitError, Committed, DeadLetter, DeadLetterChange, StoreError, UnitOfWork};
+
+impl Task {
+    /// Commits what is staged, with what the machine decided.
+    pub(super) async fn commit(&mut self, commit: Commit) -> (Input, Option<CommitError>) {
+        let read = self.effects.take_reads();
+        let (state, events) = self.effects.take();
+        let emitted = events.len() as u64;
+        let work = UnitOfWork {
+            owner: self.common.owner.clone(),
+            partition: self.share.partition,
+            progress: commit.progress.clone(),
+            state,
+            events,
+            dead_letters: commit.rows.clone(),
+        };
+        match self.submit(work, read).await {
+            None => {
+                self.effects.reset();
+                self.counters.conflicts += 1;
+                (Input::CommitFailed(CommitFailure::Conflict), None)
+            }
+            Some(Ok(_)) => {
+                self.counters.handled += commit.handled;
+                self.counters.emitted += emitted;
+                self.counters.commits += 1;
+                self.report(&commit);
+                (Input::Committed, None)
+            }
+            Some(Err(error)) => {
+                self.effects.reset();
+                let reason = with_sources(&error);
+                warn!(
+                    plugin = %self.common.plugin, partition = self.share.partition, error = reason,
+                    "nothing of a unit of work was committed"
+                );
+                (Input::CommitFailed(commit_failure(&error, reason)), Some(error))
+            }
+        }
+    }
+
+    /// Commits a unit of work; none when another partition has written what it had read.
+    async fn submit(&mut self, work: UnitOfWork, read: Option<(u64, Reads)>) -> Option<Result<Committed, CommitError>> {
+        let store = &self.common.store;
+        let Some(shared) = &self.common.shared else { return Some(store.commit(work).await) };
+        let (began, reads) = read.unwrap_or_default();
+        let keys = work.state.iter().map(|change| change.key.clone()).collect();
+        let submitted = shared.submit(self.share.partition, (began, &reads), keys, || store.commit(work));
+        let (pending, ticket) = submitted.ok()?;
+        let answer = pending.await;
+        shared.answered(ticket);
+        Some(answer)
+    }
+
+    /// Logs and counts what a commit says about failures.
+    fn report(&mut self, commit: &Commit) {
+        self.counters.retried += u64::from(commit.attempted);
+        let was_parked = commit.recalled.as_ref().is_some_and(|recalled| is_parked(&recalled.row));
+        for change in &commit.rows {
+            let DeadLetterChange::Put(letter) = change else { continue };
+            if letter.kind == BEHIND {
+                self.counters.behind += 1;
+                continue;
+            }
+            self.counters.parked += u64::from(is_parked(letter) && !was_parked);
+            let (attempts, faults, due_us) = (letter.attempts, letter.faults, letter.due_us);
+            warn!(
+                plugin = %self.common.plugin, partition = self.share.partition, position = letter.position.0,
+                attempts, faults, due_us, kind = letter.kind, reason = letter.reason, "event set aside"
+            );
+        }
+        if let Some(failing) = commit.progress.failing.as_ref().filter(|_| commit.attempted) {
+            warn!(
+                plugin = %self.common.plugin, partition = self.share.partition, position = failing.position.0,
+                attempts = failing.attempts, faults = failing.faults, reason = failing.reason, "attempt failed"
+            );
+        }
+        if let Some(recalled) = &commit.recalled {
+            let (position, failure) = (recalled.row.position.0, recalled.failure.as_deref());
+            info!(
+                plugin = %self.common.plugin, partition = self.share.partition, position, failure,
+                "set-aside event handed over again"
+            );
+            self.redrives.note(recalled);
+        }
+    }
+}
+
+/// Whether a set-aside event waits for an operator.
+fn is_parked(letter: &DeadLetter) -> bool {
+    letter.due_us.is_none() && letter.kind != BEHIND
+}
+
+fn commit_failure(error: &CommitError, reason: String) -> CommitFailure {
+    match (error, error.class()) {
+        (CommitError::Fenced { .. }, _) => CommitFailure::Broken(reason),
+        // A store that failed to write takes nothing more until it is opened again.
+        (CommitError::Store(StoreError::WriteFailed { .. }), _) => CommitFailure::Broken(reason),
+        (_, ErrorClass::Conflict | ErrorClass::Invalid | ErrorClass::NotFound | ErrorClass::Denied) => {
+            CommitFailure::Refused(reason)
+        }
+        (_, ErrorClass::Corrupted | ErrorClass::Bug) => CommitFailure::Broken(reason),
+        (_, ErrorClass::Unavailable) => CommitFailure::Unavailable,
+    }
+}

@@ -1,0 +1,169 @@
+//! Events that are set aside: their keys, their order, operators.
+
+use super::*;
+use crate::delivery::{Key, KeyMissing};
+
+fn by_key<F>(handle: F) -> Setup
+where
+    F: FnMut(&RecordedEvent, &mut Effects) -> Result<(), (Verdict, String)> + Send + 'static,
+{
+    let setup = setup(handle);
+    Setup { policy: Policy { key: Some(Key::Stream), ..setup.policy }, ..setup }
+}
+
+/// Rejects one number, handles the rest.
+fn all_but(bad: u32) -> impl FnMut(&RecordedEvent, &mut Effects) -> Result<(), (Verdict, String)> + Send + 'static {
+    move |event, effects| {
+        if data(event) == bad {
+            return Err((Verdict::Reject, format!("{bad} is bad")));
+        }
+        remember_by_stream(event, effects);
+        Ok(())
+    }
+}
+
+fn fine(event: &RecordedEvent, effects: &mut Effects) -> Result<(), (Verdict, String)> {
+    remember_by_stream(event, effects);
+    Ok(())
+}
+
+#[tokio::test]
+async fn promise_6_later_events_of_a_key_wait_behind_a_dead_letter_and_other_keys_flow() {
+    let store = store();
+    append_to(&store, 0, "abababab").await;
+    let dispatcher = start(by_key(all_but(2)), &store);
+    let status = until(&dispatcher, |status| status.checkpoint == Position(8)).await;
+    assert_eq!(numbers(&store, "b"), [1, 3, 5, 7]);
+    assert_eq!(numbers(&store, "a"), [0]);
+    assert_eq!((status.set_aside.parked, status.set_aside.waiting, status.set_aside.blocked_keys), (1, 2, 1));
+    assert_eq!((status.counters.parked, status.counters.behind), (1, 2));
+    let kinds: Vec<_> = set_aside(&store).into_iter().map(|row| (row.position.0, row.kind, row.key)).collect();
+    let row = |position, kind: &str| (position, kind.to_owned(), Some("a".to_owned()));
+    assert_eq!(kinds, [row(3, "reject"), row(5, "behind"), row(7, "behind")]);
+
+    let behind = dispatcher.retry_dead_letters(Retry::Position(Position(5))).await.unwrap_err();
+    assert!(behind.to_string().contains("waits behind event 3"), "{behind}");
+    dispatcher.stop().await;
+    let dispatcher = start(by_key(all_but(6)), &store);
+    let again = dispatcher.retry_dead_letters(Retry::Key("a".into())).await.unwrap();
+    assert_eq!(
+        (again.handled, again.failed, again.failing[0].position),
+        (2, 1, Position(7)),
+        "up to the next that fails"
+    );
+    dispatcher.swap(by_key(fine)).await.unwrap();
+    append_to(&store, 8, "a").await;
+    until(&dispatcher, |status| status.checkpoint == Position(9)).await;
+    assert_eq!(numbers(&store, "a"), [0, 2, 4], "what came since waits too");
+    let again = dispatcher.retry_dead_letters(Retry::All).await.unwrap();
+    assert_eq!((again.handled, again.failed), (2, 0));
+    assert_eq!((numbers(&store, "a"), set_aside(&store).len()), (vec![0, 2, 4, 6, 8], 0));
+    let nothing = dispatcher.retry_dead_letters(Retry::All).await.unwrap_err();
+    assert!(nothing.to_string().contains("nothing to retry"), "{nothing}");
+    let unknown = dispatcher.retry_dead_letters(Retry::Key("z".into())).await.unwrap_err();
+    assert!(unknown.to_string().contains("no dead letters of key \"z\""), "{unknown}");
+}
+
+#[tokio::test]
+async fn a_discarded_head_lets_its_key_go_on() {
+    let store = store();
+    append_to(&store, 0, "aaaa").await;
+    let dispatcher = start(setup(all_but(1)), &store);
+    until(&dispatcher, |status| status.set_aside.waiting == 2).await;
+    dispatcher.discard_dead_letter(Position(2)).await.unwrap();
+    let status = until(&dispatcher, |status| status.set_aside == Default::default()).await;
+    assert_eq!((numbers(&store, "a"), status.counters.handled), (vec![0, 2, 3], 3));
+    assert!(matches!(
+        dispatcher.discard_dead_letter(Position(2)).await,
+        Err(CommandError::NoSuchDeadLetter { position: Position(2), .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_failing_event_is_tried_again_by_itself_and_its_key_follows_in_order() {
+    let store = store();
+    append_to(&store, 0, "aabab").await;
+    let mut tries = 0;
+    let dispatcher = start(
+        by_key(move |event, effects| {
+            if data(event) == 0 && tries < 2 {
+                tries += 1;
+                return Err((Verdict::Retry { after_ms: None }, "not yet".into()));
+            }
+            fine(event, effects)
+        }),
+        &store,
+    );
+    let status = until(&dispatcher, |status| status.counters.handled == 5).await;
+    assert_eq!((numbers(&store, "a"), numbers(&store, "b")), (vec![0, 1, 3], vec![2, 4]));
+    assert_eq!((status.counters.retried, status.counters.parked, set_aside(&store).len()), (2, 0, 0));
+}
+
+#[tokio::test]
+async fn a_world_that_is_not_ready_burns_no_attempts() {
+    let store = store();
+    append_to(&store, 0, "a").await;
+    let mut tries = 0;
+    let dispatcher = start(
+        by_key(move |event, effects| {
+            tries += 1;
+            if tries < 20 {
+                return Err((Verdict::Retry { after_ms: Some(1) }, "the bank is closed".into()));
+            }
+            fine(event, effects)
+        }),
+        &store,
+    );
+    let status = until(&dispatcher, |status| status.counters.handled == 1).await;
+    assert_eq!((status.counters.retried, status.counters.parked), (19, 0));
+}
+
+#[tokio::test]
+async fn the_queue_of_a_key_is_retried_while_live_delivery_goes_on() {
+    let store = store();
+    append_to(&store, 0, &"a".repeat(200)).await;
+    let dispatcher = start(by_key(all_but(0)), &store);
+    until(&dispatcher, |status| status.set_aside.waiting == 199).await;
+    dispatcher.swap(by_key(fine)).await.unwrap();
+    let feeding = async {
+        for round in 0..40 {
+            append_to(&store, 1000 + round * 10, "bcbcbcbcbc").await;
+            tokio::task::yield_now().await;
+        }
+    };
+    let (again, ()) = tokio::join!(dispatcher.retry_dead_letters(Retry::All), feeding);
+    assert_eq!((again.unwrap().handled, set_aside(&store).len()), (200, 0));
+    until(&dispatcher, |status| status.checkpoint == Position(600)).await;
+    assert_eq!(numbers(&store, "a"), (0..200).collect::<Vec<_>>());
+    assert!(numbers(&store, "b").is_sorted() && numbers(&store, "b").len() == 200);
+}
+
+#[tokio::test]
+async fn events_without_the_key_that_is_asked_for_are_set_aside_with_the_way_out() {
+    let store = store();
+    append(&store, "N", 0..3).await;
+    let strict = start(by_key(|_, _| Ok(())), &store);
+    let status = until(&strict, |status| status.checkpoint == Position(3)).await;
+    assert_eq!((status.counters.handled, status.set_aside.parked, status.set_aside.blocked_keys), (0, 3, 0));
+    let row = &set_aside(&store)[0];
+    assert!(row.kind == "no_key" && row.reason.contains("key_missing = \"alone\""), "{row:?}");
+    let lenient = by_key(|_, _| Ok(()));
+    let lenient = Setup { policy: Policy { key_missing: KeyMissing::Alone, ..lenient.policy }, ..lenient };
+    strict.swap(lenient).await.unwrap();
+    assert_eq!(strict.retry_dead_letters(Retry::All).await.unwrap().handled, 3);
+}
+
+#[tokio::test]
+async fn too_many_set_aside_events_halt_before_the_next_and_there_is_a_way_out() {
+    let store = store();
+    append_to(&store, 0, "aaaaaa").await;
+    let bounded = |setup: Setup| Setup { policy: Policy { parked_events_max: 3, ..setup.policy }, ..setup };
+    let dispatcher = start(bounded(by_key(all_but(0))), &store);
+    let status = until(&dispatcher, |status| matches!(status.state, State::Halted { .. })).await;
+    assert_eq!((status.checkpoint, set_aside(&store).len()), (Position(3), 3));
+    assert!(matches!(&status.state, State::Halted { reason } if reason.contains("parked_events_max")));
+    assert_eq!(status.counters.halted, 1);
+    dispatcher.discard_dead_letter(Position(1)).await.unwrap();
+    until(&dispatcher, |status| status.counters.handled == 5).await;
+    assert_eq!(numbers(&store, "a"), [1, 2, 3, 4, 5]);
+}

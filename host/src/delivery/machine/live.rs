@@ -1,0 +1,270 @@
+//! Events as they come from the log: what is handed over, passed over or put behind.
+
+use std::ops::Range;
+
+use super::failure::{BEHIND, NO_KEY, Next, Tally};
+use super::io::{Page, Staged};
+use super::mutant::{Rule, broken};
+use super::{Action, Machine, Phase};
+use crate::delivery::handler::{Evidence, Fault, HandleError};
+use crate::delivery::key::Sequence;
+use crate::event::{Position, RecordedEvent};
+use crate::store::{DeadLetter, DeadLetterChange, Failing};
+
+/// Positions that may pass without a matching event before the checkpoint is committed for them.
+const IDLE_ADVANCE_MAX: u64 = 10_000;
+
+/// What is to be done with an event of the page.
+enum Place {
+    /// It is handed over.
+    Live,
+    /// It was settled under an earlier layout.
+    Settled,
+    /// It waits behind an earlier one.
+    Behind(Sequence),
+    /// It lacks the key that it must have.
+    NoKey,
+}
+
+impl Machine {
+    /// The next step with events of the log; none when there is nothing to do with them now.
+    pub(super) fn live(&mut self, now_us: u64) -> Option<Action> {
+        if self.due_us.is_some_and(|due_us| due_us > now_us) {
+            return (!self.unit.is_empty()).then(|| self.commit());
+        }
+        self.due_us = None;
+        if self.full && !self.has_room() {
+            return (!self.unit.is_empty()).then(|| self.commit());
+        }
+        self.full = false;
+        self.hand_over(now_us).or_else(|| self.page_done())
+    }
+
+    /// Hands the next events over: a failing, named or suspect one alone, others up to a named one. None when
+    /// the page has no more.
+    fn hand_over(&mut self, now_us: u64) -> Option<Action> {
+        let position = loop {
+            let event = self.page.events.get(self.next)?;
+            let position = event.position;
+            if (position <= self.careful_through && !self.unit.is_empty()) || self.unit.is_full(now_us) {
+                return Some(self.commit());
+            }
+            let aside = match self.place(event) {
+                Place::Live => break position,
+                Place::Settled => None,
+                Place::Behind(sequence) => Some((sequence, BEHIND)),
+                Place::NoKey => Some((Sequence::Alone(position), NO_KEY)),
+            };
+            if let Some((sequence, kind)) = aside {
+                if !self.has_room() {
+                    self.full = true;
+                    return Some(self.commit_or(|machine| machine.wait(now_us)));
+                }
+                self.put_untried(sequence, position, kind, now_us);
+            }
+            self.pass(self.next, position);
+        };
+        let range = self.next..self.next + self.count(position);
+        self.phase = Phase::Handling(range.clone());
+        Some(Action::Handle(range))
+    }
+
+    /// How many events are handed over with the next one, which is at `first`.
+    fn count(&self, first: Position) -> usize {
+        let failing = self.failing.as_ref().is_some_and(|failing| failing.position == first);
+        if failing || first <= self.careful_through || self.named == Some(first) {
+            return 1;
+        }
+        let rest = self.page.events.get(self.next..).unwrap_or_default();
+        let before_named = match self.named {
+            Some(named) => rest.partition_point(|event| event.position < named),
+            None => 0,
+        };
+        let most = if before_named == 0 { rest.len() } else { before_named };
+        let most = self.batch_limit.min(most);
+        if self.settled.is_empty() && !self.tells_keys_apart() {
+            return most;
+        }
+        let live = rest.iter().take(most).take_while(|event| matches!(self.place(event), Place::Live));
+        live.count().max(1)
+    }
+
+    fn place(&self, event: &RecordedEvent) -> Place {
+        if !broken(Rule::SettledIsPassed) && self.settled.iter().any(|settled| settled.covers(event)) {
+            return Place::Settled;
+        }
+        if !self.tells_keys_apart() {
+            return Place::Live;
+        }
+        let sequence = self.key.sequence_of(event);
+        match sequence {
+            Sequence::Alone(_) if self.policy.needs_key() => Place::NoKey,
+            Sequence::Key(_) if !broken(Rule::BlockedKeyWaits) && self.queue.blocks(&sequence) => {
+                Place::Behind(sequence)
+            }
+            Sequence::Key(_) | Sequence::Alone(_) => Place::Live,
+        }
+    }
+
+    /// Whether what becomes of an event depends on its key.
+    fn tells_keys_apart(&self) -> bool {
+        self.queue.len() > 0 || self.policy.needs_key()
+    }
+
+    /// Whether one more event may be set aside; once there was no room, a tenth must be free.
+    fn has_room(&self) -> bool {
+        let max = self.policy.parked_events_max;
+        let below = if self.full { max - max.div_ceil(10) + 1 } else { max };
+        self.queue.len() + self.elsewhere < below
+    }
+
+    /// Why no event of the log is handed over when too many are set aside.
+    pub(super) fn full_reason(&self) -> String {
+        let max = self.policy.parked_events_max;
+        format!(
+            "{max} events are set aside, which is all that [delivery] parked_events_max allows; retry or discard \
+             some of them, or raise it: delivery goes on when a tenth of the room is free"
+        )
+    }
+
+    /// Sets an event aside that is not tried.
+    fn put_untried(&mut self, sequence: Sequence, position: Position, kind: &str, now_us: u64) {
+        let reason = match (kind, self.queue.head(&sequence)) {
+            (BEHIND, Some(head)) => format!("event {head} of the same key is set aside"),
+            _ => format!(
+                "it has no key by {:?}; mend what appends such events, or say [delivery] key_missing = \"alone\", \
+                 then retry it",
+                self.key.to_string()
+            ),
+        };
+        let failing = Failing { position, attempts: 0, faults: 0, first_us: now_us, last_us: now_us, reason };
+        let letter = self.letter(&sequence, failing, kind, Evidence::default());
+        self.unit.rows.push(DeadLetterChange::Put(letter));
+        self.queue.push(sequence, position, None);
+    }
+
+    /// A row for an event, waiting for an operator.
+    pub(super) fn letter(&self, sequence: &Sequence, failing: Failing, kind: &str, evidence: Evidence) -> DeadLetter {
+        DeadLetter {
+            position: failing.position,
+            key: sequence.key().map(Into::into),
+            reason: failing.reason,
+            kind: kind.into(),
+            attempts: failing.attempts,
+            faults: failing.faults,
+            due_us: None,
+            first_us: failing.first_us,
+            last_us: failing.last_us,
+            component_digest: self.component_digest.clone(),
+            stderr_tail: evidence.stderr_tail,
+            backtrace: evidence.backtrace,
+        }
+    }
+
+    /// Every event of the page is staged or settled: commit, read on, or nothing.
+    fn page_done(&mut self) -> Option<Action> {
+        self.through = self.page.through.max(self.through);
+        let behind = self.head > self.through;
+        if !self.unit.is_empty() && (self.page.complete || !behind) {
+            return Some(self.commit());
+        }
+        if behind {
+            self.phase = Phase::Fetching;
+            return Some(Action::Fetch(self.through));
+        }
+        let idle = self.through.0 - self.progress.checkpoint.0 >= IDLE_ADVANCE_MAX;
+        idle.then(|| self.commit())
+    }
+
+    pub(super) fn fetched(&mut self, page: Page) {
+        self.phase = Phase::Idle;
+        self.head = self.head.max(page.head);
+        self.page = page;
+        self.next = 0;
+    }
+
+    pub(super) fn handled_range(&mut self, range: &Range<usize>, staged: Staged, now_us: u64) -> Option<Action> {
+        let last = self.last_of(range);
+        self.pass(range.end.saturating_sub(1), last);
+        self.unit.handled(range.len(), last, staged, now_us);
+        (last <= self.careful_through).then(|| self.commit())
+    }
+
+    /// Moves past the event at `index` of the page: it and all before are settled or staged.
+    fn pass(&mut self, index: usize, position: Position) {
+        self.next = index + 1;
+        self.through = self.through.max(position);
+        let through = self.through;
+        self.failing = self.failing.take().filter(|failing| failing.position > through);
+        self.named = self.named.filter(|named| *named > through);
+        if through >= self.suspect_through {
+            self.batch_limit = (self.batch_limit * 2).min(self.policy.batch_events_max.max(1));
+        }
+    }
+
+    pub(super) fn failed_range(&mut self, range: &Range<usize>, error: HandleError, evidence: Evidence, now_us: u64) {
+        match error {
+            // The handler named an event behind others: handle those again, then it alone.
+            HandleError::Failure(failure) if (1..range.len()).contains(&failure.index) => {
+                self.named = self.page.events.get(range.start + failure.index).map(|event| event.position);
+            }
+            HandleError::Failure(failure) if failure.index == 0 => {
+                self.attempt(range.start, HandleError::Failure(failure), evidence, now_us);
+            }
+            HandleError::Failure(failure) => {
+                let reason =
+                    format!("it named event {} of a batch of {}: {}", failure.index, range.len(), failure.reason);
+                self.failed_range(range, HandleError::Fault { fault: Fault::BadReply, reason }, evidence, now_us);
+            }
+            fault @ HandleError::Fault { .. } if range.len() == 1 => {
+                self.attempt(range.start, fault, evidence, now_us);
+            }
+            HandleError::Fault { .. } => {
+                self.batch_limit = range.len() / 2;
+                self.suspect_through = self.suspect_through.max(self.last_of(range));
+            }
+        }
+    }
+
+    /// Position of the last event of a range of the page.
+    pub(super) fn last_of(&self, range: &Range<usize>) -> Position {
+        let last = range.end.checked_sub(1).and_then(|index| self.page.events.get(index));
+        last.map(|event| event.position).unwrap_or_default()
+    }
+
+    /// Counts a failed attempt at the event at `index` of the page, and does what follows.
+    pub(super) fn attempt(&mut self, index: usize, error: HandleError, evidence: Evidence, now_us: u64) {
+        let Some(event) = self.page.events.get(index) else { return };
+        let (position, sequence) = (event.position, self.key.sequence_of(event));
+        let before = self.failing.take().filter(|failing| failing.position == position);
+        let tally = before.as_ref().map(Tally::from).unwrap_or_default();
+        let judged = self.judge(position, tally, &error, (now_us, false));
+        self.unit.attempted = true;
+        let due_us = match judged.next {
+            Next::Stop(stop) => {
+                self.stop = Some(stop);
+                self.failing = Some(judged.failing);
+                return;
+            }
+            // All events wait for it.
+            Next::Again(due_us) if !self.policy.is_ordered_by_key() => {
+                self.due_us = Some(due_us);
+                self.failing = Some(judged.failing);
+                return;
+            }
+            Next::Again(due_us) => Some(due_us),
+            Next::SetAside => None,
+        };
+        if !self.has_room() {
+            self.full = true;
+            self.failing = Some(judged.failing);
+            return;
+        }
+        if !broken(Rule::ParkedIsKept) {
+            let letter = self.letter(&sequence, judged.failing, judged.kind, evidence);
+            self.unit.rows.push(DeadLetterChange::Put(DeadLetter { due_us, ..letter }));
+        }
+        self.queue.push(sequence, position, due_us);
+        self.pass(index, position);
+    }
+}

@@ -1,0 +1,191 @@
+//! One state, several partitions: what each commit wrote, so that units of work stay serialisable.
+//!
+//! A unit notes what it reads. When it is submitted, all that other partitions have written since it began is
+//! looked through, under the lock under which it is submitted too: if it read any of that, it is refused and
+//! done again. So the state is what handling unit after unit, in the order of commits, would have made of it.
+//!
+//! Writes count from what is durable: one that is still under way counts as newer than whatever began meanwhile,
+//! whether it could be read already or not. The log of writes is bounded; a unit that began before what it
+//! still holds is refused.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Most keys in the log of writes.
+const LOG_KEYS_MAX: usize = 65_536;
+
+/// Who wrote what, lately.
+#[derive(Debug, Default)]
+pub(super) struct SharedState(Mutex<Log>);
+
+#[derive(Debug, Default)]
+struct Log {
+    /// Number of the last write.
+    last: u64,
+    writes: VecDeque<Write>,
+    keys: usize,
+    /// Writes up to this one are forgotten.
+    forgotten: u64,
+    /// Writes that are submitted and not answered.
+    under_way: BTreeSet<u64>,
+}
+
+#[derive(Debug)]
+struct Write {
+    number: u64,
+    partition: u32,
+    keys: Vec<String>,
+}
+
+/// What a unit of work has read of the state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reads {
+    pub(super) keys: HashSet<String>,
+    pub(super) prefixes: BTreeSet<String>,
+}
+
+impl Reads {
+    fn include(&self, key: &str) -> bool {
+        self.keys.contains(key) || self.prefixes.iter().any(|prefix| key.starts_with(prefix))
+    }
+}
+
+/// Another partition has written what the unit had read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Conflict;
+
+/// A submitted write; to be given back when it is answered.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Ticket(u64);
+
+impl SharedState {
+    /// Number of the write up to which all is durable: where a unit begins.
+    pub(super) fn durable(&self) -> u64 {
+        self.log().durable()
+    }
+
+    /// Visits the keys that other partitions have written after a number. False when that is not known any more.
+    pub(super) fn written_after(&self, number: u64, partition: u32, mut visit: impl FnMut(&str)) -> bool {
+        let log = self.log();
+        log.after(number).filter(|write| write.partition != partition).flat_map(|write| &write.keys).for_each(|key| {
+            visit(key);
+        });
+        log.forgotten <= number
+    }
+
+    /// Submits a unit of work that began at a number, has read `reads` and writes `keys`.
+    pub(super) fn submit<T>(
+        &self,
+        partition: u32,
+        (began, reads): (u64, &Reads),
+        keys: Vec<String>,
+        submit: impl FnOnce() -> T,
+    ) -> Result<(T, Ticket), Conflict> {
+        let mut log = self.log();
+        let others = log.after(began).filter(|write| write.partition != partition);
+        let met = others.flat_map(|write| &write.keys).any(|key| reads.include(key));
+        let has_read = *reads != Reads::default();
+        if met || (has_read && log.forgotten > began) {
+            return Err(Conflict);
+        }
+        let ticket = log.note(partition, keys);
+        Ok((submit(), ticket))
+    }
+
+    /// A submitted write is answered. One that failed has changed nothing, and is taken for one that has.
+    pub(super) fn answered(&self, ticket: Ticket) {
+        self.log().under_way.remove(&ticket.0);
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        // Every change of it is whole, so a panic elsewhere leaves nothing half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log {
+    fn durable(&self) -> u64 {
+        self.under_way.first().map_or(self.last, |first| first - 1)
+    }
+
+    fn after(&self, number: u64) -> impl Iterator<Item = &Write> {
+        self.writes.iter().rev().take_while(move |write| write.number > number)
+    }
+
+    fn note(&mut self, partition: u32, keys: Vec<String>) -> Ticket {
+        self.last += 1;
+        self.keys += keys.len();
+        self.writes.push_back(Write { number: self.last, partition, keys });
+        self.under_way.insert(self.last);
+        while self.keys > LOG_KEYS_MAX
+            && let Some(oldest) = self.writes.pop_front()
+        {
+            self.keys -= oldest.keys.len();
+            self.forgotten = oldest.number;
+        }
+        Ticket(self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reads(keys: &[&str], prefixes: &[&str]) -> Reads {
+        let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        Reads { keys: own(keys).into_iter().collect(), prefixes: own(prefixes).into_iter().collect() }
+    }
+
+    fn submit(
+        shared: &SharedState,
+        partition: u32,
+        began: u64,
+        reads: &Reads,
+        keys: &[&str],
+    ) -> Result<Ticket, Conflict> {
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        shared.submit(partition, (began, reads), keys, || ()).map(|((), ticket)| ticket)
+    }
+
+    #[test]
+    fn a_unit_that_read_what_another_wrote_meanwhile_is_refused() {
+        let shared = SharedState::default();
+        let began = shared.durable();
+        let first = submit(&shared, 0, began, &reads(&["a"], &[]), &["a", "b/1"]).unwrap();
+        assert_eq!(submit(&shared, 1, began, &reads(&["a"], &[]), &["c"]).unwrap_err(), Conflict);
+        assert_eq!(submit(&shared, 1, began, &reads(&[], &["b/"]), &["c"]).unwrap_err(), Conflict);
+        let other = submit(&shared, 1, began, &reads(&["c"], &["d/"]), &["c"]).unwrap();
+        shared.answered(other);
+        assert_eq!(shared.durable(), began, "the first write is under way");
+        shared.answered(first);
+        assert_eq!(shared.durable(), 2);
+        assert!(submit(&shared, 1, shared.durable(), &reads(&["a"], &[]), &["a"]).is_ok());
+    }
+
+    #[test]
+    fn what_others_wrote_is_told_for_caches() {
+        let shared = SharedState::default();
+        let _one = submit(&shared, 0, 0, &Reads::default(), &["a"]).unwrap();
+        let _two = submit(&shared, 1, 0, &Reads::default(), &["b"]).unwrap();
+        let told = |number, partition| {
+            let mut keys = Vec::new();
+            assert!(shared.written_after(number, partition, |key| keys.push(key.to_owned())));
+            keys
+        };
+        assert_eq!((told(0, 0), told(0, 1), told(1, 1)), (vec!["b".to_owned()], vec!["a".to_owned()], vec![]));
+    }
+
+    #[test]
+    fn what_is_forgotten_counts_as_met() {
+        let shared = SharedState::default();
+        let many: Vec<_> = (0..LOG_KEYS_MAX).map(|key| key.to_string()).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        let _many = submit(&shared, 0, 0, &Reads::default(), &many).unwrap();
+        let _more = submit(&shared, 0, 0, &Reads::default(), &["x"]).unwrap();
+        assert_eq!(submit(&shared, 1, 0, &reads(&["y"], &[]), &[]).unwrap_err(), Conflict);
+        assert!(submit(&shared, 1, 1, &reads(&["y"], &[]), &[]).is_ok());
+        assert!(submit(&shared, 1, 0, &Reads::default(), &["z"]).is_ok(), "who read nothing cannot be wrong");
+        assert!(!shared.written_after(0, 1, |_| ()));
+    }
+}

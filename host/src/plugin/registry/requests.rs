@@ -1,0 +1,149 @@
+//! What a component asks for, and what of that its manifest does not grant.
+
+use std::path::Path;
+
+use super::error::InstallError;
+use crate::event::{Filter, Pattern};
+use crate::plugin::Manifest;
+use crate::runtime::{Description, HttpGrant};
+
+/// Keys of the pairs in a description's `extra` that are requests.
+const HTTP: &str = "request.http";
+const CONFIG: &str = "request.config";
+const SECRET: &str = "request.secret";
+
+/// What a component asks for, checked. Empty lists ask for nothing in particular.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Requests {
+    pub(super) append: Vec<Pattern>,
+    pub(super) http: Vec<HttpGrant>,
+    config: Vec<String>,
+    secrets: Vec<String>,
+}
+
+impl Requests {
+    /// Those of a description: a guest's word, so it is checked.
+    pub(super) fn of(description: Option<&Description>, component: &Path) -> Result<Self, InstallError> {
+        let Some(description) = description else { return Ok(Self::default()) };
+        let bad = |key: &'static str, text: &str, reason: String| InstallError::BadRequest {
+            component: component.into(),
+            key,
+            text: text.chars().take(64).collect(),
+            reason,
+        };
+        let mut requests = Self::default();
+        for text in &description.append {
+            let pattern = Pattern::new(text.clone()).map_err(|error| bad("append", text, error.to_string()))?;
+            requests.append.push(pattern);
+        }
+        for (key, text) in &description.extra {
+            match key.as_str() {
+                HTTP => requests.http.push(text.parse().map_err(|reason| bad(HTTP, text, reason))?),
+                CONFIG => requests.config.push(text.clone()),
+                SECRET => requests.secrets.push(text.clone()),
+                // Of a later contract, which says that it is ignored.
+                _ => {}
+            }
+        }
+        Ok(requests)
+    }
+
+    /// The lines to write in the manifest so that all of it is granted, together with what is subscribed to.
+    pub(super) fn missing(&self, manifest: &Manifest, filter: &Filter) -> Vec<String> {
+        let grants = &manifest.grants;
+        let everything = [Pattern::all()];
+        let handed = if filter.types.is_empty() { &everything } else { filter.types.as_slice() };
+        let mut lines = Vec::new();
+        lines.extend(missing("append", &grants.append, &self.append, Pattern::covers));
+        lines.extend(missing("read", &grants.read, handed, Pattern::covers));
+        lines.extend(missing("http", &grants.http, &self.http, HttpGrant::covers));
+        for key in &self.config {
+            if manifest.config.contains_key(key) && !grants.config.allows(key) {
+                lines.push(format!("[grants] config = true, or an array with {key:?} in it"));
+            } else if !manifest.config.contains_key(key) && !grants.secrets.get(key).is_some_and(|s| s.config) {
+                lines.push(format!("[config] {key} = ..."));
+            }
+        }
+        let unknown = self.secrets.iter().filter(|name| !grants.secrets.contains_key(*name));
+        lines.extend(unknown.map(|name| {
+            format!(
+                "[grants.secrets] {name} = {{ env = {name:?}, host = \"https://...\", header = \"authorization\" }}"
+            )
+        }));
+        lines
+    }
+}
+
+/// The line that grants what is asked for as well, if something is missing.
+fn missing<T: ToString>(key: &str, granted: &[T], asked: &[T], covers: fn(&T, &T) -> bool) -> Option<String> {
+    let missing: Vec<_> = asked.iter().filter(|asked| !granted.iter().any(|granted| covers(granted, asked))).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let all: Vec<_> = granted.iter().chain(missing).map(|item| format!("{:?}", item.to_string())).collect();
+    Some(format!("[grants] {key} = [{}]", all.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests(extra: &[(&str, &str)]) -> Result<Requests, InstallError> {
+        let description = Description {
+            append: vec!["X".into(), "StockReserved".into()],
+            extra: extra.iter().map(|(key, text)| ((*key).into(), (*text).into())).collect(),
+            ..Description::default()
+        };
+        Requests::of(Some(&description), Path::new("p.wasm"))
+    }
+
+    fn missing_in(manifest: &str, requests: &Requests) -> Vec<String> {
+        let manifest = Manifest::parse("plugin.toml", manifest).unwrap();
+        requests.missing(&manifest, &Filter { types: vec![Pattern::new("Order*").unwrap()], ..Filter::default() })
+    }
+
+    #[test]
+    fn what_is_missing_is_lines_to_copy() {
+        let requests = requests(&[
+            ("request.http", "https://a.example.com/v1/"),
+            ("request.config", "currency"),
+            ("request.secret", "KEY"),
+            ("request.of-a-later-contract", "?"),
+        ]);
+        let requests = requests.unwrap();
+        let lines = missing_in("[grants]\nappend = [\"Stock*\"]\nread = [\"OrderPlaced\"]", &requests);
+        assert_eq!(
+            lines,
+            [
+                r#"[grants] append = ["Stock*", "X"]"#,
+                r#"[grants] read = ["OrderPlaced", "Order*"]"#,
+                r#"[grants] http = ["https://a.example.com/v1/"]"#,
+                "[config] currency = ...",
+                r#"[grants.secrets] KEY = { env = "KEY", host = "https://...", header = "authorization" }"#,
+            ]
+        );
+        let enough = r#"
+            [grants]
+            append = ["*"]
+            read = ["Order*"]
+            http = ["https://*.example.com"]
+            [grants.secrets]
+            KEY = { env = "K", host = "https://a.example.com", header = "x-key" }
+            currency = { file = "c", config = true }"#;
+        assert_eq!(missing_in(enough, &requests), Vec::<String>::new());
+        let withheld = "[grants]\nconfig = []\n[config]\ncurrency = 1";
+        assert!(missing_in(withheld, &requests).iter().any(|line| line.contains("array with \"currency\"")));
+        assert_eq!(Requests::default().missing(&Manifest::default(), &Filter::default()), Vec::<String>::new());
+        let narrow = Manifest::parse("plugin.toml", "[grants]\nread = [\"A\"]").unwrap();
+        assert_eq!(Requests::default().missing(&narrow, &Filter::default()), [r#"[grants] read = ["A", "*"]"#]);
+    }
+
+    #[test]
+    fn a_request_that_is_none_is_named() {
+        let error = requests(&[("request.http", "api.example.com")]).unwrap_err().line();
+        assert!(
+            error.starts_with("p.wasm asks for what nobody can grant: request.http \"api.example.com\": "),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! Why a rehearsal or a promotion is refused.
+
+use thiserror::Error;
+
+use super::InstallError;
+use crate::delivery::rehearsal::RehearsalError;
+use crate::error::ErrorClass;
+use crate::event::PluginName;
+use crate::plugin::CandidateError;
+
+/// Why a rehearsal or a promotion is refused. What runs goes on as it was, except where the text says so.
+#[derive(Debug, Error)]
+pub enum RehearsalRefused {
+    /// There is no such plugin.
+    #[error("no plugin called {plugin} is installed; `tidemill plugins ls` lists them")]
+    NotInstalled {
+        /// The name.
+        plugin: PluginName,
+    },
+    /// The plugin has no version that could be loaded.
+    #[error("plugin {plugin} does not run; `tidemill plugins inspect {plugin}` tells why")]
+    NotRunning {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// The candidate cannot be loaded, or one of both versions cannot be rehearsed.
+    #[error(transparent)]
+    Candidate(#[from] InstallError),
+    /// The rehearsal came to no result.
+    #[error(transparent)]
+    Rehearsal(#[from] RehearsalError),
+    /// The files of the candidate failed.
+    #[error(transparent)]
+    Files(#[from] CandidateError),
+    /// There is nothing to promote.
+    #[error(
+        "plugin {plugin} has no candidate with a report; `tidemill plugins shadow {plugin} --component FILE` makes one"
+    )]
+    NoCandidate {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// The candidate does not do what the live version does.
+    #[error(
+        "the candidate of plugin {plugin} differs from the live version: {outcomes} outcomes, {emissions} emissions, \
+         {state} state keys; if that is meant so, promote it with --force"
+    )]
+    NotClean {
+        /// The plugin.
+        plugin: PluginName,
+        /// Events that ended differently.
+        outcomes: u64,
+        /// Emissions that differ.
+        emissions: u64,
+        /// Keys that differ.
+        state: u64,
+    },
+    /// Another version runs than the one that the candidate was compared with.
+    #[error(
+        "the candidate of plugin {plugin} was compared with component {compared}, and {live} runs by now; \
+         shadow it again"
+    )]
+    OtherLive {
+        /// The plugin.
+        plugin: PluginName,
+        /// SHA-256 of the one in the report, in hex.
+        compared: String,
+        /// SHA-256 of the one that runs, in hex.
+        live: String,
+    },
+    /// The registry refused the files.
+    #[error("the candidate's files are in place, but it does not run: {reason}; put the former ones back, or mend it")]
+    NotTaken {
+        /// What the registry says.
+        reason: String,
+    },
+    /// The registry has not come to it.
+    #[error("the candidate's files are in place, but it does not run yet; see `tidemill plugins inspect {plugin}`")]
+    NotYet {
+        /// The plugin.
+        plugin: PluginName,
+    },
+}
+
+impl RehearsalRefused {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotInstalled { .. } | Self::NoCandidate { .. } => ErrorClass::NotFound,
+            Self::NotRunning { .. } | Self::NotYet { .. } => ErrorClass::Unavailable,
+            Self::Candidate(error) => error.class(),
+            Self::Rehearsal(error) => error.class(),
+            Self::Files(error) => error.class(),
+            Self::NotClean { .. } | Self::OtherLive { .. } => ErrorClass::Conflict,
+            Self::NotTaken { .. } => ErrorClass::Invalid,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The gate that every request of a guest passes: is it granted, is the batch's number used up, what does the
+//! host add.
+
+use std::sync::Arc;
+
+use http::{Method, Request, Response, Uri};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
+
+use super::client::{self, Exchanged, bounded_request};
+use super::url::Origin;
+use crate::runtime::component::InstanceOptions;
+
+/// Most bytes of a request's or a response's headers in the guest's hands.
+const FIELD_BYTES_MAX: usize = 64 << 10;
+
+/// What goes on while a response is read.
+type Moving = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Answer = Result<(Response<WasiBody>, Moving), Error>;
+
+/// The HTTP of one instance.
+pub(in crate::runtime) struct Outbound {
+    options: Arc<InstanceOptions>,
+    /// Requests that the batch in progress may still send; none outside of one.
+    left: Option<u32>,
+}
+
+/// A request that may be sent.
+struct Allowed {
+    request: Request<WasiBody>,
+    origin: Origin,
+}
+
+impl Outbound {
+    pub(in crate::runtime) fn new(options: Arc<InstanceOptions>) -> Self {
+        Self { options, left: None }
+    }
+
+    /// What the library keeps beside: a bound on headers.
+    pub(in crate::runtime) fn context() -> WasiHttpCtx {
+        let mut context = WasiHttpCtx::new();
+        context.set_field_size_limit(FIELD_BYTES_MAX);
+        context
+    }
+
+    /// Begins a call: all of its requests are still to be sent.
+    pub(in crate::runtime) fn begin_call(&mut self) {
+        self.left = Some(self.options.limits.http_requests_per_batch);
+    }
+
+    fn admit(&mut self, mut request: Request<WasiBody>) -> Result<Allowed, Error> {
+        let access = &self.options.grants.http;
+        let left = self.left.as_mut().ok_or(Error::HttpRequestDenied)?;
+        if *left == 0 {
+            let max = self.options.limits.http_requests_per_batch;
+            let reason = format!(
+                "more than {max} HTTP requests in one batch; raise [limits] http_requests_per_batch, or lower \
+                 [delivery] batch_events_max"
+            );
+            denied(&self.options, &reason);
+            return Err(Error::ConnectionLimitReached);
+        }
+        access.check(request.uri()).map_err(|reason| {
+            denied(&self.options, &reason);
+            Error::HttpRequestDenied
+        })?;
+        if request.method() == Method::CONNECT {
+            return Err(Error::HttpRequestMethodInvalid);
+        }
+        *left -= 1;
+        let origin = Origin::of(request.uri()).map_err(|_| Error::HttpRequestUriInvalid)?;
+        for header in &access.headers {
+            header.add(&mut request);
+        }
+        let bytes_max = self.options.limits.http_request_bytes;
+        let request = request.map(|body| bounded_request(body, bytes_max));
+        Ok(Allowed { request, origin })
+    }
+}
+
+impl WasiHttpHooks for Outbound {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Moving,
+    ) -> Box<dyn Future<Output = Answer> + Send> {
+        let uri = request.uri().clone();
+        let admitted = self.admit(request);
+        let instance = Arc::clone(&self.options);
+        Box::new(async move {
+            let Allowed { request, origin } = admitted?;
+            let private = &instance.grants.http.private;
+            let sent = client::send(request, origin, private, &instance.limits, options.unwrap_or_default()).await;
+            if matches!(sent, Err(Error::DestinationIpProhibited)) {
+                denied(&instance, &inside(&uri));
+            }
+            sent.map(answer)
+        })
+    }
+}
+
+fn denied(options: &InstanceOptions, reason: &str) {
+    options.denials.note(&options.plugin, reason);
+}
+
+/// Why an address was not connected to.
+fn inside(uri: &Uri) -> String {
+    let host = uri.host().unwrap_or_default();
+    format!(
+        "HTTP to {host}: its addresses are private, loopback or reserved; to allow them, add their range in its \
+         manifest: [grants] http_private = [\"localhost\"] or [\"10.0.0.0/8\"]"
+    )
+}
+
+fn answer((response, connection): Exchanged) -> (Response<WasiBody>, Moving) {
+    let moving = async move {
+        connection.await;
+        Ok(())
+    };
+    (response, Box::new(moving))
+}

@@ -1,0 +1,372 @@
+//! What is kept for how long: policies for categories, and what they come to.
+//!
+//! A policy only ever asks; what is removed is decided together with what plugins still need. Pure, but for the
+//! store that is asked where events stand and told to remove them.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use super::{Direction, ReadRequest, Store, StoreError};
+use crate::event::{Category, Filter, NameError, Pattern, PluginName, Position};
+
+/// Ages as people write them, smallest first.
+const UNITS_US: [(&str, u64); 5] =
+    [("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000), ("d", 86_400_000_000), ("w", 604_800_000_000)];
+/// What a number of events ends in.
+const EVENTS: &str = "events";
+
+/// How long events of a category are kept. An event is let go as soon as either bound is passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Of which streams.
+    pub category: Category,
+    /// Age from which events are let go, in microseconds, at least one second.
+    pub max_age_us: Option<u64>,
+    /// Number of newest events that are kept, at least one.
+    pub max_count: Option<u64>,
+}
+
+/// Why a text is no policy.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InvalidRetention {
+    /// It has no `=`.
+    #[error("{text:?} names no bound; write CATEGORY=30d, CATEGORY=1000events or CATEGORY=30d,1000events")]
+    NoBound {
+        /// The text.
+        text: String,
+    },
+    /// What is before the `=` is no category.
+    #[error("{text:?} is no policy: {reason}")]
+    Category {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        reason: NameError,
+    },
+    /// A bound is neither an age nor a number of events.
+    #[error("{bound:?} is no bound; give an age such as 12h, 30d or 8w, or a number such as 1000events")]
+    Bound {
+        /// The bound.
+        bound: String,
+    },
+    /// There are two ages or two numbers.
+    #[error("{text:?} has two bounds of one kind; give at most one age and one number of events")]
+    Twice {
+        /// The text.
+        text: String,
+    },
+}
+
+impl FromStr for Retention {
+    type Err = InvalidRetention;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRetention> {
+        let no_bound = || InvalidRetention::NoBound { text: text.to_owned() };
+        let (category, bounds) = text.split_once('=').ok_or_else(no_bound)?;
+        let category =
+            Category::new(category).map_err(|reason| InvalidRetention::Category { text: text.to_owned(), reason })?;
+        let mut policy = Self { category, max_age_us: None, max_count: None };
+        for bound in bounds.split(',') {
+            let (slot, value) = match bound.strip_suffix(EVENTS) {
+                Some(count) => (&mut policy.max_count, number(count)),
+                None => (&mut policy.max_age_us, age_us(bound)),
+            };
+            let value = value.ok_or_else(|| InvalidRetention::Bound { bound: bound.to_owned() })?;
+            if slot.replace(value).is_some() {
+                return Err(InvalidRetention::Twice { text: text.to_owned() });
+            }
+        }
+        Ok(policy)
+    }
+}
+
+fn number(digits: &str) -> Option<u64> {
+    let plain = digits.bytes().all(|digit| digit.is_ascii_digit());
+    digits.parse().ok().filter(|number| plain && *number > 0)
+}
+
+fn age_us(text: &str) -> Option<u64> {
+    let (digits, factor) = UNITS_US.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))?;
+    number(digits)?.checked_mul(factor)
+}
+
+/// The bounds, as they are read: `30d,1000events`.
+impl fmt::Display for Retention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let age = self.max_age_us.map(|age_us| {
+            let largest = UNITS_US.iter().rev().find(|(_, factor)| age_us.is_multiple_of(*factor)).or(UNITS_US.first());
+            largest.map_or_else(String::new, |(unit, factor)| format!("{}{unit}", age_us / factor))
+        });
+        let count = self.max_count.map(|count| format!("{count}{EVENTS}"));
+        f.write_str(&age.into_iter().chain(count).collect::<Vec<_>>().join(","))
+    }
+}
+
+impl Retention {
+    /// The position before which the policy lets events of its category go, at a time: at least what is gone.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn wanted(&self, store: &dyn Store, now_us: u64) -> Result<Position, StoreError> {
+        let mut wanted = store.removals().horizon(self.category.as_str());
+        if let Some(age_us) = self.max_age_us {
+            let oldest_us = now_us.saturating_sub(age_us);
+            wanted = wanted.max(self.last_before(store, oldest_us)?.map_or(Position::START, Position::next));
+        }
+        if let Some(newer) = self.max_count.map(|count| count.saturating_sub(1)) {
+            wanted = wanted.max(store.nth_newest(&self.category, newer)?.unwrap_or_default());
+        }
+        Ok(wanted)
+    }
+
+    /// The last event of the category that was stored before a time.
+    fn last_before(&self, store: &dyn Store, time_us: u64) -> Result<Option<Position>, StoreError> {
+        let name = self.category.as_str();
+        let streams = [format!("{name}-*"), name.to_owned()].map(Pattern::new).into_iter().flatten().collect();
+        let mut request = ReadRequest {
+            query: Filter { streams, ..Filter::default() }.into(),
+            until_us: Some(time_us),
+            direction: Direction::Backwards,
+            limit: 1,
+            ..ReadRequest::default()
+        };
+        loop {
+            let page = store.read(&request)?;
+            match page.events.first() {
+                Some(event) => return Ok(Some(event.position)),
+                None if page.complete => return Ok(None),
+                None => request.before = Some(page.through),
+            }
+        }
+    }
+}
+
+/// A plugin and the first position that it may still read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needed {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// The first event it is not done with, or its first dead letter.
+    pub from: Position,
+}
+
+/// What a policy has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionStatus {
+    /// The policy.
+    pub policy: Retention,
+    /// The position before which events are removed.
+    pub removed_before: Position,
+    /// The position before which the policy lets them go.
+    pub wanted_before: Position,
+    /// Who needs some of them: of several, the one that is furthest behind.
+    pub blocked_by: Option<Needed>,
+}
+
+/// Removes what policies let go and no plugin needs. `installed` are the plugins that are there, with how far they
+/// have looked, or the start; those that the store holds progress of count too, from there on or from where they
+/// have looked, whichever is further.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn apply(
+    store: &dyn Store,
+    policies: &[Retention],
+    installed: &[(PluginName, Position)],
+    now_us: u64,
+) -> Result<Vec<RetentionStatus>, StoreError> {
+    let needed = needed(store, installed)?;
+    let apply_one = |policy: &Retention| {
+        let wanted_before = policy.wanted(store, now_us)?;
+        let blocked_by = needed.clone().filter(|needed| needed.from < wanted_before);
+        let before = blocked_by.as_ref().map_or(wanted_before, |needed| needed.from);
+        let removed_before = store.remove(&policy.category, before)?;
+        let blocked_by = blocked_by.filter(|_| removed_before < wanted_before);
+        Ok(RetentionStatus { policy: policy.clone(), removed_before, wanted_before, blocked_by })
+    };
+    policies.iter().map(apply_one).collect()
+}
+
+/// The plugin that is furthest behind.
+fn needed(store: &dyn Store, installed: &[(PluginName, Position)]) -> Result<Option<Needed>, StoreError> {
+    let mut lowest: Option<Needed> = None;
+    let mut behind = |needed: Needed| {
+        if lowest.as_ref().is_none_or(|lowest| needed.from < lowest.from) {
+            lowest = Some(needed);
+        }
+    };
+    let known = store.plugins()?;
+    for (plugin, checkpoint) in installed.iter().filter(|(plugin, _)| !known.contains(plugin)) {
+        behind(Needed { plugin: plugin.clone(), from: checkpoint.next() });
+    }
+    for plugin in known {
+        let looked = installed.iter().find(|(name, _)| *name == plugin).map(|(_, looked)| *looked);
+        behind(Needed { from: needed_by(store, &plugin, looked.unwrap_or_default())?, plugin });
+    }
+    Ok(lowest)
+}
+
+/// The first event that a plugin still needs: of every generation what follows the checkpoint that is furthest
+/// behind, and what is set aside. `looked` is how far it has come by what can be seen of it, which may be ahead of
+/// what is stored.
+fn needed_by(store: &dyn Store, plugin: &PluginName, looked: Position) -> Result<Position, StoreError> {
+    let progress = store.plugin_progress(plugin)?;
+    let owners: BTreeSet<_> = progress.iter().map(|(owner, ..)| owner).collect();
+    let stored = progress.iter().map(|(_, _, progress)| progress.checkpoint).min().unwrap_or_default();
+    // What is seen is that of the generation that is live.
+    let checkpoint = if owners.len() > 1 { stored } else { stored.max(looked) };
+    let mut needed = checkpoint.next();
+    for owner in owners {
+        let letter = store.dead_letters(owner, Position::START, 1)?.first().map(|letter| letter.position);
+        needed = letter.map_or(needed, |letter| letter.min(needed));
+    }
+    Ok(needed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::event::{EventType, NewEvent, StreamName};
+    use crate::store::memory::MemoryStore;
+    use crate::store::{AppendRequest, DeadLetter, DeadLetterChange, Progress, UnitOfWork};
+
+    fn policy(text: &str) -> Retention {
+        text.parse().unwrap()
+    }
+
+    fn plugin(name: &str) -> PluginName {
+        PluginName::new(name).unwrap()
+    }
+
+    /// One event a second, from second 1 on, in these streams.
+    fn store(streams: &[&str]) -> MemoryStore {
+        let clock = Arc::new(ManualClock::at(0));
+        let store = MemoryStore::new(clock.clone());
+        for name in streams {
+            clock.advance_us(1_000_000);
+            let mut event = NewEvent::json(EventType::new("T").unwrap(), "1");
+            event.stream = Some(StreamName::new(*name).unwrap());
+            store.append(AppendRequest::unconditional(vec![event])).wait().unwrap();
+        }
+        store
+    }
+
+    /// Commits a checkpoint; of the plugin `parker` with a dead letter there.
+    fn settle(store: &MemoryStore, name: &str, checkpoint: u64) {
+        let revision = store.progress(&plugin(name).into(), 0).unwrap().map_or(1, |progress| progress.revision + 1);
+        let letter = DeadLetter {
+            position: Position(checkpoint),
+            kind: "reject".to_owned(),
+            attempts: 1,
+            ..DeadLetter::default()
+        };
+        let work = UnitOfWork {
+            owner: plugin(name).into(),
+            partition: 0,
+            progress: Progress { revision, checkpoint: Position(checkpoint), failing: None },
+            state: Vec::new(),
+            events: Vec::new(),
+            dead_letters: (name == "parker").then_some(DeadLetterChange::Put(letter)).into_iter().collect(),
+        };
+        store.commit(work).wait().unwrap();
+    }
+
+    #[test]
+    fn policies_are_read_and_written() {
+        for (text, age_us, count) in [
+            ("order=30d", Some(30 * 86_400_000_000), None),
+            ("order=1000events", None, Some(1000)),
+            ("order=36h,5events", Some(36 * 3_600_000_000), Some(5)),
+            ("größer=5events,90s", Some(90_000_000), Some(5)),
+        ] {
+            let policy = policy(text);
+            assert_eq!((policy.max_age_us, policy.max_count), (age_us, count), "{text}");
+            assert_eq!(format!("{}={policy}", policy.category).parse(), Ok(policy.clone()), "{text}");
+        }
+        assert_eq!(policy("order=14d").to_string(), "2w");
+    }
+
+    #[test]
+    fn what_is_no_policy_is_refused_with_what_to_write() {
+        for (text, told) in [
+            ("order", "write CATEGORY=30d"),
+            ("order=", "\"\" is no bound"),
+            ("order=30", "an age such as"),
+            ("order=0d", "\"0d\" is no bound"),
+            ("order=0events", "is no bound"),
+            ("order=-1d", "is no bound"),
+            ("order=30d,40d", "two bounds of one kind"),
+            ("order=99999999999999w", "is no bound"),
+            ("=30d", "category is empty"),
+            ("order-1=30d", "'-'"),
+            ("order=30d;stock=1d", "is no bound"),
+        ] {
+            let error = text.parse::<Retention>().unwrap_err().to_string();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn plugins_hold_back_what_they_need() {
+        let store = store(&["order-1"; 10]);
+        let policies = [policy("order=2events")];
+        let act = |running: &[(PluginName, Position)]| {
+            let status = apply(&store, &policies, running, 10_000_000).unwrap().remove(0);
+            let blocked_by = status.blocked_by.map(|needed| (needed.plugin.to_string(), needed.from.0));
+            (status.removed_before.0, status.wanted_before.0, blocked_by)
+        };
+        settle(&store, "slow", 3);
+        settle(&store, "fast", 9);
+        let fresh = [(plugin("fresh"), Position(0)), (plugin("fast"), Position(0))];
+        assert_eq!(act(&fresh), (0, 9, Some(("fresh".to_owned(), 1))), "one that never committed needs all");
+        assert_eq!(act(&[]), (4, 9, Some(("slow".to_owned(), 4))));
+        let looked = [(plugin("slow"), Position(5))];
+        assert_eq!(act(&looked), (6, 9, Some(("slow".to_owned(), 6))), "what it looked at and does not want");
+        settle(&store, "parker", 7);
+        settle(&store, "slow", 9);
+        assert_eq!(act(&[]), (7, 9, Some(("parker".to_owned(), 7))), "its dead letter");
+        assert_eq!(store.removals().horizon("order"), Position(7));
+    }
+
+    proptest! {
+        /// The horizon is the lowest before which nothing is that the policy keeps, in its category.
+        #[test]
+        fn the_horizon_is_the_defined_one(
+            orders in proptest::collection::vec(any::<bool>(), 1..40),
+            age in proptest::option::of(1..45_u64),
+            count in proptest::option::of(1..45_u64),
+            now in 0..60_u64,
+            gone in 0..20_u64,
+        ) {
+            let streams: Vec<_> = orders.iter().map(|order| if *order { "order-1" } else { "orders-1" }).collect();
+            let store = store(&streams);
+            let category = Category::new("order").unwrap();
+            let before = store.remove(&category, Position(gone)).unwrap();
+            let policy = Retention { category, max_age_us: age.map(|age| age * 1_000_000), max_count: count };
+            let of_category: Vec<u64> = (1..).zip(&orders).filter(|(_, order)| **order).map(|(at, _)| at).collect();
+            let is_kept = |index: usize| {
+                let newer = (of_category.len() - index - 1) as u64;
+                let young = age.is_none_or(|age| of_category[index] >= now.saturating_sub(age));
+                of_category[index] >= before.0 && young && count.is_none_or(|count| newer < count)
+            };
+            let expected: Vec<_> = (0..of_category.len()).filter(|index| is_kept(*index)).map(|i| of_category[i]).collect();
+            let wanted = policy.wanted(&store, now * 1_000_000).unwrap();
+            prop_assert!(wanted >= before);
+            let kept: Vec<_> = of_category.iter().copied().filter(|at| *at >= wanted.0).collect();
+            prop_assert_eq!(kept, expected, "up to {}", wanted);
+            let status = apply(&store, std::slice::from_ref(&policy), &[], now * 1_000_000).unwrap().remove(0);
+            // Nothing stands before position 1.
+            prop_assert!(status.removed_before == wanted || wanted == Position(1), "{:?}", status);
+            prop_assert_eq!(status.blocked_by, None);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Compiling in a process of its own: what is hostile to the compiler is refused, and delays nobody.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use tidemill::app::{Host, HostOptions};
+use tidemill::event::{EventType, NewEvent, PluginName, Position};
+use tidemill::runtime::{CompileLimits, Compiler, Engine, EngineOptions, LoadError};
+use tidemill::store::AppendRequest;
+use tidemill_plugins::COUNTER;
+use tidemill_tests::{guests, install, replace, tidemill};
+
+fn compiler(limits: CompileLimits) -> Compiler {
+    Compiler::tidemill(PathBuf::from(tidemill().get_program()), limits)
+}
+
+fn engine(compiler: Compiler) -> Engine {
+    Engine::new(EngineOptions { cache_dir: None, compiler: Some(compiler) }).unwrap()
+}
+
+/// A component of functions whose every loop carries every local: small to write down, large to compile.
+fn bomb(functions: usize, loops: usize, locals: usize) -> Vec<u8> {
+    let mut text = String::from("(component (core module ");
+    for _ in 0..functions {
+        text.push_str("(func (param i32) (local");
+        text.push_str(&" i64".repeat(locals));
+        text.push(')');
+        for _ in 0..loops {
+            text.push_str("(loop ");
+            for local in 1..=locals {
+                let next = local % locals + 1;
+                write!(text, "(local.set {local} (i64.add (local.get {local}) (local.get {next})))").unwrap();
+            }
+            text.push_str("(br_if 0 (local.get 0)))");
+        }
+        text.push(')');
+    }
+    text.push_str("))");
+    wat::parse_str(text).unwrap()
+}
+
+fn limit(reached: LoadError) -> String {
+    match reached {
+        LoadError::CompileLimit { reason } => reason,
+        other => panic!("expected a limit, got {other}"),
+    }
+}
+
+#[test]
+fn what_a_process_of_its_own_compiles_is_loaded() {
+    let engine = engine(compiler(CompileLimits::default()));
+    assert!(engine.load(guests::OK).is_ok());
+    let (half, _) = guests::OK.split_at(guests::OK.len() / 2);
+    assert!(matches!(engine.load(half), Err(LoadError::Invalid { .. })), "the reason comes back");
+}
+
+#[test]
+fn a_compiler_that_cannot_be_run_is_named() {
+    let missing = Compiler { program: "/nowhere/tidemill".into(), ..compiler(CompileLimits::default()) };
+    let said = engine(missing).load(guests::OK).unwrap_err().to_string();
+    assert!(said.contains("/nowhere/tidemill"), "{said}");
+    let mute = Compiler { program: "/bin/true".into(), ..compiler(CompileLimits::default()) };
+    assert!(matches!(engine(mute).load(guests::OK), Err(LoadError::Engine { .. })), "an answer that is none");
+}
+
+#[test]
+fn a_compile_that_takes_too_long_is_stopped() {
+    let limits = CompileLimits { time_ms: 300, ..CompileLimits::default() };
+    let reason = limit(engine(compiler(limits)).load(&bomb(64, 100, 400)).unwrap_err());
+    assert!(reason.contains("more than 300 ms"), "{reason}");
+}
+
+#[test]
+fn a_compile_that_takes_too_much_memory_is_stopped() {
+    let limits = CompileLimits { memory_bytes: 1 << 30, time_ms: 600_000 };
+    let engine = engine(compiler(limits));
+    let reason = limit(engine.load(&bomb(2, 2000, 400)).unwrap_err());
+    assert!(reason.contains("more than 1024 MiB"), "{reason}");
+    assert!(engine.load(guests::OK).is_ok(), "what is harmless compiles within it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_deliver_while_a_hostile_component_compiles() {
+    let (data, plugins) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    replace(&plugins.path().join("bomb.wasm"), &bomb(64, 100, 400));
+    let limits = CompileLimits { time_ms: 10_000, ..CompileLimits::default() };
+    let options = HostOptions {
+        data: data.path().into(),
+        plugins: Some(plugins.path().into()),
+        compiler: Some(compiler(limits)),
+    };
+    let host = Host::start(options).await.unwrap();
+    let (bomb, counter) = (PluginName::new("bomb").unwrap(), PluginName::new("counter").unwrap());
+    let loading = |host: &Host| host.plugin(&bomb).is_some_and(|info| info.loading);
+    wait("the bomb to be compiled", || loading(&host)).await;
+    install(plugins.path(), "counter", &COUNTER);
+    let event = NewEvent::json(EventType::new("Ticked").unwrap(), "{}");
+    host.store().append(AppendRequest::unconditional(vec![event])).await.unwrap();
+    let counted = |host: &Host| {
+        let status = host.dispatcher(&counter).map(|dispatcher| dispatcher.status());
+        status.is_some_and(|status| status.checkpoint >= Position(1))
+    };
+    wait("the counter to count", || counted(&host)).await;
+    assert!(loading(&host), "while the bomb was being compiled");
+    wait("the bomb to be refused", || !loading(&host)).await;
+    let problem = host.plugin(&bomb).unwrap().problem.unwrap().reason;
+    assert!(problem.contains("more than 10000 ms"), "{problem}");
+    host.shutdown().await;
+}
+
+async fn wait(what: &str, condition: impl Fn() -> bool) {
+    let begin = std::time::Instant::now();
+    while !condition() {
+        assert!(begin.elapsed().as_secs() < 120, "waited in vain for {what}");
+        tokio::task::yield_now().await;
+    }
+}
