@@ -22,6 +22,9 @@ pub use secrets::HostSecrets;
 /// Where a server listens unless told, and where commands look for one.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7117";
 
+/// Where a server listens for gRPC when it is told to, but not where.
+pub const DEFAULT_GRPC_ADDRESS: &str = "127.0.0.1:7118";
+
 /// How the host serves.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct ServeOptions {
@@ -34,6 +37,10 @@ pub struct ServeOptions {
     /// Address to listen on; port 0 picks a free one and prints it
     #[arg(long, value_name = "ADDR", env = "TIDEMILL_LISTEN", default_value = DEFAULT_ADDRESS)]
     pub listen: SocketAddr,
+    /// Serve gRPC too (protocol `umadb.v1.DCB`), on this address or, without one, on 127.0.0.1:7118; port 0 picks
+    /// a free one and prints it
+    #[arg(long, value_name = "ADDR", env = "TIDEMILL_GRPC_LISTEN", num_args = 0..=1, default_missing_value = DEFAULT_GRPC_ADDRESS)]
+    pub grpc_listen: Option<SocketAddr>,
     /// What compiles components in processes of their own; none compiles them in this one.
     #[arg(skip)]
     pub compiler: Option<Compiler>,

@@ -1,7 +1,7 @@
 //! Tidemill: an event store that runs its subscribers inside itself, as sandboxed WebAssembly components.
 //!
 //! Layers, each knowing nothing of those below it in this list: `event`, `integrity`, `store`, `delivery`,
-//! `runtime`, `plugin`, then the edge (`api`, `cli`), and `app`, which wires them. `ARCHITECTURE.md` has the
+//! `runtime`, `plugin`, then the edge (`api`, `grpc`, `cli`), and `app`, which wires them. `ARCHITECTURE.md` has the
 //! map and the invariants.
 
 pub mod clock;
@@ -22,6 +22,7 @@ pub mod config;
 pub mod telemetry;
 
 pub mod api;
+pub mod grpc;
 
 pub mod cli;
 

@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -271,6 +272,31 @@ fn the_demo_proves_itself() {
 }
 
 /// Runs git on a repository of its own, with nothing of the user's configuration.
+#[test]
+fn a_server_tells_where_it_listens_for_grpc() {
+    let data = tempfile::tempdir().unwrap();
+    let mut process = tidemill()
+        .args(["serve", "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--data"])
+        .arg(data.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines: Vec<_> = BufReader::new(process.stdout.take().unwrap()).lines().take(2).map(Result::unwrap).collect();
+    let [http, grpc] = &lines[..] else { panic!("{lines:?}") };
+    assert!(http.starts_with("http://127.0.0.1:"), "{lines:?}");
+    let mut connection = TcpStream::connect(grpc.strip_prefix("grpc http://").unwrap()).unwrap();
+    // The preface of HTTP/2 and empty settings, and what comes back: the server's settings.
+    connection.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let mut frame = [0; 4];
+    connection.read_exact(&mut frame).unwrap();
+    assert_eq!(frame[3], 4, "a frame of settings");
+    drop(connection);
+    let asked = std::process::Command::new("kill").args(["-TERM", &process.id().to_string()]).status();
+    assert!(asked.is_ok_and(|status| status.success()));
+    assert_eq!(process.wait().unwrap().code(), Some(0));
+}
+
 fn git(repository: &Path, arguments: &[&str]) {
     let status = std::process::Command::new("git")
         .current_dir(repository)

@@ -103,7 +103,8 @@ fn deliver(runtime: &Runtime, store: &Arc<dyn Store>, loaded: &LoadedComponent, 
         ..Subscription::default()
     };
     let granted = Arc::new([Pattern::new("CustomerGotVip").unwrap()]);
-    let setup = Setup { plugin, subscription, policy, granted, component_digest: String::new(), handlers: vec![handler] };
+    let setup =
+        Setup { plugin, subscription, policy, granted, component_digest: String::new(), handlers: vec![handler] };
     let begin = cpu_time();
     runtime.block_on(async {
         let dispatcher = spawn(setup, Arc::clone(store), Arc::new(SystemClock));

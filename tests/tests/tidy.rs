@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["runtime"],
     &["plugin"],
     &["config", "telemetry"],
-    &["api"],
+    &["api", "grpc"],
     &["cli"],
     &["app"],
 ];
@@ -34,6 +34,8 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     ("mpsc::channel()", &[], "every queue is bounded"),
     ("anyhow", &[], "layers have their own error enums"),
     ("axum", &["api"], "HTTP belongs to the API"),
+    ("tonic::", &["grpc"], "gRPC belongs to its face"),
+    ("prost::", &["grpc"], "gRPC belongs to its face"),
     ("Uuid::now_v7", &["event/", "store/stream.rs", "cli/"], "ids are made where events are proposed"),
 ];
 

@@ -164,6 +164,8 @@ const fn index_of(error: &AppendError) -> Option<usize> {
         | AppendError::StreamDeleted { .. }
         | AppendError::NoSuchStream { .. }
         | AppendError::WrongExpectedVersion { .. }
+        | AppendError::InvalidTracking { .. }
+        | AppendError::TrackingNotForward { .. }
         | AppendError::Store(_) => None,
     }
 }

@@ -52,9 +52,9 @@ impl AppendBody {
         let parse =
             |(index, event): (usize, &RawValue)| parse_event(event.get()).map_err(|reason| bad_event(index, &reason));
         let events = events.into_iter().enumerate().map(parse).collect::<Result<_, _>>()?;
+        let (expected, condition) = (parse_expected(&fields)?, parse_condition(&fields)?);
         let mut body = Self::of(events);
-        body.request.expected = parse_expected(&fields)?;
-        body.request.condition = parse_condition(&fields)?;
+        body.request = AppendRequest { expected, condition, ..body.request };
         Ok(body)
     }
 

@@ -231,7 +231,8 @@ impl From<AppendError> for Problem {
             | AppendError::TooLarge { .. }
             | AppendError::TooManyExpectations { .. }
             | AppendError::ContradictingExpectations { .. }
-            | AppendError::InvalidCondition { .. } => Self::invalid(detail),
+            | AppendError::InvalidCondition { .. }
+            | AppendError::InvalidTracking { .. } => Self::invalid(detail),
             AppendError::ConditionAheadOfLog { after, head } => {
                 Self::invalid(detail).with("after", after.0).with("head", head.0)
             }
@@ -263,6 +264,9 @@ impl From<AppendError> for Problem {
                 .with("index", index)
                 .with("id", id.to_string())
                 .with("position", position.0),
+            AppendError::TrackingNotForward { position, stored, .. } => {
+                Self::of_class(class, detail).with("position", position).with("stored", stored)
+            }
             AppendError::Store(error) => error.into(),
         }
     }

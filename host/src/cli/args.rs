@@ -99,6 +99,7 @@ Examples:
   tidemill serve                                   data in ./tidemill-data, plugins in ./tidemill-data/plugins
   tidemill serve --data /var/lib/tidemill --plugins /etc/tidemill/plugins --log-format json
   tidemill serve --listen 127.0.0.1:0              pick a free port and print it
+  tidemill serve --grpc-listen                     let clients of UmaDB in, at http://127.0.0.1:7118
   tidemill serve --retention order=30d --retention trace=7d,1000000events
 
 Plugins are picked up, replaced and removed as files come, change and go. SIGTERM or Ctrl-C finishes what

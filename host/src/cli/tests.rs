@@ -102,6 +102,8 @@ fn the_arguments_are_consistent() {
 fn commands_take_what_the_help_says() {
     for line in [
         "tidemill serve --data d --plugins p --listen 127.0.0.1:0 --log-format json",
+        "tidemill serve --grpc-listen 127.0.0.1:0 --data d",
+        "tidemill serve --grpc-listen --data d",
         "tidemill append --type T --stream s --data 1 --tag a --tag b --meta k=v=w --expect-version no_stream",
         "tidemill append --type T --stream s --expect-version 3 --id 0199a0a0-0000-7000-8000-000000000001",
         "tidemill append --json",
@@ -161,6 +163,7 @@ fn usage_errors_end_with_2() {
         "tidemill dead-letters retry p --key k --all",
         "tidemill dead-letters discard p --all",
         "tidemill serve --listen nowhere",
+        "tidemill serve --grpc-listen nowhere",
         "tidemill plugins ls --server https://h",
         "tidemill plugins replay p",
         "tidemill plugins shadow p",

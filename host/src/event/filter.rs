@@ -10,7 +10,11 @@ use super::name::{NameError, StreamName, Tag, check_plain};
 /// A name, or the beginning of names when it ends in `*`; `*` alone matches every name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Pattern(Box<str>);
+pub struct Pattern {
+    text: Box<str>,
+    /// Whether it is a name and not the beginning of names.
+    exact: bool,
+}
 
 impl Pattern {
     /// Checks a text and takes it as a pattern.
@@ -20,30 +24,39 @@ impl Pattern {
     pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
         let text = text.into();
         check_plain("pattern", &text)?;
-        Ok(Self(text.into_boxed_str()))
+        Ok(Self { exact: !text.ends_with('*'), text: text.into_boxed_str() })
+    }
+
+    /// Checks a text and takes it as the one name to match, even if it ends in `*`. Such a one does not survive
+    /// being turned into text and back.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn literal(text: impl Into<String>) -> Result<Self, NameError> {
+        Ok(Self { exact: true, ..Self::new(text)? })
     }
 
     /// The one that matches every name.
     #[must_use]
     pub fn all() -> Self {
-        Self("*".into())
+        Self { text: "*".into(), exact: false }
     }
 
     /// Whether it matches a name.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        match self.0.strip_suffix('*') {
+        match self.beginning() {
             Some(beginning) => name.starts_with(beginning),
-            None => name == &*self.0,
+            None => name == &*self.text,
         }
     }
 
     /// Whether it matches every name that another pattern matches.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        match (self.0.strip_suffix('*'), other.0.strip_suffix('*')) {
+        match (self.beginning(), other.beginning()) {
             (Some(beginning), Some(narrower)) => narrower.starts_with(beginning),
-            (_, None) => self.matches(&other.0),
+            (_, None) => self.matches(&other.text),
             (None, Some(_)) => false,
         }
     }
@@ -51,19 +64,24 @@ impl Pattern {
     /// The one name it matches; none when it ends in `*`.
     #[must_use]
     pub fn exact(&self) -> Option<&str> {
-        (!self.0.ends_with('*')).then_some(&*self.0)
+        self.exact.then_some(&*self.text)
+    }
+
+    /// What the names it matches begin with; none when it matches one name.
+    fn beginning(&self) -> Option<&str> {
+        self.text.strip_suffix('*').filter(|_| !self.exact)
     }
 
     /// The pattern as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -76,7 +94,7 @@ impl TryFrom<String> for Pattern {
 
 impl From<Pattern> for String {
     fn from(pattern: Pattern) -> Self {
-        pattern.0.into()
+        pattern.text.into()
     }
 }
 
@@ -101,7 +119,7 @@ impl Filter {
     /// The events of one stream.
     #[must_use]
     pub fn stream(name: &StreamName) -> Self {
-        Self { streams: vec![Pattern(name.as_str().into())], ..Self::default() }
+        Self { streams: vec![Pattern { text: name.as_str().into(), exact: true }], ..Self::default() }
     }
 
     /// Whether it asks nothing.
@@ -165,6 +183,8 @@ mod tests {
         assert!(beginning.matches("order-11") && !beginning.matches("payment-1"));
         assert!(Pattern::new("*").unwrap().matches("anything"));
         assert_eq!((exact.exact(), beginning.exact()), (Some("order-1"), None));
+        let literal = Pattern::literal("order-*").unwrap();
+        assert!(literal.matches("order-*") && !literal.matches("order-11") && literal.exact() == Some("order-*"));
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub use limits::{
     METADATA_VALUE_BYTES_MAX, NAME_BYTES_MAX, PAGE_STREAMS_MAX, PLUGIN_NAME_BYTES_MAX, QUERY_ITEMS_MAX,
     QUERY_NAMES_MAX, TAGS_MAX, WORK_BYTES_MAX,
 };
-pub(crate) use name::category_of;
 pub use name::{Category, EventType, NameError, PluginName, StreamName, Tag};
+pub(crate) use name::{category_of, check_plain as check_name};
 pub use new_event::{InvalidEvent, NewEvent};
 pub use number::{ExpectedVersion, Position, Version};
 pub use query::{InvalidQuery, Query};
@@ -27,11 +27,18 @@ pub use recorded::RecordedEvent;
 /// The content type of events that name none.
 pub const JSON_CONTENT_TYPE: &str = "application/json";
 
+/// The content type of data that nobody told the type of, unless it is JSON.
+pub const BYTES_CONTENT_TYPE: &str = "application/octet-stream";
+
 /// What the types of events begin with that the host itself writes; appending others like it is refused.
 pub const RESERVED_TYPE_PREFIX: char = '$';
 
 /// Type of the event that ends a stream: its tombstone. Written by the deletion of a stream, never by an append.
 pub const TOMBSTONE_TYPE: &str = "$stream-deleted";
+
+/// Metadata key under which the host notes what an event was appended along with: a position, a space, and the name
+/// of the source that it is of. Events that bring it are refused.
+pub const TRACKING_KEY: &str = "$tracking";
 
 /// Known metadata keys (DESIGN: the event).
 pub mod metadata_key {

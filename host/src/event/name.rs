@@ -157,8 +157,8 @@ pub(crate) fn category_of(stream: &str) -> &str {
     stream.split_once('-').map_or(stream, |(category, _)| category)
 }
 
-/// Checks a metadata key or content type, which have the bounds of names but no type of their own.
-pub(super) fn check_plain(what: &'static str, text: &str) -> Result<(), NameError> {
+/// Checks a text that has the bounds of names but no type of its own, such as a metadata key.
+pub(crate) fn check_plain(what: &'static str, text: &str) -> Result<(), NameError> {
     check(what, text, NAME_BYTES_MAX, NO_CONTROL, |c| !c.is_control())
 }
 

@@ -7,7 +7,10 @@ use uuid::Uuid;
 
 use super::limits::{DATA_BYTES_MAX, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, TAGS_MAX};
 use super::name::{EventType, NameError, StreamName, Tag, check_plain};
-use super::{JSON_CONTENT_TYPE, RESERVED_TYPE_PREFIX, RecordedEvent, TOMBSTONE_TYPE, metadata_key};
+use super::{
+    BYTES_CONTENT_TYPE, JSON_CONTENT_TYPE, RESERVED_TYPE_PREFIX, RecordedEvent, TOMBSTONE_TYPE, TRACKING_KEY,
+    metadata_key,
+};
 
 /// An event proposed for appending.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +47,9 @@ pub enum InvalidEvent {
         /// The type.
         event_type: EventType,
     },
+    /// The host alone writes this metadata.
+    #[error("metadata {TRACKING_KEY:?} is the host's own; give it another key")]
+    ReservedMetadata,
     /// The payload is too large.
     #[error("data has {bytes} bytes; at most {DATA_BYTES_MAX} are allowed")]
     DataTooLarge {
@@ -97,6 +103,13 @@ impl NewEvent {
         }
     }
 
+    /// The same of data that nobody told the type of: JSON if that is what it is, else bytes.
+    #[must_use]
+    pub fn untold(event_type: EventType, data: Vec<u8>) -> Self {
+        let content_type = check_json(&data).is_err().then(|| BYTES_CONTENT_TYPE.to_owned());
+        Self { content_type, ..Self::json(event_type, data) }
+    }
+
     /// The event that ends a stream.
     pub(crate) fn tombstone(id: Uuid, stream: StreamName, metadata: BTreeMap<String, String>) -> Self {
         Self { id, metadata, ..Self::json(EventType::from_stored(TOMBSTONE_TYPE), "{}").on(stream) }
@@ -129,6 +142,9 @@ impl NewEvent {
         if self.event_type.as_str().starts_with(RESERVED_TYPE_PREFIX) {
             return Err(InvalidEvent::ReservedType { event_type: self.event_type.clone() });
         }
+        if self.metadata.contains_key(TRACKING_KEY) {
+            return Err(InvalidEvent::ReservedMetadata);
+        }
         self.validate_content()
     }
 
@@ -139,13 +155,7 @@ impl NewEvent {
         }
         match &self.content_type {
             Some(content_type) => check_plain("content_type", content_type)?,
-            None => {
-                serde_json::from_slice::<serde::de::IgnoredAny>(&self.data)
-                    .map_err(|error| InvalidEvent::DataNotJson { reason: error.to_string() })?;
-                // `IgnoredAny` skips over strings without decoding them; guests get the payload as text.
-                std::str::from_utf8(&self.data)
-                    .map_err(|error| InvalidEvent::DataNotJson { reason: error.to_string() })?;
-            }
+            None => check_json(&self.data)?,
         }
         if self.tags.len() > TAGS_MAX {
             return Err(InvalidEvent::TooManyTags { count: self.tags.len() });
@@ -196,6 +206,14 @@ fn same_metadata(one: &BTreeMap<String, String>, other: &BTreeMap<String, String
     one == other || one.iter().filter(content).eq(other.iter().filter(content))
 }
 
+fn check_json(data: &[u8]) -> Result<(), InvalidEvent> {
+    serde_json::from_slice::<serde::de::IgnoredAny>(data)
+        .map_err(|error| InvalidEvent::DataNotJson { reason: error.to_string() })?;
+    // `IgnoredAny` skips over strings without decoding them; guests get the payload as text.
+    std::str::from_utf8(data).map_err(|error| InvalidEvent::DataNotJson { reason: error.to_string() })?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Position, Version};
@@ -212,6 +230,16 @@ mod tests {
         assert!(text.contains("not valid JSON") && text.contains("content_type"), "{text}");
         assert!(event(b"\"\xff\"").validate().is_err(), "invalid UTF-8 inside a string");
         assert_eq!(event(b"\xff").with_content_type(Some("image/png".into())).validate(), Ok(()));
+    }
+
+    #[test]
+    fn data_of_an_untold_type_is_json_or_bytes() {
+        let untold = |data: &[u8]| NewEvent::untold(EventType::new("T").unwrap(), data.to_vec());
+        assert_eq!(untold(b"[1]").content_type, None);
+        for bytes in [&b""[..], b"\xff", b"{", b"\"\xff\""] {
+            assert_eq!(untold(bytes).content_type.as_deref(), Some(BYTES_CONTENT_TYPE));
+            assert_eq!(untold(bytes).validate(), Ok(()));
+        }
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{StoreError, Tracking};
 use crate::error::ErrorClass;
 use crate::event::{
-    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, EXPECTATIONS_MAX, ExpectedVersion, InvalidEvent, InvalidQuery, NewEvent,
-    Position, Query, StreamName, Version,
+    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, EXPECTATIONS_MAX, ExpectedVersion, InvalidEvent, InvalidQuery, NameError,
+    NewEvent, Position, Query, StreamName, Version,
 };
 
 /// What one stream must be before the append. It may name a stream that gets no event.
@@ -32,20 +32,22 @@ pub struct AppendCondition {
 /// Events to append atomically, in this order, over any streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppendRequest {
-    /// 1 to [`APPEND_EVENTS_MAX`] events.
+    /// 1 to [`APPEND_EVENTS_MAX`] events; none is enough when there is something to track.
     pub events: Vec<NewEvent>,
     /// What must hold of streams before the append; all of it, or nothing is appended. At most
     /// [`EXPECTATIONS_MAX`]; several of one stream must leave it a version to be at.
     pub expected: Vec<StreamExpectation>,
     /// What must hold of the log before the append, if anything.
     pub condition: Option<AppendCondition>,
+    /// How far a source was followed for this, if it is to be kept. Only forward from where the source is.
+    pub tracking: Option<Tracking>,
 }
 
 impl AppendRequest {
     /// Events with no condition.
     #[must_use]
     pub const fn unconditional(events: Vec<NewEvent>) -> Self {
-        Self { events, expected: Vec::new(), condition: None }
+        Self { events, expected: Vec::new(), condition: None, tracking: None }
     }
 
     /// Its size: payloads, names and metadata of its events, in bytes.
@@ -68,7 +70,7 @@ pub struct AppendedEvent {
     pub version: Version,
 }
 
-/// Where the events of an append stand, in the order they were given. Never empty.
+/// Where the events of an append stand, in the order they were given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// One for each event of the request.
@@ -219,6 +221,23 @@ pub enum AppendError {
         /// Where it stands.
         position: Position,
     },
+    /// The name of what is tracked is no name.
+    #[error("tracking: {reason}")]
+    InvalidTracking {
+        /// What is wrong with it.
+        #[source]
+        reason: NameError,
+    },
+    /// What is tracked would go back, or stay where it is.
+    #[error("source {of:?} was followed to position {stored} already, {position} is not after it; go on from there")]
+    TrackingNotForward {
+        /// The source.
+        of: String,
+        /// What the request says of it.
+        position: u64,
+        /// Where it is.
+        stored: u64,
+    },
     /// The store cannot write.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -237,12 +256,14 @@ impl AppendError {
             | Self::TooManyExpectations { .. }
             | Self::ContradictingExpectations { .. }
             | Self::InvalidCondition { .. }
-            | Self::ConditionAheadOfLog { .. } => ErrorClass::Invalid,
+            | Self::ConditionAheadOfLog { .. }
+            | Self::InvalidTracking { .. } => ErrorClass::Invalid,
             Self::ConditionFailed { .. }
             | Self::StreamDeleted { .. }
             | Self::WrongExpectedVersion { .. }
             | Self::IdConflict { .. }
-            | Self::PartlyStored { .. } => ErrorClass::Conflict,
+            | Self::PartlyStored { .. }
+            | Self::TrackingNotForward { .. } => ErrorClass::Conflict,
             Self::NoSuchStream { .. } => ErrorClass::NotFound,
             Self::Store(error) => error.class(),
         }

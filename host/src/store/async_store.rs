@@ -148,6 +148,14 @@ impl AsyncStore {
         self.run(|store| store.event_types()).await
     }
 
+    /// [`Store::tracking`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn tracking(&self, source: String) -> Result<Option<u64>, StoreError> {
+        self.run(move |store| store.tracking(&source)).await
+    }
+
     /// [`Store::remove`].
     ///
     /// # Errors

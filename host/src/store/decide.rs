@@ -2,7 +2,7 @@
 //!
 //! An append is decided in this order, and the first thing that does not hold is the answer: ids that are
 //! stored already (whatever else the request says), expectations of streams in their order, streams that
-//! are deleted, the condition. All of it is asked of one [`LogView`], inside the transaction that writes.
+//! are deleted, the condition; last, whether what is tracked moves forward. All of it is asked of one [`LogView`], inside the transaction that writes.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     AppendCondition, AppendError, AppendRequest, Appended, AppendedEvent, CommitError, Owner, PluginChange, StoreError,
-    StreamDeletion, StreamExpectation, StreamHead, UnitOfWork,
+    StreamDeletion, StreamExpectation, StreamHead, Tracking, UnitOfWork,
 };
 use crate::event::{
     APPEND_BYTES_MAX, APPEND_EVENTS_MAX, EXPECTATIONS_MAX, ExpectedVersion, InvalidEvent, NewEvent, Position, Query,
@@ -27,13 +27,16 @@ pub(super) trait LogView {
 
     /// Position of the last event above `after` that matches: the newest, as those are cheapest to look at.
     fn last_match(&self, query: &Query, after: Position) -> Result<Option<Position>, StoreError>;
+
+    /// How far a source was followed.
+    fn tracking(&self, source: &str) -> Result<Option<u64>, StoreError>;
 }
 
 /// What an append comes to.
 #[derive(Debug)]
 pub(super) enum Decision {
-    /// These events are written.
-    Write(Vec<RecordedEvent>),
+    /// These events are written, and how far a source was followed.
+    Write(Vec<RecordedEvent>, Option<Tracking>),
     /// All of them are stored already.
     Repeat(Appended),
 }
@@ -50,8 +53,10 @@ pub(super) struct WorkDecision {
 /// Checks everything about an append that does not depend on the log. Callers do this on their own
 /// thread, before they wait for the writer.
 pub(super) fn check_request(request: &AppendRequest) -> Result<(), AppendError> {
-    if request.events.is_empty() {
-        return Err(AppendError::Empty);
+    match &request.tracking {
+        Some(tracking) => tracking.check()?,
+        None if request.events.is_empty() => return Err(AppendError::Empty),
+        None => {}
     }
     check_events(&request.events)?;
     check_expectations(&request.expected)?;
@@ -70,7 +75,7 @@ pub(super) fn deletion(deletion: StreamDeletion) -> Result<AppendRequest, Append
     let tombstone = NewEvent::tombstone(id, stream.clone(), metadata);
     tombstone.validate_content().map_err(|reason| AppendError::InvalidEvent { index: 0, reason })?;
     let expected = vec![StreamExpectation { stream, expected }];
-    Ok(AppendRequest { events: vec![tombstone], expected, condition: None })
+    Ok(AppendRequest { expected, ..AppendRequest::unconditional(vec![tombstone]) })
 }
 
 /// Checks everything about a unit of work that does not depend on the store.
@@ -145,7 +150,10 @@ pub(super) fn decide(
     last: Position,
     timestamp_us: u64,
 ) -> Result<Decision, AppendError> {
-    let AppendRequest { events, expected, condition } = request;
+    let AppendRequest { mut events, expected, condition, tracking } = request;
+    if let Some(tracking) = &tracking {
+        events.iter_mut().for_each(|event| tracking.note(event));
+    }
     if let Some(appended) = find_repeated(view, &events)? {
         return Ok(Decision::Repeat(appended));
     }
@@ -157,7 +165,10 @@ pub(super) fn decide(
     if let Some(condition) = &condition {
         check_condition(view, condition, last)?;
     }
-    Ok(Decision::Write(record(events, versions, last, timestamp_us)))
+    if let Some(tracking) = &tracking {
+        tracking.check_moves(view.tracking(&tracking.source)?)?;
+    }
+    Ok(Decision::Write(record(events, versions, last, timestamp_us), tracking))
 }
 
 /// Decides the events of a unit of work that passed [`check_work`]. Unlike an append, it may hold events

@@ -34,6 +34,7 @@ struct Data {
     removals: Removals,
     owners: BTreeMap<Owner, OwnerData>,
     records: BTreeMap<PluginName, PluginRecord>,
+    tracking: BTreeMap<String, u64>,
 }
 
 #[derive(Default)]
@@ -66,8 +67,9 @@ impl MemoryStore {
         let now = data.now(&*self.clock);
         match decide::decide(&*data, request, data.head(), now)? {
             Decision::Repeat(appended) => Ok(appended),
-            Decision::Write(events) => {
+            Decision::Write(events, tracking) => {
                 let appended = decide::appended(&events);
+                data.tracking.extend(tracking.map(|tracking| (tracking.source, tracking.position)));
                 self.extend(&mut data, events);
                 Ok(appended)
             }
@@ -179,6 +181,10 @@ impl LogView for Data {
         let matching = self.kept().rev().find(|event| event.position > after && query.matches(event));
         Ok(matching.map(|event| event.position))
     }
+
+    fn tracking(&self, source: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.tracking.get(source).copied())
+    }
 }
 
 impl Store for MemoryStore {
@@ -257,6 +263,10 @@ impl Store for MemoryStore {
     fn counts(&self) -> Result<Counts, StoreError> {
         let data = self.data();
         Ok(Counts { events: data.log.len() as u64, streams: data.stream_heads().len() as u64 })
+    }
+
+    fn tracking(&self, source: &str) -> Result<Option<u64>, StoreError> {
+        self.data().tracking(source)
     }
 
     fn remove(&self, category: &Category, before: Position) -> Result<Position, StoreError> {

@@ -22,6 +22,7 @@ mod read;
 mod removals;
 pub mod retention;
 mod stream;
+mod tracking;
 
 pub mod conformance;
 pub mod embedded;
@@ -43,6 +44,7 @@ pub use plugin_data::{
 pub use read::{Direction, ReadPage, ReadRequest};
 pub use removals::Removals;
 pub use stream::{Counts, StreamDeletion, StreamHead, StreamPage};
+pub use tracking::Tracking;
 
 use crate::event::{Category, EventType, PluginName, Position, RecordedEvent, StreamName};
 
@@ -137,6 +139,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be read or its bytes are corrupted.
     fn counts(&self) -> Result<Counts, StoreError>;
+
+    /// How far a source was followed; none if no append ever told (see [`Tracking`]).
+    ///
+    /// # Errors
+    /// When the store cannot be read or its bytes are corrupted.
+    fn tracking(&self, source: &str) -> Result<Option<u64>, StoreError>;
 
     /// Removes every event of a category before a position, at once and for good: raises the category's
     /// horizon, which never falls, and not beyond the head. Answers the horizon when that is on stable

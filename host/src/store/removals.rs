@@ -57,7 +57,7 @@ impl Removals {
 
     /// The category with the highest horizon among those that a query may ask for; none when none of its
     /// events above `after` can be removed.
-    pub(super) fn touched(&self, query: &Query, after: Position) -> Option<(&str, Position)> {
+    pub(crate) fn touched(&self, query: &Query, after: Position) -> Option<(&str, Position)> {
         let above = self.iter().filter(|(_, horizon)| after.0.saturating_add(1) < horizon.0);
         above.filter(|(category, _)| asks_for(query, category)).max_by_key(|(_, horizon)| *horizon)
     }

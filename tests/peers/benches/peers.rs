@@ -1,7 +1,7 @@
 //! The store beside UmaDB and SQLite: the same events, clients, disk and durability, in turns.
 //!
 //! ```text
-//! cargo bench -p tidemill-peers --bench peers -- [--events N] [--rounds N] [--turn-ms N]
+//! cargo bench --bench peers -- [--events N] [--rounds N] [--turn-ms N]
 //! ```
 //! First appends on fresh stores, best round of each. Then every store is filled with `--events` events,
 //! and reads and appends are measured again on those. UmaDB is there twice for appends: with streams as

@@ -8,10 +8,12 @@
 //! versions, no read by id, and reads a type by scanning. SQLite has an index for each, as an event store
 //! on it needs them.
 
+mod served;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 mod umadb;
 
+pub use served::Served;
 pub use sqlite::{SqliteReader, SqliteSink};
 pub use umadb::UmaDb;

@@ -52,15 +52,6 @@ impl UmaDb {
         Ok(Self { database: db::UmaDb::from_arc(mvcc), queue: Some(sender), writer: Some(writer), streams })
     }
 
-    fn event(&self, event: NewEvent) -> DcbEvent {
-        let mut tags: Vec<String> = event.tags.into_iter().map(String::from).collect();
-        if self.streams {
-            tags.extend(event.stream.as_ref().map(stream_tag));
-        }
-        let (event_type, uuid) = (event.event_type.into(), Some(event.id));
-        DcbEvent { event_type, tags, data: event.data, uuid, metadata: event.metadata.into_iter().collect() }
-    }
-
     fn read(&self, item: DcbQueryItem, after: u64, limit: Option<usize>) -> anyhow::Result<Page> {
         let is_all = item.types.is_empty() && item.tags.is_empty();
         let query = (!is_all).then(|| DcbQuery::with_items([item]));
@@ -82,7 +73,7 @@ impl Target for UmaDb {
     async fn append(&self, request: AppendRequest) -> anyhow::Result<bool> {
         anyhow::ensure!(request.expected.is_empty(), "UmaDB has no versions to expect");
         let (response_tx, response) = oneshot::channel();
-        let events = request.events.into_iter().map(|event| self.event(event)).collect();
+        let events = request.events.into_iter().map(|given| event(given, self.streams)).collect();
         let condition = request.condition.map(condition);
         let append = WriterThreadRequest::Append { events, condition, tracking_info: None, response_tx, cancel: None };
         self.queue.as_ref().context("closed")?.send(append).await.ok().context("the writer thread ended")?;
@@ -124,11 +115,22 @@ impl Reading for UmaDb {
     }
 }
 
+/// An event as UmaDB has it; with `streams`, its stream is one more tag of it.
+pub(crate) fn event(event: NewEvent, streams: bool) -> DcbEvent {
+    let mut tags: Vec<String> = event.tags.into_iter().map(String::from).collect();
+    if streams {
+        tags.extend(event.stream.as_ref().map(stream_tag));
+    }
+    let (event_type, uuid) = (event.event_type.into(), Some(event.id));
+    DcbEvent { event_type, tags, data: event.data, uuid, metadata: event.metadata.into_iter().collect() }
+}
+
 fn stream_tag(stream: &StreamName) -> String {
     format!("stream:{stream}")
 }
 
-fn condition(condition: AppendCondition) -> DcbAppendCondition {
+/// A condition as UmaDB has it.
+pub(crate) fn condition(condition: AppendCondition) -> DcbAppendCondition {
     DcbAppendCondition::new(query(&condition.fail_if_match)).after(Some(condition.after.0))
 }
 

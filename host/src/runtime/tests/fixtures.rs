@@ -211,6 +211,10 @@ impl Store for NoStore {
         Ok(Counts::default())
     }
 
+    fn tracking(&self, _: &str) -> Result<Option<u64>, StoreError> {
+        Err(StoreError::ShuttingDown)
+    }
+
     fn remove(&self, _: &Category, _: Position) -> Result<Position, StoreError> {
         Err(StoreError::ShuttingDown)
     }

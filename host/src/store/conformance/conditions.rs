@@ -141,9 +141,9 @@ pub fn conditions_and_expectations_stand_together(subject: &dyn Subject) {
     let store = open(subject);
     append(&*store, vec![event("T", "a")]);
     let request = |name, expected, after| AppendRequest {
-        events: vec![event("U", name), event("U", "")],
         expected: vec![expect("a", Exact(version(expected))), expect(name, NoStream)],
         condition: Some(fail_if(by_type(&["T"]), after)),
+        ..AppendRequest::unconditional(vec![event("U", name), event("U", "")])
     };
     assert_eq!(places(&store.append(request("b", 1, 1)).wait().unwrap()), [(2, 1), (3, 0)]);
     for (name, expected, after) in [("c", 2, 1), ("c", 2, 0), ("b", 1, 1)] {

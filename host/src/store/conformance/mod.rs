@@ -18,6 +18,7 @@ mod subject;
 #[cfg(test)]
 mod suite;
 pub mod time;
+pub mod tracking;
 
 pub use subject::{Subject, TestClock};
 #[cfg(test)]

@@ -32,6 +32,9 @@ macro_rules! conformance_tests {
                 feeds_go_over_what_is_gone, the_nth_newest_of_a_category_is_found, plugins_keep_what_they_have;
             feeds: feeds_have_no_gap_and_no_double, a_feed_waits_for_what_comes, a_feed_goes_on_where_another_ended,
                 tasks_write_as_threads_do;
+            tracking: a_source_is_followed, a_source_moves_forward, a_refused_append_moves_no_source,
+                a_source_moves_without_events, a_repetition_outlives_its_tracking, a_place_is_accounted_for_once,
+                malformed_tracking_is_refused;
             plugin_data: promise_5_one_commit, a_fence_keeps_a_second_runner_out,
                 partitions_come_on_by_themselves, generations_come_and_go_with_the_record, units_of_work_skip_stored_events,
                 state_is_scanned_in_pages, dead_letters_come_and_go, plugins_are_kept_apart,

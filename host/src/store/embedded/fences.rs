@@ -1,4 +1,5 @@
-//! Revisions of the rows that commits build on, in memory: what the writer decides fences against.
+//! Revisions of the rows that commits build on, and how far sources were followed, in memory: what the writer
+//! decides against.
 
 use std::collections::HashMap;
 
@@ -14,6 +15,8 @@ pub(super) enum Fenced {
     Progress(Owner, u32),
     /// The record of a plugin.
     Record(PluginName),
+    /// How far a source was followed: that is its revision.
+    Tracking(String),
 }
 
 /// The revision of each row there is.
@@ -33,6 +36,11 @@ impl Fences {
         self.revisions.keys()
     }
 
+    /// How far a source was followed.
+    pub(super) fn tracking(&self, source: &str) -> Option<u64> {
+        self.revisions.get(&Fenced::Tracking(source.to_owned())).copied()
+    }
+
     /// Checks that a work builds on what is stored.
     pub(super) fn check(&self, work: &Work) -> Result<(), CommitError> {
         let (owner, row, revision) = match work {
@@ -43,6 +51,8 @@ impl Fences {
             Work::Plugin(change) => {
                 (Owner::from(&change.plugin), Fenced::Record(change.plugin.clone()), change.record.revision)
             }
+            // Part of an append, and decided with it.
+            Work::Tracking(_) => return Ok(()),
         };
         check_fence(&owner, revision, self.revisions.get(&row).copied())
     }
@@ -67,6 +77,9 @@ impl Fences {
                     self.drop_owner(&owner(*generation), &mut undo);
                 }
                 self.change(Fenced::Record(change.plugin.clone()), Some(change.record.revision), &mut undo);
+            }
+            Work::Tracking(tracking) => {
+                self.change(Fenced::Tracking(tracking.source.clone()), Some(tracking.position), &mut undo);
             }
         }
         undo
@@ -93,6 +106,9 @@ impl Fences {
         }
         for (plugin, record) in overlay.records() {
             self.set(Fenced::Record(plugin.clone()), record.revision);
+        }
+        for (source, position) in overlay.tracked() {
+            self.set(Fenced::Tracking(source.clone()), position);
         }
     }
 

@@ -81,18 +81,21 @@ impl Group {
     /// Decides a proposal. `fences` are those after the group so far.
     pub(super) fn decide(&mut self, proposal: Proposal, fences: &mut Fences) {
         let answer = match proposal {
-            Proposal::Append(request, reply) => Answer::Append(reply, self.decide_append(request)),
+            Proposal::Append(request, reply) => Answer::Append(reply, self.decide_append(request, fences)),
             Proposal::Commit(work, reply) => Answer::Commit(reply, self.decide_commit(*work, fences)),
             Proposal::Change(change, reply) => Answer::Change(reply, self.decide_work(Work::Plugin(*change), fences)),
         };
         self.answers.push(answer);
     }
 
-    fn decide_append(&mut self, request: AppendRequest) -> Result<Appended, AppendError> {
-        match decide::decide(self, request, self.last(), self.timestamp_us)? {
+    fn decide_append(&mut self, request: AppendRequest, fences: &mut Fences) -> Result<Appended, AppendError> {
+        match decide::decide(&self.with(fences), request, self.last(), self.timestamp_us)? {
             Decision::Repeat(appended) => Ok(appended),
-            Decision::Write(events) => {
+            Decision::Write(events, tracking) => {
                 let appended = decide::appended(&events);
+                if let Some(tracking) = tracking {
+                    self.add(Work::Tracking(tracking), fences);
+                }
                 self.take(events);
                 Ok(appended)
             }
@@ -103,7 +106,7 @@ impl Group {
         let events = mem::take(&mut work.events);
         let work = Work::Unit(work);
         fences.check(&work)?;
-        let appended = self.decide_events(events).map_err(|error| match error {
+        let appended = self.decide_events(events, fences).map_err(|error| match error {
             AppendError::Store(error) => CommitError::Store(error),
             error => CommitError::Append(error),
         })?;
@@ -113,16 +116,21 @@ impl Group {
 
     fn decide_work(&mut self, work: Work, fences: &mut Fences) -> Result<(), CommitError> {
         fences.check(&work)?;
-        self.undo.push(fences.apply(&work));
-        self.works.push(work);
+        self.add(work, fences);
         Ok(())
     }
 
-    fn decide_events(&mut self, events: Vec<NewEvent>) -> Result<Option<Appended>, AppendError> {
+    /// Adds what was decided.
+    fn add(&mut self, work: Work, fences: &mut Fences) {
+        self.undo.push(fences.apply(&work));
+        self.works.push(work);
+    }
+
+    fn decide_events(&mut self, events: Vec<NewEvent>, fences: &Fences) -> Result<Option<Appended>, AppendError> {
         if events.is_empty() {
             return Ok(None);
         }
-        let decision = decide::decide_work(self, events, self.last(), self.timestamp_us)?;
+        let decision = decide::decide_work(&self.with(fences), events, self.last(), self.timestamp_us)?;
         self.take(decision.write);
         Ok(decision.appended)
     }
@@ -166,6 +174,10 @@ impl Group {
         }
     }
 
+    const fn with<'a>(&'a self, fences: &'a Fences) -> Deciding<'a> {
+        Deciding { group: self, fences }
+    }
+
     /// An event of the group; none if it stands before the group.
     fn own(&self, position: Position) -> Option<&RecordedEvent> {
         let ahead = position.0.checked_sub(self.start.0 + 1)?;
@@ -194,20 +206,30 @@ impl Proposal {
 }
 
 /// The log as a proposal of the group sees it.
-impl LogView for Group {
+struct Deciding<'a> {
+    group: &'a Group,
+    fences: &'a Fences,
+}
+
+impl LogView for Deciding<'_> {
     fn stream_head(&self, stream: &StreamName) -> Result<Option<StreamHead>, StoreError> {
-        lookup::stream_head(&self.view, stream, Position(u64::MAX))
+        lookup::stream_head(&self.group.view, stream, Position(u64::MAX))
     }
 
     fn find(&self, id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {
-        let Some(position) = lookup::position_of(&self.view, id)? else { return Ok(None) };
-        match self.own(position) {
+        let Some(position) = lookup::position_of(&self.group.view, id)? else { return Ok(None) };
+        match self.group.own(position) {
             Some(event) => Ok(Some(event.clone())),
-            None => reads::event_at(&self.view, position),
+            None => reads::event_at(&self.group.view, position),
         }
     }
 
     fn last_match(&self, query: &Query, after: Position) -> Result<Option<Position>, StoreError> {
-        plan::last_match(&self.view, query, (after, self.last()), |position| self.own(position).cloned())
+        let group = self.group;
+        plan::last_match(&group.view, query, (after, group.last()), |position| group.own(position).cloned())
+    }
+
+    fn tracking(&self, source: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self.fences.tracking(source))
     }
 }

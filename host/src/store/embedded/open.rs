@@ -95,6 +95,9 @@ pub(super) fn fences(state: &StateFile, view: &View) -> Result<Fences, StoreErro
     for (plugin, record) in state.all_records()? {
         fences.set(Fenced::Record(plugin), record.revision);
     }
+    for (source, position) in state.all_tracking()? {
+        fences.set(Fenced::Tracking(source), position);
+    }
     view.newest_first().rev().for_each(|generation| fences.extend(&generation.data().overlay));
     Ok(fences)
 }

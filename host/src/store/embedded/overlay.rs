@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::event::{PluginName, Position};
-use crate::store::{DeadLetter, DeadLetterChange, Owner, PluginChange, PluginRecord, Progress, UnitOfWork};
+use crate::store::{DeadLetter, DeadLetterChange, Owner, PluginChange, PluginRecord, Progress, Tracking, UnitOfWork};
 
 /// What a record of a journal holds beside events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,13 +16,16 @@ pub(super) enum Work {
     Unit(UnitOfWork),
     /// A change of a plugin.
     Plugin(PluginChange),
+    /// How far a source was followed.
+    Tracking(Tracking),
 }
 
-/// Changes of all plugins. Of each row, only the last change is kept.
+/// Changes of all plugins, and of what is tracked. Of each row, only the last change is kept.
 #[derive(Debug, Default)]
 pub(super) struct Overlay {
     owners: BTreeMap<Owner, OwnerChanges>,
     records: BTreeMap<PluginName, PluginRecord>,
+    tracking: BTreeMap<String, u64>,
 }
 
 /// Changes of one owner; none stands for a removed row.
@@ -41,6 +44,7 @@ impl Overlay {
         match work {
             Work::Unit(work) => self.apply_unit(work),
             Work::Plugin(change) => self.apply_change(change),
+            Work::Tracking(Tracking { source, position }) => drop(self.tracking.insert(source, position)),
         }
     }
 
@@ -81,6 +85,16 @@ impl Overlay {
     /// Every record that changed, in name order.
     pub(super) fn records(&self) -> impl Iterator<Item = (&PluginName, &PluginRecord)> {
         self.records.iter()
+    }
+
+    /// Every source that was followed, in the order of names by bytes, and how far.
+    pub(super) fn tracked(&self) -> impl Iterator<Item = (&String, u64)> {
+        self.tracking.iter().map(|(source, position)| (source, *position))
+    }
+
+    /// How far a source was followed, if it was.
+    pub(super) fn tracking(&self, source: &str) -> Option<u64> {
+        self.tracking.get(source).copied()
     }
 
     /// The record of a plugin, if it changed.

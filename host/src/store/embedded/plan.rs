@@ -177,7 +177,7 @@ impl Lookup<'_> {
 }
 
 fn matches_all(pattern: &Pattern) -> bool {
-    pattern.as_str() == "*"
+    pattern.exact().is_none() && pattern.as_str() == "*"
 }
 
 /// The categories that streams of a pattern are in.

@@ -3,12 +3,14 @@
 //! ```text
 //! records of the journal before u64 | first position u64 | blocks u32 | units of work length u32
 //! | length of each block u32…
-//! | blocks (see `block`) | works, one after the other, a unit of work or a change of a plugin:
+//! | blocks (see `block`) | works, one after the other, a unit of work, a change of a plugin or a source's place:
 //!     owner length u16, owner | partition u32, if the owner ends with '/' | progress length u32, progress (JSON)
 //!     | changes of state u32: (key length u32, key, 0 u8) or (key length u32, key, 1 u8, value length u32, value) …
 //!     | changes of dead letters u32: (position u64, 0 u8) or (position u64, 1 u8, length u32, letter (JSON)) …
 //!     or
 //!     0 u16 | change length u32, change (JSON)
+//!     or
+//!     65535 u16 | source length u32, source | position u64
 //! ```
 //!
 //! An owner is the plugin's name, then `@` and the generation unless that is 0, then `/` unless the partition is 0.
@@ -23,10 +25,14 @@ use serde::de::DeserializeOwned;
 use super::encoding::{Malformed, Reader};
 use super::overlay::Work;
 use crate::event::Position;
-use crate::store::{DeadLetterChange, Owner, StateChange, StoreError, UnitOfWork};
+use crate::store::{DeadLetterChange, Owner, StateChange, StoreError, Tracking, UnitOfWork};
 
 /// Bytes before the lengths of the blocks.
 const HEAD_BYTES: usize = 24;
+/// Stands in place of an owner's length before a change of a plugin.
+const CHANGE: u16 = 0;
+/// Stands in place of an owner's length before a source.
+const TRACKING: u16 = u16::MAX;
 /// Ends an owner whose partition is not the first.
 const PARTITION: char = '/';
 
@@ -53,8 +59,13 @@ pub(super) fn encode_works(works: &[Work]) -> Result<Vec<u8>, StoreError> {
         match work {
             Work::Unit(work) => put_unit(work, &mut out)?,
             Work::Plugin(change) => {
-                out.extend_from_slice(&0_u16.to_le_bytes());
+                out.extend_from_slice(&CHANGE.to_le_bytes());
                 put_json(change, &mut out)?;
+            }
+            Work::Tracking(tracking) => {
+                out.extend_from_slice(&TRACKING.to_le_bytes());
+                put_bytes(tracking.source.as_bytes(), &mut out);
+                out.extend_from_slice(&tracking.position.to_le_bytes());
             }
         }
     }
@@ -156,7 +167,11 @@ const TOO_MANY: Malformed = Malformed("a record counts too many blocks");
 
 fn decode_work(reader: &mut Reader<'_>) -> Result<Work, Malformed> {
     match u16::from_le_bytes(reader.array()?) {
-        0 => json(reader).map(Work::Plugin),
+        CHANGE => json(reader).map(Work::Plugin),
+        TRACKING => {
+            let source = text(bytes(reader)?)?.to_owned();
+            Ok(Work::Tracking(Tracking { source, position: u64::from_le_bytes(reader.array()?) }))
+        }
         owner_bytes => decode_unit(owner_bytes, reader).map(Work::Unit),
     }
 }
@@ -220,7 +235,12 @@ mod tests {
     use crate::store::{DeadLetter, Failing, PluginChange, PluginRecord, Progress};
 
     fn any_work() -> impl Strategy<Value = Work> {
-        prop_oneof![4 => any_unit().prop_map(Work::Unit), 1 => any_change().prop_map(Work::Plugin)]
+        prop_oneof![
+            4 => any_unit().prop_map(Work::Unit),
+            1 => any_change().prop_map(Work::Plugin),
+            1 => (".{1,9}", any::<u64>())
+                .prop_map(|(source, position)| Work::Tracking(Tracking { source, position })),
+        ]
     }
 
     fn any_unit() -> impl Strategy<Value = UnitOfWork> {

@@ -26,6 +26,15 @@ pub(super) fn progress(shared: &Shared, owner: &Owner, partition: u32) -> Result
     }
 }
 
+/// How far a source was followed.
+pub(super) fn tracking(shared: &Shared, source: &str) -> Result<Option<u64>, StoreError> {
+    let view = shared.view();
+    match view.newest_first().find_map(|generation| generation.data().overlay.tracking(source)) {
+        Some(position) => Ok(Some(position)),
+        None => shared.state.tracking(source),
+    }
+}
+
 /// How far every partition of a plugin has come, in order.
 pub(super) fn plugin_progress(shared: &Shared, plugin: &PluginName) -> Result<Vec<(Owner, u32, Progress)>, StoreError> {
     let view = shared.view();
@@ -60,10 +69,11 @@ pub(super) fn plugin_record(shared: &Shared, plugin: &PluginName) -> Result<Opti
 pub(super) fn plugins(shared: &Shared) -> Result<Vec<PluginName>, StoreError> {
     let fences = open::fences(&shared.state, &shared.view())?;
     let name = |row: &Fenced| match row {
-        Fenced::Progress(owner, _) => owner.plugin.clone(),
-        Fenced::Record(plugin) => plugin.clone(),
+        Fenced::Progress(owner, _) => Some(owner.plugin.clone()),
+        Fenced::Record(plugin) => Some(plugin.clone()),
+        Fenced::Tracking(_) => None,
     };
-    Ok(fences.rows().map(name).collect::<BTreeSet<_>>().into_iter().collect())
+    Ok(fences.rows().filter_map(name).collect::<BTreeSet<_>>().into_iter().collect())
 }
 
 /// The value under a key of a plugin's state.

@@ -270,6 +270,10 @@ impl Store for EmbeddedStore {
         Ok(counts.into_iter().map(|(name, count)| (EventType::from_stored(&name), count)).collect())
     }
 
+    fn tracking(&self, source: &str) -> Result<Option<u64>, StoreError> {
+        rows::tracking(&self.shared, source)
+    }
+
     fn remove(&self, category: &Category, before: Position) -> Result<Position, StoreError> {
         // What is not committed yet stands above.
         let before = before.min(self.shared.head().next());

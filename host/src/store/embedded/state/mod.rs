@@ -17,12 +17,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use manifest::Roots;
 use redb::{
-    Builder, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableError, WriteTransaction,
+    Builder, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    WriteTransaction,
 };
 use row::RowName;
 use tables::{
     DEAD_LETTERS, FORMAT_VERSION_KEY, FORMAT_VERSION_REMOVALS, META, PROGRESS, RECORDS, REMOVALS, ROOTS, ROOTS_KEY,
-    RUNS, SEGMENTS, STATE,
+    RUNS, SEGMENTS, STATE, TRACKING,
 };
 
 pub(super) use manifest::{JournalMark, Manifest, ManifestChange, RunRow};
@@ -109,6 +110,7 @@ impl StateFile {
     /// Reads every row of plugins' tables; the first that is damaged is the error.
     pub(super) fn verify(&self) -> Result<(), StoreError> {
         self.all_records()?;
+        self.all_tracking()?;
         let owners: BTreeSet<_> = self.all_progress()?.into_iter().map(|(owner, ..)| owner).collect();
         for owner in owners {
             self.state_from(&owner, "")?.try_for_each(|row| row.map(drop))?;
@@ -145,7 +147,7 @@ impl StateFile {
     /// The record of a plugin.
     pub(super) fn record(&self, plugin: &PluginName) -> Result<Option<PluginRecord>, StoreError> {
         self.read(|database| {
-            let Some(table) = records_table(&database.begin_read().map_err(read_failed)?)? else { return Ok(None) };
+            let Some(table) = optional(&database.begin_read().map_err(read_failed)?, RECORDS)? else { return Ok(None) };
             let row = table.get(plugin.as_str()).map_err(read_failed)?;
             row.map(|row| record_row(plugin.as_str()).decode_json(row.value())).transpose()
         })
@@ -154,12 +156,40 @@ impl StateFile {
     /// The record of every plugin that has one, in name order.
     pub(super) fn all_records(&self) -> Result<Vec<(PluginName, PluginRecord)>, StoreError> {
         self.read(|database| {
-            let Some(table) = records_table(&database.begin_read().map_err(read_failed)?)? else { return Ok(vec![]) };
+            let Some(table) = optional(&database.begin_read().map_err(read_failed)?, RECORDS)? else {
+                return Ok(Vec::new());
+            };
             let mut all = Vec::new();
             for row in table.iter().map_err(read_failed)? {
                 let (name, record) = row.map_err(read_failed)?;
                 let record = record_row(name.value()).decode_json(record.value())?;
                 all.push((PluginName::from_stored(name.value()), record));
+            }
+            Ok(all)
+        })
+    }
+
+    /// How far a source was followed.
+    pub(super) fn tracking(&self, source: &str) -> Result<Option<u64>, StoreError> {
+        self.read(|database| {
+            let Some(table) = optional(&database.begin_read().map_err(read_failed)?, TRACKING)? else {
+                return Ok(None);
+            };
+            let row = table.get(source).map_err(read_failed)?;
+            row.map(|row| decode_tracking(source, row.value())).transpose()
+        })
+    }
+
+    /// Every source that was followed, in the order of names by bytes, and how far.
+    pub(super) fn all_tracking(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.read(|database| {
+            let Some(table) = optional(&database.begin_read().map_err(read_failed)?, TRACKING)? else {
+                return Ok(Vec::new());
+            };
+            let mut all = Vec::new();
+            for row in table.iter().map_err(read_failed)? {
+                let (source, position) = row.map_err(read_failed)?;
+                all.push((source.value().to_owned(), decode_tracking(source.value(), position.value())?));
             }
             Ok(all)
         })
@@ -349,10 +379,7 @@ fn read_manifest(database: &Database, path: &str) -> Result<Manifest, StoreError
 
 fn read_removals(transaction: &ReadTransaction) -> Result<Removals, StoreError> {
     let mut removals = Removals::default();
-    let table = match transaction.open_table(REMOVALS) {
-        Err(TableError::TableDoesNotExist(_)) => return Ok(removals),
-        table => table.map_err(read_failed)?,
-    };
+    let Some(table) = optional(transaction, REMOVALS)? else { return Ok(removals) };
     for row in table.iter().map_err(read_failed)? {
         let (category, row) = row.map_err(read_failed)?;
         let category = category.value();
@@ -375,6 +402,11 @@ fn fill(transaction: &WriteTransaction, overlay: Option<&Overlay>, change: &Mani
         let row = record_row(plugin.as_str()).encode_json(record)?;
         let mut table = transaction.open_table(RECORDS).map_err(write_failed)?;
         table.insert(plugin.as_str(), row.as_slice()).map_err(write_failed)?;
+    }
+    for (source, position) in overlay.into_iter().flat_map(Overlay::tracked) {
+        let row = file_row("tracking", source).encode(&position.to_le_bytes());
+        let mut table = transaction.open_table(TRACKING).map_err(write_failed)?;
+        table.insert(source.as_str(), row.as_slice()).map_err(write_failed)?;
     }
     fill_manifest(transaction, change)
 }
@@ -483,15 +515,22 @@ fn record_row(owner: &str) -> RowName<'_> {
     RowName { table: "plugins", owner, key: "record" }
 }
 
-/// The table of records, if the store has one.
-fn records_table(
+/// A table that a store may be without.
+fn optional(
     transaction: &ReadTransaction,
+    table: TableDefinition<'static, &'static str, &'static [u8]>,
 ) -> Result<Option<ReadOnlyTable<&'static str, &'static [u8]>>, StoreError> {
-    match transaction.open_table(RECORDS) {
+    match transaction.open_table(table) {
         Ok(table) => Ok(Some(table)),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         Err(error) => Err(read_failed(error)),
     }
+}
+
+fn decode_tracking(source: &str, row: &[u8]) -> Result<u64, StoreError> {
+    let name = file_row("tracking", source);
+    let position = name.decode(row)?.try_into().map_err(|_| name.corrupted("it is no position"))?;
+    Ok(u64::from_le_bytes(position))
 }
 
 const NO_OWNER: &str = "its key names no plugin";

@@ -28,6 +28,10 @@ pub(super) const DEAD_LETTERS: TableDefinition<'static, (&'static str, u64), &'s
 /// row for each plugin of which something was said; never trimmed. A store may be without it.
 pub(super) const RECORDS: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("plugins");
 
+/// *source -> checksum, position u64 little-endian*; written by seals; read at open and by whoever asks how far a
+/// source was followed; one row for each source that was; never trimmed. A store may be without it.
+pub(super) const TRACKING: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("tracking");
+
 /// *first position of a segment -> checksum, `SegmentRow`: the summary as in a segment's trailer and, once it was
 /// compacted, how often and how many stubs it has*; written by seals and compactions; read at open; one row for
 /// each segment file; never trimmed.

@@ -16,7 +16,7 @@ use crate::store::conformance::{Subject, TestClock};
 use crate::store::memory::MemoryStore;
 use crate::store::{
     AppendCondition, AppendRequest, DeadLetter, DeadLetterChange, Direction, Owner, PluginChange, PluginRecord,
-    Progress, ReadRequest, StateChange, Store, StreamDeletion, StreamExpectation, UnitOfWork,
+    Progress, ReadRequest, StateChange, Store, StreamDeletion, StreamExpectation, Tracking, UnitOfWork,
 };
 
 /// One thing that happens to both stores.
@@ -82,8 +82,15 @@ fn any_condition() -> impl Strategy<Value = AppendCondition> {
 
 fn any_append() -> impl Strategy<Value = AppendRequest> {
     let condition = prop_oneof![2 => Just(None), 1 => any_condition().prop_map(Some)];
-    (vec(any_event(), 0..5), vec(any_expectation(), 0..3), condition)
-        .prop_map(|(events, expected, condition)| AppendRequest { events, expected, condition })
+    let tracking = prop_oneof![3 => Just(None), 1 => ("[st]", 0..30_u64).prop_map(Some)];
+    (vec(any_event(), 0..5), vec(any_expectation(), 0..3), condition, tracking).prop_map(
+        |(events, expected, condition, tracking)| AppendRequest {
+            events,
+            expected,
+            condition,
+            tracking: tracking.map(|(source, position)| Tracking { source, position }),
+        },
+    )
 }
 
 /// The ids of deletions are few, so that some are sent again and some meet those of events.
@@ -224,7 +231,8 @@ fn contents(store: &dyn Store) -> impl PartialEq + std::fmt::Debug + use<> {
     // Types of removed events are counted for as long as their space is not given back.
     let types = store.removals().is_empty().then(|| store.event_types().unwrap());
     let lists = (heads, store.streams("", None, 100).unwrap(), types);
-    (events, records, owners, lists, store.counts().unwrap(), store.head())
+    let tracking = ["s", "t", "u"].map(|source| store.tracking(source).unwrap());
+    (events, records, owners, lists, tracking, store.counts().unwrap(), store.head())
 }
 
 fn text<T: std::fmt::Debug, E: std::fmt::Debug>(result: Result<T, E>) -> String {

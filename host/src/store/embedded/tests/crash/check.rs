@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::workload::{self, Acknowledged, BATCH, PARTITION, PLUGINS, STREAMS, TAGS, TRACES, TYPES, What};
+use super::workload::{self, Acknowledged, BATCH, PARTITION, PLUGINS, SOURCE, STREAMS, TAGS, TRACES, TYPES, What};
 use crate::event::{Filter, NewEvent, Position, Query, RecordedEvent, StreamName, Tag};
-use crate::store::{Direction, Owner, ReadRequest, Store};
+use crate::store::{Direction, Owner, ReadRequest, Store, Tracking};
 
 /// Checks a store that was opened after a crash, of which `acknowledged` had happened before.
 pub(super) fn check(store: &dyn Store, acknowledged: &[Acknowledged]) -> Result<(), String> {
@@ -12,6 +12,7 @@ pub(super) fn check(store: &dyn Store, acknowledged: &[Acknowledged]) -> Result<
     dense(store, &events)?;
     nothing_lost(store, &events, acknowledged)?;
     whole_batches(&events)?;
+    source_as_told(store, &events)?;
     indexes_agree(store, &events)?;
     for plugin in PLUGINS {
         state_is_a_fold(store, &events, plugin)?;
@@ -66,6 +67,13 @@ fn dense(store: &dyn Store, events: &[RecordedEvent]) -> Result<(), String> {
     }
     let (head, last) = (store.head(), position);
     require(head == last || (head > last && head < horizon), || format!("head is {head}, the last event {last}"))
+}
+
+/// The source is where the last event tells that was appended along with it.
+fn source_as_told(store: &dyn Store, events: &[RecordedEvent]) -> Result<(), String> {
+    let told = events.iter().rev().find_map(Tracking::of).map(|tracking| tracking.position);
+    let stored = store.tracking(SOURCE).map_err(text)?;
+    require(stored == told, || format!("the source is at {stored:?}, the last event tells {told:?}"))
 }
 
 fn nothing_lost(store: &dyn Store, events: &[RecordedEvent], acknowledged: &[Acknowledged]) -> Result<(), String> {

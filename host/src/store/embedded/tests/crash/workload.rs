@@ -1,7 +1,8 @@
 //! What is done to a store before its disk crashes, and what was acknowledged when.
 //!
-//! The workload appends batches over a few streams, some of them guarded, and drives two plugins that count
-//! events, echo some of them, and set some aside. Events of one category, which they do not look at, are removed. Everything follows from a seed, but for the order in which
+//! The workload appends batches over a few streams, some of them guarded, some of them following a source, and drives
+//! two plugins that count events, echo some of them, and set some aside. Events of one category, which they do not look
+//! at, are removed. Everything follows from a seed, but for the order in which
 //! the store's own threads reach the disk.
 
 use fastrand::Rng;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use crate::event::{Category, EventType, ExpectedVersion, Filter, NewEvent, Position, Query, StreamName, Tag};
 use crate::store::{
     AppendCondition, AppendRequest, DeadLetter, DeadLetterChange, Owner, Progress, ReadRequest, StateChange, Store,
-    StreamExpectation, UnitOfWork,
+    StreamExpectation, Tracking, UnitOfWork,
 };
 
 /// Something the store acknowledged.
@@ -42,6 +43,9 @@ pub(super) const TAGS: [&str; 4] = ["red", "green", "blue", "customer:7"];
 pub(super) const PLUGINS: [&str; 2] = ["counter", "auditor@2"];
 /// The one partition of each that is driven.
 pub(super) const PARTITION: u32 = 1;
+
+/// The source that is followed: its places are the steps.
+pub(super) const SOURCE: &str = "steps";
 
 /// The metadata key that tells how many events were appended together, and which.
 pub(super) const BATCH: &str = "batch";
@@ -82,6 +86,11 @@ fn append(store: &dyn Store, rng: &mut Rng, seed: u64, step: usize) -> Option<Wh
     if rng.bool() {
         let fail_if_match = Query::from(Filter { tags: vec![Tag::new(TAGS[0]).unwrap()], ..Filter::default() });
         request.condition = Some(AppendCondition { fail_if_match, after: store.head() });
+    }
+    if rng.u8(..) < 64 {
+        let tracking = Tracking { source: SOURCE.to_owned(), position: step as u64 };
+        events.iter_mut().for_each(|event| tracking.note(event));
+        request.tracking = Some(tracking);
     }
     let appended = store.append(request).wait().ok()?;
     Some(What::Appended(appended.first_position(), events))

@@ -1,0 +1,81 @@
+//! Serves the face on a socket until told to stop.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::server::NamedService as _;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::limits::{
+    CONNECTION_STREAMS_MAX, CONNECTION_WINDOW_BYTES, DRAIN_MAX, PING_AFTER, PING_MAX, STREAM_WINDOW_BYTES,
+};
+use super::service::Dcb;
+use crate::store::{AsyncStore, Store};
+
+/// What the health service is asked about: the server, and its one service.
+const SERVICES: [&str; 2] = ["", Dcb::NAME];
+
+/// Serves until `shutdown` resolves; then takes no more connections, ends subscriptions, and waits for the
+/// requests in flight, at most 20 seconds.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    store: Arc<dyn Store>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (closing, closed) = watch::channel(false);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    for service in SERVICES {
+        reporter.set_service_status(service, ServingStatus::Serving).await;
+    }
+    let server = builder().add_service(health).add_service(Dcb::new(AsyncStore::new(store), closed.clone()));
+    // Messages are small: waiting to fill a packet would only delay them.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let served = server.serve_with_incoming_shutdown(incoming, async move {
+        shutdown.await;
+        close(&reporter).await;
+        closing.send_replace(true);
+    });
+    tokio::select! {
+        served = served => served.map_err(io::Error::other),
+        () = drained_too_long(closed) => {
+            tracing::warn!(seconds = DRAIN_MAX.as_secs(), "gRPC requests in flight did not end in time; leaving them");
+            Ok(())
+        }
+    }
+}
+
+fn builder() -> Server {
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(CONNECTION_STREAMS_MAX)
+        .http2_keepalive_interval(Some(PING_AFTER))
+        .http2_keepalive_timeout(Some(PING_MAX))
+}
+
+/// Tells who watches that the end is near, and ends their watching.
+async fn close(reporter: &HealthReporter) {
+    for service in SERVICES {
+        reporter.set_service_status(service, ServingStatus::NotServing).await;
+    }
+    for service in SERVICES {
+        reporter.clone().clear_service_status(service).await;
+    }
+}
+
+async fn drained_too_long(mut closed: watch::Receiver<bool>) {
+    if closed.wait_for(|closed| *closed).await.is_err() {
+        // The server ended before it was told to.
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(DRAIN_MAX).await;
+}

@@ -1,0 +1,152 @@
+//! Which operation a request names.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::future::ready;
+use futures::stream::try_unfold;
+use futures::{Stream, TryFutureExt as _};
+use prost::Message;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::server::{Grpc, NamedService};
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
+use tower::service_fn;
+
+use super::append;
+use super::limits::{REQUEST_BYTES_MAX, STREAMS_MAX};
+use super::message::{HeadRequest, HeadResponse, ReadRequest, ReadResponse, SubscribeRequest, SubscribeResponse};
+use super::read::Reading;
+use super::removed;
+use super::status::refused;
+use super::subscribe::Following;
+use crate::error::ErrorClass;
+use crate::event::Position;
+use crate::store::AsyncStore;
+
+/// The protocol's service over a store. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Dcb {
+    store: AsyncStore,
+    closing: watch::Receiver<bool>,
+    streams: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Dcb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dcb").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl NamedService for Dcb {
+    const NAME: &'static str = "umadb.v1.DCB";
+}
+
+impl Dcb {
+    /// Serves a store until `closing` turns true; then subscriptions end.
+    pub(super) fn new(store: AsyncStore, closing: watch::Receiver<bool>) -> Self {
+        Self { store, closing, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
+    }
+
+    fn head(&self) -> HeadResponse {
+        let head = self.store.head();
+        HeadResponse { position: (head != Position::START).then_some(head.0) }
+    }
+
+    pub(super) fn read(
+        &self,
+        request: Request<ReadRequest>,
+    ) -> Result<Response<impl Stream<Item = Result<ReadResponse, Status>> + use<>>, Status> {
+        let complete = removed::wants_all(request.metadata())?;
+        let reading = Reading::new(self.store.clone(), request.into_inner(), complete, self.place()?)?;
+        let removed_before = reading.removed_before();
+        let messages =
+            try_unfold(reading, async |mut reading| Ok(reading.next().await?.map(|message| (message, reading))));
+        Ok(removed::tell(messages, removed_before))
+    }
+
+    pub(super) fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<impl Stream<Item = Result<SubscribeResponse, Status>> + use<>>, Status> {
+        let following = Following::new(&self.store, request.into_inner(), self.closing.clone(), self.place()?)?;
+        let removed_before = following.removed_before;
+        let messages = try_unfold(following, async |mut following| {
+            Ok(following.next().await?.map(|message| (message, following)))
+        });
+        Ok(removed::tell(messages, removed_before))
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit, Status> {
+        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            let message = format!("there are {STREAMS_MAX} reads and subscriptions already; try again later");
+            refused(ErrorClass::Unavailable, message)
+        })
+    }
+
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        let store = self.store.clone();
+        match request.uri().path() {
+            "/umadb.v1.DCB/Append" => unary(request, move |message| append::append(store.clone(), message)).await,
+            "/umadb.v1.DCB/Head" => unary(request, move |HeadRequest {}| ready(Ok(self.head()))).await,
+            "/umadb.v1.DCB/GetTrackingInfo" => {
+                unary(request, move |message| append::tracking(store.clone(), message)).await
+            }
+            "/umadb.v1.DCB/Read" => streaming(request, move |message| self.read(message)).await,
+            "/umadb.v1.DCB/Subscribe" => streaming(request, move |message| self.subscribe(message)).await,
+            path => Status::unimplemented(format!("there is no {path}")).into_http(),
+        }
+    }
+}
+
+/// Answers a request with one message.
+async fn unary<Q, A, F>(request: http::Request<Body>, answer: impl Fn(Q) -> F) -> http::Response<Body>
+where
+    Q: Message + Default + 'static,
+    A: Message + 'static,
+    F: Future<Output = Result<A, Status>>,
+{
+    let answer = service_fn(|request: Request<Q>| answer(request.into_inner()).map_ok(Response::new));
+    grpc().unary(answer, request).await
+}
+
+/// Answers a request with a stream of messages.
+async fn streaming<Q, A, S>(
+    request: http::Request<Body>,
+    open: impl Fn(Request<Q>) -> Result<Response<S>, Status>,
+) -> http::Response<Body>
+where
+    Q: Message + Default + 'static,
+    A: Message + 'static,
+    S: Stream<Item = Result<A, Status>> + Send + 'static,
+{
+    let open = service_fn(|request| ready(open(request)));
+    grpc().server_streaming(open, request).await
+}
+
+fn grpc<Q, A>() -> Grpc<ProstCodec<A, Q>>
+where
+    Q: Message + Default + 'static,
+    A: Message + 'static,
+{
+    Grpc::new(ProstCodec::default()).apply_max_message_size_config(Some(REQUEST_BYTES_MAX), None)
+}
+
+impl Service<http::Request<Body>> for Dcb {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let answer = self.clone().answer(request);
+        Box::pin(async move { Ok(answer.await) })
+    }
+}

@@ -1,0 +1,34 @@
+"""The real binary, with a store of its own for each test."""
+
+import os
+import subprocess
+import tempfile
+import unittest
+
+import umadb
+
+BINARY = os.environ["TIDEMILL"]
+
+
+class WithServer(unittest.TestCase):
+    """A test with an empty server at `self.url` and a client of it at `self.client`."""
+
+    def setUp(self) -> None:
+        place = tempfile.TemporaryDirectory()
+        self.addCleanup(place.cleanup)
+        arguments = ["--data", place.name, "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0"]
+        self.process = subprocess.Popen(
+            [BINARY, "serve", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.addCleanup(self.end)
+        assert self.process.stdout is not None
+        said = [line.split() for line in (self.process.stdout.readline(), self.process.stdout.readline())]
+        self.url = next(words[1] for words in said if words[:1] == ["grpc"])
+        self.client = umadb.Client(self.url)
+        super().setUp()
+
+    def end(self) -> None:
+        """Ends the server in order, open streams or not."""
+        self.process.terminate()
+        self.assertEqual(self.process.wait(timeout=60), 0)
+        self.process.stdout.close()
