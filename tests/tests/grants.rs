@@ -241,7 +241,10 @@ fn a_wait_in_the_host_ends_with_the_batch_time() {
     let config = [("url", web.url("/silent"))];
     let config: Vec<_> = config.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let mut client = Client::new(guests::HTTP_GET, access(&[&web.url("/")], &["localhost"]), limits, &config);
-    assert!(client.call(1, "A").outcome.is_ok() || client.call(2, "A").outcome.is_err(), "it came back either way");
+    // Which of the two comes first, the exchange's time or the batch's, is not told: both end at the same moment.
+    let outcome = client.call(1, "A").outcome;
+    let ended = matches!(outcome, Ok(()) | Err(HandleError::Fault { fault: Fault::Deadline, .. }));
+    assert!(ended, "{outcome:?}");
 }
 
 #[test]
