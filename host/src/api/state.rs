@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::maintenance::Maintenance;
 use super::problem::{Kind, Problem};
 use super::registry::Plugins;
+use crate::clock::{Clock, SystemClock};
 use crate::error::ErrorClass;
 use crate::store::Store;
 use crate::store::retention::RetentionStatus;
@@ -29,6 +30,7 @@ struct Inner {
     store: Arc<dyn Store>,
     plugins: Arc<dyn Plugins>,
     maintenance: Option<Arc<dyn Maintenance>>,
+    clock: OnceLock<Arc<dyn Clock>>,
     retention: OnceLock<watch::Receiver<Vec<RetentionStatus>>>,
     closing: watch::Sender<bool>,
     subscribers: Arc<Semaphore>,
@@ -61,6 +63,7 @@ impl ApiState {
             store,
             plugins,
             maintenance,
+            clock: OnceLock::new(),
             retention: OnceLock::new(),
             closing: watch::Sender::new(false),
             subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
@@ -75,6 +78,18 @@ impl ApiState {
     pub fn with_retention(self, status: watch::Receiver<Vec<RetentionStatus>>) -> Self {
         let _ = self.0.retention.set(status);
         self
+    }
+
+    /// The same, by another clock than the machine's.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        let _ = self.0.clock.set(clock);
+        self
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub(super) fn now_us(&self) -> u64 {
+        self.0.clock.get().map_or_else(|| SystemClock.now_us(), |clock| clock.now_us())
     }
 
     /// What the retention policies have come to.

@@ -72,7 +72,7 @@ pub async fn serve(options: ServeOptions, listening: impl FnOnce(SocketAddr)) ->
     listening(address);
     let retention = RetentionTask::start(host.clone(), options.retention, host.clock());
     let state = ApiState::maintained(host.store(), Arc::new(Showing(host.clone())), host.maintenance());
-    let state = state.with_retention(retention.status());
+    let state = state.with_retention(retention.status()).with_clock(host.clock());
     let told = async move {
         tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
         info!("draining: requests in flight are answered, plugins stop at their batch boundary");

@@ -39,4 +39,6 @@ pub mod metadata_key {
     pub const CORRELATION_ID: &str = "correlation_id";
     /// Id of the event that caused this one.
     pub const CAUSATION_ID: &str = "causation_id";
+    /// How many appends by plugins, one because of the other, led to this event; none for one that no plugin made.
+    pub const CAUSATION_DEPTH: &str = "causation_depth";
 }

@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::delivery::{CommandError, Redriven, Retry, Status, StillFailing};
+use crate::delivery::{CommandError, Cost, PartitionStatus, Redriven, Retry, Status, StillFailing, Usage};
 use crate::event::{PluginName, Position};
 use crate::store::memory::MemoryStore;
 use crate::store::{DeadLetter, DeadLetterChange, Progress, StateChange, Store, UnitOfWork};
@@ -48,7 +48,7 @@ impl Api {
     fn with(plugins: FakePlugins) -> Self {
         let clock = Arc::new(ManualClock::at(1_700_000_000_000_000));
         let store = Arc::new(MemoryStore::new(clock.clone()));
-        let state = ApiState::new(store.clone(), Arc::new(plugins));
+        let state = ApiState::new(store.clone(), Arc::new(plugins)).with_clock(clock.clone());
         Self { router: router(state.clone()), clock, store, state }
     }
 
