@@ -13,6 +13,7 @@ use tower::ServiceExt as _;
 use super::registry::NoPlugins;
 use super::router::router;
 use super::state::ApiState;
+use crate::clock::Clock;
 use crate::store::Store;
 
 /// Answers requests on the caller's thread. Plugins are shown as the store knows them; none runs.
@@ -28,13 +29,13 @@ impl fmt::Debug for InProcess {
 }
 
 impl InProcess {
-    /// An API over a store.
+    /// An API over a store, by this clock.
     ///
     /// # Errors
     /// When the system gives no resources for an async runtime.
-    pub fn new(store: Arc<dyn Store>) -> io::Result<Self> {
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_time().build()?;
-        Ok(Self { router: router(ApiState::new(store, Arc::new(NoPlugins))), runtime })
+        Ok(Self { router: router(ApiState::new(store, Arc::new(NoPlugins)).with_clock(clock)), runtime })
     }
 
     /// Sends one request without a body; answers the status and the whole body.

@@ -33,6 +33,7 @@ mod maintenance;
 mod nearest;
 mod params;
 mod percent;
+mod plugin_view;
 mod plugins;
 mod problem;
 mod registry;

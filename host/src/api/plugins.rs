@@ -6,31 +6,32 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, RawQuery, State};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::blocking::{Json, blocking};
 use super::params::Params;
+use super::plugin_view::{Now, view};
 use super::problem::Problem;
 use super::registry::PluginSummary;
 use super::state::ApiState;
-use crate::delivery::{live_owner, stored_checkpoint};
-use crate::event::{PluginName, Position};
+use crate::delivery::stored_checkpoint;
+use crate::event::PluginName;
 use crate::store::Store;
 
 /// Lists every plugin.
 pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json, Problem> {
     Params::parse(query.as_deref(), &[])?;
-    let (installed, problems) = (state.plugins().list(), state.plugins().problems());
+    let (installed, problems, time_us) = (state.plugins().list(), state.plugins().problems(), state.now_us());
     blocking(&state, move |store| {
         let mut plugins: BTreeMap<String, Option<PluginSummary>> =
             store.plugins()?.into_iter().map(|name| (name.into(), None)).collect();
         plugins.extend(installed.into_iter().map(|plugin| (plugin.name.to_string(), Some(plugin))));
-        let head = store.head();
+        let now = Now { head: store.head(), time_us };
         let views = plugins
             .into_iter()
-            .map(|(name, installed)| view(store, head, &PluginName::new(name)?, installed))
+            .map(|(name, installed)| view(store, now, &PluginName::new(name)?, installed))
             .collect::<Result<Vec<_>, Problem>>()?;
-        Json::render(&json!({ "plugins": views, "problems": problems, "head": head }))
+        Json::render(&json!({ "plugins": views, "problems": problems, "head": now.head }))
     })
     .await
 }
@@ -43,12 +44,12 @@ pub(super) async fn get(
 ) -> Result<Json, Problem> {
     Params::parse(query.as_deref(), &[])?;
     let name = PluginName::new(name)?;
-    let (installed, rehearsals) = (state.plugins().get(&name), state.plugins().rehearsals());
+    let (installed, rehearsals, time_us) = (state.plugins().get(&name), state.plugins().rehearsals(), state.now_us());
     blocking(&state, move |store| {
         if installed.is_none() {
             known(store, &name)?;
         }
-        let mut view = view(store, store.head(), &name, installed)?;
+        let mut view = view(store, Now { head: store.head(), time_us }, &name, installed)?;
         if let Some(candidate) = rehearsals.map(|rehearsals| rehearsals.candidate(&name)).transpose()?.flatten()
             && let Value::Object(fields) = &mut view
         {
@@ -66,42 +67,4 @@ pub(super) fn known(store: &dyn Store, name: &PluginName) -> Result<(), Problem>
     }
     let detail = format!("no plugin is called {name}; `tidemill plugins ls` lists them");
     Err(Problem::not_found(detail).with("plugin", name.as_str()))
-}
-
-/// What there is to see of a plugin: what the registry says, and what the store keeps of it.
-fn view(
-    store: &dyn Store,
-    head: Position,
-    name: &PluginName,
-    installed: Option<PluginSummary>,
-) -> Result<Value, Problem> {
-    let mut fields = Map::new();
-    fields.insert("name".into(), json!(name));
-    fields.insert("installed".into(), json!(installed.is_some()));
-    let checkpoint = match installed.as_ref().and_then(|plugin| plugin.status.as_ref()) {
-        Some(status) => status.checkpoint,
-        None => stored_checkpoint(name, store)?.unwrap_or_default(),
-    };
-    fields.insert("checkpoint".into(), json!(checkpoint));
-    fields.insert("lag_events".into(), json!(head.0.saturating_sub(checkpoint.0)));
-    fields.insert("dead_letters".into(), json!(store.dead_letter_count(&live_owner(name, store)?)?));
-    if let Some(plugin) = installed {
-        fields.insert("status".into(), with_lags(json!(plugin.status), head));
-        for (key, value) in plugin.details {
-            fields.entry(key).or_insert(value);
-        }
-    }
-    Ok(Value::Object(fields))
-}
-
-/// A status whose partitions say how far they are behind.
-fn with_lags(mut status: Value, head: Position) -> Value {
-    let partitions = status.get_mut("partitions").and_then(Value::as_array_mut);
-    for partition in partitions.into_iter().flatten() {
-        let checkpoint = partition.get("checkpoint").and_then(Value::as_u64).unwrap_or_default();
-        if let Some(fields) = partition.as_object_mut() {
-            fields.insert("lag_events".into(), json!(head.0.saturating_sub(checkpoint)));
-        }
-    }
-    status
 }

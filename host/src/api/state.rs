@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::maintenance::Maintenance;
 use super::problem::{Kind, Problem};
 use super::registry::Plugins;
+use crate::clock::{Clock, SystemClock};
 use crate::error::ErrorClass;
 use crate::store::retention::RetentionStatus;
 use crate::store::{AsyncStore, Store};
@@ -30,6 +31,7 @@ struct Inner {
     log: AsyncStore,
     plugins: Arc<dyn Plugins>,
     maintenance: Option<Arc<dyn Maintenance>>,
+    clock: OnceLock<Arc<dyn Clock>>,
     retention: OnceLock<watch::Receiver<Vec<RetentionStatus>>>,
     closing: watch::Sender<bool>,
     subscribers: Arc<Semaphore>,
@@ -62,6 +64,7 @@ impl ApiState {
             log: AsyncStore::new(store),
             plugins,
             maintenance,
+            clock: OnceLock::new(),
             retention: OnceLock::new(),
             closing: watch::Sender::new(false),
             subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
@@ -76,6 +79,18 @@ impl ApiState {
     pub fn with_retention(self, status: watch::Receiver<Vec<RetentionStatus>>) -> Self {
         let _ = self.0.retention.set(status);
         self
+    }
+
+    /// The same, by another clock than the machine's.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        let _ = self.0.clock.set(clock);
+        self
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub(super) fn now_us(&self) -> u64 {
+        self.0.clock.get().map_or_else(|| SystemClock.now_us(), |clock| clock.now_us())
     }
 
     /// What the retention policies have come to.

@@ -83,7 +83,7 @@ pub async fn serve(
     listening(address, grpc);
     let retention = RetentionTask::start(host.clone(), options.retention, host.clock());
     let state = ApiState::maintained(host.store(), Arc::new(Showing(host.clone())), host.maintenance());
-    let state = state.with_retention(retention.status());
+    let state = state.with_retention(retention.status()).with_clock(host.clock());
     let (stop, stopped) = watch::channel(false);
     let told = async move {
         tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }

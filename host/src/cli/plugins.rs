@@ -113,11 +113,15 @@ fn list(client: &Client, json: bool, output: &mut Output<'_>) -> Result<(), CliE
         "STATE",
         "#CHECKPOINT",
         "#LAG",
+        "#LAG S",
         "#HANDLED",
         "#EMITTED",
         "#RETRIED",
         "#DEAD LETTERS",
         "#WAITING",
+        "#US/EVENT",
+        "#FUEL/EVENT",
+        "#MEMORY",
     ]);
     for plugin in &answer.plugins {
         let plugin = serde_json::from_str(plugin.get()).unwrap_or_default();
@@ -135,14 +139,48 @@ fn list(client: &Client, json: bool, output: &mut Output<'_>) -> Result<(), CliE
             state(&plugin),
             cell("/checkpoint"),
             cell("/lag_events"),
+            cell("/lag_seconds"),
             cell("/status/counters/handled"),
             cell("/status/counters/emitted"),
             cell("/status/counters/retried"),
             cell(if running { "/status/parked" } else { "/dead_letters" }),
             cell("/status/waiting"),
+            per_event(&plugin, "/status/cost", "handler_us"),
+            per_event(&plugin, "/status/cost", "fuel"),
+            plugin.pointer("/status/cost/memory_bytes").map_or_else(|| "-".into(), memory),
         ]);
     }
     table.print(output)
+}
+
+/// A part of a cost for each event that was handled; `-` before the first.
+fn per_event(plugin: &Value, cost: &str, part: &str) -> String {
+    let number = |name: &str| plugin.pointer(&format!("{cost}/{name}")).and_then(Value::as_u64);
+    let each = number(part).zip(number("events")).and_then(|(sum, events)| sum.checked_div(events));
+    each.map_or_else(|| "-".into(), |each| each.to_string())
+}
+
+/// Bytes of memory, in whole KiB.
+fn memory(bytes: &Value) -> String {
+    format!("{} KiB", bytes.as_u64().unwrap_or_default().div_ceil(1024))
+}
+
+/// Adds what people ask of numbers, and says shortly what is shortly said.
+fn for_people(plugin: &mut Value) {
+    let partitions = plugin.pointer("/status/partitions").and_then(Value::as_array).map_or(0, Vec::len);
+    let partitions = (0..partitions).map(|index| format!("/status/partitions/{index}/cost"));
+    for cost in std::iter::once("/status/cost".to_owned()).chain(partitions) {
+        let (us, fuel) = (per_event(plugin, &cost, "handler_us"), per_event(plugin, &cost, "fuel"));
+        if let Some(Value::Object(fields)) = plugin.pointer_mut(&cost) {
+            fields.insert("handler_us_per_event".into(), us.into());
+            fields.insert("fuel_per_event".into(), fuel.into());
+        }
+    }
+    if let Some(size) = plugin.get_mut("state_size") {
+        let (keys, bytes) = (text(size, "/keys"), text(size, "/bytes"));
+        let at_least = if size["at_least"] == true { "at least " } else { "" };
+        *size = format!("{at_least}{keys} keys, {bytes} bytes").into();
+    }
 }
 
 /// What a plugin is doing, in a word.
@@ -172,6 +210,7 @@ fn inspect(name: &str, client: &Client, json: bool, output: &mut Output<'_>) -> 
     }
     let mut plugin: Value = serde_json::from_str(plugin.get()).unwrap_or_default();
     let candidate = plugin.as_object_mut().and_then(|fields| fields.remove("candidate"));
+    for_people(&mut plugin);
     print_tree(output, &plugin, 0)?;
     match candidate.and_then(|report| serde_json::from_value(report).ok()) {
         Some(report) => {

@@ -3,8 +3,9 @@
 use super::error::CliError;
 use super::output::{Output, shown};
 use super::table::Table;
+use crate::delivery::Cost;
 use crate::delivery::rehearsal::{
-    Cost, Differences, EmissionView, FailureView, FirstDifference, OutcomeView, ReplayReport, StateDifference,
+    Differences, EmissionView, FailureView, FirstDifference, OutcomeView, ReplayReport, StateDifference,
     VerifyStateReport,
 };
 use crate::event::Position;
@@ -103,12 +104,14 @@ fn removed(before: Option<Position>, output: &mut Output<'_>) -> Result<(), CliE
 }
 
 fn cost(whose: &str, cost: &Cost, output: &mut Output<'_>) -> Result<(), CliError> {
-    let Cost { calls, failed_calls, handler_us, memory_peak_bytes, .. } = *cost;
-    let (tenths, memory) = (handler_us / 100, memory_peak_bytes.div_ceil(1024));
+    let Cost { batches, attempts, handler_us, usage, .. } = *cost;
+    let (tenths, memory) = (handler_us / 100, usage.memory_peak_bytes.div_ceil(1024));
+    let fuel = cost.fuel_per_event().map_or_else(String::new, |fuel| format!("; {fuel} fuel per event"));
     let text = format!(
-        "{}.{} ms in {calls} calls, {failed_calls} of them failed; {memory} KiB of memory",
+        "{}.{} ms in {attempts} calls, {} of them failed; {memory} KiB of memory{fuel}",
         tenths / 10,
-        tenths % 10
+        tenths % 10,
+        attempts.saturating_sub(batches)
     );
     field(&format!("{whose}cost"), text, output)
 }

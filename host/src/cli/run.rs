@@ -16,6 +16,7 @@ use super::{
     verify,
 };
 use crate::api::InProcess;
+use crate::clock::SystemClock;
 use crate::config::{DemoOptions, ServeOptions, own_compiler};
 use crate::runtime::{CompileLimits, compile_child};
 use crate::store::{Store, StoreError};
@@ -115,7 +116,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
 fn client(source: &SourceArgs, server: Server, program: &Program) -> Result<Client, CliError> {
     let Some(directory) = &source.data else { return Ok(Client::Server(server)) };
     let store = (program.open)(directory)?.ok_or_else(|| CliError::no_store(directory))?;
-    let api = InProcess::new(store)
+    let api = InProcess::new(store, Arc::new(SystemClock))
         .map_err(|error| CliError::new(Exit::Failure, format_args!("no async runtime: {error}")))?;
     Ok(Client::Directory(api))
 }

@@ -27,12 +27,17 @@ use crate::store::{
     AppendRequest, DeadLetter, DeadLetterChange, Progress, ReadRequest, StateChange, Store, StreamDeletion, UnitOfWork,
 };
 
+/// When everything was stored.
+const STORED_US: u64 = 1_700_000_000_000_000;
+/// When it is read.
+const NOW_US: u64 = STORED_US + 90_500_000;
+
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split_whitespace())
 }
 
 fn store() -> Arc<MemoryStore> {
-    Arc::new(MemoryStore::new(Arc::new(ManualClock::at(1_700_000_000_000_000))))
+    Arc::new(MemoryStore::new(Arc::new(ManualClock::at(STORED_US))))
 }
 
 fn event(id: u128, event_type: &str, data: &str) -> NewEvent {
@@ -75,7 +80,7 @@ fn filled() -> Arc<MemoryStore> {
 
 /// What a command that reads prints, over a store in this process.
 fn printed(store: Arc<MemoryStore>, line: &str) -> Result<String, CliError> {
-    let client = Client::Directory(InProcess::new(store).unwrap());
+    let client = Client::Directory(InProcess::new(store, Arc::new(ManualClock::at(NOW_US))).unwrap());
     let mut bytes = Vec::new();
     let mut output = Output::plain(&mut bytes);
     match parse(line).unwrap().command {
@@ -222,12 +227,15 @@ fn reading_by_time_is_passed_on() {
 fn plugins_are_printed_as_a_table() {
     assert_eq!(
         printed(filled(), "tidemill plugins ls").unwrap(),
-        "PLUGIN   STATE          CHECKPOINT  LAG  HANDLED  EMITTED  RETRIED  DEAD LETTERS  WAITING\n\
-         billing  not installed           1    1        -        -        -             1        -\n"
+        "PLUGIN   STATE          CHECKPOINT  LAG  LAG S  HANDLED  EMITTED  RETRIED  DEAD LETTERS  WAITING  US/EVENT  \
+         FUEL/EVENT  MEMORY\n\
+         billing  not installed           1    1   90.5        -        -        -             1        -         -  \
+         \x20        -       -\n"
     );
     assert_eq!(
         printed(filled(), "tidemill plugins inspect billing").unwrap(),
-        "checkpoint: 1\ndead_letters: 1\ninstalled: false\nlag_events: 1\nname: billing\n"
+        "checkpoint: 1\ndead_letters: 1\ninstalled: false\nlag_events: 1\nlag_seconds: 90.5\nname: billing\n\
+         state_size: 2 keys, 11 bytes\n"
     );
     let error = printed(filled(), "tidemill plugins inspect bling").unwrap_err();
     let what = "no plugin is called bling; `tidemill plugins ls` lists them";

@@ -4,6 +4,7 @@
 //! ([`Effects::discard_call`]); what earlier calls staged stays. Reads see committed state and everything
 //! staged. The bounds that guests meet here are checked here, once.
 
+mod cause;
 #[cfg(test)]
 mod tests;
 
@@ -14,10 +15,12 @@ use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
 
+use self::cause::Cause;
 use super::EventBatch;
+use super::policy::CAUSATION_DEPTH_MAX;
 use super::shared_state::{Reads, SharedState};
 use super::state_source::{StateSource, StoredState};
-use crate::event::{NewEvent, Pattern, PluginName, Position, RecordedEvent, metadata_key};
+use crate::event::{NewEvent, Pattern, PluginName, Position, RecordedEvent};
 use crate::store::{Owner, StateChange, StatePage, Store, StoreError};
 
 /// Longest state key, in bytes.
@@ -47,6 +50,14 @@ pub enum EffectError {
     /// The plugin's grants do not allow it.
     #[error("{0}")]
     Denied(String),
+    /// What caused it is as far from its first cause as events of the plugin may be.
+    #[error("{reason} (correlation id {correlation_id})")]
+    TooDeep {
+        /// What would allow it.
+        reason: String,
+        /// What all events of the chain have in common.
+        correlation_id: String,
+    },
     /// A limit of the call is used up.
     #[error("{0}")]
     LimitExceeded(String),
@@ -60,6 +71,8 @@ pub struct Effects {
     owner: Owner,
     state: Arc<dyn StateSource>,
     granted: Arc<[Pattern]>,
+    /// How far from its first cause an appended event may be.
+    causation_depth_max: u32,
     /// Every key written in this unit, with its latest value.
     staged: BTreeMap<String, Option<Vec<u8>>>,
     /// What this call overwrote in `staged`, newest last.
@@ -124,6 +137,7 @@ impl Effects {
             owner: owner.into(),
             state,
             granted,
+            causation_depth_max: CAUSATION_DEPTH_MAX,
             staged: BTreeMap::new(),
             undo: Vec::new(),
             cache: HashMap::new(),
@@ -133,6 +147,12 @@ impl Effects {
             call: Call::default(),
             sharing: None,
         }
+    }
+
+    /// The same for a plugin whose events may be so far from their first cause, which is 32 otherwise.
+    #[must_use]
+    pub fn causation_depth_max(self, causation_depth_max: u32) -> Self {
+        Self { causation_depth_max, ..self }
     }
 
     /// The same for a partition that shares the state with others.
@@ -146,7 +166,8 @@ impl Effects {
     /// Nothing staged and nothing remembered, for the same plugin.
     #[must_use]
     pub fn fresh(&self) -> Self {
-        let fresh = Self::over(self.owner.clone(), Arc::clone(&self.state), Arc::clone(&self.granted));
+        let fresh = Self::over(self.owner.clone(), Arc::clone(&self.state), Arc::clone(&self.granted))
+            .causation_depth_max(self.causation_depth_max);
         match &self.sharing {
             Some(sharing) => fresh.sharing(Arc::clone(&sharing.state), sharing.partition),
             None => fresh,
@@ -315,13 +336,13 @@ impl Effects {
     /// Stages an event caused by the event of the batch at `cause`.
     ///
     /// # Errors
-    /// When the event is malformed, its type is not granted, `cause` is not in the batch, or the call has
-    /// appended too much.
+    /// When the event is malformed, its type is not granted, `cause` is not in the batch or too far from its first
+    /// cause, or the call has appended too much.
     pub fn append(&mut self, cause: Position, mut event: NewEvent) -> Result<(), EffectError> {
         self.check_granted(&event)?;
-        let (id, correlation) = self.cause(cause)?;
-        event.metadata.insert(metadata_key::CAUSATION_ID.into(), id.to_string());
-        event.metadata.insert(metadata_key::CORRELATION_ID.into(), correlation);
+        let ancestry = Cause::of(self.in_batch(cause)?);
+        ancestry.check(&self.owner.plugin, event.event_type.as_str(), self.causation_depth_max)?;
+        ancestry.write(&mut event.metadata);
         event.validate().map_err(|error| EffectError::Invalid(error.to_string()))?;
         let event_bytes = self.call.event_bytes + event.size_bytes();
         if self.events.len() - self.call.first_event >= CALL_EVENTS_MAX || event_bytes > CALL_EVENT_BYTES_MAX {
@@ -372,16 +393,13 @@ impl Effects {
         )))
     }
 
-    /// Id and correlation id of an event of the batch.
-    fn cause(&self, position: Position) -> Result<(Uuid, String), EffectError> {
+    /// An event of the batch.
+    fn in_batch(&self, position: Position) -> Result<&RecordedEvent, EffectError> {
         let batch: &[RecordedEvent] = self.call.batch.as_deref().unwrap_or_default();
-        let cause = batch
-            .binary_search_by_key(&position, |event| event.position)
-            .ok()
+        let index = batch.binary_search_by_key(&position, |event| event.position).ok();
+        index
             .and_then(|index| batch.get(index))
-            .ok_or_else(|| EffectError::Invalid(format!("cause {position} is not an event of this batch")))?;
-        let correlation = cause.metadata.get(metadata_key::CORRELATION_ID).cloned();
-        Ok((cause.id, correlation.unwrap_or_else(|| cause.id.to_string())))
+            .ok_or_else(|| EffectError::Invalid(format!("cause {position} is not an event of this batch")))
     }
 
     fn stage(&mut self, key: &str, value: Option<Vec<u8>>) -> Result<(), EffectError> {

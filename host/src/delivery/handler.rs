@@ -3,6 +3,8 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::Effects;
 use crate::event::RecordedEvent;
 
@@ -53,10 +55,56 @@ pub trait Handler: Send + 'static {
 }
 
 /// What a handler has used since it was made. What it does not measure is 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
-    /// The most memory that it had at a time, in bytes.
+    /// Memory that it has, in bytes.
+    pub memory_bytes: usize,
+    /// The most memory that one instance had at a time, in bytes.
     pub memory_peak_bytes: usize,
+    /// Fuel: about one unit for each instruction.
+    pub fuel: u64,
+    /// Fuel of the dearest call.
+    pub batch_fuel_max: u64,
+    /// What it wrote to its log, in bytes, dropped lines included.
+    pub log_bytes: u64,
+    /// What it wrote to its log in the loudest call, in bytes.
+    pub batch_log_bytes_max: u64,
+    /// HTTP requests that it was let send.
+    pub http_requests: u64,
+    /// How often another instance took over.
+    pub restarts: Restarts,
+}
+
+/// How often an instance of a handler was thrown away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Restarts {
+    /// Because of a fault.
+    pub fault: u64,
+    /// Because its memory was nearly full, or to begin anew.
+    pub recycled: u64,
+}
+
+impl Usage {
+    pub(super) fn plus(self, other: Self) -> Self {
+        let Restarts { fault, recycled } = self.restarts;
+        Self {
+            memory_bytes: self.memory_bytes + other.memory_bytes,
+            memory_peak_bytes: self.memory_peak_bytes.max(other.memory_peak_bytes),
+            fuel: self.fuel.saturating_add(other.fuel),
+            batch_fuel_max: self.batch_fuel_max.max(other.batch_fuel_max),
+            log_bytes: self.log_bytes + other.log_bytes,
+            batch_log_bytes_max: self.batch_log_bytes_max.max(other.batch_log_bytes_max),
+            http_requests: self.http_requests + other.http_requests,
+            restarts: Restarts { fault: fault + other.restarts.fault, recycled: recycled + other.restarts.recycled },
+        }
+    }
+
+    /// What of it still counts when the handler is gone.
+    pub(super) fn ended(self) -> Self {
+        Self { memory_bytes: 0, memory_peak_bytes: 0, batch_fuel_max: 0, batch_log_bytes_max: 0, ..self }
+    }
 }
 
 /// The outcome of one call.

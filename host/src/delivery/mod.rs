@@ -13,6 +13,7 @@ mod key;
 mod layout;
 mod record;
 
+mod cost;
 mod effects;
 mod policy;
 mod shared_state;
@@ -25,9 +26,10 @@ mod start;
 
 pub mod rehearsal;
 
+pub use cost::Cost;
 pub use dispatcher::{CommandError, Dispatcher, Redriven, Retry, Setup, StillFailing, spawn};
 pub use effects::{EffectError, Effects};
-pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Usage, Verdict};
+pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Restarts, Usage, Verdict};
 pub use key::{InvalidKey, Key};
 pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
 pub use record::{live_owner, stored_checkpoint};

@@ -57,6 +57,9 @@ pub enum KeyMissing {
     Alone,
 }
 
+/// How far from its first cause an event that a plugin appends may be, unless its manifest says otherwise.
+pub(super) const CAUSATION_DEPTH_MAX: u32 = 32;
+
 /// How a plugin is driven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -78,6 +81,8 @@ pub struct Policy {
     pub on_exhausted: OnExhausted,
     /// Set-aside events of the plugin beyond which it halts.
     pub parked_events_max: usize,
+    /// How many appends by plugins, one because of the other, may lead to an event that it appends; at least 1.
+    pub causation_depth_max: u32,
 }
 
 impl Policy {
@@ -127,6 +132,7 @@ impl Default for Policy {
             backoff: Backoff::default(),
             on_exhausted: OnExhausted::Park,
             parked_events_max: 10_000,
+            causation_depth_max: CAUSATION_DEPTH_MAX,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::cost::Cost;
 use super::handler::Fault;
 use crate::event::Position;
 use crate::store::Failing;
@@ -218,6 +219,8 @@ pub struct PartitionStatus {
     pub set_aside: SetAside,
     /// What it has done.
     pub counters: Counters,
+    /// What that has cost.
+    pub cost: Cost,
 }
 
 /// A plugin's delivery at a moment.
@@ -237,11 +240,16 @@ pub struct Status {
     pub set_aside: SetAside,
     /// What it has done, under earlier versions and layouts too.
     pub counters: Counters,
+    /// What that has cost; maxima are those of the partitions that run.
+    pub cost: Cost,
     /// Each of its partitions.
     pub partitions: Vec<PartitionStatus>,
     /// What partitions that have ended did; part of `counters`.
     #[serde(skip)]
     pub before: Counters,
+    /// What they cost; part of `cost`.
+    #[serde(skip)]
+    pub cost_before: Cost,
 }
 
 impl Status {
@@ -256,6 +264,7 @@ impl Status {
     /// Begins with new partitions, which have come so far; what the old ones did counts on.
     pub(super) fn begin(&mut self, partitions: Vec<PartitionStatus>) {
         self.before = self.counters;
+        self.cost_before = self.cost.ended();
         self.partitions = partitions;
         self.sum();
     }
@@ -272,5 +281,6 @@ impl Status {
         self.failing = failing.min_by_key(|failing| failing.position).cloned();
         self.set_aside = partitions().fold(SetAside::default(), |sum, partition| sum.plus(partition.set_aside));
         self.counters = partitions().fold(self.before, |sum, partition| sum.plus(partition.counters));
+        self.cost = partitions().fold(self.cost_before, |sum, partition| sum.plus(partition.cost));
     }
 }

@@ -48,4 +48,6 @@ pub mod metadata_key {
     pub const CAUSATION_ID: &str = "causation_id";
     /// Trace that the append belongs to (W3C Trace Context). Not content: a retry has its own.
     pub const TRACEPARENT: &str = "traceparent";
+    /// How many appends by plugins, one because of the other, led to this event; none for one that no plugin made.
+    pub const CAUSATION_DEPTH: &str = "causation_depth";
 }

@@ -177,7 +177,8 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, CandidateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::rehearsal::{Cost, Differences};
+    use crate::delivery::Cost;
+    use crate::delivery::rehearsal::Differences;
     use crate::event::Position;
 
     fn candidate(component: &[u8], manifest: Option<&str>) -> Candidate {

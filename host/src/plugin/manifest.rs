@@ -76,6 +76,9 @@ impl Manifest {
         }
         if let Some(limits) = root.section("limits", &keys::LIMITS)? {
             manifest.limits = read_limits(&limits)?;
+            if let Some(value) = limits.get("causation_depth") {
+                manifest.policy.causation_depth_max = read_u32(&value, bounds::CAUSATION_DEPTH_MAX)?;
+            }
         }
         if let Some(entries) = root.section("config", &keys::CONFIG)? {
             manifest.config = config::read(&entries)?;
@@ -217,6 +220,9 @@ fn read_limits(section: &Section<'_>) -> Result<Limits, ManifestError> {
     if let Some(value) = section.get("batch_time") {
         limits.batch_time_ms = value.duration_ms(bounds::BATCH_TIME_MS_MIN..=bounds::BATCH_TIME_MS_MAX)?;
     }
+    if let Some(value) = section.get("fuel") {
+        limits.fuel = Some(value.integer(bounds::FUEL_MIN..=bounds::FUEL_MAX)?);
+    }
     if let Some(value) = section.get("log_bytes_per_batch") {
         limits.log_bytes_per_batch = usize_of(value.size(0..=bounds::LOG_BYTES_MAX)?);
     }
@@ -255,6 +261,11 @@ mod bounds {
     /// One tick of the deadline clock.
     pub(super) const BATCH_TIME_MS_MIN: u64 = 10;
     pub(super) const BATCH_TIME_MS_MAX: u64 = 600_000;
+    /// What no guest can start with less.
+    pub(super) const FUEL_MIN: u64 = 1_000;
+    /// More than a batch time of ten minutes can use up.
+    pub(super) const FUEL_MAX: u64 = 1_000_000_000_000_000;
+    pub(super) const CAUSATION_DEPTH_MAX: u64 = 1_000;
     pub(super) const LOG_BYTES_MAX: u64 = 16 << 20;
     pub(super) const HTTP_REQUESTS_MAX: u64 = 100_000;
     pub(super) const HTTP_BODY_BYTES_MAX: u64 = 1 << 30;

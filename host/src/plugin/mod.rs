@@ -25,7 +25,7 @@ pub use load::{Loaded, Loader};
 pub use manifest::{DEFAULT_MANIFEST, Manifest, ManifestError, Subscribe};
 pub use registry::{
     DescriptionInfo, GrantsInfo, InstallError, LimitsInfo, PluginInfo, PolicyInfo, Problem, Registry, RegistryOptions,
-    RunningInfo, SubscriptionInfo,
+    RunningInfo, SubscriptionInfo, UsedPercent,
 };
 pub use rehearsals::{Promoted, Proposal, RehearsalRefused, Rehearsals, RehearsalsOptions};
 pub use source::SourceError;

@@ -26,6 +26,7 @@ use board::Board;
 pub use error::InstallError;
 pub use info::{
     DescriptionInfo, GrantsInfo, LimitsInfo, PluginInfo, PolicyInfo, Problem, RunningInfo, SubscriptionInfo,
+    UsedPercent,
 };
 pub(crate) use installed::Installed;
 use keeper::Surroundings;

@@ -31,14 +31,16 @@ impl Denials {
         self.0.count.load(Ordering::Relaxed)
     }
 
-    /// Counts a denial; `reason` names the manifest line that would allow it.
-    pub(super) fn note(&self, plugin: &PluginName, reason: &str) {
+    /// Counts a denial; `reason` names the manifest line that would allow it, `correlation_id` the chain of events in
+    /// which it was denied, where that matters. What differs by that alone is the same denial.
+    pub(super) fn note(&self, plugin: &PluginName, reason: &str, correlation_id: Option<&str>) {
         self.0.count.fetch_add(1, Ordering::Relaxed);
         let reason = one_line(reason);
         if let Some(times) = self.times(&reason)
             && times.is_power_of_two()
         {
-            tracing::warn!(%plugin, times, reason, "plugin was denied something");
+            let correlation_id = correlation_id.map(one_line);
+            tracing::warn!(%plugin, times, reason, correlation_id, "plugin was denied something");
         }
     }
 
@@ -68,7 +70,7 @@ mod tests {
         let denials = Denials::default();
         let plugin = PluginName::new("p").unwrap();
         for kind in 0..KINDS_MAX + 10 {
-            denials.clone().note(&plugin, &format!("kind {kind}"));
+            denials.clone().note(&plugin, &format!("kind {kind}"), Some("c"));
         }
         assert_eq!(denials.count(), 74);
         assert_eq!((denials.times("kind 0"), denials.times("kind 70")), (Some(2), None));

@@ -50,7 +50,16 @@ fn classify(error: &wasmtime::Error, refused: Option<String>, said: &str, limits
                 ),
             )
         }
-        (Some(Trap::OutOfFuel), _) => (Fault::OutOfFuel, "it used up its fuel".into()),
+        (Some(Trap::OutOfFuel), _) => {
+            let fuel = limits.fuel();
+            (
+                Fault::OutOfFuel,
+                format!(
+                    "it used more than {fuel} units of fuel; raise `[limits] fuel`, lower `[delivery] \
+                     batch_events_max`, or do less"
+                ),
+            )
+        }
         (_, Some(refused)) => (Fault::OutOfMemory, format!("out of memory: {refused} ({})", cause(error))),
         (_, None) => (Fault::Trap, trapped(error, said)),
     }

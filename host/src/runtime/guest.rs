@@ -72,9 +72,14 @@ impl Guest {
         self.clock.was_read() || self.random.was_drawn()
     }
 
+    /// HTTP requests that the call was let send.
+    pub(super) fn requests_sent(&self) -> u32 {
+        self.outbound.sent()
+    }
+
     /// Counts a denial.
     pub(super) fn denied(&self, reason: &str) {
-        self.options.denials.note(&self.options.plugin, reason);
+        self.options.denials.note(&self.options.plugin, reason, None);
     }
 }
 

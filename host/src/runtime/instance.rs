@@ -46,10 +46,10 @@ impl Instance {
 
     /// Instantiates in a store. Start functions run here: they have a batch's time.
     pub(super) fn start(mut store: Store<Guest>, pre: &Linked) -> Result<Self, (Store<Guest>, wasmtime::Error)> {
-        let time = begin(&mut store);
-        let started = match time {
-            None => pre.pre.instantiate(&mut store),
-            Some(time) => within(time, pre.pre.instantiate_async(&mut store)),
+        let started = match begin(&mut store) {
+            Ok(None) => pre.pre.instantiate(&mut store),
+            Ok(Some(time)) => within(time, pre.pre.instantiate_async(&mut store)),
+            Err(error) => Err(error),
         };
         match started {
             Ok(instance) => Ok(Self { store, instance }),
@@ -68,25 +68,33 @@ impl Instance {
     }
 }
 
-/// Calls a function within the batch time of its store. Sets the deadline anew.
+/// Calls a function within the batch time and the fuel of its store. Sets both anew.
 pub(super) fn call<P, R>(store: &mut Store<Guest>, function: TypedFunc<P, R>, parameters: P) -> wasmtime::Result<R>
 where
     P: ComponentNamedList + Lower,
     R: ComponentNamedList + Lift + 'static,
 {
-    match begin(store) {
+    match begin(store)? {
         None => function.call(store, parameters),
         Some(time) => within(time, function.call_async(store, parameters)),
     }
 }
 
-/// Sets the deadline; answers how long to wait at most where host functions do.
-fn begin(store: &mut Store<Guest>) -> Option<Duration> {
+/// Sets deadline and fuel; answers how long to wait at most where host functions do.
+fn begin(store: &mut Store<Guest>) -> wasmtime::Result<Option<Duration>> {
     let guest = store.data();
-    let (ms, waits) = (guest.options.limits.batch_time_ms, guest.waits);
+    let (limits, waits) = (guest.options.limits, guest.waits);
+    let ms = limits.batch_time_ms;
     store.set_epoch_deadline(Ticker::ticks(ms));
+    store.set_fuel(limits.fuel())?;
     // A guest that computes is stopped by the epoch, which knows more about it: that comes first.
-    waits.then(|| Duration::from_millis(ms.saturating_add(2 * TICK_MS)))
+    Ok(waits.then(|| Duration::from_millis(ms.saturating_add(2 * TICK_MS))))
+}
+
+/// The fuel that the last call of a store used, or its start.
+pub(super) fn fuel_used(store: &Store<Guest>) -> u64 {
+    // An engine that meters always knows.
+    store.get_fuel().map_or(0, |left| store.data().options.limits.fuel().saturating_sub(left))
 }
 
 fn within<R>(time: Duration, call: impl Future<Output = wasmtime::Result<R>>) -> wasmtime::Result<R> {

@@ -23,6 +23,8 @@ pub struct Limits {
     pub table_elements: usize,
     /// Wall time of one call, in milliseconds; kept to within 20 ms.
     pub batch_time_ms: u64,
+    /// Instructions of one call, in the engine's units of fuel; none for as many as its time allows.
+    pub fuel: Option<u64>,
     /// What the guest may hand to the host in one call of a host function, in bytes.
     pub hostcall_bytes: usize,
     /// What the guest may log while it handles one batch, in bytes.
@@ -38,7 +40,15 @@ pub struct Limits {
     pub http_time_ms: u64,
 }
 
+/// Fuel of a call that has no limit: more than any call can use up, and little enough for the engine to count.
+const FUEL_ENOUGH: u64 = u64::MAX / 2;
+
 impl Limits {
+    /// What a call begins with.
+    pub(super) fn fuel(&self) -> u64 {
+        self.fuel.unwrap_or(FUEL_ENOUGH)
+    }
+
     /// How long one HTTP exchange may take.
     pub(super) fn http_time(&self) -> Duration {
         Duration::from_millis(self.http_time_ms.min(self.batch_time_ms))
@@ -51,6 +61,7 @@ impl Default for Limits {
             memory_bytes: 64 << 20,
             table_elements: 20_000,
             batch_time_ms: 1_000,
+            fuel: None,
             hostcall_bytes: 8 << 20,
             log_bytes_per_batch: 64 << 10,
             http_requests_per_batch: 256,

@@ -34,6 +34,8 @@ struct Inner {
     bytes_per_batch: usize,
     /// Bytes that may still be logged in this call.
     budget: usize,
+    /// Bytes logged in this call, dropped ones included.
+    logged: u64,
     dropped_lines: u64,
     dropped_bytes: usize,
     tail: VecDeque<u8>,
@@ -48,6 +50,7 @@ impl Output {
             plugin,
             bytes_per_batch,
             budget: bytes_per_batch,
+            logged: 0,
             dropped_lines: 0,
             dropped_bytes: 0,
             tail: VecDeque::new(),
@@ -60,11 +63,13 @@ impl Output {
     pub(super) fn begin_call(&self) {
         let mut inner = self.lock();
         inner.budget = inner.bytes_per_batch;
+        inner.logged = 0;
         inner.tail.clear();
     }
 
-    /// Ends a call: unfinished lines are written, and what was dropped is warned of once.
-    pub(super) fn end_call(&self) {
+    /// Ends a call: unfinished lines are written, and what was dropped is warned of once. Answers how many bytes
+    /// were logged, dropped ones included.
+    pub(super) fn end_call(&self) -> u64 {
         let mut inner = self.lock();
         inner.flush(Stream::Stdout);
         inner.flush(Stream::Stderr);
@@ -78,6 +83,7 @@ impl Output {
             inner.dropped_lines = 0;
             inner.dropped_bytes = 0;
         }
+        inner.logged
     }
 
     /// Writes one log line.
@@ -145,6 +151,7 @@ impl Inner {
     }
 
     fn emit(&mut self, level: Level, text: &str) {
+        self.logged += text.len() as u64;
         let Some(left) = self.budget.checked_sub(text.len()) else {
             self.budget = 0;
             self.dropped_lines += 1;
@@ -196,7 +203,7 @@ mod tests {
         };
         assert_eq!(dropped(&output), (2, 4, 0));
         assert!(output.tail().ends_with("123\n1"), "the tail is kept past the budget");
-        output.end_call();
+        assert_eq!(output.end_call(), 12);
         output.begin_call();
         assert_eq!(dropped(&output), (0, 0, 10));
     }

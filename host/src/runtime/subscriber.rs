@@ -2,6 +2,8 @@
 //!
 //! Life of the instance: made at the first call; kept between calls; dropped after any fault; made anew
 //! after a batch that left its memory nearly full, because linear memory never shrinks.
+//!
+//! What each call used is added up here: fuel, memory, log, requests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,7 +11,8 @@ use std::sync::Arc;
 use super::bindings::types;
 use super::component::{InstanceOptions, Loaded};
 use super::fault::Failed;
-use super::instance::Instance;
+use super::guest::Guest;
+use super::instance::{Instance, fuel_used};
 use super::lane::{Answer, Handle};
 use super::text::{REASON_BYTES_MAX, cut};
 use crate::delivery::{Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Usage, Verdict};
@@ -44,7 +47,21 @@ impl Subscriber {
 
     /// Drops the instance; the next call makes another.
     pub(super) fn forget(&mut self) {
-        self.running = None;
+        if self.running.take().is_some() {
+            self.recycled();
+        }
+    }
+
+    /// Counts that an instance was dropped although it was well.
+    fn recycled(&mut self) {
+        self.usage.restarts.recycled += 1;
+        self.usage.memory_bytes = 0;
+    }
+
+    /// Counts that an instance was dropped because of a fault.
+    fn lost(&mut self) {
+        self.usage.restarts.fault += 1;
+        self.usage.memory_bytes = 0;
     }
 
     /// The instance to call, started if there is none.
@@ -58,6 +75,7 @@ impl Subscriber {
         let store = Instance::store(linked, Arc::clone(&self.options));
         let mut instance =
             Instance::start(store, linked).map_err(|(mut store, error)| Failed::of(&error, store.data_mut()))?;
+        self.usage.fuel = self.usage.fuel.saturating_add(fuel_used(&instance.store));
         match instance.handle(self.component.lane, &self.component.handle) {
             Ok(handle) => {
                 instance.store.data_mut().begin_call(batch);
@@ -80,11 +98,11 @@ impl Subscriber {
         let called = catch_unwind(AssertUnwindSafe(|| handle.call(store, batch)));
         let called =
             called.unwrap_or_else(|_| Err(wasmtime::format_err!("the engine panicked; the host's log has more")));
+        let fuel = fuel_used(store);
         let guest = store.data_mut();
         self.looked = guest.looked_at_the_event();
-        self.usage.memory_peak_bytes = self.usage.memory_peak_bytes.max(guest.limiter.memory_bytes());
         let answer = called.map_err(|error| Failed::of(&error, guest));
-        guest.output.end_call();
+        count(&mut self.usage, guest, fuel);
         let effects = guest.effects.take().expect("host functions only borrow the effects");
         (effects, answer)
     }
@@ -97,7 +115,7 @@ impl Subscriber {
         if full && bytes > settled_bytes {
             let plugin = &self.options.plugin;
             tracing::debug!(%plugin, bytes, "instance recycled: its memory is more than three quarters full");
-            return;
+            return self.recycled();
         }
         self.running = Some(running);
     }
@@ -107,12 +125,18 @@ impl Handler for Subscriber {
     fn handle(&mut self, batch: EventBatch, effects: Effects) -> Handled {
         let mut running = match self.started(&batch) {
             Ok(running) => running,
-            Err(failed) => return failed.handled(effects),
+            Err(failed) => {
+                self.lost();
+                return failed.handled(effects);
+            }
         };
         let (effects, called) = self.call(&mut running, &batch, effects);
         let answer = match called {
             Ok(answer) => answer,
-            Err(failed) => return failed.handled(effects),
+            Err(failed) => {
+                self.lost();
+                return failed.handled(effects);
+            }
         };
         let outcome = answer.map_err(|failure| outcome(failure, batch.len()));
         let evidence = match &outcome {
@@ -121,7 +145,7 @@ impl Handler for Subscriber {
         };
         match &outcome {
             // An answer that makes no sense comes from a guest in an unknown state.
-            Err(HandleError::Fault { .. }) => {}
+            Err(HandleError::Fault { .. }) => self.lost(),
             Ok(()) | Err(HandleError::Failure(_)) => self.keep(running),
         }
         Handled { effects, outcome, evidence }
@@ -130,6 +154,18 @@ impl Handler for Subscriber {
     fn usage(&self) -> Usage {
         self.usage
     }
+}
+
+/// Adds up what a call used, and ends it.
+fn count(usage: &mut Usage, guest: &Guest, fuel: u64) {
+    let (memory_bytes, log_bytes) = (guest.limiter.memory_bytes(), guest.output.end_call());
+    usage.memory_bytes = memory_bytes;
+    usage.memory_peak_bytes = usage.memory_peak_bytes.max(memory_bytes);
+    usage.fuel = usage.fuel.saturating_add(fuel);
+    usage.batch_fuel_max = usage.batch_fuel_max.max(fuel);
+    usage.log_bytes += log_bytes;
+    usage.batch_log_bytes_max = usage.batch_log_bytes_max.max(log_bytes);
+    usage.http_requests += u64::from(guest.requests_sent());
 }
 
 impl Failed {

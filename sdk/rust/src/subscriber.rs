@@ -59,12 +59,13 @@ impl Context {
         Config
     }
 
-    /// Appends an event, caused by the one at hand. The host gives it an id, `causation_id` and
-    /// `correlation_id`.
+    /// Appends an event, caused by the one at hand. The host gives it an id, `causation_id`,
+    /// `correlation_id` and `causation_depth`.
     ///
     /// # Errors
     /// When its body cannot be written, a field is out of bounds ([`Error::Invalid`]), its type is not
-    /// granted ([`Error::Denied`]), or the batch already appended 1,024 events or 4 MiB.
+    /// granted ([`Error::Denied`]), the batch already appended 1,024 events or 4 MiB, or more events
+    /// than `[limits] causation_depth` allows lead to it ([`Error::LimitExceeded`]).
     pub fn append(&mut self, event: NewEvent) -> Result<(), Error> {
         self.append_all([event])
     }

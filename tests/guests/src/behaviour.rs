@@ -1,6 +1,6 @@
 //! What some guests do, on whichever lane they stand.
 
-use crate::{Event, Failure, Payload, Verdict, add, count, each, is_poison, put};
+use crate::{Event, Failure, Payload, Verdict, add, append, config, count, each, is_poison, new_event, put, text_of};
 
 /// Counts every event, and keeps the position of the last under `last`.
 ///
@@ -56,6 +56,20 @@ pub fn event_echo(events: &[Event]) -> Result<(), Failure> {
             event.context,
         );
         put(&format!("event/{}", event.position), &seen)?;
+        count()
+    })
+}
+
+/// Appends an event for each, of the type that the manifest says under `[config] emits`, or its own. What is refused
+/// is rejected, with the host's words.
+///
+/// # Errors
+/// When the host refuses.
+pub fn feedback(events: &[Event]) -> Result<(), Failure> {
+    each(events, |event| {
+        let event_type = config::get("emits").unwrap_or_else(|| event.event_type.clone());
+        let appended = append::append(event.position, &[new_event(&event_type)]);
+        appended.map_err(|error| (Verdict::Reject, text_of(error)))?;
         count()
     })
 }

@@ -29,7 +29,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::delivery::{CommandError, Redriven, Retry, State, Status, StillFailing};
+use crate::delivery::{CommandError, Cost, PartitionStatus, Redriven, Retry, State, Status, StillFailing, Usage};
 use crate::event::{PluginName, Position};
 use crate::store::memory::MemoryStore;
 use crate::store::{DeadLetter, DeadLetterChange, Progress, StateChange, Store, UnitOfWork};
@@ -55,7 +55,7 @@ impl Api {
         let clock = Arc::new(ManualClock::at(1_700_000_000_000_000));
         let store = Arc::new(MemoryStore::new(clock.clone()));
         let plugins = Arc::new(plugins);
-        let state = ApiState::new(store.clone(), plugins.clone());
+        let state = ApiState::new(store.clone(), plugins.clone()).with_clock(clock.clone());
         Self { router: router(state.clone()), clock, store, plugins, state }
     }
 

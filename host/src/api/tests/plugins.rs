@@ -6,11 +6,15 @@ use super::*;
 async fn plugins_are_those_installed_and_those_the_store_knows() {
     let api = Api::new();
     api.fill("s", &["A", "B", "C"]).await;
-    api.commit("audit", 1, 1, &[], &[1]);
+    api.clock.advance_us(1_500_999);
+    api.commit("audit", 1, 1, &[("k", b"four")], &[1]);
     let (_, answer) = api.get("/v1/plugins").await;
     let (audit, billing) = (&answer["plugins"][0], &answer["plugins"][1]);
     assert_eq!(answer["problems"], json!(["two plugins are called x"]));
-    let expected = json!({ "name": "audit", "installed": false, "checkpoint": 1, "lag_events": 2, "dead_letters": 1 });
+    let expected = json!({
+        "name": "audit", "installed": false, "checkpoint": 1, "lag_events": 2, "lag_seconds": 1.5, "dead_letters": 1,
+        "state_size": { "keys": 1, "bytes": 5, "at_least": false },
+    });
     assert_eq!(audit, &expected);
     assert_eq!((&billing["name"], &billing["installed"]), (&json!("billing"), &json!(true)));
     assert_eq!((&billing["checkpoint"], &billing["lag_events"]), (&json!(2), &json!(1)));
@@ -124,4 +128,48 @@ async fn state_can_be_read_as_of_a_position() {
     let (status, problem) = api.get("/v1/plugins/billing/state/k?at_least=3&timeout_ms=1").await;
     assert_eq!((status, &problem["type"]), (503, &json!("urn:tidemill:problem:timed-out")));
     assert_eq!(api.get("/v1/plugins/gone/state/k?at_least=1").await.0, 503, "what does not run does not come so far");
+}
+
+#[tokio::test]
+async fn plugins_show_what_they_cost() {
+    let mut status = Status { checkpoint: Position(1), ..Status::default() };
+    status.cost = Cost { events: 3, batches: 1, attempts: 2, handler_us: 9, batch_us_max: 7, ..Cost::default() };
+    status.cost.usage = Usage { memory_bytes: 1, fuel: 30, batch_fuel_max: 20, ..Usage::default() };
+    let partition = |partition, checkpoint| PartitionStatus {
+        partition,
+        checkpoint: Position(checkpoint),
+        cost: status.cost,
+        ..PartitionStatus::default()
+    };
+    status.partitions = vec![partition(0, 1), partition(1, 3), partition(2, 1)];
+    let api = Api::with(FakePlugins { status: watch::Sender::new(status), ..FakePlugins::new() });
+    api.fill("s", &["A"]).await;
+    api.clock.advance_us(2_000_000);
+    api.fill("s", &["B", "C"]).await;
+    api.clock.advance_us(250_000);
+    let (_, billing) = api.get("/v1/plugins/billing").await;
+    let cost = json!({
+        "events": 3, "batches": 1, "attempts": 2, "handler_us": 9, "batch_us_max": 7, "memory_bytes": 1,
+        "memory_peak_bytes": 0, "fuel": 30, "batch_fuel_max": 20, "log_bytes": 0, "batch_log_bytes_max": 0,
+        "http_requests": 0, "restarts": { "fault": 0, "recycled": 0 },
+    });
+    let lags = |value: &Value| (value["lag_events"].clone(), value["lag_seconds"].clone());
+    assert_eq!((&billing["status"]["cost"], lags(&billing)), (&cost, (json!(2), json!(0.25))));
+    let partitions = &billing["status"]["partitions"];
+    assert_eq!((&partitions[1]["cost"], lags(&partitions[1])), (&cost, (json!(0), json!(0.0))), "it has caught up");
+    assert_eq!((lags(&partitions[0]), lags(&partitions[2])), (lags(&billing), lags(&billing)));
+}
+
+#[tokio::test]
+async fn state_is_counted_up_to_a_bound() {
+    let api = Api::new();
+    let state = |from: u32| -> Vec<_> { (from..from + 6_000).map(|n| (format!("{n:05}"), b"1".as_slice())).collect() };
+    for (revision, state) in (1..).zip([state(0), state(6_000)]) {
+        let state: Vec<_> = state.iter().map(|(key, value)| (key.as_str(), *value)).collect();
+        api.commit("billing", revision, 0, &state, &[]);
+    }
+    let size = &api.get("/v1/plugins/billing").await.1["state_size"];
+    assert_eq!(size["at_least"], true);
+    let (keys, bytes) = (size["keys"].as_u64().unwrap(), size["bytes"].as_u64().unwrap());
+    assert!((10_000..10_100).contains(&keys) && bytes == 6 * keys, "{size}");
 }

@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use futures::StreamExt as _;
 
 use super::*;
+use crate::delivery::Cost;
 use crate::delivery::rehearsal::{
-    Asked, Cost, Differences, Job, RehearsalError, RehearsalProgress, ReplayReport, VerifyStateReport,
+    Asked, Differences, Job, RehearsalError, RehearsalProgress, ReplayReport, VerifyStateReport,
 };
 use crate::plugin::{CandidateReport, Promoted, Proposal, RehearsalRefused};
 

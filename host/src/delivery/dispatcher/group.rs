@@ -225,7 +225,8 @@ impl Starter {
         handler: Option<Box<dyn Handler>>,
     ) -> (mpsc::Sender<Order>, JoinHandle<()>) {
         let Common { plugin, owner, store, shared, .. } = &*self.common;
-        let effects = Effects::new(owner.clone(), Arc::clone(store), Arc::clone(&self.granted));
+        let effects = Effects::new(owner.clone(), Arc::clone(store), Arc::clone(&self.granted))
+            .causation_depth_max(self.policy.causation_depth_max);
         let effects = match shared {
             Some(shared) => effects.sharing(Arc::clone(shared), partition),
             None => effects,

@@ -4,7 +4,6 @@ mod commit;
 mod orders;
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tracing::{error, info};
 use super::command::Order;
 use super::redrive::Redrives;
 use crate::clock::Clock;
+use crate::delivery::cost::{self, Cost};
 use crate::delivery::effects::Effects;
 use crate::delivery::handler::{EventBatch, Fault, HandleError, Handled, Handler};
 use crate::delivery::key::Share;
@@ -59,6 +59,7 @@ pub(super) struct Task {
     recalled: EventBatch,
     redrives: Redrives,
     counters: Counters,
+    cost: Cost,
     reported: State,
     /// An order that ended a wait.
     held: Option<Order>,
@@ -92,6 +93,7 @@ impl Task {
             recalled: EventBatch::default(),
             redrives: Redrives::default(),
             counters: Counters::default(),
+            cost: Cost::default(),
             reported: State::Running,
             held: None,
         }
@@ -184,15 +186,17 @@ impl Task {
         let Some(mut handler) = self.handler.take() else {
             return Input::HandlerGone;
         };
+        let clock = Arc::clone(&self.common.clock);
         let call = tokio::task::spawn_blocking(move || {
             effects.begin_call(batch.clone());
-            let handled = catch_unwind(AssertUnwindSafe(|| handler.handle(batch, effects)));
-            (handler, handled)
+            let called = cost::call(&mut *handler, batch, effects, &*clock);
+            (handler, called)
         });
         match call.await {
-            Ok((handler, handled)) => {
+            Ok((handler, called)) => {
+                self.cost.count(&called, handler.usage());
                 self.handler = Some(handler);
-                match handled {
+                match called.handled {
                     Ok(handled) => self.handled(handled),
                     Err(panic) => self.panicked(panic.as_ref()),
                 }
@@ -271,6 +275,7 @@ impl Task {
             failing: self.machine.progress().failing.clone(),
             set_aside: self.machine.set_aside(),
             counters: self.counters,
+            cost: self.cost,
         };
         self.common.status.send_modify(|status| status.update(partition));
     }

@@ -5,14 +5,14 @@
 //! every rehearsal ends.
 
 use std::collections::{BTreeSet, HashMap};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::report::{Cost, FailureView, OutcomeView};
+use super::report::{FailureView, OutcomeView};
 use super::scratch::Scratch;
 use super::snapshot::Settlement;
 use super::{RehearsalError, Stage};
 use crate::clock::Clock;
+use crate::delivery::cost::{self, Cost};
 use crate::delivery::key::{Key, Sequence};
 use crate::delivery::machine::FaultRun;
 use crate::delivery::{
@@ -125,7 +125,8 @@ impl Actor {
         let state = Arc::new(Scratch::new(base, stage.scratch_bytes_max));
         let reads = Arc::clone(&state) as Arc<dyn StateSource>;
         Ok(Self {
-            effects: Effects::over(setup.plugin, reads, setup.granted),
+            effects: Effects::over(setup.plugin, reads, setup.granted)
+                .causation_depth_max(setup.policy.causation_depth_max),
             batch_limit: setup.policy.batch_events_max.max(1),
             state,
             cost: Cost::default(),
@@ -184,7 +185,6 @@ impl Actor {
                 return Err(RehearsalError::TooMuchEmitted { bytes_max: EMITTED_BYTES_MAX, events: slice.len(), from });
             }
         }
-        self.cost.memory_peak_bytes = self.handler.usage().memory_peak_bytes;
         Ok(performed)
     }
 
@@ -242,12 +242,9 @@ impl Actor {
         let fresh = self.effects.fresh();
         let mut effects = std::mem::replace(&mut self.effects, fresh);
         effects.begin_call(batch.clone());
-        let began_us = self.clock.now_us();
-        let called = catch_unwind(AssertUnwindSafe(|| self.handler.handle(batch.clone(), effects)));
-        self.cost.calls += 1;
-        self.cost.handler_us += self.clock.now_us().saturating_sub(began_us);
-        let Ok(Handled { effects, outcome, evidence }) = called else {
-            self.cost.failed_calls += 1;
+        let called = cost::call(&mut *self.handler, batch.clone(), effects, &*self.clock);
+        self.cost.count(&called, self.handler.usage());
+        let Ok(Handled { effects, outcome, evidence }) = called.handled else {
             let reason = "the handler panicked; the host's stderr says where".into();
             return Err((HandleError::Fault { fault: Fault::Trap, reason }, Evidence::default()));
         };
@@ -255,7 +252,6 @@ impl Actor {
         let checked = outcome.map_err(|error| checked(error, batch.len()));
         checked.map_err(|error| {
             self.effects.discard_call();
-            self.cost.failed_calls += 1;
             (error, evidence)
         })
     }
@@ -270,7 +266,6 @@ impl Actor {
         self.failing = None;
         self.fault_run.end();
         self.batch_limit = (self.batch_limit * 2).min(self.policy.batch_events_max.max(1));
-        self.cost.events += batch.len() as u64;
         let bytes = events.iter().map(NewEvent::size_bytes).sum();
         performed.extend(
             by_cause(batch, events).into_iter().map(|emitted| Performed { outcome: Outcome::Handled, emitted }),

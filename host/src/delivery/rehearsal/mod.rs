@@ -38,7 +38,7 @@ pub use job::Job;
 pub use progress::{RehearsalProgress, Tell};
 pub use replay::{ReplayReport, replay};
 pub use report::{
-    Cost, Differences, EmissionDifference, EmissionView, FailureView, OutcomeDifference, OutcomeView, StateDifference,
+    Differences, EmissionDifference, EmissionView, FailureView, OutcomeDifference, OutcomeView, StateDifference,
 };
 pub use shadow::{ShadowReport, shadow};
 pub use span::Asked;

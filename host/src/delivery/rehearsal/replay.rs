@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::actor::{Actor, Outcome};
 use super::progress::Tell;
-use super::report::{Cost, Differences, FailureView};
+use super::report::{Differences, FailureView};
 use super::walk::{Route, walk};
 use super::{Asked, RehearsalError, Stage};
 use crate::delivery::state_source::StoredState;
-use crate::delivery::{Setup, live_owner};
+use crate::delivery::{Cost, Setup, live_owner};
 use crate::event::{PluginName, Position};
 
 /// What a replay showed.

@@ -39,21 +39,6 @@ impl<T> Differences<T> {
     }
 }
 
-/// What a version cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cost {
-    /// Events that it handled.
-    pub events: u64,
-    /// Calls of the handler.
-    pub calls: u64,
-    /// Calls that failed or faulted.
-    pub failed_calls: u64,
-    /// Time within the handler, in microseconds.
-    pub handler_us: u64,
-    /// Most memory at a time, in bytes; 0 for native handlers.
-    pub memory_peak_bytes: usize,
-}
-
 /// An event that could not be handled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureView {

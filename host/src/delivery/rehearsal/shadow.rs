@@ -6,12 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::actor::{Actor, Performed};
 use super::progress::Tell;
-use super::report::{
-    Cost, Differences, EmissionDifference, EmissionView, OutcomeDifference, StateDifference, compare_state,
-};
+use super::report::{Differences, EmissionDifference, EmissionView, OutcomeDifference, StateDifference, compare_state};
 use super::walk::{Route, walk};
 use super::{Asked, RehearsalError, Stage};
-use crate::delivery::{Setup, stored_checkpoint};
+use crate::delivery::{Cost, Setup, stored_checkpoint};
 use crate::event::{NewEvent, PluginName, Position, Query};
 
 /// How a candidate differs from the live version.

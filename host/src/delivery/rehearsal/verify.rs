@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::actor::{Actor, Outcome};
 use super::progress::Tell;
-use super::report::{Cost, Differences, FailureView, StateDifference, compare_state};
+use super::report::{Differences, FailureView, StateDifference, compare_state};
 use super::snapshot::Snapshot;
 use super::span::Span;
 use super::walk::{Route, walk};
 use super::{Asked, RehearsalError, Stage};
-use crate::delivery::Setup;
+use crate::delivery::{Cost, Setup};
 use crate::event::{PluginName, Position};
 
 /// How a state built anew differs from the one that is stored.

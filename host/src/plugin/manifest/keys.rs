@@ -37,6 +37,8 @@ pub(super) const LIMITS: Known = table("limits", LIMIT_KEYS, &["fuel_per_event",
 const LIMIT_KEYS: &[&str] = &[
     "memory",
     "batch_time",
+    "fuel",
+    "causation_depth",
     "log_bytes_per_batch",
     "http_requests_per_batch",
     "http_request_body",

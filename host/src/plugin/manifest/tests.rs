@@ -67,6 +67,8 @@ fn everything_said_is_read() {
         [limits]
         memory = "1MiB"
         batch_time = "250ms"
+        fuel = 5_000
+        causation_depth = 9
         log_bytes_per_batch = "0B"
         [grants]
         append = ["Stock*"]
@@ -89,9 +91,16 @@ fn everything_said_is_read() {
         backoff,
         on_exhausted: OnExhausted::Halt,
         parked_events_max: 7,
+        causation_depth_max: 9,
     };
     assert_eq!(manifest.policy, policy);
-    let limits = Limits { memory_bytes: 1 << 20, batch_time_ms: 250, log_bytes_per_batch: 0, ..Limits::default() };
+    let limits = Limits {
+        memory_bytes: 1 << 20,
+        batch_time_ms: 250,
+        fuel: Some(5_000),
+        log_bytes_per_batch: 0,
+        ..Limits::default()
+    };
     assert_eq!(manifest.limits, limits);
     assert_eq!(manifest.grants.append, vec![Pattern::new("Stock*").unwrap()]);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::info::{PluginInfo, Problem, RunningInfo};
+use super::info::{PluginInfo, Problem, RunningInfo, UsedPercent};
 use super::prepare::Allowed;
 use crate::clock::Clock;
 use crate::delivery::Dispatcher;
@@ -154,18 +154,20 @@ impl Entry {
 
 impl Running {
     fn info(&self) -> RunningInfo {
+        let (limits, policy, status) = (&self.manifest.limits, &self.manifest.policy, self.dispatcher.status());
         RunningInfo {
             generation: self.generation,
             digest: self.digest.clone(),
             roles: self.loaded.roles().iter().map(ToString::to_string).collect(),
             description: self.loaded.description().map(Into::into),
             subscription: (&*self.allowed.subscription).into(),
-            policy: (&self.manifest.policy).into(),
-            limits: (&self.manifest.limits).into(),
+            policy: policy.into(),
+            limits: limits.into(),
             grants: (&self.manifest.grants).into(),
             replayable: self.loaded.replayable(),
             denied: self.allowed.options.denials.count(),
-            status: self.dispatcher.status(),
+            used_percent: UsedPercent::of(limits, policy, &status),
+            status,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::delivery::{KeyMissing, OnExhausted, Policy, Start, Status, Subscription};
+use crate::delivery::{Cost, KeyMissing, OnExhausted, Policy, Start, Status, Subscription};
 use crate::event::PluginName;
 use crate::plugin::{ConfigGrant, ManifestGrants};
 use crate::runtime::{Description, Limits};
@@ -50,8 +50,54 @@ pub struct RunningInfo {
     pub replayable: bool,
     /// How often it was denied something since this version runs.
     pub denied: u64,
+    /// How much of its limits it has used at most, since this version runs.
+    pub used_percent: UsedPercent,
     /// What its delivery is doing.
     pub status: Status,
+}
+
+/// How much of its limits a plugin has used: whole percents, rounded up. More than 100 is what was cut off there,
+/// or noticed a little later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct UsedPercent {
+    /// Memory of the instance that had most.
+    pub memory: u64,
+    /// Time of the longest call.
+    pub batch_time: u64,
+    /// Fuel of the dearest call; none without a limit.
+    pub fuel: Option<u64>,
+    /// Log of the loudest call, dropped lines included.
+    pub log_bytes_per_batch: u64,
+    /// Events that are set aside now.
+    pub parked_events_max: u64,
+}
+
+impl UsedPercent {
+    /// What has been used of these.
+    pub(super) fn of(limits: &Limits, policy: &Policy, status: &Status) -> Self {
+        let Cost { batch_us_max, usage, .. } = status.cost;
+        let set_aside = status.set_aside.parked + status.set_aside.waiting;
+        Self {
+            memory: percent(wide(usage.memory_peak_bytes), wide(limits.memory_bytes)),
+            batch_time: percent(batch_us_max.into(), u128::from(limits.batch_time_ms) * 1_000),
+            fuel: limits.fuel.map(|fuel| percent(usage.batch_fuel_max.into(), fuel.into())),
+            log_bytes_per_batch: percent(usage.batch_log_bytes_max.into(), wide(limits.log_bytes_per_batch)),
+            parked_events_max: percent(wide(set_aside), wide(policy.parked_events_max)),
+        }
+    }
+}
+
+/// How much `used` is of `limit`, in whole percents, rounded up; 100 of none.
+fn percent(used: u128, limit: u128) -> u64 {
+    match limit {
+        0 if used == 0 => 0,
+        0 => 100,
+        _ => u64::try_from((used * 100).div_ceil(limit)).unwrap_or(u64::MAX),
+    }
+}
+
+fn wide(number: usize) -> u128 {
+    u128::try_from(number).unwrap_or(u128::MAX)
 }
 
 /// Something that is wrong with files in the directory.
@@ -120,6 +166,8 @@ pub struct PolicyInfo {
     pub on_exhausted: &'static str,
     /// Set-aside events beyond which it halts.
     pub parked_events_max: usize,
+    /// How many appends by plugins, one because of the other, may lead to an event that it appends.
+    pub causation_depth_max: u32,
 }
 
 /// What a plugin may use.
@@ -131,6 +179,8 @@ pub struct LimitsInfo {
     pub table_elements: usize,
     /// Wall time of one call, in milliseconds.
     pub batch_time_ms: u64,
+    /// Fuel of one call; none for as much as its time allows.
+    pub fuel: Option<u64>,
     /// What it may hand to the host in one call, in bytes.
     pub hostcall_bytes: usize,
     /// What it may log in one call, in bytes.
@@ -218,6 +268,7 @@ impl From<&Policy> for PolicyInfo {
                 OnExhausted::Halt => "halt",
             },
             parked_events_max: policy.parked_events_max,
+            causation_depth_max: policy.causation_depth_max,
         }
     }
 }
@@ -228,6 +279,7 @@ impl From<&Limits> for LimitsInfo {
             memory_bytes: limits.memory_bytes,
             table_elements: limits.table_elements,
             batch_time_ms: limits.batch_time_ms,
+            fuel: limits.fuel,
             hostcall_bytes: limits.hostcall_bytes,
             log_bytes_per_batch: limits.log_bytes_per_batch,
             http_requests_per_batch: limits.http_requests_per_batch,
@@ -252,5 +304,33 @@ fn describe_start(start: Start) -> String {
             let time = i64::try_from(us).ok().and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
             time.map_or_else(|| format!("{us} us"), |time| time.to_string())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{SetAside, Usage};
+
+    #[test]
+    fn shares_of_limits_are_rounded_up() {
+        let limits = Limits { memory_bytes: 200, batch_time_ms: 1, log_bytes_per_batch: 0, ..Limits::default() };
+        let policy = Policy { parked_events_max: 10, ..Policy::default() };
+        let mut status = Status::default();
+        let none = UsedPercent { memory: 0, batch_time: 0, fuel: None, log_bytes_per_batch: 0, parked_events_max: 0 };
+        assert_eq!(UsedPercent::of(&limits, &policy, &status), none);
+        status.set_aside = SetAside { parked: 2, waiting: 3, blocked_keys: 1 };
+        let usage =
+            Usage { memory_peak_bytes: 3, batch_fuel_max: 7, batch_log_bytes_max: 1, fuel: 90, ..Usage::default() };
+        status.cost = Cost { batch_us_max: 1_001, usage, ..Cost::default() };
+        let limits = Limits { fuel: Some(7), ..limits };
+        let expected = UsedPercent {
+            memory: 2,
+            batch_time: 101,
+            fuel: Some(100),
+            log_bytes_per_batch: 100,
+            parked_events_max: 50,
+        };
+        assert_eq!(UsedPercent::of(&limits, &policy, &status), expected);
     }
 }

@@ -47,6 +47,12 @@ impl Outbound {
         self.left = Some(self.options.limits.http_requests_per_batch);
     }
 
+    /// Requests that were let through in this call.
+    pub(in crate::runtime) fn sent(&self) -> u32 {
+        let max = self.options.limits.http_requests_per_batch;
+        self.left.map_or(0, |left| max.saturating_sub(left))
+    }
+
     fn admit(&mut self, mut request: Request<WasiBody>) -> Result<Allowed, Error> {
         let access = &self.options.grants.http;
         let left = self.left.as_mut().ok_or(Error::HttpRequestDenied)?;
@@ -100,7 +106,7 @@ impl WasiHttpHooks for Outbound {
 }
 
 fn denied(options: &InstanceOptions, reason: &str) {
-    options.denials.note(&options.plugin, reason);
+    options.denials.note(&options.plugin, reason, None);
 }
 
 /// Why an address was not connected to.

@@ -33,6 +33,10 @@ impl Guest {
                 self.denied(&text);
                 types::HostError::Denied(text)
             }
+            EffectError::TooDeep { ref reason, ref correlation_id } => {
+                self.options.denials.note(&self.options.plugin, reason, Some(correlation_id));
+                types::HostError::LimitExceeded(error.to_string())
+            }
             EffectError::LimitExceeded(text) => types::HostError::LimitExceeded(text),
             EffectError::Store(error) => {
                 // The store's own words name paths of the host: they are for the operator.

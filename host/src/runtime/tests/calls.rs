@@ -1,7 +1,7 @@
 //! What a call of a guest can end in: the same on each lane.
 
 use super::fixtures::{Guest, call, handler};
-use crate::delivery::{Fault, HandleError, Handled, Verdict};
+use crate::delivery::{Fault, HandleError, Handled, Handler, Verdict};
 use crate::runtime::Limits;
 use crate::runtime::lane::Lane;
 
@@ -136,6 +136,58 @@ fn an_instance_is_recycled_when_its_memory_is_nearly_full(lane: Lane) {
     assert_eq!(calls, [1, 2, 3, 1, 2]);
 }
 
+fn a_loop_ends_when_its_fuel_is_used_up(lane: Lane) {
+    let limits = Limits { batch_time_ms: 60_000, fuel: Some(100_000), ..Limits::default() };
+    let spinning = Guest::new("(if (i32.eq (local.get $count) (i32.const 2)) (then (loop $l (br $l)))) (i32.const 0)");
+    let mut handler = handler(spinning.on(lane), limits);
+    assert_eq!(call(&mut *handler, 1, 1).outcome, Ok(()));
+    let handled = call(&mut *handler, 1, 2);
+    let (fault, reason) = fault(&handled);
+    assert_eq!(fault, Fault::OutOfFuel);
+    assert!(reason.contains("100000 units") && reason.contains("[limits] fuel"), "{reason}");
+    assert_eq!(handler.usage().batch_fuel_max, 100_000);
+    assert_eq!(call(&mut *handler, 1, 1).outcome, Ok(()), "each call has all of it");
+}
+
+fn the_same_call_uses_the_same_fuel(lane: Lane) {
+    let mut handler = handler(Guest::new("(i32.const 0)").on(lane), Limits::default());
+    let mut used = || {
+        let before = handler.usage().fuel;
+        assert_eq!(call(&mut *handler, 1, 3).outcome, Ok(()));
+        handler.usage().fuel - before
+    };
+    // The first brings the start of the instance.
+    used();
+    let second = used();
+    assert!(second > 0 && used() == second, "{second}");
+    assert_eq!(handler.usage().batch_fuel_max, second);
+    assert_eq!((handler.usage().memory_bytes, handler.usage().memory_peak_bytes), (64 << 10, 64 << 10));
+}
+
+fn faults_and_full_memories_are_told_apart_as_restarts(lane: Lane) {
+    let growing = Guest::new(
+        "(drop (memory.grow (i32.const 16))) (if (i32.eq (local.get $count) (i32.const 2)) (then unreachable))
+         (i32.const 0)",
+    );
+    let mut handler = handler(growing.on(lane), Limits { memory_bytes: 4 << 20, ..Limits::default() });
+    let restarts = |handler: &dyn Handler| (handler.usage().restarts.fault, handler.usage().restarts.recycled);
+    for _ in 0..3 {
+        assert_eq!(call(&mut *handler, 1, 1).outcome, Ok(()));
+    }
+    assert_eq!((restarts(&*handler), handler.usage().memory_bytes), ((0, 1), 0));
+    assert!(call(&mut *handler, 1, 2).outcome.is_err());
+    assert_eq!((restarts(&*handler), handler.usage().memory_bytes), ((1, 1), 0));
+    assert!(handler.usage().memory_peak_bytes > 3 << 20, "the peak outlives its instance");
+}
+
+fn what_is_logged_is_counted_past_its_limit(lane: Lane) {
+    let mut handler = handler(LOGGING.on(lane), Limits { log_bytes_per_batch: 3, ..Limits::default() });
+    for _ in 0..2 {
+        assert!(call(&mut *handler, 1, 1).outcome.is_err());
+    }
+    assert_eq!((handler.usage().log_bytes, handler.usage().batch_log_bytes_max), (88, 44));
+}
+
 fn exit_is_a_fault_with_its_code(lane: Lane) {
     let exiting = Guest {
         imports: r#"(import "wasi:cli/exit@0.2.0" (instance $exit (export "exit" (func (param "status" (result))))))"#,
@@ -201,6 +253,10 @@ on_each_lane!(
     a_loop_ends_at_the_deadline,
     memory_is_bounded_and_its_end_is_named,
     an_instance_is_recycled_when_its_memory_is_nearly_full,
+    a_loop_ends_when_its_fuel_is_used_up,
+    the_same_call_uses_the_same_fuel,
+    faults_and_full_memories_are_told_apart_as_restarts,
+    what_is_logged_is_counted_past_its_limit,
     exit_is_a_fault_with_its_code,
     the_monotonic_clock_stands_still_unless_somebody_waits,
     random_numbers_follow_the_first_event,

@@ -1,6 +1,7 @@
 //! Delivery with a real store (the strict fake), a real runtime, and native handlers.
 
 mod basics;
+mod cost;
 mod keys;
 mod partitions;
 mod stops;

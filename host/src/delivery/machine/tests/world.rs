@@ -119,6 +119,7 @@ impl World {
             backoff: Backoff { initial_ms: 10, max_ms: 100, jitter: true },
             on_exhausted: if rng.u32(0..8) == 0 { OnExhausted::Halt } else { OnExhausted::Park },
             parked_events_max: if rng.u32(0..8) == 0 { rng.usize(1..10) } else { 1000 },
+            ..Policy::default()
         };
     }
 

@@ -21,7 +21,7 @@ fn promise_10_a_replay_reads_live_state_and_leaves_no_trace() {
     assert_eq!((report.from, report.to, report.events), (Position(1), Position(5), 5));
     assert_eq!(outcomes(&report), [("handled", 5)]);
     assert_eq!(report.emitted, [("Reached".into(), 1), ("Seen".into(), 4)].into(), "on top of what is stored");
-    assert_eq!((report.cost.events, report.cost.calls, report.failures.count), (5, 1, 0));
+    assert_eq!((report.cost.events, report.cost.attempts, report.failures.count), (5, 1, 0));
 }
 
 #[test]
