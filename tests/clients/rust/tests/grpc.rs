@@ -2,14 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "an unexpected error is a failed test")]
 
 use std::path::Path;
-use std::sync::Arc;
+use std::process::Stdio;
 
 use futures::StreamExt as _;
-use tidemill::clock::SystemClock;
-use tidemill::store::embedded::{EmbeddedStore, OpenOptions};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 use umadb_client::{AsyncUmaDbClient, ServingStatus};
 use umadb_dcb::{
     DcbAppendCondition, DcbError, DcbEvent, DcbEventStoreAsync as _, DcbQuery, DcbQueryItem, DcbSequencedEvent,
@@ -17,32 +14,38 @@ use umadb_dcb::{
 };
 use uuid::Uuid;
 
-/// A served store and a client of it.
+/// The server's process and a client of it.
 struct Served {
     client: AsyncUmaDbClient,
     url: String,
-    stop: oneshot::Sender<()>,
-    server: JoinHandle<()>,
+    server: Child,
+    /// Held, so that the server has somebody to talk to.
+    _said: Lines<BufReader<ChildStdout>>,
 }
 
 impl Served {
     async fn on(directory: &Path) -> Self {
-        let store = Arc::new(EmbeddedStore::open(&OpenOptions::new(directory), Arc::new(SystemClock)).unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(async move {
-            let told = async { stopped.await.unwrap_or_default() };
-            tidemill::grpc::serve(listener, store, told).await.unwrap();
-        });
-        Self { client: connect(&url).await, url, stop, server }
+        let binary = std::env::var_os("TIDEMILL").expect("TIDEMILL names the binary; tests/clients/run sets it");
+        let mut command = Command::new(binary);
+        command.arg("serve").arg("--data").arg(directory);
+        command.args(["--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0"]);
+        let mut server = command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+        let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
+        let url = loop {
+            let line = said.next_line().await.unwrap().expect("the server tells its addresses");
+            if let Some(url) = line.strip_prefix("grpc ") {
+                break url.to_owned();
+            }
+        };
+        Self { client: connect(&url).await, url, server, _said: said }
     }
 
     /// Ends the server in order: requests in flight are answered, the store is closed.
-    async fn end(self) {
-        self.stop.send(()).unwrap();
+    async fn end(mut self) {
         drop(self.client);
-        self.server.await.unwrap();
+        let process = self.server.id().unwrap().to_string();
+        assert!(Command::new("kill").arg(process).status().await.unwrap().success());
+        assert!(self.server.wait().await.unwrap().success());
     }
 }
 
