@@ -16,8 +16,8 @@ fn the_default_file_says_what_the_defaults_are() {
     // A value that reads as the default must stand there, not be left out.
     let file: toml::Table = DEFAULT_MANIFEST.parse().unwrap();
     for (table, known) in [("delivery", &keys::DELIVERY), ("limits", &keys::LIMITS), ("grants", &keys::GRANTS)] {
-        // `delivery.key` has no default.
-        for key in known.keys.iter().filter(|key| **key != "key") {
+        // `delivery.key` and `limits.fuel` have no default.
+        for key in known.keys.iter().filter(|key| !["key", "fuel"].contains(key)) {
             assert!(file[table].get(*key).is_some(), "[{table}] {key} is not in default.toml");
         }
     }
@@ -41,6 +41,7 @@ fn the_default_file_shows_every_key() {
     assert_eq!(manifest.component.as_deref(), Some("inventory.wasm"));
     assert!(manifest.subscribe.types.is_some() && manifest.subscribe.streams.is_some());
     assert!(manifest.subscribe.tags.is_some());
+    assert!(manifest.policy.key.is_some() && manifest.limits.fuel.is_some());
     assert_eq!(manifest.config["currency"], "EUR");
 }
 
