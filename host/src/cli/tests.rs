@@ -58,6 +58,7 @@ fn filled() -> Arc<MemoryStore> {
         component_digest: "abc".into(),
         stderr_tail: "panicked at\nline 1".into(),
         backtrace: String::new(),
+        quiet: false,
     };
     let state = [("a", &b"{\"n\": 1}"[..]), ("b", b"\xff")];
     let work = UnitOfWork {

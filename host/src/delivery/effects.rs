@@ -15,6 +15,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::EventBatch;
+use super::quiet::Quiet;
 use super::shared_state::{Reads, SharedState};
 use super::state_source::{StateSource, StoredState};
 use crate::event::{NewEvent, Pattern, PluginName, Position, RecordedEvent, metadata_key};
@@ -72,6 +73,10 @@ pub struct Effects {
     /// Bytes staged by calls before this one.
     unit_bytes: usize,
     call: Call,
+    /// Whose emissions are dropped.
+    quiet: Quiet,
+    /// How many were, in this unit.
+    suppressed: u64,
     /// None where nobody shares the state.
     sharing: Option<Sharing>,
 }
@@ -95,6 +100,8 @@ struct Call {
     first_event: usize,
     event_bytes: usize,
     state_bytes: usize,
+    /// Events that were dropped.
+    suppressed: usize,
     /// How many events each cause has appended in this call.
     ordinals: HashMap<Position, u32>,
 }
@@ -131,6 +138,8 @@ impl Effects {
             events: Vec::new(),
             unit_bytes: 0,
             call: Call::default(),
+            quiet: Quiet::Nothing,
+            suppressed: 0,
             sharing: None,
         }
     }
@@ -153,6 +162,16 @@ impl Effects {
         }
     }
 
+    /// Which events' emissions are dropped from the next call on.
+    pub(super) fn hush(&mut self, quiet: Quiet) {
+        self.quiet = quiet;
+    }
+
+    /// Takes how many emissions were dropped in the unit.
+    pub(super) fn take_suppressed(&mut self) -> u64 {
+        std::mem::take(&mut self.suppressed)
+    }
+
     /// Begins a call that handles `batch`.
     pub fn begin_call(&mut self, batch: EventBatch) {
         self.begin_unit();
@@ -170,6 +189,7 @@ impl Effects {
             };
         }
         self.events.truncate(self.call.first_event);
+        self.suppressed -= self.call.suppressed as u64;
         self.call = Call::default();
     }
 
@@ -218,6 +238,7 @@ impl Effects {
         self.cache_bytes = 0;
         self.events.clear();
         self.unit_bytes = 0;
+        self.suppressed = 0;
         self.call = Call::default();
         if let Some(sharing) = &mut self.sharing {
             (sharing.began, sharing.reads) = (None, Reads::default());
@@ -319,12 +340,13 @@ impl Effects {
     /// appended too much.
     pub fn append(&mut self, cause: Position, mut event: NewEvent) -> Result<(), EffectError> {
         self.check_granted(&event)?;
-        let (id, correlation) = self.cause(cause)?;
+        let (id, correlation, quiet) = self.cause(cause)?;
         event.metadata.insert(metadata_key::CAUSATION_ID.into(), id.to_string());
         event.metadata.insert(metadata_key::CORRELATION_ID.into(), correlation);
         event.validate().map_err(|error| EffectError::Invalid(error.to_string()))?;
         let event_bytes = self.call.event_bytes + event.size_bytes();
-        if self.events.len() - self.call.first_event >= CALL_EVENTS_MAX || event_bytes > CALL_EVENT_BYTES_MAX {
+        let appended = self.events.len() - self.call.first_event + self.call.suppressed;
+        if appended >= CALL_EVENTS_MAX || event_bytes > CALL_EVENT_BYTES_MAX {
             return Err(EffectError::LimitExceeded(format!(
                 "a batch may append at most {CALL_EVENTS_MAX} events and {CALL_EVENT_BYTES_MAX} bytes; \
                  lower `[delivery] batch_events_max`, or append less"
@@ -334,7 +356,12 @@ impl Effects {
         let ordinal = self.call.ordinals.entry(cause).or_default();
         event.id = appended_id(&self.owner.plugin, cause, *ordinal);
         *ordinal += 1;
-        self.events.push(event);
+        if quiet {
+            self.call.suppressed += 1;
+            self.suppressed += 1;
+        } else {
+            self.events.push(event);
+        }
         Ok(())
     }
 
@@ -343,12 +370,14 @@ impl Effects {
     /// # Errors
     /// Those of [`Self::append`], of the first event that is refused.
     pub fn append_all(&mut self, cause: Position, events: Vec<NewEvent>) -> Result<(), EffectError> {
-        let (count, bytes) = (self.events.len(), self.call.event_bytes);
+        let (count, bytes, suppressed) = (self.events.len(), self.call.event_bytes, self.call.suppressed);
         let ordinal = self.call.ordinals.get(&cause).copied();
         let staged = events.into_iter().try_for_each(|event| self.append(cause, event));
         if staged.is_err() {
             self.events.truncate(count);
             self.call.event_bytes = bytes;
+            self.suppressed -= (self.call.suppressed - suppressed) as u64;
+            self.call.suppressed = suppressed;
             match ordinal {
                 Some(ordinal) => self.call.ordinals.insert(cause, ordinal),
                 None => self.call.ordinals.remove(&cause),
@@ -372,8 +401,8 @@ impl Effects {
         )))
     }
 
-    /// Id and correlation id of an event of the batch.
-    fn cause(&self, position: Position) -> Result<(Uuid, String), EffectError> {
+    /// Id and correlation id of an event of the batch, and whether it emits nothing.
+    fn cause(&self, position: Position) -> Result<(Uuid, String, bool), EffectError> {
         let batch: &[RecordedEvent] = self.call.batch.as_deref().unwrap_or_default();
         let cause = batch
             .binary_search_by_key(&position, |event| event.position)
@@ -381,7 +410,7 @@ impl Effects {
             .and_then(|index| batch.get(index))
             .ok_or_else(|| EffectError::Invalid(format!("cause {position} is not an event of this batch")))?;
         let correlation = cause.metadata.get(metadata_key::CORRELATION_ID).cloned();
-        Ok((cause.id, correlation.unwrap_or_else(|| cause.id.to_string())))
+        Ok((cause.id, correlation.unwrap_or_else(|| cause.id.to_string()), self.quiet.covers(cause)))
     }
 
     fn stage(&mut self, key: &str, value: Option<Vec<u8>>) -> Result<(), EffectError> {

@@ -14,6 +14,7 @@ mod layout;
 mod record;
 
 mod effects;
+mod quiet;
 mod policy;
 mod shared_state;
 mod status;
@@ -25,11 +26,11 @@ mod start;
 
 pub mod rehearsal;
 
-pub use dispatcher::{CommandError, Dispatcher, Redriven, Retry, Setup, StillFailing, spawn};
+pub use dispatcher::{CommandError, Dispatcher, Rebuild, Redriven, Retry, Setup, StillFailing, spawn};
 pub use effects::{EffectError, Effects};
 pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Usage, Verdict};
 pub use key::{InvalidKey, Key};
 pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
-pub use record::{live_owner, stored_checkpoint};
+pub use record::{Generation, Generations, Instead, generations, live_owner, note_installed, stored_checkpoint};
 pub use state_source::StateSource;
-pub use status::{Counters, FaultCounts, PartitionStatus, SetAside, State, Status};
+pub use status::{Counters, FaultCounts, PartitionStatus, RebuildStatus, SetAside, State, Status};

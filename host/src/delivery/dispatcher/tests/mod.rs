@@ -3,6 +3,8 @@
 mod basics;
 mod keys;
 mod partitions;
+mod rebuilding;
+mod rollback;
 mod stops;
 
 use std::sync::Arc;
