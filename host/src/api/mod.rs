@@ -17,6 +17,7 @@ mod doctor;
 mod event_view;
 mod events;
 mod fields;
+mod generations;
 mod health;
 mod in_process;
 mod lines;

@@ -167,6 +167,12 @@ impl Dispatcher {
         self.status.borrow().clone()
     }
 
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.commands.is_closed()
+    }
+
     /// The delivery as it changes; may skip states in between.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Status> {

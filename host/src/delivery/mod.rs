@@ -14,8 +14,8 @@ mod layout;
 mod record;
 
 mod effects;
-mod quiet;
 mod policy;
+mod quiet;
 mod shared_state;
 mod status;
 

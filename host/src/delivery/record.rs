@@ -131,7 +131,8 @@ impl Record {
         if component.is_empty() || self.component == component {
             return self.clone();
         }
-        let previous = (!self.component.is_empty()).then(|| Previous { layout: None, before: Vec::new(), ..self.live() });
+        let previous =
+            (!self.component.is_empty()).then(|| Previous { layout: None, before: Vec::new(), ..self.live() });
         let instead = self.instead.clone().filter(|instead| instead.run == component);
         Self { component: component.into(), previous, instead, ..self.clone() }
     }

@@ -78,12 +78,7 @@ fn progress_rows(owner: &Owner, partitions: u32, store: &dyn Store) -> Result<Ve
 }
 
 /// Forgets the generation that a rollback had left once all that it had settled is passed.
-fn without_abandoned(
-    owner: &Owner,
-    record: Record,
-    partitions: u32,
-    store: &dyn Store,
-) -> Result<Record, StoreError> {
+fn without_abandoned(owner: &Owner, record: Record, partitions: u32, store: &dyn Store) -> Result<Record, StoreError> {
     let Some(abandoned) = &record.abandoned else { return Ok(record) };
     let progress = progress_rows(owner, partitions, store)?;
     let passed = progress.iter().all(|progress| progress.checkpoint >= abandoned.reach());

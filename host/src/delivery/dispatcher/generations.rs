@@ -82,7 +82,9 @@ pub(super) fn roll_back(
     }
     let edit = |record: &Record| {
         check_return(plugin, record, component)?;
-        Ok::<_, CommandError>(record.previous.clone().map(|previous| returned(record, previous, &past, installed).into()))
+        Ok::<_, CommandError>(
+            record.previous.clone().map(|previous| returned(record, previous, &past, installed).into()),
+        )
     };
     change(plugin, store, edit).map(|_| ())
 }
@@ -114,7 +116,9 @@ fn hush(target: &Owner, left: &Owner, past: &[Settled], store: &dyn Store) -> Re
         let position = row.position;
         let quiet = match still.get(&position) {
             Some(other) => other.quiet,
-            None => row.quiet || event_at(position, store)?.is_some_and(|event| past.iter().any(|it| it.covers(&event))),
+            None => {
+                row.quiet || event_at(position, store)?.is_some_and(|event| past.iter().any(|it| it.covers(&event)))
+            }
         };
         if quiet != row.quiet {
             changes.insert(position, DeadLetter { quiet, ..row });

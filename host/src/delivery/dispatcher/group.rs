@@ -7,8 +7,8 @@ use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
 
 use super::Setup;
-use super::beside::Beside;
 use super::begin::{Begun, begin};
+use super::beside::Beside;
 use super::command::{Command, CommandError, Order};
 use super::generations::{check_return, roll_back};
 use super::partitions::{Around, Launch, Partitions, Version, ask};
@@ -197,8 +197,8 @@ impl Group {
             Command::Stop => return Some(Next::Stop),
             Command::Swap(setup, answer) => {
                 self.answer_when_begun(move || {
-                            let _ = answer.send(());
-                        });
+                    let _ = answer.send(());
+                });
                 return Some(Next::Swap((*setup).into()));
             }
             // Whether anybody still waits for an answer does not matter.

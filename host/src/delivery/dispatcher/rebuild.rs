@@ -167,7 +167,11 @@ impl Builder {
             target,
             rate,
             seconds_left: (rate > 0).then(|| left.div_ceil(rate)),
-            state: if self.partitions.is_some() { status.state } else { State::BackingOff { until_us: self.not_before_us } },
+            state: if self.partitions.is_some() {
+                status.state
+            } else {
+                State::BackingOff { until_us: self.not_before_us }
+            },
             set_aside: status.set_aside,
             counters: status.counters,
             ..RebuildStatus::of(&self.building)
@@ -208,7 +212,9 @@ impl Group {
             Rebuild::Begin { live: meant, .. } if meant != live.partitions.version.component_digest => {
                 return Err(CommandError::Replaced { plugin });
             }
-            Rebuild::Begin { from, reason, .. } => self.begin_rebuild(live, (start, layout), component, (from, reason)).await?,
+            Rebuild::Begin { from, reason, .. } => {
+                self.begin_rebuild(live, (start, layout), component, (from, reason)).await?
+            }
             Rebuild::GoOn => self.go_on(live, component, layout).await?,
         }
         if let Some(builder) = self.builder.take() {
@@ -242,14 +248,8 @@ impl Group {
                 blocking(move || start::resolve(start, &*store)).await?
             }
         };
-        let building = Building {
-            generation: 0,
-            component,
-            after,
-            started_us: self.around.clock.now_us(),
-            reason,
-            layout,
-        };
+        let building =
+            Building { generation: 0, component, after, started_us: self.around.clock.now_us(), reason, layout };
         info!(%plugin, component_digest = building.component, from = after.next().0, reason = building.reason, "rebuild begins");
         let edit = move |record: &Record| match record.building {
             Some(_) => Err(CommandError::Rebuilding { plugin: plugin.clone() }),
@@ -265,7 +265,9 @@ impl Group {
             Some(building) if building.component != component => Err(CommandError::Replaced { plugin: plugin.clone() }),
             Some(building) if building.layout.shares_as(&layout) => Ok(None),
             // What is built shares its events otherwise: it begins anew.
-            Some(building) => Ok(Some(with_generation(record, Building { layout: layout.clone(), ..building.clone() }))),
+            Some(building) => {
+                Ok(Some(with_generation(record, Building { layout: layout.clone(), ..building.clone() })))
+            }
         };
         self.change(live, edit).await
     }
@@ -317,7 +319,8 @@ impl Group {
         let near = builder.partitions.is_some() && builder.is_within(NEAR);
         builder.raise(&checkpoints);
         // What the live one still passes over, or handles without emitting, the other one does not know of.
-        let reach = record.before.iter().map(Settled::reach).chain(record.abandoned.as_ref().map(Abandoned::reach)).max();
+        let reach =
+            record.before.iter().map(Settled::reach).chain(record.abandoned.as_ref().map(Abandoned::reach)).max();
         if !near || builder.not_before_us > now_us || reach.is_some_and(|reach| reach > lowest) {
             return false;
         }

@@ -127,7 +127,8 @@ async fn a_rebuild_goes_on_after_a_restart_and_only_the_last_generation_before_i
     echoed_once(&store, 0..200);
     dispatcher.rebuild(version("one", &[]), begin("one")).await.unwrap();
     generation(&dispatcher, 2).await;
-    let kept: Vec<_> = store.plugin_progress(&plugin()).unwrap().into_iter().map(|(owner, ..)| owner.generation).collect();
+    let kept: Vec<_> =
+        store.plugin_progress(&plugin()).unwrap().into_iter().map(|(owner, ..)| owner.generation).collect();
     assert_eq!(kept, [1, 2]);
     let nothing = dispatcher.rebuild(version("one", &[]), Rebuild::GoOn).await;
     assert!(matches!(nothing, Err(CommandError::NotRebuilding { .. })));
@@ -167,10 +168,9 @@ async fn dead_letters_are_carried_over_and_each_emits_once_in_the_end() {
     echoed_once(&store, [0, 2, 3, 5, 6, 7]);
     let gate: Arc<AtomicBool> = Arc::default();
     dispatcher.rebuild(gated("two", &[3], 5, &gate), begin("one")).await.unwrap();
-    for refused in [
-        dispatcher.retry_dead_letters(Retry::All).await.map(drop),
-        dispatcher.discard_dead_letter(Position(2)).await,
-    ] {
+    for refused in
+        [dispatcher.retry_dead_letters(Retry::All).await.map(drop), dispatcher.discard_dead_letter(Position(2)).await]
+    {
         let error = refused.unwrap_err();
         assert!(matches!(error, CommandError::Rebuilding { .. }));
         assert!(error.to_string().contains("rebuild p --cancel"), "{error}");
@@ -183,7 +183,12 @@ async fn dead_letters_are_carried_over_and_each_emits_once_in_the_end() {
         rows.iter().map(|row| (row.position.0, row.kind.as_str(), row.component_digest.as_str(), row.quiet)).collect();
     assert_eq!(
         rows,
-        [(2, "reject", "one", false), (4, "reject", "two", true), (5, "behind", "one", false), (7, "behind", "two", true)]
+        [
+            (2, "reject", "one", false),
+            (4, "reject", "two", true),
+            (5, "behind", "one", false),
+            (7, "behind", "two", true)
+        ]
     );
     // Both are mended.
     dispatcher.swap(version("three", &[])).await.unwrap();
@@ -252,12 +257,13 @@ async fn two_partitions_are_rebuilt_side_by_side() {
     let numbers = (0..800).zip("abcdefgh".chars().cycle());
     assert_eq!(state(&store), fold(numbers.filter(|(number, _)| handled(number))));
     echoed_once(&store, (0..800).filter(handled));
-    dispatcher.swap({
-        let handlers = (0..2).flat_map(|_| version("two", &[]).handlers).collect();
-        Setup { handlers, ..version("two", &[]) }
-    })
-    .await
-    .unwrap();
+    dispatcher
+        .swap({
+            let handlers = (0..2).flat_map(|_| version("two", &[]).handlers).collect();
+            Setup { handlers, ..version("two", &[]) }
+        })
+        .await
+        .unwrap();
     dispatcher.retry_dead_letters(Retry::All).await.unwrap();
     assert_eq!(state(&store), fold((0..800).zip("abcdefgh".chars().cycle())));
     settled(&dispatcher, &store).await;
@@ -275,7 +281,10 @@ async fn a_rebuild_that_halts_is_shown_and_the_live_one_goes_on() {
     let stopping = Setup { subscription: only("N"), component_digest: "one".into(), ..setup(stops) };
     dispatcher.rebuild(stopping, begin("one")).await.unwrap();
     let halted = |status: &Status| {
-        status.rebuild.as_ref().is_some_and(|it| matches!(&it.state, State::Halted { reason } if reason.contains("no further")))
+        status
+            .rebuild
+            .as_ref()
+            .is_some_and(|it| matches!(&it.state, State::Halted { reason } if reason.contains("no further")))
     };
     until(&dispatcher, halted).await;
     append_to(&store, 3, "abc").await;
@@ -290,7 +299,10 @@ async fn a_rebuild_that_halts_is_shown_and_the_live_one_goes_on() {
 async fn where_a_rebuild_may_begin() {
     let store = store();
     append_to(&store, 0, "abcabc").await;
-    let at_end = || Setup { subscription: Subscription { start: Start::After(Position(2)), ..only("N") }, ..version("one", &[]) };
+    let at_end = || Setup {
+        subscription: Subscription { start: Start::After(Position(2)), ..only("N") },
+        ..version("one", &[])
+    };
     let dispatcher = start(at_end(), &store);
     settled(&dispatcher, &store).await;
     for from in [0, 500] {
