@@ -58,9 +58,16 @@ impl Archive {
         replace_file(&path, &bytes()?)
     }
 
-    /// Lets go of what no record names any more. Blocks.
-    pub(super) fn tidy(&self, plugin: &PluginName, store: &dyn Store) -> Result<(), StoreError> {
-        let named = named(plugin, store)?;
+    /// Lets go of what no record names any more; of this plugin's, what is `in_use` stays too: its record may not name
+    /// it yet. Blocks.
+    pub(super) fn tidy(
+        &self,
+        plugin: &PluginName,
+        in_use: impl IntoIterator<Item = String>,
+        store: &dyn Store,
+    ) -> Result<(), StoreError> {
+        let mut named = named(plugin, store)?;
+        named.extend(in_use);
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(used) = self.look(&mut used, store) {
             used.insert(plugin.clone(), named);
@@ -113,9 +120,11 @@ mod tests {
         archive.keep(&one, "a", || Ok(b"bytes".to_vec()), &store).unwrap();
         archive.keep(&other, "a", || Err(io::Error::other("it is there")), &store).unwrap();
         assert_eq!(fs::read(archive.find("a").unwrap()).unwrap(), b"bytes");
-        archive.tidy(&one, &store).unwrap();
+        archive.tidy(&one, [], &store).unwrap();
         assert!(archive.find("a").is_some(), "the other uses it");
-        archive.tidy(&other, &store).unwrap();
+        archive.tidy(&other, ["a".to_owned()], &store).unwrap();
+        assert!(archive.find("a").is_some(), "it is in use");
+        archive.tidy(&other, [], &store).unwrap();
         assert_eq!(archive.find("a"), None);
         assert_eq!(Archive::new(None).find("a"), None);
     }

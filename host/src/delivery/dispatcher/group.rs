@@ -49,7 +49,6 @@ pub(super) struct Live {
 
 /// The live generation at rest.
 pub(super) struct Rested {
-    pub(super) stored: Stored,
     pub(super) owner: Owner,
     pub(super) version: Version,
 }
@@ -89,8 +88,8 @@ impl Group {
             if matches!(next, Next::Finish) {
                 self.held_up_since_us = Some(self.around.clock.now_us());
             }
-            let Live { stored, owner, partitions } = live;
-            let rested = Rested { stored, owner, version: partitions.stop().await };
+            let Live { owner, partitions, .. } = live;
+            let rested = Rested { owner, version: partitions.stop().await };
             self.fresh = matches!(next, Next::Swap(_));
             version = match next {
                 Next::Finish => self.finish(rested).await,

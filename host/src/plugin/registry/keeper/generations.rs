@@ -145,11 +145,13 @@ impl Keeper {
     /// Lets go of components that are not needed any more.
     async fn tidy(&self, installed: String) {
         let (name, around) = (self.name.clone(), self.around.clone());
+        let runs = self.running.as_ref().map(|running| running.digest.clone());
+        let in_use: Vec<_> = runs.into_iter().chain([installed.clone()]).collect();
         let work = tokio::task::spawn_blocking(move || {
             if let Err(error) = note_installed(&name, &installed, &*around.store) {
                 tracing::warn!(plugin = %name, %error, "what is installed could not be noted");
             }
-            if let Err(error) = around.archive.tidy(&name, &*around.store) {
+            if let Err(error) = around.archive.tidy(&name, in_use, &*around.store) {
                 tracing::warn!(plugin = %name, %error, "components that are not needed stay behind");
             }
         });
