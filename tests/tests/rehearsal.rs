@@ -173,7 +173,7 @@ fn what_cannot_be_rehearsed_says_why() {
     fails(&setting.run(&["replay", "it", "--from", "7", "--to", "3"]), 2, &["from 7 to 3"]);
     fails(&setting.run(&["replay", "it", "--from", "5", "--to", "500"]), 2, &["500", "the log to 10"]);
     fails(&setting.run(&["replay", "it", "--from", "0"]), 2, &["positions begin at 1"]);
-    fails(&setting.run(&["rebuild", "it"]), 2, &["--verify"]);
+    fails(&setting.run(&["rebuild", "it", "--verify", "--wait"]), 2, &["--wait"]);
     fails(&shadow(b"garbage", &[]), 2, &["cannot be loaded", "WebAssembly"]);
     fails(&shadow(b"", &[]), 2, &["empty"]);
     fails(&shadow(guests::NO_EXPORTS, &[]), 2, &["subscriber"]);

@@ -25,6 +25,7 @@ mod event_view;
 mod events;
 mod fields;
 mod form;
+mod generations;
 mod health;
 mod in_process;
 mod limits;

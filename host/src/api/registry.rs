@@ -11,6 +11,7 @@ use super::rehearsals::Rehearse;
 use crate::delivery::{CommandError, Redriven, Retry, Status};
 use crate::error::ErrorClass;
 use crate::event::{PluginName, Position};
+use crate::plugin::GenerationRefused;
 
 /// The running plugins.
 pub trait Plugins: Send + Sync + 'static {
@@ -46,6 +47,21 @@ pub trait Plugins: Send + Sync + 'static {
         position: Position,
     ) -> BoxFuture<'a, Result<(), CommandRefused>>;
 
+    /// Begins to build a plugin's state anew.
+    fn rebuild<'a>(&'a self, name: &'a PluginName, _: Option<Position>) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
+    }
+
+    /// Ends that.
+    fn cancel_rebuild<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
+    }
+
+    /// Returns to what was live before.
+    fn roll_back<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
+    }
+
     /// Who rehearses them; none where none runs.
     fn rehearsals(&self) -> Option<Arc<dyn Rehearse>> {
         None
@@ -72,6 +88,9 @@ pub enum CommandRefused {
         /// The plugin.
         plugin: PluginName,
     },
+    /// Another generation does not become live.
+    #[error(transparent)]
+    Generation(#[from] GenerationRefused),
     /// Its delivery could not carry it out.
     #[error(transparent)]
     Delivery(#[from] CommandError),
@@ -83,6 +102,7 @@ impl CommandRefused {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::NotRunning { .. } => ErrorClass::Unavailable,
+            Self::Generation(error) => error.class(),
             Self::Delivery(error) => error.class(),
         }
     }

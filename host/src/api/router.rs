@@ -16,8 +16,8 @@ use super::problem::{Kind, Problem};
 use super::rehearsals::COMPONENT_BYTES_MAX;
 use super::state::ApiState;
 use super::{
-    dead_letters, doctor, events, health, limits, plugins, rehearsals, retention, state_entries, stream_deletion,
-    stream_list, streams, subscribe, verify,
+    dead_letters, doctor, events, generations, health, limits, plugins, rehearsals, retention, state_entries,
+    stream_deletion, stream_list, streams, subscribe, verify,
 };
 use crate::error::ErrorClass;
 
@@ -40,6 +40,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/plugins/{name}/replay", post(rehearsals::replay))
         .route("/v1/plugins/{name}/shadow", post(rehearsals::shadow).layer(DefaultBodyLimit::max(COMPONENT_BYTES_MAX)))
         .route("/v1/plugins/{name}/promote", post(rehearsals::promote))
+        .route("/v1/plugins/{name}/rebuild", post(generations::rebuild).delete(generations::cancel))
+        .route("/v1/plugins/{name}/rollback", post(generations::roll_back))
         .route("/v1/plugins/{name}/rebuild/verify", post(rehearsals::verify_state))
         .route("/v1/plugins/{name}/state", get(state_entries::scan))
         .route("/v1/plugins/{name}/state/{*key}", get(state_entries::get))

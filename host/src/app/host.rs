@@ -22,6 +22,9 @@ const CACHE_FOLDER: &str = "cache";
 /// Folder for candidates and their reports, below the data directory.
 const CANDIDATES_FOLDER: &str = "candidates";
 
+/// Folder for components that plugins run or may return to, below the data directory.
+const COMPONENTS_FOLDER: &str = "components";
+
 /// What a host runs on.
 #[derive(Clone, Debug)]
 pub struct HostOptions {
@@ -89,6 +92,7 @@ impl Host {
     /// When the store does not open, or a directory cannot be made.
     pub async fn start(options: HostOptions) -> Result<Self, HostError> {
         let candidates = options.data.join(CANDIDATES_FOLDER);
+        let archive = Some(options.data.join(COMPONENTS_FOLDER));
         let started = tokio::task::spawn_blocking(move || Self::open(&options)).await;
         let opened = started.map_err(|_| StoreError::ReadFailed { reason: "opening the store panicked".into() })??;
         let Opened { store, clock, plugins } = opened;
@@ -97,7 +101,8 @@ impl Host {
         };
         let (on, loader) = (Arc::clone(&store) as Arc<dyn Store>, Arc::new(engine) as Arc<dyn Loader>);
         let options = RegistryOptions::new(directory, Arc::clone(&on), Arc::clone(&clock), Arc::clone(&loader));
-        let registry = Arc::new(Registry::start(RegistryOptions { secrets: Arc::new(HostSecrets), ..options }));
+        let registry =
+            Arc::new(Registry::start(RegistryOptions { secrets: Arc::new(HostSecrets), archive, ..options }));
         let (runs, time) = (Arc::clone(&registry), Arc::clone(&clock));
         let options = RehearsalsOptions { registry: runs, store: on, clock: time, loader, candidates };
         let rehearsals = Some(Arc::new(Rehearsals::new(options)));
@@ -151,6 +156,12 @@ impl Host {
     #[must_use]
     pub fn dispatcher(&self, name: &PluginName) -> Option<Dispatcher> {
         self.registry.as_ref()?.dispatcher(name)
+    }
+
+    /// What runs the plugins; none for a store without them.
+    #[must_use]
+    pub fn registry(&self) -> Option<Arc<Registry>> {
+        self.registry.clone()
     }
 
     /// Who rehearses plugins; none for a store without them.

@@ -10,12 +10,16 @@ use super::Host;
 use crate::api::{CommandRefused, PluginSummary, Plugins, Rehearse};
 use crate::delivery::{Dispatcher, Redriven, Retry, Status};
 use crate::event::{PluginName, Position};
-use crate::plugin::PluginInfo;
+use crate::plugin::{PluginInfo, Registry};
 
 /// The plugins of a host, as the API asks for them.
 pub(super) struct Showing(pub(super) Host);
 
 impl Showing {
+    fn registry(&self, name: &PluginName) -> Result<Arc<Registry>, CommandRefused> {
+        self.0.registry().ok_or_else(|| CommandRefused::NotRunning { plugin: name.clone() })
+    }
+
     fn running(&self, name: &PluginName) -> Result<Dispatcher, CommandRefused> {
         self.0.dispatcher(name).ok_or_else(|| CommandRefused::NotRunning { plugin: name.clone() })
     }
@@ -65,6 +69,22 @@ impl Plugins for Showing {
         position: Position,
     ) -> BoxFuture<'a, Result<(), CommandRefused>> {
         async move { Ok(self.running(name)?.discard_dead_letter(position).await?) }.boxed()
+    }
+
+    fn rebuild<'a>(
+        &'a self,
+        name: &'a PluginName,
+        from: Option<Position>,
+    ) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        async move { Ok(self.registry(name)?.rebuild(name, from).await?) }.boxed()
+    }
+
+    fn cancel_rebuild<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        async move { Ok(self.registry(name)?.cancel_rebuild(name).await?) }.boxed()
+    }
+
+    fn roll_back<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        async move { Ok(self.registry(name)?.roll_back(name).await?) }.boxed()
     }
 
     fn rehearsals(&self) -> Option<Arc<dyn Rehearse>> {

@@ -16,6 +16,7 @@ mod event_row;
 mod events_read;
 mod events_tail;
 mod events_types;
+mod generations;
 mod new;
 mod output;
 mod plugins;

@@ -1,4 +1,4 @@
-//! `tidemill plugins`: `ls`, `inspect`, `pause` and `resume` are here, what rehearses is beside.
+//! `tidemill plugins`: `ls`, `inspect`, `pause` and `resume` are here; what rehearses, and what rebuilds, is beside.
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -9,10 +9,11 @@ use ureq::http::Method;
 use super::args::SourceArgs;
 use super::client::Client;
 use super::error::CliError;
+use super::generations::{self, RebuildArgs, RollbackArgs};
 use super::output::{Output, shown, talk};
 use super::query::Query;
 use super::rehearsal_report;
-use super::rehearsals::{self, PromoteArgs, RebuildArgs, ReplayArgs, ShadowArgs};
+use super::rehearsals::{self, PromoteArgs, ReplayArgs, ShadowArgs};
 use super::table::Table;
 
 #[derive(Debug, Subcommand)]
@@ -31,8 +32,10 @@ pub(super) enum PluginsCommand {
     Shadow(ShadowArgs),
     /// Put the candidate that was shadowed in place of the installed version
     Promote(PromoteArgs),
-    /// Build a plugin's state anew, in memory, and compare it with the stored one
+    /// Build a plugin's state anew beside the live one, which goes on until it is replaced
     Rebuild(RebuildArgs),
+    /// Return to the component, and the state, that were live before
+    Rollback(RollbackArgs),
 }
 
 #[derive(Debug, Args)]
@@ -66,7 +69,8 @@ impl PluginsCommand {
             | Self::Replay(_)
             | Self::Shadow(_)
             | Self::Promote(_)
-            | Self::Rebuild(_) => SourceArgs::default(),
+            | Self::Rebuild(_)
+            | Self::Rollback(_) => SourceArgs::default(),
         }
     }
 }
@@ -89,7 +93,8 @@ pub(super) fn run(command: &PluginsCommand, client: &Client, output: &mut Output
         PluginsCommand::Replay(args) => rehearsals::replay(args, client, output),
         PluginsCommand::Shadow(args) => rehearsals::shadow(args, client, output),
         PluginsCommand::Promote(args) => rehearsals::promote(args, client, output),
-        PluginsCommand::Rebuild(args) => rehearsals::rebuild(args, client, output),
+        PluginsCommand::Rebuild(args) => generations::rebuild(args, client, output),
+        PluginsCommand::Rollback(args) => generations::roll_back(args, client, output),
     }
 }
 
@@ -133,6 +138,7 @@ fn list(client: &Client, json: bool, output: &mut Output<'_>) -> Result<(), CliE
             let state = state(&plugin);
             talk(&format!("warning: plugin {} is {state}: {}", cell("/name"), shown(reason, usize::MAX)));
         }
+        generations::note(&plugin, &cell("/name"));
         let running = plugin.pointer("/status/parked").is_some();
         table.row([
             cell("/name"),

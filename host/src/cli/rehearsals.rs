@@ -92,29 +92,6 @@ pub(super) struct PromoteArgs {
     pub(super) json: bool,
 }
 
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  tidemill plugins rebuild dashboard --verify      is the stored state what the events make of it
-
-The installed component handles its events again, from its start to its checkpoint, in memory; the result is
-compared with the stored state. Dead letters are left out, as live delivery left them out.
-
-Exit codes: 0 the state is the same, 1 it is not")]
-pub(super) struct RebuildArgs {
-    /// Name of the plugin
-    pub(super) plugin: String,
-    /// Compare with the stored state and change nothing
-    #[arg(long, required = true)]
-    pub(super) verify: bool,
-    /// First position; where the plugin began unless given
-    #[arg(long, value_name = "POSITION")]
-    pub(super) from: Option<u64>,
-    /// Print the report as JSON
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
 /// Replays a range.
 pub(super) fn replay(args: &ReplayArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     let query = path(&args.plugin, &["replay"]).with_some("from", Some(args.from)).with_some("to", args.to);
@@ -156,10 +133,16 @@ pub(super) fn shadow(args: &ShadowArgs, client: &Client, output: &mut Output<'_>
 }
 
 /// Compares the stored state; an error when it differs.
-pub(super) fn rebuild(args: &RebuildArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
-    let query = path(&args.plugin, &["rebuild", "verify"]).with_some("from", args.from);
+pub(super) fn verify(
+    plugin: &str,
+    from: Option<u64>,
+    json: bool,
+    client: &Client,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
+    let query = path(plugin, &["rebuild", "verify"]).with_some("from", from);
     let (report, line) = ask::<VerifyStateReport>(client.server()?, &query, None)?;
-    if args.json {
+    if json {
         output.json_line(&line)?
     } else {
         show::verified(&report, output)?
@@ -189,12 +172,16 @@ pub(super) fn promote(args: &PromoteArgs, client: &Client, output: &mut Output<'
     output.line(&promoted.digest)
 }
 
-fn path(plugin: &str, rest: &[&str]) -> Query {
+pub(super) fn path(plugin: &str, rest: &[&str]) -> Query {
     Query::path(&[&["v1", "plugins", plugin], rest].concat())
 }
 
 /// Sends a request whose answer takes long; answers the report, and as it came.
-fn ask<T: DeserializeOwned>(server: &Server, query: &Query, body: Option<&[u8]>) -> Result<(T, String), CliError> {
+pub(super) fn ask<T: DeserializeOwned>(
+    server: &Server,
+    query: &Query,
+    body: Option<&[u8]>,
+) -> Result<(T, String), CliError> {
     let bar = Progress::positions();
     let answered = last_line(server, query, body, &bar);
     bar.finish();
@@ -222,6 +209,6 @@ fn last_line(server: &Server, query: &Query, body: Option<&[u8]>, bar: &Progress
     Err(explain(ClientError::Connection { reason: "it went away in the middle".into() }))
 }
 
-fn understood<T: DeserializeOwned>(server: &Server, line: &str) -> Result<T, CliError> {
+pub(super) fn understood<T: DeserializeOwned>(server: &Server, line: &str) -> Result<T, CliError> {
     serde_json::from_str(line).map_err(|error| server.explain(ClientError::Unreadable { reason: error.to_string() }))
 }

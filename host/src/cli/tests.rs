@@ -64,6 +64,7 @@ fn filled() -> Arc<MemoryStore> {
         component_digest: "abc".into(),
         stderr_tail: "panicked at\nline 1".into(),
         backtrace: String::new(),
+        quiet: false,
     };
     let state = [("a", &b"{\"n\": 1}"[..]), ("b", b"\xff")];
     let work = UnitOfWork {
@@ -126,6 +127,9 @@ fn commands_take_what_the_help_says() {
         "tidemill plugins shadow p --component c.wasm --manifest m.toml --from 1 --to 9 --json",
         "tidemill plugins promote p --force --json",
         "tidemill plugins rebuild p --verify --from 3 --json",
+        "tidemill plugins rebuild p --from 3 --wait --json",
+        "tidemill plugins rebuild p --cancel",
+        "tidemill plugins rollback p --json",
         "tidemill dead-letters retry p 1 2 3",
         "tidemill dead-letters retry p --position 1",
         "tidemill dead-letters retry p --key order-1",
@@ -172,7 +176,8 @@ fn usage_errors_end_with_2() {
         "tidemill plugins ls --server https://h",
         "tidemill plugins replay p",
         "tidemill plugins shadow p",
-        "tidemill plugins rebuild p",
+        "tidemill plugins rebuild p --verify --wait",
+        "tidemill plugins rebuild p --cancel --from 3",
         "tidemill plugins replay p --from first",
         "tidemill demo --orders 0",
     ] {

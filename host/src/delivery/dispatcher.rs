@@ -2,12 +2,18 @@
 //!
 //! Each partition has a task (`task`), which reads, calls its handler on a blocking thread, commits, sleeps, and
 //! takes commands at batch boundaries. It decides nothing about events. One more task (`group`) starts the
-//! partitions from what is stored (`begin`), replaces them, and passes commands on.
+//! partitions from what is stored (`begin`), replaces them, and passes commands on. While a generation is built
+//! (`rebuild`) a second set of such tasks runs beside, never ahead of the first; `generations` is what makes one live.
 
 mod begin;
+mod beside;
 mod command;
+mod generations;
 mod group;
+mod partitions;
+mod rebuild;
 mod redrive;
+mod set_aside;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -24,7 +30,7 @@ use crate::clock::Clock;
 use crate::event::{Pattern, PluginName, Position};
 use crate::store::Store;
 use command::Command;
-pub use command::{CommandError, Redriven, Retry, StillFailing};
+pub use command::{CommandError, Rebuild, Redriven, Retry, StillFailing};
 
 /// Commands that may wait for a boundary; senders wait when there are more.
 const COMMANDS_MAX: usize = 64;
@@ -125,10 +131,46 @@ impl Dispatcher {
         self.ask(|answer| Command::Discard(position, answer)).await?
     }
 
+    /// Builds the plugin's state anew beside the live one, and makes it live when it has come as far; answers when that
+    /// has begun. `setup` is the version that builds it and becomes live with it; it shares events among partitions
+    /// as the live one does. [`Status::rebuild`](super::Status::rebuild) shows how far it is.
+    ///
+    /// # Errors
+    /// When something is built already, or is not; when where to begin is not known, or is not in the log; when
+    /// something else runs by now than what is to be rebuilt; when the plugin is stopped, or the store fails.
+    pub async fn rebuild(&self, setup: Setup, how: Rebuild) -> Result<(), CommandError> {
+        self.ask(|answer| Command::Rebuild(Box::new(setup), how, answer)).await?
+    }
+
+    /// Ends a rebuild and drops what it had built. Where another component was to become live with it, the live one
+    /// runs on instead of that one.
+    ///
+    /// # Errors
+    /// When nothing is built, the plugin is stopped, or the store fails.
+    pub async fn cancel_rebuild(&self) -> Result<(), CommandError> {
+        self.ask(Command::CancelRebuild).await?
+    }
+
+    /// Returns to what was live before: its component, which `setup` is, and its state where another one was live.
+    /// `installed` is the component in the plugins directory, in whose place it runs. What was live can be returned
+    /// to. Answers when it has happened.
+    ///
+    /// # Errors
+    /// When nothing was live before, something is built, the plugin is stopped, or the store fails.
+    pub async fn roll_back(&self, setup: Setup, installed: &str) -> Result<(), CommandError> {
+        self.ask(|answer| Command::RollBack(Box::new(setup), installed.into(), answer)).await?
+    }
+
     /// The delivery as it is now.
     #[must_use]
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.commands.is_closed()
     }
 
     /// The delivery as it changes; may skip states in between.

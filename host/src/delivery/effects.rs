@@ -18,6 +18,7 @@ use uuid::Uuid;
 use self::cause::Cause;
 use super::EventBatch;
 use super::policy::CAUSATION_DEPTH_MAX;
+use super::quiet::Quiet;
 use super::shared_state::{Reads, SharedState};
 use super::state_source::{StateSource, StoredState};
 use crate::event::{NewEvent, Pattern, PluginName, Position, RecordedEvent};
@@ -85,6 +86,10 @@ pub struct Effects {
     /// Bytes staged by calls before this one.
     unit_bytes: usize,
     call: Call,
+    /// Whose emissions are dropped.
+    quiet: Quiet,
+    /// How many were, in this unit.
+    suppressed: u64,
     /// None where nobody shares the state.
     sharing: Option<Sharing>,
 }
@@ -108,6 +113,8 @@ struct Call {
     first_event: usize,
     event_bytes: usize,
     state_bytes: usize,
+    /// Events that were dropped.
+    suppressed: usize,
     /// How many events each cause has appended in this call.
     ordinals: HashMap<Position, u32>,
 }
@@ -145,6 +152,8 @@ impl Effects {
             events: Vec::new(),
             unit_bytes: 0,
             call: Call::default(),
+            quiet: Quiet::Nothing,
+            suppressed: 0,
             sharing: None,
         }
     }
@@ -174,6 +183,16 @@ impl Effects {
         }
     }
 
+    /// Which events' emissions are dropped from the next call on.
+    pub(super) fn hush(&mut self, quiet: Quiet) {
+        self.quiet = quiet;
+    }
+
+    /// Takes how many emissions were dropped in the unit.
+    pub(super) fn take_suppressed(&mut self) -> u64 {
+        std::mem::take(&mut self.suppressed)
+    }
+
     /// Begins a call that handles `batch`.
     pub fn begin_call(&mut self, batch: EventBatch) {
         self.begin_unit();
@@ -191,6 +210,7 @@ impl Effects {
             };
         }
         self.events.truncate(self.call.first_event);
+        self.suppressed -= self.call.suppressed as u64;
         self.call = Call::default();
     }
 
@@ -239,6 +259,7 @@ impl Effects {
         self.cache_bytes = 0;
         self.events.clear();
         self.unit_bytes = 0;
+        self.suppressed = 0;
         self.call = Call::default();
         if let Some(sharing) = &mut self.sharing {
             (sharing.began, sharing.reads) = (None, Reads::default());
@@ -340,12 +361,14 @@ impl Effects {
     /// cause, or the call has appended too much.
     pub fn append(&mut self, cause: Position, mut event: NewEvent) -> Result<(), EffectError> {
         self.check_granted(&event)?;
-        let ancestry = Cause::of(self.in_batch(cause)?);
+        let caused_by = self.in_batch(cause)?;
+        let (ancestry, quiet) = (Cause::of(caused_by), self.quiet.covers(caused_by));
         ancestry.check(&self.owner.plugin, event.event_type.as_str(), self.causation_depth_max)?;
         ancestry.write(&mut event.metadata);
         event.validate().map_err(|error| EffectError::Invalid(error.to_string()))?;
         let event_bytes = self.call.event_bytes + event.size_bytes();
-        if self.events.len() - self.call.first_event >= CALL_EVENTS_MAX || event_bytes > CALL_EVENT_BYTES_MAX {
+        let appended = self.events.len() - self.call.first_event + self.call.suppressed;
+        if appended >= CALL_EVENTS_MAX || event_bytes > CALL_EVENT_BYTES_MAX {
             return Err(EffectError::LimitExceeded(format!(
                 "a batch may append at most {CALL_EVENTS_MAX} events and {CALL_EVENT_BYTES_MAX} bytes; \
                  lower `[delivery] batch_events_max`, or append less"
@@ -355,7 +378,12 @@ impl Effects {
         let ordinal = self.call.ordinals.entry(cause).or_default();
         event.id = appended_id(&self.owner.plugin, cause, *ordinal);
         *ordinal += 1;
-        self.events.push(event);
+        if quiet {
+            self.call.suppressed += 1;
+            self.suppressed += 1;
+        } else {
+            self.events.push(event);
+        }
         Ok(())
     }
 
@@ -364,12 +392,14 @@ impl Effects {
     /// # Errors
     /// Those of [`Self::append`], of the first event that is refused.
     pub fn append_all(&mut self, cause: Position, events: Vec<NewEvent>) -> Result<(), EffectError> {
-        let (count, bytes) = (self.events.len(), self.call.event_bytes);
+        let (count, bytes, suppressed) = (self.events.len(), self.call.event_bytes, self.call.suppressed);
         let ordinal = self.call.ordinals.get(&cause).copied();
         let staged = events.into_iter().try_for_each(|event| self.append(cause, event));
         if staged.is_err() {
             self.events.truncate(count);
             self.call.event_bytes = bytes;
+            self.suppressed -= (self.call.suppressed - suppressed) as u64;
+            self.call.suppressed = suppressed;
             match ordinal {
                 Some(ordinal) => self.call.ordinals.insert(cause, ordinal),
                 None => self.call.ordinals.remove(&cause),

@@ -89,6 +89,8 @@ pub(super) struct Start {
     pub(super) settled: Vec<Settled>,
     /// Whether to begin paused.
     pub(super) paused: bool,
+    /// Whether it builds a generation beside the live one.
+    pub(super) rebuilding: bool,
     /// Whether the handler has failed at nothing yet: what waits for a time is tried at once.
     pub(super) fresh: bool,
     /// Drives the jitter.
@@ -104,6 +106,7 @@ pub(super) struct Machine {
     phase: Phase,
     yield_wanted: bool,
     paused: bool,
+    rebuilding: bool,
     stop: Option<Stop>,
     fault_run: FaultRun,
     /// As committed.
@@ -149,7 +152,7 @@ pub(super) struct Machine {
 impl Machine {
     /// A machine that goes on from where `start` says.
     pub(super) fn new(start: Start) -> Self {
-        let Start { policy, component_digest, mut progress, rows, settled, paused, fresh, seed } = start;
+        let Start { policy, component_digest, mut progress, rows, settled, paused, rebuilding, fresh, seed } = start;
         let mut queue = Queue::load(rows);
         if fresh {
             progress.failing = None;
@@ -161,6 +164,7 @@ impl Machine {
             phase: Phase::Yielded,
             yield_wanted: false,
             paused,
+            rebuilding,
             stop: None,
             fault_run: FaultRun::default(),
             head: progress.checkpoint,
@@ -225,6 +229,10 @@ impl Machine {
                 sequences.iter().for_each(|sequence| self.queue.force(sequence, now_us));
                 self.queue.settle();
             }
+            Input::Release(held) => {
+                self.queue.release(&held, now_us);
+                self.queue.settle();
+            }
             Input::Discard(sequence, position) => return Some(self.discard(&sequence, position, now_us)),
             Input::Pause => self.paused = true,
             Input::Resume => self.resume(),
@@ -285,6 +293,11 @@ impl Machine {
     /// Every sequence with a set-aside event.
     pub(super) fn sequences(&self) -> Vec<Sequence> {
         self.queue.sequences().cloned().collect()
+    }
+
+    /// Every sequence that is wanted handled and has not come to a rest.
+    pub(super) fn forced(&self) -> Vec<Sequence> {
+        self.queue.sequences().filter(|sequence| self.queue.is_forced(sequence)).cloned().collect()
     }
 
     /// Whether an operator wants a sequence handled, and it has not come to a rest.

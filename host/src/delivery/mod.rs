@@ -16,6 +16,7 @@ mod record;
 mod cost;
 mod effects;
 mod policy;
+mod quiet;
 mod shared_state;
 mod status;
 
@@ -27,11 +28,11 @@ mod start;
 pub mod rehearsal;
 
 pub use cost::Cost;
-pub use dispatcher::{CommandError, Dispatcher, Redriven, Retry, Setup, StillFailing, spawn};
+pub use dispatcher::{CommandError, Dispatcher, Rebuild, Redriven, Retry, Setup, StillFailing, spawn};
 pub use effects::{EffectError, Effects};
 pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Restarts, Usage, Verdict};
 pub use key::{InvalidKey, Key};
 pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
-pub use record::{live_owner, stored_checkpoint};
+pub use record::{Generation, Generations, Instead, generations, live_owner, note_installed, stored_checkpoint};
 pub use state_source::StateSource;
-pub use status::{Counters, FaultCounts, PartitionStatus, SetAside, State, Status};
+pub use status::{Counters, FaultCounts, PartitionStatus, RebuildStatus, SetAside, State, Status};

@@ -3,12 +3,17 @@
 //! A plugin that has always had one partition, began at the beginning and was never paused has none. Keys that are
 //! not known here are kept as they are.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::layout::{Layout, Settled};
 use crate::event::{PluginName, Position};
-use crate::store::{Owner, PluginRecord, Store, StoreError};
+use crate::store::{CommitError, Owner, PluginChange, PluginRecord, Progress, Store, StoreError};
+
+/// How often a change is tried that meets another one.
+const TRIES_MAX: usize = 5;
 
 /// The content of a plugin's record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,9 +30,136 @@ pub(super) struct Record {
     /// Layouts before, as far as they matter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) before: Vec<Settled>,
+    /// The generation that is made next; never one that there was.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) next_generation: u32,
+    /// After which position the live generation began, where that is not to be found out again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) began: Option<Position>,
+    /// SHA-256 of the component that is live, in hex; empty for native handlers.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) component: String,
+    /// What a rollback returns to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) previous: Option<Previous>,
+    /// The generation that is built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) building: Option<Building>,
+    /// What another generation had settled when this one became live again: handled here, it emits nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) abandoned: Option<Abandoned>,
+    /// What runs instead of what is installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) instead: Option<Instead>,
     /// What others keep there.
     #[serde(flatten)]
     pub(super) rest: Map<String, Value>,
+}
+
+/// What was live before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Previous {
+    pub(super) generation: u32,
+    pub(super) component: String,
+    /// The layout of that generation, where it is another than the live one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) layout: Option<Layout>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) before: Vec<Settled>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) began: Option<Position>,
+}
+
+/// A generation that is built.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Building {
+    pub(super) generation: u32,
+    /// SHA-256 of the component that builds it, in hex.
+    pub(super) component: String,
+    /// After which position it began.
+    pub(super) after: Position,
+    /// When: microseconds since the Unix epoch.
+    pub(super) started_us: u64,
+    /// Why, for people.
+    pub(super) reason: String,
+    pub(super) layout: Layout,
+}
+
+/// A generation that was left by a rollback, with what it had settled. Its set-aside events are in its rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Abandoned {
+    pub(super) generation: u32,
+    pub(super) settled: Vec<Settled>,
+}
+
+/// While the plugins directory holds one component, another one runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instead {
+    /// SHA-256 of the component that runs, in hex.
+    pub run: String,
+    /// SHA-256 of the one in the directory, in hex.
+    pub of: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Abandoned {
+    /// Nothing beyond this is settled by it.
+    pub(super) fn reach(&self) -> Position {
+        self.settled.iter().map(Settled::reach).max().unwrap_or_default()
+    }
+}
+
+impl Record {
+    /// The number of a generation that there never was.
+    fn unused_generation(&self) -> u32 {
+        self.next_generation.max(self.generation + 1)
+    }
+
+    /// The same, with a generation that is being built, whatever was built before.
+    pub(super) fn building(&self, building: Building) -> Self {
+        let generation = self.unused_generation();
+        let building = Some(Building { generation, ..building });
+        Self { building, next_generation: generation + 1, ..self.clone() }
+    }
+
+    /// The same, with another component live on the same state.
+    pub(super) fn with_component(&self, component: &str) -> Self {
+        if component.is_empty() || self.component == component {
+            return self.clone();
+        }
+        let previous =
+            (!self.component.is_empty()).then(|| Previous { layout: None, before: Vec::new(), ..self.live() });
+        let instead = self.instead.clone().filter(|instead| instead.run == component);
+        Self { component: component.into(), previous, instead, ..self.clone() }
+    }
+
+    /// What is live, as what a rollback returns to.
+    pub(super) fn live(&self) -> Previous {
+        Previous {
+            generation: self.generation,
+            component: self.component.clone(),
+            layout: self.layout.clone(),
+            before: self.before.clone(),
+            began: self.began,
+        }
+    }
+
+    /// Every generation that is kept.
+    fn generations(&self) -> BTreeSet<u32> {
+        let previous = self.previous.as_ref().map(|previous| previous.generation);
+        let building = self.building.as_ref().map(|building| building.generation);
+        let abandoned = self.abandoned.as_ref().map(|abandoned| abandoned.generation);
+        [Some(self.generation), previous, building, abandoned].into_iter().flatten().collect()
+    }
+
+    /// The generations that go when the record becomes another.
+    pub(super) fn dropped_by(&self, next: &Self) -> Vec<u32> {
+        self.generations().difference(&next.generations()).copied().collect()
+    }
 }
 
 /// A record with its revision in the store: 0 while there is none.
@@ -54,6 +186,102 @@ impl Stored {
         // Texts and numbers always serialise.
         PluginRecord { revision: self.revision + 1, content: content.unwrap_or_default() }
     }
+}
+
+/// What a record becomes, and the progress that is set with it.
+pub(super) struct Edit {
+    pub(super) record: Record,
+    pub(super) progress: Vec<(u32, u32, Progress)>,
+}
+
+impl From<Record> for Edit {
+    fn from(record: Record) -> Self {
+        Self { record, progress: Vec::new() }
+    }
+}
+
+/// Changes a plugin's record, and drops the generations that it names no more; tried again when another change comes
+/// between. An edit of none leaves it as it is. Blocks.
+pub(super) fn change<E: From<CommitError>>(
+    plugin: &PluginName,
+    store: &dyn Store,
+    mut edit: impl FnMut(&Record) -> Result<Option<Edit>, E>,
+) -> Result<Stored, E> {
+    let mut tries = 1..=TRIES_MAX;
+    loop {
+        let stored = Stored::read(plugin, store).map_err(CommitError::from)?;
+        let Some(Edit { record, progress }) = edit(&stored.record)? else { return Ok(stored) };
+        let change = PluginChange {
+            plugin: plugin.clone(),
+            record: stored.next(&record),
+            progress,
+            progress_removed: Vec::new(),
+            generations_dropped: stored.record.dropped_by(&record),
+        };
+        match store.change_plugin(change).wait() {
+            Ok(()) => return Ok(Stored { revision: stored.revision + 1, record }),
+            Err(CommitError::Fenced { .. }) if tries.next().is_some() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Which components and generations a plugin has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Generations {
+    /// The generation of its data that is live.
+    pub live: u32,
+    /// SHA-256 of the component that is live, in hex; empty when none ever was.
+    pub component: String,
+    /// What a rollback returns to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Generation>,
+    /// What is built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub building: Option<Generation>,
+    /// What runs instead of what is installed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instead: Option<Instead>,
+}
+
+/// One generation of a plugin's data with the component that made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Generation {
+    /// Its number.
+    pub generation: u32,
+    /// SHA-256 of the component, in hex.
+    pub component: String,
+}
+
+impl Generations {
+    /// Every component that is kept for the plugin.
+    pub fn components(&self) -> impl Iterator<Item = &str> {
+        let others = self.previous.iter().chain(&self.building).map(|other| other.component.as_str());
+        others.chain([self.component.as_str()]).filter(|component| !component.is_empty())
+    }
+}
+
+/// Which components and generations a plugin has. Blocks.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn generations(plugin: &PluginName, store: &dyn Store) -> Result<Generations, StoreError> {
+    let Record { generation: live, component, previous, building, instead, .. } = Stored::read(plugin, store)?.record;
+    let previous = previous.map(|it| Generation { generation: it.generation, component: it.component });
+    let building = building.map(|it| Generation { generation: it.generation, component: it.component });
+    Ok(Generations { live, component, previous, building, instead })
+}
+
+/// Notes which component the plugins directory holds: what runs instead of another one ends with that one. Blocks.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn note_installed(plugin: &PluginName, component: &str, store: &dyn Store) -> Result<(), CommitError> {
+    let edit = |record: &Record| {
+        let ended = record.instead.as_ref().is_some_and(|instead| instead.of != component);
+        Ok::<_, CommitError>(ended.then(|| Record { instead: None, ..record.clone() }.into()))
+    };
+    change(plugin, store, edit).map(|_| ())
 }
 
 /// The live generation of a plugin's data. Blocks.

@@ -87,6 +87,9 @@ pub struct Counters {
     pub behind: u64,
     /// Calls of the handler that did not answer.
     pub faults: FaultCounts,
+    /// Events that the handler appended and that were dropped, because they are in the log already.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub suppressed: u64,
     /// Commits.
     pub commits: u64,
     /// Commits done again because another partition had written what they had read.
@@ -160,6 +163,7 @@ impl Counters {
             parked: self.parked + other.parked,
             behind: self.behind + other.behind,
             faults: self.faults.plus(other.faults),
+            suppressed: self.suppressed + other.suppressed,
             commits: self.commits + other.commits,
             conflicts: self.conflicts + other.conflicts,
             paused: self.paused + other.paused,
@@ -223,6 +227,43 @@ pub struct PartitionStatus {
     pub cost: Cost,
 }
 
+/// A generation that is built beside the live one, at a moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RebuildStatus {
+    /// Its number.
+    pub generation: u32,
+    /// SHA-256 of the component that builds it, in hex.
+    pub component: String,
+    /// Why it is built.
+    pub reason: String,
+    /// When it began: microseconds since the Unix epoch.
+    pub started_us: u64,
+    /// First position that it is built from.
+    pub from: Position,
+    /// How far it is.
+    pub position: Position,
+    /// How far the live generation is.
+    pub target: Position,
+    /// Positions passed in a second, since it began or the process started.
+    pub rate: u64,
+    /// Seconds until it is through, at that rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<u64>,
+    /// What building it is doing.
+    #[serde(flatten)]
+    pub state: State,
+    /// What it has set aside.
+    #[serde(flatten)]
+    pub set_aside: SetAside,
+    /// What it has done since it began or the process started.
+    pub counters: Counters,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// A plugin's delivery at a moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Status {
@@ -244,6 +285,18 @@ pub struct Status {
     pub cost: Cost,
     /// Each of its partitions.
     pub partitions: Vec<PartitionStatus>,
+    /// Which generation of its state is live.
+    #[serde(rename = "state_generation")]
+    pub generation: u32,
+    /// SHA-256 of the component that is live, in hex.
+    #[serde(skip)]
+    pub component: String,
+    /// The generation that is built beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebuild: Option<RebuildStatus>,
+    /// How long nothing was handled when the last one became live, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebuild_pause_us: Option<u64>,
     /// What partitions that have ended did; part of `counters`.
     #[serde(skip)]
     pub before: Counters,

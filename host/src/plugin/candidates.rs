@@ -141,18 +141,19 @@ impl Candidates {
 
 /// Puts a file in place in one step, durably: written aside, synced, renamed.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CandidateError> {
-    let failed = |source| CandidateError::Files { path: path.into(), source };
+    replace_file(path, bytes).map_err(|source| CandidateError::Files { path: path.into(), source })
+}
+
+/// The same, with the system's words.
+pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut aside = path.as_os_str().to_owned();
     // The plugins directory is not looked at for files of this ending.
     aside.push(".tmp");
-    let write = || {
-        let mut file = File::create(&aside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&aside, path)?;
-        sync_folder(path)
-    };
-    write().map_err(failed)
+    let mut file = File::create(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&aside, path)?;
+    sync_folder(path)
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {

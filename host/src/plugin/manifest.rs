@@ -35,6 +35,8 @@ pub struct Manifest {
     pub subscribe: Subscribe,
     /// How it is driven.
     pub policy: Policy,
+    /// Whether its state is built anew when its component changes.
+    pub rebuild_on_change: bool,
     /// What it may use.
     pub limits: Limits,
     /// What it may do.
@@ -73,6 +75,7 @@ impl Manifest {
         }
         if let Some(delivery) = root.section("delivery", &keys::DELIVERY)? {
             manifest.policy = read_policy(&delivery)?;
+            manifest.rebuild_on_change = read_rebuild(&delivery)?;
         }
         if let Some(limits) = root.section("limits", &keys::LIMITS)? {
             manifest.limits = read_limits(&limits)?;
@@ -152,6 +155,16 @@ fn read_policy(section: &Section<'_>) -> Result<Policy, ManifestError> {
     }
     read_attempts(section, &mut policy)?;
     Ok(policy)
+}
+
+fn read_rebuild(section: &Section<'_>) -> Result<bool, ManifestError> {
+    const ALLOWED: &str = "\"on-change\" (a new component builds its state anew) or \"on-command\"";
+    let Some(value) = section.get("rebuild") else { return Ok(false) };
+    match value.text(ALLOWED)? {
+        "on-change" => Ok(true),
+        "on-command" => Ok(false),
+        _ => Err(value.bad(ALLOWED)),
+    }
 }
 
 fn read_key(value: &Value<'_>) -> Result<Key, ManifestError> {

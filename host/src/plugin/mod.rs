@@ -10,6 +10,7 @@
 //! exactly the bytes that were hashed; no plugin waits for another's compilation. State and checkpoint
 //! belong to the store: removing a plugin's files stops it and deletes nothing.
 
+mod archive;
 mod candidates;
 mod grants;
 mod load;
@@ -24,8 +25,8 @@ pub use grants::{ConfigGrant, HeaderGrant, ManifestGrants, NoSecrets, SecretGran
 pub use load::{Loaded, Loader};
 pub use manifest::{DEFAULT_MANIFEST, Manifest, ManifestError, Subscribe};
 pub use registry::{
-    DescriptionInfo, GrantsInfo, InstallError, LimitsInfo, PluginInfo, PolicyInfo, Problem, Registry, RegistryOptions,
-    RunningInfo, SubscriptionInfo, UsedPercent,
+    DescriptionInfo, GenerationRefused, GrantsInfo, InstallError, LimitsInfo, PluginInfo, PolicyInfo, Problem,
+    Registry, RegistryOptions, RunningInfo, SubscriptionInfo, UsedPercent,
 };
 pub use rehearsals::{Promoted, Proposal, RehearsalRefused, Rehearsals, RehearsalsOptions};
 pub use source::SourceError;

@@ -11,6 +11,7 @@ mod info;
 mod installed;
 mod keeper;
 mod prepare;
+mod refused;
 mod requests;
 mod supervisor;
 
@@ -20,9 +21,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
-use board::Board;
+use board::{Board, Running};
 pub use error::InstallError;
 pub use info::{
     DescriptionInfo, GrantsInfo, LimitsInfo, PluginInfo, PolicyInfo, Problem, RunningInfo, SubscriptionInfo,
@@ -30,12 +31,13 @@ pub use info::{
 };
 pub(crate) use installed::Installed;
 use keeper::Surroundings;
+pub use refused::GenerationRefused;
 
 use super::watcher::Pace;
 use super::{Loader, NoSecrets, SecretResolver};
 use crate::clock::Clock;
-use crate::delivery::Dispatcher;
-use crate::event::PluginName;
+use crate::delivery::{Dispatcher, Rebuild};
+use crate::event::{PluginName, Position};
 use crate::store::{Store, StoreError};
 
 /// How long files must stand still before they are taken.
@@ -56,6 +58,8 @@ pub struct RegistryOptions {
     pub loader: Arc<dyn Loader>,
     /// What gets the secrets that manifests name.
     pub secrets: Arc<dyn SecretResolver>,
+    /// Where the components that a plugin may return to are kept; none where none are.
+    pub archive: Option<PathBuf>,
     /// How long files must stand still before they are taken.
     pub debounce: Duration,
     /// How long to go without a look at the directory when no notification comes; at least `debounce`.
@@ -68,7 +72,7 @@ impl RegistryOptions {
     #[must_use]
     pub fn new(directory: PathBuf, store: Arc<dyn Store>, clock: Arc<dyn Clock>, loader: Arc<dyn Loader>) -> Self {
         let secrets = Arc::new(NoSecrets);
-        Self { directory, store, clock, loader, secrets, debounce: DEBOUNCE, poll: POLL }
+        Self { directory, store, clock, loader, secrets, archive: None, debounce: DEBOUNCE, poll: POLL }
     }
 }
 
@@ -132,6 +136,51 @@ impl Registry {
     /// What runs under a name, to be rehearsed.
     pub(crate) fn installed(&self, name: &PluginName) -> Option<Installed> {
         Some(Installed::new(name, self.board.running(name)?, Arc::clone(&self.secrets)))
+    }
+
+    /// Builds a plugin's state anew with the component that runs, beside the live one; answers when that has begun.
+    ///
+    /// # Errors
+    /// When the plugin does not run, does something outside, or is being rebuilt, or where to begin is not in the log.
+    pub async fn rebuild(&self, name: &PluginName, from: Option<Position>) -> Result<(), GenerationRefused> {
+        let running = self.running(name)?;
+        if !running.loaded.replayable() {
+            return Err(GenerationRefused::ReachesOut { component: running.component_path });
+        }
+        let policy = &running.manifest.policy;
+        let setup = running.allowed.setup(&*running.loaded, policy, &running.digest, policy.partitions);
+        let reason = "an operator asked for it".into();
+        let how = Rebuild::Begin { from, reason, live: running.digest.clone() };
+        Ok(running.dispatcher.rebuild(setup, how).await?)
+    }
+
+    /// Ends a rebuild and drops what it has built.
+    ///
+    /// # Errors
+    /// When the plugin does not run, or is not being rebuilt.
+    pub async fn cancel_rebuild(&self, name: &PluginName) -> Result<(), GenerationRefused> {
+        Ok(self.running(name)?.dispatcher.cancel_rebuild().await?)
+    }
+
+    /// Returns to the component, and to the state, that were live before; the plugins directory stays as it is.
+    /// Answers when it has happened.
+    ///
+    /// # Errors
+    /// When the plugin does not run or is being rebuilt, nothing was live before, or that cannot run now.
+    pub async fn roll_back(&self, name: &PluginName) -> Result<(), GenerationRefused> {
+        let not_running = || GenerationRefused::NotRunning { plugin: name.clone() };
+        self.running(name)?;
+        let orders = self.board.orders(name).ok_or_else(not_running)?;
+        let (order, answer) = oneshot::channel();
+        orders.send(order).await.map_err(|_| not_running())?;
+        answer.await.map_err(|_| not_running())?
+    }
+
+    fn running(&self, name: &PluginName) -> Result<Running, GenerationRefused> {
+        self.board.running(name).ok_or_else(|| match self.board.get(name) {
+            None => GenerationRefused::NotInstalled { plugin: name.clone() },
+            Some(_) => GenerationRefused::NotRunning { plugin: name.clone() },
+        })
     }
 
     /// What is wrong with the directory, and with files in it that belong to no plugin.

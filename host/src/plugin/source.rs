@@ -44,6 +44,11 @@ impl Candidate {
         self.stamps.0.bytes()
     }
 
+    /// The same plugin with another component.
+    pub(crate) fn with_component(&self, component_path: PathBuf, digest: String) -> Self {
+        Self { component_path, digest, ..self.clone() }
+    }
+
     /// Reads the component: exactly the bytes that were seen, or an error.
     pub(crate) fn read_component(&self) -> Result<Vec<u8>, SourceError> {
         read_component(&self.component_path, &self.digest)

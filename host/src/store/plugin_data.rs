@@ -71,6 +71,15 @@ pub struct DeadLetter {
     pub stderr_tail: String,
     /// The wasm backtrace; empty when there was no trap.
     pub backtrace: String,
+    /// Whether what it emits is in the log already, because another generation handled it: handled now, it emits
+    /// nothing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub quiet: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// One change of a plugin's state: a new value, or none to remove the key.

@@ -205,6 +205,10 @@ fn needed(store: &dyn Store, installed: &[(PluginName, Position)]) -> Result<Opt
     }
     for plugin in known {
         let looked = installed.iter().find(|(name, _)| *name == plugin).map(|(_, looked)| *looked);
+        // One that is gone and never handled anything needs nothing.
+        if looked.is_none() && store.plugin_progress(&plugin)?.is_empty() {
+            continue;
+        }
         behind(Needed { from: needed_by(store, &plugin, looked.unwrap_or_default())?, plugin });
     }
     Ok(lowest)

@@ -171,6 +171,7 @@ fn letter(position: u64) -> DeadLetter {
         component_digest: "abc".into(),
         stderr_tail: "panicked at\nline 1".into(),
         backtrace: "0: pay".into(),
+        quiet: false,
     }
 }
 

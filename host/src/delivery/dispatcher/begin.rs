@@ -30,26 +30,59 @@ pub(super) struct Begun {
 /// Why not, in one line; it may succeed later.
 pub(super) fn begin(
     plugin: &PluginName,
-    layout: &Layout,
-    from: policy::Start,
+    (layout, from): (&Layout, policy::Start),
+    component: &str,
     store: &dyn Store,
 ) -> Result<Begun, String> {
     let said = |error: StoreError| with_sources(&error);
     let mut stored = Stored::read(plugin, store).map_err(said)?;
     let owner = Owner { plugin: plugin.clone(), generation: stored.record.generation };
-    let (record, progress) = match progress_of(&owner, &stored.record, store).map_err(said)? {
-        None => first(&stored.record, layout, start::resolve(from, store).map_err(said)?),
+    let known = progress_of(&owner, &stored.record, store).map_err(said)?;
+    let (record, progress) = match known {
+        None => {
+            let (record, progress) = first(&stored.record, layout, start::resolve(from, store).map_err(said)?);
+            let moved = from != policy::Start::Beginning || layout.partitions > 1;
+            (record, if moved { progress } else { Vec::new() })
+        }
         Some((old, progress)) => laid_out(&owner, &stored.record, layout, (&old, progress), store).map_err(said)?,
     };
-    let moved = from != policy::Start::Beginning || layout.partitions > 1;
-    if record != stored.record || (progress.iter().all(|progress| progress.revision == 0) && moved) {
+    let record = record.with_component(component);
+    let record = without_abandoned(&owner, record, layout.partitions, store).map_err(said)?;
+    if record != stored.record || !progress.is_empty() {
         stored = write(&owner, &stored, record, &progress, store).map_err(|error| with_sources(&error))?;
     }
-    let progress = (0..layout.partitions).map(|partition| store.progress(&owner, partition));
-    let progress = progress.map(|progress| progress.map(Option::unwrap_or_default));
-    let progress = progress.collect::<Result<_, _>>().map_err(said)?;
+    let progress = progress_rows(&owner, layout.partitions, store).map_err(said)?;
     let rows = rows(&owner, layout.partitions, store).map_err(said)?;
     Ok(Begun { stored, owner, progress, rows })
+}
+
+/// Where a generation that is built stands: its progress and its rows. What the live one has set aside waits for what
+/// becomes of it there; what it has not is tried at once. Blocks.
+pub(super) fn built(
+    owner: &Owner,
+    live: &Owner,
+    partitions: u32,
+    store: &dyn Store,
+) -> Result<(Vec<Progress>, Vec<Vec<Row>>), StoreError> {
+    let mut rows = rows(owner, partitions, store)?;
+    for row in rows.iter_mut().flatten() {
+        row.held = store.dead_letter(live, row.position)?.is_some();
+        row.due_us = (!row.held).then_some(0);
+    }
+    Ok((progress_rows(owner, partitions, store)?, rows))
+}
+
+fn progress_rows(owner: &Owner, partitions: u32, store: &dyn Store) -> Result<Vec<Progress>, StoreError> {
+    let progress = (0..partitions).map(|partition| store.progress(owner, partition));
+    progress.map(|progress| progress.map(Option::unwrap_or_default)).collect()
+}
+
+/// Forgets the generation that a rollback had left once all that it had settled is passed.
+fn without_abandoned(owner: &Owner, record: Record, partitions: u32, store: &dyn Store) -> Result<Record, StoreError> {
+    let Some(abandoned) = &record.abandoned else { return Ok(record) };
+    let progress = progress_rows(owner, partitions, store)?;
+    let passed = progress.iter().all(|progress| progress.checkpoint >= abandoned.reach());
+    Ok(if passed { Record { abandoned: None, ..record } } else { record })
 }
 
 /// The layout that is stored, with the progress of its partitions; none when the plugin never began.
@@ -70,12 +103,13 @@ fn progress_of(
 /// A plugin that never began.
 fn first(record: &Record, layout: &Layout, checkpoint: Position) -> (Record, Vec<Progress>) {
     let kept = (layout.partitions > 1).then(|| layout.clone());
+    let began = Some(checkpoint).filter(|checkpoint| *checkpoint > Position::START);
     let progress = Progress { checkpoint, ..Progress::default() };
     let partitions = usize::try_from(layout.partitions).unwrap_or(usize::MAX);
-    (Record { layout: kept, before: Vec::new(), ..record.clone() }, vec![progress; partitions])
+    (Record { layout: kept, before: Vec::new(), began, ..record.clone() }, vec![progress; partitions])
 }
 
-/// Goes over to a layout, where it is another than before.
+/// Goes over to a layout, where it is another than before; progress is what is to be written.
 fn laid_out(
     owner: &Owner,
     record: &Record,
@@ -84,7 +118,7 @@ fn laid_out(
     store: &dyn Store,
 ) -> Result<(Record, Vec<Progress>), StoreError> {
     if old.shares_as(layout) {
-        return Ok((record.clone(), progress));
+        return Ok((record.clone(), Vec::new()));
     }
     let stored = (0..layout.partitions).map(|partition| store.progress(owner, partition));
     let stored = stored.map(|progress| progress.map(Option::unwrap_or_default)).collect::<Result<Vec<_>, _>>()?;
@@ -111,14 +145,14 @@ fn write(
     store: &dyn Store,
 ) -> Result<Stored, CommitError> {
     let count = |layout: &Option<Layout>| layout.as_ref().map_or(1, |layout| layout.partitions);
-    let gone = count(&record.layout)..count(&stored.record.layout);
+    let gone = if progress.is_empty() { 0..0 } else { count(&record.layout)..count(&stored.record.layout) };
     let generation = owner.generation;
     let change = PluginChange {
         plugin: owner.plugin.clone(),
         record: stored.next(&record),
         progress: (0..).zip(progress).map(|(partition, progress)| (generation, partition, progress.clone())).collect(),
         progress_removed: gone.map(|partition| (generation, partition)).collect(),
-        generations_dropped: Vec::new(),
+        generations_dropped: stored.record.dropped_by(&record),
     };
     store.change_plugin(change).wait()?;
     Ok(Stored { revision: stored.revision + 1, record })
@@ -145,5 +179,5 @@ fn row(letter: &DeadLetter) -> Row {
     // What was never tried is handed over as soon as it is the first of its key.
     let due_us = if letter.kind == BEHIND { Some(0) } else { letter.due_us };
     let sequence = Sequence::of_row(letter.key.as_deref(), letter.position);
-    Row { sequence, position: letter.position, due_us }
+    Row { sequence, position: letter.position, due_us, held: false }
 }

@@ -1,5 +1,7 @@
 //! What delivery is told from outside, and how it answers.
 
+use std::collections::BTreeSet;
+
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -19,6 +21,25 @@ pub(super) enum Command {
     Pause(bool, oneshot::Sender<Result<(), CommandError>>),
     Retry(Retry, oneshot::Sender<Result<Redriven, CommandError>>),
     Discard(Position, oneshot::Sender<Result<(), CommandError>>),
+    Rebuild(Box<Setup>, Rebuild, oneshot::Sender<Result<(), CommandError>>),
+    CancelRebuild(oneshot::Sender<Result<(), CommandError>>),
+    RollBack(Box<Setup>, String, oneshot::Sender<Result<(), CommandError>>),
+}
+
+/// How a generation is built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rebuild {
+    /// A fresh one.
+    Begin {
+        /// First position; none for where the plugin began.
+        from: Option<Position>,
+        /// Why, for people.
+        reason: String,
+        /// SHA-256 of the component that is live, in hex: another one is not meant.
+        live: String,
+    },
+    /// The one that was being built before.
+    GoOn,
 }
 
 /// What a partition is told.
@@ -28,6 +49,8 @@ pub(super) enum Order {
     Resume(oneshot::Sender<()>),
     Retry(Lines, oneshot::Sender<Result<Redriven, CommandError>>),
     Discard(Sequence, Position, oneshot::Sender<Result<(), CommandError>>),
+    /// Of the events that were taken over as set aside these are it still.
+    Release(BTreeSet<Position>, oneshot::Sender<Result<Redriven, CommandError>>),
 }
 
 /// Which set-aside events of a partition.
@@ -146,9 +169,55 @@ pub enum CommandError {
         /// The plugin.
         plugin: PluginName,
     },
+    /// A generation is built, and decides what becomes of set-aside events.
+    #[error(
+        "plugin {plugin} is being rebuilt; wait until that is through (`tidemill plugins inspect {plugin}` shows how \
+         far it is), or end it by `tidemill plugins rebuild {plugin} --cancel`"
+    )]
+    Rebuilding {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// No generation is built.
+    #[error("plugin {plugin} is not being rebuilt, so there is nothing to cancel or to go on with")]
+    NotRebuilding {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// There is nothing before what runs.
+    #[error(
+        "plugin {plugin} has nothing to return to: no other component, and no other state, was live before; put the \
+         component that should run into the plugins directory"
+    )]
+    NothingBefore {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// Where the plugin began is not known any more.
+    #[error("plugin {plugin} began at the head of the log as it was then; say from which position, with --from")]
+    StartUnknown {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// A generation cannot begin there.
+    #[error("plugin {plugin} cannot be rebuilt from {from}: positions begin at 1, and it has come to {head}")]
+    NoSuchStart {
+        /// The plugin.
+        plugin: PluginName,
+        /// The position asked for.
+        from: Position,
+        /// How far the plugin has come.
+        head: Position,
+    },
+    /// What runs is not what the command was meant for.
+    #[error("plugin {plugin} was replaced meanwhile; look at what runs now, then try again")]
+    Replaced {
+        /// The plugin.
+        plugin: PluginName,
+    },
     /// What the command did could not be committed.
     #[error("the command could not be committed")]
-    Commit(#[source] CommitError),
+    Commit(#[from] CommitError),
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -162,7 +231,13 @@ impl CommandError {
             Self::NoSuchDeadLetter { .. } | Self::NoSuchKey { .. } | Self::NothingSetAside { .. } => {
                 ErrorClass::NotFound
             }
-            Self::Behind { .. } | Self::Paused { .. } => ErrorClass::Conflict,
+            Self::NotRebuilding { .. } => ErrorClass::NotFound,
+            Self::StartUnknown { .. } | Self::NoSuchStart { .. } => ErrorClass::Invalid,
+            Self::Behind { .. }
+            | Self::Paused { .. }
+            | Self::Rebuilding { .. }
+            | Self::NothingBefore { .. }
+            | Self::Replaced { .. } => ErrorClass::Conflict,
             Self::Stopped { .. } => ErrorClass::Unavailable,
             Self::Commit(error) => error.class(),
             Self::Store(error) => error.class(),

@@ -1,52 +1,69 @@
 //! The task behind a dispatcher: starts the partitions, replaces them, and passes commands on.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
 
+use super::Setup;
 use super::begin::{Begun, begin};
-use super::command::{Command, CommandError, Lines, Order, Redriven, Retry};
-use super::task::{self, Common, blocking};
-use super::{COMMANDS_MAX, Setup};
+use super::beside::Beside;
+use super::command::{Command, CommandError, Order};
+use super::generations::{check_return, roll_back};
+use super::partitions::{Around, Launch, Partitions, Version, ask};
+use super::rebuild::Builder;
 use crate::clock::Clock;
-use crate::delivery::effects::Effects;
-use crate::delivery::handler::Handler;
-use crate::delivery::key::{Sequence, Share};
-use crate::delivery::layout::{Layout, Settled};
-use crate::delivery::machine::{Machine, Row, Start};
-use crate::delivery::policy::Policy;
-use crate::delivery::record::{Record, Stored};
-use crate::delivery::shared_state::SharedState;
-use crate::delivery::status::{PartitionStatus, State, Status};
-use crate::event::{Pattern, PluginName, Position};
-use crate::store::{Owner, PluginChange, Progress, Store};
+use crate::delivery::layout::Settled;
+use crate::delivery::record::{self, Edit, Record, Stored};
+use crate::delivery::status::{State, Status};
+use crate::event::Position;
+use crate::store::{Owner, Store, StoreError};
 
 /// Wait before what is stored is read again after the store failed.
 const BEGIN_RETRY: Duration = Duration::from_secs(1);
+/// How often a generation that is built is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// One plugin's delivery.
-struct Group {
-    plugin: PluginName,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+pub(super) struct Group {
+    pub(super) around: Around,
     commands: mpsc::Receiver<Command>,
-    status: Arc<watch::Sender<Status>>,
-    /// Who waits for the handlers to be replaced.
-    swaps: Vec<oneshot::Sender<()>>,
+    pub(super) status: Arc<watch::Sender<Status>>,
+    /// Who is answered when the partitions run again.
+    answers: Vec<Box<dyn FnOnce() + Send + Sync>>,
     /// Whether the handlers have failed at nothing yet.
-    fresh: bool,
+    pub(super) fresh: bool,
+    /// What builds a generation beside the live one.
+    pub(super) builder: Option<Builder>,
+    /// Since when nothing is handled, because a generation becomes live.
+    pub(super) held_up_since_us: Option<u64>,
 }
 
-/// The partitions that run.
-struct Running {
-    stored: Stored,
-    owner: Owner,
-    partitions: Vec<(mpsc::Sender<Order>, JoinHandle<()>)>,
+/// The live generation, running.
+pub(super) struct Live {
+    pub(super) stored: Stored,
+    pub(super) owner: Owner,
+    pub(super) partitions: Partitions,
 }
+
+/// The live generation at rest.
+pub(super) struct Rested {
+    pub(super) owner: Owner,
+    pub(super) version: Version,
+}
+
+/// What follows when the partitions have stopped.
+enum Next {
+    Stop,
+    Swap(Version),
+    /// The generation that is built becomes live.
+    Finish,
+    /// This version and its state become live again, in place of an installed one.
+    RollBack(Version, String, Answer),
+}
+
+type Answer = tokio::sync::oneshot::Sender<Result<(), CommandError>>;
 
 /// Drives a plugin until it is told to stop.
 pub(super) async fn run(
@@ -56,48 +73,59 @@ pub(super) async fn run(
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<Status>,
 ) {
-    let (plugin, status) = (setup.plugin.clone(), Arc::new(status));
-    let group = Group { plugin, store, clock, commands, status, swaps: Vec::new(), fresh: false };
+    let around = Around { plugin: setup.plugin.clone(), store, clock };
+    let (answers, status) = (Vec::new(), Arc::new(status));
+    let group = Group { around, commands, status, answers, fresh: false, builder: None, held_up_since_us: None };
     // Whoever waits for the end waits for this: the store and the handlers are let go of before.
-    drop(group.drive(setup).await);
+    drop(group.drive(setup.into()).await);
 }
 
 impl Group {
     /// Drives the plugin; answers where its commands came from, when all else that it had is dropped.
-    async fn drive(mut self, mut setup: Setup) -> mpsc::Receiver<Command> {
-        while let Some(mut running) = self.begin(setup).await {
-            let next = self.pass_on(&mut running).await;
-            running.stop().await;
-            match next {
-                Some(next) => setup = next,
-                None => return self.commands,
+    async fn drive(mut self, mut version: Version) -> mpsc::Receiver<Command> {
+        while let Some(mut live) = self.begin(version).await {
+            let next = self.pass_on(&mut live).await;
+            if matches!(next, Next::Finish) {
+                self.held_up_since_us = Some(self.around.clock.now_us());
             }
-            self.fresh = true;
+            let Live { owner, partitions, .. } = live;
+            let rested = Rested { owner, version: partitions.stop().await };
+            self.fresh = matches!(next, Next::Swap(_));
+            version = match next {
+                Next::Finish => self.finish(rested).await,
+                Next::RollBack(version, installed, answer) => self.roll_back(rested, version, installed, answer).await,
+                Next::Stop | Next::Swap(_) => {
+                    if let Some(builder) = self.builder.take() {
+                        builder.stop().await;
+                    }
+                    match next {
+                        Next::Swap(version) => version,
+                        _ => return self.commands,
+                    }
+                }
+            };
         }
         self.status.send_modify(|status| status.state = State::Stopped);
         self.commands
     }
 
     /// Starts the partitions. Waits while the store fails; none when told to stop meanwhile.
-    async fn begin(&mut self, mut setup: Setup) -> Option<Running> {
+    async fn begin(&mut self, mut version: Version) -> Option<Live> {
         loop {
-            setup.policy.partitions = u32::try_from(setup.handlers.len()).unwrap_or(u32::MAX).max(1);
-            let (plugin, store) = (self.plugin.clone(), Arc::clone(&self.store));
-            let (layout, start) = (Layout::of(&setup.policy), setup.subscription.start);
-            let begun = tokio::task::spawn_blocking(move || begin(&plugin, &layout, start, &*store)).await;
-            let reason = match begun {
+            let (plugin, store) = (self.around.plugin.clone(), Arc::clone(&self.around.store));
+            let (layout, start) = (version.layout(), version.subscription.start);
+            let component = version.component_digest.clone();
+            let begun = tokio::task::spawn_blocking(move || begin(&plugin, (&layout, start), &component, &*store));
+            let reason = match begun.await {
                 Ok(Ok(begun)) => {
-                    let running = self.start(setup, begun);
-                    // Whether anybody still waits for an answer does not matter.
-                    for answer in self.swaps.drain(..) {
-                        let _ = answer.send(());
-                    }
-                    return Some(running);
+                    let live = self.start(version, begun);
+                    self.answers.drain(..).for_each(|answer| answer());
+                    return Some(live);
                 }
                 Ok(Err(reason)) => reason,
                 Err(_) => "the reading thread panicked".into(),
             };
-            error!(plugin = %self.plugin, error = reason, "what is stored cannot be read; trying again");
+            error!(plugin = %self.around.plugin, error = reason, "what is stored cannot be read; trying again");
             let reason = format!("what is stored of it cannot be read; trying again: {reason}");
             self.status.send_modify(|status| status.state = State::Halted { reason });
             tokio::select! {
@@ -105,243 +133,163 @@ impl Group {
                 command = self.commands.recv() => match command {
                     None | Some(Command::Stop) => return None,
                     Some(Command::Swap(newer, answer)) => {
-                        setup = *newer;
+                        version = (*newer).into();
                         self.fresh = true;
-                        self.swaps.push(answer);
+                        self.answer_when_begun(move || {
+                            let _ = answer.send(());
+                        });
                     }
                     // Dropping it answers that nobody drives the plugin.
-                    Some(Command::Pause(..) | Command::Retry(..) | Command::Discard(..)) => {}
+                    Some(_) => {}
                 },
             }
         }
     }
 
-    fn start(&self, setup: Setup, begun: Begun) -> Running {
+    fn start(&mut self, version: Version, begun: Begun) -> Live {
         let Begun { stored, owner, progress, rows } = begun;
-        let checkpoints = (0..).zip(&progress);
-        let shown = checkpoints.map(|(partition, progress)| PartitionStatus {
-            partition,
-            checkpoint: progress.checkpoint,
-            ..PartitionStatus::default()
-        });
-        self.status.send_modify(|status| status.begin(shown.collect()));
         let lowest = progress.iter().map(|progress| progress.checkpoint).min().unwrap_or_default();
         let settled = stored.record.before.iter().filter(|before| before.reach() > lowest).cloned().collect();
-        let common = Arc::new(Common {
-            plugin: self.plugin.clone(),
-            owner: owner.clone(),
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
-            status: Arc::clone(&self.status),
-            filter: setup.subscription.filter,
-            set_aside: rows.iter().map(|rows| AtomicUsize::new(rows.len())).collect(),
-            shared: (setup.policy.partitions > 1).then(|| Arc::new(SharedState::default())),
+        let beside = stored.record.abandoned.clone().map_or(Beside::Nobody, |abandoned| Beside::Abandoned {
+            owner: Owner { plugin: owner.plugin.clone(), generation: abandoned.generation },
+            abandoned: Arc::new(abandoned),
         });
-        let starter = Starter {
-            common,
-            layout: Layout::of(&setup.policy),
-            policy: setup.policy,
-            component_digest: setup.component_digest,
-            granted: setup.granted,
-            settled,
-            paused: stored.record.paused,
-            fresh: self.fresh,
-        };
-        let mut handlers = setup.handlers.into_iter();
-        let partitions = (0..).zip(progress).zip(rows);
-        let partitions = partitions
-            .map(|((partition, progress), rows)| starter.start(partition, progress, rows, handlers.next()))
-            .collect();
-        let Starter { component_digest, layout, .. } = starter;
-        info!(plugin = %self.plugin, component_digest, partitions = layout.partitions, "delivery runs");
-        Running { stored, owner, partitions }
+        let (paused, fresh) = (stored.record.paused, self.fresh);
+        let launch = Launch { owner: owner.clone(), progress, rows, settled, paused, fresh, beside };
+        let partitions = Partitions::start(version, launch, &self.around, &self.status);
+        let (component, count) = (partitions.version.component_digest.clone(), partitions.version.policy.partitions);
+        info!(plugin = %owner, component_digest = component, partitions = count, "delivery runs");
+        let pause_us = self.held_up_since_us.take().map(|since_us| self.around.clock.now_us().saturating_sub(since_us));
+        self.status.send_modify(|status| {
+            (status.generation, status.component) = (owner.generation, component);
+            status.rebuild_pause_us = pause_us.or(status.rebuild_pause_us);
+        });
+        let live = Live { stored, owner, partitions };
+        self.show_rebuild(&live.stored.record);
+        live
     }
 
     /// Passes commands on, until there is something else to run, or nothing.
-    async fn pass_on(&mut self, running: &mut Running) -> Option<Setup> {
+    async fn pass_on(&mut self, live: &mut Live) -> Next {
         loop {
-            match self.commands.recv().await? {
-                Command::Stop => return None,
-                Command::Swap(setup, answer) => {
-                    self.swaps.push(answer);
-                    return Some(*setup);
+            tokio::select! {
+                command = self.commands.recv() => {
+                    let Some(command) = command else { return Next::Stop };
+                    if let Some(next) = self.obey(live, command).await {
+                        return next;
+                    }
                 }
-                Command::Pause(paused, answer) => {
-                    let _ = answer.send(self.set_paused(running, paused).await);
-                }
-                Command::Retry(retry, answer) => {
-                    let asked = running.retry(self.plugin.clone(), Arc::clone(&self.store), retry);
-                    tokio::spawn(async move { answer.send(asked.await) });
-                }
-                Command::Discard(position, answer) => {
-                    let asked = running.discard(self.plugin.clone(), Arc::clone(&self.store), position);
-                    tokio::spawn(async move { answer.send(asked.await) });
+                () = tokio::time::sleep(LOOK_EVERY), if self.builder.is_some() => {
+                    if self.look(live).await {
+                        return Next::Finish;
+                    }
                 }
             }
         }
     }
 
-    /// Writes down whether the plugin is paused, and has its partitions do so.
-    async fn set_paused(&self, running: &mut Running, paused: bool) -> Result<(), CommandError> {
-        let stored = &running.stored;
-        if stored.record.paused != paused {
-            let record = Record { paused, ..stored.record.clone() };
-            let change = PluginChange {
-                plugin: self.plugin.clone(),
-                record: stored.next(&record),
-                progress: Vec::new(),
-                progress_removed: Vec::new(),
-                generations_dropped: Vec::new(),
-            };
-            self.store.change_plugin(change).await.map_err(CommandError::Commit)?;
-            running.stored = Stored { revision: stored.revision + 1, record };
+    /// Carries a command out, or answers for what the partitions must stop.
+    async fn obey(&mut self, live: &mut Live, command: Command) -> Option<Next> {
+        let plugin = self.around.plugin.clone();
+        let building = live.stored.record.building.is_some();
+        match command {
+            Command::Stop => return Some(Next::Stop),
+            Command::Swap(setup, answer) => {
+                self.answer_when_begun(move || {
+                    let _ = answer.send(());
+                });
+                return Some(Next::Swap((*setup).into()));
+            }
+            // Whether anybody still waits for an answer does not matter.
+            Command::Pause(paused, answer) => drop(answer.send(self.set_paused(live, paused).await)),
+            Command::Retry(_, answer) if building => drop(answer.send(Err(CommandError::Rebuilding { plugin }))),
+            Command::Discard(_, answer) if building => drop(answer.send(Err(CommandError::Rebuilding { plugin }))),
+            Command::Retry(retry, answer) => {
+                let store = Arc::clone(&self.around.store);
+                let asked = live.partitions.retry((plugin, live.owner.clone()), store, retry);
+                tokio::spawn(async move { answer.send(asked.await) });
+            }
+            Command::Discard(position, answer) => {
+                let store = Arc::clone(&self.around.store);
+                let asked = live.partitions.discard((plugin, live.owner.clone()), store, position);
+                tokio::spawn(async move { answer.send(asked.await) });
+            }
+            Command::Rebuild(setup, how, answer) => {
+                drop(answer.send(self.rebuild(live, (*setup).into(), how).await));
+            }
+            Command::CancelRebuild(answer) => drop(answer.send(self.cancel(live).await)),
+            Command::RollBack(setup, installed, answer) => {
+                match check_return(&plugin, &live.stored.record, &setup.component_digest) {
+                    Ok(()) => return Some(Next::RollBack((*setup).into(), installed, answer)),
+                    Err(error) => drop(answer.send(Err(error))),
+                }
+            }
         }
-        for (orders, _) in &running.partitions {
+        None
+    }
+
+    /// Writes down whether the plugin is paused, and has its partitions do so. What ends a halt of the live generation
+    /// ends one of what is built, too.
+    async fn set_paused(&mut self, live: &mut Live, paused: bool) -> Result<(), CommandError> {
+        let edit = move |record: &Record| {
+            let other = record.paused != paused;
+            Ok(other.then(|| Record { paused, ..record.clone() }.into()))
+        };
+        self.change(live, edit).await?;
+        for orders in live.partitions.senders() {
             let order = |answer| if paused { Order::Pause(answer) } else { Order::Resume(answer) };
-            ask(&self.plugin, orders, order).await?;
+            ask(&self.around.plugin, &orders, order).await?;
         }
+        match &mut self.builder {
+            Some(builder) if !paused => builder.resume(&self.around.plugin).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes the plugin's record.
+    pub(super) async fn change(
+        &mut self,
+        live: &mut Live,
+        edit: impl FnMut(&Record) -> Result<Option<Edit>, CommandError> + Send + 'static,
+    ) -> Result<(), CommandError> {
+        let (plugin, store) = (self.around.plugin.clone(), Arc::clone(&self.around.store));
+        let changed = tokio::task::spawn_blocking(move || record::change(&plugin, &*store, edit)).await;
+        live.stored = changed.unwrap_or_else(|_| Err(panicked().into()))?;
         Ok(())
     }
-}
 
-/// What every partition is started with.
-struct Starter {
-    common: Arc<Common>,
-    layout: Layout,
-    policy: Policy,
-    component_digest: String,
-    granted: Arc<[Pattern]>,
-    settled: Vec<Settled>,
-    paused: bool,
-    fresh: bool,
-}
-
-impl Starter {
-    fn start(
-        &self,
-        partition: u32,
-        progress: Progress,
-        rows: Vec<Row>,
-        handler: Option<Box<dyn Handler>>,
-    ) -> (mpsc::Sender<Order>, JoinHandle<()>) {
-        let Common { plugin, owner, store, shared, .. } = &*self.common;
-        let effects = Effects::new(owner.clone(), Arc::clone(store), Arc::clone(&self.granted))
-            .causation_depth_max(self.policy.causation_depth_max);
-        let effects = match shared {
-            Some(shared) => effects.sharing(Arc::clone(shared), partition),
-            None => effects,
-        };
-        let seed = plugin.as_str().bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
-        let machine = Machine::new(Start {
-            policy: self.policy.clone(),
-            component_digest: self.component_digest.clone(),
-            progress,
-            rows,
-            settled: self.settled.clone(),
-            paused: self.paused,
-            fresh: self.fresh,
-            seed: seed.wrapping_add(partition.into()),
-        });
-        let Layout { partitions: count, key } = self.layout.clone();
-        let (orders, receiver) = mpsc::channel(COMMANDS_MAX);
-        let parts = (machine, handler, effects);
-        let task = task::Task::new(Arc::clone(&self.common), Share { partition, count, key }, parts, receiver);
-        (orders, tokio::spawn(task.run()))
-    }
-}
-
-impl Running {
-    /// Has every partition finish or roll back what is in flight, and waits for them.
-    async fn stop(self) {
-        for (orders, _) in &self.partitions {
-            // A task that takes no more orders has ended.
-            let _ = orders.send(Order::Stop).await;
-        }
-        for (_, task) in self.partitions {
-            // A task that panicked has been reported by the runtime; there is nothing left to stop.
-            let _ = task.await;
+    /// Makes what was live before live again. Answers what is to run then: that, or what ran if it failed.
+    async fn roll_back(&mut self, live: Rested, version: Version, installed: String, answer: Answer) -> Version {
+        let (plugin, store) = (self.around.plugin.clone(), Arc::clone(&self.around.store));
+        let settled = Settled { layout: live.version.layout(), checkpoints: self.checkpoints() };
+        let component = version.component_digest.clone();
+        let done =
+            tokio::task::spawn_blocking(move || roll_back(&plugin, &component, settled, &installed, &*store)).await;
+        match done.unwrap_or_else(|_| Err(panicked().into())) {
+            Ok(()) => {
+                info!(plugin = %self.around.plugin, component_digest = version.component_digest, "rolled back");
+                self.answer_when_begun(move || drop(answer.send(Ok(()))));
+                self.fresh = true;
+                version
+            }
+            Err(error) => {
+                self.answer_when_begun(move || drop(answer.send(Err(error))));
+                live.version
+            }
         }
     }
 
-    /// Has set-aside events handed over again.
-    fn retry(
-        &self,
-        plugin: PluginName,
-        store: Arc<dyn Store>,
-        retry: Retry,
-    ) -> impl Future<Output = Result<Redriven, CommandError>> + use<> {
-        let (partitions, owner) = (self.senders(), self.owner.clone());
-        async move {
-            let (sequence, head) = match retry {
-                Retry::All => {
-                    let mut sum = Redriven::default();
-                    let asked =
-                        partitions.iter().map(|orders| ask(&plugin, orders, |answer| Order::Retry(Lines::All, answer)));
-                    for redriven in futures::future::join_all(asked).await {
-                        sum = sum.plus(redriven??);
-                    }
-                    let empty = sum.sequences == 0;
-                    return if empty { Err(CommandError::NothingSetAside { plugin }) } else { Ok(sum) };
-                }
-                Retry::Key(key) => (Sequence::Key(key.as_str().into()), None),
-                Retry::Position(position) => (sequence_of(&plugin, &owner, store, position).await?, Some(position)),
-            };
-            let orders = orders_of(&plugin, &partitions, &sequence)?;
-            ask(&plugin, orders, |answer| Order::Retry(Lines::One(sequence, head), answer)).await?
-        }
+    /// How far each partition of the live generation has come.
+    pub(super) fn checkpoints(&self) -> Vec<Position> {
+        self.status.borrow().partitions.iter().map(|partition| partition.checkpoint).collect()
     }
 
-    /// Has a set-aside event dropped.
-    fn discard(
-        &self,
-        plugin: PluginName,
-        store: Arc<dyn Store>,
-        position: Position,
-    ) -> impl Future<Output = Result<(), CommandError>> + use<> {
-        let (partitions, owner) = (self.senders(), self.owner.clone());
-        async move {
-            let sequence = sequence_of(&plugin, &owner, store, position).await?;
-            let orders = orders_of(&plugin, &partitions, &sequence)?;
-            ask(&plugin, orders, |answer| Order::Discard(sequence, position, answer)).await?
-        }
-    }
-
-    fn senders(&self) -> Vec<mpsc::Sender<Order>> {
-        self.partitions.iter().map(|(orders, _)| orders.clone()).collect()
+    fn answer_when_begun(&mut self, answer: impl FnOnce() + Send + Sync + 'static) {
+        self.answers.push(Box::new(answer));
     }
 }
 
-/// Where the partition of a sequence takes orders.
-fn orders_of<'a>(
-    plugin: &PluginName,
-    partitions: &'a [mpsc::Sender<Order>],
-    sequence: &Sequence,
-) -> Result<&'a mpsc::Sender<Order>, CommandError> {
-    let count = u32::try_from(partitions.len()).unwrap_or(u32::MAX);
-    let index = usize::try_from(sequence.partition(count)).unwrap_or_default();
-    partitions.get(index).ok_or_else(|| CommandError::Stopped { plugin: plugin.clone() })
-}
-
-/// What a set-aside event keeps the order of.
-async fn sequence_of(
-    plugin: &PluginName,
-    owner: &Owner,
-    store: Arc<dyn Store>,
-    position: Position,
-) -> Result<Sequence, CommandError> {
-    let owner = owner.clone();
-    let letter = blocking(move || store.dead_letter(&owner, position)).await?;
-    let letter = letter.ok_or_else(|| CommandError::NoSuchDeadLetter { plugin: plugin.clone(), position })?;
-    Ok(Sequence::of_row(letter.key.as_deref(), position))
-}
-
-async fn ask<T>(
-    plugin: &PluginName,
-    orders: &mpsc::Sender<Order>,
-    order: impl FnOnce(oneshot::Sender<T>) -> Order,
-) -> Result<T, CommandError> {
-    let stopped = || CommandError::Stopped { plugin: plugin.clone() };
-    let (sender, answer) = oneshot::channel();
-    orders.send(order(sender)).await.map_err(|_| stopped())?;
-    answer.await.map_err(|_| stopped())
+/// A thread that reads or writes is gone.
+pub(super) fn panicked() -> StoreError {
+    StoreError::ReadFailed { reason: "the thread that asks the store panicked".into() }
 }

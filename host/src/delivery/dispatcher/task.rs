@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
 
+use super::beside::Beside;
 use super::command::Order;
 use super::redrive::Redrives;
 use crate::clock::Clock;
@@ -19,6 +20,7 @@ use crate::delivery::effects::Effects;
 use crate::delivery::handler::{EventBatch, Fault, HandleError, Handled, Handler};
 use crate::delivery::key::Share;
 use crate::delivery::machine::{Action, Input, Machine, Page, Staged};
+use crate::delivery::quiet::Quiet;
 use crate::delivery::shared_state::SharedState;
 use crate::delivery::status::{Counters, PartitionStatus, State, Status};
 use crate::error::ErrorClass;
@@ -42,6 +44,8 @@ pub(super) struct Common {
     pub(super) set_aside: Vec<AtomicUsize>,
     /// None where there is one partition only.
     pub(super) shared: Option<Arc<SharedState>>,
+    /// What another generation has to do with this one.
+    pub(super) beside: Beside,
 }
 
 /// One partition's delivery.
@@ -55,8 +59,12 @@ pub(super) struct Task {
     handler: Option<Box<dyn Handler>>,
     effects: Effects,
     page: EventBatch,
+    /// Which events of the page emit nothing.
+    page_quiet: Quiet,
     /// The set-aside event that is handed over again.
     recalled: EventBatch,
+    /// Whether that one emits nothing.
+    recalled_quiet: bool,
     redrives: Redrives,
     counters: Counters,
     cost: Cost,
@@ -82,7 +90,7 @@ impl Task {
         orders: mpsc::Receiver<Order>,
     ) -> Self {
         Self {
-            head: common.store.watch_head(),
+            head: common.beside.limit(share.partition).unwrap_or_else(|| common.store.watch_head()),
             common,
             share,
             orders,
@@ -90,7 +98,9 @@ impl Task {
             handler,
             effects,
             page: EventBatch::default(),
+            page_quiet: Quiet::Nothing,
             recalled: EventBatch::default(),
+            recalled_quiet: false,
             redrives: Redrives::default(),
             counters: Counters::default(),
             cost: Cost::default(),
@@ -99,8 +109,8 @@ impl Task {
         }
     }
 
-    /// Delivers until told to stop.
-    pub(super) async fn run(mut self) {
+    /// Delivers until told to stop; gives the handler back, unless its thread is gone.
+    pub(super) async fn run(mut self) -> Option<Box<dyn Handler>> {
         let mut input = Input::GoOn;
         loop {
             if !self.orders.is_empty() || self.orders.is_closed() {
@@ -113,9 +123,15 @@ impl Task {
             }
             let next = match action {
                 Action::Fetch(after) => Some(self.fetch(after).await),
-                Action::Handle(range) => Some(self.handle(self.page.slice(range)).await),
+                Action::Handle(range) => {
+                    self.effects.hush(self.page_quiet.clone());
+                    Some(self.handle(self.page.slice(range)).await)
+                }
                 Action::Recall(position) => Some(self.recall(position).await),
-                Action::Rehandle => Some(self.handle(self.recalled.clone()).await),
+                Action::Rehandle => {
+                    self.effects.hush(Quiet::all(self.recalled_quiet));
+                    Some(self.handle(self.recalled.clone()).await)
+                }
                 Action::Commit(commit) => Some(self.commit(commit).await.0),
                 Action::Wait { after, until_us } => self.wait(after, until_us).await,
                 Action::Yielded if self.orders.is_closed() && self.orders.is_empty() => None,
@@ -128,6 +144,7 @@ impl Task {
         }
         self.redrives.interrupt("the plugin was stopped or replaced");
         self.show(State::Stopped);
+        self.handler
     }
 
     async fn fetch(&mut self, after: Position) -> Input {
@@ -136,18 +153,22 @@ impl Task {
         let limit = FETCH_EVENTS_MAX;
         let request = ReadRequest { query, after, limit, bytes_max: FETCH_BYTES_MAX, ..ReadRequest::default() };
         let share = (self.share.count > 1).then(|| self.share.clone());
+        let (beside, limit) = (self.common.beside.clone(), *self.head.borrow());
         let read = blocking(move || {
             let mut page = store.read(&request)?;
+            beside.cut(&mut page, limit);
             if let Some(share) = share {
                 page.events.retain(|event| share.takes(event));
             }
-            Ok(page)
+            let found = beside.look(&*store, after, page.through)?;
+            Ok((page, found))
         });
         match read.await {
-            Ok(page) => {
+            Ok((page, (carried, quiet))) => {
                 self.page = EventBatch::new(page.events);
-                let events = self.page.clone();
-                Input::Fetched(Page { events, through: page.through, complete: page.complete, head: page.head })
+                self.page_quiet = quiet.clone();
+                let (events, complete) = (self.page.clone(), page.complete);
+                Input::Fetched(Page { events, through: page.through, complete, head: page.head, carried, quiet })
             }
             Err(error) => self.read_failed(&error, "events cannot be read"),
         }
@@ -172,6 +193,7 @@ impl Task {
         });
         match read.await {
             Ok((row, events)) => {
+                self.recalled_quiet = row.quiet || self.common.beside.is_rebuild();
                 self.recalled = EventBatch::new(events);
                 Input::Recalled(row)
             }

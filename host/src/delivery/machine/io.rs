@@ -1,9 +1,11 @@
 //! What goes into the machine and what comes out.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::delivery::handler::{EventBatch, Evidence, HandleError};
 use crate::delivery::key::Sequence;
+use crate::delivery::quiet::Quiet;
 use crate::event::Position;
 use crate::store::{DeadLetter, DeadLetterChange, Progress};
 
@@ -41,6 +43,9 @@ pub(in crate::delivery) enum Input {
     Force(Vec<Sequence>),
     /// At a boundary: an operator gives this set-aside event up.
     Discard(Sequence, Position),
+    /// At a boundary: of the events that were taken over as set aside, these are it still. Those that were first of
+    /// their key and are no more are wanted.
+    Release(BTreeSet<Position>),
     /// At a boundary: hand nothing over until [`Input::Resume`].
     Pause,
     /// At a boundary: end what stopped delivery.
@@ -48,7 +53,7 @@ pub(in crate::delivery) enum Input {
 }
 
 /// What was read: the matching events of a range that are the partition's.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::delivery) struct Page {
     /// The events.
     pub(in crate::delivery) events: EventBatch,
@@ -58,6 +63,10 @@ pub(in crate::delivery) struct Page {
     pub(in crate::delivery) complete: bool,
     /// The head when it was read.
     pub(in crate::delivery) head: Position,
+    /// Rows of events that another generation has set aside: they are set aside here too, untried.
+    pub(in crate::delivery) carried: BTreeMap<Position, DeadLetter>,
+    /// Which of the events emit nothing.
+    pub(in crate::delivery) quiet: Quiet,
 }
 
 /// How much the unit of work holds.
@@ -133,6 +142,6 @@ pub(in crate::delivery) struct Recalled {
 impl Page {
     /// Nothing, read up to `at`.
     pub(super) fn empty(at: Position) -> Self {
-        Self { events: EventBatch::default(), through: at, complete: true, head: at }
+        Self { through: at, complete: true, head: at, ..Self::default() }
     }
 }

@@ -20,10 +20,20 @@ enum Place {
     Live,
     /// It was settled under an earlier layout.
     Settled,
+    /// Another generation has set it aside.
+    Carried(Box<DeadLetter>),
     /// It waits behind an earlier one.
     Behind(Sequence),
     /// It lacks the key that it must have.
     NoKey,
+}
+
+/// How an event is set aside without being tried.
+enum Aside {
+    /// As another generation has.
+    Carried(Box<DeadLetter>),
+    /// As one of a sequence, of a kind.
+    Untried(Sequence, &'static str),
 }
 
 impl Machine {
@@ -49,18 +59,23 @@ impl Machine {
             if (position <= self.careful_through && !self.unit.is_empty()) || self.unit.is_full(now_us) {
                 return Some(self.commit());
             }
+            let quiet = self.page.quiet.covers(event);
             let aside = match self.place(event) {
                 Place::Live => break position,
                 Place::Settled => None,
-                Place::Behind(sequence) => Some((sequence, BEHIND)),
-                Place::NoKey => Some((Sequence::Alone(position), NO_KEY)),
+                Place::Carried(row) => Some(Aside::Carried(row)),
+                Place::Behind(sequence) => Some(Aside::Untried(sequence, BEHIND)),
+                Place::NoKey => Some(Aside::Untried(Sequence::Alone(position), NO_KEY)),
             };
-            if let Some((sequence, kind)) = aside {
+            if let Some(aside) = aside {
                 if !self.has_room() {
                     self.full = true;
                     return Some(self.commit_or(|machine| machine.wait(now_us)));
                 }
-                self.put_untried(sequence, position, kind, now_us);
+                match aside {
+                    Aside::Carried(row) => self.take_over(*row),
+                    Aside::Untried(sequence, kind) => self.put_untried(sequence, position, (kind, quiet), now_us),
+                }
             }
             self.pass(self.next, position);
         };
@@ -82,7 +97,7 @@ impl Machine {
         };
         let most = if before_named == 0 { rest.len() } else { before_named };
         let most = self.batch_limit.min(most);
-        if self.settled.is_empty() && !self.tells_keys_apart() {
+        if self.settled.is_empty() && self.page.carried.is_empty() && !self.tells_keys_apart() {
             return most;
         }
         let live = rest.iter().take(most).take_while(|event| matches!(self.place(event), Place::Live));
@@ -90,6 +105,9 @@ impl Machine {
     }
 
     fn place(&self, event: &RecordedEvent) -> Place {
+        if let Some(row) = self.page.carried.get(&event.position) {
+            return Place::Carried(Box::new(row.clone()));
+        }
         if !broken(Rule::SettledIsPassed) && self.settled.iter().any(|settled| settled.covers(event)) {
             return Place::Settled;
         }
@@ -127,8 +145,15 @@ impl Machine {
         )
     }
 
+    /// Sets an event aside as another generation has.
+    fn take_over(&mut self, row: DeadLetter) {
+        let sequence = Sequence::of_row(row.key.as_deref(), row.position);
+        self.queue.push_held(sequence, row.position);
+        self.unit.rows.push(DeadLetterChange::Put(row));
+    }
+
     /// Sets an event aside that is not tried.
-    fn put_untried(&mut self, sequence: Sequence, position: Position, kind: &str, now_us: u64) {
+    fn put_untried(&mut self, sequence: Sequence, position: Position, (kind, quiet): (&str, bool), now_us: u64) {
         let reason = match (kind, self.queue.head(&sequence)) {
             (BEHIND, Some(head)) => format!("event {head} of the same key is set aside"),
             _ => format!(
@@ -139,7 +164,7 @@ impl Machine {
         };
         let failing = Failing { position, attempts: 0, faults: 0, first_us: now_us, last_us: now_us, reason };
         let letter = self.letter(&sequence, failing, kind, Evidence::default());
-        self.unit.rows.push(DeadLetterChange::Put(letter));
+        self.unit.rows.push(DeadLetterChange::Put(DeadLetter { quiet, ..letter }));
         self.queue.push(sequence, position, None);
     }
 
@@ -158,6 +183,7 @@ impl Machine {
             component_digest: self.component_digest.clone(),
             stderr_tail: evidence.stderr_tail,
             backtrace: evidence.backtrace,
+            quiet: false,
         }
     }
 
@@ -236,6 +262,7 @@ impl Machine {
     pub(super) fn attempt(&mut self, index: usize, error: HandleError, evidence: Evidence, now_us: u64) {
         let Some(event) = self.page.events.get(index) else { return };
         let (position, sequence) = (event.position, self.key.sequence_of(event));
+        let quiet = self.page.quiet.covers(event);
         let before = self.failing.take().filter(|failing| failing.position == position);
         let tally = before.as_ref().map(Tally::from).unwrap_or_default();
         let judged = self.judge(position, tally, &error, (now_us, false));
@@ -262,7 +289,7 @@ impl Machine {
         }
         if !broken(Rule::ParkedIsKept) {
             let letter = self.letter(&sequence, judged.failing, judged.kind, evidence);
-            self.unit.rows.push(DeadLetterChange::Put(DeadLetter { due_us, ..letter }));
+            self.unit.rows.push(DeadLetterChange::Put(DeadLetter { due_us, quiet, ..letter }));
         }
         self.queue.push(sequence, position, due_us);
         self.pass(index, position);

@@ -19,6 +19,8 @@ pub(in crate::delivery) struct Row {
     /// When it is handed over, once it is the head: at once when it was never tried; none when it waits for an
     /// operator.
     pub(in crate::delivery) due_us: Option<u64>,
+    /// Whether another generation has set it aside too: it waits for what becomes of it there.
+    pub(in crate::delivery) held: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(super) struct Queue {
     /// Every line with a due time, by it.
     due: BTreeSet<(u64, Sequence)>,
     rows: usize,
+    /// Events that wait for what becomes of them elsewhere.
+    held: BTreeSet<Position>,
     /// Lines that the unit changed, as they were before.
     undo: BTreeMap<Sequence, Option<Line>>,
 }
@@ -46,7 +50,11 @@ impl Queue {
     pub(super) fn load(rows: Vec<Row>) -> Self {
         let mut queue = Self::default();
         for row in rows {
-            queue.push(row.sequence, row.position, row.due_us);
+            if row.held {
+                queue.push_held(row.sequence, row.position);
+            } else {
+                queue.push(row.sequence, row.position, row.due_us);
+            }
         }
         queue.settle();
         queue
@@ -85,6 +93,28 @@ impl Queue {
 
     /// Sets an event aside behind those of its sequence; `due_us` counts when it is the first.
     pub(super) fn push(&mut self, sequence: Sequence, position: Position, due_us: Option<u64>) {
+        self.held.remove(&position);
+        self.add(sequence, position, due_us);
+    }
+
+    /// The same for one that waits for what becomes of it elsewhere.
+    pub(super) fn push_held(&mut self, sequence: Sequence, position: Position) {
+        self.held.insert(position);
+        self.add(sequence, position, None);
+    }
+
+    /// Of those that wait for what becomes of them elsewhere only these go on waiting; a line whose head does not is
+    /// wanted handled, up to the next that does.
+    pub(super) fn release(&mut self, held: &BTreeSet<Position>, now_us: u64) {
+        let released: BTreeSet<_> = self.held.difference(held).copied().collect();
+        self.held.retain(|position| held.contains(position));
+        let is_released = |line: &Line| line.rows.front().is_some_and(|head| released.contains(head));
+        let heads: Vec<_> =
+            self.lines.iter().filter(|(_, line)| is_released(line)).map(|(sequence, _)| sequence.clone()).collect();
+        heads.iter().for_each(|sequence| self.force(sequence, now_us));
+    }
+
+    fn add(&mut self, sequence: Sequence, position: Position, due_us: Option<u64>) {
         self.change(sequence, |line| match line {
             Some(line) => line.rows.push_back(position),
             None => *line = Some(Line { rows: [position].into(), due_us, forced: false }),
@@ -93,11 +123,15 @@ impl Queue {
 
     /// Takes an event out, handled or given up; when it was the head, the next one moves up and is due.
     pub(super) fn remove(&mut self, sequence: &Sequence, position: Position, now_us: u64) {
+        let held = std::mem::take(&mut self.held);
         self.change(sequence.clone(), |slot| {
             let Some(line) = slot else { return };
             if line.rows.front() == Some(&position) {
                 line.rows.pop_front();
                 line.due_us = Some(now_us);
+                if line.rows.front().is_some_and(|head| held.contains(head)) {
+                    (line.due_us, line.forced) = (None, false);
+                }
             } else {
                 line.rows.retain(|row| *row != position);
             }
@@ -105,6 +139,7 @@ impl Queue {
                 *slot = None;
             }
         });
+        self.held = held;
     }
 
     /// The head failed: it is due again then, or waits for an operator.
@@ -206,7 +241,7 @@ mod tests {
     }
 
     fn row(name: &str, position: u64, due_us: Option<u64>) -> Row {
-        Row { sequence: key(name), position: Position(position), due_us }
+        Row { sequence: key(name), position: Position(position), due_us, held: false }
     }
 
     fn ready(queue: &Queue, now_us: u64) -> Option<(String, u64)> {
@@ -242,6 +277,23 @@ mod tests {
         queue.hold(&key("a"), Some(7));
         queue.rewind();
         assert_eq!(format!("{queue:?}"), before);
+    }
+
+    #[test]
+    fn what_waits_for_elsewhere_moves_up_when_it_is_settled_there() {
+        let held = |row: Row| Row { held: true, ..row };
+        let rows = vec![held(row("a", 1, None)), held(row("a", 2, None)), row("a", 3, None), held(row("b", 4, None))];
+        let mut queue = Queue::load(rows);
+        assert_eq!(ready(&queue, 100), None);
+        queue.release(&[Position(2)].into(), 10);
+        assert_eq!(queue.ready(10, true), Some((&key("a"), Position(1), true)));
+        queue.remove(&key("a"), Position(1), 11);
+        assert!(!queue.is_forced(&key("a")) && queue.is_forced(&key("b")), "the second waits still");
+        queue.remove(&key("b"), Position(4), 12);
+        assert_eq!(ready(&queue, 100), None);
+        queue.release(&BTreeSet::new(), 13);
+        queue.remove(&key("a"), Position(2), 14);
+        assert_eq!(ready(&queue, 14), Some(("a".into(), 3)), "the third was never held");
     }
 
     #[test]

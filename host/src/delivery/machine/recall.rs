@@ -76,7 +76,8 @@ impl Machine {
         self.queue.hold(&sequence, due_us);
         let failure = Some(judged.failing.reason.clone());
         let letter = self.letter(&sequence, judged.failing, judged.kind, evidence);
-        self.unit.rows.push(DeadLetterChange::Put(DeadLetter { due_us, ..letter }));
+        let quiet = row.quiet || self.rebuilding;
+        self.unit.rows.push(DeadLetterChange::Put(DeadLetter { due_us, quiet, ..letter }));
         self.unit.attempted = true;
         self.unit.recalled = Some(Box::new(Recalled { row, failure }));
         Some(self.commit())

@@ -28,6 +28,7 @@ pub(super) const DELIVERY: Known = table(
         "backoff",
         "on_exhausted",
         "parked_events_max",
+        "rebuild",
     ],
     &[],
 );

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::mpsc;
+
 use super::info::{PluginInfo, Problem, RunningInfo, UsedPercent};
+use super::keeper::RollBack;
 use super::prepare::Allowed;
 use crate::clock::Clock;
 use crate::delivery::Dispatcher;
@@ -35,6 +38,8 @@ pub(super) struct Entry {
     pub(super) problem: Option<Problem>,
     /// What runs.
     pub(super) running: Option<Running>,
+    /// Where its keeper takes orders.
+    pub(super) orders: Option<mpsc::Sender<RollBack>>,
 }
 
 /// What runs under a plugin's name. Cheap to clone.
@@ -42,6 +47,8 @@ pub(super) struct Entry {
 pub(super) struct Running {
     pub(super) generation: u64,
     pub(super) digest: String,
+    /// SHA-256 of the component that is installed, in hex.
+    pub(super) of: String,
     pub(super) manifest: Arc<Manifest>,
     pub(super) loaded: Arc<dyn Loaded>,
     pub(super) allowed: Allowed,
@@ -121,6 +128,11 @@ impl Board {
     /// What runs under a name.
     pub(super) fn running(&self, name: &PluginName) -> Option<Running> {
         self.lock().plugins.get(name)?.running.clone()
+    }
+
+    /// Where the keeper of a plugin takes orders.
+    pub(super) fn orders(&self, name: &PluginName) -> Option<mpsc::Sender<RollBack>> {
+        self.lock().plugins.get(name)?.orders.clone()
     }
 
     /// What is wrong beside the plugins.

@@ -1,6 +1,7 @@
 //! Why a plugin is not replaced by what lies in the directory.
 
 use std::error::Error as _;
+use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -124,6 +125,28 @@ pub enum InstallError {
         /// The component.
         component: PathBuf,
     },
+    /// Its state would be rebuilt, which would do again what it does outside.
+    #[error(
+        "{} can send HTTP requests, and rebuilding its state would send them again; take [grants] http or [delivery] \
+         rebuild out of its manifest",
+        component.display()
+    )]
+    NotRebuilt {
+        /// The component.
+        component: PathBuf,
+    },
+    /// Building its state did not begin.
+    #[error("its state cannot be rebuilt, so what ran before goes on")]
+    Rebuild(#[source] CommandError),
+    /// Its bytes could not be kept.
+    #[error("{} could not be kept in the data directory", component.display())]
+    Archive {
+        /// The component.
+        component: PathBuf,
+        /// The system's words.
+        #[source]
+        source: io::Error,
+    },
     /// The engine failed on it.
     #[error("{} made the engine panic while it was loaded; please report this component", component.display())]
     Panicked {
@@ -146,11 +169,12 @@ impl InstallError {
             | Self::BadRequest { .. }
             | Self::OtherRoles { .. }
             | Self::OtherFile { .. }
+            | Self::NotRebuilt { .. }
             | Self::ReachesOut { .. } => ErrorClass::Invalid,
             Self::NotGranted { .. } | Self::OtherSecret { .. } => ErrorClass::Denied,
-            Self::Secret { .. } => ErrorClass::Unavailable,
+            Self::Secret { .. } | Self::Archive { .. } => ErrorClass::Unavailable,
             Self::Panicked { .. } => ErrorClass::Bug,
-            Self::Delivery(error) => error.class(),
+            Self::Delivery(error) | Self::Rebuild(error) => error.class(),
         }
     }
 

@@ -3,21 +3,26 @@
 //! Whatever cannot be loaded changes nothing: the version that runs goes on, and the problem stands on the
 //! board until the files are mended. A problem is logged when it arises, and then not again.
 
+mod generations;
+
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::RegistryOptions;
 use super::board::{Board, Running};
 use super::error::InstallError;
 use super::prepare::{Prepared, load_options, prepare};
+use super::refused::GenerationRefused;
 use crate::clock::Clock;
 use crate::delivery::{self, Setup, State};
 use crate::event::PluginName;
+use crate::plugin::archive::Archive;
 use crate::plugin::source::{Candidate, SourceError};
 use crate::plugin::{Loader, SecretResolver};
 use crate::store::Store;
+use generations::Pending;
 
 /// Components that are loaded at once; a bound on memory, well above what a machine has cores for.
 const LOADS_MAX: usize = 8;
@@ -25,6 +30,12 @@ const LOADS_MAX: usize = 8;
 const LARGE_LOADS_MAX: usize = 2;
 /// From how many bytes on a component is large.
 const LARGE_BYTES: u64 = 1 << 20;
+
+/// Operators who wait at once; more wait to be heard.
+const ORDERS_MAX: usize = 8;
+
+/// Tells a keeper to return to what was live before; it answers when that has happened.
+pub(super) type RollBack = oneshot::Sender<Result<(), GenerationRefused>>;
 
 /// Turns at the engine.
 struct Loads {
@@ -52,6 +63,7 @@ pub(super) struct Surroundings {
     clock: Arc<dyn Clock>,
     loader: Arc<dyn Loader>,
     secrets: Arc<dyn SecretResolver>,
+    archive: Arc<Archive>,
     loads: Arc<Loads>,
 }
 
@@ -78,8 +90,13 @@ struct Keeper {
     name: PluginName,
     around: Surroundings,
     wanted: watch::Receiver<Wanted>,
+    orders: mpsc::Receiver<RollBack>,
     generation: u64,
     running: Option<Running>,
+    /// The files that were dealt with last.
+    taken: Option<Candidate>,
+    /// What becomes live when its state is built.
+    pending: Option<Pending>,
 }
 
 impl Surroundings {
@@ -90,6 +107,7 @@ impl Surroundings {
             clock: Arc::clone(&options.clock),
             loader: Arc::clone(&options.loader),
             secrets: Arc::clone(&options.secrets),
+            archive: Arc::new(Archive::new(options.archive.clone())),
             loads: Arc::new(Loads::new()),
         }
     }
@@ -99,7 +117,10 @@ impl Surroundings {
 pub(super) fn spawn(name: PluginName, wanted: Wanted, around: Surroundings) -> Kept {
     let (wanted, receiver) = watch::channel(wanted);
     let (tell, settled) = watch::channel(false);
-    let keeper = Keeper { name, around, wanted: receiver, generation: 0, running: None };
+    let (order, orders) = mpsc::channel(ORDERS_MAX);
+    around.board.write(&name, |entry| entry.orders = Some(order));
+    let keeper =
+        Keeper { name, around, wanted: receiver, orders, generation: 0, running: None, taken: None, pending: None };
     let task = tokio::spawn(keeper.run(tell));
     Kept { wanted, settled, task }
 }
@@ -114,11 +135,26 @@ impl Keeper {
                 Wanted::Gone => break,
             }
             settled.send_replace(true);
-            if self.wanted.changed().await.is_err() {
+            if !self.wait().await {
                 break;
             }
         }
         self.stop().await;
+    }
+
+    /// Waits for another wish, and does what comes up meanwhile. False when the registry stops.
+    async fn wait(&mut self) -> bool {
+        loop {
+            tokio::select! {
+                changed = self.wanted.changed() => return changed.is_ok(),
+                Some(answer) = self.orders.recv() => {
+                    let done = self.roll_back().await;
+                    // Whether anybody still waits for an answer does not matter.
+                    let _ = answer.send(done);
+                }
+                () = Self::built(self.pending.as_ref(), self.running.as_ref()) => self.adopt().await,
+            }
+        }
     }
 
     /// Makes a candidate run, unless it runs already or cannot.
@@ -131,7 +167,11 @@ impl Keeper {
         self.around.board.write(&self.name, |entry| entry.loading = true);
         let prepared = self.prepare(&candidate).await;
         match prepared {
-            Some(Ok(prepared)) if !self.is_outdated(&candidate) => self.switch(candidate, prepared).await,
+            Some(Ok(prepared)) if !self.is_outdated(&candidate) => {
+                if let Err(error) = self.take(candidate, prepared).await {
+                    self.report(&error);
+                }
+            }
             Some(Err(error)) => self.report(&error),
             // Something newer is wanted: that is dealt with next.
             Some(Ok(_)) | None => {}
@@ -142,12 +182,9 @@ impl Keeper {
     /// Whether exactly this runs. Handing over the same files again starts a halted plugin anew.
     fn runs(&self, candidate: &Candidate) -> bool {
         self.running.as_ref().is_some_and(|running| {
-            let same = running.digest == candidate.digest && running.manifest == candidate.manifest;
-            let stopped = matches!(
-                running.dispatcher.status().state,
-                State::Halted { .. } | State::Quarantined { .. } | State::Stopped
-            );
-            same && !stopped
+            let same = running.of == candidate.digest && running.manifest == candidate.manifest;
+            let halted = matches!(running.dispatcher.status().state, State::Halted { .. } | State::Quarantined { .. });
+            same && !halted && !running.dispatcher.is_stopped()
         })
     }
 
@@ -188,10 +225,10 @@ impl Keeper {
         }
     }
 
-    /// Swaps a version in, or starts the first one.
-    async fn switch(&mut self, candidate: Candidate, prepared: Prepared) {
+    /// Swaps a version in, or starts the first one. `digest` is its component's, which need not be what is installed.
+    async fn switch(&mut self, candidate: &Candidate, digest: String, prepared: Prepared) -> Result<(), InstallError> {
         let Prepared { loaded, allowed, setup } = prepared;
-        let alive = |running: &&Running| running.dispatcher.status().state != State::Stopped;
+        let alive = |running: &&Running| !running.dispatcher.is_stopped();
         let dispatcher = match self.running.as_ref().filter(alive) {
             None => self.start(setup),
             Some(running) => match running.dispatcher.swap(setup).await {
@@ -199,21 +236,19 @@ impl Keeper {
                 Err(error) => {
                     self.running = None;
                     self.around.board.write(&self.name, |entry| entry.running = None);
-                    return self.report(&InstallError::Delivery(error));
+                    return Err(InstallError::Delivery(error));
                 }
             },
         };
         self.generation += 1;
         let generation = self.generation;
-        let Candidate { digest, manifest, manifest_path, component_path, .. } = candidate;
+        let Candidate { digest: of, manifest, manifest_path, component_path, .. } = candidate.clone();
         let running =
-            Running { generation, digest, manifest, loaded, allowed, dispatcher, component_path, manifest_path };
+            Running { generation, digest, of, manifest, loaded, allowed, dispatcher, component_path, manifest_path };
         tracing::info!(plugin = %self.name, generation, digest = %running.digest, "plugin runs");
-        self.running = Some(running.clone());
-        self.around.board.write(&self.name, |entry| {
-            entry.running = Some(running);
-            entry.problem = None;
-        });
+        self.running = Some(running);
+        self.show();
+        Ok(())
     }
 
     fn start(&self, setup: Setup) -> delivery::Dispatcher {

@@ -1,5 +1,6 @@
 mod fake;
 mod fixture;
+mod generations;
 
 use std::fs;
 use std::io::Write;

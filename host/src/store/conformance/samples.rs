@@ -180,6 +180,7 @@ pub(super) fn letter(position: u64, reason: &str) -> DeadLetter {
         component_digest: "ab".repeat(32),
         stderr_tail: "panicked\nat line 1".to_owned(),
         backtrace: "0: f".to_owned(),
+        quiet: false,
     }
 }
 

@@ -302,6 +302,7 @@ mod tests {
             component_digest: String::new(),
             stderr_tail: "\n".to_owned(),
             backtrace: String::new(),
+            quiet: false,
         })
     }
 

@@ -13,7 +13,7 @@ impl Task {
     pub(super) async fn commit(&mut self, commit: Commit) -> (Input, Option<CommitError>) {
         let read = self.effects.take_reads();
         let (state, events) = self.effects.take();
-        let emitted = events.len() as u64;
+        let (emitted, suppressed) = (events.len() as u64, self.effects.take_suppressed());
         let work = UnitOfWork {
             owner: self.common.owner.clone(),
             partition: self.share.partition,
@@ -31,6 +31,7 @@ impl Task {
             Some(Ok(_)) => {
                 self.counters.handled += commit.handled;
                 self.counters.emitted += emitted;
+                self.counters.suppressed += suppressed;
                 self.counters.commits += 1;
                 self.report(&commit);
                 (Input::Committed, None)

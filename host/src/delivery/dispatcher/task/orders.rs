@@ -31,6 +31,10 @@ impl Task {
                     let _ = answer.send(());
                 }
                 Order::Retry(lines, answer) => self.retry(lines, answer),
+                Order::Release(held, answer) => {
+                    self.step(Input::Release(held));
+                    self.redrives.add(self.machine.forced(), answer);
+                }
                 Order::Discard(sequence, position, answer) => {
                     let _ = answer.send(self.discard(sequence, position).await);
                 }

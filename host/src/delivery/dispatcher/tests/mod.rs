@@ -4,6 +4,8 @@ mod basics;
 mod cost;
 mod keys;
 mod partitions;
+mod rebuilding;
+mod rollback;
 mod stops;
 
 use std::sync::Arc;

@@ -14,6 +14,7 @@ fn start(policy: Policy) -> Start {
         rows: Vec::new(),
         settled: Vec::new(),
         paused: false,
+        rebuilding: false,
         fresh: false,
         seed: 1,
     }
@@ -35,7 +36,7 @@ fn page(streams: &str) -> Input {
     let events = streams.chars().enumerate().map(|(index, letter)| event(index as u64 + 1, stream(letter)));
     let through = Position(streams.len() as u64);
     let events = EventBatch::new(events.collect());
-    Input::Fetched(Page { events, through, complete: true, head: through })
+    Input::Fetched(Page { events, through, complete: true, head: through, ..Page::default() })
 }
 
 /// Feeds a page to a machine at rest.
@@ -190,6 +191,7 @@ fn events_that_do_not_match_move_the_checkpoint_now_and_then() {
                 through: Position(to),
                 complete: true,
                 head: Position(to),
+                ..Page::default()
             }),
             0,
         )

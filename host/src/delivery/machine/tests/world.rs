@@ -136,6 +136,7 @@ impl World {
                 sequence: Sequence::of_row(letter.key.as_deref(), letter.position),
                 position: letter.position,
                 due_us: if letter.kind == BEHIND { Some(0) } else { letter.due_us },
+                held: false,
             });
             rows.filter(move |row| row.sequence.partition(count) == partition).collect()
         };
@@ -147,6 +148,7 @@ impl World {
                 rows: rows(partition),
                 settled: self.durable.before.clone(),
                 paused: false,
+                rebuilding: false,
                 fresh,
                 seed: 7,
             }),
@@ -311,7 +313,7 @@ impl World {
         let share = Share { partition: index as u32, count: layout.partitions, key: layout.key };
         let events = EventBatch::new(read.iter().filter(|event| share.takes(event)).cloned().collect());
         self.nodes[index].page = events.clone();
-        Input::Fetched(Page { events, through, complete, head: self.head })
+        Input::Fetched(Page { events, through, complete, head: self.head, ..Page::default() })
     }
 
     fn handle(&mut self, index: usize, batch: &[Position]) -> Input {

@@ -23,6 +23,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 /// A registry over a directory of its own, at a pace that suits tests.
 pub(super) struct Fixture {
     pub(super) directory: TempDir,
+    pub(super) kept: TempDir,
     pub(super) clock: Arc<ManualClock>,
     pub(super) store: Arc<MemoryStore>,
     pub(super) loader: Arc<FakeLoader>,
@@ -45,10 +46,12 @@ impl Fixture {
         let clock = Arc::new(ManualClock::at(1_000));
         let store = Arc::new(MemoryStore::new(clock.clone()));
         let directory = tempfile::tempdir().unwrap();
-        let mut fixture = Self { directory, clock, store, loader: fake, registry: None };
+        let kept = tempfile::tempdir().unwrap();
+        let mut fixture = Self { directory, kept, clock, store, loader: fake, registry: None };
         fill(&fixture);
         let options = RegistryOptions {
             secrets: Arc::new(NoSecrets),
+            archive: Some(fixture.kept.path().into()),
             directory: fixture.directory.path().into(),
             store: fixture.store.clone(),
             clock: fixture.clock.clone(),

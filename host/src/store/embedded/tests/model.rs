@@ -185,6 +185,7 @@ fn letter(position: u64, put: bool) -> DeadLetterChange {
         component_digest: String::new(),
         stderr_tail: String::new(),
         backtrace: String::new(),
+        quiet: false,
     })
 }
 

@@ -190,6 +190,7 @@ pub(super) fn letter(position: Position) -> DeadLetter {
         component_digest: String::new(),
         stderr_tail: String::new(),
         backtrace: String::new(),
+        quiet: false,
     }
 }
 

@@ -1,0 +1,157 @@
+//! `POST` and `DELETE /v1/plugins/{name}/rebuild`, `POST /v1/plugins/{name}/rollback`: building a plugin's state anew,
+//! and returning to what was live before.
+//!
+//! A rebuild is answered when it has begun; with `wait=true` when what is built is live, as [`super::lines`] says. A
+//! client that goes away ends the waiting, not the rebuild.
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::blocking::{Json, blocking};
+use super::lines::{Running, respond};
+use super::params::{Params, bad_value};
+use super::plugins::known;
+use super::problem::Problem;
+use super::registry::CommandRefused;
+use super::state::ApiState;
+use crate::delivery::rehearsal::RehearsalProgress;
+use crate::delivery::{State as Doing, Status, generations};
+use crate::error::ErrorClass;
+use crate::event::PluginName;
+
+/// A generation that became live.
+#[derive(Serialize)]
+struct Rebuilt {
+    plugin: PluginName,
+    state_generation: u32,
+    /// How long nothing was handled, in microseconds.
+    pause_us: u64,
+}
+
+/// Begins a rebuild.
+pub(super) async fn rebuild(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let params = Params::parse(query.as_deref(), &["from", "wait"])?;
+    let (name, from) = (PluginName::new(name)?, params.position("from")?);
+    let wait = match params.one("wait")? {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => return Err(bad_value("wait", other, "give true or false")),
+    };
+    must_be_known(&state, &name).await?;
+    state.plugins().rebuild(&name, from).await?;
+    tracing::info!(plugin = %name, "rebuild asked for by an operator");
+    let status = watched(&state, &name)?;
+    let Some(begun) = status.borrow().rebuild.clone() else { return Ok(StatusCode::ACCEPTED.into_response()) };
+    if wait {
+        return respond(Rebuilding { plugin: name, generation: begun.generation, status }, state, &headers).await;
+    }
+    Ok((StatusCode::ACCEPTED, Json::render(&begun)?).into_response())
+}
+
+/// Ends a rebuild.
+pub(super) async fn cancel(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<StatusCode, Problem> {
+    Params::parse(query.as_deref(), &[])?;
+    let name = PluginName::new(name)?;
+    must_be_known(&state, &name).await?;
+    state.plugins().cancel_rebuild(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Returns to what was live before; answers what is live now.
+pub(super) async fn roll_back(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Problem> {
+    Params::parse(query.as_deref(), &[])?;
+    let name = PluginName::new(name)?;
+    must_be_known(&state, &name).await?;
+    state.plugins().roll_back(&name).await?;
+    tracing::info!(plugin = %name, "rolled back by an operator");
+    blocking(&state, move |store| Json::render(&generations(&name, store)?)).await
+}
+
+async fn must_be_known(state: &ApiState, name: &PluginName) -> Result<(), Problem> {
+    if state.plugins().get(name).is_some() {
+        return Ok(());
+    }
+    let name = name.clone();
+    blocking(state, move |store| known(store, &name)).await
+}
+
+fn watched(state: &ApiState, name: &PluginName) -> Result<watch::Receiver<Status>, Problem> {
+    let gone = || CommandRefused::NotRunning { plugin: name.clone() };
+    Ok(state.plugins().watch(name).ok_or_else(gone)?)
+}
+
+/// A rebuild that somebody waits for.
+struct Rebuilding {
+    plugin: PluginName,
+    generation: u32,
+    status: watch::Receiver<Status>,
+}
+
+impl Rebuilding {
+    /// Waits until the rebuild is over, or has come to a stop.
+    async fn over(&mut self) -> Result<Rebuilt, Problem> {
+        let (plugin, generation) = (self.plugin.clone(), self.generation);
+        let is_over = |status: &Status| match &status.rebuild {
+            Some(rebuild) if rebuild.generation == generation => {
+                matches!(rebuild.state, Doing::Halted { .. } | Doing::Quarantined { .. })
+            }
+            _ => true,
+        };
+        let gone = || CommandRefused::NotRunning { plugin: plugin.clone() };
+        let status = self.status.wait_for(is_over).await.map_err(|_| gone())?.clone();
+        let conflict = |text: String| Problem::of_class(ErrorClass::Conflict, text);
+        match status.rebuild.map(|rebuild| rebuild.state) {
+            Some(Doing::Halted { reason } | Doing::Quarantined { reason }) => Err(conflict(format!(
+                "the rebuild of plugin {plugin} stopped: {reason}; mend that and `tidemill plugins resume {plugin}`, or end \
+                 it by `tidemill plugins rebuild {plugin} --cancel`"
+            ))),
+            _ if status.generation == generation => {
+                let pause_us = status.rebuild_pause_us.unwrap_or_default();
+                Ok(Rebuilt { plugin, state_generation: generation, pause_us })
+            }
+            _ => Err(conflict(format!("the rebuild of plugin {plugin} was cancelled, or began anew"))),
+        }
+    }
+}
+
+impl Running for Rebuilding {
+    type Report = Rebuilt;
+
+    async fn done(&mut self, state: &ApiState) -> Result<Rebuilt, Problem> {
+        tokio::select! {
+            rebuilt = self.over() => rebuilt,
+            () = state.closed() => {
+                let detail = "the server is shutting down; the rebuild goes on after the restart";
+                Err(Problem::of_class(ErrorClass::Unavailable, detail))
+            }
+        }
+    }
+
+    fn progress_line(&self) -> String {
+        let rebuild = self.status.borrow().rebuild.clone().unwrap_or_default();
+        let progress = RehearsalProgress {
+            position: rebuild.position,
+            to: rebuild.target,
+            events: rebuild.counters.handled,
+            events_per_second: rebuild.rate,
+            seconds_left: rebuild.seconds_left,
+        };
+        serde_json::to_string(&progress).unwrap_or_default()
+    }
+}

@@ -1,0 +1,96 @@
+//! What another generation of a plugin's data has to do with the one that a partition drives.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::delivery::quiet::{Past, Quiet};
+use crate::delivery::record::Abandoned;
+use crate::event::Position;
+use crate::store::{DeadLetter, Owner, ReadPage, Store, StoreError};
+
+/// Set-aside events read at a time: with their evidence they are some hundred KiB.
+const ROWS_READ: usize = 256;
+
+/// Another generation.
+#[derive(Clone)]
+pub(super) enum Beside {
+    /// There is none that matters.
+    Nobody,
+    /// The live one, while this one is built.
+    Live {
+        owner: Owner,
+        /// How far each of its partitions has come: nothing beyond is handled here.
+        limits: Vec<watch::Receiver<Position>>,
+    },
+    /// One that was left by a rollback to this one.
+    Abandoned { owner: Owner, abandoned: Arc<Abandoned> },
+}
+
+/// What it has set aside of a range, and which events of it emit nothing.
+pub(super) type Found = (BTreeMap<Position, DeadLetter>, Quiet);
+
+impl Beside {
+    /// Whether this generation is built beside the live one.
+    pub(super) const fn is_rebuild(&self) -> bool {
+        matches!(self, Self::Live { .. })
+    }
+
+    /// How far a partition may go, where that is not the head of the log.
+    pub(super) fn limit(&self, partition: u32) -> Option<watch::Receiver<Position>> {
+        let Self::Live { limits, .. } = self else { return None };
+        limits.get(usize::try_from(partition).ok()?).cloned()
+    }
+
+    /// Takes what is beyond the limit out of a page.
+    pub(super) fn cut(&self, page: &mut ReadPage, limit: Position) {
+        if !self.is_rebuild() {
+            return;
+        }
+        page.head = limit;
+        if page.through >= limit {
+            page.events.retain(|event| event.position <= limit);
+            (page.through, page.complete) = (limit, true);
+        }
+    }
+
+    /// What becomes of the events after a position and up to another one. Blocks.
+    pub(super) fn look(&self, store: &dyn Store, after: Position, through: Position) -> Result<Found, StoreError> {
+        match self {
+            Self::Nobody => Ok((BTreeMap::new(), Quiet::Nothing)),
+            Self::Live { owner, .. } => {
+                let mut rows = BTreeMap::new();
+                each_row(store, owner, after, through, |row| drop(rows.insert(row.position, row)))?;
+                Ok((rows, Quiet::Everything))
+            }
+            Self::Abandoned { abandoned, .. } if after >= abandoned.reach() => Ok((BTreeMap::new(), Quiet::Nothing)),
+            Self::Abandoned { owner, abandoned } => {
+                let mut past = Past { settled: abandoned.settled.clone(), loud: [].into() };
+                each_row(store, owner, after, through, |row| {
+                    if !row.quiet {
+                        past.loud.insert(row.position);
+                    }
+                })?;
+                Ok((BTreeMap::new(), Quiet::Past(Arc::new(past))))
+            }
+        }
+    }
+}
+
+/// Visits the set-aside events of a generation after a position and up to another one, in order. Blocks.
+pub(super) fn each_row(
+    store: &dyn Store,
+    owner: &Owner,
+    mut after: Position,
+    through: Position,
+    mut visit: impl FnMut(DeadLetter),
+) -> Result<(), StoreError> {
+    while after < through {
+        let rows = store.dead_letters(owner, after, ROWS_READ)?;
+        let Some(last) = rows.last() else { break };
+        after = last.position;
+        rows.into_iter().filter(|row| row.position <= through).for_each(&mut visit);
+    }
+    Ok(())
+}

@@ -1,0 +1,388 @@
+//! A generation that is built beside the live one: a second set of partitions, which is quiet, never ahead of the
+//! live one, and takes over what that one has set aside. When it has come as far it becomes live.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+use super::begin;
+use super::beside::{Beside, each_row};
+use super::command::{CommandError, Order, Rebuild};
+use super::generations::make_live;
+use super::group::{Group, Live, Rested, panicked};
+use super::partitions::{Around, Launch, Partitions, Version, ask};
+use super::task::blocking;
+use crate::delivery::layout::{Layout, Settled};
+use crate::delivery::policy;
+use crate::delivery::record::{Abandoned, Building, Edit, Instead, Record};
+use crate::delivery::start;
+use crate::delivery::status::{RebuildStatus, State, Status};
+use crate::event::Position;
+use crate::store::{Owner, Progress, StoreError};
+
+/// Positions by which a generation may be behind when the live one is stopped for it: about a batch.
+const NEAR: u64 = 1024;
+/// How long the live one is stopped at most while the rest is done; then it goes on, and this is tried again.
+const FINISH_WITHIN: Duration = Duration::from_secs(2);
+/// Wait before what failed is tried again, in microseconds.
+const AGAIN_US: u64 = 1_000_000;
+
+/// What builds a generation.
+pub(super) struct Builder {
+    building: Building,
+    /// None while its partitions run.
+    version: Option<Version>,
+    partitions: Option<Partitions>,
+    status: Arc<watch::Sender<Status>>,
+    /// How far each partition may go.
+    limits: Vec<watch::Sender<Position>>,
+    /// When it began, and where, in this process.
+    since: Option<(u64, Position)>,
+    /// What failed is not tried before: microseconds since the Unix epoch.
+    not_before_us: u64,
+}
+
+impl Builder {
+    fn new(building: Building, version: Version) -> Self {
+        let limits = (0..building.layout.partitions).map(|_| watch::Sender::new(Position::START)).collect();
+        Self {
+            building,
+            version: Some(version),
+            partitions: None,
+            status: Arc::new(watch::Sender::new(Status::default())),
+            limits,
+            since: None,
+            not_before_us: 0,
+        }
+    }
+
+    /// Stops its partitions; what they have built stays.
+    pub(super) async fn stop(mut self) {
+        self.rest().await;
+    }
+
+    /// Stops its partitions, which may be started again.
+    async fn rest(&mut self) {
+        if let Some(partitions) = self.partitions.take() {
+            self.version = Some(partitions.stop().await);
+        }
+    }
+
+    /// Ends what has stopped it.
+    pub(super) async fn resume(&mut self, plugin: &crate::event::PluginName) -> Result<(), CommandError> {
+        for orders in self.senders() {
+            ask(plugin, &orders, Order::Resume).await?;
+        }
+        Ok(())
+    }
+
+    fn senders(&self) -> Vec<tokio::sync::mpsc::Sender<Order>> {
+        self.partitions.as_ref().map(Partitions::senders).unwrap_or_default()
+    }
+
+    /// Starts its partitions where they stand.
+    async fn start(&mut self, around: &Around, live: &Owner, now_us: u64) -> Result<(), StoreError> {
+        let owner = self.owner(live);
+        let (store, of, beside, count) =
+            (Arc::clone(&around.store), owner.clone(), live.clone(), self.building.layout.partitions);
+        let (progress, rows) = blocking(move || begin::built(&of, &beside, count, &*store)).await?;
+        let Some(version) = self.version.take() else { return Ok(()) };
+        let lowest = progress.iter().map(|progress| progress.checkpoint).min().unwrap_or_default();
+        self.since.get_or_insert((now_us, lowest));
+        let limits = self.limits.iter().map(watch::Sender::subscribe).collect();
+        let beside = Beside::Live { owner: live.clone(), limits };
+        let launch = Launch { owner, progress, rows, settled: Vec::new(), paused: false, fresh: false, beside };
+        self.partitions = Some(Partitions::start(version, launch, around, &self.status));
+        Ok(())
+    }
+
+    fn owner(&self, live: &Owner) -> Owner {
+        Owner { plugin: live.plugin.clone(), generation: self.building.generation }
+    }
+
+    /// Lets each partition go as far as the live one has come.
+    fn raise(&self, live: &[Position]) {
+        for (limit, live) in self.limits.iter().zip(live) {
+            limit.send_if_modified(|limit| {
+                let further = *live > *limit;
+                *limit = (*limit).max(*live);
+                further
+            });
+        }
+    }
+
+    /// Whether every partition has come so close to where it may go.
+    fn is_within(&self, distance: u64) -> bool {
+        let status = self.status.borrow();
+        let at = status.partitions.iter().map(|partition| partition.checkpoint.0.saturating_add(distance));
+        let all = status.partitions.len() == self.limits.len();
+        all && at.zip(&self.limits).all(|(at, limit)| at >= limit.borrow().0)
+    }
+
+    /// Has what the live one has settled since it was taken over handled here, too, and waits for it.
+    async fn release(&mut self, around: &Around, live: &Owner) -> Result<(), CommandError> {
+        let none = self.status.borrow().set_aside;
+        if none.parked + none.waiting == 0 {
+            return Ok(());
+        }
+        let (store, live) = (Arc::clone(&around.store), live.clone());
+        let held = blocking(move || {
+            let mut held = BTreeSet::new();
+            each_row(&*store, &live, Position::START, Position(u64::MAX), |row| {
+                held.insert(row.position);
+            })?;
+            Ok(held)
+        });
+        let held = held.await?;
+        for orders in self.senders() {
+            ask(&around.plugin, &orders, |answer| Order::Release(held.clone(), answer)).await??;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything up to the limits is settled.
+    async fn complete(&mut self, around: &Around, live: &Owner) -> Result<(), CommandError> {
+        let stopped = || CommandError::Stopped { plugin: around.plugin.clone() };
+        let mut status = self.status.subscribe();
+        while !self.is_within(0) {
+            status.changed().await.map_err(|_| stopped())?;
+        }
+        self.release(around, live).await
+    }
+
+    fn shown(&self, target: Position, now_us: u64) -> RebuildStatus {
+        let status = self.status.borrow().clone();
+        let position = if status.partitions.is_empty() { self.building.after } else { status.checkpoint };
+        let (since_us, since) = self.since.unwrap_or((now_us, position));
+        let passed = position.0.saturating_sub(since.0);
+        let elapsed_us = now_us.saturating_sub(since_us).max(1);
+        let rate = passed.saturating_mul(1_000_000) / elapsed_us;
+        let left = target.0.saturating_sub(position.0);
+        RebuildStatus {
+            position,
+            target,
+            rate,
+            seconds_left: (rate > 0).then(|| left.div_ceil(rate)),
+            state: if self.partitions.is_some() {
+                status.state
+            } else {
+                State::BackingOff { until_us: self.not_before_us }
+            },
+            set_aside: status.set_aside,
+            counters: status.counters,
+            ..RebuildStatus::of(&self.building)
+        }
+    }
+}
+
+impl RebuildStatus {
+    fn of(building: &Building) -> Self {
+        Self {
+            generation: building.generation,
+            component: building.component.clone(),
+            reason: building.reason.clone(),
+            started_us: building.started_us,
+            from: building.after.next(),
+            position: building.after,
+            state: State::Stopped,
+            ..Self::default()
+        }
+    }
+}
+
+impl Group {
+    /// Begins to build a generation, or goes on with it.
+    pub(super) async fn rebuild(
+        &mut self,
+        live: &mut Live,
+        version: Version,
+        how: Rebuild,
+    ) -> Result<(), CommandError> {
+        let plugin = self.around.plugin.clone();
+        let (layout, start, component) =
+            (version.layout(), version.subscription.start, version.component_digest.clone());
+        if !layout.shares_as(&live.partitions.version.layout()) {
+            return Err(CommandError::Replaced { plugin });
+        }
+        match how {
+            Rebuild::Begin { live: meant, .. } if meant != live.partitions.version.component_digest => {
+                return Err(CommandError::Replaced { plugin });
+            }
+            Rebuild::Begin { from, reason, .. } => {
+                self.begin_rebuild(live, (start, layout), component, (from, reason)).await?
+            }
+            Rebuild::GoOn => self.go_on(live, component, layout).await?,
+        }
+        if let Some(builder) = self.builder.take() {
+            builder.stop().await;
+        }
+        if let Some(building) = live.stored.record.building.clone() {
+            self.builder = Some(Builder::new(building, version));
+            self.drive_builder(live).await;
+        }
+        Ok(())
+    }
+
+    async fn begin_rebuild(
+        &mut self,
+        live: &mut Live,
+        (start, layout): (policy::Start, Layout),
+        component: String,
+        (from, reason): (Option<Position>, String),
+    ) -> Result<(), CommandError> {
+        let plugin = self.around.plugin.clone();
+        let head = self.checkpoints().into_iter().min().unwrap_or_default();
+        let after = match (from, live.stored.record.began, start) {
+            (Some(from), ..) if from == Position::START || from > head.next() => {
+                return Err(CommandError::NoSuchStart { plugin, from, head });
+            }
+            (Some(from), ..) => Position(from.0.saturating_sub(1)),
+            (None, Some(began), _) => began,
+            (None, None, policy::Start::End) => return Err(CommandError::StartUnknown { plugin }),
+            (None, None, start) => {
+                let store = Arc::clone(&self.around.store);
+                blocking(move || start::resolve(start, &*store)).await?
+            }
+        };
+        let building =
+            Building { generation: 0, component, after, started_us: self.around.clock.now_us(), reason, layout };
+        info!(%plugin, component_digest = building.component, from = after.next().0, reason = building.reason, "rebuild begins");
+        let edit = move |record: &Record| match record.building {
+            Some(_) => Err(CommandError::Rebuilding { plugin: plugin.clone() }),
+            None => Ok(Some(with_generation(record, building.clone()))),
+        };
+        self.change(live, edit).await
+    }
+
+    async fn go_on(&mut self, live: &mut Live, component: String, layout: Layout) -> Result<(), CommandError> {
+        let plugin = self.around.plugin.clone();
+        let edit = move |record: &Record| match &record.building {
+            None => Err(CommandError::NotRebuilding { plugin: plugin.clone() }),
+            Some(building) if building.component != component => Err(CommandError::Replaced { plugin: plugin.clone() }),
+            Some(building) if building.layout.shares_as(&layout) => Ok(None),
+            // What is built shares its events otherwise: it begins anew.
+            Some(building) => {
+                Ok(Some(with_generation(record, Building { layout: layout.clone(), ..building.clone() })))
+            }
+        };
+        self.change(live, edit).await
+    }
+
+    /// Ends a rebuild.
+    pub(super) async fn cancel(&mut self, live: &mut Live) -> Result<(), CommandError> {
+        if let Some(builder) = &mut self.builder {
+            builder.rest().await;
+        }
+        let plugin = self.around.plugin.clone();
+        let edit = move |record: &Record| {
+            let none = || CommandError::NotRebuilding { plugin: plugin.clone() };
+            let building = record.building.as_ref().ok_or_else(none)?;
+            let other = building.component != record.component;
+            let instead = other.then(|| Instead { run: record.component.clone(), of: building.component.clone() });
+            let instead = instead.or_else(|| record.instead.clone());
+            Ok(Some(Record { building: None, instead, ..record.clone() }.into()))
+        };
+        self.change(live, edit).await?;
+        self.builder = None;
+        self.show_rebuild(&live.stored.record);
+        info!(plugin = %self.around.plugin, "rebuild cancelled");
+        Ok(())
+    }
+
+    /// Starts what builds, if it does not run; tried again later when the store fails.
+    async fn drive_builder(&mut self, live: &mut Live) {
+        let now_us = self.around.clock.now_us();
+        let checkpoints = self.checkpoints();
+        if let Some(builder) = self.builder.as_mut().filter(|builder| builder.partitions.is_none()) {
+            builder.raise(&checkpoints);
+            if builder.not_before_us <= now_us
+                && let Err(error) = builder.start(&self.around, &live.owner, now_us).await
+            {
+                error!(plugin = %self.around.plugin, %error, "a rebuild cannot be gone on with; trying again");
+                builder.not_before_us = now_us.saturating_add(AGAIN_US);
+            }
+        }
+        self.show_rebuild(&live.stored.record);
+    }
+
+    /// Looks how far what is built has come; whether it is time to make it live.
+    pub(super) async fn look(&mut self, live: &mut Live) -> bool {
+        self.drive_builder(live).await;
+        let (checkpoints, now_us) = (self.checkpoints(), self.around.clock.now_us());
+        let lowest = checkpoints.iter().min().copied().unwrap_or_default();
+        let record = &live.stored.record;
+        let Some(builder) = &mut self.builder else { return false };
+        let near = builder.partitions.is_some() && builder.is_within(NEAR);
+        builder.raise(&checkpoints);
+        // What the live one still passes over, or handles without emitting, the other one does not know of.
+        let reach =
+            record.before.iter().map(Settled::reach).chain(record.abandoned.as_ref().map(Abandoned::reach)).max();
+        if !near || builder.not_before_us > now_us || reach.is_some_and(|reach| reach > lowest) {
+            return false;
+        }
+        // Most of what was settled meanwhile is done while the live one goes on.
+        let done = timeout(FINISH_WITHIN, builder.release(&self.around, &live.owner)).await;
+        let done = matches!(done, Ok(Ok(())));
+        if !done {
+            builder.not_before_us = now_us.saturating_add(AGAIN_US);
+        }
+        done
+    }
+
+    /// Makes what is built live. Answers what is to run then: that, or what ran if it could not be.
+    pub(super) async fn finish(&mut self, live: Rested) -> Version {
+        let Some(mut builder) = self.builder.take() else { return live.version };
+        builder.raise(&self.checkpoints());
+        let complete = timeout(FINISH_WITHIN, builder.complete(&self.around, &live.owner)).await;
+        let failure = match complete {
+            Ok(Ok(())) => {
+                builder.rest().await;
+                let (owner, built, store) =
+                    (live.owner.clone(), builder.building.generation, Arc::clone(&self.around.store));
+                let made = tokio::task::spawn_blocking(move || make_live(&owner, built, &*store)).await;
+                match (made.unwrap_or_else(|_| Err(panicked().into())), builder.version.take()) {
+                    (Ok(()), Some(version)) => {
+                        info!(plugin = %builder.owner(&live.owner), "a rebuilt generation is live");
+                        self.fresh = true;
+                        return version;
+                    }
+                    (made, version) => {
+                        builder.version = version;
+                        made.err().map_or_else(String::new, |error| error.to_string())
+                    }
+                }
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the rest took too long".into(),
+        };
+        warn!(plugin = %self.around.plugin, reason = failure, "a rebuilt generation is not live yet; trying again");
+        builder.not_before_us = self.around.clock.now_us().saturating_add(AGAIN_US);
+        self.builder = Some(builder);
+        live.version
+    }
+
+    /// Shows what is built.
+    pub(super) fn show_rebuild(&self, record: &Record) {
+        let target = self.checkpoints().into_iter().min().unwrap_or_default();
+        let built = self.builder.as_ref().map(|builder| builder.shown(target, self.around.clock.now_us()));
+        let rebuild = built.or_else(|| Some(RebuildStatus { target, ..RebuildStatus::of(record.building.as_ref()?) }));
+        self.status.send_if_modified(|status| {
+            let news = status.rebuild != rebuild;
+            status.rebuild = rebuild;
+            news
+        });
+    }
+}
+
+/// A record with a fresh generation that is built, in place of any other, and where that begins.
+fn with_generation(record: &Record, building: Building) -> Edit {
+    let (after, count) = (building.after, building.layout.partitions);
+    let record = record.building(building);
+    let generation = record.building.as_ref().map(|building| building.generation).unwrap_or_default();
+    let begin = |partition| (generation, partition, Progress { checkpoint: after, ..Progress::default() });
+    Edit { record, progress: (0..count).map(begin).collect() }
+}

@@ -1,0 +1,324 @@
+//! Generations that are built beside the live one.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::delivery::{Key, Policy, Rebuild, generations, live_owner};
+use crate::store::Owner;
+
+/// Handles numbers: refuses some, keeps the others by stream and echoes them.
+pub(super) fn version(digest: &str, refuses: &'static [u32]) -> Setup {
+    gated(digest, refuses, u32::MAX, &Arc::default())
+}
+
+/// The same, that comes no further than a number until a gate is open.
+fn gated(digest: &str, refuses: &'static [u32], wait: u32, gate: &Arc<AtomicBool>) -> Setup {
+    let gate = Arc::clone(gate);
+    let handle = move |event: &RecordedEvent, effects: &mut Effects| {
+        if data(event) >= wait && !gate.load(Ordering::Relaxed) {
+            return Err((Verdict::Retry { after_ms: Some(1) }, "the gate is closed".into()));
+        }
+        if refuses.contains(&data(event)) {
+            return Err((Verdict::Reject, "refused".into()));
+        }
+        remember_by_stream(event, effects);
+        effects.append(event.position, echo(event)).unwrap();
+        Ok(())
+    };
+    Setup { subscription: only("N"), component_digest: digest.into(), ..setup(handle) }
+}
+
+pub(super) fn begin(live: &str) -> Rebuild {
+    Rebuild::Begin { from: None, reason: "asked for".into(), live: live.into() }
+}
+
+/// What the live state holds under each key.
+pub(super) fn state(store: &Arc<dyn Store>) -> BTreeMap<String, String> {
+    let owner = live_owner(&plugin(), &**store).unwrap();
+    let page = store.state_scan(&owner, "", None, 1000).unwrap();
+    page.entries.into_iter().map(|(key, value)| (key, String::from_utf8(value).unwrap())).collect()
+}
+
+/// What handling numbers of streams in order makes of the state.
+pub(super) fn fold(numbers: impl IntoIterator<Item = (u32, char)>) -> BTreeMap<String, String> {
+    let mut state = BTreeMap::<String, String>::new();
+    for (number, stream) in numbers {
+        let seen = state.entry(stream.to_string()).or_default();
+        *seen = format!("{seen}{number} ");
+    }
+    state
+}
+
+/// Asserts that each number is echoed once.
+pub(super) fn echoed_once(store: &Arc<dyn Store>, numbers: impl IntoIterator<Item = u32>) {
+    let mut echoed: Vec<_> = echoes(store).iter().map(data).collect();
+    echoed.sort_unstable();
+    let mut expected: Vec<_> = numbers.into_iter().collect();
+    expected.sort_unstable();
+    assert_eq!(echoed, expected);
+}
+
+/// Waits until so many events are handled, or set aside, in the live generation.
+pub(super) async fn settled(dispatcher: &Dispatcher, store: &Arc<dyn Store>) {
+    let head = || store.head();
+    until(dispatcher, |status| status.checkpoint >= head() && status.rebuild.is_none()).await;
+}
+
+pub(super) async fn generation(dispatcher: &Dispatcher, generation: u32) -> Status {
+    until(dispatcher, |status| {
+        status.generation == generation && status.rebuild.is_none() && status.rebuild_pause_us.is_some()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn promise_10_a_rebuilt_state_is_the_fold_and_emits_nothing_twice_while_the_live_one_goes_on() {
+    let store = store();
+    append_to(&store, 0, &"abc".repeat(100)).await;
+    let dispatcher = start(version("one", &[]), &store);
+    settled(&dispatcher, &store).await;
+    let gate = Arc::default();
+    dispatcher.rebuild(gated("one", &[], 250, &gate), begin("one")).await.unwrap();
+    assert!(matches!(
+        dispatcher.rebuild(version("one", &[]), begin("one")).await,
+        Err(CommandError::Rebuilding { .. })
+    ));
+    // The live one handles and answers while the other waits.
+    append_to(&store, 300, &"abc".repeat(100)).await;
+    let status = until(&dispatcher, |status| status.counters.handled == 600).await;
+    let rebuild = status.rebuild.unwrap();
+    assert_eq!((rebuild.generation, rebuild.from, rebuild.reason.as_str()), (1, Position(1), "asked for"));
+    assert_eq!(state(&store), fold((0..600).zip("abc".chars().cycle())));
+    gate.store(true, Ordering::Relaxed);
+    let status = generation(&dispatcher, 1).await;
+    assert!(status.rebuild_pause_us.unwrap() < 2_000_000);
+    assert_eq!(state(&store), fold((0..600).zip("abc".chars().cycle())));
+    append_to(&store, 600, &"abc".repeat(10)).await;
+    settled(&dispatcher, &store).await;
+    assert_eq!(state(&store), fold((0..630).zip("abc".chars().cycle())));
+    echoed_once(&store, 0..630);
+    let known = generations(&plugin(), &*store).unwrap();
+    assert_eq!((known.live, known.previous.unwrap().generation, known.building), (1, 0, None));
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn a_rebuild_goes_on_after_a_restart_and_only_the_last_generation_before_is_kept() {
+    let store = store();
+    append_to(&store, 0, &"ab".repeat(100)).await;
+    let dispatcher = start(version("one", &[]), &store);
+    settled(&dispatcher, &store).await;
+    let gate: Arc<AtomicBool> = Arc::default();
+    dispatcher.rebuild(gated("one", &[], 150, &gate), begin("one")).await.unwrap();
+    until(&dispatcher, |status| status.rebuild.as_ref().is_some_and(|it| it.position >= Position(100))).await;
+    // As a crash would, without a last commit.
+    drop(dispatcher);
+    gate.store(true, Ordering::Relaxed);
+    let dispatcher = start(version("one", &[]), &store);
+    let shown = until(&dispatcher, |status| status.rebuild.is_some()).await.rebuild.unwrap();
+    assert_eq!((shown.generation, shown.state), (1, State::Stopped), "it waits for its version");
+    let other = dispatcher.rebuild(version("other", &[]), Rebuild::GoOn).await;
+    assert!(matches!(other, Err(CommandError::Replaced { .. })));
+    dispatcher.rebuild(version("one", &[]), Rebuild::GoOn).await.unwrap();
+    let status = generation(&dispatcher, 1).await;
+    assert!(status.rebuild.is_none());
+    assert_eq!(state(&store), fold((0..200).zip("ab".chars().cycle())));
+    echoed_once(&store, 0..200);
+    dispatcher.rebuild(version("one", &[]), begin("one")).await.unwrap();
+    generation(&dispatcher, 2).await;
+    let kept: Vec<_> =
+        store.plugin_progress(&plugin()).unwrap().into_iter().map(|(owner, ..)| owner.generation).collect();
+    assert_eq!(kept, [1, 2]);
+    let nothing = dispatcher.rebuild(version("one", &[]), Rebuild::GoOn).await;
+    assert!(matches!(nothing, Err(CommandError::NotRebuilding { .. })));
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_rebuild_leaves_nothing() {
+    let store = store();
+    append_to(&store, 0, "aaaa").await;
+    let dispatcher = start(version("one", &[]), &store);
+    settled(&dispatcher, &store).await;
+    assert!(matches!(dispatcher.cancel_rebuild().await, Err(CommandError::NotRebuilding { .. })));
+    let gate: Arc<AtomicBool> = Arc::default();
+    dispatcher.rebuild(gated("two", &[], 2, &gate), begin("one")).await.unwrap();
+    gate.store(true, Ordering::Relaxed);
+    // It may be live by now, unless it is ended before.
+    if dispatcher.cancel_rebuild().await.is_ok() {
+        let known = generations(&plugin(), &*store).unwrap();
+        assert_eq!((known.live, known.building.is_none()), (0, true));
+        let instead = known.instead.unwrap();
+        assert_eq!((instead.run.as_str(), instead.of.as_str()), ("one", "two"));
+        let owners: Vec<_> = store.plugin_progress(&plugin()).unwrap().into_iter().map(|(owner, ..)| owner).collect();
+        assert_eq!(owners, [Owner::from(plugin())]);
+    }
+    echoed_once(&store, 0..4);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn dead_letters_are_carried_over_and_each_emits_once_in_the_end() {
+    let store = store();
+    // 1 is refused, so 3 and 5 wait behind it; 4 will be refused by what rebuilds.
+    append_to(&store, 0, "abacbaca").await;
+    let dispatcher = start(version("one", &[1]), &store);
+    settled(&dispatcher, &store).await;
+    echoed_once(&store, [0, 2, 3, 5, 6, 7]);
+    let gate: Arc<AtomicBool> = Arc::default();
+    dispatcher.rebuild(gated("two", &[3], 5, &gate), begin("one")).await.unwrap();
+    for refused in
+        [dispatcher.retry_dead_letters(Retry::All).await.map(drop), dispatcher.discard_dead_letter(Position(2)).await]
+    {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, CommandError::Rebuilding { .. }));
+        assert!(error.to_string().contains("rebuild p --cancel"), "{error}");
+    }
+    gate.store(true, Ordering::Relaxed);
+    generation(&dispatcher, 1).await;
+    let owner = live_owner(&plugin(), &*store).unwrap();
+    let rows = store.dead_letters(&owner, Position::START, 10).unwrap();
+    let rows: Vec<_> =
+        rows.iter().map(|row| (row.position.0, row.kind.as_str(), row.component_digest.as_str(), row.quiet)).collect();
+    assert_eq!(
+        rows,
+        [
+            (2, "reject", "one", false),
+            (4, "reject", "two", true),
+            (5, "behind", "one", false),
+            (7, "behind", "two", true)
+        ]
+    );
+    // Both are mended.
+    dispatcher.swap(version("three", &[])).await.unwrap();
+    assert_eq!(dispatcher.retry_dead_letters(Retry::All).await.unwrap().handled, 4);
+    settled(&dispatcher, &store).await;
+    assert_eq!(state(&store), fold((0..8).zip("abacbaca".chars())));
+    echoed_once(&store, 0..8);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_live_one_settles_meanwhile_is_settled_in_the_rebuilt_one_too() {
+    let store = store();
+    append_to(&store, 0, "aabb").await;
+    let open: Arc<AtomicBool> = Arc::default();
+    let waits = |digest: &str, open: &Arc<AtomicBool>, gate: &Arc<AtomicBool>| {
+        let (open, gate) = (Arc::clone(open), Arc::clone(gate));
+        let handle = move |event: &RecordedEvent, effects: &mut Effects| {
+            while data(event) == 3 && !gate.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if data(event) == 0 && !open.load(Ordering::Relaxed) {
+                return Err((Verdict::Retry { after_ms: Some(1) }, "not yet".into()));
+            }
+            remember_by_stream(event, effects);
+            effects.append(event.position, echo(event)).unwrap();
+            Ok(())
+        };
+        let setup = setup(handle);
+        let policy = Policy { key: Some(Key::Stream), ..setup.policy };
+        Setup { subscription: only("N"), component_digest: digest.into(), policy, ..setup }
+    };
+    let (opened, gate): (Arc<AtomicBool>, Arc<AtomicBool>) = (Arc::new(true.into()), Arc::default());
+    let dispatcher = start(waits("one", &open, &opened), &store);
+    settled(&dispatcher, &store).await;
+    dispatcher.rebuild(waits("one", &opened, &gate), begin("one")).await.unwrap();
+    until(&dispatcher, |status| status.rebuild.as_ref().is_some_and(|it| it.set_aside.parked > 0)).await;
+    // The live one resolves what it had set aside, after it was taken over.
+    open.store(true, Ordering::Relaxed);
+    until(&dispatcher, |status| status.counters.handled == 4).await;
+    gate.store(true, Ordering::Relaxed);
+    generation(&dispatcher, 1).await;
+    assert_eq!(state(&store), fold((0..4).zip("aabb".chars())));
+    let owner = live_owner(&plugin(), &*store).unwrap();
+    assert_eq!(store.dead_letter_count(&owner).unwrap(), 0);
+    echoed_once(&store, 0..4);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn two_partitions_are_rebuilt_side_by_side() {
+    let store = store();
+    let streams = "abcdefgh".repeat(50);
+    append_to(&store, 0, &streams).await;
+    let both = |digest: &str| {
+        let handlers = (0..2).flat_map(|_| version(digest, &[17]).handlers).collect();
+        Setup { handlers, ..version(digest, &[]) }
+    };
+    let dispatcher = start(both("one"), &store);
+    settled(&dispatcher, &store).await;
+    dispatcher.rebuild(both("one"), begin("one")).await.unwrap();
+    append_to(&store, 400, &streams).await;
+    generation(&dispatcher, 1).await;
+    settled(&dispatcher, &store).await;
+    let handled = |number: &u32| *number < 17 || number % 8 != 1;
+    let numbers = (0..800).zip("abcdefgh".chars().cycle());
+    assert_eq!(state(&store), fold(numbers.filter(|(number, _)| handled(number))));
+    echoed_once(&store, (0..800).filter(handled));
+    dispatcher
+        .swap({
+            let handlers = (0..2).flat_map(|_| version("two", &[]).handlers).collect();
+            Setup { handlers, ..version("two", &[]) }
+        })
+        .await
+        .unwrap();
+    dispatcher.retry_dead_letters(Retry::All).await.unwrap();
+    assert_eq!(state(&store), fold((0..800).zip("abcdefgh".chars().cycle())));
+    settled(&dispatcher, &store).await;
+    echoed_once(&store, 0..800);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn a_rebuild_that_halts_is_shown_and_the_live_one_goes_on() {
+    let store = store();
+    append_to(&store, 0, "abc").await;
+    let dispatcher = start(version("one", &[]), &store);
+    settled(&dispatcher, &store).await;
+    let stops = |_: &RecordedEvent, _: &mut Effects| Err((Verdict::Stop, "no further".to_owned()));
+    let stopping = Setup { subscription: only("N"), component_digest: "one".into(), ..setup(stops) };
+    dispatcher.rebuild(stopping, begin("one")).await.unwrap();
+    let halted = |status: &Status| {
+        status
+            .rebuild
+            .as_ref()
+            .is_some_and(|it| matches!(&it.state, State::Halted { reason } if reason.contains("no further")))
+    };
+    until(&dispatcher, halted).await;
+    append_to(&store, 3, "abc").await;
+    let status = until(&dispatcher, |status| status.counters.handled == 6).await;
+    assert_eq!(status.state, State::Running);
+    dispatcher.cancel_rebuild().await.unwrap();
+    assert_eq!(dispatcher.status().rebuild, None);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn where_a_rebuild_may_begin() {
+    let store = store();
+    append_to(&store, 0, "abcabc").await;
+    let at_end = || Setup {
+        subscription: Subscription { start: Start::After(Position(2)), ..only("N") },
+        ..version("one", &[])
+    };
+    let dispatcher = start(at_end(), &store);
+    settled(&dispatcher, &store).await;
+    for from in [0, 500] {
+        let how = Rebuild::Begin { from: Some(Position(from)), reason: String::new(), live: "one".into() };
+        let error = dispatcher.rebuild(at_end(), how).await.unwrap_err();
+        assert!(matches!(error, CommandError::NoSuchStart { .. }), "{error}");
+    }
+    let error = dispatcher.rebuild(at_end(), begin("another")).await.unwrap_err();
+    assert!(matches!(error, CommandError::Replaced { .. }), "{error}");
+    dispatcher.rebuild(at_end(), begin("one")).await.unwrap();
+    generation(&dispatcher, 1).await;
+    assert_eq!(state(&store), fold((2..6).zip("cabc".chars())), "from where it began");
+    let how = Rebuild::Begin { from: Some(Position(5)), reason: String::new(), live: "one".into() };
+    dispatcher.rebuild(at_end(), how).await.unwrap();
+    generation(&dispatcher, 2).await;
+    assert_eq!(state(&store), fold((4..6).zip("bc".chars())));
+    echoed_once(&store, 2..6);
+    dispatcher.stop().await;
+}

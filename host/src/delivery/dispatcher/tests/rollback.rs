@@ -1,0 +1,69 @@
+//! Back to what was live before.
+
+use super::rebuilding::{begin, echoed_once, fold, generation, settled, state, version};
+use super::*;
+use crate::delivery::{Instead, generations};
+
+#[tokio::test]
+async fn without_another_state_only_the_component_goes_back() {
+    let store = store();
+    append_to(&store, 0, "aaa").await;
+    let dispatcher = start(version("one", &[]), &store);
+    let error = dispatcher.roll_back(version("one", &[]), "one").await.unwrap_err();
+    assert!(matches!(error, CommandError::NothingBefore { .. }), "{error}");
+    settled(&dispatcher, &store).await;
+    dispatcher.swap(version("two", &[4])).await.unwrap();
+    append_to(&store, 3, "aa").await;
+    settled(&dispatcher, &store).await;
+    let error = dispatcher.roll_back(version("other", &[]), "two").await.unwrap_err();
+    assert!(matches!(error, CommandError::Replaced { .. }), "{error}");
+    dispatcher.roll_back(version("one", &[]), "two").await.unwrap();
+    let known = generations(&plugin(), &*store).unwrap();
+    let instead = Instead { run: "one".into(), of: "two".into() };
+    assert_eq!((known.live, known.component.as_str(), known.instead), (0, "one", Some(instead)));
+    assert_eq!(known.previous.unwrap().component, "two");
+    assert_eq!(dispatcher.retry_dead_letters(Retry::All).await.unwrap().handled, 1);
+    settled(&dispatcher, &store).await;
+    assert_eq!(state(&store), fold((0..5).zip("aaaaa".chars())));
+    echoed_once(&store, 0..5);
+    dispatcher.roll_back(version("two", &[]), "two").await.unwrap();
+    assert_eq!(generations(&plugin(), &*store).unwrap().instead, None, "what is installed runs");
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn both_ways_over_a_rebuild_nothing_is_lost_or_emitted_twice() {
+    let store = store();
+    append_to(&store, 0, &"ab".repeat(50)).await;
+    let dispatcher = start(version("one", &[7]), &store);
+    settled(&dispatcher, &store).await;
+    // Another version is built and becomes live with its state. It refuses another event, and handles what was refused.
+    dispatcher.rebuild(version("two", &[120]), begin("one")).await.unwrap();
+    generation(&dispatcher, 1).await;
+    dispatcher.retry_dead_letters(Retry::All).await.unwrap();
+    append_to(&store, 100, &"ab".repeat(50)).await;
+    settled(&dispatcher, &store).await;
+    let refused = |number: &u32| *number >= 120 && number.is_multiple_of(2);
+    echoed_once(&store, (0..200).filter(|number| !refused(number)));
+    // Back to the state before: 7 is set aside there, 120 and those behind it were never handled.
+    dispatcher.roll_back(version("one", &[]), "two").await.unwrap();
+    settled(&dispatcher, &store).await;
+    echoed_once(&store, 0..200);
+    let status = dispatcher.status();
+    assert_eq!(status.generation, 0);
+    assert!(status.counters.suppressed > 0);
+    dispatcher.retry_dead_letters(Retry::All).await.unwrap();
+    assert_eq!(state(&store), fold((0..200).zip("ab".chars().cycle())));
+    append_to(&store, 200, "abab").await;
+    settled(&dispatcher, &store).await;
+    echoed_once(&store, 0..204);
+    // And forth again: what was refused there is handled, but has emitted.
+    dispatcher.roll_back(version("two", &[]), "two").await.unwrap();
+    settled(&dispatcher, &store).await;
+    assert_eq!(dispatcher.status().generation, 1);
+    dispatcher.retry_dead_letters(Retry::All).await.unwrap();
+    settled(&dispatcher, &store).await;
+    assert_eq!(state(&store), fold((0..204).zip("ab".chars().cycle())));
+    echoed_once(&store, 0..204);
+    dispatcher.stop().await;
+}

@@ -1,0 +1,131 @@
+//! The bytes of components that are live, were live before or build a generation: `DIR/DIGEST.wasm`.
+//!
+//! A file is written aside, synced and renamed before a plugin's record names it, and goes when no record does. Who
+//! reads one holds it against its digest, as with any component.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::{fs, io};
+
+use super::candidates::replace_file;
+use crate::delivery::generations;
+use crate::event::PluginName;
+use crate::store::{Store, StoreError};
+
+/// Which components are kept for which plugin.
+type Used = BTreeMap<PluginName, BTreeSet<String>>;
+
+/// Components by their digest.
+pub(super) struct Archive {
+    /// None where nothing is kept.
+    directory: Option<PathBuf>,
+    /// None until it is looked at first.
+    used: Mutex<Option<Used>>,
+}
+
+impl Archive {
+    /// Those in a directory, which is made when there is something to keep.
+    pub(super) const fn new(directory: Option<PathBuf>) -> Self {
+        Self { directory, used: Mutex::new(None) }
+    }
+
+    /// Where a component is, if it is kept.
+    pub(super) fn find(&self, digest: &str) -> Option<PathBuf> {
+        let path = self.directory.as_ref()?.join(format!("{digest}.wasm"));
+        path.exists().then_some(path)
+    }
+
+    /// Keeps a component for a plugin. Blocks.
+    pub(super) fn keep(
+        &self,
+        plugin: &PluginName,
+        digest: &str,
+        bytes: impl FnOnce() -> io::Result<Vec<u8>>,
+        store: &dyn Store,
+    ) -> io::Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(used) = self.look(&mut used, store) {
+            used.entry(plugin.clone()).or_default().insert(digest.to_owned());
+        }
+        let path = directory.join(format!("{digest}.wasm"));
+        if path.exists() {
+            return Ok(());
+        }
+        fs::create_dir_all(directory)?;
+        replace_file(&path, &bytes()?)
+    }
+
+    /// Lets go of what no record names any more; of this plugin's, what is `in_use` stays too: its record may not name
+    /// it yet. Blocks.
+    pub(super) fn tidy(
+        &self,
+        plugin: &PluginName,
+        in_use: impl IntoIterator<Item = String>,
+        store: &dyn Store,
+    ) -> Result<(), StoreError> {
+        let mut named = named(plugin, store)?;
+        named.extend(in_use);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(used) = self.look(&mut used, store) {
+            used.insert(plugin.clone(), named);
+            self.sweep(used);
+        }
+        Ok(())
+    }
+
+    /// What is used; at the first look what all records name. None when that cannot be read: nothing goes then.
+    fn look<'a>(&self, used: &'a mut Option<Used>, store: &dyn Store) -> Option<&'a mut Used> {
+        if used.is_none() {
+            let names = store.plugins().ok()?;
+            let read: Result<Used, _> =
+                names.into_iter().map(|name| named(&name, store).map(|digests| (name, digests))).collect();
+            *used = Some(read.ok()?);
+        }
+        used.as_mut()
+    }
+
+    /// Removes the files that are not used. One that stays behind does no harm.
+    fn sweep(&self, used: &Used) {
+        let entries = self.directory.as_ref().and_then(|directory| fs::read_dir(directory).ok());
+        for path in entries.into_iter().flatten().flatten().map(|entry| entry.path()) {
+            let digest = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+            if !used.values().any(|digests| digests.contains(digest)) {
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+}
+
+fn named(plugin: &PluginName, store: &dyn Store) -> Result<BTreeSet<String>, StoreError> {
+    Ok(generations(plugin, store)?.components().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn what_is_kept_stays_until_nobody_names_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = MemoryStore::new(Arc::new(SystemClock));
+        let archive = Archive::new(Some(directory.path().join("components")));
+        let (one, other): (PluginName, PluginName) = ("one".parse().unwrap(), "other".parse().unwrap());
+        archive.keep(&one, "a", || Ok(b"bytes".to_vec()), &store).unwrap();
+        archive.keep(&other, "a", || Err(io::Error::other("it is there")), &store).unwrap();
+        assert_eq!(fs::read(archive.find("a").unwrap()).unwrap(), b"bytes");
+        archive.tidy(&one, [], &store).unwrap();
+        assert!(archive.find("a").is_some(), "the other uses it");
+        archive.tidy(&other, ["a".to_owned()], &store).unwrap();
+        assert!(archive.find("a").is_some(), "it is in use");
+        archive.tidy(&other, [], &store).unwrap();
+        assert_eq!(archive.find("a"), None);
+        assert_eq!(Archive::new(None).find("a"), None);
+    }
+}

@@ -1,0 +1,277 @@
+//! Which version runs when a plugin's files have changed, what is built beside it, and the way back.
+
+use std::io;
+use std::sync::Arc;
+
+use super::{Keeper, Prepared, Running};
+use crate::delivery::{CommandError, Generations, Rebuild, generations, note_installed};
+use crate::plugin::registry::error::InstallError;
+use crate::plugin::registry::prepare::Allowed;
+use crate::plugin::registry::refused::GenerationRefused;
+use crate::plugin::source::Candidate;
+use crate::plugin::{Loaded, Manifest};
+use crate::store::StoreError;
+
+/// Key of the pair in a description's `extra` that says which schema the state has.
+const SCHEMA: &str = "schema";
+
+/// A version that becomes live when its state is built.
+pub(super) struct Pending {
+    pub(super) digest: String,
+    loaded: Arc<dyn Loaded>,
+    allowed: Allowed,
+}
+
+/// What is to run.
+enum Plan {
+    /// What is installed.
+    Installed,
+    /// This component, while what is installed builds its state.
+    While(String),
+    /// This component, in place of what is installed.
+    Instead(String),
+}
+
+impl Keeper {
+    /// Makes what is installed run, or has its state built, or leaves it, as the record says.
+    pub(super) async fn take(&mut self, candidate: Candidate, prepared: Prepared) -> Result<(), InstallError> {
+        let known = self.archived(&candidate).await?;
+        let schema = schema_of(&*prepared.loaded).map(str::to_owned);
+        let plan = self.plan(&candidate, schema, &known).await;
+        self.pending = None;
+        self.taken = Some(candidate.clone());
+        let stale = known.building.as_ref().is_some_and(|building| building.component != candidate.digest);
+        if stale {
+            self.cancel().await;
+        }
+        match plan {
+            Plan::Installed => {
+                let own = known.building.is_some_and(|building| building.component == candidate.digest);
+                let (loaded, allowed) = (Arc::clone(&prepared.loaded), prepared.allowed.clone());
+                let (digest, manifest) = (candidate.digest.clone(), Arc::clone(&candidate.manifest));
+                self.switch(&candidate, digest.clone(), prepared).await?;
+                if own {
+                    self.build(Pending { digest, loaded, allowed }, &manifest, Rebuild::GoOn).await?;
+                }
+            }
+            Plan::While(live) => {
+                if !prepared.loaded.replayable() {
+                    return Err(InstallError::NotRebuilt { component: candidate.component_path });
+                }
+                self.run_kept(&candidate, &live).await?;
+                let goes_on = known.building.is_some() && !stale;
+                let reason = format!("component {} replaces {live}", candidate.digest);
+                let how = if goes_on { Rebuild::GoOn } else { Rebuild::Begin { from: None, reason, live } };
+                let Prepared { loaded, allowed, .. } = prepared;
+                let pending = Pending { digest: candidate.digest.clone(), loaded, allowed };
+                self.build(pending, &candidate.manifest, how).await?;
+            }
+            Plan::Instead(run) => self.run_kept(&candidate, &run).await?,
+        }
+        if stale {
+            // Whatever ran before this process did not know of it could not be told.
+            self.cancel().await;
+        }
+        self.tidy(candidate.digest).await;
+        Ok(())
+    }
+
+    async fn plan(&self, candidate: &Candidate, schema: Option<String>, known: &Generations) -> Plan {
+        let (installed, live) = (&candidate.digest, &known.component);
+        match &known.instead {
+            Some(instead) if instead.of == *installed && self.has(&instead.run) => {
+                return Plan::Instead(instead.run.clone());
+            }
+            _ => {}
+        }
+        if live.is_empty() || live == installed {
+            return Plan::Installed;
+        }
+        let building = known.building.as_ref().is_some_and(|building| building.component == *installed);
+        if !building && !self.rebuilds(candidate, schema, live).await {
+            return Plan::Installed;
+        }
+        if self.has(live) {
+            return Plan::While(live.clone());
+        }
+        tracing::warn!(
+            plugin = %self.name, digest = live,
+            "the component that ran before is not kept, so the one that is installed goes on with the state there is"
+        );
+        Plan::Installed
+    }
+
+    /// Whether a component's state is built anew when it replaces another one.
+    async fn rebuilds(&self, candidate: &Candidate, schema: Option<String>, live: &str) -> bool {
+        if candidate.manifest.rebuild_on_change {
+            return true;
+        }
+        if schema.is_none() {
+            return false;
+        }
+        let before = self.running.as_ref().filter(|running| running.digest == live);
+        match before {
+            Some(running) => schema_of(&*running.loaded) != schema.as_deref(),
+            None => self.kept_schema(candidate, live).await.is_some_and(|before| before != schema),
+        }
+    }
+
+    /// The schema of a component that is kept; none when it cannot be loaded.
+    async fn kept_schema(&self, candidate: &Candidate, digest: &str) -> Option<Option<String>> {
+        let kept = candidate.with_component(self.around.archive.find(digest)?, digest.to_owned());
+        let Prepared { loaded, .. } = self.prepare(&kept).await?.ok()?;
+        Some(schema_of(&*loaded).map(str::to_owned))
+    }
+
+    fn has(&self, digest: &str) -> bool {
+        let runs = self.running.as_ref().is_some_and(|running| running.digest == digest);
+        runs || self.around.archive.find(digest).is_some()
+    }
+
+    /// Keeps a component and reads what is known of the plugin.
+    async fn archived(&self, candidate: &Candidate) -> Result<Generations, InstallError> {
+        let (name, around, candidate) = (self.name.clone(), self.around.clone(), candidate.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let bytes = || candidate.read_component().map_err(io::Error::other);
+            let kept = around.archive.keep(&name, &candidate.digest, bytes, &*around.store);
+            kept.map_err(|source| InstallError::Archive { component: candidate.component_path.clone(), source })?;
+            note_installed(&name, &candidate.digest, &*around.store)
+                .map_err(|error| InstallError::Delivery(CommandError::Commit(error)))?;
+            generations(&name, &*around.store).map_err(|error| InstallError::Delivery(error.into()))
+        });
+        work.await.unwrap_or_else(|_| Err(InstallError::Delivery(gone().into())))
+    }
+
+    /// Lets go of components that are not needed any more.
+    async fn tidy(&self, installed: String) {
+        let (name, around) = (self.name.clone(), self.around.clone());
+        let runs = self.running.as_ref().map(|running| running.digest.clone());
+        let in_use: Vec<_> = runs.into_iter().chain([installed.clone()]).collect();
+        let work = tokio::task::spawn_blocking(move || {
+            if let Err(error) = note_installed(&name, &installed, &*around.store) {
+                tracing::warn!(plugin = %name, %error, "what is installed could not be noted");
+            }
+            if let Err(error) = around.archive.tidy(&name, in_use, &*around.store) {
+                tracing::warn!(plugin = %name, %error, "components that are not needed stay behind");
+            }
+        });
+        // A panic in there has been reported; nothing depends on it.
+        let _ = work.await;
+    }
+
+    /// Makes a component run that is not what is installed, unless it does.
+    async fn run_kept(&mut self, candidate: &Candidate, digest: &str) -> Result<(), InstallError> {
+        let runs = self.running.as_ref().is_some_and(|running| {
+            running.digest == digest && running.manifest == candidate.manifest && !running.dispatcher.is_stopped()
+        });
+        if runs {
+            if let Some(running) = &mut self.running {
+                running.of = candidate.digest.clone();
+            }
+            self.show();
+            return Ok(());
+        }
+        let path = self.around.archive.find(digest).unwrap_or_else(|| candidate.component_path.clone());
+        let kept = candidate.with_component(path, digest.to_owned());
+        match self.prepare(&kept).await {
+            Some(prepared) => self.switch(candidate, digest.to_owned(), prepared?).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Has a version build its state; it becomes what runs when that is live.
+    async fn build(&mut self, pending: Pending, manifest: &Manifest, how: Rebuild) -> Result<(), InstallError> {
+        let Some(running) = &self.running else { return Ok(()) };
+        let Pending { digest, loaded, allowed } = &pending;
+        let setup = allowed.setup(&**loaded, &manifest.policy, digest, manifest.policy.partitions);
+        running.dispatcher.rebuild(setup, how).await.map_err(InstallError::Rebuild)?;
+        if running.digest != *digest {
+            self.pending = Some(pending);
+        }
+        Ok(())
+    }
+
+    /// Ends the building of what is not installed any more.
+    async fn cancel(&self) {
+        let Some(running) = self.running.as_ref().filter(|running| !running.dispatcher.is_stopped()) else { return };
+        match running.dispatcher.cancel_rebuild().await {
+            Ok(()) | Err(CommandError::NotRebuilding { .. }) => {}
+            Err(error) => tracing::warn!(plugin = %self.name, %error, "a rebuild could not be ended"),
+        }
+    }
+
+    /// Waits until the version that is being built is live, or is not being built any more.
+    pub(super) async fn built(pending: Option<&Pending>, running: Option<&Running>) {
+        let (Some(pending), Some(running)) = (pending, running) else { return std::future::pending().await };
+        let mut status = running.dispatcher.watch();
+        let over = status.wait_for(|status| status.component == pending.digest || status.rebuild.is_none()).await;
+        // An error means that the delivery has ended: nothing is built any more.
+        drop(over);
+    }
+
+    /// Notes that the version that was built runs, if it does.
+    pub(super) async fn adopt(&mut self) {
+        let Some(Pending { digest, loaded, allowed }) = self.pending.take() else { return };
+        let live = self.running.as_mut().filter(|running| running.dispatcher.status().component == digest);
+        let Some(running) = live else { return };
+        self.generation += 1;
+        tracing::info!(plugin = %self.name, generation = self.generation, digest, "plugin runs");
+        let installed = running.of.clone();
+        *running = Running { generation: self.generation, digest, loaded, allowed, ..running.clone() };
+        self.show();
+        self.tidy(installed).await;
+    }
+
+    /// Returns to what was live before.
+    pub(super) async fn roll_back(&mut self) -> Result<(), GenerationRefused> {
+        let plugin = self.name.clone();
+        let not_running = || GenerationRefused::NotRunning { plugin: plugin.clone() };
+        let (running, candidate) = self.running.clone().zip(self.taken.clone()).ok_or_else(not_running)?;
+        let (name, store) = (plugin.clone(), Arc::clone(&self.around.store));
+        let known = tokio::task::spawn_blocking(move || generations(&name, &*store)).await;
+        let known = known.unwrap_or_else(|_| Err(gone()))?;
+        if known.building.is_some() {
+            return Err(CommandError::Rebuilding { plugin: plugin.clone() }.into());
+        }
+        let previous = known.previous.ok_or_else(|| CommandError::NothingBefore { plugin: plugin.clone() })?;
+        let digest = previous.component;
+        let (loaded, allowed) = if digest == running.digest {
+            (Arc::clone(&running.loaded), running.allowed.clone())
+        } else {
+            let path = self.around.archive.find(&digest);
+            let path =
+                path.ok_or(GenerationRefused::ComponentGone { plugin: plugin.clone(), digest: digest.clone() })?;
+            let prepared = self.prepare(&candidate.with_component(path, digest.clone())).await;
+            let Prepared { loaded, allowed, .. } = prepared.ok_or_else(not_running)??;
+            (loaded, allowed)
+        };
+        let policy = &running.manifest.policy;
+        let setup = allowed.setup(&*loaded, policy, &digest, policy.partitions);
+        running.dispatcher.roll_back(setup, &running.of).await?;
+        self.generation += 1;
+        tracing::info!(plugin = %self.name, generation = self.generation, digest, "plugin rolled back");
+        let installed = running.of.clone();
+        self.running = Some(Running { generation: self.generation, digest, loaded, allowed, ..running });
+        self.show();
+        self.tidy(installed).await;
+        Ok(())
+    }
+
+    /// Puts what runs on the board.
+    pub(super) fn show(&self) {
+        let running = self.running.clone();
+        self.around.board.write(&self.name, |entry| {
+            entry.running = running;
+            entry.problem = None;
+        });
+    }
+}
+
+fn schema_of(loaded: &dyn Loaded) -> Option<&str> {
+    let extra = &loaded.description()?.extra;
+    extra.iter().find(|(key, _)| key == SCHEMA).map(|(_, schema)| schema.as_str())
+}
+
+fn gone() -> StoreError {
+    StoreError::ReadFailed { reason: "the thread that asks the store panicked".into() }
+}

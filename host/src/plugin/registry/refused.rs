@@ -1,0 +1,74 @@
+//! Why a plugin is not rebuilt, or not rolled back.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::error::InstallError;
+use crate::delivery::CommandError;
+use crate::error::ErrorClass;
+use crate::event::PluginName;
+use crate::store::StoreError;
+
+/// Why another generation does not become live.
+#[derive(Debug, Error)]
+pub enum GenerationRefused {
+    /// There is no such plugin.
+    #[error("no plugin called {plugin} is installed; `tidemill plugins ls` lists them")]
+    NotInstalled {
+        /// The name asked for.
+        plugin: PluginName,
+    },
+    /// It does not run.
+    #[error("plugin {plugin} does not run; `tidemill plugins inspect {plugin}` says why")]
+    NotRunning {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// It would do again what it did outside.
+    #[error(
+        "{} can send HTTP requests, and a rebuild would send them again, so its state is not rebuilt; put what keeps \
+         state into a plugin without [grants] http",
+        component.display()
+    )]
+    ReachesOut {
+        /// The component.
+        component: PathBuf,
+    },
+    /// The component that was live before is gone.
+    #[error(
+        "the component {digest}, which plugin {plugin} ran before, is not kept any more; put it into the plugins \
+         directory"
+    )]
+    ComponentGone {
+        /// The plugin.
+        plugin: PluginName,
+        /// SHA-256 of the component, in hex.
+        digest: String,
+    },
+    /// The component that was live before cannot run now.
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    /// Its delivery could not carry it out.
+    #[error(transparent)]
+    Delivery(#[from] CommandError),
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl GenerationRefused {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotInstalled { .. } => ErrorClass::NotFound,
+            Self::NotRunning { .. } => ErrorClass::Unavailable,
+            Self::ReachesOut { .. } => ErrorClass::Invalid,
+            Self::ComponentGone { .. } => ErrorClass::Conflict,
+            Self::Install(error) => error.class(),
+            Self::Delivery(error) => error.class(),
+            Self::Store(error) => error.class(),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Components that build a state before they run, and the way back. What each version handled is in the journal.
+
+use super::*;
+use crate::delivery::generations;
+use crate::plugin::GenerationRefused;
+
+const ON_CHANGE: &str = "[delivery]\nrebuild = \"on-change\"\nbatch_events_max = 7";
+
+fn digest(fixture: &Fixture) -> String {
+    fixture.registry().get(&plugin("p")).and_then(|info| info.running).unwrap().digest
+}
+
+/// How often a version handled a position.
+fn handled(fixture: &Fixture, label: &str) -> usize {
+    fixture.journal().iter().filter(|(by, _)| by == label).count()
+}
+
+#[tokio::test]
+async fn a_changed_component_builds_first_when_it_says_so_and_takes_over() {
+    let fixture = Fixture::new(|fixture| {
+        fixture.put("p/plugin.toml", ON_CHANGE);
+        fixture.put("p/p.wasm", "v1");
+    });
+    let last = fixture.append(50).await;
+    fixture.until_handled("p", last).await;
+    let before = digest(&fixture);
+    fixture.put("p/p.wasm", "v2");
+    let running = fixture.until_generation("p", 2).await;
+    assert_ne!(running.digest, before);
+    assert_eq!((handled(&fixture, "p: v1"), handled(&fixture, "p: v2")), (50, 50));
+    let known = generations(&plugin("p"), &*fixture.store).unwrap();
+    assert_eq!((known.live, known.previous.unwrap().component, known.component), (1, before.clone(), running.digest));
+    fixture.registry().roll_back(&plugin("p")).await.unwrap();
+    assert_eq!(digest(&fixture), before);
+    let last = fixture.append(1).await;
+    fixture.until_handled("p", last).await;
+    assert_eq!(handled(&fixture, "p: v1"), 51);
+    fixture.looks().await;
+    assert_eq!(digest(&fixture), before, "what lies in the directory does not run until it changes");
+    fixture.put("p/p.wasm", "v3");
+    fixture.until("p", |info| info.running.as_ref().is_some_and(|running| running.digest != before)).await;
+    assert_eq!(generations(&plugin("p"), &*fixture.store).unwrap().instead, None);
+    let kept = || fs::read_dir(fixture.kept.path()).unwrap().count();
+    wait("the live one, the one before and the probe are kept", || (kept() == 3).then_some(())).await;
+}
+
+#[tokio::test]
+async fn without_that_it_goes_on_with_the_state_there_is_and_the_component_can_go_back() {
+    let fixture = Fixture::new(|fixture| fixture.put("p.wasm", "v1"));
+    let last = fixture.append(5).await;
+    fixture.until_handled("p", last).await;
+    let refused = fixture.registry().roll_back(&plugin("p")).await.unwrap_err();
+    assert!(matches!(refused, GenerationRefused::Delivery(_)) && refused.to_string().contains("nothing to return to"));
+    let before = digest(&fixture);
+    fixture.put("p.wasm", "v2");
+    fixture.until_generation("p", 2).await;
+    assert_eq!(generations(&plugin("p"), &*fixture.store).unwrap().live, 0);
+    fixture.registry().roll_back(&plugin("p")).await.unwrap();
+    assert_eq!((digest(&fixture), handled(&fixture, "p: v2")), (before, 0));
+    let refused = fixture.registry().roll_back(&plugin("q")).await.unwrap_err();
+    assert!(matches!(refused, GenerationRefused::NotInstalled { .. }), "{refused}");
+    let refused = fixture.registry().cancel_rebuild(&plugin("p")).await.unwrap_err();
+    assert!(refused.to_string().contains("not being rebuilt"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_rebuild_by_command_hands_everything_over_again() {
+    let fixture = Fixture::new(|fixture| fixture.put("p.wasm", "v1"));
+    let last = fixture.append(20).await;
+    fixture.until_handled("p", last).await;
+    fixture.registry().rebuild(&plugin("p"), None).await.unwrap();
+    fixture.until("p", |info| info.running.as_ref().is_some_and(|running| running.status.generation == 1)).await;
+    assert_eq!(handled(&fixture, "p: v1"), 40);
+    fixture.registry().rebuild(&plugin("p"), Some(Position(16))).await.unwrap();
+    fixture.until("p", |info| info.running.as_ref().is_some_and(|running| running.status.generation == 2)).await;
+    assert_eq!(handled(&fixture, "p: v1"), 45);
+}

@@ -1,0 +1,184 @@
+//! State built anew and returned to, by the real binary with real components.
+
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::PathBuf;
+use std::process::Output;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tidemill_plugins::{COUNTER, Example};
+use tidemill_tests::{Server, guests, install, poll, replace, tidemill};
+
+const ASKED: &str = "[subscribe]\ntypes = [\"Ticked\"]\n[grants]\nappend = [\"Echoed\"]\n";
+const ON_CHANGE: &str = "[subscribe]\ntypes = [\"Ticked\"]\n[delivery]\nrebuild = \"on-change\"\n";
+
+struct Setting {
+    server: Option<Server>,
+    plugins: TempDir,
+    data: TempDir,
+}
+
+impl Setting {
+    fn start(component: &'static [u8], manifest: &'static str) -> Self {
+        let (data, plugins) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        install(plugins.path(), "it", &Example { name: "it", component, manifest });
+        let server = Some(Server::start(data.path(), plugins.path()));
+        Self { server, plugins, data }
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    /// Kills the server at once, and starts it anew.
+    fn kill(&mut self) {
+        self.server().kill_now();
+        self.server = None;
+        self.server = Some(Server::start(self.data.path(), self.plugins.path()));
+    }
+
+    fn append(&self, count: usize) {
+        let event = json!({ "type": "Ticked", "data": { "n": 1 }, "stream": "s-1" });
+        for _ in 0..count.div_ceil(500) {
+            self.server().try_post("/v1/events", &json!({ "events": vec![event.clone(); count.min(500)] })).unwrap();
+        }
+    }
+
+    fn info(&self) -> Value {
+        self.server().get("/v1/plugins/it")
+    }
+
+    /// Waits until everything is settled and nothing is built.
+    fn rest(&self) -> Value {
+        poll("the plugin to come to rest", || {
+            let info = self.server().try_get("/v1/plugins/it").ok()?;
+            let head = self.server().try_get("/v1/events?limit=1").ok()?["head"].clone();
+            let built = info["status"]["rebuild"].is_null() && info["generations"]["building"].is_null();
+            (info["checkpoint"] == head && info["digest"].is_string() && built).then_some(info)
+        })
+    }
+
+    /// The live state, by key.
+    fn state(&self) -> Vec<(Value, Value)> {
+        let page = self.server().get("/v1/plugins/it/state");
+        let entries = page["entries"].as_array().unwrap_or_else(|| panic!("{page}"));
+        entries.iter().map(|entry| (entry["key"].clone(), entry["value"].clone())).collect()
+    }
+
+    fn head(&self) -> u64 {
+        self.server().get("/v1/events?limit=1")["head"].as_u64().unwrap()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        tidemill().args(["--server", self.server().url(), "plugins"]).args(arguments).output().unwrap()
+    }
+
+    fn done(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn installed(&self) -> PathBuf {
+        self.plugins.path().join("it/plugin.wasm")
+    }
+}
+
+/// Asserts an exit code and words on stderr.
+fn fails(output: &Output, code: i32, words: &[&str]) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(words.iter().all(|word| text.contains(word)), "{words:?} in: {text}");
+}
+
+#[test]
+fn promise_10_a_rebuild_makes_the_same_state_and_appends_nothing() {
+    let setting = Setting::start(guests::EMIT, ASKED);
+    fails(&setting.run(&["rebuild", "nobody"]), 3, &["nobody", "plugins ls"]);
+    fails(&setting.run(&["rollback", "nobody"]), 3, &["nobody", "plugins ls"]);
+    setting.append(300);
+    setting.rest();
+    fails(&setting.run(&["rollback", "it"]), 4, &["nothing to return to"]);
+    fails(&setting.run(&["rebuild", "it", "--cancel"]), 3, &["not being rebuilt"]);
+    fails(&setting.run(&["rebuild", "it", "--from", "100000"]), 2, &["100000", "positions begin at 1"]);
+    let (state, head) = (setting.state(), setting.head());
+    assert_eq!(head, 600, "each is echoed");
+    let rebuilt: Value = serde_json::from_str(&setting.done(&["rebuild", "it", "--wait", "--json"])).unwrap();
+    assert_eq!(rebuilt["state_generation"], 1, "{rebuilt}");
+    assert_eq!((setting.state(), setting.head()), (state, head));
+    let info = setting.rest();
+    assert_eq!((&info["generations"]["live"], &info["generations"]["previous"]["generation"]), (&json!(1), &json!(0)));
+    setting.append(10);
+    setting.rest();
+    let (state, head) = (setting.state(), setting.head());
+    assert_eq!(head, 620, "it appends again");
+    setting.done(&["rollback", "it"]);
+    let info = setting.rest();
+    assert_eq!((&info["generations"]["live"], &info["status"]["state_generation"]), (&json!(0), &json!(0)));
+    assert_eq!((setting.state(), setting.head()), (state, head), "the former state catches up, and appends nothing");
+}
+
+#[test]
+fn promise_10_killed_at_any_point_of_rebuild_and_rollback_nothing_is_lost_or_done_twice() {
+    let mut setting = Setting::start(guests::EMIT, ASKED);
+    setting.append(2000);
+    setting.rest();
+    let (state, head) = (setting.state(), setting.head());
+    for round in 0..6 {
+        setting.done(&["rebuild", "it"]);
+        // Later each time, up to where it is through.
+        let at = round * 900;
+        poll("the rebuild to come so far", || {
+            let info = setting.server().try_get("/v1/plugins/it").ok()?;
+            let position = info["status"]["rebuild"]["position"].as_u64();
+            position.is_none_or(|position| position >= at).then_some(())
+        });
+        setting.kill();
+        setting.rest();
+        assert_eq!((setting.state(), setting.head()), (state.clone(), head), "round {round}");
+    }
+    for round in 0..3 {
+        let mut rollback =
+            tidemill().args(["--server", setting.server().url(), "plugins", "rollback", "it"]).spawn().unwrap();
+        setting.kill();
+        // It succeeded, or the server went away.
+        rollback.wait().unwrap();
+        setting.rest();
+        assert_eq!((setting.state(), setting.head()), (state.clone(), head), "round {round}");
+    }
+    setting.append(1);
+    setting.rest();
+    assert_eq!(setting.head(), head + 2, "it goes on");
+}
+
+#[test]
+fn a_changed_component_builds_its_state_while_the_one_before_goes_on_and_can_be_undone() {
+    let mut setting = Setting::start(COUNTER.component, ON_CHANGE);
+    setting.append(400);
+    let before = setting.rest();
+    assert_eq!(setting.state(), [(json!("Ticked"), json!(400))]);
+    replace(&setting.installed(), guests::OK);
+    let info = poll("the other component to be live", || {
+        let info = setting.server().try_get("/v1/plugins/it").ok()?;
+        (info["digest"] != before["digest"]).then_some(info)
+    });
+    assert_eq!(
+        (&info["generations"]["live"], &info["generations"]["previous"]["component"]),
+        (&json!(1), &before["digest"])
+    );
+    let keys: Vec<_> = setting.state().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["count", "last"], "nothing of the state before");
+    setting.append(10);
+    setting.rest();
+    let printed = setting.done(&["rollback", "it"]);
+    assert_eq!(printed.trim(), before["digest"]);
+    setting.rest();
+    assert_eq!(setting.state(), [(json!("Ticked"), json!(410))]);
+    setting.kill();
+    let info = setting.rest();
+    assert_eq!((&info["digest"], &info["generations"]["instead"]["run"]), (&before["digest"], &before["digest"]));
+    let listed = setting.run(&["ls"]);
+    assert!(String::from_utf8_lossy(&listed.stderr).contains("was rolled back"), "{listed:?}");
+    assert_eq!(std::fs::read(setting.installed()).unwrap(), guests::OK, "the directory stays as it is");
+}
