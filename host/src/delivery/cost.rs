@@ -117,6 +117,15 @@ mod tests {
     }
 
     #[test]
+    fn a_handler_that_goes_on_elsewhere_counts_what_it_uses_there() {
+        let (before, now) = (cost(1).usage, cost(3).usage);
+        let since = now.since(before);
+        assert_eq!((since.fuel, since.log_bytes, since.http_requests), (200, 6, 2));
+        assert_eq!(since.restarts, Restarts { fault: 2, recycled: 4 });
+        assert_eq!((since.memory_bytes, since.batch_fuel_max), (now.memory_bytes, now.batch_fuel_max));
+    }
+
+    #[test]
     fn what_has_ended_counts_on_and_has_nothing() {
         let ended = cost(3).ended();
         assert_eq!((ended.events, ended.usage.fuel, ended.usage.restarts.fault), (21, 300, 3));

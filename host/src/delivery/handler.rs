@@ -101,6 +101,21 @@ impl Usage {
         }
     }
 
+    /// What the same handler has used since it had used `earlier`: sums are less by that, maxima stay.
+    pub(super) fn since(self, earlier: Self) -> Self {
+        let Restarts { fault, recycled } = self.restarts;
+        Self {
+            fuel: self.fuel.saturating_sub(earlier.fuel),
+            log_bytes: self.log_bytes.saturating_sub(earlier.log_bytes),
+            http_requests: self.http_requests.saturating_sub(earlier.http_requests),
+            restarts: Restarts {
+                fault: fault.saturating_sub(earlier.restarts.fault),
+                recycled: recycled.saturating_sub(earlier.restarts.recycled),
+            },
+            ..self
+        }
+    }
+
     /// What of it still counts when the handler is gone.
     pub(super) fn ended(self) -> Self {
         Self { memory_bytes: 0, memory_peak_bytes: 0, batch_fuel_max: 0, batch_log_bytes_max: 0, ..self }

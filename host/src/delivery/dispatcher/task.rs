@@ -17,7 +17,7 @@ use super::redrive::Redrives;
 use crate::clock::Clock;
 use crate::delivery::cost::{self, Cost};
 use crate::delivery::effects::Effects;
-use crate::delivery::handler::{EventBatch, Fault, HandleError, Handled, Handler};
+use crate::delivery::handler::{EventBatch, Fault, HandleError, Handled, Handler, Usage};
 use crate::delivery::key::Share;
 use crate::delivery::machine::{Action, Input, Machine, Page, Staged};
 use crate::delivery::quiet::Quiet;
@@ -68,6 +68,8 @@ pub(super) struct Task {
     redrives: Redrives,
     counters: Counters,
     cost: Cost,
+    /// What the handler had used before: it may have run elsewhere.
+    used_before: Usage,
     reported: State,
     /// An order that ended a wait.
     held: Option<Order>,
@@ -89,6 +91,7 @@ impl Task {
         (machine, handler, effects): (Machine, Option<Box<dyn Handler>>, Effects),
         orders: mpsc::Receiver<Order>,
     ) -> Self {
+        let used_before = handler.as_ref().map(|handler| handler.usage()).unwrap_or_default();
         Self {
             head: common.beside.limit(share.partition).unwrap_or_else(|| common.store.watch_head()),
             common,
@@ -104,6 +107,7 @@ impl Task {
             redrives: Redrives::default(),
             counters: Counters::default(),
             cost: Cost::default(),
+            used_before,
             reported: State::Running,
             held: None,
         }
@@ -216,7 +220,7 @@ impl Task {
         });
         match call.await {
             Ok((handler, called)) => {
-                self.cost.count(&called, handler.usage());
+                self.cost.count(&called, handler.usage().since(self.used_before));
                 self.handler = Some(handler);
                 match called.handled {
                     Ok(handled) => self.handled(handled),
