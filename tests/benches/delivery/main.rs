@@ -2,18 +2,23 @@
 //!
 //! Run by `cargo bench -p tidemill-tests --bench delivery`. One run measures, over the same store and the
 //! same dispatcher, counting by type in three forms: the counter component, which takes batches in bulk; a
-//! component on the plain lane; a native handler. Then catching up on a type that is rare among many other events; then an idle host with ten plugins. Ratios hold from
-//! machine to machine; absolute figures do not. The processor's time is that of the whole process: writer,
-//! reader and handler.
+//! component on the plain lane; a native handler. Then catching up on a type that is rare among many other events; by
+//! several plugins, partitions and sizes of batches; reloads under load; idle hosts with ten and with two hundred
+//! plugins. An option measures one part alone: `--catch-up`, `--rare`, `--plugins`, `--partitions`, `--batches`,
+//! `--reload`, `--idle-host`, `--many`. Ratios hold from machine to machine; absolute figures do not. The processor's
+//! time is that of the whole process: writer, reader and handler.
 
 #![expect(clippy::print_stdout, clippy::indexing_slicing, reason = "a benchmark prints its table")]
+
+mod reload;
+mod resident;
+mod shapes;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tidemill::app::{Host, HostOptions};
 use tidemill::clock::SystemClock;
 use tidemill::delivery::{
     Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Policy, Setup, Subscription, Verdict, spawn,
@@ -22,7 +27,7 @@ use tidemill::event::{EventType, Filter, NewEvent, Pattern, PluginName, StreamNa
 use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits};
 use tidemill::store::embedded::{EmbeddedStore, OpenOptions};
 use tidemill::store::{AppendRequest, Store};
-use tidemill_plugins::{ALL, COUNTER, SHOP};
+use tidemill_plugins::COUNTER;
 use tidemill_tests::guests;
 use tokio::runtime::Runtime;
 
@@ -39,28 +44,55 @@ const BATCH: u64 = 1000;
 const ROUNDS: usize = 5;
 /// One event in so many is of the rare type.
 const RARE_EVERY: u64 = 100;
-/// Plugins of the idle host.
-const IDLE_PLUGINS: usize = 10;
-/// Tells this program to measure the idle host only.
-const IDLE: &str = "--idle-host";
-/// Tells this program to measure the catching up only.
-const CATCH_UP: &str = "--catch-up";
+
+/// What to do for one part, and what it needs.
+enum Part {
+    /// Measures on the filled store.
+    Filled(fn(&Runtime, &Arc<dyn Store>) -> anyhow::Result<()>),
+    /// Measures on its own.
+    Alone(fn(&Runtime) -> anyhow::Result<()>),
+}
+
+/// What can be measured, by the option that asks for it alone.
+const PARTS: &[(&str, Part)] = &[
+    ("--catch-up", Part::Filled(catch_up)),
+    ("--rare", Part::Filled(rare)),
+    ("--plugins", Part::Filled(shapes::plugins)),
+    ("--partitions", Part::Filled(shapes::partitions)),
+    ("--batches", Part::Filled(shapes::batches)),
+    ("--reload", Part::Alone(reload::measure)),
+    ("--idle-host", Part::Alone(resident::ten)),
+    ("--many", Part::Alone(resident::many)),
+];
 
 fn main() -> anyhow::Result<()> {
     let runtime = Runtime::new()?;
-    let told = |what: &str| std::env::args().any(|argument| argument == what);
-    if told(IDLE) {
-        return idle(&runtime);
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [asked, directory] = arguments.as_slice()
+        && asked == resident::MEASURE
+    {
+        return resident::measure(&runtime, Path::new(directory));
     }
-    let directory = tempfile::TempDir::new_in(TMP)?;
-    let store = open(directory.path())?;
-    fill(&store, EVENTS)?;
-    catch_up(&runtime, &store)?;
-    if told(CATCH_UP) {
-        return Ok(());
+    let unknown = arguments.iter().find(|argument| PARTS.iter().all(|(option, _)| option != argument));
+    anyhow::ensure!(unknown.is_none(), "unknown option {}", unknown.map_or("", String::as_str));
+    let asked = |option: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == option);
+    let mut filled = None;
+    for (_, part) in PARTS.iter().filter(|(option, _)| asked(option)) {
+        match part {
+            Part::Alone(measure) => measure(&runtime)?,
+            Part::Filled(measure) => {
+                if filled.is_none() {
+                    let directory = tempfile::TempDir::new_in(TMP)?;
+                    let store = open(directory.path())?;
+                    fill(&store, EVENTS)?;
+                    filled = Some((store, directory));
+                }
+                let (store, _) = filled.as_ref().context("it is filled")?;
+                measure(&runtime, store)?;
+            }
+        }
     }
-    rare(&runtime, &store)?;
-    idle_elsewhere()
+    Ok(())
 }
 
 /// All events through each form of the counter, in turns.
@@ -160,28 +192,39 @@ fn deliver(
     subscription: Subscription,
     handler: Box<dyn Handler>,
 ) -> anyhow::Result<Measured> {
+    let setup = setup(name, subscription, Policy::default(), vec![handler])?;
+    deliver_all(runtime, store, vec![setup])
+}
+
+fn setup(
+    name: &str,
+    subscription: Subscription,
+    policy: Policy,
+    handlers: Vec<Box<dyn Handler>>,
+) -> anyhow::Result<Setup> {
+    let (plugin, granted) = (PluginName::new(name)?, Arc::new([]));
+    Ok(Setup { plugin, subscription, policy, granted, component_digest: String::new(), handlers })
+}
+
+/// Runs plugins side by side, each from its checkpoint to the head; the events are those of all of them.
+fn deliver_all(runtime: &Runtime, store: &Arc<dyn Store>, setups: Vec<Setup>) -> anyhow::Result<Measured> {
     let head = store.head();
-    let plugin = PluginName::new(name)?;
-    let policy = Policy::default();
-    let setup = Setup {
-        plugin,
-        subscription,
-        policy,
-        granted: Arc::new([]),
-        component_digest: String::new(),
-        handlers: vec![handler],
-    };
     let (begin, cpu) = (Instant::now(), cpu_time()?);
-    let status = runtime.block_on(async {
-        let dispatcher = spawn(setup, Arc::clone(store), Arc::new(SystemClock));
-        let mut watch = dispatcher.watch();
-        let settled = watch.wait_for(|status| status.checkpoint >= head).await.map(|status| status.clone());
-        let measured = (begin.elapsed(), cpu_time());
-        dispatcher.stop().await;
-        settled.map(|status| (status, measured))
-    });
-    let (status, (wall, cpu_after)) = status.context("the delivery ended early")?;
-    Ok(Measured { events: status.counters.handled, wall, cpu: cpu_after?.saturating_sub(cpu) })
+    runtime.block_on(async {
+        let start = |setup| spawn(setup, Arc::clone(store), Arc::new(SystemClock));
+        let dispatchers: Vec<_> = setups.into_iter().map(start).collect();
+        let mut events = 0;
+        for dispatcher in &dispatchers {
+            let mut watch = dispatcher.watch();
+            let status = watch.wait_for(|status| status.checkpoint >= head).await;
+            events += status.context("the delivery ended early")?.counters.handled;
+        }
+        let (wall, cpu) = (begin.elapsed(), cpu_time()?.saturating_sub(cpu));
+        for dispatcher in dispatchers {
+            dispatcher.stop().await;
+        }
+        Ok(Measured { events, wall, cpu })
+    })
 }
 
 /// The cost of a matching event must not depend on what is stored beside it, but for the cache.
@@ -209,39 +252,6 @@ fn rare(runtime: &Runtime, full: &Arc<dyn Store>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ten Rust plugins on an empty store, measured in a process of its own: this one has grown.
-fn idle_elsewhere() -> anyhow::Result<()> {
-    let status = std::process::Command::new(std::env::current_exe()?).arg(IDLE).status()?;
-    anyhow::ensure!(status.success(), "the idle host failed");
-    Ok(())
-}
-
-fn idle(runtime: &Runtime) -> anyhow::Result<()> {
-    let directory = tempfile::TempDir::new_in(TMP)?;
-    let plugins = directory.path().join("plugins");
-    for (number, example) in ALL.iter().chain(SHOP).take(IDLE_PLUGINS).enumerate() {
-        let folder = plugins.join(format!("{}-{number}", example.name));
-        std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("plugin.toml"), example.manifest)?;
-        std::fs::write(folder.join("plugin.wasm"), example.component)?;
-    }
-    let options = HostOptions { data: directory.path().join("data"), plugins: Some(plugins), compiler: None };
-    let measured = |compiled: &str| -> anyhow::Result<()> {
-        runtime.block_on(async {
-            let host = Host::start(options.clone()).await?;
-            host.plugins_loaded().await;
-            let running = host.plugins().iter().filter(|plugin| plugin.running.is_some()).count();
-            anyhow::ensure!(running == IDLE_PLUGINS, "{running} of {IDLE_PLUGINS} plugins run");
-            println!("an idle host with {running} Rust plugins, {compiled}: {} MiB resident", resident_mib()?);
-            host.shutdown().await;
-            Ok(())
-        })
-    };
-    println!();
-    measured("all just compiled")?;
-    measured("all from the cache")
-}
-
 /// Processor time of this process so far (Linux).
 fn cpu_time() -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
@@ -249,11 +259,4 @@ fn cpu_time() -> anyhow::Result<Duration> {
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |index: usize| -> anyhow::Result<u64> { Ok(fields.get(index).context("a field is missing")?.parse()?) };
     Ok(Duration::from_millis(10 * (ticks(11)? + ticks(12)?)))
-}
-
-/// Resident memory of this process (Linux).
-fn resident_mib() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-    Ok(line.split_whitespace().nth(1).context("no number")?.parse::<u64>()? / 1024)
 }
