@@ -12,6 +12,8 @@ pub mod integrity;
 
 pub mod store;
 
+pub mod backup;
+
 pub mod delivery;
 
 pub mod runtime;

@@ -9,6 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["event"],
     &["integrity"],
     &["store"],
+    &["backup"],
     &["delivery"],
     &["runtime"],
     &["plugin"],

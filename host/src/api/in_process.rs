@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::Request;
+use axum::http::{Request, header};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 
@@ -43,11 +43,20 @@ impl InProcess {
     /// # Errors
     /// When `method` or `path` are not well formed.
     pub fn request(&self, method: &str, path: &str) -> io::Result<(u16, Vec<u8>)> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .body(Body::empty())
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        self.answer(Request::builder().method(method).uri(path).body(Body::empty()))
+    }
+
+    /// Posts a body; answers the status and the whole body.
+    ///
+    /// # Errors
+    /// When `path` or `content_type` are not well formed.
+    pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+        let request = Request::post(path).header(header::CONTENT_TYPE, content_type);
+        self.answer(request.body(Body::from(body.to_vec())))
+    }
+
+    fn answer(&self, request: Result<Request<Body>, axum::http::Error>) -> io::Result<(u16, Vec<u8>)> {
+        let request = request.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         self.runtime.block_on(async {
             let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
             let status = response.status().as_u16();

@@ -1,5 +1,8 @@
 //! What the edge asks of a store that keeps files, beside reading and writing it.
 
+use std::sync::Arc;
+
+use crate::backup::Live;
 use crate::store::StoreError;
 use crate::store::embedded::{EmbeddedStore, Sizes, VerifyProgress, VerifyReport};
 
@@ -16,6 +19,12 @@ pub trait Maintenance: Send + Sync + 'static {
     /// # Errors
     /// When the data directory cannot be listed.
     fn sizes(&self) -> Result<Sizes, StoreError>;
+
+    /// Takes hold of what it holds now, to be written elsewhere. Blocks while plugins' state is copied.
+    ///
+    /// # Errors
+    /// When the disk fails or has no room for a copy of that.
+    fn backup(self: Arc<Self>) -> Result<Live, StoreError>;
 }
 
 impl Maintenance for EmbeddedStore {
@@ -25,5 +34,9 @@ impl Maintenance for EmbeddedStore {
 
     fn sizes(&self) -> Result<Sizes, StoreError> {
         Self::sizes(self)
+    }
+
+    fn backup(self: Arc<Self>) -> Result<Live, StoreError> {
+        Live::of(self)
     }
 }

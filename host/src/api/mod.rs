@@ -13,6 +13,7 @@ mod append;
 mod append_body;
 mod append_context;
 mod append_stream;
+mod backup;
 mod blocking;
 mod body_lines;
 mod cloud_event;
@@ -66,6 +67,7 @@ pub use server::serve;
 pub use state::ApiState;
 
 pub(crate) use append_body::{ParsedEvent, parse_event};
+pub(crate) use backup::BYTES_HEADER;
 pub(crate) use doctor::{DoctorView, Finding, PartView};
 pub(crate) use percent::encode as percent_encode;
 pub(crate) use verify::{VerifyProblem, VerifyView};

@@ -16,7 +16,7 @@ use super::problem::{Kind, Problem};
 use super::rehearsals::COMPONENT_BYTES_MAX;
 use super::state::ApiState;
 use super::{
-    dead_letters, doctor, events, generations, health, limits, plugins, rehearsals, retention, state_entries,
+    backup, dead_letters, doctor, events, generations, health, limits, plugins, rehearsals, retention, state_entries,
     stream_deletion, stream_list, streams, subscribe, verify,
 };
 use crate::error::ErrorClass;
@@ -33,6 +33,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/streams/{stream}", get(streams::read).merge(delete(stream_deletion::delete)))
         .route("/v1/streams/{stream}/subscribe", get(subscribe::subscribe_stream))
         .route("/v1/verify", post(verify::verify))
+        .route("/v1/backup", get(backup::backup))
         .route("/v1/doctor", get(doctor::doctor))
         .route("/v1/retention", get(retention::list))
         .route("/v1/plugins", get(plugins::list))

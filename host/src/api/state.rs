@@ -20,6 +20,8 @@ const SUBSCRIBERS_MAX: usize = 10_000;
 const REQUESTS_MAX: usize = 1024;
 /// Most verifications at a time: each reads the whole store.
 const VERIFICATIONS_MAX: usize = 1;
+/// Most backups at a time: each reads the whole store.
+const BACKUPS_MAX: usize = 2;
 /// Most rehearsals at a time: each has a processor, and state in memory.
 const REHEARSALS_MAX: usize = 2;
 
@@ -37,6 +39,7 @@ struct Inner {
     subscribers: Arc<Semaphore>,
     requests: Arc<Semaphore>,
     verifications: Arc<Semaphore>,
+    backups: Arc<Semaphore>,
     rehearsals: Arc<Semaphore>,
 }
 
@@ -70,6 +73,7 @@ impl ApiState {
             subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
+            backups: Arc::new(Semaphore::new(BACKUPS_MAX)),
             rehearsals: Arc::new(Semaphore::new(REHEARSALS_MAX)),
         }))
     }
@@ -163,6 +167,11 @@ impl ApiState {
             let detail = "the store is being verified already; try again when that is done";
             Problem::of_class(ErrorClass::Unavailable, detail)
         })
+    }
+
+    /// Takes one of the places for backups.
+    pub(super) fn backup_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.0.backups).try_acquire_owned().map_err(|_| busy("backups at a time", BACKUPS_MAX))
     }
 
     /// Takes one of the places for rehearsals.

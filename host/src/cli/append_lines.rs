@@ -5,11 +5,12 @@
 //! before it is sent, and every event has an id before it is sent, so that a chunk can be sent again when
 //! the connection is lost, and an input again when it was stored in part.
 
+use std::fmt::Display;
 use std::io::{BufRead, BufReader, IsTerminal as _, Read};
 
 use serde_json::json;
 
-use super::client::{ClientError, Refusal, Server};
+use super::client::{Appends, ClientError, Refusal, Server};
 use super::error::{CliError, Exit};
 use super::output::{Output, talk};
 use super::progress::Progress;
@@ -41,8 +42,8 @@ pub(super) fn run(
     let progress = Progress::events();
     // A chunk is one append: what it holds is safe to send again.
     let path = Query::path(&["v1", "events"]).with("atomic", "true").with_wait_for(wait);
-    let mut appender = Appender { server, path, progress: &progress, total: Total::default(), behind: Vec::new() };
-    let result = appender.append_all(&mut Lines::new(input));
+    let mut appender = Appender::new(server, path, &progress);
+    let result = appender.append_all(&mut Lines::new(input, |bytes| checked(&line_text(bytes)?)));
     progress.finish();
     let Appender { total, behind, .. } = appender;
     result?;
@@ -57,10 +58,10 @@ pub(super) fn run(
 
 /// What has been stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Total {
-    events: u64,
-    first: Option<u64>,
-    last: Option<u64>,
+pub(super) struct Total {
+    pub(super) events: u64,
+    pub(super) first: Option<u64>,
+    pub(super) last: Option<u64>,
 }
 
 impl Total {
@@ -80,55 +81,75 @@ impl Total {
 }
 
 /// Sends chunks.
-struct Appender<'a> {
-    server: &'a Server,
+pub(super) struct Appender<'a> {
+    to: &'a dyn Appends,
     path: Query,
     progress: &'a Progress,
-    total: Total,
+    pub(super) total: Total,
     /// The plugins that were behind when the last chunk was answered.
     behind: Vec<Behind>,
+    /// Events up to this position were stored before.
+    pub(super) known_up_to: Option<u64>,
+    /// How many of the total were.
+    pub(super) known: u64,
+    /// Whether to go on behind lines that are refused.
+    pub(super) skip_refused: bool,
+    /// Those, and why.
+    pub(super) refused: Vec<(usize, String)>,
 }
 
-impl Appender<'_> {
+impl<'a> Appender<'a> {
+    /// Appends by posts to a path; stops at the first line that is refused.
+    pub(super) fn new(to: &'a dyn Appends, path: Query, progress: &'a Progress) -> Self {
+        let (total, behind, refused) = (Total::default(), Vec::new(), Vec::new());
+        Self { to, path, progress, total, behind, known_up_to: None, known: 0, skip_refused: false, refused }
+    }
+
     /// Appends chunk after chunk. Of a chunk with a bad line, the lines before it are stored.
-    fn append_all<R: Read>(&mut self, lines: &mut Lines<R>) -> Result<(), CliError> {
+    fn append_all<R: Read>(&mut self, lines: &mut Lines<'_, R, String>) -> Result<(), CliError> {
         loop {
             let Chunk { events, end } = lines.chunk();
             self.append(&events)?;
             match end {
                 ChunkEnd::More => {}
                 ChunkEnd::Input => return Ok(()),
-                ChunkEnd::Bad { line, reason } => return Err(self.stopped(Exit::Usage, line, &reason)),
+                ChunkEnd::Bad { line, reason } => self.refuse(Exit::Usage, line, &reason)?,
                 ChunkEnd::Unreadable { reason } => {
-                    return Err(CliError::new(Exit::Failure, format_args!("stdin cannot be read: {reason}"))
-                        .hint(self.before()));
+                    return Err(self.failed(Exit::Failure, format_args!("stdin cannot be read: {reason}")));
                 }
             }
         }
     }
 
-    fn append(&mut self, events: &[Line]) -> Result<(), CliError> {
+    /// Appends lines at once, if they are not refused.
+    pub(super) fn append(&mut self, events: &[Line<String>]) -> Result<(), CliError> {
         let Some(first) = events.first() else { return Ok(()) };
-        let body = events.iter().fold(String::new(), |body, line| body + &line.text + "\n");
-        match retrying::append(self.server, &self.path, "application/x-ndjson", body.as_bytes()) {
+        let body = events.iter().fold(String::new(), |body, line| body + &line.item + "\n");
+        match retrying::append(self.to, &self.path, "application/x-ndjson", body.as_bytes()) {
             Ok(answer) => {
                 let stored: Stored = serde_json::from_slice(&answer).map_err(|error| {
                     self.stopped(Exit::Failure, first.number, &format!("the answer is not understood: {error}"))
                 })?;
                 self.total.add(events.len(), &stored);
+                // Of a chunk either all events were stored before, or none.
+                if self.known_up_to.is_some_and(|known| stored.first_position <= known) {
+                    self.known += events.len() as u64;
+                }
                 self.behind = stored.behind;
                 self.progress.add(events.len() as u64);
                 Ok(())
             }
             // Stored in part by an earlier run, whose chunks began elsewhere: find out which part.
-            Err(ClientError::Refused(refusal)) if refusal.is("partly-stored") && events.len() > 1 => {
+            Err(ClientError::Refused(refusal))
+                if events.len() > 1 && (refusal.is("partly-stored") || self.skip_refused && is_of_a_line(&refusal)) =>
+            {
                 let (before, after) = events.split_at(events.len() / 2);
                 self.append(before)?;
                 self.append(after)
             }
-            Err(ClientError::Refused(refusal)) => Err(self.refused(events, first, &refusal)),
+            Err(ClientError::Refused(refusal)) => self.blame(events, first, &refusal),
             Err(error) => {
-                let explained = self.server.explain(error);
+                let explained = self.to.explain(error);
                 let CliError::Failed { exit, what, .. } = explained else { return Err(explained) };
                 Err(self.stopped(exit, first.number, &what))
             }
@@ -136,13 +157,32 @@ impl Appender<'_> {
     }
 
     /// Puts a refusal at the line of the input that it is about.
-    fn refused(&self, events: &[Line], first: &Line, refusal: &Refusal) -> CliError {
+    fn blame(&mut self, events: &[Line<String>], first: &Line<String>, refusal: &Refusal) -> Result<(), CliError> {
         let named = refusal.problem.line;
         let line = named.and_then(|line| events.get(line.saturating_sub(1))).unwrap_or(first);
         // The server counts lines from the beginning of the chunk.
         let own = named.map(|line| format!("line {line}: ")).unwrap_or_default();
         let detail = &refusal.problem.detail;
-        self.stopped(Exit::of_status(refusal.status), line.number, detail.strip_prefix(&own).unwrap_or(detail))
+        let (exit, reason) = (Exit::of_status(refusal.status), detail.strip_prefix(&own).unwrap_or(detail));
+        if is_of_a_line(refusal) {
+            self.refuse(exit, line.number, reason)
+        } else {
+            Err(self.stopped(exit, line.number, reason))
+        }
+    }
+
+    /// Stops at a line, or notes it and goes on.
+    pub(super) fn refuse(&mut self, exit: Exit, line: usize, reason: &str) -> Result<(), CliError> {
+        if !self.skip_refused {
+            return Err(self.stopped(exit, line, reason));
+        }
+        self.refused.push((line, reason.to_owned()));
+        Ok(())
+    }
+
+    /// A failure that no line is to blame for.
+    pub(super) fn failed(&self, exit: Exit, what: impl Display) -> CliError {
+        CliError::new(exit, what).hint(self.before())
     }
 
     fn stopped(&self, exit: Exit, line: usize, reason: &str) -> CliError {
@@ -152,6 +192,11 @@ impl Appender<'_> {
     fn before(&self) -> String {
         match self.total.events {
             0 => "no event was stored".into(),
+            events if self.known_up_to.is_some() => {
+                format!(
+                    "the {events} events before it are stored; mend the line and import all of it again: those are known by their ids"
+                )
+            }
             1 => "the 1 event before it is stored; mend the input and send it from there".into(),
             events => format!("the {events} events before it are stored; mend the input and send it from there"),
         }
@@ -160,43 +205,48 @@ impl Appender<'_> {
 
 /// One event of the input, with its id in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Line {
-    number: usize,
-    text: String,
+pub(super) struct Line<T> {
+    pub(super) number: usize,
+    pub(super) item: T,
 }
 
 /// Events to send at once, and why there are not more.
-struct Chunk {
-    events: Vec<Line>,
-    end: ChunkEnd,
+pub(super) struct Chunk<T> {
+    pub(super) events: Vec<Line<T>>,
+    pub(super) end: ChunkEnd,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum ChunkEnd {
+pub(super) enum ChunkEnd {
     More,
     Input,
     Bad { line: usize, reason: String },
     Unreadable { reason: String },
 }
 
+/// Makes something of a line; none when it is blank.
+type Make<'a, T> = dyn FnMut(Vec<u8>) -> Result<Option<T>, String> + 'a;
+
 /// The lines of the input.
-struct Lines<R> {
+pub(super) struct Lines<'a, R, T> {
     reader: BufReader<R>,
     number: usize,
+    make: Box<Make<'a, T>>,
 }
 
-impl<R: Read> Lines<R> {
-    fn new(input: R) -> Self {
-        Self { reader: BufReader::with_capacity(READ_BYTES, input), number: 0 }
+impl<'a, R: Read, T> Lines<'a, R, T> {
+    /// Of each line, what `make` makes of it.
+    pub(super) fn new(input: R, make: impl FnMut(Vec<u8>) -> Result<Option<T>, String> + 'a) -> Self {
+        Self { reader: BufReader::with_capacity(READ_BYTES, input), number: 0, make: Box::new(make) }
     }
 
     /// Takes what has arrived; waits only for the first line.
-    fn chunk(&mut self) -> Chunk {
+    pub(super) fn chunk(&mut self) -> Chunk<T> {
         let (mut events, mut bytes) = (Vec::new(), 0);
         let end = loop {
             match self.line() {
-                Ok(Some(line)) => {
-                    bytes += line.text.len();
+                Ok(Some((line, line_bytes))) => {
+                    bytes += line_bytes;
                     events.push(line);
                 }
                 Ok(None) => {}
@@ -210,8 +260,8 @@ impl<R: Read> Lines<R> {
         Chunk { events, end }
     }
 
-    /// The next line; none when it is blank.
-    fn line(&mut self) -> Result<Option<Line>, ChunkEnd> {
+    /// The next line and its length in bytes; none when it is blank.
+    fn line(&mut self) -> Result<Option<(Line<T>, usize)>, ChunkEnd> {
         let mut bytes = Vec::new();
         let read = self.reader.by_ref().take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut bytes);
         match read {
@@ -219,21 +269,30 @@ impl<R: Read> Lines<R> {
             Ok(0) => return Err(ChunkEnd::Input),
             Ok(_) => self.number += 1,
         }
-        let number = self.number;
-        checked(bytes)
-            .map(|text| text.map(|text| Line { number, text }))
+        let (number, line_bytes) = (self.number, bytes.len());
+        (self.make)(bytes)
+            .map(|item| item.map(|item| (Line { number, item }, line_bytes)))
             .map_err(|reason| ChunkEnd::Bad { line: number, reason })
     }
 }
 
-/// Checks a line and gives its event an id; none when it is blank.
-fn checked(bytes: Vec<u8>) -> Result<Option<String>, String> {
+/// Whether it is the event that is refused, and not the server that cannot take any.
+const fn is_of_a_line(refusal: &Refusal) -> bool {
+    matches!(refusal.status, 400..=499) && !matches!(refusal.status, 408 | 429)
+}
+
+/// A line as text, without spaces around it.
+pub(super) fn line_text(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.len() > LINE_BYTES_MAX {
         return Err(format!("longer than {LINE_BYTES_MAX} bytes"));
     }
     let text = String::from_utf8(bytes)
         .map_err(|error| format!("not valid UTF-8 at byte {}", error.utf8_error().valid_up_to()))?;
-    let text = text.trim();
+    Ok(text.trim().to_owned())
+}
+
+/// Checks a line and gives its event an id; none when it is blank.
+fn checked(text: &str) -> Result<Option<String>, String> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -251,19 +310,23 @@ fn checked(bytes: Vec<u8>) -> Result<Option<String>, String> {
 mod tests {
     use super::*;
 
+    fn lines<R: Read>(input: R) -> Lines<'static, R, String> {
+        Lines::new(input, |bytes| checked(&line_text(bytes)?))
+    }
+
     #[test]
     fn every_event_gets_an_id_and_keeps_its_bytes() {
         let given = r#"{"type":"T","data": {"a" : 1.0}}"#;
-        let text = checked(given.into()).unwrap().unwrap();
+        let text = checked(given).unwrap().unwrap();
         assert!(text.starts_with("{\"id\":\"") && text.ends_with(&given[1..]), "{text}");
-        let again = checked(text.clone().into_bytes()).unwrap().unwrap();
+        let again = checked(&text).unwrap().unwrap();
         assert_eq!(again, text, "an id is kept");
     }
 
     #[test]
     fn a_chunk_ends_at_the_bad_line_and_names_it() {
         let input = "{\"type\":\"A\"}\n\n{\"type\":\"B\"}\n{\"typ\":\"C\"}\n{\"type\":\"D\"}\n";
-        let chunk = Lines::new(input.as_bytes()).chunk();
+        let chunk = lines(input.as_bytes()).chunk();
         assert_eq!(chunk.events.iter().map(|line| line.number).collect::<Vec<_>>(), [1, 3]);
         let reason = "unknown field `typ`; did you mean `type`?".into();
         assert_eq!(chunk.end, ChunkEnd::Bad { line: 4, reason });
@@ -271,16 +334,16 @@ mod tests {
 
     #[test]
     fn invalid_utf8_and_endless_lines_are_refused() {
-        assert_eq!(checked(b"{\"type\":\"\xff\"}".to_vec()), Err("not valid UTF-8 at byte 9".into()));
+        assert_eq!(line_text(b"{\"type\":\"\xff\"}".to_vec()), Err("not valid UTF-8 at byte 9".into()));
         let endless = std::io::repeat(b'x').take(1 << 30);
-        let chunk = Lines::new(endless).chunk();
+        let chunk = lines(endless).chunk();
         assert_eq!(chunk.end, ChunkEnd::Bad { line: 1, reason: "longer than 4194304 bytes".into() });
     }
 
     #[test]
     fn chunks_are_bounded_and_lines_without_an_end_count() {
         let input = "{\"type\":\"A\"}\n".repeat(2500) + "{\"type\":\"Z\"}";
-        let mut lines = Lines::new(input.as_bytes());
+        let mut lines = self::lines(input.as_bytes());
         let mut sizes = Vec::new();
         loop {
             let chunk = lines.chunk();

@@ -5,13 +5,17 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::append::AppendArgs;
+use super::backup::BackupArgs;
 use super::dead_letters::DeadLettersCommand;
 use super::doctor::DoctorArgs;
 use super::events_read::ReadArgs;
 use super::events_tail::TailArgs;
 use super::events_types::TypesArgs;
+use super::export::ExportArgs;
+use super::import::ImportArgs;
 use super::new::NewArgs;
 use super::plugins::PluginsCommand;
+use super::restore::RestoreArgs;
 use super::retention::RetentionCommand;
 use super::server_url::ServerUrl;
 use super::state::StateCommand;
@@ -84,6 +88,14 @@ pub(super) enum Command {
     Retention(RetentionCommand),
     /// Look at every byte of a store: is it what was written, does the index say what the log says
     Verify(VerifyArgs),
+    /// Write all that a store holds to another place, while it is in use
+    Backup(BackupArgs),
+    /// Make a data directory of a backup
+    Restore(RestoreArgs),
+    /// Write events as lines of JSON, for another store or program
+    Export(ExportArgs),
+    /// Append the lines of an export; those that are stored already are not stored again
+    Import(ImportArgs),
     /// See what a store takes on disk, and what is unusual about that
     Doctor(DoctorArgs),
     /// Compile the component on stdin: what the server runs for each that it does not know

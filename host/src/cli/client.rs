@@ -11,7 +11,7 @@ use ureq::{Agent, Body};
 use super::error::{CliError, Exit};
 use super::query::Query;
 use super::server_url::ServerUrl;
-use crate::api::InProcess;
+use crate::api::{BYTES_HEADER, InProcess};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,6 +67,44 @@ impl Refusal {
         let problem = serde_json::from_slice(body).unwrap_or_default();
         Self { status, problem }
     }
+}
+
+/// Who takes appends.
+pub(super) trait Appends {
+    /// Posts a body; answers the body of a good answer.
+    fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Vec<u8>, ClientError>;
+
+    /// Says what went wrong, and what to do.
+    fn explain(&self, error: ClientError) -> CliError;
+}
+
+impl Appends for Server {
+    fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {
+        Self::post(self, path, content_type, body)
+    }
+
+    fn explain(&self, error: ClientError) -> CliError {
+        Self::explain(self, error)
+    }
+}
+
+impl Appends for Client {
+    fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {
+        match self {
+            Self::Server(server) => server.post(path, content_type, body),
+            Self::Directory(api) => answered(api.post(path, content_type, body)),
+        }
+    }
+
+    fn explain(&self, error: ClientError) -> CliError {
+        Self::explain(self, error)
+    }
+}
+
+/// The body of a good answer of a store in this process.
+fn answered(answer: io::Result<(u16, Vec<u8>)>) -> Result<Vec<u8>, ClientError> {
+    let (status, body) = answer.map_err(|error| ClientError::Unreadable { reason: error.to_string() })?;
+    if status >= 400 { Err(ClientError::Refused(Refusal::of(status, &body))) } else { Ok(body) }
 }
 
 impl Client {
@@ -157,6 +195,20 @@ impl Server {
         }
         let request = request.body(()).map_err(|error| ClientError::Unreadable { reason: error.to_string() })?;
         Self::open(self.agent.run(request))
+    }
+
+    /// Asks for a long body; answers how many bytes of files it holds, by its header, and a reader of it.
+    pub(super) fn download(&self, path: &str) -> Result<(u64, impl Read + use<>), ClientError> {
+        let request = Request::get(self.url.join(path)).body(());
+        let request = request.map_err(|error| ClientError::Unreadable { reason: error.to_string() })?;
+        let response = self.agent.run(request).map_err(failed)?;
+        let header = response.headers().get(BYTES_HEADER).and_then(|bytes| bytes.to_str().ok()?.parse().ok());
+        Ok((header.unwrap_or(0), Self::open(Ok(response))?))
+    }
+
+    /// Where it is, for messages.
+    pub(super) const fn url(&self) -> &ServerUrl {
+        &self.url
     }
 
     /// Posts a request, maybe with a body and its type; answers a reader of the lines of its answer.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::client::{ClientError, Server};
+use super::client::{Appends, ClientError};
 use super::output::talk;
 use super::query::Query;
 use super::waiting::Behind;
@@ -25,10 +25,10 @@ pub(super) struct Stored {
 }
 
 /// Posts an append; answers the body of the answer.
-pub(super) fn append(server: &Server, path: &Query, content_type: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {
+pub(super) fn append(to: &dyn Appends, path: &Query, content_type: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {
     let mut waits = WAITS_MS.iter();
     loop {
-        let error = match server.post(path.as_str(), content_type, body) {
+        let error = match to.post(path.as_str(), content_type, body) {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };

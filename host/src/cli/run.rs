@@ -12,8 +12,8 @@ use super::client::{Client, Server};
 use super::error::{CliError, Exit, ProgramError};
 use super::output::{Output, complain};
 use super::{
-    append, dead_letters, doctor, events_read, events_tail, events_types, new, plugins, retention, state, streams,
-    verify,
+    append, backup, dead_letters, doctor, events_read, events_tail, events_types, export, import, new, plugins,
+    restore, retention, state, streams, verify,
 };
 use crate::api::InProcess;
 use crate::clock::SystemClock;
@@ -100,6 +100,13 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
             events_types::run(&args, &client(&args.source, server, program)?, output)
         }
         Command::Streams(command) => streams::run(&command, &client(&command.source(), server, program)?, output),
+        Command::Backup(args) => backup::run(&args, &server, output),
+        Command::Restore(args) => restore::run(&args, output),
+        Command::Export(args) => {
+            let source = SourceArgs { data: args.data.clone(), ..SourceArgs::default() };
+            export::run(&args, &client(&source, server, program)?, output)
+        }
+        Command::Import(args) => import::run(&args, server, output),
         Command::Verify(args) => verify::run(&args, &server, output),
         Command::Doctor(args) => doctor::run(&args, server, program.open, output),
         Command::New(args) => new::run(&args, output),

@@ -22,6 +22,10 @@ impl Maintenance for Slow {
     fn sizes(&self) -> Result<Sizes, StoreError> {
         Err(StoreError::ReadFailed { reason: "no such disk".into() })
     }
+
+    fn backup(self: Arc<Self>) -> Result<crate::backup::Live, StoreError> {
+        Err(StoreError::DiskFull { reason: "no such disk".into() })
+    }
 }
 
 fn slow() -> (ApiState, mpsc::Sender<Result<VerifyReport, StoreError>>) {

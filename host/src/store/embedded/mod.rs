@@ -12,6 +12,7 @@
 //! to the head and nothing else; every block, page and row is verified on every read; all IO goes through
 //! [`disk`]. `conformance` and `tests` hold them.
 
+mod backup;
 mod block;
 mod cursor;
 pub mod disk;
@@ -24,6 +25,7 @@ mod hot;
 mod journal;
 mod key;
 mod layered;
+mod lease;
 mod linger;
 mod lookup;
 mod maintenance;
@@ -48,6 +50,7 @@ mod verify;
 mod view;
 mod writer;
 
+pub use backup::{Backup, BackupFile};
 pub use maintenance::{ClosedStore, Part, Sizes};
 pub use store::{EmbeddedStore, OpenOptions};
 pub use verify::{Problem, Repaired, VerifyProgress, VerifyReport};

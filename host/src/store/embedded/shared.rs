@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::disk::Disk;
 use super::group::Proposal;
+use super::lease::Leases;
 use super::queue::{Bounds, Queue};
 use super::state::{JournalMark, StateFile};
 use super::upkeep::Upkeep;
@@ -26,12 +27,14 @@ pub(super) struct Shared {
     pub(super) watch: watch::Sender<Position>,
     pub(super) queue: Queue<Proposal>,
     pub(super) upkeep: Upkeep,
+    pub(super) leases: Arc<Leases>,
 }
 
 impl Shared {
     /// Of a store that was just opened.
     pub(super) fn new(disk: Arc<dyn Disk>, state: StateFile, view: View, head: Position, mark: JournalMark) -> Self {
         Self {
+            leases: Arc::new(Leases::new(Arc::clone(&disk))),
             disk,
             state,
             view: RwLock::new(Arc::new(view)),

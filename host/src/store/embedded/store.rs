@@ -64,6 +64,8 @@ pub struct EmbeddedStore {
     upkeep: Vec<JoinHandle<()>>,
     /// How far the journals had come by the manifest when it was opened.
     noted: JournalMark,
+    /// Where it is, if it is a directory of the system.
+    directory: Option<PathBuf>,
     /// Released after the files are closed.
     _lock: Option<DirectoryLock>,
 }
@@ -107,6 +109,7 @@ impl EmbeddedStore {
         clock: Arc<dyn Clock>,
         lock: Option<DirectoryLock>,
     ) -> Result<Self, StoreError> {
+        let directory = lock.is_some().then(|| options.path.clone());
         let journal = |seed| {
             let bytes_max = options.journal_bytes_max;
             let defaults = JournalOptions::new(seed);
@@ -120,7 +123,13 @@ impl EmbeddedStore {
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run());
         let thread =
             thread.map_err(|error| StoreError::WriteFailed { reason: format!("no writer thread: {error}") })?;
-        Ok(Self { shared, writer: Some(thread), upkeep, noted, _lock: lock })
+        Ok(Self { shared, writer: Some(thread), upkeep, noted, directory, _lock: lock })
+    }
+
+    /// The data directory, if it is one of the system.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Path> {
+        self.directory.as_deref()
     }
 
     /// What its threads share.

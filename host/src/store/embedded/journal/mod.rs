@@ -37,6 +37,7 @@
 //!
 //! `tests` holds all of this, over images of crashes.
 
+mod extent;
 mod reader;
 mod record;
 mod slot;
@@ -45,6 +46,7 @@ mod tests;
 mod window;
 mod writer;
 
+pub(super) use extent::{Wanted, extent};
 pub(super) use reader::{JournalReader, Live, Tail};
 pub(super) use slot::{name as file_of_slot, slots};
 #[cfg(test)]

@@ -9,6 +9,7 @@
 
 mod manifest;
 mod row;
+mod snapshot;
 mod tables;
 
 use std::collections::BTreeSet;
@@ -27,6 +28,7 @@ use tables::{
 };
 
 pub(super) use manifest::{JournalMark, Manifest, ManifestChange, RunRow};
+pub(super) use snapshot::StateSnapshot;
 pub(super) use tables::FORMAT_VERSION;
 
 use super::disk::{Disk, Open, RedbFile};
@@ -329,8 +331,11 @@ fn make_tables(database: &Database, roots: &[u8]) -> Result<(), redb::Error> {
 }
 
 fn read_manifest(database: &Database, path: &str) -> Result<Manifest, StoreError> {
+    manifest_of(&database.begin_read().map_err(read_failed)?, path)
+}
+
+fn manifest_of(transaction: &ReadTransaction, path: &str) -> Result<Manifest, StoreError> {
     let not_a_store = |reason: String| StoreError::NotAStore { path: path.into(), reason };
-    let transaction = database.begin_read().map_err(read_failed)?;
     let meta = transaction.open_table(META).map_err(|error| match error {
         TableError::Storage(error) => read_failed(error),
         error => not_a_store(format!("it is a redb file of another program ({error})")),
@@ -370,7 +375,7 @@ fn read_manifest(database: &Database, path: &str) -> Result<Manifest, StoreError
         let (first, row) = row.map_err(read_failed)?;
         manifest.runs.push(file_row("runs", &first.value().to_string()).decode_json(row.value())?);
     }
-    manifest.removals = read_removals(&transaction)?;
+    manifest.removals = read_removals(transaction)?;
     match manifest.flaw() {
         None => Ok(manifest),
         Some(flaw) => Err(not_a_store(format!("its manifest does not add up: {flaw}"))),

@@ -1,6 +1,7 @@
 //! What only the embedded store promises, and the conformance suite over it: as it is, and with journals so
 //! small that everything is sealed and merged all the time.
 
+mod backup;
 mod compaction;
 mod crash;
 mod damage;

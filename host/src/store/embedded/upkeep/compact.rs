@@ -171,12 +171,12 @@ impl Compaction<'_> {
         let pruned = Run::open(&*shared.disk, &row.file_name(), view.store_id)?;
         view.segments.replace(&change.segments);
         shared.change_view(|view| view.merged(Arc::new(pruned)));
-        // Readers that have them open go on. What cannot be removed now is removed at the next open.
+        // Readers that have them open go on.
         let is_replaced = |old: &&SegmentRow| change.segments.iter().any(|new| new.summary.first == old.summary.first);
         for old in self.segments.iter().filter(is_replaced) {
-            let _ = shared.disk.remove(&old.file_name());
+            shared.leases.remove(old.file_name());
         }
-        let _ = shared.disk.remove(run.name());
+        shared.leases.remove(run.name().to_owned());
         Ok(())
     }
 }

@@ -37,9 +37,8 @@ pub(super) fn merge_some(shared: &Shared) -> Result<bool, StoreError> {
     let merged = Arc::new(Run::open(&*shared.disk, &name, view.store_id)?);
     shared.change_view(|view| view.merged(merged));
     for run in runs {
-        // Readers that hold the old view go on reading it. What cannot be removed now is removed at the next
-        // open.
-        let _ = shared.disk.remove(run.name());
+        // Readers that hold the old view go on reading it.
+        shared.leases.remove(run.name().to_owned());
     }
     Ok(true)
 }
