@@ -13,7 +13,7 @@ use super::params::Params;
 use super::problem::Problem;
 use super::registry::PluginSummary;
 use super::state::ApiState;
-use crate::delivery::{generations, live_owner, stored_checkpoint};
+use crate::delivery::{Generations, generations, live_owner, stored_checkpoint};
 use crate::event::{PluginName, Position};
 use crate::store::Store;
 
@@ -85,7 +85,10 @@ fn view(
     fields.insert("checkpoint".into(), json!(checkpoint));
     fields.insert("lag_events".into(), json!(head.0.saturating_sub(checkpoint.0)));
     fields.insert("dead_letters".into(), json!(store.dead_letter_count(&live_owner(name, store)?)?));
-    fields.insert("generations".into(), json!(generations(name, store)?));
+    let known = generations(name, store)?;
+    if known != Generations::default() {
+        fields.insert("generations".into(), json!(known));
+    }
     if let Some(plugin) = installed {
         fields.insert("status".into(), with_lags(json!(plugin.status), head));
         for (key, value) in plugin.details {

@@ -116,7 +116,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = MemoryStore::new(Arc::new(SystemClock));
         let archive = Archive::new(Some(directory.path().join("components")));
-        let (one, other): (PluginName, PluginName) = ("one".parse().unwrap(), "other".parse().unwrap());
+        let (one, other) = (PluginName::new("one").unwrap(), PluginName::new("other").unwrap());
         archive.keep(&one, "a", || Ok(b"bytes".to_vec()), &store).unwrap();
         archive.keep(&other, "a", || Err(io::Error::other("it is there")), &store).unwrap();
         assert_eq!(fs::read(archive.find("a").unwrap()).unwrap(), b"bytes");

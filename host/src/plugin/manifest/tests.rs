@@ -138,7 +138,7 @@ fn errors_say_where_what_and_what_to_do() {
             "\n[delivery]\nmax_atempts = 3",
             "plugin.toml:3: unknown key \"max_atempts\" in [delivery]; did you mean \"max_attempts\"? \
              known here: key, key_missing, partitions, batch_events_max, max_attempts, max_faults, backoff, \
-             on_exhausted, parked_events_max",
+             on_exhausted, parked_events_max, rebuild",
         ),
         (
             "[subscribed]",
