@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
 use super::registry::PluginSummary;
-use crate::delivery::{generations, live_owner, stored_checkpoint};
+use crate::delivery::{Generations, generations, live_owner, stored_checkpoint};
 use crate::event::{PluginName, Position};
 use crate::store::{Owner, ReadRequest, Store, StoreError};
 
@@ -44,7 +44,10 @@ pub(super) fn view(
     let owner = live_owner(name, store)?;
     fields.insert("dead_letters".into(), json!(store.dead_letter_count(&owner)?));
     fields.insert("state_size".into(), state_size(store, &owner)?);
-    fields.insert("generations".into(), json!(generations(name, store)?));
+    let known = generations(name, store)?;
+    if known != Generations::default() {
+        fields.insert("generations".into(), json!(known));
+    }
     if let Some(plugin) = installed {
         let mut status = json!(plugin.status);
         let partitions = status.get_mut("partitions").and_then(Value::as_array_mut).into_iter().flatten();

@@ -239,7 +239,7 @@ fn plugins_are_printed_as_a_table() {
     );
     assert_eq!(
         printed(filled(), "tidemill plugins inspect billing").unwrap(),
-        "checkpoint: 1\ndead_letters: 1\ngenerations:\n  live: 0\ninstalled: false\nlag_events: 1\nlag_seconds: 90.5\nname: billing\n\
+        "checkpoint: 1\ndead_letters: 1\ninstalled: false\nlag_events: 1\nlag_seconds: 90.5\nname: billing\n\
          state_size: 2 keys, 11 bytes\n"
     );
     let error = printed(filled(), "tidemill plugins inspect bling").unwrap_err();

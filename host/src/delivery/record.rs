@@ -232,7 +232,6 @@ pub struct Generations {
     /// The generation of its data that is live.
     pub live: u32,
     /// SHA-256 of the component that is live, in hex; empty when none ever was.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub component: String,
     /// What a rollback returns to.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,11 +2,12 @@
 //!
 //! Run by `cargo bench -p tidemill-tests --bench delivery`. One run measures, over the same store and the
 //! same dispatcher, counting by type in three forms: the counter component, which takes batches in bulk; a
-//! component on the plain lane; a native handler. Then catching up on a type that is rare among many other events; by
-//! several plugins, partitions and sizes of batches; reloads under load; idle hosts with ten and with two hundred
-//! plugins. An option measures one part alone: `--catch-up`, `--rare`, `--plugins`, `--partitions`, `--batches`,
-//! `--reload`, `--idle-host`, `--many`. Ratios hold from machine to machine; absolute figures do not. The processor's
-//! time is that of the whole process: writer, reader and handler.
+//! component on the plain lane; a native handler. Then rebuilding the state of the first beside the live one; then
+//! catching up on a type that is rare among many other events; by several plugins, partitions and sizes of batches;
+//! reloads under load; idle hosts with ten and with two hundred plugins. An option measures one part alone:
+//! `--catch-up`, `--rebuild`, `--rare`, `--plugins`, `--partitions`, `--batches`, `--reload`, `--idle-host`, `--many`.
+//! Ratios hold from machine to machine; absolute figures do not. The processor's time is that of the whole process:
+//! writer, reader and handler.
 
 #![expect(clippy::print_stdout, clippy::indexing_slicing, reason = "a benchmark prints its table")]
 
@@ -21,7 +22,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tidemill::clock::SystemClock;
 use tidemill::delivery::{
-    Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Policy, Setup, Subscription, Verdict, spawn,
+    Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Policy, Rebuild, Setup, Subscription,
+    Verdict, spawn,
 };
 use tidemill::event::{EventType, Filter, NewEvent, Pattern, PluginName, StreamName};
 use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits};
@@ -56,6 +58,7 @@ enum Part {
 /// What can be measured, by the option that asks for it alone.
 const PARTS: &[(&str, Part)] = &[
     ("--catch-up", Part::Filled(catch_up)),
+    ("--rebuild", Part::Filled(rebuild)),
     ("--rare", Part::Filled(rare)),
     ("--plugins", Part::Filled(shapes::plugins)),
     ("--partitions", Part::Filled(shapes::partitions)),
@@ -225,6 +228,45 @@ fn deliver_all(runtime: &Runtime, store: &Arc<dyn Store>, setups: Vec<Setup>) ->
         }
         Ok(Measured { events, wall, cpu })
     })
+}
+
+/// All events once more, into another state, while the live one waits for new ones.
+fn rebuild(runtime: &Runtime, store: &Arc<dyn Store>) -> anyhow::Result<()> {
+    let (head, plugin) = (store.head(), PluginName::new("rebuilt")?);
+    let setup = || -> anyhow::Result<Setup> {
+        Ok(Setup {
+            plugin: plugin.clone(),
+            subscription: Subscription { filter: Filter::all(), ..Subscription::default() },
+            policy: Policy::default(),
+            granted: Arc::new([]),
+            component_digest: "counter".into(),
+            handlers: vec![component(COUNTER.component)?],
+        })
+    };
+    let how = Rebuild::Begin { from: None, reason: "measured".into(), live: "counter".into() };
+    let (live, built) = (setup()?, setup()?);
+    let (caught_up, rebuilt, pause_us) = runtime.block_on(async {
+        let begin = Instant::now();
+        let dispatcher = spawn(live, Arc::clone(store), Arc::new(SystemClock));
+        let mut watch = dispatcher.watch();
+        watch.wait_for(|status| status.checkpoint >= head).await?;
+        let caught_up = begin.elapsed();
+        let begin = Instant::now();
+        dispatcher.rebuild(built, how).await?;
+        let status =
+            watch.wait_for(|status| status.generation == 1 && status.rebuild_pause_us.is_some()).await?.clone();
+        let rebuilt = begin.elapsed();
+        dispatcher.stop().await;
+        anyhow::Ok((caught_up, rebuilt, status.rebuild_pause_us.unwrap_or_default()))
+    })?;
+    let rate = |wall: Duration| EVENTS as f64 / wall.as_secs_f64();
+    println!(
+        "\nrebuilding the bulk counter's state: {:.0} events/s; catching up was {:.0}",
+        rate(rebuilt),
+        rate(caught_up)
+    );
+    println!("nothing was handled for {:.1} ms when it became live", pause_us as f64 / 1000.0);
+    Ok(())
 }
 
 /// The cost of a matching event must not depend on what is stored beside it, but for the cache.
