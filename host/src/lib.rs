@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod error;
 pub mod event;
+pub mod measure;
 
 pub mod integrity;
 

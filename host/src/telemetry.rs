@@ -1,4 +1,6 @@
-//! Structured logs on stderr: readable lines, or JSON on request.
+//! What is seen from outside: structured logs on stderr, readable lines or JSON on request; metrics.
+
+pub mod metrics;
 
 use std::io::{IsTerminal as _, stderr};
 

@@ -1,7 +1,7 @@
 //! What the edge asks of a store that keeps files, beside reading and writing it.
 
-use crate::store::StoreError;
-use crate::store::embedded::{EmbeddedStore, Sizes, VerifyProgress, VerifyReport};
+use crate::store::embedded::{Activity, EmbeddedStore, Sizes, VerifyProgress, VerifyReport};
+use crate::store::{Pending, StoreError};
 
 /// A store whose files can be looked at while it is in use. One that keeps none is not maintained.
 pub trait Maintenance: Send + Sync + 'static {
@@ -16,6 +16,12 @@ pub trait Maintenance: Send + Sync + 'static {
     /// # Errors
     /// When the data directory cannot be listed.
     fn sizes(&self) -> Result<Sizes, StoreError>;
+
+    /// What it has done since it was opened.
+    fn activity(&self) -> Activity;
+
+    /// Asks whether it would take writes now. May block as an append does.
+    fn ping(&self) -> Pending<Result<(), StoreError>>;
 }
 
 impl Maintenance for EmbeddedStore {
@@ -25,5 +31,13 @@ impl Maintenance for EmbeddedStore {
 
     fn sizes(&self) -> Result<Sizes, StoreError> {
         Self::sizes(self)
+    }
+
+    fn activity(&self) -> Activity {
+        Self::activity(self)
+    }
+
+    fn ping(&self) -> Pending<Result<(), StoreError>> {
+        Self::ping(self)
     }
 }

@@ -7,7 +7,9 @@ use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::maintenance::Maintenance;
+use super::measured::Requests;
 use super::problem::{Kind, Problem};
+use super::pulse::Pulse;
 use super::registry::Plugins;
 use crate::error::ErrorClass;
 use crate::store::retention::RetentionStatus;
@@ -31,6 +33,8 @@ struct Inner {
     plugins: Arc<dyn Plugins>,
     maintenance: Option<Arc<dyn Maintenance>>,
     retention: OnceLock<watch::Receiver<Vec<RetentionStatus>>>,
+    pulse: OnceLock<Arc<Pulse>>,
+    counted: Requests,
     closing: watch::Sender<bool>,
     subscribers: Arc<Semaphore>,
     requests: Arc<Semaphore>,
@@ -63,6 +67,8 @@ impl ApiState {
             plugins,
             maintenance,
             retention: OnceLock::new(),
+            pulse: OnceLock::new(),
+            counted: Requests::default(),
             closing: watch::Sender::new(false),
             subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
@@ -76,6 +82,23 @@ impl ApiState {
     pub fn with_retention(self, status: watch::Receiver<Vec<RetentionStatus>>) -> Self {
         let _ = self.0.retention.set(status);
         self
+    }
+
+    /// The same, of a log that is asked whether it takes writes.
+    #[must_use]
+    pub fn with_pulse(self, pulse: Arc<Pulse>) -> Self {
+        let _ = self.0.pulse.set(pulse);
+        self
+    }
+
+    /// Why the log takes no writes, if so and somebody asks it.
+    pub(super) fn log_problem(&self) -> Option<String> {
+        self.0.pulse.get()?.problem()
+    }
+
+    /// Where requests are counted.
+    pub(super) fn requests(&self) -> &Requests {
+        &self.0.counted
     }
 
     /// What the retention policies have come to.
@@ -104,8 +127,8 @@ impl ApiState {
         })
     }
 
-    /// Ends subscriptions and waits; from now on the API is not ready.
-    pub(super) fn close(&self) {
+    /// Ends subscriptions and waits; from now on the API is not ready, and takes no writes.
+    pub fn close(&self) {
         self.0.closing.send_replace(true);
     }
 
@@ -125,7 +148,6 @@ impl ApiState {
     }
 
     /// How many subscribers there are.
-    #[cfg(test)]
     pub(super) fn subscribers(&self) -> usize {
         SUBSCRIBERS_MAX - self.0.subscribers.available_permits()
     }

@@ -5,6 +5,7 @@
 
 pub mod demo;
 mod host;
+mod notify;
 mod program;
 mod retention;
 mod serve;

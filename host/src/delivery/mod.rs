@@ -32,4 +32,4 @@ pub use key::{InvalidKey, Key};
 pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
 pub use record::{live_owner, stored_checkpoint};
 pub use state_source::StateSource;
-pub use status::{Counters, FaultCounts, PartitionStatus, SetAside, State, Status};
+pub use status::{AnswerCounts, Counters, FaultCounts, PartitionStatus, SetAside, State, Status};

@@ -14,7 +14,7 @@ use tracing::{error, info};
 
 use super::command::Order;
 use super::redrive::Redrives;
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::delivery::effects::Effects;
 use crate::delivery::handler::{EventBatch, Fault, HandleError, Handled, Handler};
 use crate::delivery::key::Share;
@@ -59,6 +59,7 @@ pub(super) struct Task {
     recalled: EventBatch,
     redrives: Redrives,
     counters: Counters,
+    memory_peak_bytes: usize,
     reported: State,
     /// An order that ended a wait.
     held: Option<Order>,
@@ -92,6 +93,7 @@ impl Task {
             recalled: EventBatch::default(),
             redrives: Redrives::default(),
             counters: Counters::default(),
+            memory_peak_bytes: 0,
             reported: State::Running,
             held: None,
         }
@@ -186,11 +188,14 @@ impl Task {
         };
         let call = tokio::task::spawn_blocking(move || {
             effects.begin_call(batch.clone());
+            let began = Stopwatch::start();
             let handled = catch_unwind(AssertUnwindSafe(|| handler.handle(batch, effects)));
-            (handler, handled)
+            (handler, handled, began.elapsed_ns())
         });
         match call.await {
-            Ok((handler, handled)) => {
+            Ok((handler, handled, ns)) => {
+                self.counters.batch_times.record(ns);
+                self.memory_peak_bytes = handler.usage().memory_peak_bytes;
                 self.handler = Some(handler);
                 match handled {
                     Ok(handled) => self.handled(handled),
@@ -204,11 +209,15 @@ impl Task {
     fn handled(&mut self, handled: Handled) -> Input {
         self.effects = handled.effects;
         match handled.outcome {
-            Ok(()) => Input::Handled(Staged { events: self.effects.event_count(), bytes: self.effects.staged_bytes() }),
+            Ok(()) => {
+                self.counters.answers.handled += 1;
+                Input::Handled(Staged { events: self.effects.event_count(), bytes: self.effects.staged_bytes() })
+            }
             Err(error) => {
                 self.effects.discard_call();
-                if let HandleError::Fault { fault, .. } = &error {
-                    self.counters.faults.count(*fault);
+                match &error {
+                    HandleError::Fault { fault, .. } => self.counters.faults.count(*fault),
+                    HandleError::Failure(failure) => self.counters.answers.count(failure.verdict),
                 }
                 Input::Failed(error, handled.evidence)
             }
@@ -271,6 +280,7 @@ impl Task {
             failing: self.machine.progress().failing.clone(),
             set_aside: self.machine.set_aside(),
             counters: self.counters,
+            memory_peak_bytes: self.memory_peak_bytes,
         };
         self.common.status.send_modify(|status| status.update(partition));
     }

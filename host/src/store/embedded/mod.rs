@@ -12,6 +12,7 @@
 //! to the head and nothing else; every block, page and row is verified on every read; all IO goes through
 //! [`disk`]. `conformance` and `tests` hold them.
 
+mod activity;
 mod block;
 mod cursor;
 pub mod disk;
@@ -48,6 +49,7 @@ mod verify;
 mod view;
 mod writer;
 
+pub use activity::Activity;
 pub use maintenance::{ClosedStore, Part, Sizes};
 pub use store::{EmbeddedStore, OpenOptions};
 pub use verify::{Problem, Repaired, VerifyProgress, VerifyReport};

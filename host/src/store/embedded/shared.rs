@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
+use super::activity::Counting;
 use super::disk::Disk;
 use super::group::Proposal;
 use super::queue::{Bounds, Queue};
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     pub(super) watch: watch::Sender<Position>,
     pub(super) queue: Queue<Proposal>,
     pub(super) upkeep: Upkeep,
+    pub(super) counting: Counting,
 }
 
 impl Shared {
@@ -40,6 +42,7 @@ impl Shared {
             watch: watch::Sender::new(head),
             queue: Queue::new(QUEUE_BOUNDS),
             upkeep: Upkeep::default(),
+            counting: Counting::default(),
         }
     }
 
