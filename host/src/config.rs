@@ -58,6 +58,12 @@ pub struct ServeOptions {
     /// flight are answered
     #[arg(long, value_name = "SECONDS", env = "TIDEMILL_DRAIN_TIME", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=DRAIN_SECONDS_MAX))]
     pub drain_time: u64,
+    /// Send traces and metrics by OTLP (protobuf over HTTP) to this receiver, such as http://localhost:4318
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+    /// Time between two sendings of metrics
+    #[arg(long, value_name = "SECONDS", env = "TIDEMILL_OTLP_INTERVAL", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub otlp_interval: u64,
     /// Who is told that the server is ready, alive and stopping; none tells nobody.
     #[arg(skip)]
     pub supervisor: Option<Supervisor>,

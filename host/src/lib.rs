@@ -8,6 +8,7 @@ pub mod clock;
 pub mod error;
 pub mod event;
 pub mod measure;
+pub mod trace;
 
 pub mod integrity;
 

@@ -1,7 +1,6 @@
 //! What is refused once the server is shutting down: writes. Reads, and what is being worked on, go on until the end.
 
 use axum::extract::{Request, State};
-use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -15,7 +14,7 @@ pub(super) async fn refuse_writes(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    if state.is_closing() && *request.method() != Method::GET {
+    if state.is_closing() && !request.method().is_safe() {
         let detail = "the server is shutting down and takes no more writes; nothing was done; send it again later";
         return Err(Problem::of_class(ErrorClass::Unavailable, detail));
     }

@@ -79,6 +79,7 @@ fn sizes(gathered: &mut Gathered, sizes: &Sizes) {
 }
 
 fn edge(gathered: &mut Gathered, state: &ApiState) {
+    gathered.whole(&catalog::OTLP_FAILURES, &[], state.otlp_failures());
     gathered.whole(&catalog::SUBSCRIBERS, &[], state.subscribers() as u64);
     for route in state.requests().read() {
         for (status, count) in route.statuses {

@@ -14,6 +14,7 @@ use super::registry::Plugins;
 use crate::error::ErrorClass;
 use crate::store::retention::RetentionStatus;
 use crate::store::{AsyncStore, Store};
+use crate::telemetry::Otlp;
 
 /// Most subscribers (SSE connections) at a time; the next one is told to come back later.
 const SUBSCRIBERS_MAX: usize = 10_000;
@@ -34,6 +35,7 @@ struct Inner {
     maintenance: Option<Arc<dyn Maintenance>>,
     retention: OnceLock<watch::Receiver<Vec<RetentionStatus>>>,
     pulse: OnceLock<Arc<Pulse>>,
+    otlp: OnceLock<Otlp>,
     counted: Requests,
     closing: watch::Sender<bool>,
     subscribers: Arc<Semaphore>,
@@ -68,6 +70,7 @@ impl ApiState {
             maintenance,
             retention: OnceLock::new(),
             pulse: OnceLock::new(),
+            otlp: OnceLock::new(),
             counted: Requests::default(),
             closing: watch::Sender::new(false),
             subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
@@ -89,6 +92,18 @@ impl ApiState {
     pub fn with_pulse(self, pulse: Arc<Pulse>) -> Self {
         let _ = self.0.pulse.set(pulse);
         self
+    }
+
+    /// The same, of a server that sends what it measures.
+    #[must_use]
+    pub fn with_otlp(self, otlp: Otlp) -> Self {
+        let _ = self.0.otlp.set(otlp);
+        self
+    }
+
+    /// How often what was measured could not be sent.
+    pub(super) fn otlp_failures(&self) -> u64 {
+        self.0.otlp.get().map_or(0, Otlp::failures)
     }
 
     /// Why the log takes no writes, if so and somebody asks it.

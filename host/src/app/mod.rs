@@ -6,6 +6,7 @@
 pub mod demo;
 mod host;
 mod notify;
+mod otlp;
 mod program;
 mod retention;
 mod serve;

@@ -15,6 +15,8 @@ use super::Host;
 use crate::api::Pulse;
 use crate::config::Supervisor;
 
+/// How long telling may take when it listens to nothing.
+const TELL_MAX: Duration = Duration::from_secs(1);
 /// How often it is told so within the time it lets pass.
 const TELLS: u32 = 3;
 /// Shortest time between two tellings.
@@ -30,7 +32,7 @@ impl Notifier {
         let Some(supervisor) = supervisor else { return Self::default() };
         let opened = address(supervisor).and_then(|address| {
             let socket = UnixDatagram::unbound()?;
-            socket.set_nonblocking(true)?;
+            socket.set_write_timeout(Some(TELL_MAX))?;
             Ok((socket, address))
         });
         opened.map_or_else(

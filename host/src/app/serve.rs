@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::notify::{self, Notifier};
+use super::otlp::Sending;
 use super::retention::RetentionTask;
 use super::showing::Showing;
 use super::{Host, HostError, HostOptions};
@@ -80,6 +81,7 @@ pub async fn serve(
     };
     let plugins = options.plugins_dir();
     let (data, compiler) = (options.data.clone(), options.compiler.clone());
+    let sending = options.otlp_endpoint.as_deref().map(|endpoint| Sending::start(endpoint, options.otlp_interval));
     let host = Host::start(HostOptions { data, plugins: Some(plugins.clone()), compiler }).await?;
     let head = host.store().head().0;
     info!(%address, ?grpc, data = %options.data.display(), plugins = %plugins.display(), head, "serving");
@@ -88,6 +90,10 @@ pub async fn serve(
     let state = ApiState::maintained(host.store(), Arc::new(Showing(host.clone())), host.maintenance());
     let pulse = Arc::new(Pulse::start(host.maintenance()));
     let state = state.with_retention(retention.status()).with_pulse(Arc::clone(&pulse));
+    let state = match &sending {
+        Some(sending) => sending.of(state, host.clock()),
+        None => state,
+    };
     let notifier = Arc::new(Notifier::new(options.supervisor.as_ref()));
     let watchdog = options.supervisor.and_then(|supervisor| supervisor.watchdog);
     let reporting = notify::report(Arc::clone(&notifier), (host.clone(), pulse), watchdog);
@@ -104,12 +110,15 @@ pub async fn serve(
     state.close();
     phase.send_replace(Phase::Draining);
     let stopping = async {
-        host.shutdown().await;
+        host.clone().shutdown().await;
         phase.send_replace(Phase::Ending);
     };
     let still_serving = served.is_ok();
     let drain = async { tokio::join!(stopping, async { if still_serving { faces.await } else { Ok(()) } }).1 };
     let drained = tokio::time::timeout(Duration::from_secs(options.drain_time), drain).await;
+    if let Some(sending) = sending {
+        sending.end(&state, host.clock()).await;
+    }
     drop((retention, state));
     reporting.abort();
     let drained = drained.unwrap_or_else(|_| {

@@ -17,8 +17,9 @@ use uuid::Uuid;
 use super::EventBatch;
 use super::shared_state::{Reads, SharedState};
 use super::state_source::{StateSource, StoredState};
-use crate::event::{NewEvent, Pattern, PluginName, Position, RecordedEvent, metadata_key};
+use crate::event::{METADATA_ENTRIES_MAX, NewEvent, Pattern, PluginName, Position, RecordedEvent, metadata_key};
 use crate::store::{Owner, StateChange, StatePage, Store, StoreError};
+use crate::trace;
 
 /// Longest state key, in bytes.
 const STATE_KEY_BYTES_MAX: usize = 1024;
@@ -319,9 +320,15 @@ impl Effects {
     /// appended too much.
     pub fn append(&mut self, cause: Position, mut event: NewEvent) -> Result<(), EffectError> {
         self.check_granted(&event)?;
-        let (id, correlation) = self.cause(cause)?;
+        let (id, correlation, traceparent) = self.cause(cause)?;
         event.metadata.insert(metadata_key::CAUSATION_ID.into(), id.to_string());
         event.metadata.insert(metadata_key::CORRELATION_ID.into(), correlation);
+        // Of the call where that is traced, else of what caused it, so that no trace breaks off here.
+        if let Some(traceparent) = trace::current().or(traceparent)
+            && event.metadata.len() < METADATA_ENTRIES_MAX
+        {
+            event.metadata.entry(metadata_key::TRACEPARENT.into()).or_insert(traceparent);
+        }
         event.validate().map_err(|error| EffectError::Invalid(error.to_string()))?;
         let event_bytes = self.call.event_bytes + event.size_bytes();
         if self.events.len() - self.call.first_event >= CALL_EVENTS_MAX || event_bytes > CALL_EVENT_BYTES_MAX {
@@ -372,8 +379,8 @@ impl Effects {
         )))
     }
 
-    /// Id and correlation id of an event of the batch.
-    fn cause(&self, position: Position) -> Result<(Uuid, String), EffectError> {
+    /// Id, correlation id and trace context of an event of the batch.
+    fn cause(&self, position: Position) -> Result<(Uuid, String, Option<String>), EffectError> {
         let batch: &[RecordedEvent] = self.call.batch.as_deref().unwrap_or_default();
         let cause = batch
             .binary_search_by_key(&position, |event| event.position)
@@ -381,7 +388,8 @@ impl Effects {
             .and_then(|index| batch.get(index))
             .ok_or_else(|| EffectError::Invalid(format!("cause {position} is not an event of this batch")))?;
         let correlation = cause.metadata.get(metadata_key::CORRELATION_ID).cloned();
-        Ok((cause.id, correlation.unwrap_or_else(|| cause.id.to_string())))
+        let traceparent = cause.metadata.get(metadata_key::TRACEPARENT).cloned();
+        Ok((cause.id, correlation.unwrap_or_else(|| cause.id.to_string()), traceparent))
     }
 
     fn stage(&mut self, key: &str, value: Option<Vec<u8>>) -> Result<(), EffectError> {

@@ -1,5 +1,6 @@
 //! The task of one partition.
 
+mod about;
 mod commit;
 mod orders;
 
@@ -57,6 +58,8 @@ pub(super) struct Task {
     page: EventBatch,
     /// The set-aside event that is handed over again.
     recalled: EventBatch,
+    /// How often it was tried before.
+    recalled_tries: u32,
     redrives: Redrives,
     counters: Counters,
     memory_peak_bytes: usize,
@@ -91,6 +94,7 @@ impl Task {
             effects,
             page: EventBatch::default(),
             recalled: EventBatch::default(),
+            recalled_tries: 0,
             redrives: Redrives::default(),
             counters: Counters::default(),
             memory_peak_bytes: 0,
@@ -113,9 +117,13 @@ impl Task {
             }
             let next = match action {
                 Action::Fetch(after) => Some(self.fetch(after).await),
-                Action::Handle(range) => Some(self.handle(self.page.slice(range)).await),
+                Action::Handle(range) => {
+                    let batch = self.page.slice(range);
+                    let tried = self.tried(&batch);
+                    Some(self.handle(batch, tried).await)
+                }
                 Action::Recall(position) => Some(self.recall(position).await),
-                Action::Rehandle => Some(self.handle(self.recalled.clone()).await),
+                Action::Rehandle => Some(self.handle(self.recalled.clone(), self.recalled_tries).await),
                 Action::Commit(commit) => Some(self.commit(commit).await.0),
                 Action::Wait { after, until_us } => self.wait(after, until_us).await,
                 Action::Yielded if self.orders.is_closed() && self.orders.is_empty() => None,
@@ -173,23 +181,31 @@ impl Task {
         match read.await {
             Ok((row, events)) => {
                 self.recalled = EventBatch::new(events);
+                self.recalled_tries = row.attempts.saturating_add(row.faults);
                 Input::Recalled(row)
             }
             Err(error) => self.read_failed(&error, "a dead letter cannot be read"),
         }
     }
 
-    /// Calls the handler. A panic takes the staged effects with it.
-    async fn handle(&mut self, batch: EventBatch) -> Input {
+    /// Calls the handler with a batch whose first event was tried so often before. A panic takes the staged effects
+    /// with it.
+    async fn handle(&mut self, batch: EventBatch, tried: u32) -> Input {
         let fresh = self.effects.fresh();
         let mut effects = std::mem::replace(&mut self.effects, fresh);
         let Some(mut handler) = self.handler.take() else {
             return Input::HandlerGone;
         };
+        let about = self.call(&batch, tried);
         let call = tokio::task::spawn_blocking(move || {
             effects.begin_call(batch.clone());
             let began = Stopwatch::start();
-            let handled = catch_unwind(AssertUnwindSafe(|| handler.handle(batch, effects)));
+            let handled = about.run(|| catch_unwind(AssertUnwindSafe(|| handler.handle(batch, effects))));
+            match &handled {
+                Ok(Handled { outcome: Err(error), .. }) => about.failed(error),
+                Ok(_) => {}
+                Err(_) => about.panicked(),
+            }
             (handler, handled, began.elapsed_ns())
         });
         match call.await {

@@ -60,6 +60,7 @@ catalog! {
     PLUGIN_RESTARTS = Counter "plugin_restarts" One &["plugin", "reason"],
         "Instances thrown away, by the fault, and versions replaced, as replaced";
     PLUGIN_MEMORY = Gauge "plugin_memory" Bytes PARTITION, "The most memory that the handler had at a time";
+    OTLP_FAILURES = Counter "otlp_export_failures" One &[], "Exports that the OTLP receiver did not take";
     PLUGIN_DENIED = Counter "plugin_denials" One PLUGIN, "What the running version asked for and is not granted";
 }
 
@@ -68,7 +69,8 @@ catalog! {
 pub fn page() -> String {
     let mut page = String::from(
         "# Metrics\n\n\
-         `GET /metrics` answers OpenMetrics 1.0 text. This page is made from the code, by the test that holds it.\n\n\
+         `GET /metrics` answers OpenMetrics 1.0 text. With `serve --otlp-endpoint URL` the same metrics are sent by OTLP, under\n\
+         the same names. This page is made from the code, by the test that holds it.\n\n\
          Label values are bounded by what is installed or configured: plugins, partitions, routes, categories that have\n\
          a retention policy. No label ever holds a stream, a tag or an id. Counters begin at 0 with the process, those\n\
          with the label `partition` with each version of the plugin that is loaded.\n\n\
