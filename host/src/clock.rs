@@ -1,9 +1,9 @@
-//! The only place that reads the wall clock.
+//! The only place that reads the wall clock, and the one that measures how long things take.
 //!
 //! Everything that needs the time takes a [`Clock`]; tests hand in a [`ManualClock`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of wall-clock time.
 pub trait Clock: Send + Sync + 'static {
@@ -21,6 +21,40 @@ impl Clock for SystemClock {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
     }
+}
+
+/// Measures how long something takes. It does not follow changes of the machine's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Begins now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Time since it began.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+
+    /// The same in nanoseconds.
+    #[must_use]
+    pub fn elapsed_ns(self) -> u64 {
+        nanoseconds(self.elapsed())
+    }
+
+    /// How long before this one an earlier one began, in nanoseconds.
+    #[must_use]
+    pub fn since_ns(self, earlier: Self) -> u64 {
+        nanoseconds(self.0.saturating_duration_since(earlier.0))
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A clock that moves only when told to.

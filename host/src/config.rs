@@ -4,6 +4,7 @@
 //! host fills them by hand.
 
 mod secrets;
+mod supervisor;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -18,12 +19,16 @@ use crate::store::retention::Retention;
 use crate::runtime::{CompileLimits, Compiler};
 
 pub use secrets::HostSecrets;
+pub use supervisor::Supervisor;
 
 /// Where a server listens unless told, and where commands look for one.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7117";
 
 /// Where a server listens for gRPC when it is told to, but not where.
 pub const DEFAULT_GRPC_ADDRESS: &str = "127.0.0.1:7118";
+
+/// Longest drain that can be asked for, in seconds.
+const DRAIN_SECONDS_MAX: u64 = 300;
 
 /// How the host serves.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -49,6 +54,19 @@ pub struct ServeOptions {
     /// both; repeat it for others, in the environment separated by `;` [default: everything is kept]
     #[arg(long, value_name = "CATEGORY=BOUNDS", env = "TIDEMILL_RETENTION", value_delimiter = ';')]
     pub retention: Vec<Retention>,
+    /// How long to go on after SIGTERM or Ctrl-C, at most, until plugins have finished their batches and requests in
+    /// flight are answered
+    #[arg(long, value_name = "SECONDS", env = "TIDEMILL_DRAIN_TIME", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=DRAIN_SECONDS_MAX))]
+    pub drain_time: u64,
+    /// Send traces and metrics by OTLP (protobuf over HTTP) to this receiver, such as http://localhost:4318
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+    /// Time between two sendings of metrics
+    #[arg(long, value_name = "SECONDS", env = "TIDEMILL_OTLP_INTERVAL", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub otlp_interval: u64,
+    /// Who is told that the server is ready, alive and stopping; none tells nobody.
+    #[arg(skip)]
+    pub supervisor: Option<Supervisor>,
 }
 
 /// A category has two policies.

@@ -7,6 +7,8 @@
 pub mod clock;
 pub mod error;
 pub mod event;
+pub mod measure;
+pub mod trace;
 
 pub mod integrity;
 

@@ -1,4 +1,8 @@
-//! Structured logs on stderr: readable lines, or JSON on request.
+//! What is seen from outside: structured logs on stderr, readable lines or JSON on request; metrics; what is sent
+//! by OTLP.
+
+pub mod metrics;
+mod otlp;
 
 use std::io::{IsTerminal as _, stderr};
 
@@ -6,6 +10,8 @@ use clap::ValueEnum;
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+pub use otlp::Otlp;
 
 use crate::error::ErrorClass;
 

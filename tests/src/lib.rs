@@ -5,6 +5,7 @@ pub mod bench;
 pub mod fixtures;
 pub mod guests;
 mod install;
+pub mod openmetrics;
 mod poll;
 pub mod projects;
 mod server;

@@ -28,6 +28,7 @@ fn binary() -> PathBuf {
 pub struct Server {
     process: Child,
     url: String,
+    log: tempfile::NamedTempFile,
 }
 
 impl Server {
@@ -48,10 +49,27 @@ impl Server {
     /// # Panics
     /// When it neither starts nor ends.
     pub fn try_start(data: &Path, plugins: &Path) -> Result<Self, String> {
+        Self::try_start_with(data, plugins, |_| {})
+    }
+
+    /// The same, with more arguments or a richer environment.
+    ///
+    /// # Errors
+    /// What it said on stderr.
+    ///
+    /// # Panics
+    /// When it neither starts nor ends.
+    pub fn try_start_with(data: &Path, plugins: &Path, configure: impl FnOnce(&mut Command)) -> Result<Self, String> {
         let log = tempfile::NamedTempFile::new().expect("a file for the log");
-        let mut process = tidemill()
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
-            .args([Path::new("--data"), data, Path::new("--plugins"), plugins])
+        let mut command = tidemill();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]).args([
+            Path::new("--data"),
+            data,
+            Path::new("--plugins"),
+            plugins,
+        ]);
+        configure(&mut command);
+        let mut process = command
             .stdout(Stdio::piped())
             .stderr(log.reopen().expect("the same file"))
             .spawn()
@@ -63,7 +81,7 @@ impl Server {
             return Err(std::fs::read_to_string(log.path()).unwrap_or_default());
         };
         let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_default().to_owned();
-        let server = Self { process, url };
+        let server = Self { process, url, log };
         poll("the server to be ready", || server.try_get("/readyz").ok());
         Ok(server)
     }
@@ -72,6 +90,36 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What it has logged so far, line by line.
+    ///
+    /// # Panics
+    /// When a line is no JSON.
+    #[must_use]
+    pub fn log(&self) -> Vec<Value> {
+        let log = std::fs::read_to_string(self.log.path()).expect("its log can be read");
+        let whole = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        whole.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    }
+
+    /// The text at a path, whatever the status.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn try_text(&self, path: &str) -> Result<(u16, String), ureq::Error> {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut answer = agent.get(format!("{}{path}", self.url)).call()?;
+        Ok((answer.status().as_u16(), answer.body_mut().read_to_string()?))
+    }
+
+    /// Asks it to end, and does not wait.
+    ///
+    /// # Panics
+    /// When it cannot be asked.
+    pub fn ask_to_end(&self) {
+        let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
+        assert!(asked.is_ok_and(|status| status.success()), "SIGTERM can be sent");
     }
 
     /// Its process id.
@@ -128,8 +176,7 @@ impl Server {
     /// # Panics
     /// When it does not end.
     pub fn terminate(mut self) -> Option<i32> {
-        let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
-        assert!(asked.is_ok_and(|status| status.success()), "SIGTERM can be sent");
+        self.ask_to_end();
         poll("the server to end", || self.process.try_wait().expect("it can be waited for")).code()
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Layers of `host/src`, lowest first; a module may name its own rank's modules and lower ones.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "error"],
+    &["clock", "error", "measure", "trace"],
     &["event"],
     &["integrity"],
     &["store"],
@@ -36,7 +36,8 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     ("anyhow", &[], "layers have their own error enums"),
     ("axum", &["api"], "HTTP belongs to the API"),
     ("tonic::", &["grpc"], "gRPC belongs to its face"),
-    ("prost::", &["grpc"], "gRPC belongs to its face"),
+    ("prost::", &["grpc", "telemetry/otlp.rs"], "protobuf belongs to the edge"),
+    ("opentelemetry::", &["trace.rs", "telemetry/otlp.rs"], "spans are made in one place and sent from another"),
     ("Uuid::now_v7", &["event/", "store/stream.rs", "cli/"], "ids are made where events are proposed"),
 ];
 

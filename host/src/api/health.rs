@@ -1,6 +1,7 @@
 //! `GET /livez` and `GET /readyz`.
 
 use axum::extract::State;
+use serde::Serialize;
 use serde_json::json;
 
 use super::blocking::{Json, blocking};
@@ -9,23 +10,68 @@ use super::state::ApiState;
 use crate::error::ErrorClass;
 use crate::store::ReadRequest;
 
+/// What readiness depends on; none of them holds an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Readiness {
+    /// Why requests are not welcome: the server is shutting down.
+    serving: Check,
+    /// Why the log takes no writes.
+    log: Check,
+    /// Why plugins are not there yet. One that is broken is reported elsewhere and holds nobody up.
+    plugins: Check,
+}
+
+/// Whether something is as it should be: `"ok"`, or why not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Check(Option<String>);
+
+impl Serialize for Check {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_deref().unwrap_or("ok"))
+    }
+}
+
+impl Readiness {
+    /// How it stands now.
+    pub(super) fn of(state: &ApiState) -> Self {
+        let check = |fails: bool, why: &str| Check(fails.then(|| why.to_owned()));
+        Self {
+            serving: check(state.is_closing(), "the server is shutting down"),
+            log: Check(state.log_problem()),
+            plugins: check(!state.plugins().is_ready(), "the plugins are being loaded"),
+        }
+    }
+
+    /// Whether requests are welcome.
+    pub(super) fn is_ready(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn problem(&self) -> Problem {
+        let failing = [&self.serving, &self.log, &self.plugins];
+        let reasons: Vec<_> = failing.into_iter().filter_map(|check| check.0.as_deref()).collect();
+        Problem::of_class(ErrorClass::Unavailable, reasons.join("; ")).with("checks", json!(self))
+    }
+}
+
 /// Answers as long as the process does.
 pub(super) async fn live() -> Result<Json, Problem> {
     Json::render(&json!({ "status": "live" }))
 }
 
-/// Answers ok while requests are welcome: the plugins are loaded, the store can be read,
-/// and the server is not shutting down.
+/// Answers ok while requests are welcome: the log takes writes and can be read, the plugins are loaded or known to be
+/// broken, and the server is not shutting down. A problem says which of that fails.
 pub(super) async fn ready(State(state): State<ApiState>) -> Result<Json, Problem> {
-    if state.is_closing() {
-        return Err(Problem::of_class(ErrorClass::Unavailable, "the server is shutting down"));
+    let readiness = Readiness::of(&state);
+    if !readiness.is_ready() {
+        return Err(readiness.problem());
     }
-    if !state.plugins().is_ready() {
-        return Err(Problem::of_class(ErrorClass::Unavailable, "the plugins are being loaded"));
+    let read = blocking(&state, |store| Ok(store.read(&ReadRequest { limit: 1, ..ReadRequest::default() })?)).await;
+    match read {
+        Ok(page) => Json::render(&json!({ "status": "ready", "head": page.head, "checks": readiness })),
+        Err(problem) => {
+            let log = Check(Some(format!("events cannot be read: {}", problem.detail())));
+            Err(Readiness { log, ..readiness }.problem())
+        }
     }
-    blocking(&state, |store| {
-        let page = store.read(&ReadRequest { limit: 1, ..ReadRequest::default() })?;
-        Json::render(&json!({ "status": "ready", "head": page.head }))
-    })
-    .await
 }

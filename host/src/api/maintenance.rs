@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::backup::Live;
-use crate::store::StoreError;
-use crate::store::embedded::{EmbeddedStore, Sizes, VerifyProgress, VerifyReport};
+use crate::store::embedded::{Activity, EmbeddedStore, Sizes, VerifyProgress, VerifyReport};
+use crate::store::{Pending, StoreError};
 
 /// A store whose files can be looked at while it is in use. One that keeps none is not maintained.
 pub trait Maintenance: Send + Sync + 'static {
@@ -25,6 +25,12 @@ pub trait Maintenance: Send + Sync + 'static {
     /// # Errors
     /// When the disk fails or has no room for a copy of that.
     fn backup(self: Arc<Self>) -> Result<Live, StoreError>;
+
+    /// What it has done since it was opened.
+    fn activity(&self) -> Activity;
+
+    /// Asks whether it would take writes now. May block as an append does.
+    fn ping(&self) -> Pending<Result<(), StoreError>>;
 }
 
 impl Maintenance for EmbeddedStore {
@@ -38,5 +44,13 @@ impl Maintenance for EmbeddedStore {
 
     fn backup(self: Arc<Self>) -> Result<Live, StoreError> {
         Live::of(self)
+    }
+
+    fn activity(&self) -> Activity {
+        Self::activity(self)
+    }
+
+    fn ping(&self) -> Pending<Result<(), StoreError>> {
+        Self::ping(self)
     }
 }

@@ -25,6 +25,18 @@ pub(super) struct Now {
     pub(super) time_us: u64,
 }
 
+impl Now {
+    /// The age of the first event after a checkpoint, in whole milliseconds; zero where there is none.
+    pub(super) fn age(self, store: &dyn Store, checkpoint: Position) -> Result<Duration, StoreError> {
+        if checkpoint >= self.head {
+            return Ok(Duration::ZERO);
+        }
+        let page = store.read(&ReadRequest { after: checkpoint, limit: 1, ..ReadRequest::default() })?;
+        let age_us = page.events.first().map_or(0, |event| self.time_us.saturating_sub(event.timestamp_us));
+        Ok(Duration::from_millis(age_us / 1_000))
+    }
+}
+
 /// What there is to see of a plugin: what the registry says, and what the store keeps of it.
 pub(super) fn view(
     store: &dyn Store,
@@ -76,22 +88,12 @@ impl Lags<'_> {
     fn show(&mut self, checkpoint: Position, fields: &mut Map<String, Value>) -> Result<(), StoreError> {
         let age = match self.ages.get(&checkpoint) {
             Some(age) => *age,
-            None => self.age(checkpoint)?,
+            None => self.now.age(self.store, checkpoint)?,
         };
         self.ages.insert(checkpoint, age);
         fields.insert("lag_events".into(), json!(self.now.head.0.saturating_sub(checkpoint.0)));
         fields.insert("lag_seconds".into(), json!(age.as_secs_f64()));
         Ok(())
-    }
-
-    /// The age of the first event after a checkpoint, in whole milliseconds; zero where there is none.
-    fn age(&self, checkpoint: Position) -> Result<Duration, StoreError> {
-        if checkpoint >= self.now.head {
-            return Ok(Duration::ZERO);
-        }
-        let page = self.store.read(&ReadRequest { after: checkpoint, limit: 1, ..ReadRequest::default() })?;
-        let age_us = page.events.first().map_or(0, |event| self.now.time_us.saturating_sub(event.timestamp_us));
-        Ok(Duration::from_millis(age_us / 1_000))
     }
 }
 

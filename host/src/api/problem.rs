@@ -166,6 +166,11 @@ impl Problem {
         self
     }
 
+    /// What was wrong, and what to do.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// What kind of problem it is.
     pub(super) const fn kind(&self) -> Kind {
         self.kind

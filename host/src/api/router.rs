@@ -16,8 +16,8 @@ use super::problem::{Kind, Problem};
 use super::rehearsals::COMPONENT_BYTES_MAX;
 use super::state::ApiState;
 use super::{
-    backup, dead_letters, doctor, events, generations, health, limits, plugins, rehearsals, retention, state_entries,
-    stream_deletion, stream_list, streams, subscribe, verify,
+    backup, dead_letters, doctor, draining, events, generations, health, limits, measured, metrics, plugins,
+    rehearsals, retention, state_entries, stream_deletion, stream_list, streams, subscribe, verify,
 };
 use crate::error::ErrorClass;
 
@@ -55,10 +55,13 @@ pub fn router(state: ApiState) -> Router {
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(state.clone(), draining::refuse_writes))
         .layer(from_fn_with_state(state.clone(), limits::bounded))
         // A server that is busy is alive.
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
+        .layer(from_fn_with_state(state.clone(), measured::measured))
         .layer(CatchPanicLayer::custom(panicked))
         // A failure is logged where the problem is made.
         .layer(TraceLayer::new_for_http().on_failure(()))

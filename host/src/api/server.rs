@@ -20,12 +20,12 @@ use super::router::router;
 use super::state::ApiState;
 
 /// How long requests in flight may take once the server is told to stop.
-const DRAIN_MAX: Duration = Duration::from_secs(20);
+const DRAIN_MAX: Duration = Duration::from_secs(300);
 /// How long a connection may take until the header of its next request is there.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Serves until `shutdown` resolves; then takes no more connections, ends subscriptions, and waits for
-/// the requests in flight, at most 20 seconds. A connection that cannot be taken is logged and tried again.
+/// the requests in flight, at most five minutes. A connection that cannot be taken is logged and tried again.
 pub async fn serve(listener: TcpListener, state: ApiState, shutdown: impl Future<Output = ()> + Send + 'static) {
     // Answers are small: waiting to fill a packet would only delay them.
     let mut listener = listener.tap_io(|connection| {

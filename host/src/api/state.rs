@@ -7,12 +7,15 @@ use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::maintenance::Maintenance;
+use super::measured::Requests;
 use super::problem::{Kind, Problem};
+use super::pulse::Pulse;
 use super::registry::Plugins;
 use crate::clock::{Clock, SystemClock};
 use crate::error::ErrorClass;
 use crate::store::retention::RetentionStatus;
 use crate::store::{AsyncStore, Store};
+use crate::telemetry::Otlp;
 
 /// Most subscribers (SSE connections) at a time; the next one is told to come back later.
 const SUBSCRIBERS_MAX: usize = 10_000;
@@ -35,6 +38,9 @@ struct Inner {
     maintenance: Option<Arc<dyn Maintenance>>,
     clock: OnceLock<Arc<dyn Clock>>,
     retention: OnceLock<watch::Receiver<Vec<RetentionStatus>>>,
+    pulse: OnceLock<Arc<Pulse>>,
+    otlp: OnceLock<Otlp>,
+    counted: Requests,
     closing: watch::Sender<bool>,
     subscribers: Arc<Semaphore>,
     requests: Arc<Semaphore>,
@@ -69,6 +75,9 @@ impl ApiState {
             maintenance,
             clock: OnceLock::new(),
             retention: OnceLock::new(),
+            pulse: OnceLock::new(),
+            otlp: OnceLock::new(),
+            counted: Requests::default(),
             closing: watch::Sender::new(false),
             subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
@@ -97,6 +106,35 @@ impl ApiState {
         self.0.clock.get().map_or_else(|| SystemClock.now_us(), |clock| clock.now_us())
     }
 
+    /// The same, of a log that is asked whether it takes writes.
+    #[must_use]
+    pub fn with_pulse(self, pulse: Arc<Pulse>) -> Self {
+        let _ = self.0.pulse.set(pulse);
+        self
+    }
+
+    /// The same, of a server that sends what it measures.
+    #[must_use]
+    pub fn with_otlp(self, otlp: Otlp) -> Self {
+        let _ = self.0.otlp.set(otlp);
+        self
+    }
+
+    /// How often what was measured could not be sent.
+    pub(super) fn otlp_failures(&self) -> u64 {
+        self.0.otlp.get().map_or(0, Otlp::failures)
+    }
+
+    /// Why the log takes no writes, if so and somebody asks it.
+    pub(super) fn log_problem(&self) -> Option<String> {
+        self.0.pulse.get()?.problem()
+    }
+
+    /// Where requests are counted.
+    pub(super) fn requests(&self) -> &Requests {
+        &self.0.counted
+    }
+
     /// What the retention policies have come to.
     pub(super) fn retention(&self) -> Vec<RetentionStatus> {
         self.0.retention.get().map(|status| status.borrow().clone()).unwrap_or_default()
@@ -123,8 +161,8 @@ impl ApiState {
         })
     }
 
-    /// Ends subscriptions and waits; from now on the API is not ready.
-    pub(super) fn close(&self) {
+    /// Ends subscriptions and waits; from now on the API is not ready, and takes no writes.
+    pub fn close(&self) {
         self.0.closing.send_replace(true);
     }
 
@@ -144,7 +182,6 @@ impl ApiState {
     }
 
     /// How many subscribers there are.
-    #[cfg(test)]
     pub(super) fn subscribers(&self) -> usize {
         SUBSCRIBERS_MAX - self.0.subscribers.available_permits()
     }

@@ -35,6 +35,8 @@ const STREAM_PARAMS: &[&str] = &["after", "type", "tag"];
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a client may take nothing while there is something for it.
 const SLOW_MAX: Duration = Duration::from_secs(600);
+/// The last that a subscriber hears of a server that shuts down: a comment, so that clients come back by themselves.
+const GOODBYE: &[u8] = b": the server is shutting down\n\n";
 /// Bytes of an event on the wire, about, to make room at once.
 const EVENT_BYTES: usize = 512;
 
@@ -140,7 +142,11 @@ impl Subscriber {
             let text = tokio::select! {
                 page = self.feed.next_page() => self.render(&page?)?,
                 () = tokio::time::sleep(HEARTBEAT) => self.heartbeat(),
-                () = self.state.closed() => return Ok(()),
+                () = self.state.closed() => {
+                    // A client that has not taken the last page yet misses nothing but this.
+                    let _ = self.pages.try_send(Bytes::from_static(GOODBYE));
+                    return Ok(());
+                }
                 () = self.pages.closed() => return Ok(()),
             };
             tokio::select! {

@@ -5,6 +5,8 @@
 
 pub mod demo;
 mod host;
+mod notify;
+mod otlp;
 mod program;
 mod retention;
 mod serve;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cli::{self, Program, ProgramError};
 use crate::clock::SystemClock;
@@ -10,6 +11,9 @@ use crate::config::{DemoOptions, ServeOptions};
 use crate::error::ErrorClass;
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
 use crate::store::{Store, StoreError};
+
+/// How long the store may take to close.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 /// Runs the command that the process's arguments name.
 #[must_use]
@@ -23,7 +27,10 @@ fn runtime() -> Result<tokio::runtime::Runtime, ProgramError> {
 }
 
 fn serve(options: ServeOptions) -> Result<(), ProgramError> {
-    let served = runtime()?.block_on(super::serve(options, cli::announce));
+    let runtime = runtime()?;
+    let served = runtime.block_on(super::serve(options, cli::announce));
+    // A batch that has outlived the drain is left as it is: nothing of it is committed.
+    runtime.shutdown_timeout(CLOSE_MAX);
     served.map_err(|error| ProgramError::new(error.class(), &error))
 }
 

@@ -2,18 +2,22 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
+use super::notify::{self, Notifier};
+use super::otlp::Sending;
 use super::retention::RetentionTask;
 use super::showing::Showing;
 use super::{Host, HostError, HostOptions};
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, Pulse};
 use crate::config::{ServeOptions, TwoPolicies};
 use crate::error::ErrorClass;
 use crate::grpc;
@@ -59,8 +63,8 @@ impl ServeError {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then drains: requests in flight are answered, plugins stop at their
-/// batch boundary, the store closes. `listening` is told the addresses: of HTTP, and of gRPC if it is served.
+/// Serves until SIGTERM or SIGINT, then drains for as long as the options let it: writes are refused, subscriptions
+/// end, plugins stop at their batch boundary, requests in flight are answered, the store closes. `listening` is told the addresses: of HTTP, and of gRPC if it is served.
 ///
 /// # Errors
 /// When the store does not open, an address is taken, or gRPC can no longer be served.
@@ -77,26 +81,60 @@ pub async fn serve(
     };
     let plugins = options.plugins_dir();
     let (data, compiler) = (options.data.clone(), options.compiler.clone());
+    let sending = options.otlp_endpoint.as_deref().map(|endpoint| Sending::start(endpoint, options.otlp_interval));
     let host = Host::start(HostOptions { data, plugins: Some(plugins.clone()), compiler }).await?;
     let head = host.store().head().0;
     info!(%address, ?grpc, data = %options.data.display(), plugins = %plugins.display(), head, "serving");
     listening(address, grpc);
     let retention = RetentionTask::start(host.clone(), options.retention, host.clock());
     let state = ApiState::maintained(host.store(), Arc::new(Showing(host.clone())), host.maintenance());
-    let state = state.with_retention(retention.status()).with_clock(host.clock());
-    let (stop, stopped) = watch::channel(false);
-    let told = async move {
-        tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
-        info!("draining: requests in flight are answered, plugins stop at their batch boundary");
-        stop.send_replace(true);
-        Ok::<(), ServeError>(())
+    let pulse = Arc::new(Pulse::start(host.maintenance()));
+    let state = state.with_retention(retention.status()).with_clock(host.clock()).with_pulse(Arc::clone(&pulse));
+    let state = match &sending {
+        Some(sending) => sending.of(state, host.clock()),
+        None => state,
     };
-    let faces = serve_faces((listener, state), grpc_listener.map(|listener| (listener, host.store())), stopped);
-    let served = tokio::try_join!(told, faces).map(|((), ())| ());
-    drop(retention);
-    host.shutdown().await;
+    let notifier = Arc::new(Notifier::new(options.supervisor.as_ref()));
+    let watchdog = options.supervisor.and_then(|supervisor| supervisor.watchdog);
+    let reporting = notify::report(Arc::clone(&notifier), (host.clone(), pulse), watchdog);
+    let (phase, seen) = watch::channel(Phase::Serving);
+    let grpc_face = grpc_listener.map(|listener| (listener, host.store()));
+    let mut faces = pin!(serve_faces((listener, state.clone()), grpc_face, seen));
+    let served = tokio::select! {
+        failed = &mut faces => failed,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    info!(seconds = options.drain_time, "draining: plugins finish their batch, requests in flight are answered");
+    notifier.tell("STOPPING=1");
+    state.close();
+    phase.send_replace(Phase::Draining);
+    let stopping = async {
+        host.clone().shutdown().await;
+        phase.send_replace(Phase::Ending);
+    };
+    let still_serving = served.is_ok();
+    let drain = async { tokio::join!(stopping, async { if still_serving { faces.await } else { Ok(()) } }).1 };
+    let drained = tokio::time::timeout(Duration::from_secs(options.drain_time), drain).await;
+    if let Some(sending) = sending {
+        sending.end(&state, host.clock()).await;
+    }
+    drop((retention, state));
+    reporting.abort();
+    let drained = drained.unwrap_or_else(|_| {
+        warn!(seconds = options.drain_time, "not everything in flight ended within --drain-time; leaving it");
+        Ok(())
+    });
     info!("closed");
-    served
+    served.and(drained)
+}
+
+/// How far serving has come. Until the end HTTP answers reads, and says that it is not ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    Draining,
+    Ending,
 }
 
 async fn listen(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
@@ -110,20 +148,20 @@ async fn listen(flag: &'static str, address: SocketAddr) -> Result<(TcpListener,
 async fn serve_faces(
     (listener, state): (TcpListener, ApiState),
     grpc: Option<(TcpListener, Arc<dyn Store>)>,
-    stopped: watch::Receiver<bool>,
+    phase: watch::Receiver<Phase>,
 ) -> Result<(), ServeError> {
-    let told = |mut stopped: watch::Receiver<bool>| async move {
+    let told = |mut phase: watch::Receiver<Phase>, wanted| async move {
         // That the sender is gone means the same.
-        let _ = stopped.wait_for(|stopped| *stopped).await;
+        let _ = phase.wait_for(|phase| *phase >= wanted).await;
     };
     let http = async {
-        api::serve(listener, state, told(stopped.clone())).await;
+        api::serve(listener, state, told(phase.clone(), Phase::Ending)).await;
         Ok(())
     };
     let grpc = async {
         match grpc {
             Some((listener, store)) => {
-                grpc::serve(listener, store, told(stopped.clone())).await.map_err(ServeError::Grpc)
+                grpc::serve(listener, store, told(phase.clone(), Phase::Draining)).await.map_err(ServeError::Grpc)
             }
             None => Ok(()),
         }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::api::InProcess;
 use crate::clock::SystemClock;
-use crate::config::{DemoOptions, ServeOptions, own_compiler};
+use crate::config::{DemoOptions, ServeOptions, Supervisor, own_compiler};
 use crate::runtime::{CompileLimits, compile_child};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{self, LogFormat};
@@ -70,6 +70,7 @@ fn run(cli: Cli, program: &Program, output: &mut Output<'_>) -> Result<(), CliEr
         }
         Command::Serve(ServeArgs { mut options, log_format }) => {
             options.compiler = own_compiler();
+            options.supervisor = Supervisor::of_environment();
             telemetry::init(log_format, global.log.as_deref().unwrap_or("info"))?;
             Ok((program.serve)(options)?)
         }

@@ -21,8 +21,9 @@ use super::policy::CAUSATION_DEPTH_MAX;
 use super::quiet::Quiet;
 use super::shared_state::{Reads, SharedState};
 use super::state_source::{StateSource, StoredState};
-use crate::event::{NewEvent, Pattern, PluginName, Position, RecordedEvent};
+use crate::event::{METADATA_ENTRIES_MAX, NewEvent, Pattern, PluginName, Position, RecordedEvent, metadata_key};
 use crate::store::{Owner, StateChange, StatePage, Store, StoreError};
+use crate::trace;
 
 /// Longest state key, in bytes.
 const STATE_KEY_BYTES_MAX: usize = 1024;
@@ -364,7 +365,14 @@ impl Effects {
         let caused_by = self.in_batch(cause)?;
         let (ancestry, quiet) = (Cause::of(caused_by), self.quiet.covers(caused_by));
         ancestry.check(&self.owner.plugin, event.event_type.as_str(), self.causation_depth_max)?;
+        // Of the call where that is traced, else of what caused it, so that no trace breaks off here.
+        let traceparent = trace::current().or_else(|| caused_by.metadata.get(metadata_key::TRACEPARENT).cloned());
         ancestry.write(&mut event.metadata);
+        if let Some(traceparent) = traceparent
+            && event.metadata.len() < METADATA_ENTRIES_MAX
+        {
+            event.metadata.entry(metadata_key::TRACEPARENT.into()).or_insert(traceparent);
+        }
         event.validate().map_err(|error| EffectError::Invalid(error.to_string()))?;
         let event_bytes = self.call.event_bytes + event.size_bytes();
         let appended = self.events.len() - self.call.first_event + self.call.suppressed;

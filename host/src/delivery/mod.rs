@@ -35,4 +35,4 @@ pub use key::{InvalidKey, Key};
 pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
 pub use record::{Generation, Generations, Instead, generations, live_owner, note_installed, stored_checkpoint};
 pub use state_source::StateSource;
-pub use status::{Counters, FaultCounts, PartitionStatus, RebuildStatus, SetAside, State, Status};
+pub use status::{AnswerCounts, Counters, FaultCounts, PartitionStatus, RebuildStatus, SetAside, State, Status};

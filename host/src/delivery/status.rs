@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::cost::Cost;
-use super::handler::Fault;
+use super::handler::{Fault, Verdict};
 use crate::event::Position;
+use crate::measure::Times;
 use crate::store::Failing;
 
 /// What a plugin's delivery is doing.
@@ -36,6 +37,9 @@ pub enum State {
 }
 
 impl State {
+    /// All names that a state can have.
+    pub const NAMES: [&str; 6] = ["running", "backing_off", "paused", "halted", "quarantined", "stopped"];
+
     /// Its name, for people and metrics.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
@@ -100,6 +104,53 @@ pub struct Counters {
     pub halted: u64,
     /// How often it was quarantined.
     pub quarantined: u64,
+    /// Calls of the handler that answered; shown as metrics only.
+    #[serde(skip)]
+    pub answers: AnswerCounts,
+    /// How long its calls took, in nanoseconds; shown as metrics only.
+    #[serde(skip)]
+    pub batch_times: Times,
+}
+
+/// Calls of the handler that answered, by the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnswerCounts {
+    /// The whole batch was handled.
+    pub handled: u64,
+    /// An event is to be tried again.
+    pub retry: u64,
+    /// An event is to be set aside.
+    pub reject: u64,
+    /// The plugin is to stop.
+    pub stop: u64,
+}
+
+impl AnswerCounts {
+    /// Counts a failure that the handler answered with.
+    pub(super) const fn count(&mut self, verdict: Verdict) {
+        let counter = match verdict {
+            Verdict::Retry { .. } => &mut self.retry,
+            Verdict::Reject => &mut self.reject,
+            Verdict::Stop => &mut self.stop,
+        };
+        *counter += 1;
+    }
+
+    /// Each with its name.
+    #[must_use]
+    pub const fn by_name(&self) -> [(&'static str, u64); 4] {
+        let Self { handled, retry, reject, stop } = *self;
+        [("handled", handled), ("retry", retry), ("reject", reject), ("stop", stop)]
+    }
+
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            handled: self.handled + other.handled,
+            retry: self.retry + other.retry,
+            reject: self.reject + other.reject,
+            stop: self.stop + other.stop,
+        }
+    }
 }
 
 /// Calls that did not answer, by what went wrong.
@@ -133,6 +184,20 @@ impl FaultCounts {
         *counter += 1;
     }
 
+    /// Each with its name.
+    #[must_use]
+    pub fn by_name(&self) -> [(&'static str, u64); 6] {
+        let Self { trap, out_of_fuel, deadline, out_of_memory, denied, bad_reply } = *self;
+        [
+            (Fault::Trap.as_str(), trap),
+            (Fault::OutOfFuel.as_str(), out_of_fuel),
+            (Fault::Deadline.as_str(), deadline),
+            (Fault::OutOfMemory.as_str(), out_of_memory),
+            (Fault::Denied.as_str(), denied),
+            (Fault::BadReply.as_str(), bad_reply),
+        ]
+    }
+
     /// All of them.
     #[must_use]
     pub const fn total(&self) -> u64 {
@@ -155,7 +220,7 @@ impl FaultCounts {
 impl Counters {
     /// Both together.
     #[must_use]
-    pub const fn plus(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         Self {
             handled: self.handled + other.handled,
             emitted: self.emitted + other.emitted,
@@ -169,6 +234,8 @@ impl Counters {
             paused: self.paused + other.paused,
             halted: self.halted + other.halted,
             quarantined: self.quarantined + other.quarantined,
+            answers: self.answers.plus(other.answers),
+            batch_times: self.batch_times.plus(other.batch_times),
         }
     }
 
@@ -335,5 +402,24 @@ impl Status {
         self.set_aside = partitions().fold(SetAside::default(), |sum, partition| sum.plus(partition.set_aside));
         self.counters = partitions().fold(self.before, |sum, partition| sum.plus(partition.counters));
         self.cost = partitions().fold(self.cost_before, |sum, partition| sum.plus(partition.cost));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_has_a_name_of_the_list() {
+        let reason = String::new;
+        let states = [
+            State::Running,
+            State::BackingOff { until_us: 1 },
+            State::Paused,
+            State::Halted { reason: reason() },
+            State::Quarantined { reason: reason() },
+            State::Stopped,
+        ];
+        assert!(states.iter().map(State::as_str).eq(State::NAMES));
     }
 }

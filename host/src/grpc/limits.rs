@@ -28,4 +28,4 @@ pub(super) const PING_AFTER: Duration = Duration::from_secs(15);
 /// How long the client may take for that; then the connection is closed.
 pub(super) const PING_MAX: Duration = Duration::from_secs(15);
 /// How long requests in flight may take once the server is told to stop.
-pub(super) const DRAIN_MAX: Duration = Duration::from_secs(20);
+pub(super) const DRAIN_MAX: Duration = Duration::from_secs(300);

@@ -22,7 +22,7 @@ use crate::store::{AsyncStore, Store};
 const SERVICES: [&str; 2] = ["", Dcb::NAME];
 
 /// Serves until `shutdown` resolves; then takes no more connections, ends subscriptions, and waits for the
-/// requests in flight, at most 20 seconds.
+/// requests in flight, at most five minutes.
 ///
 /// # Errors
 /// When the listener fails.

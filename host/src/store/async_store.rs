@@ -18,7 +18,10 @@ use super::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, Feed, Pending, ReadPage, ReadRequest,
     Removals, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
-use crate::event::{Category, EventType, Position, Query, RecordedEvent, StreamName};
+use crate::event::{
+    Category, EventType, METADATA_ENTRIES_MAX, Position, Query, RecordedEvent, StreamName, metadata_key,
+};
+use crate::trace::Span;
 
 /// Most threads that wait at once to submit a write.
 const SUBMITTERS_MAX: usize = 16;
@@ -57,12 +60,17 @@ impl AsyncStore {
     ///
     /// # Errors
     /// As there.
-    pub async fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
+    pub async fn append(&self, mut request: AppendRequest) -> Result<Appended, AppendError> {
+        let span = traced(&mut request);
         let tried = if request.bytes() > INLINE_BYTES_MAX { Err(request) } else { self.store.try_append(request) };
-        match tried {
+        let appended = match tried {
             Ok(pending) => pending.await,
             Err(request) => self.submit(|store| store.append(request)).await,
+        };
+        if let Err(error) = &appended {
+            span.fail(&format!("{:?}", error.class()).to_lowercase(), &error.to_string());
         }
+        appended
     }
 
     /// [`Store::delete_stream`].
@@ -215,6 +223,25 @@ impl AsyncStore {
         });
         submitted.await?.await
     }
+}
+
+/// Begins the span of an append, under the context that its first event brings. Events that bring the same, or none,
+/// carry the span's own from then on.
+fn traced(request: &mut AppendRequest) -> Span {
+    let Some(first) = request.events.first() else { return Span::default() };
+    let given = first.metadata.get(metadata_key::TRACEPARENT).cloned();
+    let stream = first.stream.as_ref().filter(|_| request.events.iter().all(|event| event.stream == first.stream));
+    let span = Span::append(given.as_deref(), stream.map(StreamName::as_str), request.events.len());
+    let Some(own) = span.traceparent() else { return span };
+    for event in &mut request.events {
+        let room = event.metadata.len() < METADATA_ENTRIES_MAX;
+        match event.metadata.get_mut(metadata_key::TRACEPARENT) {
+            Some(context) if given.as_ref() == Some(context) => context.clone_from(&own),
+            None if room => drop(event.metadata.insert(metadata_key::TRACEPARENT.into(), own.clone())),
+            Some(_) | None => {}
+        }
+    }
+    span
 }
 
 #[cfg(test)]

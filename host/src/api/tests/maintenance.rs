@@ -7,8 +7,8 @@ use futures::StreamExt as _;
 use super::*;
 use crate::clock::SystemClock;
 use crate::event::{EventType, NewEvent};
-use crate::store::embedded::{self, EmbeddedStore, OpenOptions, Sizes, VerifyProgress, VerifyReport};
-use crate::store::{AppendRequest, StoreError};
+use crate::store::embedded::{self, Activity, EmbeddedStore, OpenOptions, Sizes, VerifyProgress, VerifyReport};
+use crate::store::{AppendRequest, Pending, StoreError};
 
 /// Verifying that tells how far it is, then waits for what it is to answer.
 struct Slow(Mutex<mpsc::Receiver<Result<VerifyReport, StoreError>>>);
@@ -25,6 +25,14 @@ impl Maintenance for Slow {
 
     fn backup(self: Arc<Self>) -> Result<crate::backup::Live, StoreError> {
         Err(StoreError::DiskFull { reason: "no such disk".into() })
+    }
+
+    fn activity(&self) -> Activity {
+        Activity::default()
+    }
+
+    fn ping(&self) -> Pending<Result<(), StoreError>> {
+        Pending::ready(Ok(()))
     }
 }
 

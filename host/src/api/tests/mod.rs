@@ -5,6 +5,7 @@ mod append_stream;
 mod cloud_events;
 mod forms;
 mod maintenance;
+mod metrics;
 mod plugins;
 mod read;
 mod rehearsals;

@@ -141,8 +141,18 @@ async fn a_read_waits_for_the_position_it_names() {
 async fn health_tells_of_shutting_down() {
     let api = Api::new();
     assert_eq!(api.get("/livez").await, (200, json!({ "status": "live" })));
-    assert_eq!(api.get("/readyz").await, (200, json!({ "status": "ready", "head": 0 })));
+    assert_eq!(
+        api.get("/readyz").await,
+        (
+            200,
+            json!({
+                "status": "ready", "head": 0, "checks": { "serving": "ok", "log": "ok", "plugins": "ok" },
+            })
+        )
+    );
     api.state.close();
-    assert_eq!(api.get("/readyz").await.0, 503);
+    let (status, problem) = api.get("/readyz").await;
+    let checks = json!({ "serving": "the server is shutting down", "log": "ok", "plugins": "ok" });
+    assert_eq!((status, &problem["checks"]), (503, &checks));
     assert_eq!(api.get("/livez").await.0, 200);
 }

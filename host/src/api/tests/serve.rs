@@ -30,5 +30,7 @@ async fn a_server_ends_subscriptions_and_itself_when_told_to() {
     let mut rest = Vec::new();
     tokio::time::timeout(DEADLINE, client.read_to_end(&mut rest)).await.expect("the stream ends").unwrap();
     assert!(rest.ends_with(b"0\r\n\r\n"), "it ends in good order");
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(rest.contains("\n: the server is shutting down\n\n"), "{rest}");
     tokio::time::timeout(DEADLINE, server).await.expect("the server ends").unwrap();
 }

@@ -110,8 +110,9 @@ async fn subscriptions_end_when_the_server_closes() {
     api.fill("s", &["A"]).await;
     let mut messages = Messages::open(&api, "/v1/events/subscribe", None).await;
     assert_eq!(messages.ids(1).await, [1]);
-    let (end, ()) = tokio::join!(messages.next(), async { api.state.close() });
-    assert_eq!(end, None);
+    let (last, ()) = tokio::join!(messages.next(), async { api.state.close() });
+    assert_eq!(last.as_deref(), Some(": the server is shutting down"));
+    assert_eq!(messages.next().await, None);
 }
 
 #[tokio::test]

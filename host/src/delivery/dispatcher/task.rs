@@ -1,5 +1,6 @@
 //! The task of one partition.
 
+mod about;
 mod commit;
 mod orders;
 
@@ -14,7 +15,7 @@ use tracing::{error, info};
 use super::beside::Beside;
 use super::command::Order;
 use super::redrive::Redrives;
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::delivery::cost::{self, Cost};
 use crate::delivery::effects::Effects;
 use crate::delivery::handler::{EventBatch, Fault, HandleError, Handled, Handler, Usage};
@@ -65,6 +66,8 @@ pub(super) struct Task {
     recalled: EventBatch,
     /// Whether that one emits nothing.
     recalled_quiet: bool,
+    /// How often it was tried before.
+    recalled_tries: u32,
     redrives: Redrives,
     counters: Counters,
     cost: Cost,
@@ -104,6 +107,7 @@ impl Task {
             page_quiet: Quiet::Nothing,
             recalled: EventBatch::default(),
             recalled_quiet: false,
+            recalled_tries: 0,
             redrives: Redrives::default(),
             counters: Counters::default(),
             cost: Cost::default(),
@@ -129,12 +133,14 @@ impl Task {
                 Action::Fetch(after) => Some(self.fetch(after).await),
                 Action::Handle(range) => {
                     self.effects.hush(self.page_quiet.clone());
-                    Some(self.handle(self.page.slice(range)).await)
+                    let batch = self.page.slice(range);
+                    let tried = self.tried(&batch);
+                    Some(self.handle(batch, tried).await)
                 }
                 Action::Recall(position) => Some(self.recall(position).await),
                 Action::Rehandle => {
                     self.effects.hush(Quiet::all(self.recalled_quiet));
-                    Some(self.handle(self.recalled.clone()).await)
+                    Some(self.handle(self.recalled.clone(), self.recalled_tries).await)
                 }
                 Action::Commit(commit) => Some(self.commit(commit).await.0),
                 Action::Wait { after, until_us } => self.wait(after, until_us).await,
@@ -199,27 +205,36 @@ impl Task {
             Ok((row, events)) => {
                 self.recalled_quiet = row.quiet || self.common.beside.is_rebuild();
                 self.recalled = EventBatch::new(events);
+                self.recalled_tries = row.attempts.saturating_add(row.faults);
                 Input::Recalled(row)
             }
             Err(error) => self.read_failed(&error, "a dead letter cannot be read"),
         }
     }
 
-    /// Calls the handler. A panic takes the staged effects with it.
-    async fn handle(&mut self, batch: EventBatch) -> Input {
+    /// Calls the handler with a batch whose first event was tried so often before. A panic takes the staged effects
+    /// with it.
+    async fn handle(&mut self, batch: EventBatch, tried: u32) -> Input {
         let fresh = self.effects.fresh();
         let mut effects = std::mem::replace(&mut self.effects, fresh);
         let Some(mut handler) = self.handler.take() else {
             return Input::HandlerGone;
         };
-        let clock = Arc::clone(&self.common.clock);
+        let (clock, about) = (Arc::clone(&self.common.clock), self.call(&batch, tried));
         let call = tokio::task::spawn_blocking(move || {
             effects.begin_call(batch.clone());
-            let called = cost::call(&mut *handler, batch, effects, &*clock);
-            (handler, called)
+            let began = Stopwatch::start();
+            let called = about.run(|| cost::call(&mut *handler, batch, effects, &*clock));
+            match &called.handled {
+                Ok(Handled { outcome: Err(error), .. }) => about.failed(error),
+                Ok(_) => {}
+                Err(_) => about.panicked(),
+            }
+            (handler, called, began.elapsed_ns())
         });
         match call.await {
-            Ok((handler, called)) => {
+            Ok((handler, called, ns)) => {
+                self.counters.batch_times.record(ns);
                 self.cost.count(&called, handler.usage().since(self.used_before));
                 self.handler = Some(handler);
                 match called.handled {
@@ -234,11 +249,15 @@ impl Task {
     fn handled(&mut self, handled: Handled) -> Input {
         self.effects = handled.effects;
         match handled.outcome {
-            Ok(()) => Input::Handled(Staged { events: self.effects.event_count(), bytes: self.effects.staged_bytes() }),
+            Ok(()) => {
+                self.counters.answers.handled += 1;
+                Input::Handled(Staged { events: self.effects.event_count(), bytes: self.effects.staged_bytes() })
+            }
             Err(error) => {
                 self.effects.discard_call();
-                if let HandleError::Fault { fault, .. } = &error {
-                    self.counters.faults.count(*fault);
+                match &error {
+                    HandleError::Fault { fault, .. } => self.counters.faults.count(*fault),
+                    HandleError::Failure(failure) => self.counters.answers.count(failure.verdict),
                 }
                 Input::Failed(error, handled.evidence)
             }

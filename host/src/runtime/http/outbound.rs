@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
-use http::{Method, Request, Response, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 
 use super::client::{self, Exchanged, bounded_request};
 use super::url::Origin;
 use crate::runtime::component::InstanceOptions;
+use crate::trace::Span;
 
 /// Most bytes of a request's or a response's headers in the guest's hands.
 const FIELD_BYTES_MAX: usize = 64 << 10;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What goes on while a response is read.
 type Moving = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -28,6 +31,16 @@ pub(in crate::runtime) struct Outbound {
 struct Allowed {
     request: Request<WasiBody>,
     origin: Origin,
+}
+
+impl Allowed {
+    /// Tells whoever is asked of the trace, unless the guest does.
+    fn within(mut self, span: &Span) -> Self {
+        if let Some(context) = span.traceparent().and_then(|context| HeaderValue::try_from(context).ok()) {
+            self.request.headers_mut().entry(TRACEPARENT).or_insert(context);
+        }
+        self
+    }
 }
 
 impl Outbound {
@@ -91,14 +104,22 @@ impl WasiHttpHooks for Outbound {
         _: Moving,
     ) -> Box<dyn Future<Output = Answer> + Send> {
         let uri = request.uri().clone();
-        let admitted = self.admit(request);
+        let method = request.method().clone();
+        let admitted = self.admit(request).map(|allowed| {
+            let span = Span::request(method.as_str(), &allowed.origin.host, allowed.origin.port);
+            (allowed.within(&span), span)
+        });
         let instance = Arc::clone(&self.options);
         Box::new(async move {
-            let Allowed { request, origin } = admitted?;
+            let (Allowed { request, origin }, span) = admitted?;
             let private = &instance.grants.http.private;
             let sent = client::send(request, origin, private, &instance.limits, options.unwrap_or_default()).await;
             if matches!(sent, Err(Error::DestinationIpProhibited)) {
                 denied(&instance, &inside(&uri));
+            }
+            match &sent {
+                Ok((response, _)) => span.answered(response.status().as_u16()),
+                Err(error) => span.fail("http", &error.to_string()),
             }
             sent.map(answer)
         })

@@ -6,12 +6,14 @@ use crate::delivery::EffectError;
 use crate::event::{EventType, JSON_CONTENT_TYPE, NameError, NewEvent, Position, StreamName, Tag};
 use crate::runtime::bindings::append::{Host, HostError, NewEvent as Proposed, Payload};
 use crate::runtime::guest::Guest;
+use crate::trace::Span;
 
 /// Content type of a binary payload that names none.
 const BINARY_CONTENT_TYPE: &str = "application/octet-stream";
 
 impl Host for Guest {
     fn append(&mut self, cause: u64, events: Vec<Proposed>) -> Result<(), HostError> {
+        let _span = Span::call("append");
         self.effects()?;
         let events: Result<Vec<_>, EffectError> =
             events.into_iter().enumerate().map(|(index, event)| check(index, event)).collect();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::activity::Counting;
 use super::fences::{Fences, Undo};
 use super::hot::{Entry, Generation};
 use super::lookup;
@@ -13,6 +14,7 @@ use super::overlay::Work;
 use super::plan;
 use super::reads;
 use super::view::View;
+use crate::clock::Stopwatch;
 use crate::event::{NewEvent, Position, Query, RecordedEvent, StreamName};
 use crate::store::decide::{self, Decision, LogView};
 use crate::store::{
@@ -23,17 +25,21 @@ use crate::store::{
 /// A submitted write.
 #[derive(Debug)]
 pub(super) enum Proposal {
-    Append(AppendRequest, Reply<Result<Appended, AppendError>>),
+    /// With the time of its submission.
+    Append(AppendRequest, Reply<Result<Appended, AppendError>>, Stopwatch),
     Commit(Box<UnitOfWork>, Reply<Result<Committed, CommitError>>),
     Change(Box<PluginChange>, Reply<Result<(), CommitError>>),
+    /// Writes nothing: is there anybody who would?
+    Ping(Reply<Result<(), StoreError>>),
 }
 
 /// What a proposal came to, kept until the group is on stable storage.
 #[derive(Debug)]
 enum Answer {
-    Append(Reply<Result<Appended, AppendError>>, Result<Appended, AppendError>),
+    Append(Reply<Result<Appended, AppendError>>, Result<Appended, AppendError>, Stopwatch),
     Commit(Reply<Result<Committed, CommitError>>, Result<Committed, CommitError>),
     Change(Reply<Result<(), CommitError>>, Result<(), CommitError>),
+    Ping(Reply<Result<(), StoreError>>),
 }
 
 /// The proposals of one record, decided.
@@ -81,9 +87,12 @@ impl Group {
     /// Decides a proposal. `fences` are those after the group so far.
     pub(super) fn decide(&mut self, proposal: Proposal, fences: &mut Fences) {
         let answer = match proposal {
-            Proposal::Append(request, reply) => Answer::Append(reply, self.decide_append(request, fences)),
+            Proposal::Append(request, reply, since) => {
+                Answer::Append(reply, self.decide_append(request, fences), since)
+            }
             Proposal::Commit(work, reply) => Answer::Commit(reply, self.decide_commit(*work, fences)),
             Proposal::Change(change, reply) => Answer::Change(reply, self.decide_work(Work::Plugin(*change), fences)),
+            Proposal::Ping(reply) => Answer::Ping(reply),
         };
         self.answers.push(answer);
     }
@@ -147,12 +156,22 @@ impl Group {
     }
 
     /// Tells everybody what became of their proposals.
-    pub(super) fn answer(self) {
+    pub(super) fn answer(self, counting: &Counting) {
+        if !self.events.is_empty() {
+            counting.commit_events.record(self.events.len() as u64);
+        }
+        let now = Stopwatch::start();
         for answer in self.answers {
             match answer {
-                Answer::Append(reply, result) => reply.send(result),
+                Answer::Append(reply, result, since) => {
+                    if result.is_ok() {
+                        counting.append.record(now.since_ns(since));
+                    }
+                    reply.send(result);
+                }
                 Answer::Commit(reply, result) => reply.send(result),
                 Answer::Change(reply, result) => reply.send(result),
+                Answer::Ping(reply) => reply.send(Ok(())),
             }
         }
     }
@@ -167,9 +186,10 @@ impl Group {
         drop(data);
         for answer in self.answers {
             match answer {
-                Answer::Append(reply, _) => reply.send(Err(error.clone().into())),
+                Answer::Append(reply, ..) => reply.send(Err(error.clone().into())),
                 Answer::Commit(reply, _) => reply.send(Err(error.clone().into())),
                 Answer::Change(reply, _) => reply.send(Err(error.clone().into())),
+                Answer::Ping(reply) => reply.send(Err(error.clone())),
             }
         }
     }
@@ -189,18 +209,19 @@ impl Proposal {
     /// Answers it without deciding it.
     pub(super) fn refuse(self, error: StoreError) {
         match self {
-            Self::Append(_, reply) => reply.send(Err(error.into())),
+            Self::Append(_, reply, _) => reply.send(Err(error.into())),
             Self::Commit(_, reply) => reply.send(Err(error.into())),
             Self::Change(_, reply) => reply.send(Err(error.into())),
+            Self::Ping(reply) => reply.send(Err(error)),
         }
     }
 
     /// Events it brings.
     pub(super) fn events(&self) -> usize {
         match self {
-            Self::Append(request, _) => request.events.len(),
+            Self::Append(request, ..) => request.events.len(),
             Self::Commit(work, _) => work.events.len(),
-            Self::Change(..) => 0,
+            Self::Change(..) | Self::Ping(_) => 0,
         }
     }
 }

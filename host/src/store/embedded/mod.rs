@@ -12,6 +12,7 @@
 //! to the head and nothing else; every block, page and row is verified on every read; all IO goes through
 //! [`disk`]. `conformance` and `tests` hold them.
 
+mod activity;
 mod backup;
 mod block;
 mod cursor;
@@ -50,6 +51,7 @@ mod verify;
 mod view;
 mod writer;
 
+pub use activity::Activity;
 pub use backup::{Backup, BackupFile};
 pub use maintenance::{ClosedStore, Part, Sizes};
 pub use store::{EmbeddedStore, OpenOptions};

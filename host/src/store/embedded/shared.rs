@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
+use super::activity::Counting;
 use super::disk::Disk;
 use super::group::Proposal;
 use super::lease::Leases;
@@ -28,6 +29,7 @@ pub(super) struct Shared {
     pub(super) queue: Queue<Proposal>,
     pub(super) upkeep: Upkeep,
     pub(super) leases: Arc<Leases>,
+    pub(super) counting: Counting,
 }
 
 impl Shared {
@@ -43,6 +45,7 @@ impl Shared {
             watch: watch::Sender::new(head),
             queue: Queue::new(QUEUE_BOUNDS),
             upkeep: Upkeep::default(),
+            counting: Counting::default(),
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::activity::Activity;
 use super::disk::{DirectoryLock, Disk, RealDisk};
 use super::failure::contain_read;
 use super::group::Proposal;
@@ -20,7 +21,7 @@ use super::state::{self, JournalMark, ManifestChange};
 use super::view::View;
 use super::writer::{Writer, WriterOptions};
 use super::{lookup, reads, rows, upkeep};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::event::{Category, EventType, PluginName, Position, RecordedEvent, StreamName};
 use crate::store::page::StreamPageBuilder;
 use crate::store::{
@@ -137,10 +138,24 @@ impl EmbeddedStore {
         &self.shared
     }
 
+    /// What it has done since it was opened.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        self.shared.counting.read()
+    }
+
+    /// Asks the writer whether it would write. Answered after what was submitted before, in about the time of a
+    /// commit; blocks as an append does.
+    pub fn ping(&self) -> Pending<Result<(), StoreError>> {
+        let (reply, pending) = reply();
+        self.submit(Proposal::Ping(reply), 0);
+        pending
+    }
+
     fn submit_append(&self, request: AppendRequest) -> Pending<Result<Appended, AppendError>> {
         let (reply, pending) = reply();
         let bytes = request.bytes();
-        self.submit(Proposal::Append(request, reply), bytes);
+        self.submit(Proposal::Append(request, reply, Stopwatch::start()), bytes);
         pending
     }
 
@@ -206,8 +221,8 @@ impl Store for EmbeddedStore {
         }
         let (reply, pending) = reply();
         let bytes = request.bytes();
-        match self.shared.queue.try_push(Proposal::Append(request, reply), PROPOSAL_BYTES + bytes) {
-            Err(Proposal::Append(request, _)) => Err(request),
+        match self.shared.queue.try_push(Proposal::Append(request, reply, Stopwatch::start()), PROPOSAL_BYTES + bytes) {
+            Err(Proposal::Append(request, ..)) => Err(request),
             _ => Ok(pending),
         }
     }
@@ -240,7 +255,10 @@ impl Store for EmbeddedStore {
     }
 
     fn read(&self, request: &ReadRequest) -> Result<ReadPage, StoreError> {
-        reads::read(&self.shared, request)
+        let page = reads::read(&self.shared, request)?;
+        self.shared.counting.reads.add(1);
+        self.shared.counting.read_events.add(page.events.len() as u64);
+        Ok(page)
     }
 
     fn event(&self, id: Uuid) -> Result<Option<RecordedEvent>, StoreError> {

@@ -19,7 +19,7 @@ use super::journal::{JournalOptions, JournalWriter, Place};
 use super::linger::Linger;
 use super::record;
 use super::shared::Shared;
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::event::{Position, Version};
 use crate::store::StoreError;
 
@@ -37,6 +37,8 @@ const FROZEN_MAX: usize = 4;
 const PACE_PER_KIB: Duration = Duration::from_micros(15);
 /// Longest time that one group is held back.
 const PACE_MAX: Duration = Duration::from_millis(50);
+/// How long the store is said to be full after a group was refused for want of room. Then only trying can tell.
+const FULL_TOLD: Duration = Duration::from_secs(10);
 
 /// The state of the writer thread.
 pub(super) struct Writer {
@@ -53,6 +55,8 @@ pub(super) struct Writer {
     /// Kept between groups.
     blocks: Vec<u8>,
     failed: Option<StoreError>,
+    /// Why the last group was refused for want of room, and when.
+    full: Option<(StoreError, Stopwatch)>,
 }
 
 /// How the writer works.
@@ -82,8 +86,21 @@ impl Writer {
         let last = shared.head();
         let Resume { journal, timestamp_us, fences, .. } = resume;
         let (linger, blocks) = (Linger::default(), Vec::new());
-        let (records_before, failed) = (0, None);
-        Self { shared, clock, options, linger, journal, records_before, last, timestamp_us, fences, blocks, failed }
+        let (records_before, failed, full) = (0, None, None);
+        Self {
+            shared,
+            clock,
+            options,
+            linger,
+            journal,
+            records_before,
+            last,
+            timestamp_us,
+            fences,
+            blocks,
+            failed,
+            full,
+        }
     }
 
     /// Writes until the queue is closed and empty.
@@ -163,8 +180,12 @@ impl Writer {
     fn process(&mut self, proposals: Vec<Proposal>) {
         let now = self.clock.now_us().max(self.timestamp_us);
         let mut group = Group::new(self.shared.view(), self.last, now);
+        let full = self.full.as_ref().filter(|(_, since)| since.elapsed() < FULL_TOLD).map(|(error, _)| error);
         for proposal in proposals {
-            group.decide(proposal, &mut self.fences);
+            match (proposal, full) {
+                (ping @ Proposal::Ping(_), Some(error)) => ping.refuse(error.clone()),
+                (proposal, _) => group.decide(proposal, &mut self.fences),
+            }
         }
         let written = if group.is_empty() { Ok(0) } else { self.write(&mut group, now) };
         match written {
@@ -190,7 +211,10 @@ impl Writer {
             record::encode_head(before, group.start.next(), places.iter().map(|(_, bytes)| bytes.len()), works.len());
         let parts = [head.as_slice(), &self.blocks, &works];
         let payload = self.journal.append(&parts)?;
+        let syncing = Stopwatch::start();
         self.journal.sync()?;
+        self.shared.counting.sync.record(syncing.elapsed_ns());
+        self.full = None;
         self.shared.set_mark(self.journal.mark());
         let active = Arc::clone(group.active());
         let mut data = active.data_mut();
@@ -220,7 +244,7 @@ impl Writer {
             self.shared.publish(last);
         }
         let answered = group.len();
-        group.answer();
+        group.answer(&self.shared.counting);
         self.linger.answered(answered, self.shared.queue.len());
     }
 
@@ -234,7 +258,9 @@ impl Writer {
 
     /// Takes note of a failure: unless the disk is full, nothing is written any more.
     fn stop_unless_full(&mut self, error: StoreError) -> StoreError {
-        if !matches!(error, StoreError::DiskFull { .. }) {
+        if matches!(error, StoreError::DiskFull { .. }) {
+            self.full = Some((error.clone(), Stopwatch::start()));
+        } else {
             tracing::error!(%error, "the store stops writing");
             self.failed = Some(error.clone());
         }

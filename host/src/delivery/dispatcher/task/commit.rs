@@ -73,21 +73,26 @@ impl Task {
             }
             self.counters.parked += u64::from(is_parked(letter) && !was_parked);
             let (attempts, faults, due_us) = (letter.attempts, letter.faults, letter.due_us);
+            let correlation_id = self.correlation_of(letter.position);
             warn!(
                 plugin = %self.common.plugin, partition = self.share.partition, position = letter.position.0,
-                attempts, faults, due_us, kind = letter.kind, reason = letter.reason, "event set aside"
+                attempt = attempts.saturating_add(faults), correlation_id, attempts, faults, due_us, kind = letter.kind, reason = letter.reason, "event set aside"
             );
         }
         if let Some(failing) = commit.progress.failing.as_ref().filter(|_| commit.attempted) {
+            let attempt = failing.attempts.saturating_add(failing.faults);
+            let correlation_id = self.correlation_of(failing.position);
             warn!(
                 plugin = %self.common.plugin, partition = self.share.partition, position = failing.position.0,
-                attempts = failing.attempts, faults = failing.faults, reason = failing.reason, "attempt failed"
+                attempt, correlation_id, attempts = failing.attempts, faults = failing.faults, reason = failing.reason, "attempt failed"
             );
         }
         if let Some(recalled) = &commit.recalled {
             let (position, failure) = (recalled.row.position.0, recalled.failure.as_deref());
+            let correlation_id = self.correlation_of(recalled.row.position);
+            let attempt = self.recalled_tries.saturating_add(1);
             info!(
-                plugin = %self.common.plugin, partition = self.share.partition, position, failure,
+                plugin = %self.common.plugin, partition = self.share.partition, position, attempt, correlation_id, failure,
                 "set-aside event handed over again"
             );
             self.redrives.note(recalled);
