@@ -103,7 +103,7 @@ fn unreadable(path: &Path, error: &io::Error) -> CliError {
 
 fn directory_client(directory: &Path) -> Result<Client, CliError> {
     let store = EmbeddedStore::open(&OpenOptions::new(directory), Arc::new(SystemClock))?;
-    let api = InProcess::new(Arc::new(store));
+    let api = InProcess::new(Arc::new(store), Arc::new(SystemClock));
     Ok(Client::Directory(api.map_err(|error| CliError::new(Exit::Failure, format_args!("no async runtime: {error}")))?))
 }
 
