@@ -78,6 +78,10 @@ async fn a_log_that_takes_no_writes_is_not_ready_and_says_why() {
             Err(crate::store::StoreError::ShuttingDown)
         }
 
+        fn backup(self: Arc<Self>) -> Result<crate::backup::Live, crate::store::StoreError> {
+            Err(crate::store::StoreError::ShuttingDown)
+        }
+
         fn activity(&self) -> crate::store::embedded::Activity {
             crate::store::embedded::Activity::default()
         }
