@@ -45,10 +45,6 @@ impl Setting {
         }
     }
 
-    fn info(&self) -> Value {
-        self.server().get("/v1/plugins/it")
-    }
-
     /// Waits until everything is settled and nothing is built.
     fn rest(&self) -> Value {
         poll("the plugin to come to rest", || {
