@@ -71,11 +71,14 @@ pub(super) struct Launch {
     pub(super) beside: Beside,
 }
 
+/// A partition that runs: where it takes orders, and its task, which gives the handler back.
+type Running = (mpsc::Sender<Order>, JoinHandle<Option<Box<dyn Handler>>>);
+
 /// The partitions that run.
 pub(super) struct Partitions {
     /// What they run, without its handlers.
     pub(super) version: Version,
-    tasks: Vec<(mpsc::Sender<Order>, JoinHandle<Option<Box<dyn Handler>>>)>,
+    tasks: Vec<Running>,
 }
 
 impl Partitions {
@@ -146,13 +149,7 @@ struct Starter<'a> {
 }
 
 impl Starter<'_> {
-    fn start(
-        &self,
-        partition: u32,
-        progress: Progress,
-        rows: Vec<Row>,
-        handler: Option<Box<dyn Handler>>,
-    ) -> (mpsc::Sender<Order>, JoinHandle<Option<Box<dyn Handler>>>) {
+    fn start(&self, partition: u32, progress: Progress, rows: Vec<Row>, handler: Option<Box<dyn Handler>>) -> Running {
         let Common { plugin, owner, store, shared, beside, .. } = &*self.common;
         let effects = Effects::new(owner.clone(), Arc::clone(store), Arc::clone(&self.version.granted));
         let effects = match shared {
