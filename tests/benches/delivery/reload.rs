@@ -136,10 +136,10 @@ fn watch(registry: &Registry, name: &PluginName) -> anyhow::Result<Advances> {
     Ok(advances)
 }
 
-/// The longest time between two advances that has a part in a stretch.
+/// The longest time between two advances of which the first is in a stretch.
 fn longest_pause(advances: &[Instant], begin: Instant, end: Instant) -> Duration {
     let pairs = advances.iter().zip(advances.iter().skip(1));
-    let within = pairs.filter(|(from, to)| **to > begin && **from < end);
+    let within = pairs.filter(|(from, _)| **from >= begin && **from < end);
     within.map(|(from, to)| *to - *from).max().unwrap_or(end - begin)
 }
 
