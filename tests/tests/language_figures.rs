@@ -4,7 +4,7 @@
 //! to machine; absolute figures do not. Times are the processor's, of the whole process (Linux): delivery, commits and
 //! compiling on every core included.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a table is printed, and a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -162,7 +162,10 @@ impl Read for Counted<'_> {
             return Ok(0);
         }
         let read = match self.content.read(out) {
-            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{} bytes are missing", self.left))),
+            Ok(0) => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("it is cut off, {} bytes are missing", self.left),
+            )),
             read => read,
         };
         let bytes = read.inspect_err(|error| {

@@ -119,7 +119,7 @@ mod tests {
         let event = parse_event(&text).unwrap().event;
         assert_eq!((event.id.to_string().as_str(), &event.data[..]), (ID, &br#"{"b": 1.50,"a":2}"#[..]));
         let kept: Vec<_> = event.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        assert_eq!(kept, [("k", "v"), (SOURCE_KEY, "7 s"), (TIME_KEY, "2026-01-31T12:00:00.000001Z")]);
+        assert_eq!(kept, [("k", "v"), (TIME_KEY, "2026-01-31T12:00:00.000001Z"), (SOURCE_KEY, "7 s")]);
         let again = line(r#""type":"T","timestamp":"2027-01-01T00:00:00Z","metadata":{"original_time":"first"}"#);
         let Some(Imported::Event { text, .. }) = Order::default().imported(&again).unwrap() else { panic!("no event") };
         assert_eq!(parse_event(&text).unwrap().event.metadata[TIME_KEY], "first");

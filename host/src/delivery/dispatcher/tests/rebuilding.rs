@@ -112,8 +112,10 @@ async fn a_rebuild_goes_on_after_a_restart_and_only_the_last_generation_before_i
     let gate: Arc<AtomicBool> = Arc::default();
     dispatcher.rebuild(gated("one", &[], 150, &gate), begin("one")).await.unwrap();
     until(&dispatcher, |status| status.rebuild.as_ref().is_some_and(|it| it.position >= Position(100))).await;
-    // As a crash would, without a last commit.
+    // As a crash would, without a word. What it still does it does alone: two would end each other.
+    let mut watch = dispatcher.watch();
     drop(dispatcher);
+    while watch.changed().await.is_ok() {}
     gate.store(true, Ordering::Relaxed);
     let dispatcher = start(version("one", &[]), &store);
     let shown = until(&dispatcher, |status| status.rebuild.is_some()).await.rebuild.unwrap();
