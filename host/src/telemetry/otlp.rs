@@ -213,10 +213,6 @@ fn histogram(attributes: Vec<KeyValue>, value: &Value, (start, now): (u64, u64))
 
 fn attributes(labels: &[&str], values: &[String]) -> Vec<KeyValue> {
     let text = |value: &String| AnyValue { value: Some(any_value::Value::StringValue(value.clone())) };
-    let pair = |(label, value): (&&str, &String)| KeyValue {
-        key: (*label).to_owned(),
-        value: Some(text(value)),
-        ..KeyValue::default()
-    };
+    let pair = |(label, value): (&&str, &String)| KeyValue { key: (*label).to_owned(), value: Some(text(value)) };
     labels.iter().zip(values).map(pair).collect()
 }
