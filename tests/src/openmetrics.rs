@@ -144,9 +144,18 @@ fn check(name: &str, family: &Family) -> Result<(), String> {
     Ok(())
 }
 
+/// A histogram of one set of labels.
+#[derive(Default)]
+struct Point {
+    /// Bounds, and how many are at most so great.
+    buckets: Vec<(f64, f64)>,
+    count: Option<f64>,
+    sum: Option<f64>,
+}
+
 /// Each histogram has buckets that grow up to an infinite one, which counts all, and a sum.
 fn histograms(family: &Family) -> Result<(), String> {
-    let mut points: BTreeMap<Labels, (Vec<(f64, f64)>, Option<f64>, Option<f64>)> = BTreeMap::new();
+    let mut points: BTreeMap<Labels, Point> = BTreeMap::new();
     for (suffix, labels, value) in &family.samples {
         let mut labels = labels.clone();
         let bound = labels.remove("le");
@@ -155,14 +164,14 @@ fn histograms(family: &Family) -> Result<(), String> {
             ("_bucket", Some(bound)) => {
                 let bound =
                     if bound == "+Inf" { f64::INFINITY } else { bound.parse().map_err(|_| "le is no number")? };
-                point.0.push((bound, *value));
+                point.buckets.push((bound, *value));
             }
-            ("_count", None) => point.1 = Some(*value),
-            ("_sum", None) => point.2 = Some(*value),
+            ("_count", None) => point.count = Some(*value),
+            ("_sum", None) => point.sum = Some(*value),
             _ => return Err(format!("sample {suffix:?}")),
         }
     }
-    for (labels, (buckets, count, sum)) in points {
+    for (labels, Point { buckets, count, sum }) in points {
         let grows = buckets.is_sorted_by(|(one, low), (other, high)| one < other && low <= high);
         let last = buckets.last().copied();
         if !grows || last.is_none_or(|(bound, all)| bound != f64::INFINITY || Some(all) != count) || sum.is_none() {

@@ -169,7 +169,7 @@ fn fill(server: &Server, events: u32) {
         let event = |n: u32| {
             let event = json!({ "type": format!("T{}", n % 3), "stream": format!("s-{}", n % 7), "tags": [format!("n:{n}")],
                 "metadata": { "by": "test" }, "schema_version": 1 + n % 2 });
-            let data = if n % 5 == 0 {
+            let data = if n.is_multiple_of(5) {
                 json!({ "data_base64": "AP8=", "content_type": "image/png" })
             } else {
                 json!({ "data": { "n": n, "text": "line\nline" } })
