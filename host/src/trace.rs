@@ -33,6 +33,12 @@ pub fn enable() {
     let _ = TRACER.set(opentelemetry::global::tracer(SYSTEM));
 }
 
+/// Whether spans are recorded.
+#[must_use]
+pub fn is_enabled() -> bool {
+    TRACER.get().is_some()
+}
+
 /// A span, or none where nothing is recorded. Ends when it is dropped.
 #[derive(Debug, Default)]
 #[must_use = "a span is as long as it is held"]

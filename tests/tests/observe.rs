@@ -101,7 +101,7 @@ fn metrics_are_strict_openmetrics_and_exactly_those_of_the_page() {
 #[test]
 fn lag_grows_while_a_plugin_is_paused() {
     let setting = Setting::start(|plugins| install(plugins, "counter", &COUNTER), |_| {});
-    setting.server.try_post("/v1/plugins/counter/pause", &json!({})).unwrap();
+    ureq::post(format!("{}/v1/plugins/counter/pause", setting.server.url())).send_empty().unwrap();
     setting.append("Ticked", 5);
     let of = [("plugin", "counter"), ("partition", "0")];
     let families = setting.metrics();
@@ -158,7 +158,7 @@ fn draining_refuses_writes_answers_reads_and_ends_in_time() {
         poll("the server to drain", || setting.server.try_text("/readyz").ok().filter(|(status, _)| *status == 503));
     assert!(body.contains("\"serving\":\"the server is shutting down\""), "{body}");
     assert_eq!(setting.server.try_text("/v1/events").unwrap().0, 200, "reads are answered");
-    let refused = setting.server.try_post("/v1/events", &json!({ "type": "Late" }));
+    let refused = setting.server.try_post("/v1/events", &json!({ "events": [{ "type": "Late" }] }));
     assert!(matches!(refused, Err(ureq::Error::StatusCode(503))), "{refused:?}");
     assert_eq!(setting.server.terminate(), Some(0), "it does not wait for the handler for ever");
 }

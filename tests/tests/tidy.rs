@@ -35,7 +35,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     ("mpsc::channel()", &[], "every queue is bounded"),
     ("anyhow", &[], "layers have their own error enums"),
     ("axum", &["api"], "HTTP belongs to the API"),
-    ("tonic::", &["grpc"], "gRPC belongs to its face"),
+    ("tonic::", &["grpc", "telemetry/otlp.rs"], "gRPC belongs to its face; messages of OTLP stand below the name too"),
     ("prost::", &["grpc", "telemetry/otlp.rs"], "protobuf belongs to the edge"),
     ("opentelemetry::", &["trace.rs", "telemetry/otlp.rs"], "spans are made in one place and sent from another"),
     ("Uuid::now_v7", &["event/", "store/stream.rs", "cli/"], "ids are made where events are proposed"),

@@ -106,7 +106,7 @@ fn hex(bytes: &[u8]) -> String {
 fn append(server: &Server, traceparent: &str) -> Value {
     let event = json!({ "type": "Ticked", "stream": "tick-1", "data": {} });
     let request = ureq::post(format!("{}/v1/events", server.url())).header("traceparent", traceparent);
-    request.send_json(event).unwrap().body_mut().read_json().unwrap()
+    request.send_json(json!({ "events": [event] })).unwrap().body_mut().read_json().unwrap()
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::{
 use crate::event::{
     Category, EventType, METADATA_ENTRIES_MAX, Position, Query, RecordedEvent, StreamName, metadata_key,
 };
-use crate::trace::Span;
+use crate::trace::{self, Span};
 
 /// Most threads that wait at once to submit a write.
 const SUBMITTERS_MAX: usize = 16;
@@ -228,7 +228,7 @@ impl AsyncStore {
 /// Begins the span of an append, under the context that its first event brings. Events that bring the same, or none,
 /// carry the span's own from then on.
 fn traced(request: &mut AppendRequest) -> Span {
-    let Some(first) = request.events.first() else { return Span::default() };
+    let Some(first) = request.events.first().filter(|_| trace::is_enabled()) else { return Span::default() };
     let given = first.metadata.get(metadata_key::TRACEPARENT).cloned();
     let stream = first.stream.as_ref().filter(|_| request.events.iter().all(|event| event.stream == first.stream));
     let span = Span::append(given.as_deref(), stream.map(StreamName::as_str), request.events.len());

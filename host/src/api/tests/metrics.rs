@@ -109,7 +109,7 @@ async fn a_log_that_takes_no_writes_is_not_ready_and_says_why() {
 async fn a_server_that_shuts_down_takes_no_writes_and_says_when_to_come_back() {
     let api = Api::new();
     api.state.close();
-    let (status, headers, body) = api.exchange("POST", "/v1/events", &[], "{\"type\":\"T\"}").await;
+    let (status, headers, body) = api.exchange("POST", "/v1/events", &[], "{\"events\":[{\"type\":\"T\"}]}").await;
     assert_eq!(status, 503, "{body}");
     assert!(headers.contains_key(header::RETRY_AFTER));
     assert_eq!(api.get("/v1/events").await.0, 200, "it can still be read");
