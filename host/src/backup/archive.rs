@@ -102,8 +102,11 @@ impl<R: Read> Source for TarStream<R> {
         // The first bytes tell whether it is a tar at all; what goes wrong later is damage.
         let failed = |error: io::Error, begun: bool| match error.kind() {
             _ if !begun => BackupError::NotABackup { place: place.clone(), reason: error.to_string() },
-            io::ErrorKind::UnexpectedEof => BackupError::CutOff { place: place.clone(), reason: error.to_string() },
-            _ => BackupError::ReadFailed { what: place.clone(), reason: error.to_string() },
+            _ if error.raw_os_error().is_some() => {
+                BackupError::ReadFailed { what: place.clone(), reason: error.to_string() }
+            }
+            // What follows a file is neither another nor the end.
+            _ => BackupError::CutOff { place: place.clone(), reason: error.to_string() },
         };
         for entry in self.tar.entries().map_err(|error| failed(error, false))? {
             let mut entry = entry.map_err(|error| failed(error, begun))?;
