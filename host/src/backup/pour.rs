@@ -40,7 +40,10 @@ pub fn write(mut live: Live, sink: &mut dyn Sink, tell: &mut dyn FnMut(Moved)) -
     let mut moved = Moved::default();
     let mut files = Vec::new();
     live.each(&mut |name, bytes, content| {
-        files.push(pour((name, bytes, content), sink, &mut moved, tell)?);
+        files.push(pour((name, bytes, content), sink, &mut moved, tell).map_err(|error| match error {
+            Ended::Short(reason) => BackupError::ReadFailed { what: name.to_owned(), reason },
+            Ended::Failed(error) => error,
+        })?);
         Ok(())
     })?;
     let manifest = BackupManifest::new(live.head(), files);
@@ -69,10 +72,15 @@ pub fn read(
             return Err(BackupError::Changed { place: place.clone(), file: name.to_owned(), reason });
         }
         if name != MANIFEST_FILE {
-            files.push(pour((name, bytes, content), sink, &mut moved, tell)?);
+            files.push(pour((name, bytes, content), sink, &mut moved, tell).map_err(|error| match error {
+                Ended::Short(reason) => {
+                    BackupError::CutOff { place: place.clone(), reason: format!("{name}: {reason}") }
+                }
+                Ended::Failed(error) => error,
+            })?);
             return Ok(());
         }
-        let text = read_manifest(content, &place)?;
+        let text = read_manifest(bytes, content, &place)?;
         let found = BackupManifest::decode(&text, &place)?;
         check(&found, &files, &place)?;
         if keep_manifest {
@@ -87,11 +95,14 @@ pub fn read(
     Ok(manifest)
 }
 
-fn read_manifest(content: &mut dyn Read, place: &str) -> Result<Vec<u8>, BackupError> {
+fn read_manifest(bytes: u64, content: &mut dyn Read, place: &str) -> Result<Vec<u8>, BackupError> {
+    let cut_off = |reason: String| BackupError::CutOff { place: place.to_owned(), reason };
     let mut text = Vec::new();
     let read = content.take(MANIFEST_BYTES_MAX).read_to_end(&mut text);
-    read.map_err(|error| BackupError::CutOff { place: place.to_owned(), reason: format!("{MANIFEST_FILE}: {error}") })?;
-    Ok(text)
+    match read.map_err(|error| cut_off(format!("{MANIFEST_FILE}: {error}")))? as u64 {
+        read if read == bytes => Ok(text),
+        read => Err(cut_off(format!("{MANIFEST_FILE}: {read} of its {bytes} bytes are there"))),
+    }
 }
 
 /// Checks that what has come is what the manifest says.
@@ -117,23 +128,33 @@ fn check(manifest: &BackupManifest, files: &[FileEntry], place: &str) -> Result<
     }
 }
 
+/// Why a file did not come through.
+enum Ended {
+    /// Its source ended before it did: what is missing.
+    Short(String),
+    Failed(BackupError),
+}
+
 /// Puts one file into a sink, and hashes it.
 fn pour(
     (name, bytes, content): (&str, u64, &mut dyn Read),
     sink: &mut dyn Sink,
     moved: &mut Moved,
     tell: &mut dyn FnMut(Moved),
-) -> Result<FileEntry, BackupError> {
+) -> Result<FileEntry, Ended> {
     let mut counted = Counted { content, hash: Sha256::new(), left: bytes, failed: None, moved, tell };
     let put = sink.put(name, bytes, &mut counted);
     let (failed, left, digest) = (counted.failed.take(), counted.left, counted.hash.finalize());
-    match failed {
-        Some(reason) => return Err(BackupError::ReadFailed { what: name.to_owned(), reason }),
-        None => put?,
+    match (failed, put) {
+        (Some(None), _) => return Err(Ended::Short(format!("{left} of its {bytes} bytes are missing"))),
+        (Some(Some(reason)), _) => {
+            return Err(Ended::Failed(BackupError::ReadFailed { what: name.to_owned(), reason }));
+        }
+        (None, put) => put.map_err(Ended::Failed)?,
     }
     if left > 0 {
-        let reason = format!("{left} of its {bytes} bytes are missing");
-        return Err(BackupError::ReadFailed { what: name.to_owned(), reason });
+        let reason = format!("its last {left} bytes were not asked for");
+        return Err(Ended::Failed(BackupError::ReadFailed { what: name.to_owned(), reason }));
     }
     moved.files += 1;
     let sha256 = digest.iter().fold(String::with_capacity(64), |mut text, byte| {
@@ -149,7 +170,8 @@ struct Counted<'a> {
     content: &'a mut dyn Read,
     hash: Sha256,
     left: u64,
-    failed: Option<String>,
+    /// How reading failed, if it did; without words when it ended too early.
+    failed: Option<Option<String>>,
     moved: &'a mut Moved,
     tell: &'a mut dyn FnMut(Moved),
 }
@@ -161,18 +183,18 @@ impl Read for Counted<'_> {
         if out.is_empty() {
             return Ok(0);
         }
-        let read = match self.content.read(out) {
-            Ok(0) => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                format!("it is cut off, {} bytes are missing", self.left),
-            )),
-            read => read,
-        };
-        let bytes = read.inspect_err(|error| {
-            if error.kind() != io::ErrorKind::Interrupted {
-                self.failed = Some(error.to_string());
+        let bytes = match self.content.read(out) {
+            Ok(0) => {
+                self.failed = Some(None);
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
-        })?;
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                let early = error.kind() == io::ErrorKind::UnexpectedEof;
+                self.failed = Some((!early).then(|| error.to_string()));
+                return Err(error);
+            }
+            read => read?,
+        };
         self.hash.update(out.get(..bytes).unwrap_or_default());
         self.left = self.left.saturating_sub(bytes as u64);
         self.moved.bytes += bytes as u64;

@@ -122,11 +122,8 @@ fn a_tar_that_is_cut_off_anywhere_restores_nothing() {
     {
         fs::write(&cut, &whole[..bytes]).unwrap();
         let error = refused(&cut);
-        assert!(
-            matches!(error.class(), ErrorClass::Corrupted | ErrorClass::Invalid | ErrorClass::Unavailable),
-            "{bytes}: {error}"
-        );
-        assert!(error.to_string().contains("cut"), "{bytes}: {error}");
+        let told = matches!(&error, BackupError::CutOff { .. }) || bytes < 512 && error.class() == ErrorClass::Invalid;
+        assert!(told, "{bytes}: {error:?}");
     }
 }
 

@@ -107,11 +107,11 @@ fn of_server(server: &Server, destination: &Destination) -> Result<BackupManifes
 /// What breaks off on the way is no damage: the server was stopped, or its disk failed.
 fn broken_off(error: BackupError, server: &Server) -> CliError {
     match error {
-        BackupError::CutOff { .. } | BackupError::ReadFailed { .. } | BackupError::NotABackup { .. } => {
-            CliError::new(Exit::Unavailable, format_args!("{} broke the backup off: {error}", server.url()))
-                .hint("the server's log says why; back up again")
+        BackupError::WriteFailed { .. } | BackupError::Occupied { .. } | BackupError::UnknownFormat { .. } => {
+            error.into()
         }
-        other => other.into(),
+        error => CliError::new(Exit::Unavailable, format_args!("{} broke the backup off: {error}", server.url()))
+            .hint("the server's log says why; back up again"),
     }
 }
 

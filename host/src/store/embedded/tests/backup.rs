@@ -73,7 +73,7 @@ fn backups_under_load_are_each_of_one_moment() {
                 appended.store(at + 5, Ordering::Release);
             }
         });
-        for _ in 0..25 {
+        for _ in 0..8 {
             let before = appended.load(Ordering::Acquire) as u64;
             let backup = Arc::clone(&store).backup().unwrap();
             let after = backup.head();
