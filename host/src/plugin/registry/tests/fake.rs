@@ -2,7 +2,7 @@
 //!
 //! `v1` and the like are what it reports having handled events as; `broken` cannot be loaded, `panic`
 //! panics the engine, `slow` loads only when [`FakeLoader::release`] was called, `halt` stops before its
-//! first event, `asks` describes itself as wanting to append `StockReserved`.
+//! first event, `asks` describes itself as wanting to append `StockReserved`, `schema=1` names the schema of its state.
 
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -54,8 +54,11 @@ impl Loader for FakeLoader {
         if text.contains("broken") {
             return Err(LoadError::NotWasm { found: format!("{text:?}") });
         }
-        let asks = Description { append: vec!["StockReserved".into()], ..Description::default() };
-        let description = text.contains("asks").then_some(asks);
+        let append = if text.contains("asks") { vec!["StockReserved".into()] } else { Vec::new() };
+        let schema = text.split_once("schema=").map(|(_, schema)| ("schema".into(), schema.into()));
+        let described = !append.is_empty() || schema.is_some();
+        let description = Description { append, extra: schema.into_iter().collect(), ..Description::default() };
+        let description = described.then_some(description);
         Ok(Arc::new(FakeLoaded { text, description, journal: Arc::clone(&self.journal) }))
     }
 }

@@ -64,6 +64,22 @@ async fn without_that_it_goes_on_with_the_state_there_is_and_the_component_can_g
 }
 
 #[tokio::test]
+async fn a_component_that_names_another_schema_builds_first_and_one_that_names_the_same_does_not() {
+    let fixture = Fixture::new(|fixture| fixture.put("p.wasm", "v1 schema=1"));
+    let last = fixture.append(5).await;
+    fixture.until_handled("p", last).await;
+    fixture.put("p.wasm", "v2 schema=1");
+    fixture.until_generation("p", 2).await;
+    assert_eq!(generations(&plugin("p"), &*fixture.store).unwrap().live, 0);
+    fixture.put("p.wasm", "v3 schema=2");
+    fixture.until_generation("p", 3).await;
+    assert_eq!(generations(&plugin("p"), &*fixture.store).unwrap().live, 1);
+    let handled =
+        ["v1", "v2", "v3"].map(|version| fixture.journal().iter().filter(|(by, _)| by.contains(version)).count());
+    assert_eq!(handled, [5, 0, 5]);
+}
+
+#[tokio::test]
 async fn a_rebuild_by_command_hands_everything_over_again() {
     let fixture = Fixture::new(|fixture| fixture.put("p.wasm", "v1"));
     let last = fixture.append(20).await;
