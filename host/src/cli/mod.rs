@@ -9,6 +9,7 @@ mod append;
 mod append_lines;
 mod args;
 mod backup;
+mod check;
 mod client;
 mod dead_letters;
 mod doctor;

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use ureq::http::Method;
 
 use super::args::SourceArgs;
+use super::check::{self, CheckArgs};
 use super::client::Client;
 use super::error::CliError;
 use super::generations::{self, RebuildArgs, RollbackArgs};
@@ -22,6 +23,8 @@ pub(super) enum PluginsCommand {
     Ls(ListArgs),
     /// Show everything about one plugin
     Inspect(InspectArgs),
+    /// Say what a component is and asks for, and whether the host would run it
+    Check(CheckArgs),
     /// Have a plugin handle nothing until it is resumed, restarts included
     Pause(NameArgs),
     /// End a pause, a halt or a quarantine
@@ -64,7 +67,8 @@ impl PluginsCommand {
         match self {
             Self::Ls(args) => args.source.clone(),
             Self::Inspect(args) => args.source.clone(),
-            Self::Pause(_)
+            Self::Check(_)
+            | Self::Pause(_)
             | Self::Resume(_)
             | Self::Replay(_)
             | Self::Shadow(_)
@@ -92,6 +96,7 @@ pub(super) fn run(command: &PluginsCommand, client: &Client, output: &mut Output
         PluginsCommand::Resume(args) => set_paused(&args.plugin, "resume", client),
         PluginsCommand::Replay(args) => rehearsals::replay(args, client, output),
         PluginsCommand::Shadow(args) => rehearsals::shadow(args, client, output),
+        PluginsCommand::Check(args) => check::run(args, output),
         PluginsCommand::Promote(args) => rehearsals::promote(args, client, output),
         PluginsCommand::Rebuild(args) => generations::rebuild(args, client, output),
         PluginsCommand::Rollback(args) => generations::roll_back(args, client, output),

@@ -25,8 +25,8 @@ pub use grants::{ConfigGrant, HeaderGrant, ManifestGrants, NoSecrets, SecretGran
 pub use load::{Loaded, Loader};
 pub use manifest::{DEFAULT_MANIFEST, Manifest, ManifestError, Subscribe};
 pub use registry::{
-    DescriptionInfo, GenerationRefused, GrantsInfo, InstallError, LimitsInfo, PluginInfo, PolicyInfo, Problem,
-    Registry, RegistryOptions, RunningInfo, SubscriptionInfo, UsedPercent,
+    Checked, DescriptionInfo, GenerationRefused, GrantsInfo, InstallError, LimitsInfo, PluginInfo, PolicyInfo, Problem,
+    Proposed, Refusal, Registry, RegistryOptions, RunningInfo, SubscriptionInfo, UsedPercent, check,
 };
 pub use rehearsals::{Promoted, Proposal, RehearsalRefused, Rehearsals, RehearsalsOptions};
 pub use source::SourceError;

@@ -6,6 +6,7 @@
 //! nobody has come to yet. Both write what can be seen from outside on the board, which readers share.
 
 mod board;
+mod check;
 mod error;
 mod info;
 mod installed;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use board::{Board, Running};
+pub use check::{Checked, Proposed, Refusal, check};
 pub use error::InstallError;
 pub use info::{
     DescriptionInfo, GrantsInfo, LimitsInfo, PluginInfo, PolicyInfo, Problem, RunningInfo, SubscriptionInfo,

@@ -13,6 +13,7 @@
 //! - two runs of a replayable component over the same events give the same result, however they are batched;
 //! - the effects given to a call always come back.
 
+mod anatomy;
 mod authority;
 mod batch;
 mod bindings;
@@ -44,6 +45,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
+pub use anatomy::Anatomy;
 pub use compiler::{CompileLimits, Compiler, compile_child};
 pub use component::{Description, InstanceOptions, LoadedComponent, Role};
 pub use denials::Denials;

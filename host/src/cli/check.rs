@@ -1,0 +1,141 @@
+//! `tidemill plugins check`: what a component is and asks for, and whether the host would run it, without a server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::HumanBytes;
+
+use super::error::{CliError, Exit};
+use super::output::{Output, shown, talk};
+
+use crate::config::{HostSecrets, own_compiler};
+use crate::error::with_sources;
+use crate::event::PluginName;
+use crate::plugin::{Checked, Manifest, Proposed, check};
+use crate::runtime::{Engine, EngineOptions};
+
+/// The name of a manifest in a plugin's folder.
+const MANIFEST: &str = "plugin.toml";
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill plugins check plugins/counter/plugin.wasm
+  tidemill plugins check target/wasm32-wasip2/release/big_orders.wasm --manifest plugin.toml
+  tidemill plugins check plugin.wasm --json | jq .imports
+
+It is compiled, linked and tried as the host does it, under the manifest's limits and grants, and handles
+nothing. Exits 0 when the host would run it, else as the reason says: 2 for a component that does not fit,
+6 for one that asks for more than its manifest grants.")]
+pub(super) struct CheckArgs {
+    /// The component
+    file: PathBuf,
+    /// Its manifest; unless given, `plugin.toml` beside it, or the file of its name that ends in `.toml`
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks a component, and tells what was found.
+pub(super) fn run(args: &CheckArgs, output: &mut Output<'_>) -> Result<(), CliError> {
+    let component = read(&args.file)?;
+    let (manifest_path, manifest) = manifest(args)?;
+    let engine = Engine::new(EngineOptions { cache_dir: None, compiler: own_compiler() })
+        .map_err(|error| CliError::new(error.class().into(), with_sources(&error)))?;
+    let proposed = Proposed {
+        name: &name(&args.file),
+        component: &component,
+        component_path: &args.file,
+        manifest: &manifest,
+        manifest_path: &manifest_path,
+    };
+    let checked = check(&proposed, &engine, &HostSecrets)
+        .map_err(|error| CliError::new(error.class().into(), with_sources(&error)))?;
+    if args.json {
+        output.json(&checked)?;
+    } else {
+        print(&checked, &args.file, output)?;
+    }
+    output.flush()?;
+    for warning in checked.warnings.iter().filter(|_| !args.json) {
+        talk(&format!("warning: {}", shown(warning, usize::MAX)));
+    }
+    match checked.refused {
+        None => Ok(()),
+        Some(refusal) => Err(CliError::new(
+            refusal.class.into(),
+            format_args!("the host would not run it: {}", shown(&refusal.reason, usize::MAX)),
+        )),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    fs::read(path).map_err(|error| {
+        let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failure };
+        let hint = "give the .wasm file that the build wrote";
+        CliError::new(exit, format_args!("{} cannot be read: {error}", path.display())).hint(hint)
+    })
+}
+
+/// The manifest that a component would run under, and what errors call it.
+fn manifest(args: &CheckArgs) -> Result<(PathBuf, Manifest), CliError> {
+    let beside = [args.file.with_file_name(MANIFEST), args.file.with_extension("toml")];
+    let found = args.manifest.clone().or_else(|| beside.into_iter().find(|path| path.is_file()));
+    let Some(path) = found else { return Ok((MANIFEST.into(), Manifest::default())) };
+    let text = String::from_utf8(read(&path)?)
+        .map_err(|_| CliError::usage(format_args!("{} is not text in UTF-8", path.display())))?;
+    let manifest = Manifest::parse(&path.display().to_string(), &text).map_err(CliError::usage)?;
+    Ok((path, manifest))
+}
+
+/// The name it would have in a plugins directory, more or less.
+fn name(file: &Path) -> PluginName {
+    let stem = |path: &Path| PluginName::new(path.file_stem()?.to_str()?).ok();
+    stem(file).unwrap_or_else(|| PluginName::from_stored("checked"))
+}
+
+fn print(checked: &Checked, file: &Path, output: &mut Output<'_>) -> Result<(), CliError> {
+    let anatomy = &checked.anatomy;
+    let mut line = |what: &str, text: &str| output.line(&format!("{what:<12} {}", shown(text, usize::MAX)));
+    line("component", &format!("{}, {}", file.display(), HumanBytes(anatomy.bytes as u64)))?;
+    line("sha256", &checked.digest)?;
+    if !checked.roles.is_empty() {
+        line("roles", &checked.roles.join(", "))?;
+    }
+    if let Some(said) = &checked.description {
+        line("says", &format!("{} {}: {}", said.name, said.version, said.summary))?;
+        line("appends", &list(&said.append, "nothing that it tells of"))?;
+    }
+    if let Some(asked) = &checked.subscription {
+        line("listens to", &list(&asked.types, "every type"))?;
+        for (what, names) in [("of streams", &asked.streams), ("with tags", &asked.tags)] {
+            if !names.is_empty() {
+                line(what, &names.join(", "))?;
+            }
+        }
+    }
+    for (kind, tools) in &anatomy.producers {
+        let tools: Vec<_> = tools.iter().map(|(tool, version)| format!("{tool} {version}")).collect();
+        line(kind, &tools.join(", "))?;
+    }
+    for (label, text) in &anatomy.labels {
+        line(label, text)?;
+    }
+    line("exports", &list(&anatomy.exports, "nothing"))?;
+    line("imports", &list(&anatomy.imports, "nothing"))?;
+    let (code, data) = (HumanBytes(anatomy.code_bytes as u64), HumanBytes(anatomy.data_bytes as u64));
+    line(
+        "made of",
+        &format!("code {code}, data {data}, debug information {}", HumanBytes(anatomy.debug_bytes as u64)),
+    )?;
+    line("memory", &format!("{} at the start", HumanBytes(anatomy.memory_bytes_min)))?;
+    line("loaded in", &format!("{:?}", Duration::from_millis(checked.load_ms)))
+}
+
+fn list(names: &[String], none: &str) -> String {
+    if names.is_empty() { none.to_owned() } else { names.join(", ") }
+}

@@ -1,0 +1,146 @@
+//! A component looked at before it is installed: what is in it, what it asks for, and whether the host would run it.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::error::InstallError;
+use super::info::{DescriptionInfo, SubscriptionInfo};
+use super::prepare::{Version, load_options};
+use crate::clock::Stopwatch;
+use crate::error::ErrorClass;
+use crate::event::PluginName;
+use crate::plugin::{Loaded, Loader, Manifest, SecretResolver};
+use crate::runtime::{Anatomy, Role};
+
+/// Of debug information and of memory at start, so large a share is worth a word: one in so many parts.
+const NOTABLE_SHARE: u64 = 2;
+
+/// A component and the manifest it would run under.
+pub struct Proposed<'a> {
+    /// The name it would be installed under.
+    pub name: &'a PluginName,
+    /// The component's bytes.
+    pub component: &'a [u8],
+    /// What errors call it.
+    pub component_path: &'a Path,
+    /// What its operator says.
+    pub manifest: &'a Manifest,
+    /// What errors call that.
+    pub manifest_path: &'a Path,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Checked {
+    /// SHA-256 of the component, in hex.
+    pub digest: String,
+    /// What is in its file.
+    #[serde(flatten)]
+    pub anatomy: Anatomy,
+    /// Its roles; empty when it is refused.
+    pub roles: Vec<&'static str>,
+    /// How it introduces itself, if it does.
+    pub description: Option<DescriptionInfo>,
+    /// What it would listen to, if it is not refused.
+    pub subscription: Option<SubscriptionInfo>,
+    /// Whether two runs over the same events give the same result, so that its state can be rebuilt.
+    pub replayable: bool,
+    /// What compiling, linking and trying it took, in milliseconds.
+    pub load_ms: u64,
+    /// What is unusual about it; it runs all the same.
+    pub warnings: Vec<String>,
+    /// Why the host would not run it, if it would not.
+    pub refused: Option<Refusal>,
+}
+
+/// Why the host would not run a component.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Refusal {
+    /// What is wrong, where, and what to do: what the host would say.
+    pub reason: String,
+    /// What kind of thing that is.
+    #[serde(skip)]
+    pub class: ErrorClass,
+}
+
+/// Looks at a component as the host would that is told to run it. Blocks: it is compiled and tried.
+///
+/// # Errors
+/// When it is no component at all. One that the host would refuse is no error here.
+pub fn check(
+    proposed: &Proposed<'_>,
+    loader: &dyn Loader,
+    secrets: &dyn SecretResolver,
+) -> Result<Checked, InstallError> {
+    let Proposed { name, component, component_path, manifest, manifest_path } = *proposed;
+    let failed = |reason| InstallError::Load { component: component_path.into(), reason };
+    let anatomy = Anatomy::of(component).map_err(failed)?;
+    let began = Stopwatch::start();
+    let loaded = loader.load(component, &load_options(manifest));
+    let load_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let mut checked = Checked {
+        digest: Anatomy::digest(component),
+        warnings: warnings(&anatomy, manifest),
+        anatomy,
+        roles: Vec::new(),
+        description: None,
+        subscription: None,
+        replayable: false,
+        load_ms,
+        refused: None,
+    };
+    let version = Version { name, manifest, component: component_path, manifest_path, folder: manifest_path.parent() };
+    match loaded.map_err(failed) {
+        Ok(loaded) => checked.take(&*loaded, &version, secrets),
+        Err(error) => checked.refused = Some(Refusal::of(&error)),
+    }
+    Ok(checked)
+}
+
+impl Checked {
+    /// What a component that loads says and gets.
+    fn take(&mut self, loaded: &dyn Loaded, version: &Version<'_>, secrets: &dyn SecretResolver) {
+        self.roles = loaded.roles().iter().map(|role: &Role| role.as_str()).collect();
+        self.replayable = loaded.replayable();
+        self.description = loaded.description().map(Into::into);
+        if self.description.is_none() {
+            let what = "it does not describe itself: nobody sees its version, and the manifest alone says what it \
+                        listens to; export `description` to mend that";
+            self.warnings.push(what.into());
+        }
+        if !self.replayable {
+            let what =
+                "it imports HTTP, so two runs over the same events may differ: no rebuild, replay or shadow of it";
+            self.warnings.push(what.into());
+        }
+        match version.allowed(loaded.description(), secrets) {
+            Ok(allowed) => self.subscription = Some((&*allowed.subscription).into()),
+            Err(error) => self.refused = Some(Refusal::of(&error)),
+        }
+    }
+}
+
+impl Refusal {
+    fn of(error: &InstallError) -> Self {
+        Self { reason: error.line(), class: error.class() }
+    }
+}
+
+fn warnings(anatomy: &Anatomy, manifest: &Manifest) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if anatomy.debug_bytes as u64 > anatomy.bytes as u64 / NOTABLE_SHARE {
+        let Anatomy { bytes, debug_bytes, .. } = anatomy;
+        warnings.push(format!(
+            "{debug_bytes} of its {bytes} bytes are debug information: build it for release, or strip it"
+        ));
+    }
+    let memory_bytes_max = manifest.limits.memory_bytes as u64;
+    if anatomy.memory_bytes_min > memory_bytes_max / NOTABLE_SHARE {
+        let least = anatomy.memory_bytes_min;
+        warnings.push(format!(
+            "it begins with {least} bytes of memory and may have {memory_bytes_max}: give it more by [limits] memory"
+        ));
+    }
+    warnings
+}

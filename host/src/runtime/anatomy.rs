@@ -1,0 +1,129 @@
+//! What is in a component's file, found by reading it: nothing is compiled or run.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use wasmparser::{CustomSectionReader, KnownCustom, Parser, Payload, ProducersSectionReader};
+
+use super::{LoadError, compile};
+
+/// Bytes of a page of linear memory, where a memory does not say otherwise.
+const PAGE_BYTES: u64 = 64 << 10;
+/// Names of sections in which a component says of itself what its `describe` does not.
+const LABELS: [&str; 7] = ["authors", "description", "homepage", "licenses", "revision", "source", "version"];
+/// Most bytes of such a section.
+const LABEL_BYTES_MAX: usize = 1 << 10;
+
+/// What is in a component's file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Anatomy {
+    /// Size of the file, in bytes.
+    pub bytes: usize,
+    /// Bytes of functions.
+    pub code_bytes: usize,
+    /// Bytes that are copied into memory when it starts.
+    pub data_bytes: usize,
+    /// Bytes of debug information.
+    pub debug_bytes: usize,
+    /// Memory with which an instance begins, in bytes.
+    pub memory_bytes_min: u64,
+    /// Names of what it imports.
+    pub imports: Vec<String>,
+    /// Names of what it exports.
+    pub exports: Vec<String>,
+    /// What it was made with, by kind (`language`, `processed-by`, `sdk`): name and version.
+    pub producers: BTreeMap<String, BTreeMap<String, String>>,
+    /// What its authors say of it: `version`, `authors`, `licenses`, `source` and the like.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Anatomy {
+    /// Reads a component's file.
+    ///
+    /// # Errors
+    /// When it is no component, or damaged.
+    pub fn of(component: &[u8]) -> Result<Self, LoadError> {
+        compile::check_kind(component)?;
+        let mut anatomy = Self { bytes: component.len(), ..Self::default() };
+        anatomy.read(component).map_err(|error| LoadError::Invalid { reason: error.to_string() })?;
+        Ok(anatomy)
+    }
+
+    /// SHA-256 of a file, in hex.
+    #[must_use]
+    pub fn digest(component: &[u8]) -> String {
+        compile::digest(component)
+    }
+
+    fn read(&mut self, component: &[u8]) -> wasmparser::Result<()> {
+        // The component is at depth 1; the modules and components in it are deeper.
+        let mut depth = 0;
+        for payload in Parser::new(0).parse_all(component) {
+            match payload? {
+                Payload::Version { .. } => depth += 1,
+                Payload::End(_) => depth -= 1,
+                Payload::ComponentImportSection(section) if depth == 1 => {
+                    for import in section {
+                        self.imports.push(import?.name.name.to_owned());
+                    }
+                }
+                Payload::ComponentExportSection(section) if depth == 1 => {
+                    for export in section {
+                        self.exports.push(export?.name.name.to_owned());
+                    }
+                }
+                Payload::MemorySection(section) => {
+                    for memory in section {
+                        let memory = memory?;
+                        let page_bytes = memory.page_size_log2.map_or(PAGE_BYTES, |log2| 1 << log2.min(16));
+                        let bytes = memory.initial.saturating_mul(page_bytes);
+                        self.memory_bytes_min = self.memory_bytes_min.saturating_add(bytes);
+                    }
+                }
+                Payload::CodeSectionStart { size, .. } => self.code_bytes += size as usize,
+                Payload::DataSection(section) => self.data_bytes += section.range().len(),
+                Payload::CustomSection(section) => self.read_custom(&section, depth)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn read_custom(&mut self, section: &CustomSectionReader<'_>, depth: u32) -> wasmparser::Result<()> {
+        if section.name().starts_with(".debug_") {
+            self.debug_bytes += section.data().len();
+        } else if let KnownCustom::Producers(producers) = section.as_known() {
+            self.read_producers(producers)?;
+        } else if depth == 1 && LABELS.contains(&section.name()) {
+            let text = section.data().get(..LABEL_BYTES_MAX.min(section.data().len())).unwrap_or_default();
+            self.labels.insert(section.name().to_owned(), String::from_utf8_lossy(text).into_owned());
+        }
+        Ok(())
+    }
+
+    fn read_producers(&mut self, producers: ProducersSectionReader<'_>) -> wasmparser::Result<()> {
+        for field in producers {
+            let field = field?;
+            let entries = self.producers.entry(field.name.to_owned()).or_default();
+            for value in field.values {
+                let value = value?;
+                // The innermost is read first: a module knows better than what wraps it.
+                entries.entry(value.name.to_owned()).or_insert_with(|| value.version.to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_component_is_named() {
+        assert_eq!(Anatomy::of(b"\0asm\x01\0\0\0"), Err(LoadError::CoreModule));
+        assert!(matches!(Anatomy::of(b"\0asm\x0d\0\x01\0\x07"), Err(LoadError::Invalid { .. })));
+        let empty = Anatomy::of(b"\0asm\x0d\0\x01\0").unwrap();
+        assert_eq!((empty.bytes, empty.imports.len(), empty.memory_bytes_min), (8, 0, 0));
+    }
+}

@@ -1,0 +1,94 @@
+//! `tidemill plugins check`: a component looked at without a server, by the real binary.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tidemill_plugins::COUNTER;
+use tidemill_tests::{guests, tidemill};
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn holding(files: &[(&str, &[u8])]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn check(&self, arguments: &[&str]) -> Output {
+        let file = self.path("plugin.wasm");
+        tidemill().args(["plugins", "check"]).arg(file).args(arguments).output().unwrap()
+    }
+}
+
+/// Exit code, stdout and stderr.
+fn told(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn refused(component: &[u8], code: i32, words: &[&str]) {
+    let (exit, _, errors) = told(&Folder::holding(&[("plugin.wasm", component)]).check(&[]));
+    assert_eq!(exit, Some(code), "{errors}");
+    assert!(words.iter().all(|word| errors.contains(word)), "{words:?} in: {errors}");
+}
+
+#[test]
+fn a_component_that_fits_is_shown_with_all_that_it_asks_for() {
+    let folder = Folder::holding(&[("plugin.wasm", COUNTER.component)]);
+    let (exit, shown, errors) = told(&folder.check(&[]));
+    assert_eq!((exit, errors.as_str()), (Some(0), ""), "{shown}");
+    for words in ["roles        subscriber", "tidemill:plugin/state@0.1.0", "language     Rust", "at the start"] {
+        assert!(shown.contains(words), "{words} in: {shown}");
+    }
+    let (exit, shown, _) = told(&folder.check(&["--json"]));
+    let found: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((exit, &found["roles"], &found["refused"]), (Some(0), &json!(["subscriber"]), &Value::Null));
+    assert_eq!(found["bytes"], COUNTER.component.len());
+    assert!(found["memory_bytes_min"].as_u64().unwrap() >= 64 << 10, "{found}");
+}
+
+#[test]
+fn what_the_host_would_not_run_is_refused_in_its_words() {
+    refused(b"\0asm\x01\0\0\0", 2, &["core module", "wasm32-wasip2"]);
+    refused(b"hello", 2, &["not WebAssembly", "hello"]);
+    refused(&COUNTER.component[..COUNTER.component.len() / 2], 2, &["not a valid component"]);
+    refused(guests::UNKNOWN_IMPORT, 2, &["it imports", "does not offer"]);
+    refused(guests::NO_EXPORTS, 2, &["none of which makes it a plugin"]);
+    refused(guests::HTTP_GET, 6, &["granted no HTTP", "[grants] http"]);
+    let (exit, _, errors) = told(&Folder::holding(&[]).check(&[]));
+    assert!(exit == Some(3) && errors.contains("plugin.wasm cannot be read"), "{errors}");
+}
+
+#[test]
+fn it_is_held_against_the_manifest_beside_it_or_the_one_that_is_named() {
+    let granted = "[grants]\nappend = [\"Asked\"]\nhttp = [\"https://api.example.com\"]\n[config]\ncurrency = \"EUR\"\n\
+                   [grants.secrets]\n\
+                   API_KEY = { file = \"key\", host = \"https://api.example.com\", header = \"x-key\" }\n";
+    let folder = Folder::holding(&[
+        ("plugin.wasm", guests::ASKS),
+        ("key", b"s3cret\n"),
+        ("other.toml", granted.as_bytes()),
+        ("typo.toml", b"[grants]\napend = [\"*\"]\n"),
+    ]);
+    let (exit, shown, errors) = told(&folder.check(&[]));
+    assert!(exit == Some(6) && errors.contains("[grants] append = [\"Asked\"]"), "{errors}");
+    assert!(shown.contains("appends      Asked"), "{shown}");
+    let named = |name: &str| told(&folder.check(&["--manifest", folder.path(name).to_str().unwrap()]));
+    assert_eq!(named("other.toml").0, Some(0));
+    let (exit, _, errors) = named("typo.toml");
+    assert!(exit == Some(2) && errors.contains("apend") && errors.contains("append"), "{errors}");
+    fs::rename(folder.path("other.toml"), folder.path("plugin.toml")).unwrap();
+    assert_eq!(told(&folder.check(&[])).0, Some(0));
+}
