@@ -43,15 +43,16 @@ impl Beside {
         limits.get(usize::try_from(partition).ok()?).cloned()
     }
 
-    /// Takes what is beyond the limit out of a page.
+    /// Takes what is beyond the limit out of a page. It may have been read when the limit was lower.
     pub(super) fn cut(&self, page: &mut ReadPage, limit: Position) {
         if !self.is_rebuild() {
             return;
         }
         page.head = limit;
-        if page.through >= limit {
+        page.complete = page.through >= limit;
+        if page.complete {
             page.events.retain(|event| event.position <= limit);
-            (page.through, page.complete) = (limit, true);
+            page.through = limit;
         }
     }
 

@@ -18,7 +18,7 @@ use crate::delivery::layout::{Layout, Settled};
 use crate::delivery::machine::{Machine, Row, Start};
 use crate::delivery::policy::{Policy, Subscription};
 use crate::delivery::shared_state::SharedState;
-use crate::delivery::status::{PartitionStatus, Status};
+use crate::delivery::status::Status;
 use crate::event::{Pattern, PluginName};
 use crate::store::{Owner, Progress, Store};
 
@@ -89,12 +89,6 @@ impl Partitions {
         around: &Around,
         status: &Arc<watch::Sender<Status>>,
     ) -> Self {
-        let shown = (0..).zip(&launch.progress).map(|(partition, progress)| PartitionStatus {
-            partition,
-            checkpoint: progress.checkpoint,
-            ..PartitionStatus::default()
-        });
-        status.send_modify(|status| status.begin(shown.collect()));
         let mut handlers = std::mem::take(&mut version.handlers).into_iter();
         let starter = Starter {
             common: Arc::new(Common {
@@ -114,8 +108,11 @@ impl Partitions {
             fresh: launch.fresh,
         };
         let partitions = (0..).zip(launch.progress).zip(launch.rows);
-        let start = |((partition, progress), rows)| starter.start(partition, progress, rows, handlers.next().flatten());
-        let tasks = partitions.map(start).collect();
+        let make = |((partition, progress), rows)| starter.make(partition, progress, rows, handlers.next().flatten());
+        let tasks: Vec<_> = partitions.map(make).collect();
+        // All at once: nobody sees some of them, or what they have set aside as handled.
+        status.send_modify(|status| status.begin(tasks.iter().map(|(_, task)| task.status()).collect()));
+        let tasks = tasks.into_iter().map(|(orders, task)| (orders, tokio::spawn(task.run()))).collect();
         Self { version, tasks }
     }
 
@@ -149,7 +146,13 @@ struct Starter<'a> {
 }
 
 impl Starter<'_> {
-    fn start(&self, partition: u32, progress: Progress, rows: Vec<Row>, handler: Option<Box<dyn Handler>>) -> Started {
+    fn make(
+        &self,
+        partition: u32,
+        progress: Progress,
+        rows: Vec<Row>,
+        handler: Option<Box<dyn Handler>>,
+    ) -> (mpsc::Sender<Order>, task::Task) {
         let Common { plugin, owner, store, shared, beside, .. } = &*self.common;
         let effects = Effects::new(owner.clone(), Arc::clone(store), Arc::clone(&self.version.granted))
             .causation_depth_max(self.version.policy.causation_depth_max);
@@ -172,8 +175,7 @@ impl Starter<'_> {
         let Layout { partitions: count, key } = self.version.layout();
         let (orders, receiver) = mpsc::channel(COMMANDS_MAX);
         let parts = (machine, handler, effects);
-        let task = task::Task::new(Arc::clone(&self.common), Share { partition, count, key }, parts, receiver);
-        (orders, tokio::spawn(task.run()))
+        (orders, task::Task::new(Arc::clone(&self.common), Share { partition, count, key }, parts, receiver))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The task of one partition.
 
 mod about;
+mod ahead;
 mod commit;
 mod orders;
 
@@ -12,7 +13,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
 
-use super::beside::Beside;
+use ahead::Ahead;
+
+use super::beside::{Beside, Found};
 use super::command::Order;
 use super::redrive::Redrives;
 use crate::clock::{Clock, Stopwatch};
@@ -26,12 +29,7 @@ use crate::delivery::shared_state::SharedState;
 use crate::delivery::status::{Counters, PartitionStatus, State, Status};
 use crate::error::ErrorClass;
 use crate::event::{Filter, PluginName, Position};
-use crate::store::{Owner, ReadRequest, Store, StoreError};
-
-/// Most events read at a time.
-const FETCH_EVENTS_MAX: usize = 1024;
-/// Most payload bytes read at a time; also bounds what one call of the handler is given.
-const FETCH_BYTES_MAX: usize = 4 << 20;
+use crate::store::{Owner, ReadPage, ReadRequest, Store, StoreError};
 
 /// What the partitions of a plugin have in common.
 pub(super) struct Common {
@@ -60,6 +58,7 @@ pub(super) struct Task {
     handler: Option<Box<dyn Handler>>,
     effects: Effects,
     page: EventBatch,
+    ahead: Option<Ahead>,
     /// Which events of the page emit nothing.
     page_quiet: Quiet,
     /// The set-aside event that is handed over again.
@@ -82,8 +81,12 @@ pub(super) struct Task {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    let panicked = |_| StoreError::ReadFailed { reason: "the reading thread panicked".into() };
-    tokio::task::spawn_blocking(work).await.map_err(panicked).flatten()
+    tokio::task::spawn_blocking(work).await.map_err(read_panicked).flatten()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what a panic is mapped by")]
+fn read_panicked(_: tokio::task::JoinError) -> StoreError {
+    StoreError::ReadFailed { reason: "the reading thread panicked".into() }
 }
 
 impl Task {
@@ -104,6 +107,7 @@ impl Task {
             handler,
             effects,
             page: EventBatch::default(),
+            ahead: None,
             page_quiet: Quiet::Nothing,
             recalled: EventBatch::default(),
             recalled_quiet: false,
@@ -125,8 +129,9 @@ impl Task {
                 self.machine.request_yield();
             }
             let action = self.step(input);
-            let state = self.publish();
+            // What a commit is about is shown when it is durable.
             if !matches!(action, Action::Commit(_)) {
+                let state = self.publish();
                 self.redrives.settle(&self.machine, &state);
             }
             let next = match action {
@@ -158,23 +163,15 @@ impl Task {
     }
 
     async fn fetch(&mut self, after: Position) -> Input {
-        let store = Arc::clone(&self.common.store);
-        let query = self.common.filter.clone().into();
-        let limit = FETCH_EVENTS_MAX;
-        let request = ReadRequest { query, after, limit, bytes_max: FETCH_BYTES_MAX, ..ReadRequest::default() };
-        let share = (self.share.count > 1).then(|| self.share.clone());
-        let (beside, limit) = (self.common.beside.clone(), *self.head.borrow());
-        let read = blocking(move || {
-            let mut page = store.read(&request)?;
-            beside.cut(&mut page, limit);
-            if let Some(share) = share {
-                page.events.retain(|event| share.takes(event));
-            }
-            let found = beside.look(&*store, after, page.through)?;
-            Ok((page, found))
-        });
-        match read.await {
+        let read = match self.page(after).await {
+            Ok(page) => self.look(after, page).await,
+            Err(error) => Err(error),
+        };
+        match read {
             Ok((page, (carried, quiet))) => {
+                if !page.complete {
+                    self.read_ahead(page.through);
+                }
                 self.page = EventBatch::new(page.events);
                 self.page_quiet = quiet.clone();
                 let (events, complete) = (self.page.clone(), page.complete);
@@ -182,6 +179,18 @@ impl Task {
             }
             Err(error) => self.read_failed(&error, "events cannot be read"),
         }
+    }
+
+    /// What another generation has to do with a page.
+    async fn look(&mut self, after: Position, mut page: ReadPage) -> Result<(ReadPage, Found), StoreError> {
+        let beside = self.common.beside.clone();
+        beside.cut(&mut page, *self.head.borrow());
+        if matches!(beside, Beside::Nobody) {
+            return Ok((page, Found::default()));
+        }
+        let (store, through) = (Arc::clone(&self.common.store), page.through);
+        let found = blocking(move || beside.look(&*store, after, through)).await?;
+        Ok((page, found))
     }
 
     fn read_failed(&self, error: &StoreError, what: &str) -> Input {
@@ -311,18 +320,23 @@ impl Task {
         if state != self.reported {
             self.counters.count_state(&state);
             self.log(&state);
-            self.reported = state.clone();
+            self.reported = state;
         }
-        let partition = PartitionStatus {
+        let partition = self.status();
+        self.common.status.send_modify(|status| status.update(partition));
+    }
+
+    /// The partition as it is, in the state that was reported last.
+    pub(super) fn status(&self) -> PartitionStatus {
+        PartitionStatus {
             partition: self.share.partition,
-            state,
+            state: self.reported.clone(),
             checkpoint: self.machine.settled(),
             failing: self.machine.progress().failing.clone(),
             set_aside: self.machine.set_aside(),
             counters: self.counters,
             cost: self.cost,
-        };
-        self.common.status.send_modify(|status| status.update(partition));
+        }
     }
 
     fn log(&self, state: &State) {
