@@ -89,15 +89,13 @@ fn page(
 ) -> Result<StreamPage, StoreError> {
     let mut page = StreamPage::default();
     for prefix in prefixes {
+        let after = after.filter(|after| after.as_str() >= prefix.as_str());
         let part = store.streams(prefix, after, limit - page.streams.len())?;
         page.streams.extend(part.streams);
         page.next = part.next;
         if page.streams.len() == limit {
-            page.next = page
-                .streams
-                .last()
-                .map(|(name, _)| name.clone())
-                .filter(|_| page.next.is_some() || prefixes.last() != Some(prefix));
+            let more = page.next.is_some() || prefixes.last() != Some(prefix);
+            page.next = page.streams.last().map(|(name, _)| name.clone()).filter(|_| more);
             break;
         }
     }

@@ -63,7 +63,7 @@ impl Pattern {
     pub fn covers(&self, other: &Self) -> bool {
         match (self.beginning(), other.beginning()) {
             (Some(beginning), Some(narrower)) => narrower.starts_with(beginning),
-            (_, None) => self.matches(&other.text),
+            (_, None) => other.text.is_empty() || self.matches(&other.text),
             (None, Some(_)) => false,
         }
     }
