@@ -3,6 +3,7 @@
 //! One struct for each way of running it. The command line fills them; a Rust program that embeds the
 //! host fills them by hand.
 
+mod access;
 mod secrets;
 mod supervisor;
 
@@ -18,6 +19,7 @@ use crate::store::retention::Retention;
 
 use crate::runtime::{CompileLimits, Compiler};
 
+pub use access::{AccessOptions, default_keys_file};
 pub use secrets::HostSecrets;
 pub use supervisor::Supervisor;
 
@@ -46,6 +48,9 @@ pub struct ServeOptions {
     /// a free one and prints it
     #[arg(long, value_name = "ADDR", env = "TIDEMILL_GRPC_LISTEN", num_args = 0..=1, default_missing_value = DEFAULT_GRPC_ADDRESS)]
     pub grpc_listen: Option<SocketAddr>,
+    /// Who is let in, and over what.
+    #[command(flatten)]
+    pub access: AccessOptions,
     /// What compiles components in processes of their own; none compiles them in this one.
     #[arg(skip)]
     pub compiler: Option<Compiler>,

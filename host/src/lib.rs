@@ -1,7 +1,7 @@
 //! Tidemill: an event store that runs its subscribers inside itself, as sandboxed WebAssembly components.
 //!
-//! Layers, each knowing nothing of those below it in this list: `event`, `integrity`, `store`, `delivery`,
-//! `runtime`, `plugin`, then the edge (`api`, `grpc`, `cli`), and `app`, which wires them. `ARCHITECTURE.md` has the
+//! Layers, each knowing nothing of those below it in this list: `event`, `integrity`, `access`, `store`, `delivery`,
+//! `runtime`, `plugin`, then the edge (`gate`, `api`, `grpc`, `cli`), and `app`, which wires them. `ARCHITECTURE.md` has the
 //! map and the invariants.
 
 pub mod clock;
@@ -11,6 +11,8 @@ pub mod measure;
 pub mod trace;
 
 pub mod integrity;
+
+pub mod access;
 
 pub mod store;
 
@@ -24,6 +26,8 @@ pub mod plugin;
 
 pub mod config;
 pub mod telemetry;
+
+pub mod gate;
 
 pub mod api;
 pub mod grpc;

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tidemill::api::{ApiState, NoPlugins, serve};
 use tidemill::clock::SystemClock;
 use tidemill::event::{EventType, NewEvent};
+use tidemill::gate::Incoming;
 use tidemill::store::embedded::{EmbeddedStore, OpenOptions};
 use tidemill::store::{AppendRequest, Store};
 use tokio::net::TcpListener;
@@ -39,7 +40,7 @@ fn main() -> std::io::Result<()> {
     let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
     let address = listener.local_addr()?;
     let state = ApiState::new(Arc::clone(&store), Arc::new(NoPlugins));
-    runtime.spawn(serve(listener, state, std::future::pending::<()>()));
+    runtime.spawn(async { serve(Incoming::new(listener, None), state, std::future::pending::<()>()).await });
 
     println!("{EVENTS} events of {DATA_BYTES} bytes over {STREAMS} streams, a tag each\n");
     for results in ["refused", "all"] {

@@ -13,18 +13,26 @@ BINARY = os.environ["TIDEMILL"]
 class WithServer(unittest.TestCase):
     """A test with an empty server at `self.url` and a client of it at `self.client`."""
 
+    def arguments(self, place: str) -> list[str]:
+        """What the server is told beside its data directory, `place`."""
+        return []
+
+    def connect(self) -> umadb.Client:
+        return umadb.Client(self.url)
+
     def setUp(self) -> None:
         place = tempfile.TemporaryDirectory()
         self.addCleanup(place.cleanup)
         arguments = ["--data", place.name, "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0"]
         self.process = subprocess.Popen(
-            [BINARY, "serve", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [BINARY, "serve", *arguments, *self.arguments(place.name)],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         self.addCleanup(self.end)
         assert self.process.stdout is not None
         said = [line.split() for line in (self.process.stdout.readline(), self.process.stdout.readline())]
         self.url = next(words[1] for words in said if words[:1] == ["grpc"])
-        self.client = umadb.Client(self.url)
+        self.client = self.connect()
         super().setUp()
 
     def end(self) -> None:

@@ -8,12 +8,14 @@ const LAYERS: &[&[&str]] = &[
     &["clock", "error", "measure", "trace"],
     &["event"],
     &["integrity"],
+    &["access"],
     &["store"],
     &["backup"],
     &["delivery"],
     &["runtime"],
     &["plugin"],
     &["config", "telemetry"],
+    &["gate"],
     &["api", "grpc"],
     &["cli"],
     &["app"],
@@ -42,7 +44,13 @@ const BANNED: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Places that must not name a text.
-const PURE: &[(&str, &str)] = &[("event/", "tokio"), ("delivery/machine", "tokio"), ("event/", "std::fs")];
+const PURE: &[(&str, &str)] = &[
+    ("event/", "tokio"),
+    ("delivery/machine", "tokio"),
+    ("event/", "std::fs"),
+    ("access/", "tokio"),
+    ("access/", "std::fs"),
+];
 
 const FILE_LINES_MAX: usize = 800;
 

@@ -19,6 +19,7 @@ use super::wait_for::{Behind, WaitFor};
 use super::whole_body::whole_body;
 use crate::error::ErrorClass;
 use crate::event::{Position, StreamName, Version};
+use crate::gate::Caller;
 use crate::store::{AppendError, Appended};
 
 /// Largest body in bytes: an append of the largest size in base64, and as much again for JSON around it. A
@@ -33,6 +34,7 @@ const LINES_PARAMS: &[&str] = &["wait_for", "timeout_ms", "atomic", "stop_on_err
 /// Appends what the body holds.
 pub(super) async fn append(
     State(state): State<ApiState>,
+    caller: Caller,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -45,9 +47,9 @@ pub(super) async fn append(
         wait_for.check(&state)?;
     }
     if format == Format::Ndjson && !params.flag("atomic")? {
-        return append_stream::append(state, &params, context, wait_for, request.into_body()).await;
+        return append_stream::append((state, caller), &params, context, wait_for, request.into_body()).await;
     }
-    let (appended, behind) = whole(&state, format, &context, wait_for, request).await?;
+    let (appended, behind) = whole((&state, &caller), format, &context, wait_for, request).await?;
     let mut response = (StatusCode::CREATED, Json::render(&AppendedView::new(&appended, behind))?).into_response();
     if let Some(etag) = etag_of(&appended) {
         response.headers_mut().insert(header::ETAG, etag);
@@ -58,7 +60,7 @@ pub(super) async fn append(
 /// Appends a body as one append; answers where its events stand, and which plugins are behind if that was
 /// asked.
 async fn whole(
-    state: &ApiState,
+    (state, caller): (&ApiState, &Caller),
     format: Format,
     context: &AppendContext,
     wait_for: Option<WaitFor>,
@@ -73,6 +75,7 @@ async fn whole(
     };
     context.apply(&mut body)?;
     let AppendBody { request, lines, .. } = body;
+    caller.may_append(&request)?;
     let appended = state.log().append(request).await.map_err(|error| refused(error, &lines, context))?;
     let behind = match wait_for {
         Some(wait_for) => Some(wait_for.settled(state, appended.last_position()).await),

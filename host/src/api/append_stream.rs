@@ -30,8 +30,10 @@ use super::params::{Params, bad_value};
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
 use super::wait_for::{Behind, WaitFor};
+use crate::access::Action;
 use crate::error::ErrorClass;
 use crate::event::{NewEvent, Position, Version};
+use crate::gate::Caller;
 use crate::store::{AppendError, AppendRequest, Appended, AppendedEvent};
 
 /// Media type of lines of JSON.
@@ -43,7 +45,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(300);
 
 /// Appends the lines of a body.
 pub(super) async fn append(
-    state: ApiState,
+    (state, caller): (ApiState, Caller),
     params: &Params,
     context: AppendContext,
     wait_for: Option<WaitFor>,
@@ -59,6 +61,7 @@ pub(super) async fn append(
         state,
         lines: Lines::new(body),
         context: Arc::new(context),
+        caller,
         wait_for,
         stop_on_error: params.flag("stop_on_error")?,
         all_results: all_results(params)?,
@@ -86,6 +89,7 @@ struct Run {
     state: ApiState,
     lines: Lines,
     context: Arc<AppendContext>,
+    caller: Caller,
     wait_for: Option<WaitFor>,
     stop_on_error: bool,
     all_results: bool,
@@ -206,8 +210,9 @@ impl Run {
     }
 
     async fn parse(&mut self, first: usize, bytes: Bytes) -> Result<((usize, Bytes), Group), End> {
-        let (context, text, stop) = (Arc::clone(&self.context), bytes.clone(), self.stop_on_error);
-        let parsed = blocking(&self.state, move |_| Ok(parse(&context, first, &text, stop))).await;
+        let (context, caller) = (Arc::clone(&self.context), self.caller.clone());
+        let (text, stop) = (bytes.clone(), self.stop_on_error);
+        let parsed = blocking(&self.state, move |_| Ok(parse((&context, &caller), first, &text, stop))).await;
         parsed.map(|group| ((first, bytes), group)).map_err(|problem| End::Stopped(Box::new(problem)))
     }
 
@@ -322,19 +327,20 @@ fn ended(block: Block) -> End {
 }
 
 /// Parses the lines of a block: all, or up to the first bad one.
-fn parse(context: &AppendContext, first: usize, block: &[u8], stop_on_error: bool) -> Group {
+fn parse((context, caller): (&AppendContext, &Caller), first: usize, block: &[u8], stop_on_error: bool) -> Group {
     let mut group = Group::default();
     for (index, text) in block.split(|byte| *byte == b'\n').enumerate() {
         let number = first + index;
-        match event(text) {
+        match event(text).map_err(|reason| bad_line(number, &reason)).and_then(|parsed| allowed(caller, number, parsed))
+        {
             Ok(None) => {}
             Ok(Some(ParsedEvent { mut event, has_id })) => {
                 context.complete(&mut event, has_id, number - 1);
                 group.events.push(event);
                 group.lines.push(number);
             }
-            Err(reason) => {
-                group.bad.push((number, bad_line(number, &reason)));
+            Err(problem) => {
+                group.bad.push((number, problem));
                 if stop_on_error {
                     break;
                 }
@@ -342,6 +348,14 @@ fn parse(context: &AppendContext, first: usize, block: &[u8], stop_on_error: boo
         }
     }
     group
+}
+
+/// Lets an event through that the caller may append.
+fn allowed(caller: &Caller, line: usize, parsed: Option<ParsedEvent>) -> Result<Option<ParsedEvent>, Problem> {
+    let Some(ParsedEvent { event, .. }) = &parsed else { return Ok(None) };
+    let action = Action::AppendEvent(&event.event_type, event.stream.as_ref());
+    caller.judge(&action).map_err(|denied| Problem::from(denied).with("line", line))?;
+    Ok(parsed)
 }
 
 /// The event of a line; none when the line is blank.

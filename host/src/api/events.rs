@@ -13,7 +13,9 @@ use super::problem::Problem;
 use super::selection::{Link, filter};
 use super::state::ApiState;
 use super::wait::AtLeast;
+use crate::access::Action;
 use crate::event::Position;
+use crate::gate::Caller;
 use crate::store::{Direction, ReadPage, ReadRequest};
 
 const PARAMS: &[&str] = &[
@@ -52,13 +54,14 @@ struct PageView<'a> {
 /// Reads events in the order of the log.
 pub(super) async fn list(
     State(state): State<ApiState>,
+    caller: Caller,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Answer, Problem> {
     let form = Form::of(&headers);
     let params = Params::parse(query.as_deref(), PARAMS)?;
     let request = ReadRequest {
-        query: filter(&params)?.into(),
+        query: caller.narrow(filter(&params)?.into()),
         since_us: params.time_us("since")?,
         until_us: params.time_us("until")?,
         after: params.position("after")?.unwrap_or_default(),
@@ -107,6 +110,7 @@ pub(super) fn direction(params: &Params) -> Result<Direction, Problem> {
 /// Reads one event by its id.
 pub(super) async fn get(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -121,8 +125,8 @@ pub(super) async fn get(
         at_least.of_log(&state).await?;
     }
     blocking(&state, move |store| match store.event(id)? {
-        Some(event) => form.one(&event),
-        None => Err(Problem::not_found(format!("no event has the id {id}")).with("id", id.to_string())),
+        Some(event) if caller.may(&Action::ReadEvent(&event)).is_ok() => form.one(&event),
+        _ => Err(Problem::not_found(format!("no event has the id {id}")).with("id", id.to_string())),
     })
     .await
 }

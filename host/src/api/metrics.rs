@@ -12,6 +12,7 @@ use super::registry::PluginSummary;
 use super::state::ApiState;
 use crate::delivery::{self, PartitionStatus};
 use crate::error::ErrorClass;
+use crate::gate::Refusals;
 use crate::store::Store;
 use crate::store::embedded::{Activity, Part, Sizes};
 use crate::telemetry::metrics::{CONTENT_TYPE, Family, Gathered, Spread, Value, catalog, render};
@@ -76,6 +77,10 @@ fn sizes(gathered: &mut Gathered, sizes: &Sizes) {
 }
 
 fn edge(gathered: &mut Gathered, state: &ApiState) {
+    let Refusals { no_key, unknown_key, denied } = state.gate().refusals();
+    for (reason, count) in [("no_key", no_key), ("unknown_key", unknown_key), ("denied", denied)] {
+        gathered.whole(&catalog::REFUSALS, &[reason], count);
+    }
     gathered.whole(&catalog::OTLP_FAILURES, &[], state.otlp_failures());
     gathered.whole(&catalog::SUBSCRIBERS, &[], state.subscribers() as u64);
     for route in state.requests().read() {

@@ -9,6 +9,7 @@
 //! The command line reads a data directory through this same router, without a socket: what a reader sees
 //! does not depend on whether a server runs.
 
+mod access;
 mod append;
 mod append_body;
 mod append_context;

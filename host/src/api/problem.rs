@@ -30,6 +30,8 @@ pub(super) enum Kind {
     StreamDeleted,
     IdConflict,
     PartlyStored,
+    KeyNeeded,
+    KeyUnknown,
     Denied,
     Conflict,
     Unavailable,
@@ -57,6 +59,8 @@ impl Kind {
             Self::StreamDeleted => "stream-deleted",
             Self::IdConflict => "id-conflict",
             Self::PartlyStored => "partly-stored",
+            Self::KeyNeeded => "key-needed",
+            Self::KeyUnknown => "key-unknown",
             Self::Denied => "denied",
             Self::Conflict => "conflict",
             Self::Unavailable => "unavailable",
@@ -84,6 +88,8 @@ impl Kind {
             Self::StreamDeleted => "The stream was deleted",
             Self::IdConflict => "The event id is taken by another event",
             Self::PartlyStored => "Some of the events are stored already",
+            Self::KeyNeeded => "A key is needed",
+            Self::KeyUnknown => "The key is not known",
             Self::Denied => "Not allowed",
             Self::Conflict => "Something else came first",
             Self::Unavailable => "Not available now",
@@ -96,6 +102,15 @@ impl Kind {
             Self::TooManyRequests => "Too many at a time",
             Self::UnsupportedMediaType => "The content type is not understood",
             Self::MethodNotAllowed => "The method does not fit the resource",
+        }
+    }
+
+    /// How the client may get further (RFC 6750 §3).
+    const fn challenge(self) -> Option<&'static str> {
+        match self {
+            Self::KeyNeeded => Some(r#"Bearer realm="tidemill""#),
+            Self::KeyUnknown => Some(r#"Bearer realm="tidemill", error="invalid_token""#),
+            _ => None,
         }
     }
 
@@ -205,6 +220,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_CONTENT_TYPE));
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        if let Some(challenge) = self.kind.challenge() {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }

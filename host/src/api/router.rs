@@ -4,7 +4,7 @@ use std::any::Any;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -12,11 +12,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use super::append::{self, BODY_BYTES_MAX};
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
 use super::rehearsals::COMPONENT_BYTES_MAX;
 use super::state::ApiState;
 use super::{
-    backup, dead_letters, doctor, draining, events, generations, health, limits, measured, metrics, plugins,
+    access, backup, dead_letters, doctor, draining, events, generations, health, limits, measured, metrics, plugins,
     rehearsals, retention, state_entries, stream_deletion, stream_list, streams, subscribe, verify,
 };
 use crate::error::ErrorClass;
@@ -53,7 +53,6 @@ pub fn router(state: ApiState) -> Router {
         .route(letter, get(dead_letters::get).merge(delete(dead_letters::discard)))
         .route(&format!("{letter}/retry"), post(dead_letters::retry))
         .fallback(no_such_route)
-        .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(state.clone(), draining::refuse_writes))
         .layer(from_fn_with_state(state.clone(), limits::bounded))
@@ -61,6 +60,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
+        .layer(from_fn_with_state(state.clone(), access::guard))
         .layer(from_fn_with_state(state.clone(), measured::measured))
         .layer(CatchPanicLayer::custom(panicked))
         // A failure is logged where the problem is made.
@@ -70,11 +70,6 @@ pub fn router(state: ApiState) -> Router {
 
 async fn no_such_route(uri: Uri) -> Problem {
     Problem::not_found(format!("there is nothing at {}; the API begins at /v1/events and /v1/plugins", uri.path()))
-}
-
-async fn wrong_method(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{method} is not supported at {}", uri.path());
-    Problem::http(StatusCode::METHOD_NOT_ALLOWED, Kind::MethodNotAllowed, detail)
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Response {

@@ -8,16 +8,15 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::{Listener as _, ListenerExt as _};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
 
 use super::router::router;
 use super::state::ApiState;
+use crate::gate::Incoming;
 
 /// How long requests in flight may take once the server is told to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(300);
@@ -25,26 +24,20 @@ const DRAIN_MAX: Duration = Duration::from_secs(300);
 const HEADER_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Serves until `shutdown` resolves; then takes no more connections, ends subscriptions, and waits for
-/// the requests in flight, at most five minutes. A connection that cannot be taken is logged and tried again.
-pub async fn serve(listener: TcpListener, state: ApiState, shutdown: impl Future<Output = ()> + Send + 'static) {
-    // Answers are small: waiting to fill a packet would only delay them.
-    let mut listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
-        }
-    });
+/// the requests in flight, at most five minutes.
+pub async fn serve(mut incoming: Incoming, state: ApiState, shutdown: impl Future<Output = ()> + Send + 'static) {
     let router = router(state.clone());
     let connections = GracefulShutdown::new();
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
-            (stream, _) = listener.accept() => {
+            Some(stream) = incoming.next() => {
                 tokio::spawn(serve_connection(stream, HEADER_TIME_MAX, router.clone(), connections.watcher()));
             }
             () = &mut shutdown => break,
         }
     }
-    drop(listener);
+    drop(incoming);
     state.close();
     if tokio::time::timeout(DRAIN_MAX, connections.shutdown()).await.is_err() {
         tracing::warn!(seconds = DRAIN_MAX.as_secs(), "requests in flight did not end in time; leaving them");

@@ -11,8 +11,10 @@ use super::measured::Requests;
 use super::problem::{Kind, Problem};
 use super::pulse::Pulse;
 use super::registry::Plugins;
+use crate::access::Policy;
 use crate::clock::{Clock, SystemClock};
 use crate::error::ErrorClass;
+use crate::gate::Gate;
 use crate::store::retention::RetentionStatus;
 use crate::store::{AsyncStore, Store};
 use crate::telemetry::Otlp;
@@ -40,6 +42,7 @@ struct Inner {
     retention: OnceLock<watch::Receiver<Vec<RetentionStatus>>>,
     pulse: OnceLock<Arc<Pulse>>,
     otlp: OnceLock<Otlp>,
+    gate: OnceLock<Arc<Gate>>,
     counted: Requests,
     closing: watch::Sender<bool>,
     subscribers: Arc<Semaphore>,
@@ -77,6 +80,7 @@ impl ApiState {
             retention: OnceLock::new(),
             pulse: OnceLock::new(),
             otlp: OnceLock::new(),
+            gate: OnceLock::new(),
             counted: Requests::default(),
             closing: watch::Sender::new(false),
             subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
@@ -118,6 +122,18 @@ impl ApiState {
     pub fn with_otlp(self, otlp: Otlp) -> Self {
         let _ = self.0.otlp.set(otlp);
         self
+    }
+
+    /// The same, of a server that asks who sends a request.
+    #[must_use]
+    pub fn with_gate(self, gate: Arc<Gate>) -> Self {
+        let _ = self.0.gate.set(gate);
+        self
+    }
+
+    /// Who lets requests in; without one, everybody is.
+    pub(super) fn gate(&self) -> &Arc<Gate> {
+        self.0.gate.get_or_init(|| Arc::new(Gate::new(Policy::open())))
     }
 
     /// How often what was measured could not be sent.

@@ -10,8 +10,10 @@ use super::blocking::Json;
 use super::params::{Params, bad_value};
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
+use crate::access::Action;
 use crate::error::ErrorClass;
-use crate::event::{ExpectedVersion, Position, StreamName, Version};
+use crate::event::{EventType, ExpectedVersion, Position, StreamName, TOMBSTONE_TYPE, Version};
+use crate::gate::Caller;
 use crate::store::StreamDeletion;
 
 /// Where the last event of the deleted stream stands.
@@ -27,12 +29,15 @@ struct DeletedView {
 /// Deletes a stream, if it is at `expected_version` or the version that `If-Match` names. Sent again with the same `id` it is a retry.
 pub(super) async fn delete(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(stream): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json, Problem> {
     let params = Params::parse(query.as_deref(), &["expected_version", "id"])?;
     let stream = StreamName::new(stream)?;
+    // The tombstone is an event like others.
+    caller.may(&Action::AppendEvent(&EventType::from_stored(TOMBSTONE_TYPE), Some(&stream)))?;
     let precondition = expected_of(&headers)?;
     let expected = match precondition {
         Some(_) if params.one("expected_version")?.is_some() => {

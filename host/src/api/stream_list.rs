@@ -9,8 +9,9 @@ use super::problem::Problem;
 use super::selection::Link;
 use super::state::ApiState;
 use super::wait::AtLeast;
-use crate::event::{PAGE_STREAMS_MAX, Position, StreamName, Version};
-use crate::store::StreamHead;
+use crate::event::{Filter, PAGE_STREAMS_MAX, Pattern, Position, StreamName, Version};
+use crate::gate::Caller;
+use crate::store::{Store, StoreError, StreamHead, StreamPage};
 
 const PARAMS: &[&str] = &["prefix", "after", "limit", "at_least", "timeout_ms"];
 /// Streams on a page unless told.
@@ -40,16 +41,20 @@ impl<'a> RowView<'a> {
 }
 
 /// Lists streams.
-pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json, Problem> {
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Problem> {
     let params = Params::parse(query.as_deref(), PARAMS)?;
     let limit = params.limit(PAGE_DEFAULT, PAGE_STREAMS_MAX)?;
     let after = params.one("after")?.map(StreamName::new).transpose()?;
-    let prefix = params.one("prefix")?.unwrap_or_default().to_owned();
+    let prefixes = prefixes(params.one("prefix")?.unwrap_or_default(), &caller.reach());
     if let Some(at_least) = AtLeast::parse(&params)? {
         at_least.of_log(&state).await?;
     }
     blocking(&state, move |store| {
-        let page = store.streams(&prefix, after.as_ref(), limit)?;
+        let page = page(store, &prefixes, after.as_ref(), limit)?;
         let next = page.next.as_ref().map(|next| {
             let link = Link::to("/v1/streams").with("after", next.as_str());
             link.with_same(&params, &["prefix", "limit"]).into_text()
@@ -57,6 +62,44 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
         Json::render(&PageView { streams: page.streams.iter().map(RowView::new).collect(), next })
     })
     .await
+}
+
+/// What the names of streams begin with that are asked for and within reach, in their order; none begins with another.
+fn prefixes(asked: &str, reach: &Filter) -> Vec<String> {
+    let within = |pattern: &Pattern| {
+        let prefix = pattern.as_str().trim_end_matches('*');
+        let narrower = if prefix.starts_with(asked) { prefix } else { asked };
+        narrower.starts_with(prefix).then(|| narrower.to_owned())
+    };
+    if reach.streams.is_empty() {
+        return vec![asked.to_owned()];
+    }
+    let mut prefixes: Vec<_> = reach.streams.iter().filter_map(within).collect();
+    prefixes.sort_unstable();
+    prefixes.dedup_by(|later, earlier| later.starts_with(earlier.as_str()));
+    prefixes
+}
+
+/// The streams of several beginnings, as if they were one.
+fn page(
+    store: &dyn Store,
+    prefixes: &[String],
+    after: Option<&StreamName>,
+    limit: usize,
+) -> Result<StreamPage, StoreError> {
+    let mut page = StreamPage::default();
+    for prefix in prefixes {
+        let after = after.filter(|after| after.as_str() >= prefix.as_str());
+        let part = store.streams(prefix, after, limit - page.streams.len())?;
+        page.streams.extend(part.streams);
+        page.next = part.next;
+        if page.streams.len() == limit {
+            let more = page.next.is_some() || prefixes.last() != Some(prefix);
+            page.next = page.streams.last().map(|(name, _)| name.clone()).filter(|_| more);
+            break;
+        }
+    }
+    Ok(page)
 }
 
 /// Every type of event in the log.
@@ -85,4 +128,27 @@ pub(super) async fn types(State(state): State<ApiState>, RawQuery(query): RawQue
         Json::render(&TypesView { types })
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_streams_within_reach_are_looked_for() {
+        let reach = |prefixes: &[&str]| {
+            let streams = prefixes.iter().map(|prefix| Pattern::new(format!("{prefix}*")).unwrap()).collect();
+            Filter { streams, ..Filter::default() }
+        };
+        for (asked, within, found) in [
+            ("", &[][..], &[""][..]),
+            ("order-1", &[], &["order-1"]),
+            ("", &["order-", "cart-"], &["cart-", "order-"]),
+            ("order-1", &["order-", "cart-"], &["order-1"]),
+            ("o", &["order-", "order-1", "o"], &["o"]),
+            ("payment-", &["order-"], &[]),
+        ] {
+            assert_eq!(prefixes(asked, &reach(within)), found, "{asked:?} within {within:?}");
+        }
+    }
 }

@@ -14,7 +14,9 @@ use super::problem::Problem;
 use super::selection::Link;
 use super::state::ApiState;
 use super::wait::AtLeast;
+use crate::access::Action;
 use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
+use crate::gate::Caller;
 use crate::store::{Direction, ReadPage, ReadRequest, Store, StoreError, StreamHead};
 
 const PARAMS: &[&str] = &["after", "before", "limit", "direction", "complete", "at_least", "timeout_ms"];
@@ -36,6 +38,7 @@ struct StreamView<'a> {
 /// Reads a stream.
 pub(super) async fn read(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(stream): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -43,7 +46,9 @@ pub(super) async fn read(
     let form = Form::of(&headers);
     let params = Params::parse(query.as_deref(), PARAMS)?;
     let stream = StreamName::new(stream)?;
+    caller.may(&Action::ReadStream(&stream))?;
     let range = Range {
+        reach: caller.reach(),
         after: Version(params.number("after")?.unwrap_or(0)),
         before: params.number("before")?.map(Version),
         direction: direction(&params)?,
@@ -75,6 +80,8 @@ pub(super) fn etag(version: Version) -> HeaderValue {
 
 /// Which part of a stream is wanted.
 struct Range {
+    /// The events that may be seen.
+    reach: Filter,
     after: Version,
     before: Option<Version>,
     direction: Direction,
@@ -85,7 +92,7 @@ struct Range {
 impl Range {
     fn read(&self, store: &dyn Store, stream: &StreamName) -> Result<ReadPage, StoreError> {
         let mut request = ReadRequest {
-            query: Filter::stream(stream).into(),
+            query: Filter::stream(stream).and(&self.reach).into(),
             after_version: self.after,
             before: self.before_position(store, stream)?,
             direction: self.direction,

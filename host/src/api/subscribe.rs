@@ -25,8 +25,10 @@ use super::params::{Params, bad_value};
 use super::problem::{Kind, Problem};
 use super::selection::filter;
 use super::state::ApiState;
+use crate::access::Action;
 use crate::error::ErrorClass;
-use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
+use crate::event::{Filter, Position, Query, RecordedEvent, StreamName, Version};
+use crate::gate::Caller;
 use crate::store::{Feed, ReadRequest, Store};
 
 const PARAMS: &[&str] = &["after", "type", "tag", "stream", "category"];
@@ -44,6 +46,7 @@ const EVENT_BYTES: usize = 512;
 /// `after=head` begins at the end of the log.
 pub(super) async fn subscribe(
     State(state): State<ApiState>,
+    caller: Caller,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -53,18 +56,20 @@ pub(super) async fn subscribe(
         (None, Some("head")) => state.store().head(),
         (None, _) => params.position("after")?.unwrap_or_default(),
     };
-    respond(state, filter(&params)?, after)
+    respond(state, caller.narrow(filter(&params)?.into()), after)
 }
 
 /// The same for one stream, where `after` is a version.
 pub(super) async fn subscribe_stream(
     State(state): State<ApiState>,
+    caller: Caller,
     Path(stream): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), STREAM_PARAMS)?;
     let stream = StreamName::new(stream)?;
+    caller.may(&Action::ReadStream(&stream))?;
     let filter = Filter { streams: Filter::stream(&stream).streams, ..filter(&params)? };
     let after = match (last_event_id(&headers)?, params.one("after")?) {
         (Some(last), _) => last,
@@ -74,7 +79,7 @@ pub(super) async fn subscribe_stream(
             blocking(&state, move |store| position_of(store, &stream, version)).await?
         }
     };
-    respond(state, filter, after)
+    respond(state, caller.narrow(filter.into()), after)
 }
 
 /// The position of a version, which must be there; 0 for version 0.
@@ -100,11 +105,11 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
     })
 }
 
-fn respond(state: ApiState, filter: Filter, after: Position) -> Result<Response, Problem> {
+fn respond(state: ApiState, query: Query, after: Position) -> Result<Response, Problem> {
     let place = state.subscriber_place()?;
     let (sender, pages) = mpsc::channel(1);
     let (last, farewell) = oneshot::channel();
-    let feed = state.log().subscribe(filter, after);
+    let feed = state.log().subscribe(query, after);
     let subscriber = Subscriber { state, feed, pages: sender, removed_before: None, told: after, _place: place };
     tokio::spawn(async move {
         if let Err(problem) = subscriber.run().await {

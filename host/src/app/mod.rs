@@ -4,6 +4,7 @@
 //! API in front of it and runs until told to stop; [`demo`] tells a story with it.
 
 pub mod demo;
+mod guarding;
 mod host;
 mod notify;
 mod otlp;

@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::guarding::{GuardError, Guarding};
 use super::notify::{self, Notifier};
 use super::otlp::Sending;
 use super::retention::RetentionTask;
@@ -20,6 +21,7 @@ use super::{Host, HostError, HostOptions};
 use crate::api::{self, ApiState, Pulse};
 use crate::config::{ServeOptions, TwoPolicies};
 use crate::error::ErrorClass;
+use crate::gate::{Gate, Incoming, Protocol};
 use crate::grpc;
 use crate::store::Store;
 
@@ -32,6 +34,9 @@ pub enum ServeError {
     /// The options contradict each other.
     #[error(transparent)]
     Options(#[from] TwoPolicies),
+    /// Nobody can be let in as the options want it.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// The address cannot be listened on.
     #[error("{address} cannot be listened on; give another {flag}, or port 0 for a free one")]
     Listen {
@@ -58,22 +63,29 @@ impl ServeError {
         match self {
             Self::Host(error) => error.class(),
             Self::Options(_) => ErrorClass::Invalid,
+            Self::Guard(error) => error.class(),
             Self::Listen { .. } | Self::Signals(_) | Self::Grpc(_) => ErrorClass::Unavailable,
         }
     }
 }
 
 /// Serves until SIGTERM or SIGINT, then drains for as long as the options let it: writes are refused, subscriptions
-/// end, plugins stop at their batch boundary, requests in flight are answered, the store closes. `listening` is told the addresses: of HTTP, and of gRPC if it is served.
+/// end, plugins stop at their batch boundary, requests in flight are answered, the store closes. `listening` is told how its URLs begin,
+/// and the addresses: of HTTP, and of gRPC if it is served.
 ///
 /// # Errors
 /// When the store does not open, an address is taken, or gRPC can no longer be served.
 pub async fn serve(
     options: ServeOptions,
-    listening: impl FnOnce(SocketAddr, Option<SocketAddr>),
+    listening: impl FnOnce(&str, SocketAddr, Option<SocketAddr>),
 ) -> Result<(), ServeError> {
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
     options.check_retention()?;
+    let wanted: Vec<_> = [("--listen", Some(options.listen)), ("--grpc-listen", options.grpc_listen)]
+        .into_iter()
+        .filter_map(|(flag, address)| Some((flag, address?)))
+        .collect();
+    let guarding = Guarding::start(&options.access, &options.data, &wanted)?;
     let (listener, address) = listen("--listen", options.listen).await?;
     let (grpc_listener, grpc) = match options.grpc_listen {
         Some(wanted) => listen("--grpc-listen", wanted).await.map(|(listener, bound)| (Some(listener), Some(bound)))?,
@@ -85,11 +97,12 @@ pub async fn serve(
     let host = Host::start(HostOptions { data, plugins: Some(plugins.clone()), compiler }).await?;
     let head = host.store().head().0;
     info!(%address, ?grpc, data = %options.data.display(), plugins = %plugins.display(), head, "serving");
-    listening(address, grpc);
+    listening(guarding.scheme(), address, grpc);
     let retention = RetentionTask::start(host.clone(), options.retention, host.clock());
     let state = ApiState::maintained(host.store(), Arc::new(Showing(host.clone())), host.maintenance());
     let pulse = Arc::new(Pulse::start(host.maintenance()));
     let state = state.with_retention(retention.status()).with_clock(host.clock()).with_pulse(Arc::clone(&pulse));
+    let state = state.with_gate(guarding.gate());
     let state = match &sending {
         Some(sending) => sending.of(state, host.clock()),
         None => state,
@@ -98,8 +111,12 @@ pub async fn serve(
     let watchdog = options.supervisor.and_then(|supervisor| supervisor.watchdog);
     let reporting = notify::report(Arc::clone(&notifier), (host.clone(), pulse), watchdog);
     let (phase, seen) = watch::channel(Phase::Serving);
-    let grpc_face = grpc_listener.map(|listener| (listener, host.store()));
-    let mut faces = pin!(serve_faces((listener, state.clone()), grpc_face, seen));
+    let incoming = guarding.incoming(listener, Protocol::Http)?;
+    let grpc_face = match grpc_listener {
+        Some(listener) => Some((guarding.incoming(listener, Protocol::Grpc)?, host.store(), guarding.gate())),
+        None => None,
+    };
+    let mut faces = pin!(serve_faces((incoming, state.clone()), grpc_face, seen));
     let served = tokio::select! {
         failed = &mut faces => failed,
         _ = terminate.recv() => Ok(()),
@@ -146,8 +163,8 @@ async fn listen(flag: &'static str, address: SocketAddr) -> Result<(TcpListener,
 
 /// Serves what there is a listener for, until told to stop or one of them fails.
 async fn serve_faces(
-    (listener, state): (TcpListener, ApiState),
-    grpc: Option<(TcpListener, Arc<dyn Store>)>,
+    (incoming, state): (Incoming, ApiState),
+    grpc: Option<(Incoming, Arc<dyn Store>, Arc<Gate>)>,
     phase: watch::Receiver<Phase>,
 ) -> Result<(), ServeError> {
     let told = |mut phase: watch::Receiver<Phase>, wanted| async move {
@@ -155,13 +172,14 @@ async fn serve_faces(
         let _ = phase.wait_for(|phase| *phase >= wanted).await;
     };
     let http = async {
-        api::serve(listener, state, told(phase.clone(), Phase::Ending)).await;
+        api::serve(incoming, state, told(phase.clone(), Phase::Ending)).await;
         Ok(())
     };
     let grpc = async {
         match grpc {
-            Some((listener, store)) => {
-                grpc::serve(listener, store, told(phase.clone(), Phase::Draining)).await.map_err(ServeError::Grpc)
+            Some((incoming, store, gate)) => {
+                let draining = told(phase.clone(), Phase::Draining);
+                grpc::serve(incoming, store, gate, draining).await.map_err(ServeError::Grpc)
             }
             None => Ok(()),
         }

@@ -12,7 +12,9 @@ use super::events_read::ReadArgs;
 use super::events_tail::TailArgs;
 use super::events_types::TypesArgs;
 use super::export::ExportArgs;
+use super::identity::IdentityArgs;
 use super::import::ImportArgs;
+use super::keys::KeysCommand;
 use super::new::NewArgs;
 use super::plugins::PluginsCommand;
 use super::restore::RestoreArgs;
@@ -50,6 +52,8 @@ pub(super) struct GlobalArgs {
     /// Server to talk to
     #[arg(long, value_name = "URL", global = true, env = "TIDEMILL_SERVER", default_value_t = default_server())]
     pub(super) server: ServerUrl,
+    #[command(flatten)]
+    pub(super) identity: IdentityArgs,
     /// How much to log: error, warn, info, debug, trace, or pairs like `tidemill::store=debug`
     #[arg(long, value_name = "LEVEL", global = true, env = "TIDEMILL_LOG", hide_env_values = true)]
     pub(super) log: Option<String>,
@@ -86,6 +90,9 @@ pub(super) enum Command {
     /// See what is kept for how long, what was removed, and which plugin holds that back
     #[command(subcommand)]
     Retention(RetentionCommand),
+    /// Make, list and take back the keys that a server asks for
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Look at every byte of a store: is it what was written, does the index say what the log says
     Verify(VerifyArgs),
     /// Write all that a store holds to another place, while it is in use
@@ -112,7 +119,11 @@ Examples:
   tidemill serve --data /var/lib/tidemill --plugins /etc/tidemill/plugins --log-format json
   tidemill serve --listen 127.0.0.1:0              pick a free port and print it
   tidemill serve --grpc-listen                     let clients of UmaDB in, at http://127.0.0.1:7118
+  tidemill serve --listen 0.0.0.0:7117 --tls-cert cert.pem --tls-key key.pem   for other machines; make a key before
   tidemill serve --retention order=30d --retention trace=7d,1000000events
+
+Without a key (`tidemill keys new`) no key is asked for, and only addresses of this machine may be listened on.
+Keys and certificates are taken up when their files change, or on SIGHUP.
 
 Plugins are picked up, replaced and removed as files come, change and go. SIGTERM or Ctrl-C finishes what
 is in flight and ends.")]

@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use ureq::http::{Method, Request, Response};
+use tokio_rustls::rustls;
+use ureq::http::header::AUTHORIZATION;
+use ureq::http::request::Builder;
+use ureq::http::{HeaderValue, Method, Request, Response};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
 use super::error::{CliError, Exit};
+use super::identity::Identity;
 use super::query::Query;
 use super::server_url::ServerUrl;
 use crate::api::{BYTES_HEADER, InProcess};
@@ -34,6 +39,8 @@ pub(super) enum ClientError {
     Refused(Refusal),
     /// The connection failed before, or while, the answer came.
     Connection { reason: String },
+    /// The server is not who it should be, or does not speak as the URL says.
+    Untrusted { reason: String },
     /// The answer is not what this program understands.
     Unreadable { reason: String },
 }
@@ -155,6 +162,12 @@ fn explain(error: ClientError, who: &str) -> CliError {
             CliError::new(Exit::of_status(status), detail)
         }
         ClientError::Connection { reason } => CliError::new(Exit::Unavailable, format_args!("{who}: {reason}")),
+        ClientError::Untrusted { reason } => {
+            CliError::new(Exit::Failure, format_args!("no secure connection to {who}: {reason}")).hint(
+                "a certificate of your own authority is trusted by --tls-ca FILE; \
+                 a server without TLS is at http://",
+            )
+        }
         ClientError::Unreadable { reason } => {
             CliError::new(Exit::Failure, format_args!("the answer of {who} is not understood: {reason}"))
                 .hint("is it a tidemill server of this release?")
@@ -167,18 +180,32 @@ fn explain(error: ClientError, who: &str) -> CliError {
 pub(super) struct Server {
     url: ServerUrl,
     agent: Agent,
+    authorization: Option<HeaderValue>,
 }
 
 impl Server {
     /// A client of a server. Connects when first asked.
     pub(super) fn new(url: ServerUrl) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_per_read(Some(READ_TIMEOUT))
-            .build();
-        Self { url, agent: config.into() }
+        Self { url, agent: agent(TlsConfig::default()), authorization: None }
+    }
+
+    /// The same, asked by somebody.
+    #[must_use]
+    pub(super) fn with_identity(self, identity: Identity) -> Self {
+        let Identity { authorization, tls } = identity;
+        if authorization.is_some() && self.url.is_in_the_clear() {
+            tracing::warn!("the key goes to {} in the clear; use https:// if the server does", self.url);
+        }
+        Self { agent: agent(tls), authorization, ..self }
+    }
+
+    /// Begins a request.
+    fn request(&self, method: Method, path: &str) -> Builder {
+        let request = Request::builder().method(method).uri(self.url.join(path));
+        match &self.authorization {
+            Some(value) => request.header(AUTHORIZATION, value.clone()),
+            None => request,
+        }
     }
 
     /// Posts a body; answers the body of a good answer.
@@ -189,7 +216,7 @@ impl Server {
 
     /// Opens an event stream; answers a reader of its body.
     pub(super) fn stream(&self, path: &str, last_event_id: Option<&str>) -> Result<impl Read + use<>, ClientError> {
-        let mut request = Request::get(self.url.join(path)).header("accept", "text/event-stream");
+        let mut request = self.request(Method::GET, path).header("accept", "text/event-stream");
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
@@ -199,7 +226,7 @@ impl Server {
 
     /// Asks for a long body; answers how many bytes of files it holds, by its header, and a reader of it.
     pub(super) fn download(&self, path: &str) -> Result<(u64, impl Read + use<>), ClientError> {
-        let request = Request::get(self.url.join(path)).body(());
+        let request = self.request(Method::GET, path).body(());
         let request = request.map_err(|error| ClientError::Unreadable { reason: error.to_string() })?;
         let response = self.agent.run(request).map_err(failed)?;
         let header = response.headers().get(BYTES_HEADER).and_then(|bytes| bytes.to_str().ok()?.parse().ok());
@@ -217,7 +244,7 @@ impl Server {
         path: &str,
         body: Option<(&str, &[u8])>,
     ) -> Result<impl BufRead + use<>, ClientError> {
-        let mut request = Request::post(self.url.join(path)).header("accept", "application/x-ndjson");
+        let mut request = self.request(Method::POST, path).header("accept", "application/x-ndjson");
         if let Some((content_type, _)) = body {
             request = request.header("content-type", content_type);
         }
@@ -237,7 +264,7 @@ impl Server {
     }
 
     fn send(&self, method: Method, path: &str, body: Option<(&str, &[u8])>) -> Result<(u16, Vec<u8>), ClientError> {
-        let request = Request::builder().method(method).uri(self.url.join(path));
+        let request = self.request(method, path);
         let malformed = |error: ureq::http::Error| ClientError::Unreadable { reason: error.to_string() };
         let response = match body {
             Some((content_type, body)) => {
@@ -251,6 +278,10 @@ impl Server {
     /// Says what went wrong, and what to do.
     pub(super) fn explain(&self, error: ClientError) -> CliError {
         match error {
+            ClientError::Refused(Refusal { status: 401, problem }) => {
+                CliError::new(Exit::Denied, format_args!("{}: {}", self.url, problem.detail))
+                    .hint("give the key by TIDEMILL_KEY or --api-key")
+            }
             ClientError::Connection { reason } => {
                 CliError::new(Exit::Unavailable, format_args!("no server answers at {} ({reason})", self.url)).hint(
                     "start one with `tidemill serve`, name another with --server URL, \
@@ -262,6 +293,17 @@ impl Server {
     }
 }
 
+fn agent(tls: TlsConfig) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        .tls_config(tls)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_per_read(Some(READ_TIMEOUT))
+        .build();
+    config.into()
+}
+
 fn read(response: Response<Body>) -> Result<(u16, Vec<u8>), ClientError> {
     let status = response.status().as_u16();
     let body = response.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(failed)?;
@@ -271,6 +313,8 @@ fn read(response: Response<Body>) -> Result<(u16, Vec<u8>), ClientError> {
 fn failed(error: ureq::Error) -> ClientError {
     match error {
         ureq::Error::Io(error) => connection(&error),
+        ureq::Error::Rustls(error) => ClientError::Untrusted { reason: error.to_string() },
+        ureq::Error::Tls(reason) => ClientError::Untrusted { reason: reason.to_owned() },
         ureq::Error::Timeout(_) | ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => {
             ClientError::Connection { reason: error.to_string() }
         }
@@ -279,5 +323,8 @@ fn failed(error: ureq::Error) -> ClientError {
 }
 
 fn connection(error: &io::Error) -> ClientError {
+    if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+        return ClientError::Untrusted { reason: error.to_string() };
+    }
     ClientError::Connection { reason: error.to_string() }
 }

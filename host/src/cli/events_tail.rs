@@ -101,7 +101,7 @@ fn follow(reader: impl Read, mut after: String, json: bool, output: &mut Output<
     // A broken connection ends like a closed one: come back after the last id.
     while let Ok(Some(message)) = messages.next() {
         if message.event == "error" {
-            return Err(CliError::new(Exit::Failure, format_args!("the server gave up: {}", message.data)));
+            return Err(gave_up(&message.data));
         }
         if message.event == "removed" {
             let told: Removed = serde_json::from_str(&message.data).map_err(not_understood)?;
@@ -114,6 +114,22 @@ fn follow(reader: impl Read, mut after: String, json: bool, output: &mut Output<
         after = message.id.unwrap_or(after);
     }
     Ok(messages.last_id().map_or(after, str::to_owned))
+}
+
+/// Why the server ended a subscription, as it tells it: a problem.
+#[derive(Deserialize)]
+struct Ended {
+    status: u16,
+    detail: String,
+}
+
+fn gave_up(data: &str) -> CliError {
+    match serde_json::from_str(data) {
+        Ok(Ended { status, detail }) => {
+            CliError::new(Exit::of_status(status), format_args!("the server gave up: {detail}"))
+        }
+        Err(_) => CliError::new(Exit::Failure, format_args!("the server gave up: {data}")),
+    }
 }
 
 /// What the server says of removed events.

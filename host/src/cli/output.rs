@@ -100,11 +100,11 @@ pub(super) fn complain(what: &str, hint: Option<&str>) {
 
 /// Prints where a server listens, for people and scripts, on stdout: the URL on a line, and, if it serves gRPC too,
 /// on another one `grpc` and the URL for that.
-pub fn announce(address: SocketAddr, grpc: Option<SocketAddr>) {
+pub fn announce(scheme: &str, address: SocketAddr, grpc: Option<SocketAddr>) {
     // A server serves on even when nobody reads its stdout.
-    let _ = print_line(&format!("http://{address}"));
+    let _ = print_line(&format!("{scheme}://{address}"));
     if let Some(address) = grpc {
-        let _ = print_line(&format!("grpc http://{address}"));
+        let _ = print_line(&format!("grpc {scheme}://{address}"));
     }
 }
 

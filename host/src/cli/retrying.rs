@@ -46,6 +46,6 @@ fn may_succeed_later(error: &ClientError) -> bool {
     match error {
         ClientError::Connection { .. } => true,
         ClientError::Refused(refusal) => matches!(refusal.status, 429 | 503),
-        ClientError::Unreadable { .. } => false,
+        ClientError::Untrusted { .. } | ClientError::Unreadable { .. } => false,
     }
 }

@@ -10,9 +10,10 @@ use clap::Parser as _;
 use super::args::{Cli, Command, CompileArgs, DemoArgs, EventsCommand, GlobalArgs, ServeArgs, SourceArgs};
 use super::client::{Client, Server};
 use super::error::{CliError, Exit, ProgramError};
+use super::identity::Identity;
 use super::output::{Output, complain};
 use super::{
-    append, backup, dead_letters, doctor, events_read, events_tail, events_types, export, import, new, plugins,
+    append, backup, dead_letters, doctor, events_read, events_tail, events_types, export, import, keys, new, plugins,
     restore, retention, state, streams, verify,
 };
 use crate::api::InProcess;
@@ -89,7 +90,7 @@ fn run(cli: Cli, program: &Program, output: &mut Output<'_>) -> Result<(), CliEr
 
 /// Runs a command that asks a server or a data directory.
 fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Output<'_>) -> Result<(), CliError> {
-    let server = Server::new(global.server);
+    let server = Server::new(global.server).with_identity(Identity::of(&global.identity)?);
     match command {
         Command::Serve(_) | Command::Demo(_) | Command::CompileComponent(_) => Ok(()),
         Command::Append(args) => append::run(&args, &server, output),
@@ -111,6 +112,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Verify(args) => verify::run(&args, &server, output),
         Command::Doctor(args) => doctor::run(&args, server, program.open, output),
         Command::New(args) => new::run(&args, output),
+        Command::Keys(command) => keys::run(command, output),
         Command::Plugins(command) => plugins::run(&command, &client(&command.source(), server, program)?, output),
         Command::DeadLetters(command) => {
             dead_letters::run(&command, &client(&command.source(), server, program)?, output)

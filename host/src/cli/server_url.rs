@@ -1,9 +1,10 @@
 //! Where the server is.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
-/// The address of a server: `http://HOST:PORT`, without a path.
+/// The address of a server: `http://HOST:PORT` or `https://HOST:PORT`, without a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServerUrl(String);
 
@@ -11,6 +12,16 @@ impl ServerUrl {
     /// The address of a path on the server.
     pub(super) fn join(&self, path: &str) -> String {
         format!("{}{path}", self.0)
+    }
+}
+
+impl ServerUrl {
+    /// Whether what is sent can be read on its way: neither within TLS nor within this machine.
+    pub(super) fn is_in_the_clear(&self) -> bool {
+        let Some(host) = self.0.strip_prefix("http://") else { return false };
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+        name != "localhost" && !address.is_ok_and(|address| address.is_loopback())
     }
 }
 
@@ -25,14 +36,14 @@ impl FromStr for ServerUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
-        if scheme != "http" {
-            return Err(format!("{scheme:?} is not spoken here; give http://HOST:PORT"));
+        if !matches!(scheme, "http" | "https") {
+            return Err(format!("{scheme:?} is not spoken here; give http://HOST:PORT or https://HOST:PORT"));
         }
         let host = rest.trim_end_matches('/');
         if host.is_empty() || host.contains(['/', '?', '#', ' ']) {
             return Err("give http://HOST:PORT, without a path".into());
         }
-        Ok(Self(format!("http://{host}")))
+        Ok(Self(format!("{scheme}://{host}")))
     }
 }
 
@@ -44,8 +55,24 @@ mod tests {
     fn an_address_needs_only_host_and_port() {
         assert_eq!("localhost:1".parse::<ServerUrl>().unwrap().join("/v1"), "http://localhost:1/v1");
         assert_eq!("http://h:1/".parse::<ServerUrl>().unwrap().to_string(), "http://h:1");
-        for bad in ["https://h:1", "http://", "http://h:1/v1"] {
+        assert_eq!("https://h:1".parse::<ServerUrl>().unwrap().join("/v1"), "https://h:1/v1");
+        for bad in ["ftp://h:1", "http://", "http://h:1/v1"] {
             assert!(bad.parse::<ServerUrl>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_safe_within_tls_or_this_machine() {
+        for (url, in_the_clear) in [
+            ("https://h:1", false),
+            ("127.0.0.1:1", false),
+            ("localhost:1", false),
+            ("http://[::1]:1", false),
+            ("http://h", true),
+            ("10.0.0.1:1", true),
+            ("http://[fd00::1]:1", true),
+        ] {
+            assert_eq!(url.parse::<ServerUrl>().unwrap().is_in_the_clear(), in_the_clear, "{url}");
         }
     }
 }

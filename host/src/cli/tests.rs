@@ -22,6 +22,7 @@ use super::{append, append_lines, dead_letters, events_read, events_types, plugi
 use crate::api::{ApiState, InProcess, NoPlugins, serve};
 use crate::clock::ManualClock;
 use crate::event::{EventType, NewEvent, Position, StreamName};
+use crate::gate::Incoming;
 use crate::store::memory::MemoryStore;
 use crate::store::{
     AppendRequest, DeadLetter, DeadLetterChange, Progress, ReadRequest, StateChange, Store, StreamDeletion, UnitOfWork,
@@ -297,7 +298,7 @@ impl Running {
             let shutdown = async move {
                 let _ = stopped.await;
             };
-            runtime.block_on(serve(listener, state, shutdown));
+            runtime.block_on(async { serve(Incoming::new(listener, None), state, shutdown).await });
         });
         Self { address, store, stop: Some(stop), thread: Some(thread) }
     }

@@ -42,6 +42,13 @@ impl Pattern {
         Self { text: "*".into(), exact: false }
     }
 
+    /// The one that matches no name.
+    #[must_use]
+    pub fn none() -> Self {
+        // No name is empty.
+        Self { text: "".into(), exact: true }
+    }
+
     /// Whether it matches a name.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
@@ -56,7 +63,7 @@ impl Pattern {
     pub fn covers(&self, other: &Self) -> bool {
         match (self.beginning(), other.beginning()) {
             (Some(beginning), Some(narrower)) => narrower.starts_with(beginning),
-            (_, None) => self.matches(&other.text),
+            (_, None) => other.text.is_empty() || self.matches(&other.text),
             (None, Some(_)) => false,
         }
     }
@@ -128,6 +135,25 @@ impl Filter {
         self.types.is_empty() && self.streams.is_empty() && self.tags.is_empty()
     }
 
+    /// The filter that matches what both match.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let tags = other.tags.iter().filter(|tag| !self.tags.contains(tag));
+        Self {
+            types: both(&self.types, &other.types),
+            streams: both(&self.streams, &other.streams),
+            tags: self.tags.iter().chain(tags).cloned().collect(),
+        }
+    }
+
+    /// Whether it matches, as far as it can be told from the filters alone, every event that another one matches.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        all_covered(&self.types, &other.types)
+            && all_covered(&self.streams, &other.streams)
+            && self.tags.iter().all(|tag| other.tags.contains(tag))
+    }
+
     /// Whether an event matches.
     #[must_use]
     pub fn matches(&self, event: &RecordedEvent) -> bool {
@@ -171,6 +197,27 @@ impl Filter {
     }
 }
 
+/// Patterns that match what both of two lists match, of which an empty one asks nothing.
+fn both(one: &[Pattern], other: &[Pattern]) -> Vec<Pattern> {
+    if one.is_empty() || other.is_empty() {
+        return [one, other].concat();
+    }
+    let mut both = Vec::new();
+    for (a, b) in one.iter().flat_map(|a| other.iter().map(move |b| (a, b))) {
+        let narrower = if a.covers(b) { b } else { a };
+        if (a.covers(b) || b.covers(a)) && !both.contains(narrower) {
+            both.push(narrower.clone());
+        }
+    }
+    if both.is_empty() { vec![Pattern::none()] } else { both }
+}
+
+/// Whether each pattern of a list is covered by one of another, where an empty list asks nothing.
+fn all_covered(wide: &[Pattern], narrow: &[Pattern]) -> bool {
+    let covered = |pattern| wide.iter().any(|wide| wide.covers(pattern));
+    wide.is_empty() || (!narrow.is_empty() && narrow.iter().all(covered))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,5 +246,39 @@ mod tests {
         let filter = Filter { streams: vec![Pattern::new("*").unwrap()], ..Filter::default() };
         assert!(filter.matches_stream(Some("a")) && !filter.matches_stream(None));
         assert!(Filter::all().matches_stream(None));
+    }
+
+    fn filter(types: &[&str], streams: &[&str]) -> Filter {
+        let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::new(*text).unwrap()).collect();
+        Filter { types: patterns(types), streams: patterns(streams), ..Filter::default() }
+    }
+
+    #[test]
+    fn two_filters_together_match_what_both_match() {
+        let reach = filter(&["Order*", "Paid"], &["order-*"]);
+        for (asked, both) in [
+            (filter(&[], &[]), reach.clone()),
+            (filter(&["OrderPlaced", "Sent"], &["order-1"]), filter(&["OrderPlaced"], &["order-1"])),
+            (filter(&["*"], &["*"]), reach.clone()),
+            (filter(&["O*"], &["order-1*", "order-1"]), filter(&["Order*"], &["order-1*", "order-1"])),
+        ] {
+            assert_eq!(reach.and(&asked), both, "{asked:?}");
+            assert!(reach.covers(&both) && asked.covers(&both), "{asked:?}");
+        }
+        let nothing = reach.and(&filter(&["Sent"], &[]));
+        assert!(!nothing.matches_type("Sent") && !nothing.matches_type("Paid"));
+        let tag = |name: &str| Tag::new(name).unwrap();
+        let tags = |tags: &[&str]| Filter { tags: tags.iter().map(|name| tag(name)).collect(), ..Filter::default() };
+        assert_eq!(tags(&["a", "b"]).and(&tags(&["b", "c"])), tags(&["a", "b", "c"]));
+    }
+
+    #[test]
+    fn a_filter_covers_what_asks_as_much_or_more() {
+        let reach = filter(&["Order*"], &["order-*"]);
+        assert!(reach.covers(&filter(&["OrderPlaced", "OrderP*"], &["order-1"])));
+        for wider in [filter(&[], &["order-1"]), filter(&["OrderPlaced"], &[]), filter(&["O*"], &["order-1"])] {
+            assert!(!reach.covers(&wider), "{wider:?}");
+        }
+        assert!(Filter::all().covers(&reach) && !reach.covers(&Filter::all()));
     }
 }

@@ -70,6 +70,22 @@ impl Query {
         Ok(self.items.is_empty())
     }
 
+    /// The query that matches what it matches and a filter does too.
+    #[must_use]
+    pub fn within(self, reach: &Filter) -> Self {
+        match self.items.as_slice() {
+            _ if reach.is_all() => self,
+            [] => reach.clone().into(),
+            items => items.iter().map(|item| reach.and(item)).collect::<Vec<_>>().into(),
+        }
+    }
+
+    /// Whether a filter matches, as far as it can be told from both alone, every event that this matches.
+    #[must_use]
+    pub fn is_within(&self, reach: &Filter) -> bool {
+        reach.is_all() || (!self.items.is_empty() && self.items.iter().all(|item| reach.covers(item)))
+    }
+
     /// Checks its size.
     ///
     /// # Errors
@@ -131,6 +147,19 @@ mod tests {
         }
         assert!(Query::all().is_all() && Query::from(vec![of_tag("b"), Filter::all()]).is_all());
         assert!(!Query::from(of_tag("b")).is_all());
+    }
+
+    #[test]
+    fn a_query_is_narrowed_item_by_item() {
+        let reach = of_type("Paid");
+        assert_eq!(Query::all().within(&reach), reach.clone().into());
+        assert_eq!(Query::from(of_tag("a")).within(&Filter::all()), of_tag("a").into());
+        let narrowed = Query::from(vec![of_tag("a"), of_type("Sent")]).within(&reach);
+        assert_eq!(narrowed.items.len(), 2);
+        assert!(
+            narrowed.is_within(&reach) && !Query::all().is_within(&reach) && Query::all().is_within(&Filter::all())
+        );
+        assert!(!Query::from(vec![of_type("Paid"), of_type("Sent")]).is_within(&reach));
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 use tonic::Status;
 
+use super::access;
 use super::convert;
 use super::message::{self, TrackingRequest, TrackingResponse};
 use super::status::{of_append, of_store, refused};
+use crate::access::Action;
 use crate::error::ErrorClass;
+use crate::gate::Caller;
 use crate::store::{
     AppendCondition, AppendError, AppendRequest, Appended, AppendedEvent, AsyncStore, ReadRequest, StoreError,
 };
@@ -17,18 +20,20 @@ use crate::store::{
 /// as events of their own: then it was not them that the client guarded against.
 pub(super) async fn append(
     store: AsyncStore,
+    caller: Caller,
     request: message::AppendRequest,
 ) -> Result<message::AppendResponse, Status> {
     let events = request.events.into_iter().enumerate().map(convert::new_event).collect::<Result<Vec<_>, _>>()?;
     let condition = request.condition.map(|condition| convert::condition(condition, store.head())).transpose()?;
     let tracking = request.tracking_info.map(convert::tracking);
-    if events.is_empty() && tracking.is_none() {
+    let request = AppendRequest { events, expected: Vec::new(), condition: condition.clone(), tracking };
+    caller.may(&Action::Append).and_then(|()| caller.may_append(&request)).map_err(access::denied)?;
+    if request.events.is_empty() && request.tracking.is_none() {
         // There is nothing to do but to tell whether it might have been done.
         check_condition(&store, condition.as_ref(), None).await?;
         return Ok(message::AppendResponse { position: 0 });
     }
-    let tracked = tracking.is_some();
-    let request = AppendRequest { events, expected: Vec::new(), condition: condition.clone(), tracking };
+    let tracked = request.tracking.is_some();
     let mut appended = store.append(request).await.map_err(|error| of_append(&error))?;
     if appended.repeated {
         let guarded = condition.is_some() && !tracked;
@@ -90,7 +95,12 @@ async fn check_condition(
 }
 
 /// How far a source was followed.
-pub(super) async fn tracking(store: AsyncStore, request: TrackingRequest) -> Result<TrackingResponse, Status> {
+pub(super) async fn tracking(
+    store: AsyncStore,
+    caller: Caller,
+    request: TrackingRequest,
+) -> Result<TrackingResponse, Status> {
+    caller.may(&Action::Head).map_err(access::denied)?;
     let position = store.tracking(request.source).await.map_err(|error| of_store(&error))?;
     Ok(TrackingResponse { position })
 }

@@ -12,6 +12,7 @@
 //! The messages are written here rather than generated: that would need `protoc`, or a compiler of protocol
 //! buffers, wherever this crate is built. That they are the protocol's is held by tests with its own clients.
 
+mod access;
 mod append;
 mod convert;
 mod limits;

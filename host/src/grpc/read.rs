@@ -10,6 +10,7 @@ use super::limits::PAGE_BYTES;
 use super::message::{self, ReadResponse, SequencedEvent};
 use super::status::{invalid, of_store};
 use crate::event::Position;
+use crate::gate::Caller;
 use crate::store::{AsyncStore, Direction, ReadRequest};
 
 /// A read and how far it is. Holds one page.
@@ -30,9 +31,9 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Begins a read, in a place for one. `complete` makes removed events an error.
+    /// Begins a read of what a caller may see, in a place for one. `complete` makes removed events an error.
     pub(super) fn new(
-        store: AsyncStore,
+        (store, caller): (AsyncStore, &Caller),
         request: message::ReadRequest,
         complete: bool,
         place: OwnedSemaphorePermit,
@@ -49,7 +50,7 @@ impl Reading {
             unsent: Vec::new().into_iter(),
             sent_any: false,
             done: left == Some(0),
-            request: ReadRequest { complete, ..range(request)? },
+            request: ReadRequest { complete, ..range(request, caller)? },
             _place: place,
         })
     }
@@ -105,7 +106,7 @@ impl Reading {
 }
 
 /// What the request asks for. `start` is inclusive.
-fn range(request: message::ReadRequest) -> Result<ReadRequest, Status> {
+fn range(request: message::ReadRequest, caller: &Caller) -> Result<ReadRequest, Status> {
     let bounds = match (request.backwards.unwrap_or_default(), request.start) {
         (false, start) => {
             ReadRequest { after: Position(start.unwrap_or_default().saturating_sub(1)), ..ReadRequest::default() }
@@ -116,5 +117,5 @@ fn range(request: message::ReadRequest) -> Result<ReadRequest, Status> {
             ..ReadRequest::default()
         },
     };
-    Ok(ReadRequest { query: convert::query(request.query)?, bytes_max: PAGE_BYTES, ..bounds })
+    Ok(ReadRequest { query: caller.narrow(convert::query(request.query)?), bytes_max: PAGE_BYTES, ..bounds })
 }

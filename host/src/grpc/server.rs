@@ -4,11 +4,10 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::server::NamedService as _;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -16,6 +15,7 @@ use super::limits::{
     CONNECTION_STREAMS_MAX, CONNECTION_WINDOW_BYTES, DRAIN_MAX, PING_AFTER, PING_MAX, STREAM_WINDOW_BYTES,
 };
 use super::service::Dcb;
+use crate::gate::{Connection, Gate, Incoming};
 use crate::store::{AsyncStore, Store};
 
 /// What the health service is asked about: the server, and its one service.
@@ -25,10 +25,11 @@ const SERVICES: [&str; 2] = ["", Dcb::NAME];
 /// requests in flight, at most five minutes.
 ///
 /// # Errors
-/// When the listener fails.
+/// When the server fails.
 pub async fn serve(
-    listener: TcpListener,
+    incoming: Incoming,
     store: Arc<dyn Store>,
+    gate: Arc<Gate>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (closing, closed) = watch::channel(false);
@@ -36,9 +37,7 @@ pub async fn serve(
     for service in SERVICES {
         reporter.set_service_status(service, ServingStatus::Serving).await;
     }
-    let server = builder().add_service(health).add_service(Dcb::new(AsyncStore::new(store), closed.clone()));
-    // Messages are small: waiting to fill a packet would only delay them.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = builder().add_service(health).add_service(Dcb::new(AsyncStore::new(store), gate, closed.clone()));
     let served = server.serve_with_incoming_shutdown(incoming, async move {
         shutdown.await;
         close(&reporter).await;
@@ -51,6 +50,12 @@ pub async fn serve(
             Ok(())
         }
     }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
 }
 
 fn builder() -> Server {

@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
+use super::access;
 use super::append;
 use super::limits::{REQUEST_BYTES_MAX, STREAMS_MAX};
 use super::message::{HeadRequest, HeadResponse, ReadRequest, ReadResponse, SubscribeRequest, SubscribeResponse};
@@ -24,14 +25,17 @@ use super::read::Reading;
 use super::removed;
 use super::status::refused;
 use super::subscribe::Following;
+use crate::access::Action;
 use crate::error::ErrorClass;
 use crate::event::Position;
+use crate::gate::{Caller, Gate};
 use crate::store::AsyncStore;
 
 /// The protocol's service over a store. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Dcb {
     store: AsyncStore,
+    gate: Arc<Gate>,
     closing: watch::Receiver<bool>,
     streams: Arc<Semaphore>,
 }
@@ -48,21 +52,25 @@ impl NamedService for Dcb {
 
 impl Dcb {
     /// Serves a store until `closing` turns true; then subscriptions end.
-    pub(super) fn new(store: AsyncStore, closing: watch::Receiver<bool>) -> Self {
-        Self { store, closing, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
+    pub(super) fn new(store: AsyncStore, gate: Arc<Gate>, closing: watch::Receiver<bool>) -> Self {
+        Self { store, gate, closing, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
     }
 
-    fn head(&self) -> HeadResponse {
+    fn head(&self, caller: &Caller) -> Result<HeadResponse, Status> {
+        caller.may(&Action::Head).map_err(access::denied)?;
         let head = self.store.head();
-        HeadResponse { position: (head != Position::START).then_some(head.0) }
+        Ok(HeadResponse { position: (head != Position::START).then_some(head.0) })
     }
 
     pub(super) fn read(
         &self,
+        caller: &Caller,
         request: Request<ReadRequest>,
     ) -> Result<Response<impl Stream<Item = Result<ReadResponse, Status>> + use<>>, Status> {
         let complete = removed::wants_all(request.metadata())?;
-        let reading = Reading::new(self.store.clone(), request.into_inner(), complete, self.place()?)?;
+        caller.may(&Action::Read).map_err(access::denied)?;
+        let (store, message) = (self.store.clone(), request.into_inner());
+        let reading = Reading::new((store, caller), message, complete, self.place()?)?;
         let removed_before = reading.removed_before();
         let messages =
             try_unfold(reading, async |mut reading| Ok(reading.next().await?.map(|message| (message, reading))));
@@ -71,9 +79,12 @@ impl Dcb {
 
     pub(super) fn subscribe(
         &self,
+        caller: &Caller,
         request: Request<SubscribeRequest>,
     ) -> Result<Response<impl Stream<Item = Result<SubscribeResponse, Status>> + use<>>, Status> {
-        let following = Following::new(&self.store, request.into_inner(), self.closing.clone(), self.place()?)?;
+        caller.may(&Action::Read).map_err(access::denied)?;
+        let (message, closing) = (request.into_inner(), self.closing.clone());
+        let following = Following::new((&self.store, caller), message, closing, self.place()?)?;
         let removed_before = following.removed_before;
         let messages = try_unfold(following, async |mut following| {
             Ok(following.next().await?.map(|message| (message, following)))
@@ -90,14 +101,25 @@ impl Dcb {
 
     async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
         let store = self.store.clone();
+        let caller = match self.gate.admit(request.headers(), "a gRPC call") {
+            Ok(caller) => caller,
+            Err(refused) => return access::unknown(refused).into_http(),
+        };
+        let watched = caller.clone();
         match request.uri().path() {
-            "/umadb.v1.DCB/Append" => unary(request, move |message| append::append(store.clone(), message)).await,
-            "/umadb.v1.DCB/Head" => unary(request, move |HeadRequest {}| ready(Ok(self.head()))).await,
-            "/umadb.v1.DCB/GetTrackingInfo" => {
-                unary(request, move |message| append::tracking(store.clone(), message)).await
+            "/umadb.v1.DCB/Append" => {
+                unary(request, move |message| append::append(store.clone(), caller.clone(), message)).await
             }
-            "/umadb.v1.DCB/Read" => streaming(request, move |message| self.read(message)).await,
-            "/umadb.v1.DCB/Subscribe" => streaming(request, move |message| self.subscribe(message)).await,
+            "/umadb.v1.DCB/Head" => unary(request, move |HeadRequest {}| ready(self.head(&caller))).await,
+            "/umadb.v1.DCB/GetTrackingInfo" => {
+                unary(request, move |message| append::tracking(store.clone(), caller.clone(), message)).await
+            }
+            "/umadb.v1.DCB/Read" => {
+                access::revocable(streaming(request, move |message| self.read(&caller, message)).await, watched)
+            }
+            "/umadb.v1.DCB/Subscribe" => {
+                access::revocable(streaming(request, move |message| self.subscribe(&caller, message)).await, watched)
+            }
             path => Status::unimplemented(format!("there is no {path}")).into_http(),
         }
     }

@@ -9,6 +9,7 @@ use super::convert;
 use super::message::{SequencedEvent, SubscribeRequest, SubscribeResponse};
 use super::status::of_store;
 use crate::event::Position;
+use crate::gate::Caller;
 use crate::store::{AsyncStore, Feed};
 
 /// A subscription and how far it is. Holds one page.
@@ -26,14 +27,15 @@ pub(super) struct Following {
 }
 
 impl Following {
-    /// Begins a subscription, in a place for one.
+    /// Begins a subscription to what a caller may see, in a place for one.
     pub(super) fn new(
-        store: &AsyncStore,
+        (store, caller): (&AsyncStore, &Caller),
         request: SubscribeRequest,
         closing: watch::Receiver<bool>,
         place: OwnedSemaphorePermit,
     ) -> Result<Self, Status> {
-        let (query, after) = (convert::query(request.query)?, Position(request.after.unwrap_or_default()));
+        let (query, after) =
+            (caller.narrow(convert::query(request.query)?), Position(request.after.unwrap_or_default()));
         Ok(Self {
             removed_before: store.removals().touched(&query, after).map(|(_, before)| before),
             feed: store.subscribe(query, after),

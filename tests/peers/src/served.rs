@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
+use tidemill::access::Policy;
 use tidemill::clock::SystemClock;
+use tidemill::gate::{Gate, Incoming};
 use tidemill::store::AppendRequest;
 use tidemill::store::embedded::{EmbeddedStore, OpenOptions};
 use tidemill_tests::bench::Target;
@@ -42,7 +44,8 @@ impl Served {
         let (stop, stopped) = oneshot::channel::<()>();
         let server = runtime.spawn(async move {
             let told = async { stopped.await.unwrap_or_default() };
-            Ok(tidemill::grpc::serve(listener, store, told).await?)
+            let gate = Arc::new(Gate::new(Policy::open()));
+            Ok(tidemill::grpc::serve(Incoming::new(listener, None), store, gate, told).await?)
         });
         Self::connect(runtime, address, clients, stop, server)
     }

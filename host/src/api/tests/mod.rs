@@ -1,5 +1,6 @@
 //! The API over the memory store, without a socket.
 
+mod access;
 mod append;
 mod append_stream;
 mod cloud_events;

@@ -5,6 +5,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::gate::Incoming;
 
 #[tokio::test]
 async fn a_server_ends_subscriptions_and_itself_when_told_to() {
@@ -12,7 +13,7 @@ async fn a_server_ends_subscriptions_and_itself_when_told_to() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(serve(listener, api.state.clone(), async move {
+    let server = tokio::spawn(serve(Incoming::new(listener, None), api.state.clone(), async move {
         let _ = stopped.await;
     }));
     let mut client = TcpStream::connect(address).await.unwrap();

@@ -93,7 +93,7 @@ async fn stored_events_that_cannot_be_of_this_append_are_refused() {
 async fn sources_move_forward_with_events_or_without() {
     let store = store();
     let place = async |source: &str| {
-        tracking(store.clone(), TrackingRequest { source: source.to_owned() }).await.unwrap().position
+        tracking(store.clone(), anyone(), TrackingRequest { source: source.to_owned() }).await.unwrap().position
     };
     assert_eq!(place("s").await, None);
     assert_eq!(appended(&store, tracked(vec![event_of_id(1, "A", &[])], "s", 5)).await, 1);

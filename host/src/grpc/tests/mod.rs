@@ -1,5 +1,6 @@
 //! The protocol's promises, asked of the operations themselves over the strict fake.
 
+mod access;
 mod append;
 mod read;
 mod removed;
@@ -13,12 +14,19 @@ use tonic::{Code, Status};
 
 use super::append::append;
 use super::message::{self, AppendCondition, Event, Query, QueryItem, SequencedEvent, TrackingInfo};
+use crate::access::Policy;
 use crate::clock::ManualClock;
+use crate::gate::{Caller, Gate};
 use crate::store::AsyncStore;
 use crate::store::memory::MemoryStore;
 
 fn store() -> AsyncStore {
     AsyncStore::new(Arc::new(MemoryStore::new(Arc::new(ManualClock::at(1)))))
+}
+
+/// Who calls a server that asks for no key.
+fn anyone() -> Caller {
+    Arc::new(Gate::new(Policy::open())).admit(&tonic::codegen::http::HeaderMap::new(), "a test").unwrap()
 }
 
 fn place() -> OwnedSemaphorePermit {
@@ -62,13 +70,13 @@ fn tracked(events: Vec<Event>, source: &str, position: u64) -> message::AppendRe
 
 /// Appends, and answers the position.
 async fn appended(store: &AsyncStore, request: message::AppendRequest) -> u64 {
-    append(store.clone(), request).await.unwrap().position
+    append(store.clone(), anyone(), request).await.unwrap().position
 }
 
 /// Appends in vain; answers the code, and the kind and the text that the protocol's clients read.
 async fn refused(store: &AsyncStore, request: message::AppendRequest) -> (Code, message::ErrorType, String) {
     let head = store.head();
-    let status = append(store.clone(), request).await.unwrap_err();
+    let status = append(store.clone(), anyone(), request).await.unwrap_err();
     assert_eq!(store.head(), head, "a refused append moved the head");
     told(&status)
 }

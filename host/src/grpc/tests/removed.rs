@@ -21,7 +21,7 @@ async fn service() -> (Dcb, watch::Sender<bool>) {
     store.append(AppendRequest::unconditional(events)).await.unwrap();
     store.remove(Category::new("order").unwrap(), Position(4)).await.unwrap();
     let (closing, closed) = watch::channel(false);
-    (Dcb::new(store, closed), closing)
+    (Dcb::new(store, Arc::new(Gate::new(Policy::open())), closed), closing)
 }
 
 fn told<T>(response: &Response<T>) -> Option<&str> {
@@ -45,7 +45,7 @@ async fn a_read_tells_of_removed_events_before_it_sends_others() {
         (reading(4, false, "true"), None, vec![4]),
     ];
     for (request, before, expected) in cases {
-        let response = service.read(request).unwrap();
+        let response = service.read(&anyone(), request).unwrap();
         assert_eq!(told(&response), before, "{expected:?}");
         let messages: Vec<_> = response.into_inner().try_collect().await.unwrap();
         assert_eq!(messages.iter().flat_map(|message| positions(&message.events)).collect::<Vec<_>>(), expected);
@@ -55,11 +55,11 @@ async fn a_read_tells_of_removed_events_before_it_sends_others() {
 #[tokio::test]
 async fn a_read_that_wants_all_is_refused_when_some_are_removed() {
     let (service, _closing) = service().await;
-    let messages = service.read(reading(3, false, "true")).unwrap().into_inner();
+    let messages = service.read(&anyone(), reading(3, false, "true")).unwrap().into_inner();
     let (code, kind, text) = super::told(&messages.try_collect::<Vec<_>>().await.unwrap_err());
     assert_eq!((code, kind), (Code::NotFound, ErrorType::InvalidArgument));
     assert!(text.contains("order") && text.contains('4'), "{text}");
-    let status = service.read(reading(3, false, "yes")).err().unwrap();
+    let status = service.read(&anyone(), reading(3, false, "yes")).err().unwrap();
     assert!(status.message().contains("neither true nor false"), "{status}");
 }
 
@@ -68,7 +68,7 @@ async fn a_subscription_tells_of_removed_events_behind_its_start() {
     let (service, _closing) = service().await;
     for (after, before, expected) in [(0, Some("4"), 1), (2, Some("4"), 4), (3, None, 4)] {
         let asked = SubscribeRequest { after: Some(after), batch_size: Some(1), ..SubscribeRequest::default() };
-        let response = service.subscribe(Request::new(asked)).unwrap();
+        let response = service.subscribe(&anyone(), Request::new(asked)).unwrap();
         assert_eq!(told(&response), before);
         let message = Box::pin(response.into_inner()).next().await.unwrap().unwrap();
         assert_eq!(positions(&message.events), [expected]);

@@ -62,6 +62,8 @@ catalog! {
     PLUGIN_MEMORY = Gauge "plugin_memory" Bytes PARTITION, "Memory that the handler has";
     PLUGIN_FUEL = Counter "plugin_fuel" One PARTITION, "Fuel that the handler used";
     PLUGIN_LOG_BYTES = Counter "plugin_log" Bytes PARTITION, "What the handler wrote to its log";
+    REFUSALS = Counter "access_refusals" One &["reason"],
+        "Requests, or parts of them, not let in: no_key, unknown_key, denied for want of a scope or of reach";
     OTLP_FAILURES = Counter "otlp_export_failures" One &[], "Exports that the OTLP receiver did not take";
     PLUGIN_DENIED = Counter "plugin_denials" One PLUGIN, "What the running version asked for and is not granted";
 }
