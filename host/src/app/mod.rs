@@ -8,6 +8,7 @@ mod host;
 mod notify;
 mod otlp;
 mod program;
+mod reload;
 mod retention;
 mod serve;
 mod showing;
