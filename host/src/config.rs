@@ -1,11 +1,22 @@
-//! What the host is told when it starts: flags, then environment variables `TIDEMILL_…`, then defaults.
+//! What the host is told when it starts: flags, then environment variables `TIDEMILL_…`, then `tidemill.toml`, then
+//! defaults.
+//!
+//! A setting is declared once, as a flag of `serve` ([`Setting`]); the file's reader, what shows where a value comes
+//! from ([`Layers`]), the JSON schema ([`schema`]) and what is read again on SIGHUP ([`Reload`]) follow from that.
 //!
 //! One struct for each way of running it. The command line fills them; a Rust program that embeds the
 //! host fills them by hand.
 
 mod access;
+mod file;
+mod layers;
+mod profile;
+mod reload;
+pub mod schema;
 mod secrets;
+mod setting;
 mod supervisor;
+mod variables;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -20,8 +31,14 @@ use crate::store::retention::Retention;
 use crate::runtime::{CompileLimits, Compiler};
 
 pub use access::{AccessOptions, default_keys_file};
+pub use file::{CONFIG_NAME, ConfigError, SYSTEM_CONFIG};
+pub use layers::{Effective, Layers, LoadError, Origin, load};
+pub use profile::{profiles_file, with_profile};
+pub use reload::{Change, ReadLayers, Reload, Reread};
 pub use secrets::HostSecrets;
+pub use setting::{RELOADED, Setting};
 pub use supervisor::Supervisor;
+pub use variables::Slip;
 
 /// Where a server listens unless told, and where commands look for one.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7117";
@@ -33,7 +50,7 @@ pub const DEFAULT_GRPC_ADDRESS: &str = "127.0.0.1:7118";
 const DRAIN_SECONDS_MAX: u64 = 300;
 
 /// How the host serves.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ServeOptions {
     /// Directory that holds the log and the plugins' state; made if it is not there
     #[arg(long, value_name = "DIR", env = "TIDEMILL_DATA", default_value = "tidemill-data")]
@@ -57,7 +74,7 @@ pub struct ServeOptions {
     /// Let events of a category (the part of the stream's name before the first `-`) go once they are older than
     /// so long, or when there are so many newer ones, and no plugin needs them: `order=30d`, `order=1000events` or
     /// both; repeat it for others, in the environment separated by `;` [default: everything is kept]
-    #[arg(long, value_name = "CATEGORY=BOUNDS", env = "TIDEMILL_RETENTION", value_delimiter = ';')]
+    #[arg(long, value_name = "CATEGORY=BOUNDS", env = "TIDEMILL_RETENTION", value_delimiter = ';', help_heading = RELOADED)]
     pub retention: Vec<Retention>,
     /// How long to go on after SIGTERM or Ctrl-C, at most, until plugins have finished their batches and requests in
     /// flight are answered
@@ -72,6 +89,9 @@ pub struct ServeOptions {
     /// Who is told that the server is ready, alive and stopping; none tells nobody.
     #[arg(skip)]
     pub supervisor: Option<Supervisor>,
+    /// Where settings are read again on SIGHUP; without it SIGHUP ends the server.
+    #[arg(skip)]
+    pub reload: Option<Reload>,
 }
 
 /// A category has two policies.

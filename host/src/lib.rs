@@ -5,9 +5,11 @@
 //! map and the invariants.
 
 pub mod clock;
+pub mod document;
 pub mod error;
 pub mod event;
 pub mod measure;
+mod nearest;
 pub mod trace;
 
 pub mod integrity;

@@ -4,7 +4,8 @@
 pub mod metrics;
 mod otlp;
 
-use std::io::{IsTerminal as _, stderr};
+use std::io::stderr;
+use std::sync::OnceLock;
 
 use clap::ValueEnum;
 use thiserror::Error;
@@ -38,6 +39,9 @@ pub enum TelemetryError {
         /// The parser's words.
         reason: String,
     },
+    /// Nobody logs here.
+    #[error("logging is not set up")]
+    NotSetUp,
     /// Somebody else logs already.
     #[error("logging is set up already")]
     SetUpAlready,
@@ -49,24 +53,61 @@ impl TelemetryError {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::BadLevel { .. } => ErrorClass::Invalid,
-            Self::SetUpAlready => ErrorClass::Bug,
+            Self::SetUpAlready | Self::NotSetUp => ErrorClass::Bug,
         }
     }
 }
 
-/// Sets up logging for the whole process. `levels` is a level or a list like `info,tidemill::store=debug`.
+/// Sets up logging for the whole process. `levels` is a level or a list like `info,tidemill::store=debug`; lines for
+/// people are coloured if asked.
 ///
 /// # Errors
 /// When `levels` does not parse, or logging is set up already.
-pub fn init(format: LogFormat, levels: &str) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(levels)
-        .map_err(|error| TelemetryError::BadLevel { given: levels.into(), reason: error.to_string() })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    let done = match format {
-        LogFormat::Pretty => builder.with_ansi(stderr().is_terminal()).finish().try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
+pub fn init(format: LogFormat, levels: &str, coloured: bool) -> Result<(), TelemetryError> {
+    let builder = tracing_subscriber::fmt().with_env_filter(filter(levels)?).with_writer(stderr);
+    let (done, set): (_, SetFilter) = match format {
+        LogFormat::Pretty => {
+            let builder = builder.with_ansi(coloured).with_filter_reloading();
+            let handle = builder.reload_handle();
+            (builder.finish().try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
+        }
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let handle = builder.reload_handle();
+            (builder.finish().try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
+        }
     };
-    done.map_err(|_| TelemetryError::SetUpAlready)
+    done.map_err(|_| TelemetryError::SetUpAlready)?;
+    SET_FILTER.set(set).map_err(|_| TelemetryError::SetUpAlready)
+}
+
+/// Puts another filter in place of the one that decides what is logged; false when nobody logs.
+type SetFilter = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
+/// Logging belongs to the process, so this does too.
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
+/// From now on logs so much.
+///
+/// # Errors
+/// When `levels` does not parse, or logging is not set up.
+pub fn set_levels(levels: &str) -> Result<(), TelemetryError> {
+    let filter = filter(levels)?;
+    let is_set = SET_FILTER.get().is_some_and(|set| set(filter));
+    if is_set { Ok(()) } else { Err(TelemetryError::NotSetUp) }
+}
+
+/// Levels as they were given, if they parse.
+///
+/// # Errors
+/// When they do not.
+pub fn levels(text: &str) -> Result<String, TelemetryError> {
+    filter(text).map(|_| text.to_owned())
+}
+
+fn filter(levels: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(levels)
+        .map_err(|error| TelemetryError::BadLevel { given: levels.into(), reason: error.to_string() })
 }
 
 #[cfg(test)]
@@ -75,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_bad_level_is_named() {
-        let error = init(LogFormat::Pretty, "tidemill=loud").unwrap_err();
+        let error = init(LogFormat::Pretty, "tidemill=loud", false).unwrap_err();
         assert!(error.to_string().contains("tidemill=loud"), "{error}");
         assert_eq!(error.class(), ErrorClass::Invalid);
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Layers of `host/src`, lowest first; a module may name its own rank's modules and lower ones.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "error", "measure", "trace"],
+    &["clock", "document", "error", "measure", "nearest", "trace"],
     &["event"],
     &["integrity"],
     &["access"],

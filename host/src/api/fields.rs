@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::nearest::unknown;
+use crate::nearest::unknown;
 
 /// The fields of one JSON object, in order, each name once. Values are untouched text.
 pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);

@@ -36,7 +36,6 @@ mod lines;
 mod maintenance;
 mod measured;
 mod metrics;
-mod nearest;
 mod params;
 mod percent;
 mod plugin_view;

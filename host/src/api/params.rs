@@ -1,9 +1,9 @@
 //! The query string: known names only, each value checked, errors that name the parameter.
 
-use super::nearest::unknown;
 use super::percent::decode_query;
 use super::problem::Problem;
 use crate::event::Position;
+use crate::nearest::unknown;
 
 /// Most parameters in one query string.
 const PARAMS_MAX: usize = 256;

@@ -9,6 +9,7 @@ mod host;
 mod notify;
 mod otlp;
 mod program;
+mod reload;
 mod retention;
 mod serve;
 mod showing;

@@ -20,6 +20,7 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// A running task. Dropping it ends the task.
 pub(super) struct RetentionTask {
+    policies: watch::Sender<Vec<Retention>>,
     status: watch::Receiver<Vec<RetentionStatus>>,
     task: JoinHandle<()>,
 }
@@ -28,13 +29,22 @@ impl RetentionTask {
     /// Begins to apply policies to a host's log. Must be called within a tokio runtime.
     pub(super) fn start(host: Host, policies: Vec<Retention>, clock: Arc<dyn Clock>) -> Self {
         let (told, status) = watch::channel(Vec::new());
+        let (policies, mut asked) = watch::channel(policies);
         let task = tokio::spawn(async move {
             // A plugin that was not found yet would not be heard.
             host.plugins_loaded().await;
             let mut ticks = tokio::time::interval(EVERY);
             let mut blocked = Vec::new();
-            while !policies.is_empty() {
-                ticks.tick().await;
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    changed = asked.changed() => if changed.is_err() { return },
+                }
+                let policies = asked.borrow_and_update().clone();
+                if policies.is_empty() {
+                    told.send_replace(Vec::new());
+                    continue;
+                }
                 match apply(&host, &policies, &*clock).await {
                     Ok(status) => {
                         blocked = tell_blocked(blocked, &status);
@@ -44,7 +54,12 @@ impl RetentionTask {
                 }
             }
         });
-        Self { status, task }
+        Self { policies, status, task }
+    }
+
+    /// Where other policies are put in place of these; they are applied at once.
+    pub(super) fn policies(&self) -> watch::Sender<Vec<Retention>> {
+        self.policies.clone()
     }
 
     /// What the policies have come to; empty until the first look.

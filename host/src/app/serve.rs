@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::guarding::{GuardError, Guarding};
 use super::notify::{self, Notifier};
 use super::otlp::Sending;
+use super::reload;
 use super::retention::RetentionTask;
 use super::showing::Showing;
 use super::{Host, HostError, HostOptions};
@@ -80,6 +81,7 @@ pub async fn serve(
     listening: impl FnOnce(&str, SocketAddr, Option<SocketAddr>),
 ) -> Result<(), ServeError> {
     let (mut terminate, mut interrupt) = (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?);
+    let hangup = options.reload.as_ref().map(|_| hear(SignalKind::hangup())).transpose()?;
     options.check_retention()?;
     let wanted: Vec<_> = [("--listen", Some(options.listen)), ("--grpc-listen", options.grpc_listen)]
         .into_iter()
@@ -99,6 +101,9 @@ pub async fn serve(
     info!(%address, ?grpc, data = %options.data.display(), plugins = %plugins.display(), head, "serving");
     listening(guarding.scheme(), address, grpc);
     let retention = RetentionTask::start(host.clone(), options.retention, host.clock());
+    let reloading = hangup
+        .zip(options.reload)
+        .map(|(hangup, reload)| tokio::spawn(reload::on(hangup, reload, retention.policies())));
     let state = ApiState::maintained(host.store(), Arc::new(Showing(host.clone())), host.maintenance());
     let pulse = Arc::new(Pulse::start(host.maintenance()));
     let state = state.with_retention(retention.status()).with_clock(host.clock()).with_pulse(Arc::clone(&pulse));
@@ -138,6 +143,9 @@ pub async fn serve(
     }
     drop((retention, state));
     reporting.abort();
+    if let Some(reloading) = reloading {
+        reloading.abort();
+    }
     let drained = drained.unwrap_or_else(|_| {
         warn!(seconds = options.drain_time, "not everything in flight ended within --drain-time; leaving it");
         Ok(())

@@ -6,6 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use super::append::AppendArgs;
 use super::backup::BackupArgs;
+use super::color::Color;
+use super::completions::{CompletionsArgs, ManArgs};
+use super::config::ConfigCommand;
 use super::dead_letters::DeadLettersCommand;
 use super::doctor::DoctorArgs;
 use super::events_read::ReadArgs;
@@ -23,8 +26,8 @@ use super::server_url::ServerUrl;
 use super::state::StateCommand;
 use super::streams::StreamsCommand;
 use super::verify::VerifyArgs;
-use crate::config::{DEFAULT_ADDRESS, DemoOptions, ServeOptions};
-use crate::telemetry::LogFormat;
+use crate::config::{DEFAULT_ADDRESS, DemoOptions, RELOADED, ServeOptions};
+use crate::telemetry::{LogFormat, levels};
 
 const EXAMPLES: &str = "\
 First steps:
@@ -54,8 +57,14 @@ pub(super) struct GlobalArgs {
     pub(super) server: ServerUrl,
     #[command(flatten)]
     pub(super) identity: IdentityArgs,
+    /// Talk to whom this table of ~/.config/tidemill/profiles.toml names: its keys are these options, as `server`
+    #[arg(long, value_name = "NAME", global = true, env = "TIDEMILL_PROFILE")]
+    pub(super) profile: Option<String>,
+    /// When to colour what is printed
+    #[arg(long, value_name = "WHEN", global = true, value_enum, default_value_t)]
+    pub(super) color: Color,
     /// How much to log: error, warn, info, debug, trace, or pairs like `tidemill::store=debug`
-    #[arg(long, value_name = "LEVEL", global = true, env = "TIDEMILL_LOG", hide_env_values = true)]
+    #[arg(long, value_name = "LEVEL", global = true, env = "TIDEMILL_LOG", value_parser = levels)]
     pub(super) log: Option<String>,
 }
 
@@ -67,7 +76,7 @@ fn default_server() -> ServerUrl {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run the server: the log, the plugins and the HTTP API
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Append one event, or events from stdin, one JSON object a line
     Append(Box<AppendArgs>),
     /// Read the log
@@ -76,6 +85,9 @@ pub(super) enum Command {
     /// See the streams; end one for good
     #[command(subcommand)]
     Streams(StreamsCommand),
+    /// See which settings `serve` has and where they come from; the schemas of its files
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Start writing a plugin: a project in Rust, TypeScript, Python, Go or C
     New(NewArgs),
     /// See the plugins: what they are, how far they have come
@@ -105,6 +117,10 @@ pub(super) enum Command {
     Import(ImportArgs),
     /// See what a store takes on disk, and what is unusual about that
     Doctor(DoctorArgs),
+    /// Print what a shell completes
+    Completions(CompletionsArgs),
+    /// Print the manual's page, or write one for each command
+    Man(ManArgs),
     /// Compile the component on stdin: what the server runs for each that it does not know
     #[command(hide = true)]
     CompileComponent(CompileArgs),
@@ -124,15 +140,24 @@ Examples:
 
 Without a key (`tidemill keys new`) no key is asked for, and only addresses of this machine may be listened on.
 Keys and certificates are taken up when their files change, or on SIGHUP.
+Every option can stand in `tidemill.toml` too: in the data directory, in /etc/tidemill, or where --config says.
+There `--drain-time 20` is `drain_time = 20`, and `--retention order=30d` is `order = \"30d\"` in [retention].
+`tidemill config show` tells which value counts and where it comes from. SIGHUP reads the file again.
 
 Plugins are picked up, replaced and removed as files come, change and go. SIGTERM or Ctrl-C finishes what
 is in flight and ends.")]
 pub(super) struct ServeArgs {
+    /// File with settings [default: `tidemill.toml` in the data directory, else /etc/tidemill/tidemill.toml]
+    #[arg(long, value_name = "FILE", env = "TIDEMILL_CONFIG")]
+    pub(super) config: Option<PathBuf>,
     #[command(flatten)]
     pub(super) options: ServeOptions,
     /// How log lines look
     #[arg(long, value_enum, env = "TIDEMILL_LOG_FORMAT", default_value_t)]
     pub(super) log_format: LogFormat,
+    /// How much to log: error, warn, info, debug, trace, or pairs like `tidemill::store=debug`
+    #[arg(long, value_name = "LEVEL", env = "TIDEMILL_LOG", default_value = "info", value_parser = levels, help_heading = RELOADED)]
+    pub(super) log: String,
 }
 
 /// What the compile may take.
@@ -145,6 +170,10 @@ pub(super) struct CompileArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill demo
+  tidemill demo --orders 300 --keep --json | jq .")]
 pub(super) struct DemoArgs {
     #[command(flatten)]
     pub(super) options: DemoOptions,

@@ -29,6 +29,10 @@ pub(super) enum DeadLettersCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill dead-letters ls billing
+  tidemill dead-letters ls billing --json | jq -r .reason")]
 pub(super) struct ListArgs {
     /// Name of the plugin
     pub(super) plugin: String,
@@ -40,6 +44,9 @@ pub(super) struct ListArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill dead-letters show billing 42            what stands at position 42, and what became of it")]
 pub(super) struct ShowArgs {
     /// Name of the plugin
     pub(super) plugin: String,
@@ -77,6 +84,9 @@ pub(super) struct WhichArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill dead-letters discard billing 42 57      the plugin will never handle these two")]
 pub(super) struct DiscardArgs {
     /// Name of the plugin
     pub(super) plugin: String,
@@ -122,6 +132,16 @@ struct Failing {
 }
 
 impl DeadLettersCommand {
+    /// The plugin that it is about.
+    pub(super) fn plugin(&self) -> &str {
+        match self {
+            Self::Ls(args) => &args.plugin,
+            Self::Show(args) => &args.plugin,
+            Self::Retry(args) => &args.plugin,
+            Self::Discard(args) => &args.plugin,
+        }
+    }
+
     /// Where to read; settling needs a server.
     pub(super) fn source(&self) -> SourceArgs {
         match self {

@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::event_row::print_event;
 use super::output::{Output, talk};
 use super::query::{FilterArgs, Query};
+use super::suggest;
 use super::waiting::AtLeastArgs;
 
 /// Events asked for at a time.
@@ -66,7 +67,7 @@ pub(super) struct Page {
 pub(super) fn run(args: &ReadArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut path = query(args).with("limit", &left.clamp(1, PAGE_EVENTS).to_string()).as_str().to_owned();
-    let mut told = false;
+    let (mut told, mut found) = (false, false);
     while left > 0 {
         let page: Page = client.get_path(&path)?;
         if let Some(before) = page.removed_before.filter(|_| !std::mem::replace(&mut told, true)) {
@@ -77,10 +78,14 @@ pub(super) fn run(args: &ReadArgs, client: &Client, output: &mut Output<'_>) -> 
         }
         output.flush()?;
         left = left.saturating_sub(page.events.len() as u64);
+        found |= !page.events.is_empty();
         match page.next {
             Some(next) => path = next,
             None => break,
         }
+    }
+    if !found {
+        suggest::types(&args.filter, client);
     }
     Ok(())
 }

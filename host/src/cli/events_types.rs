@@ -13,6 +13,10 @@ use super::table::Table;
 use super::waiting::AtLeastArgs;
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill events types
+  tidemill events types --json | jq -r .type")]
 pub(super) struct TypesArgs {
     #[command(flatten)]
     pub(super) at_least: AtLeastArgs,

@@ -6,29 +6,49 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use super::color;
 use super::error::{CliError, Exit};
 
 /// Where a command's data goes.
 pub(super) struct Output<'a> {
     writer: BufWriter<Box<dyn Write + 'a>>,
     terminal: bool,
+    coloured: bool,
+    /// How many characters fit on a line, where somebody looks.
+    width: Option<usize>,
 }
 
 impl<'a> Output<'a> {
     /// The process's stdout.
     pub(super) fn stdout() -> Self {
-        Self { writer: BufWriter::new(Box::new(io::stdout())), terminal: io::stdout().is_terminal() }
+        Self {
+            writer: BufWriter::new(Box::new(io::stdout())),
+            terminal: io::stdout().is_terminal(),
+            coloured: color::on_stdout(),
+            width: terminal_width(),
+        }
     }
 
     /// Somewhere that is not a terminal.
     #[cfg(test)]
     pub(super) fn plain(writer: impl Write + 'a) -> Self {
-        Self { writer: BufWriter::new(Box::new(writer)), terminal: false }
+        Self { writer: BufWriter::new(Box::new(writer)), terminal: false, coloured: false, width: None }
+    }
+
+    /// The same, as wide as a terminal.
+    #[cfg(test)]
+    pub(super) fn narrow(writer: impl Write + 'a, width: usize) -> Self {
+        Self { width: Some(width), ..Self::plain(writer) }
     }
 
     /// Whether a person looks at it.
     pub(super) const fn is_terminal(&self) -> bool {
         self.terminal
+    }
+
+    /// How many characters fit on a line; none when that is nobody's concern.
+    pub(super) const fn width(&self) -> Option<usize> {
+        self.width
     }
 
     /// Writes a line.
@@ -53,7 +73,7 @@ impl<'a> Output<'a> {
 
     /// Writes a heading; bold on a terminal.
     pub(super) fn heading(&mut self, text: &str) -> Result<(), CliError> {
-        if self.terminal { self.line(&format!("\u{1b}[1m{text}\u{1b}[0m")) } else { self.line(text) }
+        if self.coloured { self.line(&format!("\u{1b}[1m{text}\u{1b}[0m")) } else { self.line(text) }
     }
 
     /// Writes bytes as they are.
@@ -65,6 +85,12 @@ impl<'a> Output<'a> {
     pub(super) fn flush(&mut self) -> Result<(), CliError> {
         self.writer.flush().map_err(|error| CliError::of_output(&error))
     }
+}
+
+/// How wide the terminal is that stdout is, if it is one.
+fn terminal_width() -> Option<usize> {
+    let width = io::stdout().is_terminal().then(terminal_size::terminal_size)?;
+    width.map(|(width, _)| usize::from(width.0))
 }
 
 /// JSON on one line: outside of strings line breaks mean nothing, inside they cannot stand.
@@ -91,7 +117,7 @@ pub(super) fn talk(text: &str) {
 /// Tells the user of an error and what to do about it.
 pub(super) fn complain(what: &str, hint: Option<&str>) {
     let (red, cyan, plain) =
-        if io::stderr().is_terminal() { ("\u{1b}[1;31m", "\u{1b}[1;36m", "\u{1b}[0m") } else { ("", "", "") };
+        if color::on_stderr() { ("\u{1b}[1;31m", "\u{1b}[1;36m", "\u{1b}[0m") } else { ("", "", "") };
     talk(&format!("{red}error:{plain} {what}"));
     if let Some(hint) = hint {
         talk(&format!("{cyan}hint:{plain} {hint}"));

@@ -26,8 +26,10 @@ pub(super) enum PluginsCommand {
     /// Say what a component is and asks for, and whether the host would run it
     Check(CheckArgs),
     /// Have a plugin handle nothing until it is resumed, restarts included
+    #[command(after_help = "Examples:\n  tidemill plugins pause billing")]
     Pause(NameArgs),
     /// End a pause, a halt or a quarantine
+    #[command(after_help = "Examples:\n  tidemill plugins resume billing")]
     Resume(NameArgs),
     /// Hand a range of the log to a plugin again, without effect, and see what it would do
     Replay(ReplayArgs),
@@ -42,12 +44,20 @@ pub(super) enum PluginsCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill plugins ls
+  tidemill plugins ls --json | jq -r 'select(.lag_events > 0) | .name'")]
 pub(super) struct ListArgs {
     #[command(flatten)]
     pub(super) source: SourceArgs,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill plugins inspect billing
+  tidemill plugins inspect billing --json | jq .status.counters")]
 pub(super) struct InspectArgs {
     /// Name of the plugin
     pub(super) plugin: String,
@@ -62,6 +72,20 @@ pub(super) struct NameArgs {
 }
 
 impl PluginsCommand {
+    /// The plugin that it is about.
+    pub(super) fn plugin(&self) -> Option<&str> {
+        match self {
+            Self::Ls(_) => None,
+            Self::Inspect(args) => Some(&args.plugin),
+            Self::Pause(args) | Self::Resume(args) => Some(&args.plugin),
+            Self::Replay(args) => Some(&args.plugin),
+            Self::Shadow(args) => Some(&args.plugin),
+            Self::Promote(args) => Some(&args.plugin),
+            Self::Rebuild(args) => Some(&args.plugin),
+            Self::Rollback(args) => Some(&args.plugin),
+        }
+    }
+
     /// Where to read; everything else needs a server.
     pub(super) fn source(&self) -> SourceArgs {
         match self {

@@ -5,20 +5,22 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser as _;
+use tracing::{info, warn};
 
 use super::args::{Cli, Command, CompileArgs, DemoArgs, EventsCommand, GlobalArgs, ServeArgs, SourceArgs};
 use super::client::{Client, Server};
+use super::color::Color;
 use super::error::{CliError, Exit, ProgramError};
 use super::identity::Identity;
 use super::output::{Output, complain};
 use super::{
-    append, backup, dead_letters, doctor, events_read, events_tail, events_types, export, import, keys, new, plugins,
-    restore, retention, state, streams, verify,
+    append, backup, color, completions, config, dead_letters, doctor, events_read, events_tail, events_types, export,
+    import, keys, layers, new, plugins, restore, retention, state, streams, suggest, verify,
 };
 use crate::api::InProcess;
 use crate::clock::SystemClock;
-use crate::config::{DemoOptions, ServeOptions, Supervisor, own_compiler};
+use crate::config::{DemoOptions, Layers, LoadError, ServeOptions, Slip, Supervisor, own_compiler};
+use crate::error::with_sources;
 use crate::runtime::{CompileLimits, compile_child};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{self, LogFormat};
@@ -40,16 +42,19 @@ pub struct Program {
 /// Runs the command that the process's arguments name.
 #[must_use]
 pub fn main(program: &Program) -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    Color::asked(&arguments).choose();
+    let parsed = layers::parse(&arguments);
+    let mut output = Output::stdout();
+    let result = match parsed {
+        Ok((cli, layers)) => run(cli, layers.as_ref(), program, &mut output).and_then(|()| output.flush()),
+        Err(LoadError::Arguments(error)) => {
             // Help and version are no errors: clap knows where they go and how the process ends.
             let _ = error.print();
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
+        Err(LoadError::Config(error)) => Err(CliError::new(error.class().into(), with_sources(&error))),
     };
-    let mut output = Output::stdout();
-    let result = run(cli, program, &mut output).and_then(|()| output.flush());
     match result {
         Ok(()) | Err(CliError::OutputClosed) => ExitCode::SUCCESS,
         Err(CliError::Failed { exit, what, hint }) => {
@@ -61,7 +66,7 @@ pub fn main(program: &Program) -> ExitCode {
     }
 }
 
-fn run(cli: Cli, program: &Program, output: &mut Output<'_>) -> Result<(), CliError> {
+fn run(cli: Cli, layers: Option<&Layers>, program: &Program, output: &mut Output<'_>) -> Result<(), CliError> {
     let Cli { global, command } = cli;
     match command {
         Command::CompileComponent(CompileArgs { memory_bytes, time_ms }) => {
@@ -69,22 +74,37 @@ fn run(cli: Cli, program: &Program, output: &mut Output<'_>) -> Result<(), CliEr
             compile_child(&limits, &mut io::stdin(), &mut io::stdout())
                 .map_err(|error| CliError::new(Exit::Failure, format_args!("cannot compile: {error}")))
         }
-        Command::Serve(ServeArgs { mut options, log_format }) => {
+        Command::Config(command) => config::run(&command, layers, output),
+        Command::Completions(args) => completions::completions(&args, output),
+        Command::Man(args) => completions::man(&args, output),
+        Command::Serve(args) => {
+            let ServeArgs { mut options, log_format, log, .. } = *args;
             options.compiler = own_compiler();
             options.supervisor = Supervisor::of_environment();
-            telemetry::init(log_format, global.log.as_deref().unwrap_or("info"))?;
+            telemetry::init(log_format, &log, color::on_stderr())?;
+            tell(layers);
             Ok((program.serve)(options)?)
         }
         Command::Demo(DemoArgs { mut options }) => {
             options.compiler = own_compiler();
             // The demo tells what happens itself; log lines would tear its table.
-            telemetry::init(LogFormat::Pretty, global.log.as_deref().unwrap_or("off"))?;
+            telemetry::init(LogFormat::Pretty, global.log.as_deref().unwrap_or("off"), color::on_stderr())?;
             Ok((program.demo)(options)?)
         }
         other => {
-            telemetry::init(LogFormat::Pretty, global.log.as_deref().unwrap_or("warn"))?;
+            telemetry::init(LogFormat::Pretty, global.log.as_deref().unwrap_or("warn"), color::on_stderr())?;
             ask(other, global, program, output)
         }
+    }
+}
+
+/// Logs where the settings of a server were read, and what may be a slip in them.
+fn tell(layers: Option<&Layers>) {
+    let Some(layers) = layers else { return };
+    let file = layers.file.as_ref().map_or_else(|| "none".into(), |file| file.display().to_string());
+    info!(file, "settings were read");
+    for Slip { name, meant } in &layers.slips {
+        warn!(name, meant, "nobody reads this variable; did you mean the other?");
     }
 }
 
@@ -92,7 +112,12 @@ fn run(cli: Cli, program: &Program, output: &mut Output<'_>) -> Result<(), CliEr
 fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Output<'_>) -> Result<(), CliError> {
     let server = Server::new(global.server).with_identity(Identity::of(&global.identity)?);
     match command {
-        Command::Serve(_) | Command::Demo(_) | Command::CompileComponent(_) => Ok(()),
+        Command::Serve(_)
+        | Command::Demo(_)
+        | Command::CompileComponent(_)
+        | Command::Config(_)
+        | Command::Completions(_)
+        | Command::Man(_) => Ok(()),
         Command::Append(args) => append::run(&args, &server, output),
         Command::Events(EventsCommand::Tail(args)) => events_tail::run(&args, server, output),
         Command::Events(EventsCommand::Read(args)) => {
@@ -101,7 +126,10 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Events(EventsCommand::Types(args)) => {
             events_types::run(&args, &client(&args.source, server, program)?, output)
         }
-        Command::Streams(command) => streams::run(&command, &client(&command.source(), server, program)?, output),
+        Command::Streams(command) => {
+            let client = client(&command.source(), server, program)?;
+            streams::run(&command, &client, output).map_err(|error| suggest::stream(error, command.stream(), &client))
+        }
         Command::Backup(args) => backup::run(&args, &server, output),
         Command::Restore(args) => restore::run(&args, output),
         Command::Export(args) => {
@@ -113,12 +141,19 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Doctor(args) => doctor::run(&args, server, program.open, output),
         Command::New(args) => new::run(&args, output),
         Command::Keys(command) => keys::run(command, output),
-        Command::Plugins(command) => plugins::run(&command, &client(&command.source(), server, program)?, output),
+        Command::Plugins(command) => {
+            let client = client(&command.source(), server, program)?;
+            plugins::run(&command, &client, output).map_err(|error| suggest::plugin(error, command.plugin(), &client))
+        }
         Command::DeadLetters(command) => {
-            dead_letters::run(&command, &client(&command.source(), server, program)?, output)
+            let (client, plugin) = (client(&command.source(), server, program)?, Some(command.plugin()));
+            dead_letters::run(&command, &client, output).map_err(|error| suggest::plugin(error, plugin, &client))
         }
         Command::Retention(command) => retention::run(&command, &client(command.source(), server, program)?, output),
-        Command::State(command) => state::run(&command, &client(command.source(), server, program)?, output),
+        Command::State(command) => {
+            let (client, plugin) = (client(command.source(), server, program)?, Some(command.plugin()));
+            state::run(&command, &client, output).map_err(|error| suggest::plugin(error, plugin, &client))
+        }
     }
 }
 

@@ -26,6 +26,9 @@ pub(super) enum StateCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill state get dashboard totals              the value, byte for byte")]
 pub(super) struct GetArgs {
     /// Name of the plugin
     pub(super) plugin: String,
@@ -38,6 +41,10 @@ pub(super) struct GetArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill state scan dashboard
+  tidemill state scan dashboard customer/ -n 10 --json")]
 pub(super) struct ScanArgs {
     /// Name of the plugin
     pub(super) plugin: String,
@@ -57,6 +64,14 @@ pub(super) struct ScanArgs {
 }
 
 impl StateCommand {
+    /// The plugin that it is about.
+    pub(super) fn plugin(&self) -> &str {
+        match self {
+            Self::Get(args) => &args.plugin,
+            Self::Scan(args) => &args.plugin,
+        }
+    }
+
     /// Where to read.
     pub(super) const fn source(&self) -> &SourceArgs {
         match self {

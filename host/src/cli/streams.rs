@@ -53,6 +53,9 @@ pub(super) struct ListArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill streams show order-42")]
 pub(super) struct ShowArgs {
     /// Name of the stream
     pub(super) stream: String,
@@ -82,6 +85,14 @@ pub(super) struct DeleteArgs {
 }
 
 impl StreamsCommand {
+    /// The stream that it is about, if it must be there.
+    pub(super) fn stream(&self) -> Option<&str> {
+        match self {
+            Self::Show(args) => Some(&args.stream),
+            Self::Ls(_) | Self::Delete(_) => None,
+        }
+    }
+
     /// Where to read; deleting needs a server.
     pub(super) fn source(&self) -> SourceArgs {
         match self {

@@ -2,8 +2,13 @@
 
 use super::error::CliError;
 use super::output::Output;
+use super::table_fit::{cut, fit};
 
-/// Rows of texts under headings. Columns are as wide as their widest text; the last one is not padded.
+/// What stands between columns.
+const GAP: &str = "  ";
+
+/// Rows of texts under headings. Columns are as wide as their widest text, unless a terminal is narrower; the last one
+/// is not padded.
 pub(super) struct Table<const N: usize> {
     headings: [&'static str; N],
     /// Which columns hold numbers and so stand to the right.
@@ -36,6 +41,9 @@ impl<const N: usize> Table<N> {
                 *width = (*width).max(text.chars().count());
             }
         }
+        if let Some(width) = output.width() {
+            fit(&mut widths, GAP.len(), width);
+        }
         if is_first {
             output.heading(&self.format(&self.headings.map(str::to_owned), &widths))?;
         }
@@ -43,10 +51,32 @@ impl<const N: usize> Table<N> {
     }
 
     fn format(&self, row: &[String; N], widths: &[usize; N]) -> String {
-        let cells =
-            row.iter().zip(widths).zip(self.numbers).map(|((text, width), number)| {
-                if number { format!("{text:>width$}") } else { format!("{text:<width$}") }
-            });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        let cells = row.iter().zip(widths).zip(self.numbers).map(|((text, width), number)| {
+            let text = cut(text, *width);
+            if number { format!("{text:>width$}") } else { format!("{text:<width$}") }
+        });
+        cells.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_as_wide_as_the_terminal_at_most() {
+        let mut table = Table::new(["#N", "NAME", "REASON"]);
+        table.row(["1".into(), "a-very-long-name-of-a-plugin".into(), "it did not do what it should have".into()]);
+        let printed = |width: usize| {
+            let mut bytes = Vec::new();
+            let mut output = Output::narrow(&mut bytes, width);
+            table.print(&mut output).unwrap();
+            output.flush().unwrap();
+            drop(output);
+            String::from_utf8(bytes).unwrap()
+        };
+        let narrow = "N  NAME               REASON\n1  a-very-l…a-plugin  it did no…uld have\n";
+        assert_eq!(printed(40), narrow);
+        assert!(printed(200).contains("a-very-long-name-of-a-plugin  it did not do what it should have\n"));
     }
 }

@@ -1,5 +1,6 @@
 //! Arguments, what is printed, and appending to a real server.
 
+mod config;
 mod maintenance;
 mod retention;
 mod streams;

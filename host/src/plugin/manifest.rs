@@ -5,26 +5,26 @@
 //! [`DEFAULT_MANIFEST`]; a test holds that file against the `Default` impls. Nothing here touches files.
 
 mod config;
-mod error;
 mod grants;
 mod keys;
-mod reader;
-mod units;
 
 use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-pub use error::ManifestError;
-use reader::{Document, Section, Value};
+pub use crate::document::DocumentError as ManifestError;
 
 use crate::delivery::{Backoff, Key, KeyMissing, OnExhausted, Policy, Start};
+use crate::document::{Document, Section, Value, format_duration_ms, integer};
 use crate::event::{Pattern, Position, Tag};
 use crate::plugin::ManifestGrants;
 use crate::runtime::Limits;
 
 /// The commented manifest that holds every key with its default.
 pub const DEFAULT_MANIFEST: &str = include_str!("manifest/default.toml");
+
+/// The JSON schema of a manifest.
+pub const MANIFEST_SCHEMA: &str = include_str!("../../docs/plugin.schema.json");
 
 /// What the operator says about one plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,8 +64,8 @@ impl Manifest {
     /// # Errors
     /// When it is not TOML, or holds a key that is not known or a value that is not allowed.
     pub fn parse(file: &str, text: &str) -> Result<Self, ManifestError> {
-        let (document, table) = Document::parse(file, text)?;
-        let root = document.root(table.get_ref())?;
+        let (document, table) = Document::parse(file, text, keys::TABLES)?;
+        let root = document.root(table.get_ref(), &keys::ROOT)?;
         let mut manifest = Self::default();
         if let Some(component) = root.get("component") {
             manifest.component = Some(read_component(&component)?);
@@ -116,7 +116,7 @@ fn read_start(value: &Value<'_>) -> Result<Start, ManifestError> {
         DeValue::String(text) if text == "end" => Some(Start::End),
         DeValue::String(text) => read_time(text),
         DeValue::Datetime(time) => read_time(&time.to_string()),
-        DeValue::Integer(_) => reader::integer(value.raw())
+        DeValue::Integer(_) => integer(value.raw())
             .and_then(|position| u64::try_from(position).ok())
             .map(|position| Start::After(Position(position))),
         DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Array(_) | DeValue::Table(_) => None,
@@ -215,7 +215,7 @@ fn read_backoff(value: &Value<'_>) -> Result<Backoff, ManifestError> {
             backoff.initial_ms = backoff.initial_ms.min(backoff.max_ms);
         }
         if backoff.max_ms < backoff.initial_ms {
-            let initial = units::format_duration_ms(backoff.initial_ms);
+            let initial = format_duration_ms(backoff.initial_ms);
             return Err(max.bad(&format!("at least `initial`, which is \"{initial}\"")));
         }
     }
@@ -287,3 +287,6 @@ mod bounds {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod schema_tests;

@@ -23,7 +23,7 @@ mod watcher;
 pub use candidates::{CandidateError, CandidateReport};
 pub use grants::{ConfigGrant, HeaderGrant, ManifestGrants, NoSecrets, SecretGrant, SecretResolver, SecretSource};
 pub use load::{Loaded, Loader};
-pub use manifest::{DEFAULT_MANIFEST, Manifest, ManifestError, Subscribe};
+pub use manifest::{DEFAULT_MANIFEST, MANIFEST_SCHEMA, Manifest, ManifestError, Subscribe};
 pub use registry::{
     Checked, DescriptionInfo, GenerationRefused, GrantsInfo, InstallError, LimitsInfo, PluginInfo, PolicyInfo, Problem,
     Proposed, Refusal, Registry, RegistryOptions, RunningInfo, SubscriptionInfo, UsedPercent, check,

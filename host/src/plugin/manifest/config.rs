@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use toml::de::DeValue;
 
 use super::ManifestError;
-use super::reader::{Section, Value, integer};
+use crate::document::{Section, Value, integer};
 
 /// Every key of the table with the text that a guest reads.
 pub(super) fn read(section: &Section<'_>) -> Result<BTreeMap<String, String>, ManifestError> {

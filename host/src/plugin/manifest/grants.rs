@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::keys;
-use super::reader::{Section, Value};
 use super::{Manifest, ManifestError};
+use crate::document::{Section, Value};
 use crate::event::Pattern;
 use crate::plugin::grants::{ConfigGrant, HeaderGrant, ManifestGrants, SecretGrant, SecretSource};
 use crate::runtime::{HttpGrant, header_name};

@@ -1,16 +1,16 @@
-//! Why a manifest is refused.
+//! Why a file is refused.
 
 use thiserror::Error;
 
 use crate::error::ErrorClass;
 
-/// Why a manifest is refused. Every text says where, what was found and what is allowed.
+/// Why a file is refused. Every text says where, what was found and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ManifestError {
+pub enum DocumentError {
     /// It is not TOML.
     #[error("{file}:{line}: this is not TOML: {reason}")]
     Syntax {
-        /// The manifest.
+        /// The file.
         file: String,
         /// Line, from 1.
         line: usize,
@@ -20,7 +20,7 @@ pub enum ManifestError {
     /// A key or table that no release knows.
     #[error("{file}:{line}: unknown {key}; {hint}")]
     UnknownKey {
-        /// The manifest.
+        /// The file.
         file: String,
         /// Line, from 1.
         line: usize,
@@ -32,7 +32,7 @@ pub enum ManifestError {
     /// A key of a later release.
     #[error("{file}:{line}: {key} is not supported by this release; remove it, or use a newer tidemill")]
     Unsupported {
-        /// The manifest.
+        /// The file.
         file: String,
         /// Line, from 1.
         line: usize,
@@ -42,7 +42,7 @@ pub enum ManifestError {
     /// A value of the wrong type or out of bounds.
     #[error("{file}:{line}: {key} is {found}; allowed is {allowed}")]
     BadValue {
-        /// The manifest.
+        /// The file.
         file: String,
         /// Line, from 1.
         line: usize,
@@ -55,7 +55,7 @@ pub enum ManifestError {
     },
 }
 
-impl ManifestError {
+impl DocumentError {
     /// What kind of thing went wrong.
     #[must_use]
     pub const fn class(&self) -> ErrorClass {

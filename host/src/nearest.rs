@@ -1,7 +1,7 @@
 //! "Did you mean": the known word closest to an unknown one.
 
 /// The known word that `given` is most likely a slip of, if any is close enough.
-pub(super) fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
     let lower = given.to_lowercase();
     known
         .iter()
@@ -12,7 +12,7 @@ pub(super) fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// Says that a word is unknown, with the nearest known one, or all of them.
-pub(super) fn unknown(what: &str, given: &str, known: &[&str]) -> String {
+pub(crate) fn unknown(what: &str, given: &str, known: &[&str]) -> String {
     let given_short: String = given.chars().take(64).collect();
     match nearest(given, known) {
         Some(word) => format!("unknown {what} `{given_short}`; did you mean `{word}`?"),

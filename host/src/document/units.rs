@@ -4,22 +4,22 @@ const SIZES: &[(&str, u64)] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("
 const DURATIONS_MS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
 /// Bytes of a size such as `64MiB`; none if it is not one, or above [`u64::MAX`].
-pub(super) fn parse_size(text: &str) -> Option<u64> {
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
     parse(text, SIZES)
 }
 
 /// Milliseconds of a duration such as `100ms`; none if it is not one, or above [`u64::MAX`].
-pub(super) fn parse_duration_ms(text: &str) -> Option<u64> {
+pub(crate) fn parse_duration_ms(text: &str) -> Option<u64> {
     parse(text, DURATIONS_MS)
 }
 
 /// A size in the largest unit that divides it.
-pub(super) fn format_size(bytes: u64) -> String {
+pub(crate) fn format_size(bytes: u64) -> String {
     format(bytes, SIZES)
 }
 
 /// A duration in the largest unit that divides it.
-pub(super) fn format_duration_ms(ms: u64) -> String {
+pub(crate) fn format_duration_ms(ms: u64) -> String {
     format(ms, DURATIONS_MS)
 }
 

@@ -6,19 +6,20 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::ManifestError;
-use super::keys::{self, Known};
 use super::units::{format_duration_ms, format_size, parse_duration_ms, parse_size};
+use super::{DocumentError, Known};
 
-/// The manifest being read.
+/// The file being read.
 #[derive(Clone, Copy)]
-pub(super) struct Document<'a> {
+pub(crate) struct Document<'a> {
     file: &'a str,
     text: &'a str,
+    /// Every table with keys of its own, to tell where a key belongs that stands elsewhere.
+    tables: &'a [&'a Known<'a>],
 }
 
 /// One table of it, whose keys are all known.
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     document: Document<'a>,
     /// How keys of it are called in errors, such as `[delivery] `.
     prefix: String,
@@ -26,7 +27,7 @@ pub(super) struct Section<'a> {
 }
 
 /// One value of it.
-pub(super) struct Value<'a> {
+pub(crate) struct Value<'a> {
     document: Document<'a>,
     /// The key with its place, such as `[delivery] max_attempts`.
     key: String,
@@ -34,10 +35,14 @@ pub(super) struct Value<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// Parses the text; `file` is its name in errors.
-    pub(super) fn parse(file: &'a str, text: &'a str) -> Result<(Self, Spanned<DeTable<'a>>), ManifestError> {
-        let document = Self { file, text };
-        let table = DeTable::parse(text).map_err(|error| ManifestError::Syntax {
+    /// Parses the text; `file` is its name in errors, `tables` are those that have keys of their own.
+    pub(crate) fn parse(
+        file: &'a str,
+        text: &'a str,
+        tables: &'a [&'a Known<'a>],
+    ) -> Result<(Self, Spanned<DeTable<'a>>), DocumentError> {
+        let document = Self { file, text, tables };
+        let table = DeTable::parse(text).map_err(|error| DocumentError::Syntax {
             file: file.into(),
             line: document.line(error.span().unwrap_or(0..0)),
             reason: error.message().split_whitespace().collect::<Vec<_>>().join(" "),
@@ -46,8 +51,8 @@ impl<'a> Document<'a> {
     }
 
     /// The whole document as a section, its keys checked.
-    pub(super) fn root(self, table: &'a DeTable<'a>) -> Result<Section<'a>, ManifestError> {
-        Section { document: self, prefix: String::new(), table }.checked(&keys::ROOT)
+    pub(crate) fn root(self, table: &'a DeTable<'a>, known: &Known<'_>) -> Result<Section<'a>, DocumentError> {
+        Section { document: self, prefix: String::new(), table }.checked(known)
     }
 
     fn line(&self, span: Range<usize>) -> usize {
@@ -58,18 +63,18 @@ impl<'a> Document<'a> {
 
 impl<'a> Section<'a> {
     /// The value under a key, if it is there.
-    pub(super) fn get(&self, key: &str) -> Option<Value<'a>> {
+    pub(crate) fn get(&self, key: &str) -> Option<Value<'a>> {
         let value = self.table.get(key)?;
         Some(Value { document: self.document, key: format!("{}{key}", self.prefix), value })
     }
 
     /// The table of this name, its keys checked against what is known there.
-    pub(super) fn section(&self, name: &str, known: &Known) -> Result<Option<Section<'a>>, ManifestError> {
+    pub(crate) fn section(&self, name: &str, known: &Known<'_>) -> Result<Option<Section<'a>>, DocumentError> {
         self.get(name).map(|value| value.table(known)).transpose()
     }
 
     /// Every key with its value, in key order.
-    pub(super) fn values(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
         self.table.iter().map(|(key, value)| {
             let name: &str = key.get_ref();
             (name, Value { document: self.document, key: format!("{}{name}", self.prefix), value })
@@ -77,7 +82,7 @@ impl<'a> Section<'a> {
     }
 
     /// Refuses the first key, in the order of the file, that is not known here.
-    fn checked(self, known: &Known) -> Result<Self, ManifestError> {
+    fn checked(self, known: &Known<'_>) -> Result<Self, DocumentError> {
         if known.any {
             return Ok(self);
         }
@@ -87,44 +92,49 @@ impl<'a> Section<'a> {
         let file = self.document.file.to_owned();
         let shown = known.describe(key.get_ref(), value.get_ref().is_table());
         if known.later.contains(&key.get_ref().as_ref()) {
-            return Err(ManifestError::Unsupported { file, line, key: shown });
+            return Err(DocumentError::Unsupported { file, line, key: shown });
         }
-        Err(ManifestError::UnknownKey { file, line, key: shown, hint: known.hint(key.get_ref()) })
+        Err(DocumentError::UnknownKey { file, line, key: shown, hint: known.hint(key.get_ref(), self.document.tables) })
     }
 }
 
 impl<'a> Value<'a> {
     /// The value as TOML.
-    pub(super) fn raw(&self) -> &'a DeValue<'a> {
+    pub(crate) fn raw(&self) -> &'a DeValue<'a> {
         self.value.get_ref()
     }
 
     /// The value as a table whose keys are checked.
-    pub(super) fn table(&self, known: &Known) -> Result<Section<'a>, ManifestError> {
+    pub(crate) fn table(&self, known: &Known<'_>) -> Result<Section<'a>, DocumentError> {
         let table = self.raw().as_table().ok_or_else(|| self.bad("a table"))?;
         let prefix = if known.inline { format!("{}.", self.key) } else { format!("[{}] ", self.key) };
         Section { document: self.document, prefix, table }.checked(known)
     }
 
+    /// The line it stands on, from 1.
+    pub(crate) fn line(&self) -> usize {
+        self.document.line(self.value.span())
+    }
+
     /// The value as text.
-    pub(super) fn text(&self, allowed: &str) -> Result<&'a str, ManifestError> {
+    pub(crate) fn text(&self, allowed: &str) -> Result<&'a str, DocumentError> {
         self.raw().as_str().ok_or_else(|| self.bad(allowed))
     }
 
     /// The value as true or false.
-    pub(super) fn boolean(&self) -> Result<bool, ManifestError> {
+    pub(crate) fn boolean(&self) -> Result<bool, DocumentError> {
         self.raw().as_bool().ok_or_else(|| self.bad("true or false"))
     }
 
     /// The value as a whole number within bounds.
-    pub(super) fn integer(&self, bounds: RangeInclusive<u64>) -> Result<u64, ManifestError> {
+    pub(crate) fn integer(&self, bounds: RangeInclusive<u64>) -> Result<u64, DocumentError> {
         let number = integer(self.raw()).and_then(|number| u64::try_from(number).ok());
         let allowed = || self.bad(&format!("a whole number from {} to {}", bounds.start(), bounds.end()));
         number.filter(|number| bounds.contains(number)).ok_or_else(allowed)
     }
 
     /// The value as a size in bytes within bounds.
-    pub(super) fn size(&self, bounds: RangeInclusive<u64>) -> Result<u64, ManifestError> {
+    pub(crate) fn size(&self, bounds: RangeInclusive<u64>) -> Result<u64, DocumentError> {
         let bytes = self.raw().as_str().and_then(parse_size);
         let allowed = || {
             let (min, max) = (format_size(*bounds.start()), format_size(*bounds.end()));
@@ -134,7 +144,7 @@ impl<'a> Value<'a> {
     }
 
     /// The value as a duration in milliseconds within bounds.
-    pub(super) fn duration_ms(&self, bounds: RangeInclusive<u64>) -> Result<u64, ManifestError> {
+    pub(crate) fn duration_ms(&self, bounds: RangeInclusive<u64>) -> Result<u64, DocumentError> {
         let ms = self.raw().as_str().and_then(parse_duration_ms);
         let allowed = || {
             let (min, max) = (format_duration_ms(*bounds.start()), format_duration_ms(*bounds.end()));
@@ -143,38 +153,43 @@ impl<'a> Value<'a> {
         ms.filter(|ms| bounds.contains(ms)).ok_or_else(allowed)
     }
 
+    /// The value's items, as an array.
+    pub(crate) fn items(&self) -> Result<Vec<Value<'a>>, DocumentError> {
+        const ALLOWED: &str = "an array of texts, such as [\"OrderPlaced\"]";
+        let array = self.raw().as_array().ok_or_else(|| self.bad(ALLOWED))?;
+        let item = |(index, value)| Value { document: self.document, key: format!("{}[{index}]", self.key), value };
+        Ok(array.iter().enumerate().map(item).collect())
+    }
+
     /// The value as an array of names, each taken by `take`, whose error says what is wrong with it.
-    pub(super) fn texts<T, E: ToString>(&self, take: impl Fn(String) -> Result<T, E>) -> Result<Vec<T>, ManifestError> {
+    pub(crate) fn texts<T, E: ToString>(&self, take: impl Fn(String) -> Result<T, E>) -> Result<Vec<T>, DocumentError> {
         self.list("a name", take)
     }
 
     /// The value as a text that is read as something else; `what` it is.
-    pub(super) fn parsed<T: FromStr<Err: ToString>>(&self, what: &str) -> Result<T, ManifestError> {
+    pub(crate) fn parsed<T: FromStr<Err: ToString>>(&self, what: &str) -> Result<T, DocumentError> {
         let wrong = |error: T::Err| self.bad(&format!("{what} ({})", error.to_string()));
         self.text(what)?.parse().map_err(wrong)
     }
 
     /// The value as an array of texts, each taken by `take`, whose error says what is wrong with it; `what` they
     /// are.
-    pub(super) fn list<T, E: ToString>(
+    pub(crate) fn list<T, E: ToString>(
         &self,
         what: &str,
         take: impl Fn(String) -> Result<T, E>,
-    ) -> Result<Vec<T>, ManifestError> {
-        const ALLOWED: &str = "an array of texts, such as [\"OrderPlaced\"]";
-        let array = self.raw().as_array().ok_or_else(|| self.bad(ALLOWED))?;
-        let texts = array.iter().enumerate().map(|(index, value)| {
-            let item = Value { document: self.document, key: format!("{}[{index}]", self.key), value };
+    ) -> Result<Vec<T>, DocumentError> {
+        let texts = self.items()?.into_iter().map(|item| {
             take(item.text("a text")?.to_owned()).map_err(|error| item.bad(&format!("{what} ({})", error.to_string())))
         });
         texts.collect()
     }
 
     /// The error that this value is not what is allowed.
-    pub(super) fn bad(&self, allowed: &str) -> ManifestError {
-        ManifestError::BadValue {
+    pub(crate) fn bad(&self, allowed: &str) -> DocumentError {
+        DocumentError::BadValue {
             file: self.document.file.into(),
-            line: self.document.line(self.value.span()),
+            line: self.line(),
             key: self.key.clone(),
             found: describe(self.raw()),
             allowed: allowed.into(),
@@ -183,7 +198,7 @@ impl<'a> Value<'a> {
 }
 
 /// A TOML integer, whatever its radix.
-pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
+pub(crate) fn integer(value: &DeValue<'_>) -> Option<i64> {
     let integer = value.as_integer()?;
     i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }

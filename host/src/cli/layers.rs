@@ -1,0 +1,44 @@
+//! Reads the arguments, and for commands that need the settings of `serve`, all layers of those.
+
+use std::ffi::OsString;
+
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+
+use super::args::{Cli, Command};
+use super::color::Color;
+use crate::config::{Layers, LoadError, Reload, Reread, load, profiles_file, with_profile};
+use crate::error::with_sources;
+
+/// Reads arguments, the first of which is the program's name.
+pub(super) fn parse(arguments: &[OsString]) -> Result<(Cli, Option<Layers>), LoadError> {
+    let mut root = Cli::command().color(Color::asked(arguments).of_help());
+    let mut first = root.clone().try_get_matches_from(arguments)?;
+    if let Some(profile) = first.get_one::<String>("profile") {
+        root = with_profile(root, profile, profiles_file().as_deref())?;
+        first = root.clone().try_get_matches_from(arguments)?;
+    }
+    let Some(path) = path_of(&first) else { return Ok((Cli::from_arg_matches(&first)?, None)) };
+    let (matches, layers) = load(&root, path, arguments, &first)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    if let Command::Serve(args) = &mut cli.command {
+        args.options.reload = Some(Reload::new(arguments.to_vec(), reread, &layers));
+    }
+    Ok((cli, Some(layers)))
+}
+
+/// The command, if it is one that has the settings of `serve`.
+fn path_of(matches: &ArgMatches) -> Option<&'static [&'static str]> {
+    match matches.subcommand() {
+        Some(("serve", _)) => Some(&["serve"]),
+        Some(("config", command)) if command.subcommand_name() == Some("show") => Some(&["config", "show"]),
+        _ => None,
+    }
+}
+
+fn reread(arguments: &[OsString]) -> Result<Reread, String> {
+    let (cli, layers) = parse(arguments).map_err(|error| with_sources(&error))?;
+    match (cli.command, layers) {
+        (Command::Serve(args), Some(layers)) => Ok(Reread { log: args.log, options: args.options, layers }),
+        _ => Err("these are not the arguments of a server".to_owned()),
+    }
+}
