@@ -75,7 +75,7 @@ impl PluginsCommand {
     /// The plugin that it is about.
     pub(super) fn plugin(&self) -> Option<&str> {
         match self {
-            Self::Ls(_) => None,
+            Self::Ls(_) | Self::Check(_) => None,
             Self::Inspect(args) => Some(&args.plugin),
             Self::Pause(args) | Self::Resume(args) => Some(&args.plugin),
             Self::Replay(args) => Some(&args.plugin),
