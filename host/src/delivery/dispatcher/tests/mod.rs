@@ -2,6 +2,7 @@
 
 mod basics;
 mod cost;
+mod histories;
 mod keys;
 mod partitions;
 mod rebuilding;
@@ -72,7 +73,8 @@ async fn append(store: &Arc<dyn Store>, event_type: &str, numbers: std::ops::Ran
 async fn until(dispatcher: &Dispatcher, condition: impl FnMut(&Status) -> bool) -> Status {
     let mut watch = dispatcher.watch();
     let reached = tokio::time::timeout(DEADLINE, watch.wait_for(condition)).await;
-    reached.expect("it happens before the deadline").expect("the task lives").clone()
+    let Ok(reached) = reached else { panic!("it never came to that: {:#?}", dispatcher.status()) };
+    reached.expect("the task lives").clone()
 }
 
 /// Adds the event's data to the list in the state: what was handled, in order.

@@ -13,7 +13,7 @@ pub(super) fn version(digest: &str, refuses: &'static [u32]) -> Setup {
 }
 
 /// The same, that comes no further than a number until a gate is open.
-fn gated(digest: &str, refuses: &'static [u32], wait: u32, gate: &Arc<AtomicBool>) -> Setup {
+pub(super) fn gated(digest: &str, refuses: &'static [u32], wait: u32, gate: &Arc<AtomicBool>) -> Setup {
     let gate = Arc::clone(gate);
     let handle = move |event: &RecordedEvent, effects: &mut Effects| {
         if data(event) >= wait && !gate.load(Ordering::Relaxed) {
