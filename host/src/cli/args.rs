@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::append::AppendArgs;
 use super::backup::BackupArgs;
+use super::bench::BenchCommand;
 use super::dead_letters::DeadLettersCommand;
 use super::doctor::DoctorArgs;
 use super::events_read::ReadArgs;
@@ -98,6 +99,9 @@ pub(super) enum Command {
     Import(ImportArgs),
     /// See what a store takes on disk, and what is unusual about that
     Doctor(DoctorArgs),
+    /// Measure a server, or several beside each other: appends, reads, delivery
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Compile the component on stdin: what the server runs for each that it does not know
     #[command(hide = true)]
     CompileComponent(CompileArgs),

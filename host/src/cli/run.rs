@@ -12,7 +12,7 @@ use super::client::{Client, Server};
 use super::error::{CliError, Exit, ProgramError};
 use super::output::{Output, complain};
 use super::{
-    append, backup, dead_letters, doctor, events_read, events_tail, events_types, export, import, new, plugins,
+    append, backup, bench, dead_letters, doctor, events_read, events_tail, events_types, export, import, new, plugins,
     restore, retention, state, streams, verify,
 };
 use crate::api::InProcess;
@@ -110,6 +110,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Import(args) => import::run(&args, server, output),
         Command::Verify(args) => verify::run(&args, &server, output),
         Command::Doctor(args) => doctor::run(&args, server, program.open, output),
+        Command::Bench(command) => bench::run(&command, &server, output),
         Command::New(args) => new::run(&args, output),
         Command::Plugins(command) => plugins::run(&command, &client(&command.source(), server, program)?, output),
         Command::DeadLetters(command) => {

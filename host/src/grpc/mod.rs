@@ -13,6 +13,7 @@
 //! buffers, wherever this crate is built. That they are the protocol's is held by tests with its own clients.
 
 mod append;
+mod client;
 mod convert;
 mod limits;
 mod message;
@@ -26,4 +27,5 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use client::{Counts, DcbClient, DcbError, Proposal};
 pub use server::serve;

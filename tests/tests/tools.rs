@@ -1,0 +1,87 @@
+//! `bench`, as its user meets it.
+
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::{Value, json};
+use tidemill_tests::{Server, tidemill};
+
+fn run(arguments: &[&str]) -> Output {
+    tidemill().args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What a benchmark prints: a row for each measurement.
+fn rows(arguments: &[&str], disk: &Path) -> Vec<Value> {
+    let disk = disk.to_str().unwrap();
+    let output = run(&[&["bench"], arguments, &["--json", "--disk", disk]].concat());
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The protocol, the number of clients and that of events.
+fn keys(rows: &[Value]) -> Vec<(&str, u64, u64)> {
+    let number = |value: &Value| value.as_u64().unwrap();
+    rows.iter()
+        .map(|row| (row["protocol"].as_str().unwrap(), number(&row["clients"]), number(&row["events"])))
+        .collect()
+}
+
+#[test]
+fn a_scratch_store_is_measured_over_both_protocols_and_removed() {
+    let disk = tempfile::tempdir().unwrap();
+    let appended = rows(&["append", "--scratch", "--clients", "1,4", "--seconds", "0.3"], disk.path());
+    let turns: Vec<_> = keys(&appended).into_iter().map(|(protocol, clients, _)| (protocol, clients)).collect();
+    assert_eq!(turns, [("http", 1), ("grpc", 1), ("http", 4), ("grpc", 4)]);
+    for row in &appended {
+        assert!(row["events"].as_u64() > Some(0) && row["latency_us"]["p99"].as_f64() > Some(0.0), "{row}");
+        assert!(row["fsyncs"].as_u64() > Some(0) && row["times_disk"].as_f64() > Some(0.0), "{row}");
+        assert_eq!(row["times_first"].is_number(), row["protocol"] == "grpc", "{row}");
+    }
+    let imported = rows(&["append", "--scratch", "--import", "--events", "2500"], disk.path());
+    assert_eq!(keys(&imported), [("http", 1, 2500), ("grpc", 1, 2500)]);
+    let read = rows(&["read", "--scratch", "--events", "1700", "--clients", "2"], disk.path());
+    assert_eq!(keys(&read), [("http", 2, 3400), ("grpc", 2, 3400)]);
+    let delivered = rows(&["deliver", "--scratch", "--clients", "5", "--events", "3"], disk.path());
+    assert_eq!(keys(&delivered), [("http", 5, 15), ("grpc", 5, 15)]);
+    assert!(delivered.iter().all(|row| row["latency_us"]["max"].as_f64() > Some(0.0)), "{delivered:?}");
+    assert_eq!(std::fs::read_dir(&disk).unwrap().count(), 0, "nothing is left");
+}
+
+#[test]
+fn a_log_that_is_somebodys_is_not_written_to() {
+    let (data, plugins) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = Server::start(data.path(), plugins.path());
+    server.try_post("/v1/events", &json!({ "events": [{ "type": "A" }, { "type": "B" }] })).unwrap();
+    let at = ["--server", server.url()];
+    for benchmark in ["append", "deliver"] {
+        let refused = run(&[&at[..], &["bench", benchmark]].concat());
+        assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+        let said = text(&refused.stderr);
+        assert!(said.contains("holds 2 events") && said.contains("--scratch") && said.contains("--yes"), "{said}");
+    }
+}
+
+#[test]
+fn a_server_with_events_is_measured_when_that_is_said() {
+    let (data, plugins) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let server = Server::start(data.path(), plugins.path());
+    server.try_post("/v1/events", &json!({ "events": [{ "type": "A" }, { "type": "B" }] })).unwrap();
+    let bench = |arguments: &[&str]| run(&[&["--server", server.url(), "bench"], arguments].concat());
+    let read = bench(&["read", "--json"]);
+    let row: Value = serde_json::from_slice(&read.stdout).unwrap();
+    assert_eq!(keys(&[row]), [("http", 1, 2)]);
+    let appended = bench(&["append", "--yes", "--clients", "2", "--seconds", "0.1"]);
+    assert!(appended.status.success(), "{}", text(&appended.stderr));
+    let table = text(&appended.stdout);
+    assert!(table.starts_with("disk: ") && table.contains("EVENTS/S") && table.contains(", http"), "{table}");
+    let head = server.try_get("/v1/events?limit=1").unwrap()["head"].as_u64().unwrap();
+    assert!(head > 2, "{head}");
+    assert_eq!(run(&["--server", "http://127.0.0.1:1", "bench", "append"]).status.code(), Some(5));
+    assert_eq!(bench(&["append", "--grpc-only"]).status.code(), Some(2), "nothing to measure");
+}
