@@ -1,4 +1,4 @@
-//! `bench`, as its user meets it.
+//! `bench` and `doctor`, as their user meets them.
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Output;
 
 use serde_json::{Value, json};
-use tidemill_tests::{Server, tidemill};
+use tidemill_plugins::COUNTER;
+use tidemill_tests::{Server, install, poll, tidemill};
 
 fn run(arguments: &[&str]) -> Output {
     tidemill().args(arguments).output().unwrap()
@@ -84,4 +85,40 @@ fn a_server_with_events_is_measured_when_that_is_said() {
     assert!(head > 2, "{head}");
     assert_eq!(run(&["--server", "http://127.0.0.1:1", "bench", "append"]).status.code(), Some(5));
     assert_eq!(bench(&["append", "--grpc-only"]).status.code(), Some(2), "nothing to measure");
+}
+
+#[test]
+fn what_is_wrong_is_told_with_a_server_and_without() {
+    let (data, plugins) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    install(plugins.path(), "counter", &COUNTER);
+    let server = Server::start(data.path(), plugins.path());
+    poll("the counter to run", || {
+        let plugins = server.try_get("/v1/plugins").ok()?;
+        (plugins.pointer("/plugins/0/status/state")? == "running").then_some(())
+    });
+    let with = || run(&["--server", server.url(), "doctor"]);
+    let sound = with();
+    assert!(sound.status.success(), "{}{}", text(&sound.stdout), text(&sound.stderr));
+    assert!(text(&sound.stdout).contains("ok:      the server is ready\n"), "{}", text(&sound.stdout));
+    std::fs::write(plugins.path().join("junk.wasm"), "no component").unwrap();
+    let ill = poll("the junk to be refused", || Some(with()).filter(|output| !output.status.success()));
+    assert_eq!(ill.status.code(), Some(1));
+    assert!(text(&ill.stdout).contains("\nwrong:   plugin junk is refused: "), "{}", text(&ill.stdout));
+
+    drop(server);
+    let directories = ["--data", data.path().to_str().unwrap(), "--plugins", plugins.path().to_str().unwrap()];
+    let without = run(&[&["doctor", "--json"], &directories[..]].concat());
+    assert_eq!(without.status.code(), Some(1), "{}", text(&without.stderr));
+    let found: Value = serde_json::from_slice(&without.stdout).unwrap();
+    let checks = found["checks"].as_array().unwrap();
+    let about = |area: &str| checks.iter().filter(move |check| check["area"] == area).collect::<Vec<_>>();
+    for area in ["store", "data", "disk", "configuration", "ports"] {
+        assert!(
+            !about(area).is_empty() && about(area).iter().all(|check| check["state"] != "wrong"),
+            "{area}: {found}"
+        );
+    }
+    let [counter, junk] = &about("plugins")[..] else { panic!("{found}") };
+    assert!(counter["what"].as_str().unwrap().ends_with("that can be loaded: 1"), "{counter}");
+    assert!(junk["state"] == "wrong" && junk["advice"].as_str().unwrap().contains("junk.wasm"), "{junk}");
 }

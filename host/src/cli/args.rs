@@ -97,7 +97,7 @@ pub(super) enum Command {
     Export(ExportArgs),
     /// Append the lines of an export; those that are stored already are not stored again
     Import(ImportArgs),
-    /// See what a store takes on disk, and what is unusual about that
+    /// Check a server, or a data directory and what is around it: what is wrong, and what to do
     Doctor(DoctorArgs),
     /// Measure a server, or several beside each other: appends, reads, delivery
     #[command(subcommand)]
