@@ -1,4 +1,4 @@
-//! `bench` and `doctor`, as their user meets them.
+//! `bench`, `doctor` and `top`, as their user meets them.
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -36,7 +36,7 @@ fn keys(rows: &[Value]) -> Vec<(&str, u64, u64)> {
 #[test]
 fn a_scratch_store_is_measured_over_both_protocols_and_removed() {
     let disk = tempfile::tempdir().unwrap();
-    let appended = rows(&["append", "--scratch", "--clients", "1,4", "--seconds", "0.3"], disk.path());
+    let appended = rows(&["append", "--scratch", "--clients", "1,4", "--seconds", "1"], disk.path());
     let turns: Vec<_> = keys(&appended).into_iter().map(|(protocol, clients, _)| (protocol, clients)).collect();
     assert_eq!(turns, [("http", 1), ("grpc", 1), ("http", 4), ("grpc", 4)]);
     for row in &appended {
@@ -118,7 +118,28 @@ fn what_is_wrong_is_told_with_a_server_and_without() {
             "{area}: {found}"
         );
     }
-    let [counter, junk] = &about("plugins")[..] else { panic!("{found}") };
+    let about_plugins = about("plugins");
+    let [counter, junk] = &about_plugins[..] else { panic!("{found}") };
     assert!(counter["what"].as_str().unwrap().ends_with("that can be loaded: 1"), "{counter}");
     assert!(junk["state"] == "wrong" && junk["advice"].as_str().unwrap().contains("junk.wasm"), "{junk}");
+}
+
+#[test]
+fn one_frame_shows_the_head_and_the_plugins() {
+    let (data, plugins) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    install(plugins.path(), "counter", &COUNTER);
+    let server = Server::start(data.path(), plugins.path());
+    server.try_post("/v1/events", &json!({ "events": [{ "type": "A" }] })).unwrap();
+    let top = |arguments: &[&str]| run(&[&["--server", server.url(), "top"], arguments].concat());
+    let frame = top(&["--once", "--sort", "name"]);
+    assert!(frame.status.success(), "{}", text(&frame.stderr));
+    let frame = text(&frame.stdout);
+    let lines: Vec<_> = frame.lines().collect();
+    assert_eq!(lines[0], format!("tidemill at {}", server.url()));
+    assert!(lines[1].starts_with("head ") && lines[1].ends_with("plugins 1, by name"), "{frame}");
+    assert!(lines[3].starts_with("PLUGIN ") && lines[4].starts_with("counter "), "{frame}");
+    let refused = top(&[]);
+    assert_eq!(refused.status.code(), Some(2), "no terminal");
+    assert!(text(&refused.stderr).contains("--once"), "{}", text(&refused.stderr));
+    assert_eq!(run(&["--server", "http://127.0.0.1:1", "top"]).status.code(), Some(5));
 }

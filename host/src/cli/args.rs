@@ -21,6 +21,7 @@ use super::retention::RetentionCommand;
 use super::server_url::ServerUrl;
 use super::state::StateCommand;
 use super::streams::StreamsCommand;
+use super::top::TopArgs;
 use super::verify::VerifyArgs;
 use crate::config::{DEFAULT_ADDRESS, DemoOptions, ServeOptions};
 use crate::telemetry::LogFormat;
@@ -102,6 +103,8 @@ pub(super) enum Command {
     /// Measure a server, or several beside each other: appends, reads, delivery
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Watch a server: its head, its plugins, what they do
+    Top(TopArgs),
     /// Compile the component on stdin: what the server runs for each that it does not know
     #[command(hide = true)]
     CompileComponent(CompileArgs),

@@ -39,6 +39,7 @@ mod sse;
 mod state;
 mod streams;
 mod table;
+mod top;
 mod verify;
 mod waiting;
 

@@ -13,7 +13,7 @@ use super::error::{CliError, Exit, ProgramError};
 use super::output::{Output, complain};
 use super::{
     append, backup, bench, dead_letters, doctor, events_read, events_tail, events_types, export, import, new, plugins,
-    restore, retention, state, streams, verify,
+    restore, retention, state, streams, top, verify,
 };
 use crate::api::InProcess;
 use crate::clock::SystemClock;
@@ -111,6 +111,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Verify(args) => verify::run(&args, &server, output),
         Command::Doctor(args) => doctor::run(&args, server, program.open, own_compiler(), output),
         Command::Bench(command) => bench::run(&command, &server, output),
+        Command::Top(args) => top::run(&args, server, output),
         Command::New(args) => new::run(&args, output),
         Command::Plugins(command) => plugins::run(&command, &client(&command.source(), server, program)?, output),
         Command::DeadLetters(command) => {

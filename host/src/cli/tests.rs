@@ -149,6 +149,7 @@ fn commands_take_what_the_help_says() {
         "tidemill bench append --import --events 10 --grpc http://h:1 --grpc h:2 --grpc-only --yes",
         "tidemill bench read --events 5 --disk d --server h:1",
         "tidemill bench deliver --clients 1,2 --events 5 --bytes 2",
+        "tidemill top --once --sort memory",
         "tidemill state scan p prefix --after k -n 1",
         "tidemill demo --orders 10 --seed 1 --keep --json",
     ] {
