@@ -142,11 +142,14 @@ pub struct DemoOptions {
     pub compiler: Option<Compiler>,
 }
 
-/// This process's own program as the compiler, for the `tidemill` binary: by a link that stays right when the file
-/// is replaced, where there is one.
+/// This process's own program: by a link that stays right when the file is replaced, where there is one.
+pub(crate) fn own_program() -> Option<PathBuf> {
+    const LINK: &str = "/proc/self/exe";
+    if Path::new(LINK).exists() { Some(LINK.into()) } else { std::env::current_exe().ok() }
+}
+
+/// The same as the compiler, for the `tidemill` binary.
 #[must_use]
 pub fn own_compiler() -> Option<Compiler> {
-    const LINK: &str = "/proc/self/exe";
-    let program = if Path::new(LINK).exists() { Some(LINK.into()) } else { std::env::current_exe().ok() };
-    program.map(|program| Compiler::tidemill(program, CompileLimits::default()))
+    own_program().map(|program| Compiler::tidemill(program, CompileLimits::default()))
 }

@@ -224,9 +224,12 @@ fn a_store_in_use_is_verified_and_measured_by_its_server() {
     for command in ["verify", "doctor"] {
         fails(&on_directory(setting.data.path(), &[command]), 5, &["in use", "--server"]);
         fails(&on_directory(Path::new("/nowhere/at/all"), &[command]), 3, &["/nowhere/at/all"]);
-        let unreachable = tidemill().args(["--server", "http://127.0.0.1:1", command]).output().unwrap();
-        fails(&unreachable, 5, &["127.0.0.1:1"]);
     }
+    let unreachable = |command| tidemill().args(["--server", "http://127.0.0.1:1", command]).output().unwrap();
+    fails(&unreachable("verify"), 5, &["127.0.0.1:1"]);
+    let checked = unreachable("doctor");
+    assert_eq!(checked.status.code(), Some(5), "{}", err(&checked));
+    assert!(out(&checked).contains("\nwrong:   no server answers at http://127.0.0.1:1\n"), "{}", out(&checked));
     let report = setting.json(&["verify", "--json"]).remove(0);
     assert_eq!((&report["sound"], &report["events"]), (&true.into(), &600.into()), "{report}");
     assert_eq!(setting.json(&["doctor", "--json"])[0]["events"], 600);

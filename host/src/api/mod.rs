@@ -74,6 +74,6 @@ pub use state::ApiState;
 
 pub(crate) use append_body::{ParsedEvent, parse_event};
 pub(crate) use backup::BYTES_HEADER;
-pub(crate) use doctor::{DoctorView, Finding, PartView};
+pub(crate) use doctor::{DoctorView, PartView};
 pub(crate) use percent::encode as percent_encode;
 pub(crate) use verify::{VerifyProblem, VerifyView};

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::append::AppendArgs;
 use super::backup::BackupArgs;
+use super::bench::BenchCommand;
 use super::color::Color;
 use super::completions::{CompletionsArgs, ManArgs};
 use super::config::ConfigCommand;
@@ -25,6 +26,7 @@ use super::retention::RetentionCommand;
 use super::server_url::ServerUrl;
 use super::state::StateCommand;
 use super::streams::StreamsCommand;
+use super::top::TopArgs;
 use super::verify::VerifyArgs;
 use crate::config::{DEFAULT_ADDRESS, DemoOptions, RELOADED, ServeOptions};
 use crate::telemetry::{LogFormat, levels};
@@ -115,8 +117,13 @@ pub(super) enum Command {
     Export(ExportArgs),
     /// Append the lines of an export; those that are stored already are not stored again
     Import(ImportArgs),
-    /// See what a store takes on disk, and what is unusual about that
+    /// Check a server, or a data directory and what is around it: what is wrong, and what to do
     Doctor(DoctorArgs),
+    /// Measure a server, or several beside each other: appends, reads, delivery
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Watch a server: its head, its plugins, what they do
+    Top(TopArgs),
     /// Print what a shell completes
     Completions(CompletionsArgs),
     /// Print the manual's page, or write one for each command

@@ -1,61 +1,173 @@
-//! `tidemill doctor`: the sizes of a store, and what is unusual about them.
+//! `tidemill doctor`: whether everything is as a server needs it, and what to do about what is not.
+//!
+//! It looks at the sizes of the store, and at what is around it, one file each: the data directory and its disk
+//! (`directory`), the environment and ports (`settings`), the plugins directory (`plugins`), a running server
+//! (`server`). It changes nothing but for a file that measures the disk and is gone again.
 
-use std::path::Path;
+mod check;
+mod directory;
+mod plugins;
+mod server;
+mod settings;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
+use serde::Serialize;
+use ureq::http::Method;
+
+use check::{Area, Check, State};
 
 use super::args::SourceArgs;
-use super::client::{Client, Server};
-use super::error::CliError;
+use super::client::{Client, ClientError, Server};
+use super::error::{CliError, Exit};
 use super::output::{Output, shown};
 use super::query::Query;
 use super::run::OpenStore;
 use super::table::Table;
-use crate::api::{DoctorView, Finding, PartView};
+use crate::api::{DoctorView, PartView};
+use crate::config::DEFAULT_ADDRESS;
 use crate::error::{ErrorClass, with_sources};
+use crate::runtime::Compiler;
 use crate::store::embedded::{ClosedStore, EmbeddedStore};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  tidemill doctor                        the store of a running server
-  tidemill doctor --data ./pond          a data directory that no server uses
-  tidemill doctor --json | jq .amplification
+  tidemill doctor                        a running server, its plugins and its store
+  tidemill doctor --data ./pond          a data directory that no server uses, as one would find it
+  tidemill doctor --data ./pond --plugins ./plugins --listen 0.0.0.0:7117
+  tidemill doctor --json | jq '.checks[] | select(.state == \"wrong\")'
+
+Without a server: whose the data directory is, what does not belong in it, its file system, free space and the
+speed of its disk; every manifest and component in the plugins directory; the address to listen on. With one: what
+it says of itself. And the environment. Each finding says what to do.
 
 Amplification is what the store takes on disk over the bytes of its sealed events as encoded.
 Sealed events stand in segments and are indexed in files; later ones stand in journals, of a
-fixed size, and are indexed in memory. This only measures: `tidemill verify` looks at every byte.")]
+fixed size, and are indexed in memory. `tidemill verify` looks at every byte.
+
+Exit codes: 0 nothing is wrong, 1 something is, 3 there is no store, 5 it is in use, or no server answers")]
 pub(super) struct DoctorArgs {
     #[command(flatten)]
     pub(super) source: SourceArgs,
+    /// With --data: directory that the server would load plugins from [default: `plugins` in the data directory]
+    #[arg(long, value_name = "DIR", env = "TIDEMILL_PLUGINS")]
+    plugins: Option<PathBuf>,
+    /// With --data: address that the server would listen on
+    #[arg(long, value_name = "ADDR", env = "TIDEMILL_LISTEN", default_value = DEFAULT_ADDRESS)]
+    listen: SocketAddr,
 }
 
-/// Prints the sizes.
-pub(super) fn run(args: &DoctorArgs, server: Server, open: OpenStore, output: &mut Output<'_>) -> Result<(), CliError> {
-    let view = match &args.source.data {
-        Some(directory) => closed(directory, open)?,
-        None => Client::Server(server).get(&Query::path(&["v1", "doctor"]))?,
+/// Everything that was found.
+#[derive(Serialize)]
+struct Found {
+    /// The sizes; none when no server answers.
+    #[serde(flatten)]
+    view: Option<DoctorView>,
+    /// What was looked at.
+    checks: Vec<Check>,
+}
+
+/// Looks, prints, and fails when something is wrong.
+pub(super) fn run(
+    args: &DoctorArgs,
+    server: Server,
+    open: OpenStore,
+    compiler: Option<Compiler>,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
+    let (mut found, unreachable) = match &args.source.data {
+        Some(directory) => (without_server(args, directory, open, compiler)?, None),
+        None => with_server(server)?,
     };
-    if args.source.json { output.json(&view) } else { print(&view, output) }
+    found.checks.extend(settings::environment());
+    if args.source.json {
+        output.json(&found)?;
+    } else {
+        found.print(output)?;
+    }
+    unreachable.map_or_else(|| found.verdict(), Err)
+}
+
+/// Looks at a directory that nobody uses, and at what a server would find around it.
+fn without_server(
+    args: &DoctorArgs,
+    directory: &Path,
+    open: OpenStore,
+    compiler: Option<Compiler>,
+) -> Result<Found, CliError> {
+    let (view, store) = closed(directory, open)?;
+    let mut checks = vec![store];
+    checks.extend(directory::checks(directory));
+    let folder = args.plugins.clone().unwrap_or_else(|| directory.join("plugins"));
+    checks.extend(plugins::checks(&folder, compiler));
+    checks.push(settings::port(args.listen));
+    Ok(Found { view: Some(view), checks })
+}
+
+/// Asks a server; what else there is to tell is told even if none answers, with that as the error.
+fn with_server(server: Server) -> Result<(Found, Option<CliError>), CliError> {
+    let url = server.url().clone();
+    let client = Client::Server(server);
+    match client.send(&Method::GET, "/livez") {
+        Err(error @ ClientError::Connection { .. }) => {
+            let what = format!("no server answers at {url}");
+            let advice = "start one with `tidemill serve`, or look at a data directory by --data DIR";
+            let checks = vec![Check::wrong(Area::Server, what, advice)];
+            Ok((Found { view: None, checks }, Some(client.explain(error))))
+        }
+        _ => {
+            let view = client.get(&Query::path(&["v1", "doctor"]))?;
+            Ok((Found { view: Some(view), checks: server::checks(&client)? }, None))
+        }
+    }
 }
 
 /// Measures a store that nobody uses. The sizes are told even if the log does not open.
-fn closed(directory: &Path, open: OpenStore) -> Result<DoctorView, CliError> {
+fn closed(directory: &Path, open: OpenStore) -> Result<(DoctorView, Check), CliError> {
     if !EmbeddedStore::exists(directory) {
         return Err(CliError::no_store(directory));
     }
     let sizes = ClosedStore::open(directory)?.sizes()?;
-    let counts = open(directory).and_then(|store| store.map(|store| store.counts()).transpose());
-    match counts {
-        Ok(counts) => Ok(DoctorView::new(&sizes, counts)),
+    match open(directory).and_then(|store| store.map(|store| store.counts()).transpose()) {
+        Ok(counts) => Ok((DoctorView::new(&sizes, counts), Check::ok(Area::Store, "the log opens"))),
         Err(error) if error.class() == ErrorClass::Unavailable => Err(error.into()),
         Err(error) => {
-            let mut view = DoctorView::new(&sizes, None);
             let what = format!("the log does not open: {}", with_sources(&error));
-            view.findings.insert(0, Finding::new(what, "`tidemill verify --data DIR` tells what is damaged"));
-            Ok(view)
+            let check = Check::wrong(Area::Store, what, "`tidemill verify --data DIR` tells what is damaged");
+            Ok((DoctorView::new(&sizes, None), check))
         }
+    }
+}
+
+impl Found {
+    fn print(&self, output: &mut Output<'_>) -> Result<(), CliError> {
+        if let Some(view) = &self.view {
+            print(view, output)?;
+        }
+        let unusual = self.view.iter().flat_map(|view| &view.findings);
+        let unusual = unusual.map(|finding| Check::unusual(Area::Store, &finding.what, &finding.advice));
+        let mut checks: Vec<_> = self.checks.iter().cloned().chain(unusual).collect();
+        checks.sort_by_key(|check| check.state);
+        checks.iter().try_for_each(|check| check.print(output))
+    }
+
+    /// An error when something is wrong.
+    fn verdict(&self) -> Result<(), CliError> {
+        let mut wrong = self.checks.iter().filter(|check| check.state == State::Wrong);
+        let Some(first) = wrong.next() else { return Ok(()) };
+        let what = match wrong.count() {
+            0 => first.what.clone(),
+            more => format!("{} things are wrong, first: {}", more + 1, first.what),
+        };
+        let error = CliError::new(Exit::Failure, shown(&what, usize::MAX));
+        Err(match &first.advice {
+            Some(advice) => error.hint(advice),
+            None => error,
+        })
     }
 }
 
@@ -81,15 +193,7 @@ fn print(view: &DoctorView, output: &mut Output<'_>) -> Result<(), CliError> {
     }
     output.line("")?;
     parts(view).print(output)?;
-    output.line("")?;
-    if view.findings.is_empty() {
-        return output.line("nothing unusual");
-    }
-    for Finding { what, advice } in &view.findings {
-        output.line(&format!("unusual: {}", shown(what, usize::MAX)))?;
-        output.line(&format!("         {}", shown(advice, usize::MAX)))?;
-    }
-    Ok(())
+    output.line("")
 }
 
 fn parts(view: &DoctorView) -> Table<4> {

@@ -146,6 +146,12 @@ fn commands_take_what_the_help_says() {
         "tidemill verify --server localhost:1 --json",
         "tidemill verify --data d --repair-indexes",
         "tidemill doctor --data d --json",
+        "tidemill doctor --data d --plugins p --listen 127.0.0.1:0",
+        "tidemill bench append --scratch --clients 1,8 --clients 64 --seconds 0.5 --batch 10 --unconditional --json",
+        "tidemill bench append --import --events 10 --grpc http://h:1 --grpc h:2 --grpc-only --yes",
+        "tidemill bench read --events 5 --disk d --server h:1",
+        "tidemill bench deliver --clients 1,2 --events 5 --bytes 2",
+        "tidemill top --once --sort memory",
         "tidemill state scan p prefix --after k -n 1",
         "tidemill demo --orders 10 --seed 1 --keep --json",
     ] {

@@ -14,6 +14,7 @@
 
 mod access;
 mod append;
+mod client;
 mod convert;
 mod limits;
 mod message;
@@ -27,4 +28,5 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use client::{Counts, DcbClient, DcbError, Proposal};
 pub use server::serve;

@@ -13,6 +13,7 @@
 mod archive;
 mod candidates;
 mod grants;
+mod inspect;
 mod load;
 mod manifest;
 mod registry;
@@ -22,6 +23,7 @@ mod watcher;
 
 pub use candidates::{CandidateError, CandidateReport};
 pub use grants::{ConfigGrant, HeaderGrant, ManifestGrants, NoSecrets, SecretGrant, SecretResolver, SecretSource};
+pub use inspect::{Inspected, inspect};
 pub use load::{Loaded, Loader};
 pub use manifest::{DEFAULT_MANIFEST, MANIFEST_SCHEMA, Manifest, ManifestError, Subscribe};
 pub use registry::{

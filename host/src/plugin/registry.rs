@@ -33,6 +33,7 @@ pub use info::{
 };
 pub(crate) use installed::Installed;
 use keeper::Surroundings;
+pub(super) use prepare::try_out;
 pub use refused::GenerationRefused;
 
 use super::watcher::Pace;

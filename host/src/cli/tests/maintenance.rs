@@ -50,7 +50,7 @@ fn run(directory: &Path, line: &str) -> (String, Result<(), CliError>) {
     let mut output = Output::plain(&mut bytes);
     let result = match parse(&line).unwrap().command {
         Command::Verify(args) => verify::run(&args, &server(), &mut output),
-        Command::Doctor(args) => doctor::run(&args, server(), open, &mut output),
+        Command::Doctor(args) => doctor::run(&args, server(), open, None, &mut output),
         other => panic!("neither: {other:?}"),
     };
     output.flush().unwrap();
@@ -124,10 +124,10 @@ fn sizes_are_printed_and_what_is_unusual() {
     let (text, result) = run(pond.path(), "tidemill doctor");
     result.unwrap();
     assert!(text.starts_with("events         400\nstreams        1\nhead           400\nsealed up to   "), "{text}");
-    assert!(
-        text.contains("\nPART ") && text.contains("\nsegments ") && text.ends_with("\nnothing unusual\n"),
-        "{text}"
-    );
+    assert!(text.contains("\nPART ") && text.contains("\nsegments ") && !text.contains("\nwrong: "), "{text}");
+    for found in ["the log opens", "belongs to user", "free", "writes a second", "no plugins directory"] {
+        assert!(text.contains(found), "{found} in {text}");
+    }
     let (json, _) = run(pond.path(), "tidemill doctor --json");
     let view: serde_json::Value = serde_json::from_str(&json).unwrap();
     let on_disk: u64 = std::fs::read_dir(&pond)
@@ -139,11 +139,35 @@ fn sizes_are_printed_and_what_is_unusual() {
     assert_eq!(view["total_bytes"], on_disk, "every file is counted");
     assert!(view["amplification"].as_f64().unwrap() > 1.0, "{view}");
 
+    let states: Vec<_> = view["checks"].as_array().unwrap().iter().map(|check| &check["state"]).collect();
+    assert!(states.len() > 5 && !states.contains(&&"wrong".into()), "{view}");
+
     std::fs::remove_file(file(&pond, ".index")).unwrap();
     let (text, result) = run(pond.path(), "tidemill doctor");
-    result.unwrap();
     assert!(text.starts_with("events         -\n"), "{text}");
-    assert!(text.contains("\nunusual: the log does not open: ") && text.contains("`tidemill verify"), "{text}");
+    assert!(text.contains("\nwrong:   the log does not open: "), "{text}");
+    let (exit, what, hint) = failed(result);
+    assert!(exit == Exit::Failure && what.starts_with("the log does not open: "), "{what}");
+    assert!(hint.contains("`tidemill verify"), "{hint}");
+}
+
+#[test]
+fn a_plugin_that_would_be_refused_is_wrong() {
+    let pond = pond();
+    let plugins = pond.path().join("plugins");
+    for (name, manifest) in [("broken", "[delivery]\nbatch_event_max = 1\n"), ("empty", "")] {
+        std::fs::create_dir_all(plugins.join(name)).unwrap();
+        std::fs::write(plugins.join(name).join("plugin.toml"), manifest).unwrap();
+    }
+    std::fs::write(plugins.join("junk.wasm"), "not a component").unwrap();
+    let (text, result) = run(pond.path(), "tidemill doctor");
+    for name in ["broken", "empty", "junk"] {
+        assert!(text.contains(&format!("\nwrong:   plugin {name} is refused: ")), "{text}");
+    }
+    assert!(text.contains("batch_events_max"), "the nearest key is named: {text}");
+    let (exit, what, hint) = failed(result);
+    assert_eq!(exit, Exit::Failure);
+    assert!(what.starts_with("3 things are wrong, first: plugin broken is refused") && !hint.is_empty(), "{what}");
 }
 
 #[test]

@@ -63,6 +63,16 @@ pub(super) fn prepare(
     Ok(Prepared { loaded, allowed, setup })
 }
 
+/// Finds out whether a candidate could run, and lets it go again.
+pub(in crate::plugin) fn try_out(
+    name: &PluginName,
+    candidate: &Candidate,
+    loader: &dyn Loader,
+    secrets: &dyn SecretResolver,
+) -> Result<(), InstallError> {
+    prepare(name, candidate, None, loader, secrets).map(drop)
+}
+
 impl Version<'_> {
     /// Holds what the component asks for against what the manifest grants.
     pub(super) fn allowed(
