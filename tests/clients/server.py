@@ -11,12 +11,16 @@ BINARY = os.environ["TIDEMILL"]
 
 
 class WithServer(unittest.TestCase):
-    """A test with an empty server at `self.url` and a client of it at `self.client`."""
+    """A test with an empty server at `self.url` and a client of it at `self.client`; its HTTP face is at `self.http`."""
+
+    #: More arguments of the server.
+    arguments: list[str] = []
 
     def setUp(self) -> None:
         place = tempfile.TemporaryDirectory()
         self.addCleanup(place.cleanup)
         arguments = ["--data", place.name, "--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0"]
+        arguments += self.arguments
         self.process = subprocess.Popen(
             [BINARY, "serve", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -24,6 +28,7 @@ class WithServer(unittest.TestCase):
         assert self.process.stdout is not None
         said = [line.split() for line in (self.process.stdout.readline(), self.process.stdout.readline())]
         self.url = next(words[1] for words in said if words[:1] == ["grpc"])
+        self.http = next(word for words in said for word in words if word.startswith("http://") and word != self.url)
         self.client = umadb.Client(self.url)
         super().setUp()
 

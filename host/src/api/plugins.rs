@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use serde_json::{Value, json};
 
 use super::blocking::{Json, blocking};
 use super::params::Params;
+use super::path::Path;
 use super::plugin_view::{Now, view};
 use super::problem::Problem;
 use super::registry::PluginSummary;
