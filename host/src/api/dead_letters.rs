@@ -11,7 +11,7 @@ use super::blocking::{Json, blocking};
 use super::event_view::{EventView, timestamp};
 use super::params::Params;
 use super::path::Path;
-use super::plugins::known;
+use super::plugins::{known, must_be_known};
 use super::problem::Problem;
 use super::registry::CommandRefused;
 use super::selection::Link;
@@ -184,6 +184,7 @@ pub(super) async fn retry_many(
 }
 
 async fn redrive(state: &ApiState, name: &PluginName, retry: Retry) -> Result<Json, Problem> {
+    must_be_known(state, name).await?;
     tracing::info!(plugin = %name, ?retry, "dead letters retried by an operator");
     let Redriven { handled, failed, failing, interrupted, .. } =
         state.plugins().retry_dead_letters(name, retry).await?;
@@ -223,6 +224,7 @@ pub(super) async fn resume(
 
 async fn set_paused(state: &ApiState, name: String, paused: bool) -> Result<StatusCode, Problem> {
     let name = PluginName::new(name)?;
+    must_be_known(state, &name).await?;
     state.plugins().set_paused(&name, paused).await?;
     tracing::info!(plugin = %name, paused, "paused or resumed by an operator");
     Ok(StatusCode::NO_CONTENT)
@@ -236,6 +238,7 @@ pub(super) async fn discard(
 ) -> Result<StatusCode, Problem> {
     Params::parse(query.as_deref(), &[])?;
     let (name, position) = address(name, &position)?;
+    must_be_known(&state, &name).await?;
     state.plugins().discard_dead_letter(&name, position).await?;
     tracing::info!(plugin = %name, %position, "dead letter discarded by an operator");
     Ok(StatusCode::NO_CONTENT)

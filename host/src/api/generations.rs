@@ -15,7 +15,7 @@ use super::blocking::{Json, blocking};
 use super::lines::{Running, respond};
 use super::params::{Params, bad_value};
 use super::path::Path;
-use super::plugins::known;
+use super::plugins::must_be_known;
 use super::problem::Problem;
 use super::registry::CommandRefused;
 use super::state::ApiState;
@@ -91,14 +91,6 @@ pub(super) async fn roll_back(
     state.plugins().roll_back(&name).await?;
     tracing::info!(plugin = %name, "rolled back by an operator");
     blocking(&state, move |store| Json::render(&generations(&name, store)?)).await
-}
-
-async fn must_be_known(state: &ApiState, name: &PluginName) -> Result<(), Problem> {
-    if state.plugins().get(name).is_some() {
-        return Ok(());
-    }
-    let name = name.clone();
-    blocking(state, move |store| known(store, &name)).await
 }
 
 fn watched(state: &ApiState, name: &PluginName) -> Result<watch::Receiver<Status>, Problem> {

@@ -69,3 +69,12 @@ pub(super) fn known(store: &dyn Store, name: &PluginName) -> Result<(), Problem>
     let detail = format!("no plugin is called {name}; `tidemill plugins ls` lists them");
     Err(Problem::not_found(detail).with("plugin", name.as_str()))
 }
+
+/// The same, asked off a blocking thread.
+pub(super) async fn must_be_known(state: &ApiState, name: &PluginName) -> Result<(), Problem> {
+    if state.plugins().get(name).is_some() {
+        return Ok(());
+    }
+    let name = name.clone();
+    blocking(state, move |store| known(store, &name)).await
+}

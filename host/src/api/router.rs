@@ -64,6 +64,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
+        .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(state.clone(), measured::measured))
         .layer(CatchPanicLayer::custom(panicked))
         // A failure is logged where the problem is made.

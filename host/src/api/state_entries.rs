@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::blocking::{Json, blocking};
 use super::params::Params;
 use super::path::Path;
-use super::plugins::known;
+use super::plugins::{known, must_be_known};
 use super::problem::Problem;
 use super::selection::Link;
 use super::state::ApiState;
@@ -109,6 +109,7 @@ pub(super) async fn get(
 /// Waits if the request asks for it; answers whether the plugin is installed.
 async fn at_least(state: &ApiState, params: &Params, name: &PluginName) -> Result<bool, Problem> {
     if let Some(at_least) = AtLeast::parse(params)? {
+        must_be_known(state, name).await?;
         at_least.of_plugin(state, name).await?;
     }
     Ok(state.plugins().get(name).is_some())
