@@ -11,7 +11,7 @@ BINARY = os.environ["TIDEMILL"]
 
 
 class WithServer(unittest.TestCase):
-    """A test with an empty server at `self.url` and a client of it at `self.client`."""
+    """A test with an empty server at `self.url` and a client of it at `self.client`; its HTTP face is at `self.http`."""
 
     def arguments(self, place: str) -> list[str]:
         """What the server is told beside its data directory, `place`."""
@@ -32,6 +32,8 @@ class WithServer(unittest.TestCase):
         assert self.process.stdout is not None
         said = [line.split() for line in (self.process.stdout.readline(), self.process.stdout.readline())]
         self.url = next(words[1] for words in said if words[:1] == ["grpc"])
+        urls = (word for words in said for word in words if word.startswith(("http://", "https://")))
+        self.http = next(url for url in urls if url != self.url)
         self.client = self.connect()
         super().setUp()
 

@@ -57,6 +57,7 @@ pub(super) const DEMANDS: &[(Method, &str, Demand)] = &[
     (Method::GET, "/livez", Demand::Open),
     (Method::GET, "/readyz", Demand::Open),
     (Method::GET, "/metrics", Demand::Metrics),
+    (Method::GET, "/v1/openapi.json", Demand::Open),
     (Method::GET, "/v1/events", Demand::Read),
     (Method::POST, "/v1/events", Demand::Append),
     (Method::GET, "/v1/events/subscribe", Demand::Read),
@@ -113,7 +114,7 @@ pub(super) async fn guard(
 }
 
 /// What a route demands; none when there is no such route.
-fn demand_of(method: &Method, path: &str) -> Option<Demand> {
+pub(super) fn demand_of(method: &Method, path: &str) -> Option<Demand> {
     let method = if *method == Method::HEAD { &Method::GET } else { method };
     DEMANDS.iter().find(|(of, at, _)| of == method && *at == path).map(|(_, _, demand)| *demand)
 }

@@ -4,6 +4,7 @@ use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::append_body::AppendBody;
@@ -180,8 +181,9 @@ fn etag_of(appended: &Appended) -> Option<HeaderValue> {
     one.then(|| super::streams::etag(last.version))
 }
 
-#[derive(Serialize)]
-struct AppendedView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Appended)]
+pub(super) struct AppendedView<'a> {
     first_position: Position,
     last_position: Position,
     events: Vec<AppendedEventView<'a>>,
@@ -190,10 +192,12 @@ struct AppendedView<'a> {
     behind: Option<Vec<Behind>>,
 }
 
-#[derive(Serialize)]
-struct AppendedEventView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = AppendedEvent)]
+pub(super) struct AppendedEventView<'a> {
     id: Uuid,
     position: Position,
+    #[schema(value_type = Option<StreamName>)]
     stream: Option<&'a str>,
     version: Option<Version>,
 }

@@ -18,11 +18,11 @@ use crate::event::{
 };
 use crate::store::{AppendCondition, AppendRequest, StreamExpectation};
 
-const BODY_FIELDS: &[&str] = &["events", "expected", "condition"];
-const CONDITION_FIELDS: &[&str] = &["fail_if_match", "after"];
-const QUERY_ITEM_FIELDS: &[&str] = &["types", "streams", "tags"];
-const EXPECTATION_FIELDS: &[&str] = &["stream", "version"];
-const EVENT_FIELDS: &[&str] =
+pub(super) const BODY_FIELDS: &[&str] = &["events", "expected", "condition"];
+pub(super) const CONDITION_FIELDS: &[&str] = &["fail_if_match", "after"];
+pub(super) const QUERY_ITEM_FIELDS: &[&str] = &["types", "streams", "tags"];
+pub(super) const EXPECTATION_FIELDS: &[&str] = &["stream", "version"];
+pub(super) const EVENT_FIELDS: &[&str] =
     &["id", "type", "stream", "tags", "data", "data_base64", "content_type", "metadata", "schema_version"];
 /// Fields that events have when they are read, and that only the host sets.
 const HOST_FIELDS: &[&str] = &["position", "version", "timestamp"];

@@ -15,7 +15,7 @@ use crate::store::StreamExpectation;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Longest idempotency key, in bytes.
-const KEY_BYTES_MAX: usize = 255;
+pub(super) const KEY_BYTES_MAX: usize = 255;
 /// Namespace of ids that follow from an idempotency key: UUID v5 of the URL `urn:tidemill:idempotency-key`.
 const NAMESPACE: Uuid = Uuid::from_u128(0xb383_f3ab_a6d1_5d7d_841c_ed63_1cf6_6187);
 

@@ -20,12 +20,14 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::append_body::{ParsedEvent, bad_line, parse_event};
 use super::append_context::AppendContext;
 use super::blocking::blocking;
 use super::body_lines::{Block, LINE_BYTES_MAX, Lines};
+use super::openapi::ProblemShape;
 use super::params::{Params, bad_value};
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
@@ -99,8 +101,9 @@ struct Run {
 }
 
 /// What has become of the lines.
-#[derive(Debug, Default, Serialize)]
-struct Total {
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = LinesTotal)]
+pub(super) struct Total {
     /// Lines that hold an event, or what should have been one.
     lines: u64,
     stored: u64,
@@ -111,6 +114,7 @@ struct Total {
     behind: Option<Vec<Behind>>,
     /// Why the rest of the body was not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ProblemShape>)]
     problem: Option<Value>,
 }
 
@@ -389,8 +393,9 @@ fn line(text: &mut Vec<u8>, value: &impl Serialize) {
     text.push(b'\n');
 }
 
-#[derive(Serialize)]
-struct StoredView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = LineStored)]
+pub(super) struct StoredView {
     line: usize,
     position: Position,
     id: Uuid,
@@ -405,8 +410,10 @@ impl StoredView {
     }
 }
 
-#[derive(Serialize)]
-struct RefusedView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = LineRefused)]
+pub(super) struct RefusedView {
     line: usize,
+    #[schema(value_type = ProblemShape)]
     problem: Value,
 }

@@ -27,7 +27,7 @@ use crate::backup::{Live, TarSink, write};
 use crate::error::ErrorClass;
 
 /// Position of the last event in a backup.
-const HEAD_HEADER: &str = "tidemill-head";
+pub(super) const HEAD_HEADER: &str = "tidemill-head";
 /// Bytes of all its files, as far as is known before they are read.
 pub(crate) const BYTES_HEADER: &str = "tidemill-bytes";
 /// Bytes sent at once.

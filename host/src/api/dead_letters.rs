@@ -1,15 +1,17 @@
 //! `/v1/plugins/{name}/dead-letters`: see what was set aside and why, hand it over again, or discard it; and
 //! `/v1/plugins/{name}/pause`, `…/resume`.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::blocking::{Json, blocking};
 use super::event_view::{EventView, timestamp};
 use super::params::Params;
-use super::plugins::known;
+use super::path::Path;
+use super::plugins::{known, must_be_known};
 use super::problem::Problem;
 use super::registry::CommandRefused;
 use super::selection::Link;
@@ -20,17 +22,18 @@ use crate::event::{PluginName, Position, RecordedEvent};
 use crate::store::{DeadLetter, Owner, ReadRequest, Store, StoreError};
 
 /// Dead letters on a page unless told.
-const PAGE_DEFAULT: usize = 100;
+pub(super) const PAGE_DEFAULT: usize = 100;
 /// Most dead letters on a page.
-const PAGE_MAX: usize = 1000;
+pub(super) const PAGE_MAX: usize = 1000;
 /// Dead letters read at a time.
 const READ_AT_ONCE: usize = 256;
 /// Most dead letters that are looked at for one page of those of a key.
 const LOOKED_AT_MAX: usize = 10_000;
 
 /// A dead letter as JSON; evidence only where one is shown alone.
-#[derive(Serialize)]
-struct DeadLetterView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetter)]
+pub(super) struct DeadLetterView<'a> {
     plugin: &'a PluginName,
     position: Position,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,8 +52,8 @@ struct DeadLetterView<'a> {
     evidence: Option<Evidence<'a>>,
 }
 
-#[derive(Serialize)]
-struct Evidence<'a> {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Evidence<'a> {
     stderr_tail: &'a str,
     backtrace: &'a str,
     event: Option<EventView<'a>>,
@@ -162,7 +165,9 @@ pub(super) async fn get(
 pub(super) async fn retry(
     State(state): State<ApiState>,
     Path((name, position)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
+    Params::parse(query.as_deref(), &[])?;
     let (name, position) = address(name, &position)?;
     redrive(&state, &name, Retry::Position(position)).await
 }
@@ -179,6 +184,7 @@ pub(super) async fn retry_many(
 }
 
 async fn redrive(state: &ApiState, name: &PluginName, retry: Retry) -> Result<Json, Problem> {
+    must_be_known(state, name).await?;
     tracing::info!(plugin = %name, ?retry, "dead letters retried by an operator");
     let Redriven { handled, failed, failing, interrupted, .. } =
         state.plugins().retry_dead_letters(name, retry).await?;
@@ -197,17 +203,28 @@ async fn redrive(state: &ApiState, name: &PluginName, retry: Retry) -> Result<Js
 }
 
 /// Has a plugin hand nothing over until it is resumed.
-pub(super) async fn pause(State(state): State<ApiState>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+pub(super) async fn pause(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<StatusCode, Problem> {
+    Params::parse(query.as_deref(), &[])?;
     set_paused(&state, name, true).await
 }
 
 /// Ends whatever has stopped a plugin.
-pub(super) async fn resume(State(state): State<ApiState>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
+pub(super) async fn resume(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<StatusCode, Problem> {
+    Params::parse(query.as_deref(), &[])?;
     set_paused(&state, name, false).await
 }
 
 async fn set_paused(state: &ApiState, name: String, paused: bool) -> Result<StatusCode, Problem> {
     let name = PluginName::new(name)?;
+    must_be_known(state, &name).await?;
     state.plugins().set_paused(&name, paused).await?;
     tracing::info!(plugin = %name, paused, "paused or resumed by an operator");
     Ok(StatusCode::NO_CONTENT)
@@ -217,8 +234,11 @@ async fn set_paused(state: &ApiState, name: String, paused: bool) -> Result<Stat
 pub(super) async fn discard(
     State(state): State<ApiState>,
     Path((name, position)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Problem> {
+    Params::parse(query.as_deref(), &[])?;
     let (name, position) = address(name, &position)?;
+    must_be_known(&state, &name).await?;
     state.plugins().discard_dead_letter(&name, position).await?;
     tracing::info!(plugin = %name, %position, "dead letter discarded by an operator");
     Ok(StatusCode::NO_CONTENT)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::{RawQuery, State};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::blocking::{Json, blocking};
 use super::event_view::timestamp;
@@ -21,7 +22,8 @@ const JOURNALS_USUAL: usize = 8;
 const SHARE_BYTES_MIN: u64 = 64 << 20;
 
 /// What the store is made of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Doctor)]
 pub(crate) struct DoctorView {
     /// Events in the log, and the streams that ever had one; null when the log could not be opened.
     pub(crate) events: Option<u64>,
@@ -57,7 +59,8 @@ pub(crate) struct DoctorView {
 }
 
 /// Files of one kind.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = StorePart)]
 pub(crate) struct PartView {
     pub(crate) files: usize,
     pub(crate) bytes: u64,
@@ -66,7 +69,7 @@ pub(crate) struct PartView {
 }
 
 /// Something unusual.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Finding {
     /// What.
     pub(crate) what: String,

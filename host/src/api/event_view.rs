@@ -6,25 +6,33 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::event::{Position, RecordedEvent, StreamName, Tag, Version};
+use crate::event::{EventType, Position, RecordedEvent, StreamName, Tag, Version};
 
-/// The wire form of a [`RecordedEvent`]. JSON payloads stand in `data` with their bytes as they are,
-/// anything else in `data_base64`; `stream` and `version` are null outside any stream.
-#[derive(Serialize)]
+/// An event of the log. JSON payloads stand in `data` with their bytes as they are, anything else in `data_base64`;
+/// `stream` and `version` are null outside any stream.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
 pub(super) struct EventView<'a> {
     position: Position,
     id: Uuid,
     #[serde(rename = "type")]
+    #[schema(value_type = EventType)]
     event_type: &'a str,
+    #[schema(value_type = Option<StreamName>)]
     stream: Option<&'a str>,
     version: Option<Version>,
+    /// When it was stored.
+    #[schema(format = DateTime)]
     timestamp: String,
     tags: &'a [Tag],
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
     data: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(content_encoding = "base64")]
     data_base64: Option<String>,
     content_type: &'a str,
     metadata: &'a BTreeMap<String, String>,

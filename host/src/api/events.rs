@@ -1,14 +1,16 @@
 //! `GET /v1/events` and `GET /v1/events/{id}`.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::blocking::blocking;
 use super::event_view::{EventView, views};
 use super::form::{Answer, Form};
 use super::params::{Params, bad_value};
+use super::path::Path;
 use super::problem::Problem;
 use super::selection::{Link, filter};
 use super::state::ApiState;
@@ -41,8 +43,9 @@ pub(super) const PAGE_EVENTS_MAX: usize = 10_000;
 pub(super) const PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// A page of events.
-#[derive(Serialize)]
-struct PageView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventPage)]
+pub(super) struct PageView<'a> {
     events: Vec<EventView<'a>>,
     head: Position,
     /// Events before this position may be missing, as they were removed.

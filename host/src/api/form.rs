@@ -17,9 +17,9 @@ use crate::event::RecordedEvent;
 use crate::store::ReadPage;
 
 /// Header: where the log ended when it was read.
-const HEAD: HeaderName = HeaderName::from_static("tidemill-head");
+pub(super) const HEAD: HeaderName = HeaderName::from_static("tidemill-head");
 /// Header: the position before which events may be missing, as retention removed some.
-const REMOVED_BEFORE: HeaderName = HeaderName::from_static("tidemill-removed-before");
+pub(super) const REMOVED_BEFORE: HeaderName = HeaderName::from_static("tidemill-removed-before");
 
 /// How a client wants events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

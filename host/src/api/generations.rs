@@ -1,19 +1,21 @@
 //! `POST` and `DELETE /v1/plugins/{name}/rebuild`, `POST /v1/plugins/{name}/rollback`: building a plugin's state anew,
 //! and returning to what was live before.
 //!
-//! A rebuild is answered when it has begun; with `wait=true` when what is built is live, as [`super::lines`] says. A
+//! A rebuild is answered when it has begun, unless it is over by then; with `wait=true` when what is built is live, as [`super::lines`] says. A
 //! client that goes away ends the waiting, not the rebuild.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 use super::blocking::{Json, blocking};
 use super::lines::{Running, respond};
 use super::params::{Params, bad_value};
-use super::plugins::known;
+use super::path::Path;
+use super::plugins::must_be_known;
 use super::problem::Problem;
 use super::registry::CommandRefused;
 use super::state::ApiState;
@@ -23,12 +25,19 @@ use crate::error::ErrorClass;
 use crate::event::PluginName;
 
 /// A generation that became live.
-#[derive(Serialize)]
-struct Rebuilt {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Rebuilt {
     plugin: PluginName,
     state_generation: u32,
     /// How long nothing was handled, in microseconds.
     pause_us: u64,
+}
+
+impl Rebuilt {
+    fn of(plugin: PluginName, status: &Status) -> Self {
+        let pause_us = status.rebuild_pause_us.unwrap_or_default();
+        Self { plugin, state_generation: status.generation, pause_us }
+    }
 }
 
 /// Begins a rebuild.
@@ -49,11 +58,12 @@ pub(super) async fn rebuild(
     state.plugins().rebuild(&name, from).await?;
     tracing::info!(plugin = %name, "rebuild asked for by an operator");
     let status = watched(&state, &name)?;
-    let Some(begun) = status.borrow().rebuild.clone() else { return Ok(StatusCode::ACCEPTED.into_response()) };
+    let now = status.borrow().clone();
+    let Some(begun) = &now.rebuild else { return Ok(Json::render(&Rebuilt::of(name, &now))?.into_response()) };
     if wait {
         return respond(Rebuilding { plugin: name, generation: begun.generation, status }, state, &headers).await;
     }
-    Ok((StatusCode::ACCEPTED, Json::render(&begun)?).into_response())
+    Ok((StatusCode::ACCEPTED, Json::render(begun)?).into_response())
 }
 
 /// Ends a rebuild.
@@ -83,14 +93,6 @@ pub(super) async fn roll_back(
     blocking(&state, move |store| Json::render(&generations(&name, store)?)).await
 }
 
-async fn must_be_known(state: &ApiState, name: &PluginName) -> Result<(), Problem> {
-    if state.plugins().get(name).is_some() {
-        return Ok(());
-    }
-    let name = name.clone();
-    blocking(state, move |store| known(store, &name)).await
-}
-
 fn watched(state: &ApiState, name: &PluginName) -> Result<watch::Receiver<Status>, Problem> {
     let gone = || CommandRefused::NotRunning { plugin: name.clone() };
     Ok(state.plugins().watch(name).ok_or_else(gone)?)
@@ -116,15 +118,12 @@ impl Rebuilding {
         let gone = || CommandRefused::NotRunning { plugin: plugin.clone() };
         let status = self.status.wait_for(is_over).await.map_err(|_| gone())?.clone();
         let conflict = |text: String| Problem::of_class(ErrorClass::Conflict, text);
-        match status.rebuild.map(|rebuild| rebuild.state) {
+        match status.rebuild.as_ref().map(|rebuild| &rebuild.state) {
             Some(Doing::Halted { reason } | Doing::Quarantined { reason }) => Err(conflict(format!(
                 "the rebuild of plugin {plugin} stopped: {reason}; mend that and `tidemill plugins resume {plugin}`, or end \
                  it by `tidemill plugins rebuild {plugin} --cancel`"
             ))),
-            _ if status.generation == generation => {
-                let pause_us = status.rebuild_pause_us.unwrap_or_default();
-                Ok(Rebuilt { plugin, state_generation: generation, pause_us })
-            }
+            _ if status.generation == generation => Ok(Rebuilt::of(plugin, &status)),
             _ => Err(conflict(format!("the rebuild of plugin {plugin} was cancelled, or began anew"))),
         }
     }

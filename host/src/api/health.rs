@@ -3,6 +3,7 @@
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::blocking::{Json, blocking};
 use super::problem::Problem;
@@ -11,13 +12,16 @@ use crate::error::ErrorClass;
 use crate::store::ReadRequest;
 
 /// What readiness depends on; none of them holds an error.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Readiness {
     /// Why requests are not welcome: the server is shutting down.
+    #[schema(value_type = String, example = "ok")]
     serving: Check,
     /// Why the log takes no writes.
+    #[schema(value_type = String, example = "ok")]
     log: Check,
     /// Why plugins are not there yet. One that is broken is reported elsewhere and holds nobody up.
+    #[schema(value_type = String, example = "ok")]
     plugins: Check,
 }
 

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use serde_json::{Value, json};
 
 use super::blocking::{Json, blocking};
 use super::params::Params;
+use super::path::Path;
 use super::plugin_view::{Now, view};
 use super::problem::Problem;
 use super::registry::PluginSummary;
@@ -67,4 +68,13 @@ pub(super) fn known(store: &dyn Store, name: &PluginName) -> Result<(), Problem>
     }
     let detail = format!("no plugin is called {name}; `tidemill plugins ls` lists them");
     Err(Problem::not_found(detail).with("plugin", name.as_str()))
+}
+
+/// The same, asked off a blocking thread.
+pub(super) async fn must_be_known(state: &ApiState, name: &PluginName) -> Result<(), Problem> {
+    if state.plugins().get(name).is_some() {
+        return Ok(());
+    }
+    let name = name.clone();
+    blocking(state, move |store| known(store, &name)).await
 }

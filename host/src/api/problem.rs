@@ -14,6 +14,9 @@ use crate::store::{AppendError, StoreError};
 /// Media type of a problem.
 pub(crate) const PROBLEM_CONTENT_TYPE: &str = "application/problem+json";
 
+/// What the `type` of every problem begins with.
+pub(super) const TYPE_PREFIX: &str = "urn:tidemill:problem:";
+
 /// When to try again what is not possible now, in seconds.
 const RETRY_AFTER_SECONDS: &str = "1";
 
@@ -47,7 +50,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const fn slug(self) -> &'static str {
+    /// The last part of its `type`.
+    pub(super) const fn slug(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid-request",
             Self::InvalidEvent => "invalid-event",
@@ -201,7 +205,7 @@ impl Problem {
     /// The problem as JSON.
     pub(super) fn to_json(&self) -> Value {
         let mut body = Map::new();
-        body.insert("type".into(), format!("urn:tidemill:problem:{}", self.kind.slug()).into());
+        body.insert("type".into(), format!("{TYPE_PREFIX}{}", self.kind.slug()).into());
         body.insert("title".into(), self.kind.title().into());
         body.insert("status".into(), self.status.as_u16().into());
         body.insert("detail".into(), self.detail.clone().into());

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, Request, State};
-use axum::http::HeaderMap;
+use axum::extract::{RawQuery, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures::future::{BoxFuture, FutureExt as _};
 use serde::Serialize;
@@ -15,7 +15,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::blocking::Json;
 use super::lines::{Running, respond};
 use super::params::Params;
-use super::problem::Problem;
+use super::path::Path;
+use super::problem::{Kind, Problem};
 use super::registry::CommandRefused;
 use super::state::ApiState;
 use super::whole_body::whole_body;
@@ -26,6 +27,9 @@ use crate::plugin::{CandidateReport, Promoted, Proposal, RehearsalRefused, Rehea
 
 /// Largest component that is taken, in bytes.
 pub(super) const COMPONENT_BYTES_MAX: usize = 64 << 20;
+
+/// Media types of a component.
+pub(super) const COMPONENT_TYPES: [&str; 2] = ["application/wasm", "application/octet-stream"];
 
 /// A rehearsal that has begun, or why it has not.
 type Begun<T> = Result<Job<T, RehearsalRefused>, RehearsalRefused>;
@@ -95,6 +99,7 @@ pub(super) async fn shadow(
     let (name, asked) = (PluginName::new(name)?, asked(&params)?);
     let manifest = params.one("manifest")?.map(str::to_owned);
     let headers = request.headers().clone();
+    must_be_component(&headers)?;
     let component = whole_body(request, COMPONENT_BYTES_MAX, "send a component").await?;
     let place = state.rehearsal_place()?;
     if component.is_empty() {
@@ -103,6 +108,18 @@ pub(super) async fn shadow(
     let proposal = Proposal { component: component.into(), manifest };
     let job = rehearsals(&state, &name)?.shadow(&name, proposal, asked)?;
     respond(Rehearsing { job, _place: place }, state, &headers).await
+}
+
+/// Refuses what says that it is something else.
+fn must_be_component(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(given) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let text = given.to_str().unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    if COMPONENT_TYPES.iter().any(|known| essence.eq_ignore_ascii_case(known)) {
+        return Ok(());
+    }
+    let detail = format!("content type {text:?} is no component; send {}", COMPONENT_TYPES.join(" or "));
+    Err(Problem::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, Kind::UnsupportedMediaType, detail))
 }
 
 /// Builds state anew and compares it.

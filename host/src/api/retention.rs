@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::blocking::Json;
 use super::params::Params;
@@ -12,14 +13,16 @@ use super::state::ApiState;
 use crate::event::Position;
 
 /// Every category that has a policy, or of which something was removed, in the order of names.
-#[derive(Serialize)]
-struct RetentionView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Retention)]
+pub(super) struct RetentionView {
     retention: Vec<CategoryView>,
 }
 
 /// One category.
-#[derive(Default, Serialize)]
-struct CategoryView {
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = RetentionCategory)]
+pub(super) struct CategoryView {
     category: String,
     /// Its bounds, such as `30d,1000events`; null without a policy.
     policy: Option<String>,
@@ -32,8 +35,9 @@ struct CategoryView {
 }
 
 /// A plugin that is not done with events that would be removed.
-#[derive(Serialize)]
-struct BlockedView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = RetentionBlocked)]
+pub(super) struct BlockedView {
     plugin: String,
     /// The first position that it needs.
     position: Position,

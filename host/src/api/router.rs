@@ -16,14 +16,13 @@ use super::problem::Problem;
 use super::rehearsals::COMPONENT_BYTES_MAX;
 use super::state::ApiState;
 use super::{
-    access, backup, dead_letters, doctor, draining, events, generations, health, limits, measured, metrics, plugins,
-    rehearsals, retention, state_entries, stream_deletion, stream_list, streams, subscribe, verify,
+    access, backup, dead_letters, doctor, draining, events, generations, health, limits, measured, metrics, openapi,
+    plugins, rehearsals, retention, state_entries, stream_deletion, stream_list, streams, subscribe, verify,
 };
 use crate::error::ErrorClass;
 
 /// The API as a service.
 pub fn router(state: ApiState) -> Router {
-    let letter = "/v1/plugins/{name}/dead-letters/{position}";
     Router::new()
         .route("/v1/events", get(events::list).merge(post(append::append)))
         .route("/v1/events/subscribe", get(subscribe::subscribe))
@@ -50,8 +49,12 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/plugins/{name}/dead-letters/retry", post(dead_letters::retry_many))
         .route("/v1/plugins/{name}/pause", post(dead_letters::pause))
         .route("/v1/plugins/{name}/resume", post(dead_letters::resume))
-        .route(letter, get(dead_letters::get).merge(delete(dead_letters::discard)))
-        .route(&format!("{letter}/retry"), post(dead_letters::retry))
+        .route(
+            "/v1/plugins/{name}/dead-letters/{position}",
+            get(dead_letters::get).merge(delete(dead_letters::discard)),
+        )
+        .route("/v1/plugins/{name}/dead-letters/{position}/retry", post(dead_letters::retry))
+        .route("/v1/openapi.json", get(openapi::get))
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(state.clone(), draining::refuse_writes))

@@ -1,14 +1,16 @@
 //! `/v1/plugins/{name}/state`: looks into a plugin's committed state.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::blocking::{Json, blocking};
 use super::params::Params;
-use super::plugins::known;
+use super::path::Path;
+use super::plugins::{known, must_be_known};
 use super::problem::Problem;
 use super::selection::Link;
 use super::state::ApiState;
@@ -17,17 +19,20 @@ use crate::delivery::live_owner;
 use crate::event::PluginName;
 
 /// Entries on a page unless told.
-const PAGE_DEFAULT: usize = 100;
+pub(super) const PAGE_DEFAULT: usize = 100;
 /// Most entries on a page.
-const PAGE_MAX: usize = 1000;
+pub(super) const PAGE_MAX: usize = 1000;
 
 /// One key. A value that is JSON stands in `value` with its bytes as they are, any other in `value_base64`.
-#[derive(Serialize)]
-struct EntryView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StateEntry)]
+pub(super) struct EntryView<'a> {
     key: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
     value: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(content_encoding = "base64")]
     value_base64: Option<String>,
 }
 
@@ -40,8 +45,9 @@ impl<'a> EntryView<'a> {
 }
 
 /// Some entries.
-#[derive(Serialize)]
-struct PageView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StatePage)]
+pub(super) struct PageView<'a> {
     entries: Vec<EntryView<'a>>,
     next: Option<String>,
 }
@@ -103,6 +109,7 @@ pub(super) async fn get(
 /// Waits if the request asks for it; answers whether the plugin is installed.
 async fn at_least(state: &ApiState, params: &Params, name: &PluginName) -> Result<bool, Problem> {
     if let Some(at_least) = AtLeast::parse(params)? {
+        must_be_known(state, name).await?;
         at_least.of_plugin(state, name).await?;
     }
     Ok(state.plugins().get(name).is_some())

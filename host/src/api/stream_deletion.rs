@@ -1,13 +1,15 @@
 //! `DELETE /v1/streams/{stream}`: ends a stream for good. Its events stay readable.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::append_context::expected_of;
 use super::blocking::Json;
 use super::params::{Params, bad_value};
+use super::path::Path;
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
 use crate::access::Action;
@@ -17,8 +19,9 @@ use crate::gate::Caller;
 use crate::store::StreamDeletion;
 
 /// Where the last event of the deleted stream stands.
-#[derive(Serialize)]
-struct DeletedView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StreamDeleted)]
+pub(super) struct DeletedView {
     stream: StreamName,
     deleted: bool,
     id: Uuid,

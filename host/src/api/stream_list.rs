@@ -2,6 +2,7 @@
 
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::blocking::{Json, blocking};
 use super::params::Params;
@@ -15,18 +16,20 @@ use crate::store::{Store, StoreError, StreamHead, StreamPage};
 
 const PARAMS: &[&str] = &["prefix", "after", "limit", "at_least", "timeout_ms"];
 /// Streams on a page unless told.
-const PAGE_DEFAULT: usize = 100;
+pub(super) const PAGE_DEFAULT: usize = 100;
 
 /// Some of the streams, in the order of their names by bytes.
-#[derive(Serialize)]
-struct PageView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StreamList)]
+pub(super) struct PageView<'a> {
     streams: Vec<RowView<'a>>,
     next: Option<String>,
 }
 
 /// A stream and where it ends.
-#[derive(Serialize)]
-struct RowView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StreamRow)]
+pub(super) struct RowView<'a> {
     stream: &'a str,
     version: Version,
     position: Position,
@@ -103,14 +106,16 @@ fn page(
 }
 
 /// Every type of event in the log.
-#[derive(Serialize)]
-struct TypesView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventTypes)]
+pub(super) struct TypesView<'a> {
     types: Vec<TypeView<'a>>,
 }
 
 /// A type, and how many events have it.
-#[derive(Serialize)]
-struct TypeView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventTypeCount)]
+pub(super) struct TypeView<'a> {
     #[serde(rename = "type")]
     name: &'a str,
     events: u64,

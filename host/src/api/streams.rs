@@ -1,14 +1,16 @@
 //! `GET /v1/streams/{stream}`: the events of one stream, by version.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::blocking::blocking;
 use super::event_view::{EventView, views};
 use super::events::{PAGE_BYTES_MAX, PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX, direction};
 use super::form::{Answer, Form};
 use super::params::Params;
+use super::path::Path;
 use super::percent::encode;
 use super::problem::Problem;
 use super::selection::Link;
@@ -22,8 +24,9 @@ use crate::store::{Direction, ReadPage, ReadRequest, Store, StoreError, StreamHe
 const PARAMS: &[&str] = &["after", "before", "limit", "direction", "complete", "at_least", "timeout_ms"];
 
 /// A page of a stream; a deleted one is read like any other. `after` and `before` are versions here, not positions.
-#[derive(Serialize)]
-struct StreamView<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = StreamPage)]
+pub(super) struct StreamView<'a> {
     stream: &'a str,
     version: Version,
     deleted: bool,

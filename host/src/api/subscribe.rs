@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::blocking::blocking;
 use super::form::event_line;
 use super::params::{Params, bad_value};
+use super::path::Path;
 use super::problem::{Kind, Problem};
 use super::selection::filter;
 use super::state::ApiState;

@@ -13,6 +13,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use utoipa::ToSchema;
 
 use super::lines::{Running, respond};
 use super::maintenance::Maintenance;
@@ -24,7 +25,8 @@ use crate::store::StoreError;
 use crate::store::embedded::{self, VerifyProgress, VerifyReport};
 
 /// What verifying found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = VerifyReport)]
 pub(crate) struct VerifyView {
     /// Whether everything is as it was written.
     pub(crate) sound: bool,
@@ -49,7 +51,7 @@ const fn is_zero(number: &u64) -> bool {
 }
 
 /// One place that is not as it was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct VerifyProblem {
     /// The file, or what else.
     pub(crate) place: String,

@@ -14,9 +14,9 @@ use crate::error::ErrorClass;
 use crate::event::{PluginName, Position};
 
 /// How long a read waits unless told, in milliseconds.
-const TIMEOUT_MS_DEFAULT: u64 = 5_000;
+pub(super) const TIMEOUT_MS_DEFAULT: u64 = 5_000;
 /// How long a read may ask to wait, in milliseconds.
-const TIMEOUT_MS_MAX: u64 = 60_000;
+pub(super) const TIMEOUT_MS_MAX: u64 = 60_000;
 /// How far beyond the head a position may be that a read waits for: more than any log grows within the
 /// longest wait.
 const AHEAD_EVENTS_MAX: u64 = 100_000_000;

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use futures::future::join_all;
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
+use utoipa::ToSchema;
 
 use super::params::Params;
 use super::problem::{Kind, Problem};
@@ -31,7 +32,7 @@ pub(super) struct WaitFor {
 }
 
 /// A plugin that has not settled the append.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Behind {
     plugin: PluginName,
     /// How far it has come.

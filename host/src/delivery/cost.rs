@@ -6,13 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::effects::Effects;
 use super::handler::{EventBatch, Handled, Handler, Usage};
 use crate::clock::Clock;
 
 /// What a plugin has cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Cost {
     /// Events of the batches that were handled, as often as they were.

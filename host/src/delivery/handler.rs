@@ -4,6 +4,7 @@ use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Effects;
 use crate::event::RecordedEvent;
@@ -55,7 +56,7 @@ pub trait Handler: Send + 'static {
 }
 
 /// What a handler has used since it was made. What it does not measure is 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Usage {
     /// Memory that it has, in bytes.
@@ -77,7 +78,7 @@ pub struct Usage {
 }
 
 /// How often an instance of a handler was thrown away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Restarts {
     /// Because of a fault.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::layout::{Layout, Settled};
 use crate::event::{PluginName, Position};
@@ -93,7 +94,7 @@ pub(super) struct Abandoned {
 }
 
 /// While the plugins directory holds one component, another one runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Instead {
     /// SHA-256 of the component that runs, in hex.
     pub run: String,
@@ -227,7 +228,7 @@ pub(super) fn change<E: From<CommitError>>(
 }
 
 /// Which components and generations a plugin has.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Generations {
     /// The generation of its data that is live.
     pub live: u32,
@@ -245,7 +246,7 @@ pub struct Generations {
 }
 
 /// One generation of a plugin's data with the component that made it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Generation {
     /// Its number.
     pub generation: u32,

@@ -1,6 +1,7 @@
 //! What can be seen of a plugin's delivery from outside.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::cost::Cost;
 use super::handler::{Fault, Verdict};
@@ -9,8 +10,9 @@ use crate::measure::Times;
 use crate::store::Failing;
 
 /// What a plugin's delivery is doing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
+#[schema(as = PluginState)]
 pub enum State {
     /// Handling events, or waiting for some.
     #[default]
@@ -77,7 +79,7 @@ impl State {
 }
 
 /// What a plugin's delivery has done since the process started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Counters {
     /// Events handled and committed.
     pub handled: u64,
@@ -154,7 +156,7 @@ impl AnswerCounts {
 }
 
 /// Calls that did not answer, by what went wrong.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FaultCounts {
     /// The guest panicked, or did what wasm forbids.
     pub trap: u64,
@@ -251,7 +253,7 @@ impl Counters {
 }
 
 /// Events that are set aside now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SetAside {
     /// Dead letters: they wait for an operator.
     pub parked: usize,
@@ -272,7 +274,7 @@ impl SetAside {
 }
 
 /// One partition's delivery at a moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PartitionStatus {
     /// Which, from 0.
     pub partition: u32,
@@ -295,7 +297,7 @@ pub struct PartitionStatus {
 }
 
 /// A generation that is built beside the live one, at a moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RebuildStatus {
     /// Its number.
     pub generation: u32,
@@ -332,7 +334,8 @@ const fn is_zero(number: &u64) -> bool {
 }
 
 /// A plugin's delivery at a moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PluginStatus)]
 pub struct Status {
     /// What it is doing: of its partitions' states the gravest.
     #[serde(flatten)]

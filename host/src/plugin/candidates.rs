@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use super::source::digest_of;
 use crate::delivery::rehearsal::ShadowReport;
@@ -22,7 +23,7 @@ const MANIFEST: &str = "plugin.toml";
 const REPORT: &str = "report.json";
 
 /// The report of a shadow run, with what it belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CandidateReport {
     /// When it was made: microseconds since the Unix epoch.
     pub made_us: u64,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use super::{AppendError, Appended, Owner, StoreError};
 use crate::error::ErrorClass;
@@ -21,7 +22,7 @@ pub struct Progress {
 }
 
 /// The attempts at one event so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failing {
     /// The event.
     pub position: Position,

@@ -7,6 +7,7 @@ mod cloud_events;
 mod forms;
 mod maintenance;
 mod metrics;
+mod openapi;
 mod plugins;
 mod read;
 mod rehearsals;
@@ -35,6 +36,10 @@ use crate::delivery::{CommandError, Cost, PartitionStatus, Redriven, Retry, Stat
 use crate::event::{PluginName, Position};
 use crate::store::memory::MemoryStore;
 use crate::store::{DeadLetter, DeadLetterChange, Progress, StateChange, Store, UnitOfWork};
+
+#[path = "../../../../tests/src/documented.rs"]
+#[expect(unreachable_pub, reason = "the integration tests use it too")]
+mod documented;
 
 /// Longest that a test waits for something that must come.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -72,7 +77,9 @@ impl Api {
         if status >= 400 {
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
         }
+        let headers = response.headers().clone();
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        openapi::check((method, path), status, &headers, &body);
         let json = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
         if status >= 400 {
             assert_eq!(json["status"], status, "{json}");
@@ -94,6 +101,7 @@ impl Api {
         let response = self.respond(request.body(body.into()).unwrap()).await;
         let (parts, body) = response.into_parts();
         let body = tokio::time::timeout(DEADLINE, to_bytes(body, usize::MAX)).await.expect("an end").unwrap();
+        openapi::check((method, path), parts.status.as_u16(), &parts.headers, &body);
         (parts.status.as_u16(), parts.headers, String::from_utf8(body.into()).unwrap())
     }
 

@@ -69,6 +69,10 @@ async fn dead_letters_are_retried_and_discarded() {
     assert_eq!(ask("POST", "2/retry").await.1["failed"], 1);
     assert_eq!(ask("POST", "retry?position=1").await.0, 400);
     assert_eq!(ask("POST", "3/retry").await.0, 404);
+    for (method, path) in [("POST", "retry"), ("POST", "1/retry"), ("DELETE", "1")] {
+        let nobody = format!("/v1/plugins/nobody/dead-letters/{path}");
+        assert_eq!(api.send(method, &nobody, "application/json", "").await.0, 404, "{method} {path}");
+    }
     assert_eq!(ask("DELETE", "1").await, (204, Value::Null));
     assert_eq!(ask("DELETE", "2").await.0, 404);
     assert_eq!(ask("PUT", "2").await.0, 405);
@@ -94,7 +98,8 @@ async fn plugins_are_paused_and_resumed() {
     let ask = async |path: &str| api.send("POST", &format!("/v1/plugins/{path}"), "application/json", "").await;
     assert_eq!(ask("billing/pause").await, (204, Value::Null));
     assert_eq!(ask("billing/resume").await.0, 503, "it is stopped");
-    assert_eq!(ask("nobody/pause").await.0, 503);
+    assert_eq!(ask("nobody/pause").await.0, 404);
+    assert_eq!(ask("nobody/resume").await.0, 404);
     assert_eq!(api.get("/v1/plugins/billing/pause").await.0, 405);
 }
 
@@ -128,6 +133,7 @@ async fn state_can_be_read_as_of_a_position() {
     let (status, problem) = api.get("/v1/plugins/billing/state/k?at_least=3&timeout_ms=1").await;
     assert_eq!((status, &problem["type"]), (503, &json!("urn:tidemill:problem:timed-out")));
     assert_eq!(api.get("/v1/plugins/gone/state/k?at_least=1").await.0, 503, "what does not run does not come so far");
+    assert_eq!(api.get("/v1/plugins/nobody/state/k?at_least=1").await.0, 404);
 }
 
 #[tokio::test]

@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::span::Span;
 use crate::event::Position;
 
 /// How far a rehearsal is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RehearsalProgress {
     /// Everything up to here was handed over.
     pub position: Position,

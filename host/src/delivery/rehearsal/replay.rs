@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::actor::{Actor, Outcome};
 use super::progress::Tell;
@@ -16,7 +17,7 @@ use crate::delivery::{Cost, Setup, live_owner};
 use crate::event::{PluginName, Position};
 
 /// What a replay showed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReplayReport {
     /// The plugin.
     pub plugin: PluginName,

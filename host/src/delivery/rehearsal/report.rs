@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::delivery::{Evidence, HandleError};
 use crate::event::{EventType, NewEvent, Position, RecordedEvent};
@@ -15,7 +16,7 @@ const SHOWN_CHARS_MAX: usize = 200;
 const EVIDENCE_CHARS_MAX: usize = 2_000;
 
 /// What differs: how much of it, and the first 100.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Differences<T> {
     /// All of them.
     pub count: u64,
@@ -40,7 +41,8 @@ impl<T> Differences<T> {
 }
 
 /// An event that could not be handled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Failure)]
 pub struct FailureView {
     /// The event.
     pub position: Position,
@@ -76,7 +78,8 @@ impl FailureView {
 }
 
 /// What became of an event, in words that two versions can be compared by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Outcome)]
 pub struct OutcomeView {
     /// `handled`, `failed`, `stopped`, `behind` (an earlier event of its key failed), `no_key`, `not_subscribed`,
     /// `not_reached` (it comes after one that was stopped at) or `left_out`.
@@ -90,7 +93,7 @@ pub struct OutcomeView {
 }
 
 /// An event that ended differently.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OutcomeDifference {
     /// The event.
     pub position: Position,
@@ -101,7 +104,8 @@ pub struct OutcomeDifference {
 }
 
 /// An event that would be appended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Emission)]
 pub struct EmissionView {
     /// Its type.
     #[serde(rename = "type")]
@@ -139,7 +143,7 @@ impl From<&NewEvent> for EmissionView {
 }
 
 /// An event that would be appended by one version, and not, or not so, by the other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EmissionDifference {
     /// The event that caused it.
     pub position: Position,
@@ -152,7 +156,7 @@ pub struct EmissionDifference {
 }
 
 /// A key of the state whose value is not the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StateDifference {
     /// The key.
     pub key: String,

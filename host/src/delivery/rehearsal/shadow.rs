@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::actor::{Actor, Performed};
 use super::progress::Tell;
@@ -13,7 +14,7 @@ use crate::delivery::{Cost, Setup, stored_checkpoint};
 use crate::event::{NewEvent, PluginName, Position, Query};
 
 /// How a candidate differs from the live version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ShadowReport {
     /// The plugin.
     pub plugin: PluginName,

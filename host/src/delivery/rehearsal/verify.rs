@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::actor::{Actor, Outcome};
 use super::progress::Tell;
@@ -16,7 +17,7 @@ use crate::delivery::{Cost, Setup};
 use crate::event::{PluginName, Position};
 
 /// How a state built anew differs from the one that is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VerifyStateReport {
     /// The plugin.
     pub plugin: PluginName,
@@ -46,7 +47,7 @@ pub struct VerifyStateReport {
 }
 
 /// The first key that differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FirstDifference {
     /// The key, and both values.
     #[serde(flatten)]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::delivery::{Cost, KeyMissing, OnExhausted, Policy, Start, Status, Subscription};
 use crate::event::PluginName;
@@ -58,7 +59,7 @@ pub struct RunningInfo {
 
 /// How much of its limits a plugin has used: whole percents, rounded up. More than 100 is what was cut off there,
 /// or noticed a little later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UsedPercent {
     /// Memory of the instance that had most.
     pub memory: u64,
@@ -101,7 +102,8 @@ fn wide(number: usize) -> u128 {
 }
 
 /// Something that is wrong with files in the directory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PluginProblem)]
 pub struct Problem {
     /// What is wrong, where, and what to do.
     pub reason: String,
@@ -110,7 +112,8 @@ pub struct Problem {
 }
 
 /// How a component introduces itself: its own words, empty where it says nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Description)]
 pub struct DescriptionInfo {
     /// Its own name; the installed name is that of its file or folder.
     pub name: String,
@@ -129,7 +132,8 @@ pub struct DescriptionInfo {
 }
 
 /// What a plugin listens to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Subscription)]
 pub struct SubscriptionInfo {
     /// Patterns of event types, any of them; none for all.
     pub types: Vec<String>,
@@ -142,7 +146,8 @@ pub struct SubscriptionInfo {
 }
 
 /// How a plugin is driven.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Policy)]
 pub struct PolicyInfo {
     /// What keeps the order of events; none where all events keep one order.
     pub key: Option<String>,
@@ -171,7 +176,8 @@ pub struct PolicyInfo {
 }
 
 /// What a plugin may use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Limits)]
 pub struct LimitsInfo {
     /// Linear memory, in bytes.
     pub memory_bytes: usize,
@@ -196,7 +202,8 @@ pub struct LimitsInfo {
 }
 
 /// What a plugin may do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Grants)]
 pub struct GrantsInfo {
     /// Patterns of the event types it may append.
     pub append: Vec<String>,

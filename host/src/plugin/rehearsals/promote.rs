@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
+use utoipa::ToSchema;
 
 use super::{RehearsalRefused, Rehearsals};
 use crate::delivery::rehearsal::RehearsalError;
@@ -19,7 +20,7 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(50);
 const ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// A candidate that runs now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Promoted {
     /// The plugin.
     pub plugin: PluginName,
