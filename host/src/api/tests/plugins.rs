@@ -132,6 +132,7 @@ async fn state_can_be_read_as_of_a_position() {
     assert_eq!(api.get("/v1/plugins/billing/state/k?at_least=2").await.0, 200);
     let (status, problem) = api.get("/v1/plugins/billing/state/k?at_least=3&timeout_ms=1").await;
     assert_eq!((status, &problem["type"]), (503, &json!("urn:tidemill:problem:timed-out")));
+    api.commit("gone", 1, 2, &[("k", b"1")], &[]);
     assert_eq!(api.get("/v1/plugins/gone/state/k?at_least=1").await.0, 503, "what does not run does not come so far");
     assert_eq!(api.get("/v1/plugins/nobody/state/k?at_least=1").await.0, 404);
 }
