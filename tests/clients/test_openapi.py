@@ -11,9 +11,7 @@ from urllib.request import Request, urlopen
 
 from server import BINARY, WithServer
 
-#: Requests that are made up for each operation and phase.
-EXAMPLES = 40
-#: They are the same each time.
+#: The requests that are made up are the same each time.
 SEED = 7
 #: What an answer is held against. That every request which fits its schema is taken is not promised: names and data are
 #: bounded in bytes, and what is named must be there.
@@ -31,26 +29,61 @@ LEFT_OUT = ["subscribe", "subscribeStream", "verifyStore"]
 
 
 class Document(WithServer):
+    """Whatever is asked of a server without keys is answered as documented."""
+
+    #: Sent with every request.
+    headers: dict[str, str] = {}
+    #: Requests that are made up for each operation and phase.
+    examples = 40
+
+    def folder(self) -> str:
+        place = tempfile.TemporaryDirectory()
+        self.addCleanup(place.cleanup)
+        return place.name
+
     def arguments(self, place: str) -> list[str]:
         return ["--plugins", self.plugins]
 
     def setUp(self) -> None:
-        plugins = tempfile.TemporaryDirectory()
-        self.addCleanup(plugins.cleanup)
+        self.plugins, self.place = self.folder(), self.folder()
         built = Path(BINARY).parent.glob("build/tidemill-plugins-*/out/counter.wasm")
-        shutil.copy(max(built, key=lambda file: file.stat().st_mtime), plugins.name)
-        self.plugins = plugins.name
+        shutil.copy(max(built, key=lambda file: file.stat().st_mtime), self.plugins)
         super().setUp()
         event = {"type": "OrderPlaced", "stream": "order-42", "id": "0199a0a0-0000-7000-8000-000000000001"}
         body = json.dumps({"events": [event]}).encode()
-        headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/json", **self.headers}
         urlopen(Request(f"{self.http}/v1/events?wait_for=counter", body, headers)).close()
 
-    def test_whatever_is_asked_is_answered_as_documented(self) -> None:
+    def ask(self, checks: list[str]) -> None:
         command = [Path(sys.executable).with_name("schemathesis"), "run", f"{self.http}/v1/openapi.json"]
-        options = ["--checks", ",".join(CHECKS), "--max-examples", str(EXAMPLES), "--seed", str(SEED)]
+        options = ["--checks", ",".join(checks), "--max-examples", str(self.examples), "--seed", str(SEED)]
         options += ["--generation-database", "none", "--request-timeout", "30", "--continue-on-failure", "--no-color"]
-        left_out = [option for name in LEFT_OUT for option in ("--exclude-operation-id", name)]
+        options += [option for name, value in self.headers.items() for option in ("--header", f"{name}: {value}")]
+        options += [option for name in LEFT_OUT for option in ("--exclude-operation-id", name)]
         hooks = {**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(Path(__file__).parent)}
-        done = subprocess.run([*command, *options, *left_out], capture_output=True, text=True, env=hooks)
+        # It keeps files of its own where it runs.
+        done = subprocess.run([*command, *options], capture_output=True, text=True, env=hooks, cwd=self.place)
         self.assertEqual(done.returncode, 0, f"{done.stdout}\n{done.stderr}")
+
+    def test_it_is_answered_as_documented(self) -> None:
+        self.ask(CHECKS)
+
+
+class DocumentWithKeys(Document):
+    """The same of a server with keys, with one that opens everything and without one."""
+
+    examples = 10
+
+    def arguments(self, place: str) -> list[str]:
+        make = [BINARY, "keys", "new", "everything", "--scope", "admin", "--data", place]
+        key = subprocess.run(make, check=True, capture_output=True, text=True).stdout.strip()
+        self.headers = {"Authorization": f"Bearer {key}"}
+        return super().arguments(place)
+
+    def connect(self) -> None:
+        """Nobody asks its gRPC face."""
+
+    def test_without_a_key_too(self) -> None:
+        self.headers = {}
+        # Who may not ask is not told what could be asked.
+        self.ask([check for check in CHECKS if check != "unsupported_method"])
