@@ -77,7 +77,8 @@ impl Document {
         let Answered { method, path, status, .. } = answered;
         let told = |what: String| format!("{method} {path} answered {status}: {what}");
         let Some(route) = self.route(path) else {
-            return if status == 404 {
+            // Who may not ask is not told what there is.
+            return if matches!(status, 401 | 404) {
                 self.problem(answered).map_err(told)
             } else {
                 Err(told("no such route".into()))

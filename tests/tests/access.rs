@@ -342,6 +342,7 @@ fn files_that_will_not_do_are_named_with_the_line() {
         files.replace(written);
         fails(&start(&cert_file, &key_file), 2, words);
     }
-    let alone = tidemill().args(["serve", "--tls-cert", "x"]).output().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let alone = tidemill().args(["serve", "--tls-cert", "x", "--data"]).arg(data.path()).output().unwrap();
     fails(&alone, 2, &["--tls-key"]);
 }

@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use tidemill::kit::{Fixture, Then};
 use tidemill_plugins::ORDER_TOTALS;
 use tidemill_templates::{LANGUAGES, Language};
-use tidemill_tests::fixtures::{self, Fixture, Then};
+use tidemill_tests::fixtures;
 use tidemill_tests::projects::{Project, can_build};
 use tidemill_tests::tidemill;
 
@@ -19,7 +20,7 @@ fn order_totals() -> PathBuf {
 
 /// The shared fixtures, and one with more orders than a page of a scan holds.
 fn shared_fixtures() -> Vec<(String, Fixture)> {
-    let mut all = Fixture::all(&order_totals().join("fixtures"));
+    let mut all = fixtures::all(&order_totals().join("fixtures"));
     let placed = |customer: &str, order: u32| json!({ "type": "OrderPlaced", "data": { "order": order.to_string(), "customer": customer, "total_cents": 1 } });
     let mut when: Vec<_> = (0..600).map(|order| placed("many", order)).collect();
     when.push(placed("other", 1));
@@ -28,9 +29,10 @@ fn shared_fixtures() -> Vec<(String, Fixture)> {
         ("customer/other".to_owned(), json!({ "orders": 1, "cents": 1, "vip": false })),
         ("order/other/1".to_owned(), json!(1)),
     ];
-    let then = Then { state: state.into(), appended: Vec::new(), dead_letters: Vec::new(), stopped: None };
+    let then =
+        Then { state: Some(state.into()), appended: Some(Vec::new()), dead_letters: Some(Vec::new()), stopped: None };
     let about = "A scan goes over every page.".to_owned();
-    all.push(("many-orders".to_owned(), Fixture { about, config: Default::default(), when, then }));
+    all.push(("many-orders".to_owned(), Fixture { about, when, then, ..Fixture::default() }));
     all
 }
 
@@ -52,7 +54,7 @@ fn template_works(language: &str) {
     }
     let project = Project::new(language, "template", "big-orders");
     let manifest = fs::read_to_string(project.folder().join("plugin.toml")).unwrap();
-    fixtures::run(&project.build(), &manifest, &Fixture::all(&project.folder().join("fixtures")));
+    fixtures::run(&project.build(), &manifest, &fixtures::all(&project.folder().join("fixtures")));
 }
 
 #[test]

@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["config", "telemetry"],
     &["gate"],
     &["api", "grpc"],
+    &["kit"],
     &["cli"],
     &["app"],
 ];

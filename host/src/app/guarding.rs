@@ -22,6 +22,14 @@ pub enum GuardError {
     /// There is no TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Of certificate and private key one is not told.
+    #[error("{given} is given without {missing}: TLS needs both, as flags, variables or in the file of settings")]
+    HalfTls {
+        /// The flag that is told.
+        given: &'static str,
+        /// The one that is not.
+        missing: &'static str,
+    },
     /// Other machines would be let in without a key.
     #[error(
         "{flag} {address} can be reached from other machines, but no key is asked for: whoever reaches it could read, \
@@ -48,7 +56,7 @@ impl GuardError {
         match self {
             Self::Keys(error) => error.class(),
             Self::Tls(error) => error.class(),
-            Self::Exposed { .. } => ErrorClass::Invalid,
+            Self::HalfTls { .. } | Self::Exposed { .. } => ErrorClass::Invalid,
             Self::Signals(_) => ErrorClass::Unavailable,
         }
     }
@@ -87,7 +95,9 @@ impl Guarding {
         }
         let tls = match (&options.tls_cert, &options.tls_key) {
             (Some(cert), Some(key)) => Some(Tls::load(TlsFiles { cert: cert.clone(), key: key.clone() })?),
-            _ => None,
+            (None, None) => None,
+            (Some(_), None) => return Err(GuardError::HalfTls { given: "--tls-cert", missing: "--tls-key" }),
+            (None, Some(_)) => return Err(GuardError::HalfTls { given: "--tls-key", missing: "--tls-cert" }),
         };
         tell(&policy, &keys, reached.is_some(), tls.is_some());
         let (gate, tls) = (Arc::new(Gate::new(policy)), tls.map(Arc::new));

@@ -1,23 +1,17 @@
 //! `tidemill plugins check`: what a component is and asks for, and whether the host would run it, without a server.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::HumanBytes;
 
-use super::error::{CliError, Exit};
+use super::component_file::{ComponentFile, engine};
+use super::error::CliError;
 use super::output::{Output, shown, talk};
-
-use crate::config::{HostSecrets, own_compiler};
+use crate::config::HostSecrets;
 use crate::error::with_sources;
-use crate::event::PluginName;
-use crate::plugin::{Checked, Manifest, Proposed, check};
-use crate::runtime::{Engine, EngineOptions};
-
-/// The name of a manifest in a plugin's folder.
-const MANIFEST: &str = "plugin.toml";
+use crate::plugin::{Checked, check};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -42,18 +36,8 @@ pub(super) struct CheckArgs {
 
 /// Checks a component, and tells what was found.
 pub(super) fn run(args: &CheckArgs, output: &mut Output<'_>) -> Result<(), CliError> {
-    let component = read(&args.file)?;
-    let (manifest_path, manifest) = manifest(args)?;
-    let engine = Engine::new(EngineOptions { cache_dir: None, compiler: own_compiler() })
-        .map_err(|error| CliError::new(error.class().into(), with_sources(&error)))?;
-    let proposed = Proposed {
-        name: &name(&args.file),
-        component: &component,
-        component_path: &args.file,
-        manifest: &manifest,
-        manifest_path: &manifest_path,
-    };
-    let checked = check(&proposed, &engine, &HostSecrets)
+    let file = ComponentFile::read(&args.file, args.manifest.as_deref())?;
+    let checked = check(&file.proposed(), &engine()?, &HostSecrets)
         .map_err(|error| CliError::new(error.class().into(), with_sources(&error)))?;
     if args.json {
         output.json(&checked)?;
@@ -71,31 +55,6 @@ pub(super) fn run(args: &CheckArgs, output: &mut Output<'_>) -> Result<(), CliEr
             format_args!("the host would not run it: {}", shown(&refusal.reason, usize::MAX)),
         )),
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    fs::read(path).map_err(|error| {
-        let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failure };
-        let hint = "give the .wasm file that the build wrote";
-        CliError::new(exit, format_args!("{} cannot be read: {error}", path.display())).hint(hint)
-    })
-}
-
-/// The manifest that a component would run under, and what errors call it.
-fn manifest(args: &CheckArgs) -> Result<(PathBuf, Manifest), CliError> {
-    let beside = [args.file.with_file_name(MANIFEST), args.file.with_extension("toml")];
-    let found = args.manifest.clone().or_else(|| beside.into_iter().find(|path| path.is_file()));
-    let Some(path) = found else { return Ok((MANIFEST.into(), Manifest::default())) };
-    let text = String::from_utf8(read(&path)?)
-        .map_err(|_| CliError::usage(format_args!("{} is not text in UTF-8", path.display())))?;
-    let manifest = Manifest::parse(&path.display().to_string(), &text).map_err(CliError::usage)?;
-    Ok((path, manifest))
-}
-
-/// The name it would have in a plugins directory, more or less.
-fn name(file: &Path) -> PluginName {
-    let stem = |path: &Path| PluginName::new(path.file_stem()?.to_str()?).ok();
-    stem(file).unwrap_or_else(|| PluginName::from_stored("checked"))
 }
 
 fn print(checked: &Checked, file: &Path, output: &mut Output<'_>) -> Result<(), CliError> {
@@ -119,7 +78,8 @@ fn print(checked: &Checked, file: &Path, output: &mut Output<'_>) -> Result<(), 
         }
     }
     for (kind, tools) in &anatomy.producers {
-        let tools: Vec<_> = tools.iter().map(|(tool, version)| format!("{tool} {version}")).collect();
+        let tools: Vec<_> =
+            tools.iter().map(|(tool, version)| format!("{tool} {version}").trim_end().to_owned()).collect();
         line(kind, &tools.join(", "))?;
     }
     for (label, text) in &anatomy.labels {

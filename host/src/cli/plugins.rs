@@ -12,6 +12,7 @@ use super::client::Client;
 use super::error::CliError;
 use super::generations::{self, RebuildArgs, RollbackArgs};
 use super::output::{Output, shown, talk};
+use super::plugin_test::{self, TestArgs};
 use super::query::Query;
 use super::rehearsal_report;
 use super::rehearsals::{self, PromoteArgs, ReplayArgs, ShadowArgs};
@@ -25,6 +26,8 @@ pub(super) enum PluginsCommand {
     Inspect(InspectArgs),
     /// Say what a component is and asks for, and whether the host would run it
     Check(CheckArgs),
+    /// Give a component the events of fixtures, and see whether what must come of them comes; without a server
+    Test(TestArgs),
     /// Have a plugin handle nothing until it is resumed, restarts included
     #[command(after_help = "Examples:\n  tidemill plugins pause billing")]
     Pause(NameArgs),
@@ -75,7 +78,7 @@ impl PluginsCommand {
     /// The plugin that it is about.
     pub(super) fn plugin(&self) -> Option<&str> {
         match self {
-            Self::Ls(_) | Self::Check(_) => None,
+            Self::Ls(_) | Self::Check(_) | Self::Test(_) => None,
             Self::Inspect(args) => Some(&args.plugin),
             Self::Pause(args) | Self::Resume(args) => Some(&args.plugin),
             Self::Replay(args) => Some(&args.plugin),
@@ -92,6 +95,7 @@ impl PluginsCommand {
             Self::Ls(args) => args.source.clone(),
             Self::Inspect(args) => args.source.clone(),
             Self::Check(_)
+            | Self::Test(_)
             | Self::Pause(_)
             | Self::Resume(_)
             | Self::Replay(_)
@@ -121,6 +125,7 @@ pub(super) fn run(command: &PluginsCommand, client: &Client, output: &mut Output
         PluginsCommand::Replay(args) => rehearsals::replay(args, client, output),
         PluginsCommand::Shadow(args) => rehearsals::shadow(args, client, output),
         PluginsCommand::Check(args) => check::run(args, output),
+        PluginsCommand::Test(args) => plugin_test::run(args, output),
         PluginsCommand::Promote(args) => rehearsals::promote(args, client, output),
         PluginsCommand::Rebuild(args) => generations::rebuild(args, client, output),
         PluginsCommand::Rollback(args) => generations::roll_back(args, client, output),

@@ -78,6 +78,10 @@ pub(super) struct ShadowArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
+  tidemill plugins promote counter                 what was shadowed last, if its report is clean
+  tidemill plugins promote counter --force         even if it is not
+
 The candidate is what `tidemill plugins shadow` was given last. Its files replace the installed ones, and the
 command ends when it runs. Refused without a report, with one that is not clean, and when another component
 runs by now than the one that was compared.")]

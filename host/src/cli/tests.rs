@@ -181,7 +181,7 @@ fn usage_errors_end_with_2() {
         "tidemill dead-letters discard p --all",
         "tidemill serve --listen nowhere",
         "tidemill serve --grpc-listen nowhere",
-        "tidemill plugins ls --server https://h",
+        "tidemill plugins ls --server ftp://h",
         "tidemill plugins replay p",
         "tidemill plugins shadow p",
         "tidemill plugins rebuild p --verify --wait",

@@ -15,10 +15,10 @@ pub struct AccessOptions {
     #[arg(long, value_name = "FILE", env = "TIDEMILL_KEYS")]
     pub keys: Option<PathBuf>,
     /// Speak TLS, with the certificate in this file (PEM; those that lead to its authority after it)
-    #[arg(long, value_name = "FILE", env = "TIDEMILL_TLS_CERT", requires = "tls_key")]
+    #[arg(long, value_name = "FILE", env = "TIDEMILL_TLS_CERT")]
     pub tls_cert: Option<PathBuf>,
     /// File of the certificate's private key (PEM)
-    #[arg(long, value_name = "FILE", env = "TIDEMILL_TLS_KEY", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", env = "TIDEMILL_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
     /// Listen to other machines though no key is asked for: whoever reaches the address may read, append and administer
     #[arg(long, env = "TIDEMILL_INSECURE_LISTEN")]

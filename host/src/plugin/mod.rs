@@ -28,7 +28,8 @@ pub use load::{Loaded, Loader};
 pub use manifest::{DEFAULT_MANIFEST, MANIFEST_SCHEMA, Manifest, ManifestError, Subscribe};
 pub use registry::{
     Checked, DescriptionInfo, GenerationRefused, GrantsInfo, InstallError, LimitsInfo, PluginInfo, PolicyInfo, Problem,
-    Proposed, Refusal, Registry, RegistryOptions, RunningInfo, SubscriptionInfo, UsedPercent, check,
+    Proposed, Refusal, Registry, RegistryOptions, Runnable, RunningInfo, SubscriptionInfo, UsedPercent, check,
+    runnable,
 };
 pub use rehearsals::{Promoted, Proposal, RehearsalRefused, Rehearsals, RehearsalsOptions};
 pub use source::SourceError;

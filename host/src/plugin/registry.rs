@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use board::{Board, Running};
-pub use check::{Checked, Proposed, Refusal, check};
+pub use check::{Checked, Proposed, Refusal, Runnable, check, runnable};
 pub use error::InstallError;
 pub use info::{
     DescriptionInfo, GrantsInfo, LimitsInfo, PluginInfo, PolicyInfo, Problem, RunningInfo, SubscriptionInfo,

@@ -1,6 +1,7 @@
 //! A component looked at before it is installed: what is in it, what it asks for, and whether the host would run it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -8,10 +9,11 @@ use super::error::InstallError;
 use super::info::{DescriptionInfo, SubscriptionInfo};
 use super::prepare::{Version, load_options};
 use crate::clock::Stopwatch;
+use crate::delivery::Setup;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
 use crate::plugin::{Loaded, Loader, Manifest, SecretResolver};
-use crate::runtime::{Anatomy, Role};
+use crate::runtime::{Anatomy, InstanceOptions, Role};
 
 /// Of debug information and of memory at start, so large a share is worth a word: one in so many parts.
 const NOTABLE_SHARE: u64 = 2;
@@ -64,6 +66,38 @@ pub struct Refusal {
     pub class: ErrorClass,
 }
 
+/// A component that may run under its manifest.
+pub struct Runnable {
+    /// Its code.
+    pub loaded: Arc<dyn Loaded>,
+    /// What drives it, without a handler.
+    pub setup: Setup,
+    /// What its handlers are made with.
+    pub options: InstanceOptions,
+}
+
+/// Holds a component against its manifest, and makes it ready to run; `known` is its code where it is loaded already.
+/// Blocks: it is compiled and tried.
+///
+/// # Errors
+/// When the host would not run it.
+pub fn runnable(
+    proposed: &Proposed<'_>,
+    known: Option<Arc<dyn Loaded>>,
+    loader: &dyn Loader,
+    secrets: &dyn SecretResolver,
+) -> Result<Runnable, InstallError> {
+    let Proposed { component, component_path, manifest, .. } = *proposed;
+    let failed = |reason| InstallError::Load { component: component_path.into(), reason };
+    let loaded = match known {
+        Some(loaded) => loaded,
+        None => loader.load(component, &load_options(manifest)).map_err(failed)?,
+    };
+    let allowed = proposed.version().allowed(loaded.description(), secrets)?;
+    let setup = allowed.setup(&*loaded, &manifest.policy, &Anatomy::digest(component), 0);
+    Ok(Runnable { setup, options: allowed.options, loaded })
+}
+
 /// Looks at a component as the host would that is told to run it. Blocks: it is compiled and tried.
 ///
 /// # Errors
@@ -73,7 +107,7 @@ pub fn check(
     loader: &dyn Loader,
     secrets: &dyn SecretResolver,
 ) -> Result<Checked, InstallError> {
-    let Proposed { name, component, component_path, manifest, manifest_path } = *proposed;
+    let Proposed { component, component_path, manifest, .. } = *proposed;
     let failed = |reason| InstallError::Load { component: component_path.into(), reason };
     let anatomy = Anatomy::of(component).map_err(failed)?;
     let began = Stopwatch::start();
@@ -90,12 +124,18 @@ pub fn check(
         load_ms,
         refused: None,
     };
-    let version = Version { name, manifest, component: component_path, manifest_path, folder: manifest_path.parent() };
     match loaded.map_err(failed) {
-        Ok(loaded) => checked.take(&*loaded, &version, secrets),
+        Ok(loaded) => checked.take(&*loaded, &proposed.version(), secrets),
         Err(error) => checked.refused = Some(Refusal::of(&error)),
     }
     Ok(checked)
+}
+
+impl Proposed<'_> {
+    fn version(&self) -> Version<'_> {
+        let Self { name, component_path: component, manifest, manifest_path, .. } = *self;
+        Version { name, manifest, component, manifest_path, folder: manifest_path.parent() }
+    }
 }
 
 impl Checked {

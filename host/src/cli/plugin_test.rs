@@ -1,0 +1,209 @@
+//! `tidemill plugins test`: a component against fixtures, without a server.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::component_file::{ComponentFile, engine};
+use super::error::{CliError, Exit};
+use super::output::{Output, shown};
+use crate::config::HostSecrets;
+use crate::error::with_sources;
+use crate::kit::{Disturbance, Fixture, Kit, KitError, Report, Then};
+
+/// Partitions that events are shuffled among.
+const SHUFFLED: u32 = 3;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill plugins test plugin.wasm fixtures               each .json file of a folder
+  tidemill plugins test plugin.wasm fixtures/vip.json --twice --crash
+  tidemill plugins test plugin.wasm fixtures --bless       write down what came as what must come
+  tidemill plugins test plugin.wasm fixtures --junit report.xml
+
+A fixture is a JSON file:
+  {
+    \"about\": \"A second order makes a VIP.\",
+    \"config\": { \"vip_cents\": 100 },
+    \"given\": { \"state\": { \"ada\": 50 }, \"events\": [] },
+    \"when\": [{ \"type\": \"OrderPlaced\", \"data\": { \"customer\": \"ada\", \"cents\": 60 } }],
+    \"then\": {
+      \"state\": { \"ada\": 110 },
+      \"appended\": [{ \"cause\": 0, \"type\": \"CustomerGotVip\", \"data\": { \"customer\": \"ada\" } }],
+      \"dead_letters\": [{ \"event\": 0, \"kind\": \"reject\", \"attempts\": 1, \"reason\": [\"words of it\"] }],
+      \"stopped\": [\"words of the reason\"]
+    }
+  }
+`config` and `given` may be missing. Of `then` at least one part must be there, and each that is there is
+compared as a whole. The first event is of 2026-01-01T00:00:00Z, each later one a second younger; ids that
+are not given count up. Events are tried at most twice.")]
+pub(super) struct TestArgs {
+    /// The component
+    component: PathBuf,
+    /// Files of fixtures, or folders of them
+    #[arg(required = true)]
+    fixtures: Vec<PathBuf>,
+    /// Its manifest; unless given, `plugin.toml` beside it, or the file of its name that ends in `.toml`
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Hand every batch over twice, and take back what the first call did
+    #[arg(long)]
+    twice: bool,
+    /// Throw the instance away before every commit, and hand its events to a fresh one
+    #[arg(long)]
+    crash: bool,
+    /// Share the events among three partitions by the manifest's key
+    #[arg(long)]
+    shuffle_partitions: bool,
+    /// Write what came into the fixtures as what must come
+    #[arg(long, conflicts_with_all = ["twice", "crash", "shuffle_partitions"])]
+    bless: bool,
+    /// Write a report in JUnit's format
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Print one JSON object for each fixture
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs every fixture, and tells what came of each.
+pub(super) fn run(args: &TestArgs, output: &mut Output<'_>) -> Result<(), CliError> {
+    let files =
+        args.fixtures.iter().map(|place| Fixture::files(place)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let fixtures = files.into_iter().flatten().map(|file| read(file, args.bless)).collect::<Result<Vec<_>, _>>()?;
+    let component = ComponentFile::read(&args.component, args.manifest.as_deref())?;
+    let kit = Kit::new(&component.proposed(), &engine()?, Box::new(HostSecrets)).map_err(failed)?;
+    let disturbance = Disturbance {
+        twice: args.twice,
+        crash: args.crash,
+        partitions: if args.shuffle_partitions { SHUFFLED } else { 0 },
+    };
+    let mut reports = Vec::new();
+    for (file, mut fixture) in fixtures {
+        let report = kit.run(&file, &fixture, disturbance).map_err(failed)?;
+        if args.bless {
+            fixture.then = report.found.clone();
+            bless(&file, &fixture)?;
+        }
+        tell(&report, args, output)?;
+        reports.push(report);
+    }
+    if let Some(file) = &args.junit {
+        fs::write(file, junit(&reports)).map_err(|error| unwritable(file, &error))?;
+    }
+    output.flush()?;
+    let failing = reports.iter().filter(|report| !report.passed()).count();
+    if failing == 0 || args.bless {
+        return Ok(());
+    }
+    Err(CliError::new(Exit::Failure, format_args!("{failing} of {} fixtures failed", reports.len())))
+}
+
+/// A fixture; one that is to be blessed may expect nothing yet.
+fn read(file: PathBuf, bless: bool) -> Result<(PathBuf, Fixture), CliError> {
+    let unreadable = |reason: String| failed(KitError::Unreadable { file: file.clone(), reason });
+    let mut text = fs::read_to_string(&file).map_err(|error| unreadable(error.to_string()))?;
+    if bless && let Ok(Value::Object(mut fixture)) = serde_json::from_str(&text) {
+        let then = fixture.entry("then").or_insert(Value::Null);
+        if matches!(then, Value::Null) || *then == json!({}) {
+            let all = Then {
+                state: Some(Default::default()),
+                appended: Some(Vec::new()),
+                dead_letters: Some(Vec::new()),
+                stopped: None,
+            };
+            *then = json!(all);
+        }
+        text = Value::Object(fixture).to_string();
+    }
+    let fixture = Fixture::parse(&file, &text).map_err(failed)?;
+    Ok((file, fixture))
+}
+
+fn bless(file: &Path, fixture: &Fixture) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(fixture);
+    let text = text.map_err(|error| CliError::new(Exit::Failure, format_args!("cannot render a fixture: {error}")))?;
+    fs::write(file, text + "\n").map_err(|error| unwritable(file, &error))
+}
+
+fn failed(error: KitError) -> CliError {
+    CliError::new(error.class().into(), with_sources(&error))
+}
+
+fn unwritable(file: &Path, error: &std::io::Error) -> CliError {
+    CliError::new(Exit::Failure, format_args!("{} cannot be written: {error}", file.display()))
+}
+
+fn tell(report: &Report, args: &TestArgs, output: &mut Output<'_>) -> Result<(), CliError> {
+    if args.json {
+        return output.json(report);
+    }
+    let verdict = match (report.passed(), args.bless) {
+        (true, _) => "ok",
+        (false, true) => "blessed",
+        (false, false) => "FAILED",
+    };
+    let (us, peak) = (report.handler_us, report.memory_peak_bytes.div_ceil(1024));
+    output.line(&format!("{verdict:<8} {}  {us} us, {peak} KiB", shown(&report.name, 256)))?;
+    if report.passed() {
+        return Ok(());
+    }
+    if !report.about.is_empty() {
+        output.line(&format!("         {}", shown(&report.about, usize::MAX)))?;
+    }
+    lines(report).lines().try_for_each(|line| output.line(&format!("  {}", shown(line, usize::MAX))))
+}
+
+/// The differences, two lines each: what had to come, and what came.
+fn lines(report: &Report) -> String {
+    report.differences.iter().fold(String::new(), |mut text, difference| {
+        let side = |value: &Option<Value>| value.as_ref().map_or_else(|| "nothing".into(), Value::to_string);
+        let (what, expected, found) = (&difference.what, side(&difference.expected), side(&difference.found));
+        // Writing to a text does not fail.
+        let _ = write!(text, "{what}\n  - {expected}\n  + {found}\n");
+        text
+    })
+}
+
+/// The reports in the format that build servers read.
+fn junit(reports: &[Report]) -> String {
+    let failing = reports.iter().filter(|report| !report.passed()).count();
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"tidemill\" tests=\"{}\" failures=\"{failing}\">\n",
+        reports.len()
+    );
+    for report in reports {
+        let name = escaped(&report.name);
+        let seconds = report.handler_us as f64 / 1e6;
+        // Writing to a text does not fail.
+        let _ = match report.passed() {
+            true => writeln!(text, "  <testcase name=\"{name}\" time=\"{seconds}\"/>"),
+            false => writeln!(
+                text,
+                "  <testcase name=\"{name}\" time=\"{seconds}\"><failure message=\"{}\">{}</failure></testcase>",
+                escaped(&report.about),
+                escaped(&lines(report))
+            ),
+        };
+    }
+    text + "</testsuite>\n"
+}
+
+/// Text as XML takes it: without what no XML may hold.
+fn escaped(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
+        match c {
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '&' => escaped.push_str("&amp;"),
+            '"' => escaped.push_str("&quot;"),
+            c if c.is_control() && c != '\n' => escaped.push(' '),
+            c => escaped.push(c),
+        }
+        escaped
+    })
+}

@@ -1,0 +1,65 @@
+//! Tests of plugins without a server: fixtures run on the production engine, with production limits, in memory.
+//!
+//! A [`Fixture`] says which events a plugin is given and what must come of them; a [`Kit`] holds the component and its
+//! manifest and runs fixtures by real delivery over a store in memory. It owns the format and the comparison; it
+//! delivers nothing by itself and knows no rule of delivery.
+
+mod fixture;
+mod report;
+mod run;
+mod wrapped;
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+pub use fixture::{Appended, Dead, Fixture, Given, Then};
+pub use report::{Difference, Report};
+pub use run::Kit;
+pub use wrapped::Disturbance;
+
+use crate::error::ErrorClass;
+use crate::plugin::InstallError;
+
+/// Why fixtures are not run.
+#[derive(Debug, Error)]
+pub enum KitError {
+    /// A file cannot be read.
+    #[error("{} cannot be read: {reason}", file.display())]
+    Unreadable {
+        /// The file, or the folder.
+        file: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// A file is no fixture.
+    #[error("{} is no fixture: {reason}", file.display())]
+    NotAFixture {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The host would not run the component.
+    #[error("the host would not run it")]
+    Refused(#[from] InstallError),
+    /// The machine cannot run it.
+    #[error("nothing can be run here: {reason}")]
+    Host {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl KitError {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::Unreadable { .. } => ErrorClass::NotFound,
+            Self::NotAFixture { .. } => ErrorClass::Invalid,
+            Self::Refused(error) => error.class(),
+            Self::Host { .. } => ErrorClass::Unavailable,
+        }
+    }
+}

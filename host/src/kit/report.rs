@@ -1,0 +1,98 @@
+//! What came of a fixture, beside what had to.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::fixture::{Dead, Then};
+
+/// What came of one fixture.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// The fixture's name.
+    pub name: String,
+    /// What it shows, for people.
+    pub about: String,
+    /// Where what came differs from what had to; none when it passed.
+    pub differences: Vec<Difference>,
+    /// What came: what its `then` would be if it were right.
+    pub found: Then,
+    /// How long handling its events took, in microseconds of the handler.
+    pub handler_us: u64,
+    /// The most memory that the plugin had, in bytes.
+    pub memory_peak_bytes: usize,
+}
+
+/// One place where what came is not what had to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// Which place.
+    pub what: String,
+    /// What had to be there; none for nothing.
+    pub expected: Option<Value>,
+    /// What is there; none for nothing.
+    pub found: Option<Value>,
+}
+
+impl Report {
+    /// Whether it passed.
+    #[must_use]
+    pub const fn passed(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+/// Where what was found is not what was expected.
+pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    if let Some(state) = &expected.state {
+        let none = BTreeMap::new();
+        let is = found.state.as_ref().unwrap_or(&none);
+        let keys = state.keys().chain(is.keys().filter(|key| !state.contains_key(*key)));
+        differences.extend(keys.filter_map(|key| differ(format!("state {key:?}"), state.get(key), is.get(key))));
+    }
+    if let Some(appended) = &expected.appended {
+        let is = found.appended.as_deref().unwrap_or_default();
+        let pair = |index: usize| {
+            let [wanted, is] = [appended.get(index), is.get(index)].map(|event| event.map(|event| json!(event)));
+            differ(format!("appended event {index}"), wanted.as_ref(), is.as_ref())
+        };
+        differences.extend((0..appended.len().max(is.len())).filter_map(pair));
+    }
+    if let Some(dead) = &expected.dead_letters {
+        let is = found.dead_letters.as_deref().unwrap_or_default();
+        let pair = |index: usize| {
+            let (wanted, is) = (dead.get(index), is.get(index));
+            let fits = matches!((wanted, is), (Some(wanted), Some(is)) if fits(wanted, is));
+            let [wanted, is] = [wanted, is].map(|letter| letter.map(|letter| json!(letter)));
+            (!fits).then(|| Difference { what: format!("dead letter {index}"), expected: wanted, found: is })
+        };
+        differences.extend((0..dead.len().max(is.len())).filter_map(pair));
+    }
+    let holds = |wanted: &Vec<String>| found.stopped.iter().flatten().any(|is| has_all(is, wanted));
+    let stops = match (&expected.stopped, &found.stopped) {
+        (Some(wanted), Some(_)) => holds(wanted),
+        // One that stops has not handled what it was given, whatever else was to come.
+        (wanted, is) => wanted.is_none() && is.is_none(),
+    };
+    if !stops {
+        let [expected, found] = [&expected.stopped, &found.stopped].map(|said| said.as_ref().map(|said| json!(said)));
+        differences.push(Difference { what: "stop".into(), expected, found });
+    }
+    differences
+}
+
+fn differ(what: String, expected: Option<&Value>, found: Option<&Value>) -> Option<Difference> {
+    (expected != found).then(|| Difference { what, expected: expected.cloned(), found: found.cloned() })
+}
+
+fn fits(wanted: &Dead, is: &Dead) -> bool {
+    let reason = is.reason.first().map(String::as_str).unwrap_or_default();
+    (wanted.event, &wanted.kind, wanted.attempts) == (is.event, &is.kind, is.attempts)
+        && has_all(reason, &wanted.reason)
+}
+
+fn has_all(text: &str, words: &[String]) -> bool {
+    words.iter().all(|word| text.contains(word))
+}

@@ -1,0 +1,177 @@
+//! `tidemill plugins test`: fixtures run without a server, by the real binary.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tidemill_plugins::ORDER_TOTALS;
+use tidemill_tests::{guests, tidemill};
+
+fn shared() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("plugins/order-totals/fixtures")
+}
+
+/// A folder with a plugin and a fixture.
+struct Folder(TempDir);
+
+impl Folder {
+    fn of(component: &[u8], manifest: &str, fixture: &Value) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        fs::write(folder.path("plugin.wasm"), component).unwrap();
+        fs::write(folder.path("plugin.toml"), manifest).unwrap();
+        folder.write(fixture);
+        folder
+    }
+
+    fn order_totals(fixture: &Value) -> Self {
+        Self::of(ORDER_TOTALS.component, ORDER_TOTALS.manifest, fixture)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, fixture: &Value) {
+        fs::write(self.path("fixture.json"), fixture.to_string()).unwrap();
+    }
+
+    fn fixture(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.path("fixture.json")).unwrap()).unwrap()
+    }
+
+    /// Exit code, stdout and stderr of a run over fixtures at a place.
+    fn test(&self, fixtures: &Path, options: &[&str]) -> (Option<i32>, String, String) {
+        let mut command = tidemill();
+        command.args(["plugins", "test"]).arg(self.path("plugin.wasm")).arg(fixtures).args(options);
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
+    fn own(&self, options: &[&str]) -> (Option<i32>, String, String) {
+        self.test(&self.path("fixture.json"), options)
+    }
+}
+
+fn placed(cents: u64) -> Value {
+    json!({ "type": "OrderPlaced", "data": { "order": "1", "customer": "ada", "total_cents": cents } })
+}
+
+#[test]
+fn a_plugin_passes_its_fixtures_also_twice_and_after_crashes() {
+    let folder = Folder::order_totals(&json!({}));
+    for options in [&[][..], &["--twice"], &["--crash"], &["--twice", "--crash"]] {
+        let (exit, shown, errors) = folder.test(&shared(), options);
+        assert_eq!(exit, Some(0), "{options:?}: {shown}{errors}");
+        assert_eq!(shown.lines().filter(|line| line.starts_with("ok ")).count(), 6, "{options:?}: {shown}");
+    }
+}
+
+#[test]
+fn a_plugin_whose_keys_do_not_meet_passes_in_partitions() {
+    let placed = |order: u32| {
+        let customer = format!("c-{}", order % 5);
+        let data = json!({ "order": order.to_string(), "customer": customer, "total_cents": 1 });
+        json!({ "type": "OrderPlaced", "stream": customer, "data": data })
+    };
+    let when: Vec<_> = (0..50).map(placed).collect();
+    let folder = Folder::order_totals(&json!({ "when": when, "then": { "state": {}, "dead_letters": [] } }));
+    assert_eq!(folder.own(&["--bless"]).0, Some(0));
+    assert_eq!(folder.fixture()["then"]["state"]["customer/c-3"]["orders"], 10);
+    let (exit, shown, errors) = folder.own(&["--shuffle-partitions"]);
+    assert_eq!(exit, Some(0), "{shown}{errors}");
+}
+
+#[test]
+fn what_differs_is_shown_and_reported() {
+    let folder = Folder::order_totals(&json!({
+        "about": "One that is wrong.",
+        "when": [placed(7)],
+        "then": { "state": { "customer/ada": 1 }, "appended": [] }
+    }));
+    let report = folder.path("report.xml");
+    let (exit, shown, errors) = folder.own(&["--junit", report.to_str().unwrap()]);
+    assert_eq!(exit, Some(1), "{shown}{errors}");
+    for words in
+        ["FAILED   fixture", "One that is wrong.", "state \"customer/ada\"", "  - 1", "\"cents\":7", "  - nothing"]
+    {
+        assert!(shown.contains(words), "{words} in: {shown}");
+    }
+    assert!(errors.contains("1 of 1 fixtures failed"), "{errors}");
+    let report = fs::read_to_string(report).unwrap();
+    assert!(
+        report.contains("failures=\"1\"") && report.contains("<failure message=\"One that is wrong.\">"),
+        "{report}"
+    );
+    let (_, shown, _) = folder.own(&["--json"]);
+    let told: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(told["differences"].as_array().unwrap().len(), 2, "{told}");
+}
+
+#[test]
+fn blessing_writes_down_what_came() {
+    let folder = Folder::order_totals(&json!({ "when": [placed(7)], "then": {} }));
+    let (exit, _, errors) = folder.own(&[]);
+    assert!(exit == Some(2) && errors.contains("it expects nothing"), "{errors}");
+    let (exit, shown, errors) = folder.own(&["--bless"]);
+    assert_eq!(exit, Some(0), "{shown}{errors}");
+    let blessed = folder.fixture();
+    assert_eq!(blessed["then"]["state"]["customer/ada"]["cents"], 7, "{blessed}");
+    assert_eq!(folder.own(&[]).0, Some(0));
+}
+
+#[test]
+fn what_was_there_before_is_there() {
+    let before = json!({ "customer/ada": { "orders": 1, "cents": 5, "vip": false }, "order/ada/0": 5 });
+    let folder = Folder::order_totals(&json!({
+        "given": { "state": before, "events": [placed(5)] },
+        "when": [placed(7)],
+        "then": { "state": {
+            "customer/ada": { "orders": 2, "cents": 12, "vip": false }, "order/ada/0": 5, "order/ada/1": 7
+        } }
+    }));
+    let (exit, shown, errors) = folder.own(&[]);
+    assert_eq!(exit, Some(0), "{shown}{errors}");
+}
+
+#[test]
+fn what_is_no_fixture_is_refused_with_the_reason() {
+    let refused = |fixture: Value, words: &str| {
+        let (exit, _, errors) = Folder::order_totals(&fixture).own(&[]);
+        assert!(exit == Some(2) && errors.contains(words), "{exit:?} {words} in: {errors}");
+    };
+    refused(json!({ "when": [placed(1)], "then": { "stat": {} } }), "unknown field `stat`");
+    refused(json!({ "when": [], "then": { "appended": [] } }), "`when` has no event");
+    refused(json!({ "when": [{ "data": 1 }], "then": { "appended": [] } }), "event 0 of `when`: `type` is missing");
+    let folder = Folder::order_totals(&json!({}));
+    let (exit, _, errors) = folder.test(&folder.path("nowhere"), &[]);
+    assert!(exit == Some(3) && errors.contains("nowhere cannot be read"), "{errors}");
+    let (exit, _, errors) =
+        Folder::of(guests::NO_EXPORTS, "", &json!({ "when": [placed(1)], "then": { "appended": [] } })).own(&[]);
+    assert!(exit == Some(2) && errors.contains("none of which makes it a plugin"), "{errors}");
+}
+
+#[test]
+fn a_plugin_that_keeps_its_state_to_itself_is_found_out_by_a_crash() {
+    let fixture = json!({
+        "when": [{ "type": "A" }, { "type": "A" }],
+        "then": { "dead_letters": [] }
+    });
+    let folder = Folder::of(
+        guests::INSTANCE_COUNTER,
+        "[grants]\nappend = [\"*\"]\n[delivery]\nbatch_events_max = 1\n",
+        &fixture,
+    );
+    let (exit, shown, errors) = folder.own(&["--bless"]);
+    assert_eq!(exit, Some(0), "{shown}{errors}");
+    // What it counts in its own memory, and writes, is another number when it begins anew.
+    let mut all = folder.fixture();
+    all["then"]["state"] = json!({});
+    folder.write(&all);
+    folder.own(&["--bless"]);
+    assert_eq!(folder.own(&[]).0, Some(0));
+    assert_eq!(folder.own(&["--crash"]).0, Some(1));
+}
