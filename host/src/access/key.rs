@@ -97,7 +97,8 @@ impl TryFrom<String> for KeyHash {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let bad = || format!("{text:?} is no hash of a key; it is `sha256:` and 64 digits of hex");
+        // What stands there may be the key itself.
+        let bad = || "a `hash` is no hash of a key; it is `sha256:` and 64 digits of hex".to_owned();
         let hex = text.strip_prefix(HASH_PREFIX).filter(|hex| hex.len() == 64 && hex.is_ascii()).ok_or_else(bad)?;
         let mut bytes = [0; 32];
         for (index, byte) in bytes.iter_mut().enumerate() {

@@ -140,13 +140,22 @@ struct FileView<'a> {
     key: Vec<&'a Key>,
 }
 
+impl KeysError {
+    /// Which line, and what is wrong with it, without what stands there: it may be a key.
+    fn syntax(error: &toml::de::Error, text: &str) -> Self {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+        Self::Syntax(format!("line {line}: {}", error.message()))
+    }
+}
+
 impl Keys {
     /// Takes the text of a keys file.
     ///
     /// # Errors
     /// Says which line or which key will not do.
     pub fn parse(text: &str) -> Result<Self, KeysError> {
-        let file: File = toml::from_str(text).map_err(|error| KeysError::Syntax(error.to_string()))?;
+        let file: File = toml::from_str(text).map_err(|error| KeysError::syntax(&error, text))?;
         let mut keys = Self::default();
         for key in file.key {
             keys.insert(key)?;

@@ -11,7 +11,7 @@
 use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http_body::Body as _;
@@ -102,6 +102,10 @@ pub(super) async fn guard(
     if demand == Some(Demand::Open) {
         return Ok(next.run(request).await);
     }
+    if state.gate().is_open() && is_foreign(request.headers()) {
+        let detail = "a page from elsewhere asks, and no key is asked for: only pages of this server may; make a key";
+        return Err(Problem::new(ErrorClass::Denied, Kind::Denied, detail));
+    }
     let route = path.as_ref().map_or("none", MatchedPath::as_str);
     let caller = state.gate().admit(request.headers(), format_args!("{} {route}", request.method()))?;
     let (Some(path), demand) = (path, demand) else { return Ok(next.run(request).await) };
@@ -110,7 +114,20 @@ pub(super) async fn guard(
     };
     caller.may(&action)?;
     request.extensions_mut().insert(caller.clone());
-    Ok(revocable(next.run(request).await, caller))
+    let reads = request.method().is_safe();
+    let response = next.run(request).await;
+    if reads {
+        // A read may have waited, and the key have been taken back meanwhile.
+        caller.may(&action)?;
+    }
+    Ok(revocable(response, caller))
+}
+
+/// Whether a browser asks for a page that is not of this server. A server without keys would do what any page wants.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let Some(origin) = text(header::ORIGIN) else { return false };
+    origin.split_once("://").map(|(_, authority)| authority) != text(header::HOST)
 }
 
 /// What a route demands; none when there is no such route.

@@ -111,11 +111,11 @@ async fn settled(state: &ApiState, plugin: &PluginName, position: Position) -> O
     }
 }
 
-/// Why a plugin goes on no more unless somebody acts.
+/// Why a plugin goes on no more unless somebody acts. What it says of an event is for who may see that event.
 fn held(state: &State) -> Option<String> {
     match state {
-        State::Halted { reason } => Some(format!("it has halted: {reason}")),
-        State::Quarantined { reason } => Some(format!("it is quarantined: {reason}")),
+        State::Halted { .. } => Some("it has halted; `tidemill plugins inspect` says why".into()),
+        State::Quarantined { .. } => Some("it is quarantined; `tidemill plugins inspect` says why".into()),
         State::Paused => Some("it is paused".into()),
         State::Running | State::BackingOff { .. } | State::Stopped => None,
     }

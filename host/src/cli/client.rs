@@ -199,6 +199,11 @@ impl Server {
         Self { agent: agent(tls), authorization, ..self }
     }
 
+    /// Whether it speaks TLS or is asked with a key.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.authorization.is_some() || !self.url.is_in_the_clear()
+    }
+
     /// Begins a request.
     fn request(&self, method: Method, path: &str) -> Builder {
         let request = Request::builder().method(method).uri(self.url.join(path));

@@ -58,6 +58,10 @@ pub(super) struct ShowArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
+  tidemill dead-letters retry billing --all
+  tidemill dead-letters retry billing --key customer-7
+
 Each key's events are handed over in order, beginning with the first that failed. The first that fails again
 stops its key; other keys go on. What the plugin handles meanwhile is not held up.")]
 pub(super) struct RetryArgs {

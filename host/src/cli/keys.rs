@@ -69,6 +69,10 @@ pub(super) struct NewArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill keys ls
+  tidemill keys ls --data /var/lib/tidemill")]
 pub(super) struct LsArgs {
     #[command(flatten)]
     file: FileArgs,
@@ -78,6 +82,9 @@ pub(super) struct LsArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill keys rm shop")]
 pub(super) struct RmArgs {
     /// What it is called
     #[arg(value_name = "NAME")]

@@ -38,7 +38,10 @@ fn path_of(matches: &ArgMatches) -> Option<&'static [&'static str]> {
 fn reread(arguments: &[OsString]) -> Result<Reread, String> {
     let (cli, layers) = parse(arguments).map_err(|error| with_sources(&error))?;
     match (cli.command, layers) {
-        (Command::Serve(args), Some(layers)) => Ok(Reread { log: args.log, options: args.options, layers }),
+        (Command::Serve(args), Some(layers)) => {
+            args.options.check_retention().map_err(|error| with_sources(&error))?;
+            Ok(Reread { log: args.log, options: args.options, layers })
+        }
         _ => Err("these are not the arguments of a server".to_owned()),
     }
 }

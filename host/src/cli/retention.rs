@@ -14,6 +14,10 @@ use super::table::Table;
 #[derive(Debug, Subcommand)]
 pub(super) enum RetentionCommand {
     /// List the categories that have a policy, or of which something was removed
+    #[command(after_help = "\
+Examples:
+  tidemill retention ls                            what is kept for how long, and who holds removal back
+  tidemill retention ls --json")]
     Ls(SourceArgs),
 }
 

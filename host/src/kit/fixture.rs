@@ -93,6 +93,14 @@ pub struct Dead {
     pub reason: Vec<String>,
 }
 
+impl Then {
+    /// Brings appended events into an order that does not follow from when they were.
+    pub(super) fn sort_appended(&mut self) {
+        let text = |event: &Appended| (event.cause, event.event_type.clone(), event.data.to_string());
+        self.appended.iter_mut().for_each(|appended| appended.sort_by_key(text));
+    }
+}
+
 impl Given {
     fn is_empty(&self) -> bool {
         *self == Self::default()

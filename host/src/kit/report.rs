@@ -18,6 +18,8 @@ pub struct Report {
     pub differences: Vec<Difference>,
     /// What came: what its `then` would be if it were right.
     pub found: Then,
+    /// Whether it had come to rest when that was looked at.
+    pub settled: bool,
     /// How long handling its events took, in microseconds of the handler.
     pub handler_us: u64,
     /// The most memory that the plugin had, in bytes.

@@ -1,6 +1,6 @@
 //! Handlers that are disturbed: what a plugin must bear without another result.
 
-use crate::delivery::{Effects, EventBatch, Handled, Handler, Usage};
+use crate::delivery::{Effects, EventBatch, HandleError, Handled, Handler, Usage, Verdict};
 
 /// What is done to a plugin while it handles events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Handler for Disturbed {
     fn handle(&mut self, batch: EventBatch, effects: Effects) -> Handled {
         let Disturbance { twice, crash, .. } = self.disturbance;
         if !twice && !crash {
-            return self.inner.handle(batch, effects);
+            return at_once(self.inner.handle(batch, effects));
         }
         let first = self.inner.handle(batch.clone(), effects);
         if crash {
@@ -39,11 +39,12 @@ impl Handler for Disturbed {
         effects.begin_call(batch.clone());
         let second = self.inner.handle(batch, effects);
         // A call that fails is told once: its attempt is counted as one.
-        if first.outcome.is_err() && second.outcome.is_err() {
+        let told = if first.outcome.is_err() && second.outcome.is_err() {
             Handled { outcome: first.outcome, ..second }
         } else {
             second
-        }
+        };
+        at_once(told)
     }
 
     fn usage(&self) -> Usage {
@@ -56,4 +57,14 @@ impl Handler for Disturbed {
             ..now
         }
     }
+}
+
+/// A wait that the plugin asks for is none here: the event is tried again at once, and that counts.
+fn at_once(mut handled: Handled) -> Handled {
+    if let Err(HandleError::Failure(failure)) = &mut handled.outcome
+        && let Verdict::Retry { after_ms } = &mut failure.verdict
+    {
+        *after_ms = None;
+    }
+    handled
 }

@@ -280,3 +280,20 @@ async fn a_long_answer_breaks_off_when_its_key_is_taken_back() {
     assert!(tokio::time::timeout(DEADLINE, answers.next()).await.expect("an end").is_none());
     assert_eq!(guarded.api.store.head(), Position(5));
 }
+
+#[tokio::test]
+async fn without_keys_pages_of_other_origins_are_refused() {
+    let api = Api::new();
+    let body = r#"{"events":[{"type":"A"}]}"#;
+    for (origin, status) in [
+        ("http://elsewhere.example", 403),
+        ("null", 403),
+        ("http://127.0.0.1:7117", 201),
+        ("https://127.0.0.1:7117", 201),
+    ] {
+        let fields = [("host", "127.0.0.1:7117"), ("origin", origin)];
+        assert_eq!(api.exchange("POST", "/v1/events", &fields, body).await.0, status, "{origin}");
+    }
+    let (_, page) = api.get("/v1/events").await;
+    assert_eq!(page["head"], 2, "nothing of the others is there");
+}

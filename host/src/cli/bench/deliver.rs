@@ -39,6 +39,10 @@ pub(in crate::cli) struct DeliverArgs {
 
 /// Measures each target in turns.
 pub(super) async fn run(args: &DeliverArgs, targets: &[Target], report: &mut Report<'_, '_>) -> Result<(), CliError> {
+    for target in targets {
+        let head = target.connect().await?.head().await.map_err(|error| target.explain(error))?;
+        target.may_append(head, args.common.yes)?;
+    }
     for clients in &args.clients {
         let mut first = None;
         for target in targets {
@@ -54,7 +58,6 @@ async fn turn(args: &DeliverArgs, target: &Target, clients: usize) -> Result<Mea
     let workload = Workload::new(args.common.bytes);
     let mut appender = target.connect().await?;
     let head = appender.head().await.map_err(|error| target.explain(error))?;
-    target.may_append(head, args.common.yes)?;
     let tag = workload.tag("deliver");
     let (tell, mut told) = mpsc::channel(1024);
     for _ in 0..clients {

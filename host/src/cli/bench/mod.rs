@@ -89,6 +89,10 @@ pub(super) fn run(command: &BenchCommand, server: &Server, output: &mut Output<'
     let common = command.common();
     let place = common.disk.clone().unwrap_or_else(std::env::temp_dir);
     let scratch = common.scratch.then(|| Scratch::start(&place)).transpose()?;
+    if scratch.is_none() && server.is_guarded() {
+        let what = format_args!("{} speaks TLS or asks for a key, and a benchmark does neither", server.url());
+        return Err(CliError::usage(what).hint("give --scratch, or measure a server on loopback without keys"));
+    }
     let targets = targets(common, server, scratch.as_ref());
     if targets.is_empty() {
         return Err(CliError::usage("--grpc-only leaves nothing to measure").hint("give --grpc URL, or --scratch"));

@@ -1,7 +1,10 @@
 //! `tidemill bench read`: clients that read the log from its beginning.
 
+use std::time::Duration;
+
 use clap::Args;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::CommonArgs;
 use super::latencies::Latencies;
@@ -11,6 +14,9 @@ use super::workload::Workload;
 use crate::cli::client::ClientError;
 use crate::cli::error::{CliError, Exit};
 use crate::clock::Stopwatch;
+
+/// How long a server may send nothing.
+const ARRIVAL_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -93,8 +99,10 @@ async fn turn(target: &Target, clients: usize, each: u32, workload: &Workload) -
 async fn read(connection: Connection, events: u32) -> Result<(), Failure> {
     let (mut arrivals, mut seen) = (connection.read(events).await?, 0);
     while seen < events as usize {
-        match arrivals.next().await? {
+        let arrived = timeout(ARRIVAL_MAX, arrivals.next()).await;
+        match arrived.unwrap_or(Ok(None))? {
             Some(count) => seen += count,
+            // Positions are counted, and retention may have removed some of them.
             None => {
                 let reason = format!("the answer ended after {seen} of {events} events");
                 return Err(ClientError::Connection { reason }.into());

@@ -34,6 +34,8 @@ impl Scratch {
                 "--log",
                 "warn",
                 "serve",
+                "--config",
+                "/dev/null",
                 "--listen",
                 "127.0.0.1:0",
                 "--grpc-listen",

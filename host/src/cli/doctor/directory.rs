@@ -8,6 +8,7 @@ use indicatif::HumanBytes;
 
 use super::check::{Area, Check};
 use crate::cli::disk::{self, FileSystem, SyncSpeed};
+use crate::config::{CONFIG_NAME, default_keys_file};
 
 /// Bytes below which a disk is full in a moment: two journals are 64 MiB.
 const FREE_BYTES_WRONG: u64 = 256 << 20;
@@ -105,7 +106,8 @@ fn left_overs(directory: &Path) -> Vec<Check> {
 /// Whether a store may have made it.
 fn is_known(name: &str) -> bool {
     let is_log = name.starts_with("journal-") || name.ends_with(".segment") || name.ends_with(".index");
-    is_log || name == "lock" || name.starts_with("state.redb") || FOLDERS.contains(&name)
+    let is_setting = name == CONFIG_NAME || default_keys_file(Path::new("")).as_os_str() == name;
+    is_log || is_setting || name == "lock" || name.starts_with("state.redb") || FOLDERS.contains(&name)
 }
 
 fn kind(found: &FileSystem, directory: &Path) -> Check {

@@ -158,6 +158,7 @@ impl Task {
             }
         }
         self.redrives.interrupt("the plugin was stopped or replaced");
+        self.end_reading().await;
         self.show(State::Stopped);
         self.handler
     }

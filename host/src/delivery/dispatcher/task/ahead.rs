@@ -27,6 +27,13 @@ impl Task {
         reading.await.map_err(read_panicked).flatten()
     }
 
+    /// Waits for what is read for nobody: it holds the store.
+    pub(super) async fn end_reading(&mut self) {
+        if let Some(ahead) = self.ahead.take() {
+            drop(ahead.page.await);
+        }
+    }
+
     /// Begins to read the page after this one. What is appended meanwhile may be in it or not.
     pub(super) fn read_ahead(&mut self, after: Position) {
         self.ahead = Some(Ahead { after, page: self.read(after) });
