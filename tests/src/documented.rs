@@ -53,7 +53,8 @@ impl Document {
     /// When it is not one.
     #[must_use]
     pub fn new(mut json: Value) -> Self {
-        let shapes = json["components"]["schemas"].as_object_mut().expect("the document has schemas");
+        let shapes =
+            json.pointer_mut("/components/schemas").and_then(Value::as_object_mut).expect("the document has schemas");
         shapes.values_mut().for_each(close_parts);
         close_contents(&mut json);
         let mut compiler = Compiler::new();
@@ -88,7 +89,7 @@ impl Document {
         if method_key == "head" {
             return Ok(());
         }
-        if self.json["paths"][route].get(&method_key).is_none() {
+        if self.json.get("paths").and_then(|paths| paths.get(route)?.get(&method_key)).is_none() {
             return if status == 405 {
                 self.problem(answered).map_err(told)
             } else {
@@ -124,7 +125,7 @@ impl Document {
     /// The path of the document that a path is of: the one with most literal parts.
     fn route(&self, path: &str) -> Option<&str> {
         let path = path.split('?').next().unwrap_or_default();
-        let paths = self.json["paths"].as_object()?.keys();
+        let paths = self.json.get("paths")?.as_object()?.keys();
         let matching = paths.filter(|template| is_of(path, template));
         matching.min_by_key(|template| template.matches('{').count()).map(String::as_str)
     }

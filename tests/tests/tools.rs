@@ -1,6 +1,6 @@
 //! `bench`, `doctor` and `top`, as their user meets them.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::process::Output;

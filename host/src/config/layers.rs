@@ -165,7 +165,7 @@ fn descend<'a>(matches: &'a ArgMatches, path: &[&str]) -> &'a ArgMatches {
 /// The command with what the file says as defaults.
 pub(super) fn with_defaults(command: Command, path: &[&str], said: &[Said]) -> Command {
     match path.split_first() {
-        Some((name, rest)) => command.mut_subcommand((*name).to_owned(), |command| with_defaults(command, rest, said)),
+        Some((name, rest)) => command.mut_subcommand(*name, |command| with_defaults(command, rest, said)),
         None => command.mut_args(|flag| match said.iter().find(|said| said.id == flag.get_id().as_str()) {
             Some(said) => flag.default_values(said.texts.clone()),
             None => flag,

@@ -84,7 +84,6 @@ pub(super) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(read_panicked).flatten()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what a panic is mapped by")]
 fn read_panicked(_: tokio::task::JoinError) -> StoreError {
     StoreError::ReadFailed { reason: "the reading thread panicked".into() }
 }

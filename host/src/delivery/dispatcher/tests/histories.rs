@@ -4,8 +4,6 @@
 //! `TIDEMILL_HISTORIES` sets how many, `TIDEMILL_HISTORIES_SEED` the first one's seed; a failure prints the steps
 //! that led to it. Threads are real, so that a seed fixes what is done and not how it interleaves.
 
-#![expect(clippy::print_stdout, reason = "what led to a failure is shown with it")]
-
 use std::fmt::Display;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU32, Ordering};
