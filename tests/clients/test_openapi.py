@@ -6,12 +6,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from server import BINARY, WithServer
 
-#: The requests that are made up are the same each time.
+#: The requests that are made up are the same each time: the examples, and each way of leaving the schema.
 SEED = 7
 #: What an answer is held against. That every request which fits its schema is taken is not promised: names and data are
 #: bounded in bytes, and what is named must be there.
@@ -33,9 +36,6 @@ class Document(WithServer):
 
     #: Sent with every request.
     headers: dict[str, str] = {}
-    #: Requests that are made up for each operation and phase.
-    examples = 40
-
     def folder(self) -> str:
         place = tempfile.TemporaryDirectory()
         self.addCleanup(place.cleanup)
@@ -52,11 +52,21 @@ class Document(WithServer):
         event = {"type": "OrderPlaced", "stream": "order-42", "id": "0199a0a0-0000-7000-8000-000000000001"}
         body = json.dumps({"events": [event]}).encode()
         headers = {"content-type": "application/json", **self.headers}
+        self.until_counter_runs()
         urlopen(Request(f"{self.http}/v1/events?wait_for=counter", body, headers)).close()
+
+    def until_counter_runs(self) -> None:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            with suppress(HTTPError), urlopen(Request(f"{self.http}/v1/plugins/counter", headers=self.headers)) as told:
+                if json.load(told).get("status"):
+                    return
+            time.sleep(0.05)
+        self.fail("the counter never ran")
 
     def ask(self, checks: list[str]) -> None:
         command = [Path(sys.executable).with_name("schemathesis"), "run", f"{self.http}/v1/openapi.json"]
-        options = ["--checks", ",".join(checks), "--max-examples", str(self.examples), "--seed", str(SEED)]
+        options = ["--checks", ",".join(checks), "--phases", "examples,coverage", "--seed", str(SEED)]
         options += ["--generation-database", "none", "--request-timeout", "30", "--continue-on-failure", "--no-color"]
         options += [option for name, value in self.headers.items() for option in ("--header", f"{name}: {value}")]
         options += [option for name in LEFT_OUT for option in ("--exclude-operation-id", name)]
@@ -71,8 +81,6 @@ class Document(WithServer):
 
 class DocumentWithKeys(Document):
     """The same of a server with keys, with one that opens everything and without one."""
-
-    examples = 10
 
     def arguments(self, place: str) -> list[str]:
         make = [BINARY, "keys", "new", "everything", "--scope", "admin", "--data", place]
