@@ -10,6 +10,7 @@ pub mod openmetrics;
 mod poll;
 pub mod projects;
 mod server;
+pub mod told;
 
 pub use install::{another_version, install, replace};
 pub use poll::poll;

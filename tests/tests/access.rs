@@ -10,18 +10,8 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::TempDir;
+use tidemill_tests::told::{err, fails};
 use tidemill_tests::{Server, poll, tidemill};
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn fails(output: &Output, code: i32, words: &[&str]) {
-    let text = err(output);
-    assert_eq!(output.status.code(), Some(code), "{text}");
-    assert!(words.iter().all(|word| text.contains(word)), "{words:?} in: {text}");
-    assert!(output.stdout.is_empty(), "data only on success");
-}
 
 /// Runs a command to its end.
 fn run(arguments: &[&str], key: Option<&str>) -> Output {

@@ -15,6 +15,7 @@ use tidemill::event::{EventType, NewEvent, StreamName};
 use tidemill::store::embedded::{EmbeddedStore, OpenOptions};
 use tidemill::store::{AppendRequest, Store as _};
 use tidemill_plugins::GIT_HISTORY;
+use tidemill_tests::told::{err, fails};
 use tidemill_tests::{Server, install, tidemill};
 
 struct Setting {
@@ -54,18 +55,6 @@ impl Setting {
         assert!(output.status.success(), "{arguments:?}: {}", err(&output));
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Asserts an exit code and words on stderr.
-fn fails(output: &Output, code: i32, words: &[&str]) {
-    let text = err(output);
-    assert_eq!(output.status.code(), Some(code), "{text}");
-    assert!(words.iter().all(|word| text.contains(word)), "{words:?} in: {text}");
-    assert!(output.stdout.is_empty(), "data only on success");
 }
 
 #[test]

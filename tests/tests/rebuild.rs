@@ -8,6 +8,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_plugins::{COUNTER, Example};
+use tidemill_tests::told::complains;
 use tidemill_tests::{Server, guests, install, poll, replace, tidemill};
 
 const ASKED: &str = "[subscribe]\ntypes = [\"Ticked\"]\n[grants]\nappend = [\"Echoed\"]\n";
@@ -81,23 +82,16 @@ impl Setting {
     }
 }
 
-/// Asserts an exit code and words on stderr.
-fn fails(output: &Output, code: i32, words: &[&str]) {
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{text}");
-    assert!(words.iter().all(|word| text.contains(word)), "{words:?} in: {text}");
-}
-
 #[test]
 fn promise_10_a_rebuild_makes_the_same_state_and_appends_nothing() {
     let setting = Setting::start(guests::EMIT, ASKED);
-    fails(&setting.run(&["rebuild", "nobody"]), 3, &["nobody", "plugins ls"]);
-    fails(&setting.run(&["rollback", "nobody"]), 3, &["nobody", "plugins ls"]);
+    complains(&setting.run(&["rebuild", "nobody"]), 3, &["nobody", "plugins ls"]);
+    complains(&setting.run(&["rollback", "nobody"]), 3, &["nobody", "plugins ls"]);
     setting.append(300);
     setting.rest();
-    fails(&setting.run(&["rollback", "it"]), 4, &["nothing to return to"]);
-    fails(&setting.run(&["rebuild", "it", "--cancel"]), 3, &["not being rebuilt"]);
-    fails(&setting.run(&["rebuild", "it", "--from", "100000"]), 2, &["100000", "positions begin at 1"]);
+    complains(&setting.run(&["rollback", "it"]), 4, &["nothing to return to"]);
+    complains(&setting.run(&["rebuild", "it", "--cancel"]), 3, &["not being rebuilt"]);
+    complains(&setting.run(&["rebuild", "it", "--from", "100000"]), 2, &["100000", "positions begin at 1"]);
     let (state, head) = (setting.state(), setting.head());
     assert_eq!(head, 600, "each is echoed");
     let rebuilt: Value = serde_json::from_str(&setting.done(&["rebuild", "it", "--wait", "--json"])).unwrap();

@@ -8,6 +8,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_plugins::{COUNTER, Example};
+use tidemill_tests::told::{complains, err};
 use tidemill_tests::{Server, another_version, guests, install, poll, replace, tidemill};
 
 const EVERYTHING: &str = "[subscribe]\ntypes = [\"Ticked\", \"Poison\"]\n[grants]\nappend = [\"Echoed\"]\n";
@@ -75,17 +76,6 @@ impl Setting {
     }
 }
 
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Asserts an exit code and words on stderr.
-fn fails(output: &Output, code: i32, words: &[&str]) {
-    let text = err(output);
-    assert_eq!(output.status.code(), Some(code), "{text}");
-    assert!(words.iter().all(|word| text.contains(word)), "{words:?} in: {text}");
-}
-
 fn files_below(folder: &Path) -> usize {
     std::fs::read_dir(folder).map_or(0, |entries| entries.count())
 }
@@ -116,7 +106,7 @@ fn a_clean_candidate_is_promoted_and_goes_on_where_the_former_was() {
     let setting = Setting::start(COUNTER.component, &[]);
     let component = another_version(COUNTER.component, 7);
     let (before, file) = (setting.digest(), setting.file("new.wasm", &component));
-    fails(&setting.run(&["promote", "it"]), 3, &["no candidate", "plugins shadow it --component FILE"]);
+    complains(&setting.run(&["promote", "it"]), 3, &["no candidate", "plugins shadow it --component FILE"]);
     let manifest = setting.file("new.toml", format!("{EVERYTHING}[delivery]\nbatch_events_max = 3\n").as_bytes());
     let (report, _) = setting.report(&["shadow", "it", "--component", &file, "--manifest", &manifest]);
     assert_eq!((&report["clean"], &report["live_digest"]), (&json!(true), &before), "{report}");
@@ -128,7 +118,7 @@ fn a_clean_candidate_is_promoted_and_goes_on_where_the_former_was() {
     setting.server.try_post("/v1/events", &json!({ "events": [{ "type": "Ticked", "data": 1 }] })).unwrap();
     setting.server.settle("it");
     assert_eq!(setting.server.get("/v1/plugins/it/state/Ticked")["value"], 11);
-    fails(&setting.run(&["promote", "it"]), 3, &["no candidate"]);
+    complains(&setting.run(&["promote", "it"]), 3, &["no candidate"]);
     assert_eq!(files_below(&setting.data.path().join("candidates")), 0);
 }
 
@@ -153,7 +143,7 @@ fn a_candidate_that_differs_is_told_event_by_event_and_needs_force() {
     let (report, _) = setting.report(&["shadow", "it", "--component", &trapping]);
     assert_eq!(report["outcomes"]["first"][0]["candidate"]["kind"], "trap", "{report}");
     assert_ne!(report["state"]["count"], 0, "it counts fewer");
-    fails(&setting.run(&["promote", "it"]), 4, &["differs from the live version", "--force"]);
+    complains(&setting.run(&["promote", "it"]), 4, &["differs from the live version", "--force"]);
     let before = setting.digest();
     let (promoted, code) = setting.report(&["promote", "it", "--force"]);
     assert_eq!((code, &promoted["previous_digest"]), (Some(0), &before), "{promoted}");
@@ -167,23 +157,23 @@ fn what_cannot_be_rehearsed_says_why() {
         let file = setting.file("candidate.wasm", bytes);
         setting.run(&[&["shadow", "it", "--component", &file], more].concat())
     };
-    fails(&setting.run(&["replay", "nobody", "--from", "1"]), 3, &["nobody", "plugins ls"]);
-    fails(&setting.run(&["rebuild", "nobody", "--verify"]), 3, &["nobody"]);
-    fails(&setting.run(&["promote", ".."]), 3, &["no plugin called .."]);
-    fails(&setting.run(&["replay", "it", "--from", "7", "--to", "3"]), 2, &["from 7 to 3"]);
-    fails(&setting.run(&["replay", "it", "--from", "5", "--to", "500"]), 2, &["500", "the log to 10"]);
-    fails(&setting.run(&["replay", "it", "--from", "0"]), 2, &["positions begin at 1"]);
-    fails(&setting.run(&["rebuild", "it", "--verify", "--wait"]), 2, &["--wait"]);
-    fails(&shadow(b"garbage", &[]), 2, &["cannot be loaded", "WebAssembly"]);
-    fails(&shadow(b"", &[]), 2, &["empty"]);
-    fails(&shadow(guests::NO_EXPORTS, &[]), 2, &["subscriber"]);
+    complains(&setting.run(&["replay", "nobody", "--from", "1"]), 3, &["nobody", "plugins ls"]);
+    complains(&setting.run(&["rebuild", "nobody", "--verify"]), 3, &["nobody"]);
+    complains(&setting.run(&["promote", ".."]), 3, &["no plugin called .."]);
+    complains(&setting.run(&["replay", "it", "--from", "7", "--to", "3"]), 2, &["from 7 to 3"]);
+    complains(&setting.run(&["replay", "it", "--from", "5", "--to", "500"]), 2, &["500", "the log to 10"]);
+    complains(&setting.run(&["replay", "it", "--from", "0"]), 2, &["positions begin at 1"]);
+    complains(&setting.run(&["rebuild", "it", "--verify", "--wait"]), 2, &["--wait"]);
+    complains(&shadow(b"garbage", &[]), 2, &["cannot be loaded", "WebAssembly"]);
+    complains(&shadow(b"", &[]), 2, &["empty"]);
+    complains(&shadow(guests::NO_EXPORTS, &[]), 2, &["subscriber"]);
     let typo = setting.file("typo.toml", b"[subscribe]\ntipes = []\n");
-    fails(&shadow(COUNTER.component, &["--manifest", &typo]), 2, &["plugin.toml:2", "types"]);
+    complains(&shadow(COUNTER.component, &["--manifest", &typo]), 2, &["plugin.toml:2", "types"]);
     let acting = setting.file("acting.toml", format!("{EVERYTHING}http = [\"https://a.example.com\"]\n").as_bytes());
-    fails(&shadow(guests::HTTP_GET, &["--manifest", &acting]), 2, &["the candidate can send HTTP requests"]);
-    fails(&shadow(COUNTER.component, &["--from", "9", "--to", "2"]), 2, &["from 9 to 2"]);
-    fails(&setting.run(&["shadow", "it", "--component", "/no/such/file"]), 2, &["/no/such/file"]);
-    fails(&setting.run(&["promote", "it"]), 3, &["no candidate"]);
+    complains(&shadow(guests::HTTP_GET, &["--manifest", &acting]), 2, &["the candidate can send HTTP requests"]);
+    complains(&shadow(COUNTER.component, &["--from", "9", "--to", "2"]), 2, &["from 9 to 2"]);
+    complains(&setting.run(&["shadow", "it", "--component", "/no/such/file"]), 2, &["/no/such/file"]);
+    complains(&setting.run(&["promote", "it"]), 3, &["no candidate"]);
     // Something else is installed between shadow and promote.
     assert!(shadow(&another_version(COUNTER.component, 1), &[]).status.success());
     replace(&setting.installed(), &another_version(COUNTER.component, 2));
@@ -193,7 +183,7 @@ fn what_cannot_be_rehearsed_says_why() {
         (info["generation"] == 2).then_some(())
     });
     assert_ne!(setting.digest(), before);
-    fails(&setting.run(&["promote", "it", "--force"]), 4, &["shadow it again"]);
+    complains(&setting.run(&["promote", "it", "--force"]), 4, &["shadow it again"]);
 }
 
 #[test]
@@ -210,7 +200,7 @@ fn state_that_its_events_do_not_explain_is_named_by_key_and_position() {
     let keys: Vec<_> = report["state"]["first"].as_array().unwrap().iter().map(|it| it["key"].clone()).collect();
     assert_eq!(keys, ["Poison", "Ticked", "count", "last"]);
     assert_eq!((&report["first"]["key"], &report["first"]["live"]), (&json!("Poison"), &json!("2")));
-    fails(
+    complains(
         &setting.run(&["rebuild", "it", "--verify"]),
         1,
         &["4 state keys differ, first \"Poison\"", "no event writes"],

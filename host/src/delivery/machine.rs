@@ -40,7 +40,7 @@ mod unit;
 
 use std::ops::Range;
 
-pub(super) use failure::BEHIND;
+pub(crate) use failure::BEHIND;
 pub(super) use io::{Action, Commit, CommitFailure, Input, Page, Recalled, Staged};
 pub(super) use queue::Row;
 pub(super) use stop::FaultRun;

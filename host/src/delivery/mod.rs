@@ -32,6 +32,7 @@ pub use dispatcher::{CommandError, Dispatcher, Rebuild, Redriven, Retry, Setup, 
 pub use effects::{EffectError, Effects};
 pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Restarts, Usage, Verdict};
 pub use key::{InvalidKey, Key};
+pub(crate) use machine::BEHIND;
 pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
 pub use record::{Generation, Generations, Instead, generations, live_owner, note_installed, stored_checkpoint};
 pub use state_source::StateSource;

@@ -14,7 +14,9 @@ use super::wrapped::{Disturbance, Disturbed};
 use super::{KitError, fixture};
 use crate::api::parse_event;
 use crate::clock::{ManualClock, SystemClock};
-use crate::delivery::{Backoff, Dispatcher, Handler, Policy, Setup, Start, State, Status, Usage, live_owner, spawn};
+use crate::delivery::{
+    BEHIND, Backoff, Dispatcher, Handler, Policy, Setup, Start, State, Status, Usage, live_owner, spawn,
+};
 use crate::event::{NewEvent, PluginName, Position, RecordedEvent, metadata_key};
 use crate::plugin::{Loaded, Loader, Manifest, Proposed, Runnable, SecretResolver, runnable};
 use crate::store::memory::MemoryStore;
@@ -30,8 +32,6 @@ const ATTEMPTS_MAX: u32 = 2;
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// Most of anything that is looked at.
 const LOOKED_AT_MAX: usize = 100_000;
-/// The kind of a set-aside event that waits behind another one of its key.
-const BEHIND: &str = "behind";
 /// The ids of events that name none count up from here.
 const FIRST_ID: u128 = 0x0199_a0a0_0000_7000_8000_0000_0000_0001;
 

@@ -10,7 +10,7 @@ use crate::event::Position;
 use crate::store::{DeadLetter, Failing};
 
 /// Kind of a set-aside event that was never tried: an earlier one of its key is set aside.
-pub(in crate::delivery) const BEHIND: &str = "behind";
+pub(crate) const BEHIND: &str = "behind";
 /// Kind of a set-aside event that lacks the key that the manifest asks for.
 pub(in crate::delivery) const NO_KEY: &str = "no_key";
 
