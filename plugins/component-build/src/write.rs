@@ -65,8 +65,7 @@ fn render(components: &[Component], for_each_macro: Option<&str>) -> String {
     for component in components {
         let (name, constant, file) = (&component.name, component.constant(), component.file());
         let _ = writeln!(text, "/// The component `{name}`.");
-        let _ =
-            writeln!(text, "pub const {constant}: &[u8] = include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\"));");
+        let _ = writeln!(text, "{}", embedded(&constant, &file));
     }
     text.push_str("/// Every component, with its name.\npub const ALL: &[(&str, &[u8])] = &[\n");
     for component in components {
@@ -84,6 +83,12 @@ fn render(components: &[Component], for_each_macro: Option<&str>) -> String {
     text
 }
 
+/// A constant that refers to a static: of a constant's own bytes every crate that names it would have a copy.
+fn embedded(constant: &str, file: &str) -> String {
+    let bytes = format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\"))");
+    format!("pub const {constant}: &[u8] = {{\n    static BYTES: [u8; {bytes}.len()] = *{bytes};\n    &BYTES\n}};")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,9 +97,8 @@ mod tests {
     fn the_generated_file_embeds_and_lists_each_component() {
         let component = Component { name: "git-history".into(), artifact: "plugin_git_history.wasm".into() };
         let text = render(&[component], Some("for_each_guest"));
-        assert!(text.contains(
-            "pub const GIT_HISTORY: &[u8] = include_bytes!(concat!(env!(\"OUT_DIR\"), \"/git-history.wasm\"));"
-        ));
+        assert!(text.contains("pub const GIT_HISTORY: &[u8] = {"));
+        assert!(text.contains("*include_bytes!(concat!(env!(\"OUT_DIR\"), \"/git-history.wasm\"));"));
         assert!(text.contains("(\"git-history\", GIT_HISTORY),"));
         assert!(text.contains("macro_rules! for_each_guest"));
         assert!(text.contains("$each!(git_history);"));
