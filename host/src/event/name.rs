@@ -1,6 +1,7 @@
-//! Checked names: an instance of these types is within bounds and free of control characters.
+//! Checked names: an instance of these types is within bounds and free of control characters. Cloning one is cheap.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -71,7 +72,7 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Checks a text and takes it as a name.
@@ -81,11 +82,11 @@ macro_rules! name {
             pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
                 let text = text.into();
                 check($what, &text, $max, $allowed, $accept)?;
-                Ok(Self(text.into_boxed_str()))
+                Ok(Self(text.into()))
             }
 
             /// Takes a text that was checked before it was stored.
-            pub(crate) fn from_stored(text: &str) -> Self {
+            pub(crate) fn from_stored(text: impl Into<Arc<str>>) -> Self {
                 Self(text.into())
             }
 
@@ -111,7 +112,7 @@ macro_rules! name {
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0.into()
+                name.0.as_ref().into()
             }
         }
     };

@@ -13,9 +13,11 @@
 //! and checked only when a store is verified.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::texts::Texts;
 use crate::event::{
     DATA_BYTES_MAX, EventType, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, NAME_BYTES_MAX, Position, RecordedEvent,
     StreamName, TAGS_MAX, Tag, Version,
@@ -189,6 +191,15 @@ impl<'a> EventView<'a> {
 
     /// Copies it out.
     pub(super) fn to_event(self, position: Position) -> Result<RecordedEvent, Malformed> {
+        self.copied(position, |text| text.into())
+    }
+
+    /// Copies it out as one of a page, whose events share their types and streams.
+    pub(super) fn to_event_of_page(self, position: Position, texts: &mut Texts) -> Result<RecordedEvent, Malformed> {
+        self.copied(position, |text| texts.shared(text))
+    }
+
+    fn copied(self, position: Position, mut name: impl FnMut(&str) -> Arc<str>) -> Result<RecordedEvent, Malformed> {
         let mut reader = self.labels;
         let mut tags = Vec::with_capacity(usize::from(self.tag_count).min(TAGS_MAX));
         for _ in 0..self.tag_count {
@@ -204,8 +215,8 @@ impl<'a> EventView<'a> {
         Ok(RecordedEvent {
             position,
             id: self.id,
-            event_type: EventType::from_stored(self.event_type),
-            stream: self.stream.map(StreamName::from_stored),
+            event_type: EventType::from_stored(name(self.event_type)),
+            stream: self.stream.map(|stream| StreamName::from_stored(name(stream))),
             version: self.version,
             timestamp_us: self.timestamp_us,
             tags,

@@ -46,6 +46,7 @@ mod store;
 mod stub;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod upkeep;
 mod verify;
 mod view;

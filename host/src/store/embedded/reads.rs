@@ -9,6 +9,7 @@ use super::lookup;
 use super::plan::{Candidates, Plan, Range};
 use super::segment::SegmentCursor;
 use super::shared::Shared;
+use super::texts::Texts;
 use super::view::View;
 use crate::event::{Filter, Position, Query, RecordedEvent, StreamName};
 use crate::store::page::{PageBuilder, first_at, is_above};
@@ -22,6 +23,7 @@ pub(super) fn read(shared: &Shared, request: &ReadRequest) -> Result<ReadPage, S
     let Some(range) = range(&view, request, page.range())? else { return Ok(page.exhaust()) };
     let mut candidates = Candidates::new(Plan::of(&view, &request.query, range)?, range);
     let mut cursor = EventCursor::new(view, request.direction);
+    let mut texts = Texts::default();
     while let Some(position) = candidates.next()? {
         let Some(event) = cursor.event(position)? else { continue };
         if !is_above(event.version, request.after_version) || !event.matches_query(&request.query, position)? {
@@ -30,7 +32,7 @@ pub(super) fn read(shared: &Shared, request: &ReadRequest) -> Result<ReadPage, S
         if page.is_full() {
             return Ok(page.stop());
         }
-        page.push(event.to_event(position).map_err(corrupted(position))?);
+        page.push(event.to_event_of_page(position, &mut texts).map_err(corrupted(position))?);
     }
     Ok(page.exhaust())
 }

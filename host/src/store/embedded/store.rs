@@ -279,7 +279,7 @@ impl Store for EmbeddedStore {
         let mut page = StreamPageBuilder::new(limit);
         for row in lookup::streams(&view, prefix, after.map(StreamName::as_str), head) {
             let (name, head) = row?;
-            if !page.offer(StreamName::from_stored(&name), head) {
+            if !page.offer(StreamName::from_stored(&*name), head) {
                 break;
             }
         }
@@ -294,7 +294,7 @@ impl Store for EmbeddedStore {
     fn event_types(&self) -> Result<Vec<(EventType, u64)>, StoreError> {
         let head = self.shared.head();
         let counts = lookup::counts(&self.shared.view(), Kind::Type, "", head, usize::MAX)?.unwrap_or_default();
-        Ok(counts.into_iter().map(|(name, count)| (EventType::from_stored(&name), count)).collect())
+        Ok(counts.into_iter().map(|(name, count)| (EventType::from_stored(&*name), count)).collect())
     }
 
     fn tracking(&self, source: &str) -> Result<Option<u64>, StoreError> {
