@@ -3,6 +3,7 @@
 use component_build::Guests;
 
 fn main() {
-    let guests = Guests::new().examples("tests/guests", "test-guests");
+    let guests =
+        Guests::new().examples("tests/guests", "test-guests").examples("tests/releases/0.1.0", "guests-of-0-1-0");
     component_build::run(&guests.profile("component-test").for_each_macro("for_each_guest"));
 }

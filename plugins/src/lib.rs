@@ -83,7 +83,7 @@ mod tests {
         for example in ALL.iter().chain([&NOTIFICATION_V2]) {
             // A component's preamble: magic, then version 13 at layer 1. A core module has version 1 at layer 0.
             assert!(example.component.starts_with(b"\0asm\x0d\0\x01\0"), "{example:?} is no component");
-            for name in ["tidemill:plugin/bulk-subscriber@0.1.0", "tidemill:plugin/description@0.1.0"] {
+            for name in ["tidemill:plugin/bulk-subscriber@0.1.1", "tidemill:plugin/description@0.1.1"] {
                 assert!(has(example.component, name), "{example:?} does not export {name}");
             }
             assert!(!has(example.component, "wasi:sockets"), "{example:?} asks for sockets");

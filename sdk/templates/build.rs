@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let own = sdk.join(language);
         let mut files = Files::new();
         add(&mut files, &own, &format!("sdk/{language}/"), LEFT_OUT)?;
-        add(&mut files, &root.join("wit"), "wit/", &[])?;
+        add(&mut files, &root.join("wit"), "wit/", &["releases", "CHANGELOG.md"])?;
         add(&mut files, &here.join("common"), "", &[])?;
         add(&mut files, &own.join("template"), "", &[])?;
         writeln!(text, "    ({language:?}, &[")?;

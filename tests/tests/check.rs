@@ -49,7 +49,7 @@ fn a_component_that_fits_is_shown_with_all_that_it_asks_for() {
     let folder = Folder::holding(&[("plugin.wasm", COUNTER.component)]);
     let (exit, shown, errors) = told(&folder.check(&[]));
     assert_eq!((exit, errors.as_str()), (Some(0), ""), "{shown}");
-    for words in ["roles        subscriber", "tidemill:plugin/state@0.1.0", "Rust\n", "at the start"] {
+    for words in ["roles        subscriber", "tidemill:plugin/state@0.1.1", "Rust\n", "at the start"] {
         assert!(shown.contains(words), "{words} in: {shown}");
     }
     let (exit, shown, _) = told(&folder.check(&["--json"]));

@@ -103,7 +103,8 @@ struct Client {
 impl Client {
     fn new(component: &[u8], http: HttpAccess, limits: Limits, config: &[(&str, &str)]) -> Self {
         let plugin = PluginName::new("client").unwrap();
-        let loaded = ENGINE.load_with(component, &LoadOptions { limits, http: true }).unwrap();
+        let loaded =
+            ENGINE.load_with(component, &LoadOptions { limits, http: true, ..LoadOptions::default() }).unwrap();
         assert!(!loaded.replayable(), "what it does outside cannot be taken back");
         let denials = Denials::default();
         let handler = loaded.subscriber(InstanceOptions {

@@ -105,6 +105,23 @@ fn a_guest_that_is_well_counts() {
     }
 }
 
+/// What a component of a release does on this host: counts, echoes, asks for a dead letter.
+#[test]
+fn components_of_a_release_run_on_later_hosts() {
+    for guest in [guests::RELEASED_0_1_0, guests::RELEASED_0_1_0_BULK] {
+        let loaded = ENGINE.load(guest).unwrap();
+        assert_eq!(loaded.description().unwrap().append, ["Echoed"]);
+        let mut runner = Runner::with(guest, Limits::default(), &[("greeting", "hello")]);
+        assert_eq!(runner.call(1, &["A", "B"]).outcome, Ok(()));
+        assert_eq!(runner.call(3, &["C"]).outcome, Ok(()));
+        assert_eq!(runner.state("count").as_deref(), Some("iii"));
+        assert_eq!(runner.state("seen").as_deref(), Some("count,seen hello None"));
+        assert_eq!(runner.effects.as_ref().unwrap().event_count(), 3);
+        let poisoned = runner.call(4, &["D", "Poison"]);
+        assert_eq!(failure(&poisoned), (1, Verdict::Reject, "poison"));
+    }
+}
+
 #[test]
 fn of_two_lanes_the_bulk_one_is_taken() {
     let mut runner = Runner::new(guests::BOTH_LANES);
@@ -130,7 +147,7 @@ fn a_panic_arrives_with_its_message_and_backtrace() {
     assert!(reason.contains("poisoned at position 3 (wasm trap: "), "{reason}");
     let backtrace = &handled.evidence.backtrace;
     assert!(backtrace.contains("!core::panicking::panic_fmt"), "names are demangled: {backtrace}");
-    assert!(backtrace.contains("tidemill:plugin/subscriber@0.1.0#handle"), "{backtrace}");
+    assert!(backtrace.contains("tidemill:plugin/subscriber@0.1.1#handle"), "{backtrace}");
     assert!(backtrace.lines().count() <= 32 && !backtrace.contains("wasmtime"), "{backtrace}");
     assert!(handled.evidence.stderr_tail.contains("poisoned at position 3"));
 }
@@ -366,18 +383,21 @@ fn a_typed_guest_describes_itself() {
 fn what_is_no_plugin_is_refused_with_a_reason() {
     let refused = |component: &[u8], parts: &[&str]| {
         let limits = Limits { batch_time_ms: 100, ..Limits::default() };
-        let error = ENGINE.load_with(component, &LoadOptions { limits, http: false }).unwrap_err();
+        let error = ENGINE.load_with(component, &LoadOptions { limits, ..LoadOptions::default() }).unwrap_err();
         let said = error.to_string();
         for part in parts {
             assert!(said.contains(part), "{part:?} is not in: {said}");
         }
         error
     };
-    refused(guests::NO_EXPORTS, &["tidemill:plugin/subscriber@0.1.0", "tidemill:plugin/bulk-subscriber@0.1.0"]);
-    refused(guests::LATER_CONTRACT, &["tidemill:plugin/subscriber@0.2.0", "tidemill:plugin/subscriber@0.1.0"]);
-    refused(guests::WRONG_EXPORT, &["export tidemill:plugin/subscriber@0.1.0", "expected `record` found `string`"]);
-    refused(guests::WRONG_IMPORT, &["tidemill:plugin/config@0.1.0", "`get`"]);
-    refused(guests::UNKNOWN_IMPORT, &["test:guests/teleport", "tidemill:plugin/state@0.1.0 (get, set, delete, scan)"]);
+    refused(guests::NO_EXPORTS, &["tidemill:plugin/subscriber@0.1.1", "tidemill:plugin/bulk-subscriber@0.1.1"]);
+    let other = "built for tidemill:plugin of 0.2.0, and the host has tidemill:plugin@0.1.1, another contract";
+    refused(guests::LATER_CONTRACT, &["tidemill:plugin/subscriber@0.2.0", other, "`tidemill new`"]);
+    let (has, wanted) = ("list<string>) -> result<_, string>`", "list<event>) -> result<_, failure>`");
+    refused(guests::WRONG_EXPORT, &["export tidemill:plugin/subscriber@0.1.0", "`handle`", has, wanted]);
+    let (has, wanted) = ("`get: func(key: u32) -> u32`", "`get: func(key: string) -> option<string>`");
+    refused(guests::WRONG_IMPORT, &["of config", has, wanted]);
+    refused(guests::UNKNOWN_IMPORT, &["test:guests/teleport", "tidemill:plugin/state@0.1.1 (get, set, delete, scan)"]);
     let error = refused(guests::WASI_SOCKETS, &["wasi:sockets/", "no network"]);
     assert_eq!(error.class(), ErrorClass::Denied);
     let error = refused(guests::SLOW_DESCRIBE, &["describe", "deadline", "100 ms"]);

@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::output::{Output, shown, talk};
 use crate::config::HostSecrets;
 use crate::error::with_sources;
-use crate::plugin::{Checked, check};
+use crate::plugin::{Asked, Checked, check, packed_manifest};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -43,6 +43,9 @@ pub(super) fn run(args: &CheckArgs, output: &mut Output<'_>) -> Result<(), CliEr
         output.json(&checked)?;
     } else {
         print(&checked, &args.file, output)?;
+        for line in carried(&file)? {
+            output.line(&format!("{:<12} {}", "carries", shown(&line, usize::MAX)))?;
+        }
     }
     output.flush()?;
     for warning in checked.warnings.iter().filter(|_| !args.json) {
@@ -55,6 +58,17 @@ pub(super) fn run(args: &CheckArgs, output: &mut Output<'_>) -> Result<(), CliEr
             format_args!("the host would not run it: {}", shown(&refusal.reason, usize::MAX)),
         )),
     }
+}
+
+/// What it carries of a manifest: that there is one, and what it asks for. It is in force where it is installed so.
+fn carried(file: &ComponentFile) -> Result<Vec<String>, CliError> {
+    let Some(text) = packed_manifest(file.proposed().component).map_err(CliError::usage)? else {
+        return Ok(Vec::new());
+    };
+    let Asked { requests, .. } = Asked::of("the embedded plugin.toml", &text).map_err(CliError::usage)?;
+    let mut lines = vec!["a manifest, which `tidemill plugins install` puts beside it".to_owned()];
+    lines.extend(requests.into_iter().map(|request| format!("a request: {request}")));
+    Ok(lines)
 }
 
 fn print(checked: &Checked, file: &Path, output: &mut Output<'_>) -> Result<(), CliError> {

@@ -33,6 +33,7 @@ mod keys;
 mod layers;
 mod new;
 mod output;
+mod package;
 mod plugin_test;
 mod plugins;
 mod progress;

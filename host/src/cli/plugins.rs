@@ -11,7 +11,9 @@ use super::check::{self, CheckArgs};
 use super::client::Client;
 use super::error::CliError;
 use super::generations::{self, RebuildArgs, RollbackArgs};
+use super::identity::Identity;
 use super::output::{Output, shown, talk};
+use super::package::{self, InstallArgs, PackArgs};
 use super::plugin_test::{self, TestArgs};
 use super::query::Query;
 use super::rehearsal_report;
@@ -26,6 +28,10 @@ pub(super) enum PluginsCommand {
     Inspect(InspectArgs),
     /// Say what a component is and asks for, and whether the host would run it
     Check(CheckArgs),
+    /// Make one file of a component, its manifest, and what its authors say of it
+    Pack(PackArgs),
+    /// Put a plugin from a file, a URL or a registry into a plugins directory
+    Install(Box<InstallArgs>),
     /// Give a component the events of fixtures, and see whether what must come of them comes; without a server
     Test(TestArgs),
     /// Have a plugin handle nothing until it is resumed, restarts included
@@ -78,7 +84,7 @@ impl PluginsCommand {
     /// The plugin that it is about.
     pub(super) fn plugin(&self) -> Option<&str> {
         match self {
-            Self::Ls(_) | Self::Check(_) | Self::Test(_) => None,
+            Self::Ls(_) | Self::Check(_) | Self::Pack(_) | Self::Install(_) | Self::Test(_) => None,
             Self::Inspect(args) => Some(&args.plugin),
             Self::Pause(args) | Self::Resume(args) => Some(&args.plugin),
             Self::Replay(args) => Some(&args.plugin),
@@ -95,6 +101,8 @@ impl PluginsCommand {
             Self::Ls(args) => args.source.clone(),
             Self::Inspect(args) => args.source.clone(),
             Self::Check(_)
+            | Self::Pack(_)
+            | Self::Install(_)
             | Self::Test(_)
             | Self::Pause(_)
             | Self::Resume(_)
@@ -125,6 +133,8 @@ pub(super) fn run(command: &PluginsCommand, client: &Client, output: &mut Output
         PluginsCommand::Replay(args) => rehearsals::replay(args, client, output),
         PluginsCommand::Shadow(args) => rehearsals::shadow(args, client, output),
         PluginsCommand::Check(args) => check::run(args, output),
+        PluginsCommand::Pack(args) => package::pack(args, output),
+        PluginsCommand::Install(args) => package::install(args, Identity::default(), output),
         PluginsCommand::Test(args) => plugin_test::run(args, output),
         PluginsCommand::Promote(args) => rehearsals::promote(args, client, output),
         PluginsCommand::Rebuild(args) => generations::rebuild(args, client, output),

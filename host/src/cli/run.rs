@@ -13,9 +13,10 @@ use super::color::Color;
 use super::error::{CliError, Exit, ProgramError};
 use super::identity::Identity;
 use super::output::{Output, complain};
+use super::plugins::PluginsCommand;
 use super::{
     append, backup, bench, color, completions, config, dead_letters, doctor, events_read, events_tail, events_types,
-    export, import, keys, layers, new, plugins, restore, retention, state, streams, suggest, top, verify,
+    export, import, keys, layers, new, package, plugins, restore, retention, state, streams, suggest, top, verify,
 };
 use crate::api::InProcess;
 use crate::clock::SystemClock;
@@ -143,6 +144,9 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Top(args) => top::run(&args, server, output),
         Command::New(args) => new::run(&args, output),
         Command::Keys(command) => keys::run(command, output),
+        Command::Plugins(PluginsCommand::Install(args)) => {
+            package::install(&args, Identity::of(&global.identity)?, output)
+        }
         Command::Plugins(command) => {
             let client = client(&command.source(), server, program)?;
             plugins::run(&command, &client, output).map_err(|error| suggest::plugin(error, command.plugin(), &client))

@@ -31,6 +31,8 @@ pub const MANIFEST_SCHEMA: &str = include_str!("../../docs/plugin.schema.json");
 pub struct Manifest {
     /// File name of the component within the plugin's folder; none for the only `.wasm` in it.
     pub component: Option<String>,
+    /// Unstable interfaces of the contract that it may use.
+    pub unstable: Vec<String>,
     /// What it listens to.
     pub subscribe: Subscribe,
     /// How it is driven.
@@ -70,6 +72,9 @@ impl Manifest {
         if let Some(component) = root.get("component") {
             manifest.component = Some(read_component(&component)?);
         }
+        if let Some(unstable) = root.get("unstable") {
+            manifest.unstable = unstable.texts(read_unstable)?;
+        }
         if let Some(subscribe) = root.section("subscribe", &keys::SUBSCRIBE)? {
             manifest.subscribe = read_subscribe(&subscribe)?;
         }
@@ -98,6 +103,10 @@ fn read_component(value: &Value<'_>) -> Result<String, ManifestError> {
     let name = value.text(ALLOWED)?;
     let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']);
     if plain { Ok(name.into()) } else { Err(value.bad(ALLOWED)) }
+}
+
+fn read_unstable(name: String) -> Result<String, &'static str> {
+    if name.starts_with("unstable-") { Ok(name) } else { Err("of an interface that begins with \"unstable-\"") }
 }
 
 fn read_subscribe(section: &Section<'_>) -> Result<Subscribe, ManifestError> {

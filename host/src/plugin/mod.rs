@@ -16,6 +16,7 @@ mod grants;
 mod inspect;
 mod load;
 mod manifest;
+mod package;
 mod registry;
 mod rehearsals;
 mod source;
@@ -26,6 +27,7 @@ pub use grants::{ConfigGrant, HeaderGrant, ManifestGrants, NoSecrets, SecretGran
 pub use inspect::{Inspected, inspect};
 pub use load::{Loaded, Loader};
 pub use manifest::{DEFAULT_MANIFEST, MANIFEST_SCHEMA, Manifest, ManifestError, Subscribe};
+pub use package::{Asked, PackageLabels, PlaceError, Placing, Present, pack, packed_manifest, packed_name};
 pub use registry::{
     Checked, DescriptionInfo, GenerationRefused, GrantsInfo, InstallError, LimitsInfo, PluginInfo, PolicyInfo, Problem,
     Proposed, Refusal, Registry, RegistryOptions, Runnable, RunningInfo, SubscriptionInfo, UsedPercent, check,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use wasmparser::{CustomSectionReader, KnownCustom, Parser, Payload, ProducersSectionReader};
+use wasmparser::{ComponentName, CustomSectionReader, KnownCustom, Parser, Payload, ProducersSectionReader};
 
 use super::{LoadError, compile};
 
@@ -33,7 +33,7 @@ pub struct Anatomy {
     pub exports: Vec<String>,
     /// What it was made with, by kind (`language`, `processed-by`, `sdk`): name and version.
     pub producers: BTreeMap<String, BTreeMap<String, String>>,
-    /// What its authors say of it: `version`, `authors`, `licenses`, `source` and the like.
+    /// What its authors say of it: `name`, `version`, `authors`, `licenses`, `source` and the like.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -94,6 +94,13 @@ impl Anatomy {
             self.debug_bytes += section.data().len();
         } else if let KnownCustom::Producers(producers) = section.as_known() {
             self.read_producers(producers)?;
+        } else if depth == 1
+            && let KnownCustom::ComponentName(names) = section.as_known()
+        {
+            // A name that does not read is as good as none: it is for people.
+            let own =
+                |name| if let ComponentName::Component { name, .. } = name { Some(name.to_owned()) } else { None };
+            self.labels.extend(names.into_iter().flatten().find_map(own).map(|name| ("name".to_owned(), name)));
         } else if depth == 1 && LABELS.contains(&section.name()) {
             let text = section.data().get(..LABEL_BYTES_MAX.min(section.data().len())).unwrap_or_default();
             self.labels.insert(section.name().to_owned(), String::from_utf8_lossy(text).into_owned());

@@ -6,27 +6,29 @@
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-use super::LoadError;
 use super::component::Role;
 use super::lane::Lane;
+use super::{LoadError, mismatch};
 
 /// The contract's WIT package.
 pub(super) const PACKAGE: &str = "tidemill:plugin";
 /// Its version. Components built for another patch version load too; a minor version is another contract.
-pub(super) const PACKAGE_VERSION: &str = "0.1.0";
+pub(super) const PACKAGE_VERSION: &str = "0.1.1";
 /// The optional export by which a component introduces itself.
 pub(super) const DESCRIPTION: &str = "description";
+/// How the name of an interface begins that may change or go in any version.
+const UNSTABLE: &str = "unstable-";
 /// The WASI release line that is linked.
-const WASI_VERSION: &str = "0.2";
+pub(super) const WASI_VERSION: &str = "0.2";
 
 /// One importable interface of the contract.
-struct Offered {
-    interface: &'static str,
-    functions: &'static [&'static str],
+pub(super) struct Offered {
+    pub(super) interface: &'static str,
+    pub(super) functions: &'static [&'static str],
 }
 
 /// Everything a component may import from the contract's package.
-const OFFERED: &[Offered] = &[
+pub(super) const OFFERED: &[Offered] = &[
     Offered { interface: "state", functions: &["get", "set", "delete", "scan"] },
     Offered { interface: "append", functions: &["append"] },
     Offered { interface: "log", functions: &["log"] },
@@ -35,7 +37,7 @@ const OFFERED: &[Offered] = &[
 ];
 
 /// The WASI interfaces that the authority list links, in the form `package/interface`.
-const WASI_OFFERED: &[&str] = &[
+pub(super) const WASI_OFFERED: &[&str] = &[
     "wasi:io/error",
     "wasi:io/poll",
     "wasi:io/streams",
@@ -63,15 +65,15 @@ const WASI_HTTP: &[&str] = &["wasi:http/types", "wasi:http/outgoing-handler"];
 
 /// A name such as `tidemill:plugin/state@0.1.0`, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct InterfaceName<'a> {
-    package: &'a str,
-    interface: &'a str,
-    version: &'a str,
+pub(super) struct InterfaceName<'a> {
+    pub(super) package: &'a str,
+    pub(super) interface: &'a str,
+    pub(super) version: &'a str,
 }
 
 impl<'a> InterfaceName<'a> {
     /// None for a plain name, which belongs to no package.
-    fn parse(name: &'a str) -> Option<Self> {
+    pub(super) fn parse(name: &'a str) -> Option<Self> {
         let (path, version) = name.split_once('@').unwrap_or((name, ""));
         let (package, interface) = path.split_once('/')?;
         Some(Self { package, interface, version })
@@ -83,14 +85,14 @@ impl<'a> InterfaceName<'a> {
     }
 
     /// The interface's name without its version.
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         format!("{}/{}", self.package, self.interface)
     }
 }
 
 /// Whether a component built for `wanted` can be served by `offered`: the same `0.minor` or, from 1, the
 /// same major.
-fn compatible(wanted: &str, offered: &str) -> bool {
+pub(super) fn compatible(wanted: &str, offered: &str) -> bool {
     fn line(version: &str) -> (Option<&str>, Option<&str>) {
         let mut parts = version.split('.');
         match parts.next() {
@@ -154,7 +156,7 @@ fn check_interface<'a>(
         Some(function) => Err(LoadError::MissingFunction {
             interface: name.to_owned(),
             function: function.to_owned(),
-            offered: offered.functions.join(", "),
+            advice: format!("there is {}", offered.functions.join(", ")),
         }),
     }
 }
@@ -170,21 +172,25 @@ fn check_wasi(name: &str, wanted: InterfaceName<'_>) -> Result<(), LoadError> {
 }
 
 fn missing(name: &str) -> LoadError {
-    LoadError::MissingImport { import: name.to_owned(), offered: offered() }
+    LoadError::MissingImport { import: name.to_owned(), advice: mismatch::missing_import(name) }
 }
 
-/// What there is to import, for people.
-fn offered() -> String {
-    let interfaces: Vec<_> = OFFERED
-        .iter()
-        .filter(|offered| !offered.functions.is_empty())
-        .map(|offered| {
-            let functions = offered.functions.join(", ");
-            format!("{PACKAGE}/{}@{PACKAGE_VERSION} ({functions})", offered.interface)
-        })
-        .collect();
-    let interfaces = interfaces.join(", ");
-    format!("{interfaces}, and of WASI {WASI_VERSION} io, cli, clocks, random, an empty filesystem and, by grant, http")
+/// Refuses a component that uses an unstable interface which its manifest does not name in `allowed`.
+pub(super) fn check_unstable(
+    engine: &wasmtime::Engine,
+    component: &Component,
+    allowed: &[String],
+) -> Result<(), LoadError> {
+    let ty = component.component_type();
+    let names = ty.imports(engine).map(|(name, _)| name).chain(ty.exports(engine).map(|(name, _)| name));
+    let mut unstable = names
+        .filter_map(InterfaceName::parse)
+        .filter(|name| name.package == PACKAGE && name.interface.starts_with(UNSTABLE))
+        .map(|name| name.interface);
+    match unstable.find(|interface| !allowed.iter().any(|named| named == interface)) {
+        Some(interface) => Err(LoadError::Unstable { interface: interface.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 /// What of a component's exports the host knows, under the full names the component gives them.
@@ -213,8 +219,7 @@ impl KnownExports {
             }
         }
         if known.subscriber.is_none() {
-            let exports = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
-            return Err(LoadError::NoRole { exports });
+            return Err(LoadError::no_role(&found));
         }
         Ok(known)
     }
@@ -237,9 +242,9 @@ mod tests {
     fn wit_functions() -> BTreeSet<(String, String)> {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
         let mut functions = BTreeSet::new();
-        for file in fs::read_dir(dir).unwrap() {
-            let text = fs::read_to_string(file.unwrap().path()).unwrap();
-            assert!(text.contains(&format!("package {PACKAGE}@{PACKAGE_VERSION};")));
+        let paths = fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+        for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == "wit")) {
+            let text = fs::read_to_string(path).unwrap();
             let mut interface = String::new();
             for line in text.lines() {
                 if let Some(name) = line.strip_prefix("interface ") {
@@ -261,6 +266,7 @@ mod tests {
         table.extend(Lane::ALL.map(|lane| (lane.interface().to_owned(), "handle".to_owned())));
         table.insert((DESCRIPTION.into(), "describe".into()));
         assert_eq!(table, wit_functions());
+        assert_eq!(tidemill_templates::contract(), format!("{PACKAGE}@{PACKAGE_VERSION}"));
     }
 
     #[test]

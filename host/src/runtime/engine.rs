@@ -19,7 +19,7 @@ use super::guest::Guest;
 use super::instance::Linked;
 use super::ticker::Ticker;
 use super::trial::{self, Exports};
-use super::{Limits, LoadError, authority, compile};
+use super::{Limits, LoadError, authority, compile, mismatch};
 use crate::error::ErrorClass;
 
 /// How an engine is made.
@@ -68,12 +68,14 @@ impl EngineError {
 }
 
 /// How a component is loaded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
     /// What the plugin may use: the component is tried within it.
     pub limits: Limits,
     /// Whether the plugin is granted any HTTP; one that imports it is refused otherwise.
     pub http: bool,
+    /// The unstable interfaces that its manifest allows it, such as `unstable-timers`.
+    pub unstable: Vec<String>,
 }
 
 /// Loads components. Cheap to clone; the deadline thread stops with the last clone and the last component.
@@ -132,13 +134,29 @@ impl Engine {
         compile::check_kind(component)?;
         let digest = compile::digest(component);
         let component = self.compiled(component, &digest)?;
-        let imports = contract::check_imports(&self.0.engine, &component, options.http)?;
-        let known = KnownExports::of(&self.0.engine, &component)?;
-        let exports = Exports::find(&component, &known)?;
+        let engine = &self.0.engine;
+        self.linked(&component, digest, options).map_err(|error| mismatch::explain(engine, &component, error))
+    }
+
+    /// Checks a compiled component against all that the host has and wants, and tries it.
+    fn linked(
+        &self,
+        component: &Component,
+        digest: String,
+        options: &LoadOptions,
+    ) -> Result<LoadedComponent, LoadError> {
+        contract::check_unstable(&self.0.engine, component, &options.unstable)?;
+        // What was built for another world wants other things, too: that it is no plugin says more.
+        let known = match KnownExports::of(&self.0.engine, component) {
+            Err(error) if component.component_type().exports(&self.0.engine).next().is_some() => return Err(error),
+            known => known,
+        };
+        let imports = contract::check_imports(&self.0.engine, component, options.http)?;
+        let known = known?;
+        let exports = Exports::find(component, &known)?;
         let linker = if imports.http { &self.0.waiting_linker } else { &self.0.linker };
-        let pre = linker
-            .instantiate_pre(&component)
-            .map_err(|error| LoadError::MismatchedImport { reason: chain(&error) })?;
+        let pre =
+            linker.instantiate_pre(component).map_err(|error| LoadError::MismatchedImport { reason: chain(&error) })?;
         let linked = Linked { pre, waits: imports.http };
         let description = trial::run(&linked, &exports, &options.limits)?;
         Ok(LoadedComponent::new(Loaded {

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::contract::PACKAGE_VERSION;
+use super::mismatch;
 use crate::delivery::Fault;
 use crate::error::ErrorClass;
 
@@ -44,22 +46,22 @@ pub enum LoadError {
         reason: String,
     },
     /// It imports what the host does not have.
-    #[error("it imports {import}, which the host does not offer; there is {offered}")]
+    #[error("it imports {import}, which the host does not offer; {advice}")]
     MissingImport {
         /// The import's name.
         import: String,
-        /// What it could import.
-        offered: String,
+        /// What it could be, what there is, what to do.
+        advice: String,
     },
     /// It imports a function that the interface does not have.
-    #[error("it imports function {function:?} of {interface}, which the host does not offer; there is {offered}")]
+    #[error("it imports function {function:?} of {interface}, which the host does not offer; {advice}")]
     MissingFunction {
         /// The interface's name.
         interface: String,
         /// The function's name.
         function: String,
-        /// The interface's functions.
-        offered: String,
+        /// What it could be, what there is, what to do.
+        advice: String,
     },
     /// It imports HTTP, and its plugin is granted none.
     #[error(
@@ -77,23 +79,35 @@ pub enum LoadError {
         import: String,
     },
     /// It imports something under the right name with another type.
-    #[error("an import has another type than the host's: {reason}; build it against the host's wit/ files")]
+    #[error(
+        "an import has another type than the host's: {reason}; build it against tidemill:plugin@{PACKAGE_VERSION}, \
+         whose wit/ and SDK `tidemill new` writes"
+    )]
     MismatchedImport {
         /// Which, and what differs.
         reason: String,
     },
     /// It exports nothing that makes it a plugin.
-    #[error(
-        "it exports {exports}, none of which makes it a plugin; a subscriber exports tidemill:plugin/subscriber@0.1.0 \
-         or tidemill:plugin/bulk-subscriber@0.1.0"
-    )]
+    #[error("it exports {exports}, which makes it no plugin: {advice}")]
     NoRole {
         /// What it exports.
         exports: String,
+        /// What it may be instead, and what makes a plugin.
+        advice: String,
+    },
+    /// It uses an interface that is outside the promise of the contract.
+    #[error(
+        "it uses {interface}, which is unstable: it may change or go in any version of the host; to run it all the \
+         same, write unstable = [\"{interface}\"] at the beginning of its manifest"
+    )]
+    Unstable {
+        /// The interface's name.
+        interface: String,
     },
     /// It exports something under the right name with another type.
     #[error(
-        "its export {export} has another type than the contract's: {reason}; build it against the host's wit/ files"
+        "its export {export} has another type than the contract's: {reason}; build it against \
+         tidemill:plugin@{PACKAGE_VERSION}, whose wit/ and SDK `tidemill new` writes"
     )]
     MismatchedExport {
         /// The export's name.
@@ -120,6 +134,12 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Nothing of what it exports makes it a plugin.
+    pub(super) fn no_role(exports: &[String]) -> Self {
+        let named = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+        Self::NoRole { exports: named, advice: mismatch::no_role(exports) }
+    }
+
     /// What kind of thing went wrong.
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
@@ -135,7 +155,7 @@ impl LoadError {
             | Self::NoRole { .. }
             | Self::MismatchedExport { .. }
             | Self::Trial { .. } => ErrorClass::Invalid,
-            Self::NotGranted { .. } | Self::HttpNotGranted { .. } => ErrorClass::Denied,
+            Self::NotGranted { .. } | Self::HttpNotGranted { .. } | Self::Unstable { .. } => ErrorClass::Denied,
             Self::Engine { .. } => ErrorClass::Bug,
         }
     }

@@ -34,6 +34,7 @@ mod instance;
 mod lane;
 mod limits;
 mod load_error;
+mod mismatch;
 mod output;
 mod repeatable;
 mod subscriber;
@@ -41,6 +42,7 @@ mod text;
 mod ticker;
 mod trial;
 mod wasi;
+mod wit;
 
 #[cfg(test)]
 mod tests;

@@ -3,3 +3,4 @@
 mod calls;
 mod fixtures;
 mod loading;
+mod mismatch;

@@ -43,7 +43,7 @@ impl Exports {
     pub(super) fn find(component: &Component, known: &KnownExports) -> Result<Self, LoadError> {
         let find = |interface: &String, function: &str| Export::find(component, interface, function);
         let subscriber = known.subscriber.as_ref();
-        let (lane, interface) = subscriber.ok_or_else(|| LoadError::NoRole { exports: "nothing".into() })?;
+        let (lane, interface) = subscriber.ok_or_else(|| LoadError::no_role(&[]))?;
         Ok(Self {
             lane: *lane,
             handle: find(interface, "handle")?,

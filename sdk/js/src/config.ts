@@ -1,6 +1,6 @@
 // The `[config]` table of the plugin's manifest. It does not change while an instance lives.
 
-import { get as read } from "tidemill:plugin/config@0.1.0";
+import { get as read } from "tidemill:plugin/config@0.1.1";
 import { type Failure, stop } from "./failure";
 
 /** A setting that makes no sense stops the plugin: the events are not to blame. */

@@ -1,6 +1,6 @@
 // What a handler may do on behalf of the event at hand.
 
-import { append, type HostNewEvent } from "tidemill:plugin/append@0.1.0";
+import { append, type HostNewEvent } from "tidemill:plugin/append@0.1.1";
 import { type Event } from "./event";
 
 /** An event to append. The host gives it an id, `causation_id` and `correlation_id`. */

@@ -1,6 +1,6 @@
 // Lines for the operator, written at once, also by attempts that fail.
 
-import { log as write } from "tidemill:plugin/log@0.1.0";
+import { log as write } from "tidemill:plugin/log@0.1.1";
 
 /** One function for each level. */
 export const log = {

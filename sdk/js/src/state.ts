@@ -1,6 +1,6 @@
 // The plugin's own durable key-value state.
 
-import * as host from "tidemill:plugin/state@0.1.0";
+import * as host from "tidemill:plugin/state@0.1.1";
 import { stop } from "./failure";
 import { decodeUtf8, encodeUtf8 } from "./utf8";
 

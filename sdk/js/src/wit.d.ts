@@ -3,7 +3,7 @@
 // An option that is none is `null`. A call that the host refuses throws an Error whose `payload` is the
 // `host-error`. Numbers of 64 bits are exact up to 2^53.
 
-declare module "tidemill:plugin/state@0.1.0" {
+declare module "tidemill:plugin/state@0.1.1" {
   export function get(key: string): Uint8Array | null;
   export function set(key: string, value: Uint8Array): void;
   function remove(key: string): void;
@@ -15,7 +15,7 @@ declare module "tidemill:plugin/state@0.1.0" {
   ): { entries: { key: string; value: Uint8Array }[]; next: string | null };
 }
 
-declare module "tidemill:plugin/append@0.1.0" {
+declare module "tidemill:plugin/append@0.1.1" {
   export interface HostNewEvent {
     eventType: string;
     stream: string | null;
@@ -28,10 +28,10 @@ declare module "tidemill:plugin/append@0.1.0" {
   export function append(cause: number, events: HostNewEvent[]): void;
 }
 
-declare module "tidemill:plugin/log@0.1.0" {
+declare module "tidemill:plugin/log@0.1.1" {
   export function log(level: "trace" | "debug" | "info" | "warn" | "error", message: string): void;
 }
 
-declare module "tidemill:plugin/config@0.1.0" {
+declare module "tidemill:plugin/config@0.1.1" {
   export function get(key: string): string | null;
 }

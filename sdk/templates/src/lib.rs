@@ -134,11 +134,16 @@ impl Language {
     }
 }
 
-/// The contract that projects are made for, such as `tidemill:plugin@0.1.0`.
+/// The files of the contract, one WIT package: the path and the text of each.
+pub fn wit() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let files = FILES.first().into_iter().flat_map(|(_, files)| files.iter().copied());
+    files.filter(|(path, _)| path.starts_with("wit/") && path.ends_with(".wit"))
+}
+
+/// The contract that projects are made for: its package and its version, as `wit/world.wit` begins.
 #[must_use]
 pub fn contract() -> &'static str {
-    let wit = FILES.first().into_iter().flat_map(|(_, files)| files.iter());
-    let world = wit.filter(|(path, _)| *path == "wit/world.wit").find_map(|(_, text)| text.lines().next());
+    let world = wit().find(|(path, _)| *path == "wit/world.wit").and_then(|(_, text)| text.lines().next());
     world.and_then(|line| line.strip_prefix("package ")).and_then(|line| line.strip_suffix(';')).unwrap_or_default()
 }
 
@@ -161,6 +166,7 @@ mod tests {
     #[test]
     fn the_contract_has_a_version() {
         assert!(contract().starts_with("tidemill:plugin@"), "{:?}", contract());
+        assert!(wit().all(|(path, _)| path.matches('/').count() == 1), "releases stay at home");
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod contract {
         inline: r#"
             package test:guests;
             interface teleport { beam: func(to: string); }
-            world guest { include tidemill:plugin/subscriber-plugin@0.1.0; import teleport; }
+            world guest { include tidemill:plugin/subscriber-plugin@0.1.1; import teleport; }
         "#,
         path: "../../wit",
         world: "test:guests/guest",

@@ -27,11 +27,11 @@ pub mod bulk {
         export_macro_name: "export_bulk_subscriber",
         default_bindings_module: "test_guests::bulk",
         with: {
-            "tidemill:plugin/types@0.1.0": crate::contract::tidemill::plugin::types,
-            "tidemill:plugin/state@0.1.0": crate::contract::tidemill::plugin::state,
-            "tidemill:plugin/append@0.1.0": crate::contract::tidemill::plugin::append,
-            "tidemill:plugin/log@0.1.0": crate::contract::tidemill::plugin::log,
-            "tidemill:plugin/config@0.1.0": crate::contract::tidemill::plugin::config,
+            "tidemill:plugin/types@0.1.1": crate::contract::tidemill::plugin::types,
+            "tidemill:plugin/state@0.1.1": crate::contract::tidemill::plugin::state,
+            "tidemill:plugin/append@0.1.1": crate::contract::tidemill::plugin::append,
+            "tidemill:plugin/log@0.1.1": crate::contract::tidemill::plugin::log,
+            "tidemill:plugin/config@0.1.1": crate::contract::tidemill::plugin::config,
         },
     });
 }

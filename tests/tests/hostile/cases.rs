@@ -180,7 +180,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("is-cut-short", Made(truncated), Refused(&["cut short"])),
     Case::new("is-a-core-module", Made(|| wat::parse_str("(module)").unwrap()), Refused(&["core module"])),
     Case::new("is-damaged", Made(damaged), Refused(&["not a valid component"])),
-    Case::new("plays-no-role", Built(guests::NO_EXPORTS), Refused(&["tidemill:plugin/subscriber@0.1.0"])),
+    Case::new("plays-no-role", Built(guests::NO_EXPORTS), Refused(&["tidemill:plugin/subscriber@0.1.1"])),
     Case::new("is-of-a-later-world", Built(guests::LATER_CONTRACT), Refused(&["tidemill:plugin/subscriber@0.2.0"])),
     Case::new("exports-another-type", Built(guests::WRONG_EXPORT), Refused(&["another type"])),
     Case::new("imports-another-type", Built(guests::WRONG_IMPORT), Refused(&["another type"])),

@@ -3,7 +3,7 @@
 use crate::document::Known;
 
 pub(super) const ROOT: Known<'static> =
-    Known::table("", &["component", "subscribe", "delivery", "limits", "grants", "config"], &[]);
+    Known::table("", &["component", "unstable", "subscribe", "delivery", "limits", "grants", "config"], &[]);
 pub(super) const SUBSCRIBE: Known<'static> = Known::table("subscribe", &["types", "tags", "streams", "start"], &[]);
 pub(super) const DELIVERY: Known<'static> = Known::table(
     "delivery",

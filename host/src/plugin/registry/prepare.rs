@@ -163,7 +163,7 @@ impl Allowed {
 
 /// How a plugin with this manifest is loaded.
 pub(super) fn load_options(manifest: &Manifest) -> LoadOptions {
-    LoadOptions { limits: manifest.limits, http: !manifest.grants.http.is_empty() }
+    LoadOptions { limits: manifest.limits, http: !manifest.grants.http.is_empty(), unstable: manifest.unstable.clone() }
 }
 
 /// A source whose path, if it has one, does not depend on where the host was started.

@@ -1,0 +1,208 @@
+//! `tidemill plugins install`: a plugin from a file, a URL or a registry into a plugins directory.
+//!
+//! What is embedded in it is its author's word. What it asks for is shown, and granted only when the operator says so;
+//! a manifest that the operator has written already stays.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::super::error::{CliError, Exit};
+use super::super::identity::Identity;
+use super::super::output::{Output, shown, talk};
+use super::fetch::{Fetcher, digest};
+use super::oci_auth::Credentials;
+use super::pack::checked;
+use super::reference::{Digest, Source};
+use super::signature;
+use crate::access::Secret;
+use crate::error::with_sources;
+use crate::event::PluginName;
+use crate::plugin::{Asked, Checked, Placing, Present, packed_manifest, packed_name};
+
+/// What errors call the manifest that a component carries.
+const EMBEDDED: &str = "the embedded plugin.toml";
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill plugins install big-orders-1.2.3.wasm --plugins ./pond/plugins
+  tidemill plugins install https://example.com/big-orders.wasm --plugins plugins --digest sha256:2c26b46b...
+  tidemill plugins install oci://ghcr.io/acme/big-orders:1.2.3 --plugins plugins --grant
+  tidemill plugins install oci://localhost:5000/acme/big-orders@sha256:... --plugins plugins --replace
+  tidemill plugins install https://example.com/big-orders.wasm --plugins plugins --key minisign.pub
+
+It is checked as `plugins check` does it, and put in place in one step; a running server takes it up. What it asks for
+is shown, and granted with --grant only. With --replace the manifest that is there stays in force.
+Exit codes: 2 it does not fit or is not sound, 3 there is nothing, 4 there is a plugin of that name, 5 it cannot be got,
+6 it asks for more than it is granted, or is not what --digest or --key say")]
+pub(in crate::cli) struct InstallArgs {
+    /// FILE, https://URL, or oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]
+    source: Source,
+    /// The plugins directory, as `serve --plugins` has it
+    #[arg(long, value_name = "DIR", env = "TIDEMILL_PLUGINS")]
+    plugins: PathBuf,
+    /// What to call it [default: its own name, else that of the file or repository]
+    #[arg(long)]
+    name: Option<String>,
+    /// What the component must be: its SHA-256
+    #[arg(long, value_name = "sha256:HEX")]
+    digest: Option<Digest>,
+    /// Public key of minisign, or its file: what signs SOURCE.minisig
+    #[arg(long, value_name = "KEY|FILE")]
+    key: Option<String>,
+    /// Manifest to install with it [default: the one that is there, else the one that it carries]
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Grant what the manifest that it carries asks for
+    #[arg(long, conflicts_with = "manifest")]
+    grant: bool,
+    /// Put it in the place of the plugin of that name
+    #[arg(long)]
+    replace: bool,
+    /// User of the registry
+    #[arg(long, value_name = "NAME", env = "TIDEMILL_REGISTRY_USER", requires = "registry_password")]
+    registry_user: Option<String>,
+    /// Password or token of that user; better given by the environment, where other users do not see it
+    #[arg(long, value_name = "SECRET", env = "TIDEMILL_REGISTRY_PASSWORD", hide_env_values = true, value_parser = secret)]
+    registry_password: Option<Secret>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::presented(text))
+}
+
+/// What was installed.
+#[derive(Serialize)]
+struct Installed {
+    name: String,
+    folder: PathBuf,
+    /// SHA-256 of the component, in hex.
+    digest: String,
+    bytes: usize,
+    version: Option<String>,
+    /// What the manifest that it carries asks for.
+    requests: Vec<String>,
+    /// Whether that is granted now.
+    granted: bool,
+    replaced: bool,
+}
+
+/// The manifest that is put in place, and what the embedded one asks for.
+struct Chosen {
+    text: String,
+    requests: Vec<String>,
+    /// Whether the text holds those requests as grants.
+    granted: bool,
+    /// Whether it is the one that is there already.
+    kept: bool,
+}
+
+/// Installs a plugin.
+pub(in crate::cli) fn run(args: &InstallArgs, identity: Identity, output: &mut Output<'_>) -> Result<(), CliError> {
+    let credentials = args.registry_user.clone().zip(args.registry_password.as_ref());
+    let credentials = credentials.map(|(user, secret)| Credentials { user, password: secret.reveal().to_owned() });
+    let fetcher = Fetcher { tls: identity.tls, credentials };
+    let component = fetcher.get(&args.source, args.digest.as_ref())?;
+    if let Some(key) = &args.key {
+        signature::verify(&fetcher, &args.source, &component, key)?;
+    }
+    let name = name(args, &component)?;
+    let present = Present::find(&args.plugins, &name);
+    let chosen = choose(args, &component, present.as_ref())?;
+    let path = PathBuf::from(args.source.to_string());
+    let checked = checked(&path, &component, &chosen.text).map_err(|error| chosen.hint(error))?;
+    let placing = Placing {
+        directory: &args.plugins,
+        name: &name,
+        component: &component,
+        manifest: &chosen.text,
+        replace: args.replace,
+    };
+    let folder = placing.place().map_err(|error| CliError::new(error.class().into(), with_sources(&error)))?;
+    let installed = Installed {
+        name: name.to_string(),
+        folder,
+        digest: digest(&component).to_string(),
+        bytes: component.len(),
+        version: version(&checked),
+        requests: chosen.requests.clone(),
+        granted: chosen.granted,
+        replaced: present.is_some(),
+    };
+    for warning in &checked.warnings {
+        talk(&format!("warning: {}", shown(warning, usize::MAX)));
+    }
+    if args.json { output.json(&installed) } else { installed.print(&chosen, output) }
+}
+
+impl Installed {
+    fn print(&self, chosen: &Chosen, output: &mut Output<'_>) -> Result<(), CliError> {
+        let version = self.version.as_ref().map(|version| format!(" {}", shown(version, 64))).unwrap_or_default();
+        let verb = if self.replaced { "replaced" } else { "installed" };
+        output.line(&format!("{verb} {}{version} in {}", self.name, self.folder.display()))?;
+        output.line(&self.digest)?;
+        if chosen.kept {
+            output.line("the manifest that was there stays in force")?;
+        }
+        let granted = if self.granted { "granted" } else { "asked for, not granted" };
+        let mut each = self.requests.iter();
+        each.try_for_each(|request| output.line(&format!("{granted}: {}", shown(request, usize::MAX))))
+    }
+}
+
+impl Chosen {
+    /// Says how to grant what is missing.
+    fn hint(&self, error: CliError) -> CliError {
+        match &error {
+            CliError::Failed { exit: Exit::Denied, hint: None, .. } if !self.requests.is_empty() && !self.granted => {
+                let requests = shown(&self.requests.join("; "), usize::MAX);
+                let how = if self.kept { "write it into its manifest" } else { "say --grant to grant that" };
+                error.hint(format_args!("it asks for {requests}; {how}; nothing was installed"))
+            }
+            _ => error,
+        }
+    }
+}
+
+/// The name it is installed under.
+fn name(args: &InstallArgs, component: &[u8]) -> Result<PluginName, CliError> {
+    if let Some(name) = &args.name {
+        return PluginName::new(name.as_str())
+            .map_err(|error| CliError::usage(format_args!("--name {name:?}: {error}")));
+    }
+    let own = packed_name(component).and_then(|name| PluginName::new(name).ok());
+    let stem = args.source.stem();
+    own.or_else(|| PluginName::new(stem.as_str()).ok())
+        .ok_or_else(|| CliError::usage(format_args!("{stem:?} is no name for a plugin")).hint("give one by --name"))
+}
+
+/// Which manifest is put in place: that of the operator where there is one, else the embedded one.
+fn choose(args: &InstallArgs, component: &[u8], present: Option<&Present>) -> Result<Chosen, CliError> {
+    let embedded = packed_manifest(component).map_err(CliError::usage)?;
+    let asked = embedded.as_deref().map(|text| Asked::of(EMBEDDED, text)).transpose().map_err(CliError::usage)?;
+    let asked = asked.unwrap_or_default();
+    let read = |path: &PathBuf| {
+        fs::read_to_string(path)
+            .map_err(|error| CliError::usage(format_args!("{} cannot be read: {error}", path.display())))
+    };
+    let there = present.filter(|_| args.replace).and_then(|present| present.manifest.as_ref());
+    let (text, granted, kept) = match (&args.manifest, there) {
+        (Some(path), _) => (read(path)?, false, false),
+        (None, Some(path)) if !args.grant => (read(path)?, false, true),
+        _ if args.grant => (embedded.unwrap_or_default(), true, false),
+        _ => (asked.without, false, false),
+    };
+    Ok(Chosen { text, granted, kept, requests: asked.requests })
+}
+
+/// The version that it has for people.
+fn version(checked: &Checked) -> Option<String> {
+    let said = checked.description.as_ref().map(|said| said.version.clone()).filter(|version| !version.is_empty());
+    checked.anatomy.labels.get("version").cloned().or(said)
+}

@@ -1,0 +1,16 @@
+//! `tidemill plugins pack` and `install`: a plugin as one file, and from wherever it is into a plugins directory.
+//!
+//! [`fetch`] gets bytes, from a file, a URL or a registry, and answers only what their digests say; [`install`] checks
+//! them as the host would and puts them in place; [`pack`] makes such a file.
+
+mod fetch;
+mod install;
+mod oci;
+mod oci_auth;
+mod pack;
+mod project;
+mod reference;
+mod signature;
+
+pub(super) use install::{InstallArgs, run as install};
+pub(super) use pack::{PackArgs, run as pack};

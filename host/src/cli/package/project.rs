@@ -1,0 +1,148 @@
+//! What a plugin's project says of itself: where its component is, and what its authors wrote into the files of their
+//! tools. Nothing of it is needed; what is there is taken.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::super::error::{CliError, Exit};
+use crate::plugin::PackageLabels;
+
+/// Where the projects of `tidemill new` leave their component, and a folder of the plugins directory has it.
+const PLACES: [&str; 3] = ["", "build", "target/wasm32-wasip2/release"];
+
+/// The one component of a project.
+pub(super) fn component(folder: &Path) -> Result<PathBuf, CliError> {
+    for place in PLACES {
+        let found = components(&folder.join(place));
+        match found.as_slice() {
+            [] => {}
+            [component] => return Ok(component.clone()),
+            several => {
+                let names: Vec<_> = several.iter().map(|path| path.display().to_string()).collect();
+                let what = format_args!("{} holds several components: {}", folder.display(), names.join(", "));
+                return Err(CliError::usage(what).hint("give the one to pack"));
+            }
+        }
+    }
+    let what =
+        format_args!("{} holds no .wasm, nor does its build/ or target/wasm32-wasip2/release/", folder.display());
+    Err(CliError::new(Exit::NotFound, what).hint("build the project first, or give the file"))
+}
+
+fn components(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "wasm")).collect();
+    found.sort();
+    found
+}
+
+/// What `Cargo.toml`, `package.json` or `pyproject.toml` say, and the revision that git knows.
+pub(super) fn labels(folder: &Path) -> PackageLabels {
+    let toml = |file: &str, table: &str| {
+        let text = fs::read_to_string(folder.join(file)).ok()?;
+        let table = text.parse::<toml::Table>().ok()?.remove(table)?;
+        serde_json::to_value(table).ok()
+    };
+    let json = || serde_json::from_str(&fs::read_to_string(folder.join("package.json")).ok()?).ok();
+    let said = toml("Cargo.toml", "package").or_else(json).or_else(|| toml("pyproject.toml", "project"));
+    let said = said.as_ref().map(of_value).unwrap_or_default();
+    PackageLabels { revision: revision(folder), ..said }
+}
+
+/// The keys that the three share, and those in which they differ.
+fn of_value(said: &Value) -> PackageLabels {
+    let text = |pointers: &[&str]| {
+        let found = pointers.iter().find_map(|pointer| said.pointer(pointer).and_then(Value::as_str));
+        found.filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    PackageLabels {
+        name: text(&["/name"]),
+        version: text(&["/version"]),
+        description: text(&["/description"]),
+        authors: said.get("authors").and_then(people).or_else(|| said.get("author").and_then(person)),
+        licenses: text(&["/license", "/license/text"]),
+        source: text(&["/repository/url", "/repository", "/urls/Repository", "/urls/Source"]),
+        revision: None,
+        homepage: text(&["/homepage", "/urls/Homepage"]),
+    }
+}
+
+fn people(people: &Value) -> Option<String> {
+    let names: Vec<_> = people.as_array()?.iter().filter_map(person).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// `"Name <address>"`, or a table with both.
+fn person(person: &Value) -> Option<String> {
+    if let Some(text) = person.as_str() {
+        return Some(text.to_owned());
+    }
+    let part = |key: &str| person.get(key).and_then(Value::as_str);
+    match (part("name"), part("email")) {
+        (Some(name), Some(address)) => Some(format!("{name} <{address}>")),
+        (name, address) => name.or(address).map(str::to_owned),
+    }
+}
+
+/// The commit that is checked out; it ends in `-dirty` when files differ from it.
+fn revision(folder: &Path) -> Option<String> {
+    let described = Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args(["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"])
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8(described.stdout).ok()?.trim().to_owned();
+    (described.status.success() && !text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tools_of_a_language_know_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let labels_of = |file: &str, text: &str| {
+            fs::write(folder.path().join(file), text).unwrap();
+            let labels = labels(folder.path());
+            fs::remove_file(folder.path().join(file)).unwrap();
+            labels
+        };
+        let cargo = labels_of(
+            "Cargo.toml",
+            "[package]\nname = \"big\"\nversion = \"1.2.3\"\nauthors = [\"A <a@b>\", \"C\"]\nlicense = \"MIT\"\nrepository = \"https://r\"",
+        );
+        assert_eq!((cargo.name.as_deref(), cargo.version.as_deref()), (Some("big"), Some("1.2.3")));
+        assert_eq!((cargo.authors.as_deref(), cargo.source.as_deref()), (Some("A <a@b>, C"), Some("https://r")));
+        let inherited = labels_of("Cargo.toml", "[package]\nname = \"big\"\nversion.workspace = true");
+        assert_eq!(inherited.version, None);
+        let npm = labels_of(
+            "package.json",
+            r#"{"name":"big","version":"2","author":{"name":"A","email":"a@b"},"repository":{"url":"u"},"license":"MIT"}"#,
+        );
+        assert_eq!((npm.authors.as_deref(), npm.source.as_deref()), (Some("A <a@b>"), Some("u")));
+        let python =
+            labels_of("pyproject.toml", "[project]\nname = \"p\"\nauthors = [{ name = \"A\" }]\nurls.Source = \"s\"");
+        assert_eq!((python.authors.as_deref(), python.source.as_deref()), (Some("A"), Some("s")));
+        assert_eq!(PackageLabels { revision: None, ..labels(folder.path()) }, PackageLabels::default());
+    }
+
+    #[test]
+    fn the_one_component_of_a_project_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(component(folder.path()).is_err());
+        let built = folder.path().join("target/wasm32-wasip2/release");
+        fs::create_dir_all(&built).unwrap();
+        fs::write(built.join("big.wasm"), "").unwrap();
+        assert_eq!(component(folder.path()).unwrap(), built.join("big.wasm"));
+        fs::write(built.join("other.wasm"), "").unwrap();
+        let Err(CliError::Failed { exit, what, .. }) = component(folder.path()) else { panic!("one of two was taken") };
+        assert_eq!(exit, Exit::Usage);
+        assert!(what.contains("big.wasm") && what.contains("other.wasm"), "{what}");
+    }
+}

@@ -1,0 +1,120 @@
+//! What an embedded manifest asks for: shown to the operator, and in force only when the operator says so.
+
+use toml::{Table, Value};
+
+use super::super::{Manifest, ManifestError};
+
+/// Keys of `[grants]` that give a plugin something. The others (`read`, `config`) only narrow what all have.
+const GIVING: [&str; 4] = ["append", "http", "http_private", "secrets"];
+
+/// An author's manifest, taken apart: what it says, and what it asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The manifest without what it asks for.
+    pub without: String,
+    /// What it asks for, as lines of a manifest; empty when it asks for nothing.
+    pub requests: Vec<String>,
+}
+
+impl Asked {
+    /// Takes a manifest apart. The requests stay in `without` as comments, for an operator to take up.
+    ///
+    /// # Errors
+    /// When it is no manifest.
+    pub fn of(file: &str, text: &str) -> Result<Self, ManifestError> {
+        Manifest::parse(file, text)?;
+        let mut table: Table = text.parse().unwrap_or_default();
+        let mut requests = Vec::new();
+        if let Some(Value::Table(grants)) = table.get_mut("grants") {
+            for key in GIVING {
+                requests.extend(grants.remove(key).and_then(|value| request(key, &value)));
+            }
+        }
+        if let Some(Value::Array(names)) = table.remove("unstable").filter(|names| !is_empty(names)) {
+            requests.push(format!("unstable = {}", Value::Array(names)));
+        }
+        if requests.is_empty() {
+            return Ok(Self { without: text.to_owned(), requests });
+        }
+        let mut without = String::from("# It asks for what follows, and was installed without.\n");
+        for request in &requests {
+            without.push_str(&format!("# {request}\n"));
+        }
+        without.push('\n');
+        without.push_str(&table.to_string());
+        // What gives nothing is left out by construction; that is said here again, by the one who reads it in earnest.
+        let granted = Manifest::parse(file, &without)?;
+        debug_assert!(granted.grants.append.is_empty() && granted.grants.http.is_empty());
+        Ok(Self { without, requests })
+    }
+}
+
+fn request(key: &str, value: &Value) -> Option<String> {
+    (!is_empty(value)).then(|| format!("[grants] {key} = {}", inline(value)))
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.is_empty(),
+        Value::Table(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+/// A value on one line.
+fn inline(value: &Value) -> String {
+    match value {
+        Value::Table(table) => {
+            let pairs = table.iter().map(|(key, value)| format!("{} = {}", Value::from(key.as_str()), inline(value)));
+            format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::ConfigGrant;
+
+    const MANIFEST: &str = r#"
+        unstable = ["unstable-timers"]
+        [subscribe]
+        types = ["A"]
+        [grants]
+        append = ["B", "C*"]
+        read = ["A"]
+        config = ["k"]
+        http = ["https://api.example.com/"]
+        http_private = ["localhost"]
+        [grants.secrets]
+        KEY = { env = "KEY", host = "https://api.example.com/", header = "authorization" }
+        [config]
+        k = 1
+    "#;
+
+    #[test]
+    fn what_gives_is_a_request_and_what_narrows_stays() {
+        let asked = Asked::of("plugin.toml", MANIFEST).unwrap();
+        let granted = Manifest::parse("plugin.toml", &asked.without).unwrap();
+        let grants = &granted.grants;
+        assert!(grants.append.is_empty() && grants.http.is_empty() && grants.http_private.is_empty());
+        assert!(grants.secrets.is_empty() && granted.unstable.is_empty());
+        assert_eq!((grants.read.len(), &grants.config), (1, &ConfigGrant::Keys(vec!["k".into()])));
+        assert_eq!((granted.subscribe.types.as_ref().unwrap().len(), &*granted.config["k"]), (1, "1"));
+        assert_eq!(asked.requests.len(), 5, "{:?}", asked.requests);
+        assert_eq!(asked.requests[0], "[grants] append = [\"B\", \"C*\"]");
+        assert!(asked.requests[3].starts_with("[grants] secrets = { \"KEY\" = { "), "{:?}", asked.requests);
+        for request in &asked.requests {
+            assert!(asked.without.contains(&format!("# {request}\n")), "{request}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_asks_for_nothing_stays_as_it_is() {
+        for text in ["", "# words\n[grants]\nread = [\"A\"]\nappend = []\n"] {
+            assert_eq!(Asked::of("p", text).unwrap(), Asked { without: text.into(), requests: Vec::new() });
+        }
+        assert!(Asked::of("p", "grants = 3").is_err());
+    }
+}

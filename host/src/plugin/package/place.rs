@@ -1,0 +1,262 @@
+//! Puts a plugin into a plugins directory: whole, or not at all.
+//!
+//! All files are written into a hidden folder of the directory, which no host looks at, synced, and renamed in one
+//! step; what is there under the name is exchanged in one step, too. A crash leaves what was there or what was to come,
+//! and at worst a hidden folder beside it.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use thiserror::Error;
+
+use crate::error::ErrorClass;
+use crate::event::PluginName;
+use crate::plugin::Manifest;
+
+const MANIFEST: &str = "plugin.toml";
+/// The component's file, where the manifest names none.
+const COMPONENT: &str = "plugin.wasm";
+/// What others may do with the folder.
+const FOLDER_MODE: u32 = 0o755;
+
+/// Why a plugin was not put in place. What was there is as it was.
+#[derive(Debug, Error)]
+pub enum PlaceError {
+    /// There is something under the name.
+    #[error("there is a plugin {name} already, in {}; to put this in its place, say --replace", path.display())]
+    There {
+        /// The plugin.
+        name: PluginName,
+        /// Its folder or its component.
+        path: PathBuf,
+    },
+    /// The directory cannot be written to.
+    #[error("the plugins directory {} cannot be written to", path.display())]
+    Files {
+        /// The directory.
+        path: PathBuf,
+        /// The system's words.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl PlaceError {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::There { .. } => ErrorClass::Conflict,
+            Self::Files { .. } => ErrorClass::Unavailable,
+        }
+    }
+}
+
+/// What is under a plugin's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// Its folder, or its bare component.
+    pub path: PathBuf,
+    /// Where its manifest is; none without one.
+    pub manifest: Option<PathBuf>,
+}
+
+impl Present {
+    /// Looks for a plugin of that name in a directory.
+    #[must_use]
+    pub fn find(directory: &Path, name: &PluginName) -> Option<Self> {
+        let folder = directory.join(name.as_str());
+        let [component, beside] = [".wasm", ".toml"].map(|end| directory.join(format!("{name}{end}")));
+        let is_file = |path: &PathBuf| path.is_file();
+        if holds_something(&folder) {
+            let manifest = Some(folder.join(MANIFEST)).filter(is_file);
+            return Some(Self { path: folder, manifest });
+        }
+        component.exists().then(|| Self { path: component, manifest: Some(beside).filter(is_file) })
+    }
+}
+
+fn holds_something(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+/// What is put in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Placing<'a> {
+    /// The plugins directory; made if it is not there.
+    pub directory: &'a Path,
+    /// The plugin's name.
+    pub name: &'a PluginName,
+    /// Its component.
+    pub component: &'a [u8],
+    /// Its manifest, which reads.
+    pub manifest: &'a str,
+    /// Whether what is there under the name gives way. Other files of its folder are kept.
+    pub replace: bool,
+}
+
+impl Placing<'_> {
+    /// Writes it; answers the plugin's folder. Blocks until it is on disk.
+    ///
+    /// # Errors
+    /// When there is something under the name that is not to be replaced, or when the directory cannot be written to.
+    pub fn place(&self) -> Result<PathBuf, PlaceError> {
+        let failed = |source| PlaceError::Files { path: self.directory.into(), source };
+        let present = Present::find(self.directory, self.name);
+        let there = |path| PlaceError::There { name: self.name.clone(), path };
+        if let (Some(present), false) = (&present, self.replace) {
+            return Err(there(present.path.clone()));
+        }
+        let folder = self.directory.join(self.name.as_str());
+        let old = present.as_ref().filter(|present| present.path == folder);
+        let staged = self.stage(old.map(|present| &*present.path)).map_err(failed)?;
+        if old.is_some() {
+            exchange(staged.path(), &folder).map_err(failed)?;
+        } else {
+            // A folder that came between, and holds something, is not renamed over.
+            fs::rename(staged.path(), &folder).map_err(|error| match error.kind() {
+                io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => there(folder.clone()),
+                _ => failed(error),
+            })?;
+            let _ = staged.keep();
+        }
+        if let (Some(bare), None) = (&present, old) {
+            // Two of one name is what a host tells and does not load: a crash here is seen.
+            fs::remove_file(&bare.path).map_err(failed)?;
+            bare.manifest.as_ref().map_or(Ok(()), fs::remove_file).map_err(failed)?;
+        }
+        sync(self.directory).map_err(failed)?;
+        Ok(folder)
+    }
+
+    /// A hidden folder with everything in it, on disk.
+    fn stage(&self, old: Option<&Path>) -> io::Result<tempfile::TempDir> {
+        fs::create_dir_all(self.directory)?;
+        let mode = fs::Permissions::from_mode(FOLDER_MODE);
+        let prefix = format!(".{}-", self.name);
+        let staged = tempfile::Builder::new().prefix(&prefix).permissions(mode).tempdir_in(self.directory)?;
+        if let Some(old) = old {
+            keep_others(old, staged.path(), true)?;
+        }
+        let component = Manifest::parse(MANIFEST, self.manifest).ok().and_then(|manifest| manifest.component);
+        write(&staged.path().join(MANIFEST), self.manifest.as_bytes())?;
+        write(&staged.path().join(component.as_deref().unwrap_or(COMPONENT)), self.component)?;
+        sync(staged.path())?;
+        Ok(staged)
+    }
+}
+
+/// Copies what is neither the manifest nor a component, such as files of secrets.
+fn keep_others(from: &Path, to: &Path, top: bool) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        let own = top && (entry.file_name() == MANIFEST || path.extension().is_some_and(|end| end == "wasm"));
+        if entry.file_type()?.is_dir() {
+            fs::create_dir(&target)?;
+            keep_others(&path, &target, false)?;
+        } else if !own {
+            fs::copy(&path, &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Exchanges two folders in one step, where the file system can; else in two, with the first out of sight between.
+fn exchange(new: &Path, old: &Path) -> io::Result<()> {
+    match renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
+            let aside = new.with_extension("old");
+            fs::rename(old, &aside)?;
+            fs::rename(new, old).inspect_err(|_| drop(fs::rename(&aside, old)))?;
+            fs::rename(&aside, new)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placing<'a>(directory: &'a Path, name: &'a PluginName, component: &'a [u8], replace: bool) -> Placing<'a> {
+        Placing { directory, name, component, manifest: "# mine\n", replace }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_plugin_is_put_in_place_once_and_nothing_else_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let plugins = directory.path().join("plugins");
+        let name = PluginName::new("billing").unwrap();
+        let folder = placing(&plugins, &name, b"one", false).place().unwrap();
+        assert_eq!(
+            (names(&plugins), names(&folder)),
+            (vec!["billing".into()], vec!["plugin.toml".into(), "plugin.wasm".into()])
+        );
+        assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o755);
+        let again = placing(&plugins, &name, b"two", false).place().unwrap_err();
+        assert_eq!(again.class(), ErrorClass::Conflict);
+        assert_eq!(fs::read(folder.join("plugin.wasm")).unwrap(), b"one");
+        assert_eq!(names(&plugins), ["billing"]);
+    }
+
+    #[test]
+    fn what_gives_way_leaves_its_other_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = PluginName::new("billing").unwrap();
+        let folder = directory.path().join("billing");
+        fs::create_dir_all(folder.join("deep")).unwrap();
+        for (file, text) in [("old.wasm", "old"), ("plugin.toml", "# old"), ("salt.txt", "salt"), ("deep/x.wasm", "x")]
+        {
+            fs::write(folder.join(file), text).unwrap();
+        }
+        assert!(Present::find(directory.path(), &name).unwrap().manifest.is_some());
+        placing(directory.path(), &name, b"new", true).place().unwrap();
+        assert_eq!(names(&folder), ["deep", "plugin.toml", "plugin.wasm", "salt.txt"]);
+        assert_eq!(fs::read(folder.join("plugin.wasm")).unwrap(), b"new");
+        assert_eq!(fs::read(folder.join("deep/x.wasm")).unwrap(), b"x");
+        assert_eq!(names(directory.path()), ["billing"]);
+    }
+
+    #[test]
+    fn a_bare_component_gives_way_to_a_folder() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = PluginName::new("billing").unwrap();
+        for file in ["billing.wasm", "billing.toml"] {
+            fs::write(directory.path().join(file), "").unwrap();
+        }
+        placing(directory.path(), &name, b"new", false).place().unwrap_err();
+        placing(directory.path(), &name, b"new", true).place().unwrap();
+        assert_eq!(names(directory.path()), ["billing"]);
+    }
+
+    #[test]
+    fn the_component_is_called_what_the_manifest_calls_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = PluginName::new("billing").unwrap();
+        let manifest = "component = \"bill.wasm\"";
+        let folder = Placing { manifest, ..placing(directory.path(), &name, b"x", false) }.place().unwrap();
+        assert_eq!(names(&folder), ["bill.wasm", "plugin.toml"]);
+    }
+}

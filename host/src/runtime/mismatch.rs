@@ -1,0 +1,192 @@
+//! What does not fit between a component and this host, in the words of the WIT, and what to do about it.
+//!
+//! The same text stands in `plugins check`, in the registry's problems and in the log. Names are judged by the tables
+//! of `contract`; shapes by the component's own WIT, which is read only when something was refused.
+
+use std::collections::BTreeSet;
+
+use wasmtime::component::Component;
+
+use super::LoadError;
+use super::contract::{InterfaceName, OFFERED, PACKAGE, PACKAGE_VERSION, WASI_OFFERED, WASI_VERSION, compatible};
+use super::wit::{Difference, Interface, Wit, differ};
+use crate::nearest::nearest;
+
+/// What to do about an import that the host does not offer.
+pub(super) fn missing_import(name: &str) -> String {
+    let Some(wanted) = InterfaceName::parse(name) else {
+        return format!("it was built for another host: {}", there_is());
+    };
+    let contract: Vec<_> = OFFERED.iter().map(|offered| offered.interface).collect();
+    if wanted.package == PACKAGE {
+        if !compatible(wanted.version, PACKAGE_VERSION) {
+            return other_version(wanted.version);
+        }
+        if later(wanted.version) {
+            return newer(wanted.version);
+        }
+        return match nearest(wanted.interface, &contract) {
+            Some(meant) => format!("did you mean {PACKAGE}/{meant}? {}", there_is()),
+            None => there_is(),
+        };
+    }
+    if wanted.package.starts_with("wasi:") {
+        return wasi(wanted);
+    }
+    if contract.contains(&wanted.interface) {
+        return format!("the contract's package is {PACKAGE}, so build it against {PACKAGE}/{}", wanted.interface);
+    }
+    format!("build it without, or put what it needs into it (`wac plug`); {}", there_is())
+}
+
+fn wasi(wanted: InterfaceName<'_>) -> String {
+    if !compatible(wanted.version, WASI_VERSION) {
+        return format!("the host has WASI {WASI_VERSION}: build it for wasm32-wasip2, or with tools of that version");
+    }
+    match nearest(&wanted.path(), WASI_OFFERED) {
+        Some(meant) => format!("did you mean {meant}? {}", there_is()),
+        None => there_is(),
+    }
+}
+
+/// What there is to import, for people.
+fn there_is() -> String {
+    let with_functions = OFFERED.iter().filter(|offered| !offered.functions.is_empty());
+    let interfaces: Vec<_> = with_functions
+        .map(|offered| format!("{PACKAGE}/{}@{PACKAGE_VERSION} ({})", offered.interface, offered.functions.join(", ")))
+        .collect();
+    let interfaces = interfaces.join(", ");
+    format!(
+        "there is {interfaces}, and of WASI {WASI_VERSION} io, cli, clocks, random, an empty filesystem and, by grant, \
+         http"
+    )
+}
+
+fn other_version(version: &str) -> String {
+    let version = if version.is_empty() { "no version" } else { version };
+    format!(
+        "it was built for {PACKAGE} of {version}, and the host has {PACKAGE}@{PACKAGE_VERSION}, another contract: {}, \
+         or run a host of that contract",
+        rebuild()
+    )
+}
+
+fn newer(version: &str) -> String {
+    format!(
+        "it was built for {PACKAGE}@{version}, which is later than the host's {PACKAGE_VERSION}: use a later host, or \
+         {}",
+        rebuild()
+    )
+}
+
+fn rebuild() -> String {
+    format!("build it against {PACKAGE}@{PACKAGE_VERSION}, whose wit/ and SDK `tidemill new` writes")
+}
+
+/// Whether a version of this line is later than the host's.
+fn later(version: &str) -> bool {
+    let patch = |version: &str| version.rsplit('.').next().and_then(|patch| patch.parse::<u64>().ok());
+    compatible(version, PACKAGE_VERSION) && patch(version) > patch(PACKAGE_VERSION)
+}
+
+/// What a component without a role may be instead, and what makes one.
+pub(super) fn no_role(exports: &[String]) -> String {
+    let roles = roles();
+    let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
+    let words = exports.iter().find_map(|export| other_world(export, &roles)).unwrap_or_else(|| match exports {
+        [] => "was its export left out? In Rust that is `export!` in a crate of type `cdylib`; in C, Go, Python and \
+               JavaScript it is what the template's plugin file does"
+            .into(),
+        _ => "it was built for another world".into(),
+    });
+    let names: Vec<_> = roles.iter().map(|role| format!("{PACKAGE}/{role}@{PACKAGE_VERSION}")).collect();
+    format!("{words}; a plugin exports {}", names.join(" or "))
+}
+
+fn other_world(export: &str, roles: &[&str]) -> Option<String> {
+    let name = InterfaceName::parse(export)?;
+    match (name.package, name.interface) {
+        (PACKAGE, role) if roles.contains(&role) => Some(other_version(name.version)),
+        (PACKAGE, other) => nearest(other, roles).map(|meant| format!("did you mean {meant}?")),
+        ("wasi:cli", "run") => Some(
+            "it is a command, a program with a `main`: a plugin is a library, in Rust a crate of type `cdylib` without \
+             `main`"
+                .into(),
+        ),
+        ("wasi:http", "incoming-handler" | "handler") => {
+            Some("it answers HTTP requests (the world wasi:http/proxy), for a server of that world".into())
+        }
+        (package, role) if roles.contains(&role) => {
+            Some(format!("its {role} is that of the package {package}, and the contract's package is {PACKAGE}"))
+        }
+        _ => None,
+    }
+}
+
+/// The interfaces that make a plugin: what the contract's worlds export, but for the introduction.
+fn roles() -> BTreeSet<String> {
+    let mut roles = Wit::contract().map(Wit::exported).unwrap_or_default();
+    roles.remove(super::contract::DESCRIPTION);
+    roles
+}
+
+/// Puts an error in the words of the component's WIT, if it says more there.
+pub(super) fn explain(engine: &wasmtime::Engine, component: &Component, error: LoadError) -> LoadError {
+    let Some(contract) = Wit::contract() else { return error };
+    let built = || Wit::of_component(engine, component);
+    match error {
+        LoadError::MissingFunction { interface, function, advice } => {
+            let said = missing_function(&built(), contract, &interface, &function);
+            LoadError::MissingFunction { interface, function, advice: said.unwrap_or(advice) }
+        }
+        LoadError::MismatchedImport { reason } => {
+            let built = built();
+            let said = OFFERED.iter().find_map(|offered| first_difference(&built, contract, offered.interface));
+            LoadError::MismatchedImport { reason: said.unwrap_or(reason) }
+        }
+        LoadError::MismatchedExport { export, reason } => {
+            let built = built();
+            let said = InterfaceName::parse(&export).and_then(|InterfaceName { interface, .. }| {
+                let missing = missing_export(built.interfaces.get(interface)?, contract.interfaces.get(interface)?);
+                missing.or_else(|| first_difference(&built, contract, interface))
+            });
+            LoadError::MismatchedExport { export, reason: said.unwrap_or(reason) }
+        }
+        other => other,
+    }
+}
+
+/// The first function of an interface that both have, and in different shapes.
+fn first_difference(built: &Wit, contract: &Wit, interface: &str) -> Option<String> {
+    let (built, contract) = (built.interfaces.get(interface)?, contract.interfaces.get(interface)?);
+    built.functions.iter().find_map(|(name, function)| {
+        let Difference { has, wanted } = differ(name, function, contract.functions.get(name)?)?;
+        Some(format!("for function `{name}` of {interface} it has `{has}`, and the contract `{wanted}`"))
+    })
+}
+
+/// The first function that the host would call and that is not there.
+fn missing_export(built: &Interface, contract: &Interface) -> Option<String> {
+    let known = built.names();
+    let (name, function) = contract.functions.iter().find(|(name, _)| !known.contains(&name.as_str()))?;
+    let instead = match nearest(name, &known) {
+        Some(meant) => format!("it has `{meant}`: is that a slip?"),
+        None => "add it".into(),
+    };
+    Some(format!("it has no function `{name}`, which is `{}`; {instead}", function.text(name)))
+}
+
+/// A function that the host does not have: what the component takes it for, and what there is instead.
+fn missing_function(built: &Wit, contract: &Wit, interface: &str, function: &str) -> Option<String> {
+    let name = InterfaceName::parse(interface)?;
+    let wanted = built.interfaces.get(name.interface)?.text(function)?;
+    if later(name.version) {
+        return Some(format!("as `{wanted}`; {}", newer(name.version)));
+    }
+    let host = contract.interfaces.get(name.interface)?;
+    let known = host.names();
+    let meant = nearest(function, &known).and_then(|meant| host.text(meant));
+    let meant = meant.map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
+    let there = OFFERED.iter().find(|offered| offered.interface == name.interface)?.functions.join(", ");
+    Some(format!("as `{wanted}`; {meant}there is {there}: {}", rebuild()))
+}

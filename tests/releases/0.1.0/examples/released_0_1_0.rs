@@ -1,0 +1,19 @@
+//! On the plain lane of release 0.1.0.
+
+#![cfg_attr(target_arch = "wasm32", expect(unsafe_code, reason = "the bindings are generated here"))]
+
+mod contract {
+    wit_bindgen::generate!({ path: "../../../wit/releases/0.1.0", world: "described-subscriber-plugin" });
+}
+
+guests_of_0_1_0::guest!(contract);
+
+impl contract::exports::tidemill::plugin::subscriber::Guest for Guest {
+    fn handle(events: Vec<types::Event>) -> Result<(), types::Failure> {
+        let mut each = events.iter().enumerate();
+        each.try_for_each(|(index, event)| answer(index, event.position, &event.event_type))
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+contract::export!(Guest with_types_in contract);

@@ -1,0 +1,216 @@
+//! `tidemill plugins pack` and `install`, by the real binary: from files, URLs and a registry into a plugins directory.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod packaging {
+    pub(super) mod registry;
+}
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use packaging::registry::{Registry, sha256};
+use serde_json::Value;
+use tempfile::TempDir;
+use tidemill_plugins::{COUNTER, ORDERS};
+use tidemill_tests::told::complains;
+use tidemill_tests::{Server, poll, tidemill};
+
+/// What Debian's minisign made: a key, a text, and its signature.
+const KEY: &str = include_str!("packaging/minisign.pub");
+const SIGNED: &[u8] = b"a text that is signed\n";
+const SIGNATURE: &str = include_str!("packaging/signed.minisig");
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// A component with its manifest embedded, made by `pack`.
+    fn packed(&self, component: &[u8], manifest: &str, more: &[&str]) -> Vec<u8> {
+        self.write("project/build/plugin.wasm", component);
+        self.write("project/plugin.toml", manifest.as_bytes());
+        let (project, packed) = (self.path("project"), self.path("packed.wasm"));
+        let made =
+            tidemill().args(["plugins", "pack"]).arg(project).arg("-o").arg(&packed).args(more).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        fs::read(packed).unwrap()
+    }
+
+    fn install(&self, source: &str, more: &[&str]) -> Output {
+        let plugins = self.path("plugins");
+        let mut command = tidemill();
+        command.args(["plugins", "install", source, "--plugins"]).arg(plugins).args(more).output().unwrap()
+    }
+
+    /// What is in the plugins directory, by path.
+    fn installed(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        list(&self.path("plugins"), Path::new(""), &mut found);
+        found
+    }
+}
+
+fn list(folder: &Path, within: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let entry = entry.unwrap();
+        let path = within.join(entry.file_name());
+        if entry.path().is_dir() {
+            list(&entry.path(), &path, found);
+        } else {
+            found.insert(path.display().to_string());
+        }
+    }
+}
+
+fn files(name: &str) -> BTreeSet<String> {
+    BTreeSet::from([format!("{name}/plugin.toml"), format!("{name}/plugin.wasm")])
+}
+
+#[test]
+fn what_is_packed_is_shown_installed_and_run() {
+    let place = Place::new();
+    let labels = ["--label", "licenses=Apache-2.0", "--label", "version=9.8.7", "--label", "name=counts"];
+    let packed = place.packed(COUNTER.component, COUNTER.manifest, &labels);
+    let file = place.path("packed.wasm");
+    let checked = tidemill().args(["plugins", "check"]).arg(&file).output().unwrap();
+    let shown = String::from_utf8(checked.stdout).unwrap();
+    for words in ["licenses     Apache-2.0", "version      9.8.7", "name         counts", "carries      a manifest"] {
+        assert!(shown.contains(words), "{words} is not in: {shown}");
+    }
+    let said = place.install(file.to_str().unwrap(), &["--json"]);
+    assert!(said.status.success(), "{said:?}");
+    let said: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(
+        (&said["name"], &said["version"], &said["replaced"]),
+        (&"counts".into(), &"9.8.7".into(), &false.into())
+    );
+    assert_eq!(said["digest"], sha256(&packed));
+    assert_eq!(place.installed(), files("counts"));
+    let data = place.path("data");
+    let server = Server::start(&data, &place.path("plugins"));
+    let runs = || server.try_get("/v1/plugins/counts").ok().filter(|plugin| plugin["digest"].is_string());
+    let digest = poll("the plugin to run", runs)["digest"].clone();
+    assert_eq!(format!("sha256:{}", digest.as_str().unwrap()), sha256(&packed));
+}
+
+#[test]
+fn what_it_asks_for_is_granted_only_when_that_is_said() {
+    let place = Place::new();
+    place.packed(ORDERS.component, ORDERS.manifest, &[]);
+    let file = place.path("packed.wasm");
+    let source = file.to_str().unwrap();
+    let refused = place.install(source, &["--name", "orders"]);
+    complains(&refused, 6, &["would not run it", "[grants] append", "--grant", "nothing was installed"]);
+    assert_eq!(place.installed(), BTreeSet::new());
+    let granted = place.install(source, &["--name", "orders", "--grant"]);
+    assert!(granted.status.success(), "{granted:?}");
+    assert!(String::from_utf8_lossy(&granted.stdout).contains("granted: [grants] append = "), "{granted:?}");
+    let manifest = fs::read_to_string(place.path("plugins/orders/plugin.toml")).unwrap();
+    assert_eq!(manifest, ORDERS.manifest);
+    // What the operator has written stays in force when another version comes.
+    let own = format!("{manifest}\n# mine\n");
+    place.write("plugins/orders/plugin.toml", own.as_bytes());
+    complains(&place.install(source, &["--name", "orders"]), 4, &["already", "--replace"]);
+    let replaced = place.install(source, &["--name", "orders", "--replace"]);
+    assert!(replaced.status.success(), "{replaced:?}");
+    assert_eq!(fs::read_to_string(place.path("plugins/orders/plugin.toml")).unwrap(), own);
+    assert_eq!(place.installed(), files("orders"));
+}
+
+#[test]
+fn a_digest_is_held_against_what_comes() {
+    let place = Place::new();
+    let file = place.write("counter.wasm", COUNTER.component);
+    let source = file.to_str().unwrap();
+    let other = format!("sha256:{}", "0".repeat(64));
+    complains(&place.install(source, &["--digest", &other]), 6, &["is not what it must be", &other]);
+    complains(&place.install(source, &["--digest", "sha256:12"]), 2, &["no digest"]);
+    assert_eq!(place.installed(), BTreeSet::new());
+    assert!(place.install(source, &["--digest", &sha256(COUNTER.component)]).status.success());
+    assert_eq!(place.installed(), files("counter"));
+}
+
+#[test]
+fn what_a_host_would_not_run_is_not_installed() {
+    let place = Place::new();
+    let file = place.write("text.wasm", b"not a component");
+    complains(&place.install(file.to_str().unwrap(), &[]), 2, &["not WebAssembly"]);
+    let packed = tidemill().args(["plugins", "pack"]).arg(&file).output().unwrap();
+    complains(&packed, 2, &["not WebAssembly"]);
+    complains(&place.install("nowhere.wasm", &[]), 3, &["nowhere.wasm", "cannot be read"]);
+    complains(&place.install("ftp://x/y", &[]), 2, &["oci://"]);
+    complains(&place.install("http://example.com/y.wasm", &[]), 2, &["plain HTTP", "--digest"]);
+    assert_eq!(place.installed(), BTreeSet::new());
+}
+
+#[test]
+fn a_registry_is_asked_by_tag_and_by_digest() {
+    let place = Place::new();
+    for token in [None, Some("secret-token")] {
+        let registry = Registry::start(token);
+        let manifest = registry.push("acme/counter", "1.0", COUNTER.component);
+        for (version, name) in [("acme/counter:1.0".to_owned(), "tag"), (format!("acme/counter@{manifest}"), "digest")]
+        {
+            let name = format!("{name}-{}", token.is_some());
+            let installed = place.install(&registry.reference(&version), &["--name", &name]);
+            assert!(installed.status.success(), "{version}: {installed:?}");
+            let component = fs::read(place.path(&format!("plugins/{name}/plugin.wasm"))).unwrap();
+            assert!(component == COUNTER.component, "{version}");
+        }
+        complains(&place.install(&registry.reference("acme/counter:2.0"), &["--name", "x"]), 3, &["is not there"]);
+    }
+    let registry = Registry::start(None);
+    registry.push_index("acme/counter", "multi", COUNTER.component);
+    let installed = place.install(&registry.reference("acme/counter:multi"), &[]);
+    assert!(installed.status.success(), "{installed:?}");
+}
+
+#[test]
+fn a_registry_that_lies_is_found_out() {
+    let place = Place::new();
+    let registry = Registry::start(None);
+    let manifest = registry.push("acme/counter", "1.0", COUNTER.component);
+    registry.replace_blob(COUNTER.component, b"something else");
+    let lied = place.install(&registry.reference("acme/counter:1.0"), &[]);
+    complains(&lied, 6, &["the component of", "is not what it must be"]);
+    registry.replace_manifest("acme/counter", &manifest, br#"{"layers":[]}"#);
+    let lied = place.install(&registry.reference(&format!("acme/counter@{manifest}")), &[]);
+    complains(&lied, 6, &["the manifest of", "is not what it must be"]);
+    registry.push_layer("acme/image", "1", "application/vnd.oci.image.layer.v1.tar+gzip", b"tar");
+    complains(&place.install(&registry.reference("acme/image:1"), &[]), 2, &["no layer of application/wasm"]);
+    assert_eq!(place.installed(), BTreeSet::new());
+}
+
+#[test]
+fn a_signature_is_asked_for_by_its_key() {
+    let place = Place::new();
+    let key = place.write("minisign.pub", KEY.as_bytes());
+    let key = key.to_str().unwrap();
+    let file = place.write("signed.wasm", SIGNED);
+    let source = file.to_str().unwrap();
+    complains(&place.install(source, &["--key", key]), 3, &["signed.wasm.minisig", "minisign -S"]);
+    place.write("signed.wasm.minisig", SIGNATURE.as_bytes());
+    complains(&place.install(source, &["--key", key]), 2, &["not WebAssembly"]);
+    complains(&place.install(source, &["--key", KEY.lines().last().unwrap()]), 2, &["not WebAssembly"]);
+    place.write("signed.wasm", b"a text that is not\n");
+    complains(&place.install(source, &["--key", key]), 6, &["does not sign", "nothing was installed"]);
+    complains(&place.install(source, &["--key", "nokey"]), 2, &["--key nokey", "minisign -G"]);
+    let reference = ["--key", key];
+    complains(&place.install("oci://localhost:1/a/b", &reference), 5, &["cannot be got"]);
+}
