@@ -16,6 +16,8 @@ pub(super) const PACKAGE: &str = "tidemill:plugin";
 pub(super) const PACKAGE_VERSION: &str = "0.1.0";
 /// The optional export by which a component introduces itself.
 pub(super) const DESCRIPTION: &str = "description";
+/// The export by which a subscriber answers queries, too.
+pub(super) const PROJECTION: &str = "projection";
 /// The WASI release line that is linked.
 const WASI_VERSION: &str = "0.2";
 
@@ -192,6 +194,8 @@ fn offered() -> String {
 pub(super) struct KnownExports {
     /// The interface that makes it a subscriber, and the lane that it is: the best, if there are several.
     pub(super) subscriber: Option<(Lane, String)>,
+    /// The interface by which it answers queries.
+    pub(super) projection: Option<String>,
     /// The interface by which it introduces itself.
     pub(super) description: Option<String>,
 }
@@ -208,6 +212,8 @@ impl KnownExports {
             let Some(InterfaceName { interface, .. }) = ours else { continue };
             if let Some(lane) = Lane::ALL.into_iter().find(|lane| lane.interface() == interface) {
                 known.subscriber = known.subscriber.max(Some((lane, name.to_owned())));
+            } else if interface == PROJECTION {
+                known.projection = Some(name.to_owned());
             } else if interface == DESCRIPTION {
                 known.description = Some(name.to_owned());
             }
@@ -221,7 +227,8 @@ impl KnownExports {
 
     /// The roles they make.
     pub(super) fn roles(&self) -> Vec<Role> {
-        self.subscriber.iter().map(|_| Role::Subscriber).collect()
+        let subscriber = self.subscriber.iter().map(|_| Role::Subscriber);
+        subscriber.chain(self.projection.iter().map(|_| Role::Projection)).collect()
     }
 }
 
@@ -239,7 +246,9 @@ mod tests {
         let mut functions = BTreeSet::new();
         for file in fs::read_dir(dir).unwrap() {
             let text = fs::read_to_string(file.unwrap().path()).unwrap();
-            assert!(text.contains(&format!("package {PACKAGE}@{PACKAGE_VERSION};")));
+            // One file of a package is enough to say it.
+            let packages = text.lines().filter(|line| line.starts_with("package "));
+            packages.for_each(|line| assert_eq!(line, format!("package {PACKAGE}@{PACKAGE_VERSION};")));
             let mut interface = String::new();
             for line in text.lines() {
                 if let Some(name) = line.strip_prefix("interface ") {
@@ -259,6 +268,7 @@ mod tests {
             .flat_map(|offered| offered.functions.iter().map(|name| (offered.interface.to_owned(), (*name).to_owned())))
             .collect();
         table.extend(Lane::ALL.map(|lane| (lane.interface().to_owned(), "handle".to_owned())));
+        table.insert((PROJECTION.into(), "query".into()));
         table.insert((DESCRIPTION.into(), "describe".into()));
         assert_eq!(table, wit_functions());
     }
