@@ -22,6 +22,8 @@ pub mod backup;
 
 pub mod delivery;
 
+pub mod projection;
+
 pub mod runtime;
 
 pub mod plugin;

@@ -24,10 +24,19 @@ quiet() {
 need wit-bindgen "cargo install --locked wit-bindgen-cli@0.63.0 --no-default-features --features c,go"
 need wasm-tools "cargo install --locked wasm-tools@1.263.0 --no-default-features --features component"
 
+# Which world it is for follows from whether the plugin has queries.
 world=described-subscriber-plugin
+queries=
+if grep -q '\.queries' ./*.c; then
+    world=described-projection-plugin
+    queries=-DTM_QUERIES
+fi
+bound=$(echo "$world" | tr - _)
+rm -rf build/bindings
 mkdir -p build/bindings "$(dirname "$out")"
 quiet wit-bindgen c wit -w "$world" --out-dir build/bindings
 ${CC:-clang} --target=wasm32-wasi -mexec-model=reactor -std=c11 -Os -Wall -Wextra -s -I "$sdk" -I build/bindings \
+    -include "$bound.h" "-DTM_WORLD=$bound" $queries \
     -o build/core.wasm ./*.c "$sdk"/*.c build/bindings/*.c build/bindings/*_component_type.o ${CFLAGS:-}
 # The adapter is for a plugin that prints or asks for the time; without stdio the component asks for nothing of WASI.
 wasm-tools component new build/core.wasm --adapt "wasi_snapshot_preview1=$sdk/wasi_preview1_reactor.wasm" -o "$out"

@@ -3,13 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "described_subscriber_plugin.h"
 #include "scratch.h"
+
+/* The bindings are those of the world that the build names by TM_WORLD, and includes. */
+#define TM_PASTE(world, name) world##_##name
+#define TM_IN(world, name) TM_PASTE(world, name)
+#define BOUND(name) TM_IN(TM_WORLD, name)
 
 /* Entries asked for at a time while scanning. */
 #define SCAN_PAGE_ENTRIES 256
 
-typedef described_subscriber_plugin_string_t host_text;
+typedef BOUND(string_t) host_text;
 
 static host_text lent(tm_text text) { return (host_text){(uint8_t *)text.ptr, text.len}; }
 
@@ -25,7 +29,7 @@ static tm_text kept(tm_event *event, const uint8_t *bytes, size_t len) {
 /* A copy that the bindings free. */
 static host_text given(tm_text text) {
     host_text copy = {0};
-    described_subscriber_plugin_string_dup_n(&copy, text.ptr ? text.ptr : "", text.len);
+    BOUND(string_dup_n)(&copy, text.ptr ? text.ptr : "", text.len);
     return copy;
 }
 
@@ -45,18 +49,18 @@ static bool refused(tm_event *event, tidemill_plugin_types_host_error_t *error) 
 
 bool tm_state_get(tm_event *event, tm_text key, tm_text *value, bool *found) {
     host_text host_key = lent(key);
-    described_subscriber_plugin_option_list_u8_t answer;
+    BOUND(option_list_u8_t) answer;
     tidemill_plugin_state_host_error_t error;
     if (!tidemill_plugin_state_get(&host_key, &answer, &error)) return refused(event, &error);
     *found = answer.is_some;
     *value = answer.is_some ? kept(event, answer.val.ptr, answer.val.len) : (tm_text){0};
-    described_subscriber_plugin_option_list_u8_free(&answer);
+    BOUND(option_list_u8_free)(&answer);
     return true;
 }
 
 bool tm_state_set(tm_event *event, tm_text key, tm_text value) {
     host_text host_key = lent(key);
-    described_subscriber_plugin_list_u8_t bytes = {(uint8_t *)value.ptr, value.len};
+    BOUND(list_u8_t) bytes = {(uint8_t *)value.ptr, value.len};
     tidemill_plugin_state_host_error_t error;
     return tidemill_plugin_state_set(&host_key, &bytes, &error) || refused(event, &error);
 }
@@ -114,11 +118,37 @@ bool tm_append(tm_event *event, const tm_new_event *appended) {
     return tidemill_plugin_append_append(event->position, &list, &error) || refused(event, &error);
 }
 
+bool tm_parameter_text(tm_event *event, const tm_query *query, const char *name, tm_text *value, bool *found) {
+    *found = false;
+    for (size_t i = 0; i < query->parameter_count; i++) {
+        if (!tm_text_equal(query->parameters[i].name, tm_text_of(name))) continue;
+        if (*found) return tm_reject(event, "parameter `%s` is given twice; give it once", name);
+        *found = true;
+        *value = query->parameters[i].value;
+    }
+    return true;
+}
+
+bool tm_parameter(tm_event *event, const tm_query *query, const char *name, tm_text *value) {
+    bool found;
+    return tm_parameter_text(event, query, name, value, &found) &&
+           (found || tm_reject(event, "parameter `%s` is missing", name));
+}
+
+bool tm_parameter_whole(tm_event *event, const tm_query *query, const char *name, uint64_t otherwise, uint64_t *value) {
+    tm_text text;
+    bool found;
+    *value = otherwise;
+    if (!tm_parameter_text(event, query, name, &text, &found)) return false;
+    return !found || tm_json_whole(text, value) ||
+           tm_reject(event, "parameter `%s` is `%t`, which is not a whole number from 0", name, text);
+}
+
 bool tm_config_text(tm_event *event, const char *key, tm_text *value) {
     host_text host_key = lent(tm_text_of(key)), found;
     if (!tidemill_plugin_config_get(&host_key, &found)) return false;
     *value = kept(event, found.ptr, found.len);
-    described_subscriber_plugin_string_free(&found);
+    BOUND(string_free)(&found);
     return true;
 }
 
@@ -196,12 +226,72 @@ bool exports_tidemill_plugin_subscriber_handle(exports_tidemill_plugin_subscribe
     return good;
 }
 
-static described_subscriber_plugin_list_string_t list_of(size_t len, const char *(*nth)(size_t)) {
-    described_subscriber_plugin_list_string_t list = {len ? malloc(len * sizeof(host_text)) : NULL, len};
+static BOUND(list_string_t) list_of(size_t len, const char *(*nth)(size_t)) {
+    BOUND(list_string_t) list = {len ? malloc(len * sizeof(host_text)) : NULL, len};
     if (len && !list.ptr) __builtin_trap();
     for (size_t i = 0; i < len; i++) list.ptr[i] = given(tm_text_of(nth(i)));
     return list;
 }
+
+#ifdef TM_QUERIES
+static const tm_query_handler *query_of(tm_text name) {
+    for (const tm_query_handler *handler = tidemill_plugin.queries; handler && handler->name; handler++)
+        if (tm_text_equal(tm_text_of(handler->name), name)) return handler;
+    return NULL;
+}
+
+/* Why there is no answer: what a handler of events would reject is a parameter that will not do. */
+static void tell_asker(const tm_scratch *scratch, exports_tidemill_plugin_projection_query_error_t *error) {
+    bool told = scratch->verdict != TM_VERDICT_NONE;
+    host_text reason = given(told ? scratch->reason : TM_TEXT("the query answered false and gave no reason"));
+    if (scratch->verdict == TM_VERDICT_REJECT) {
+        error->tag = EXPORTS_TIDEMILL_PLUGIN_PROJECTION_QUERY_ERROR_INVALID;
+        error->val.invalid = reason;
+    } else {
+        error->tag = EXPORTS_TIDEMILL_PLUGIN_PROJECTION_QUERY_ERROR_FAILED;
+        error->val.failed = reason;
+    }
+}
+
+static void give(const tm_answer *answer, exports_tidemill_plugin_projection_answer_t *host) {
+    memset(host, 0, sizeof *host);
+    if (!answer->is_binary) {
+        host->payload.tag = TIDEMILL_PLUGIN_TYPES_PAYLOAD_JSON;
+        host->payload.val.json = given(answer->body);
+        return;
+    }
+    host_text bytes = given(answer->body);
+    host->payload.tag = TIDEMILL_PLUGIN_TYPES_PAYLOAD_BINARY;
+    host->payload.val.binary.ptr = bytes.ptr;
+    host->payload.val.binary.len = bytes.len;
+    host->content_type.is_some = answer->content_type.len > 0;
+    if (host->content_type.is_some) host->content_type.val = given(answer->content_type);
+}
+
+bool exports_tidemill_plugin_projection_query(exports_tidemill_plugin_projection_request_t *request,
+                                              exports_tidemill_plugin_projection_answer_t *host,
+                                              exports_tidemill_plugin_projection_query_error_t *error) {
+    tm_scratch scratch = {0};
+    tm_event event = {.position = request->checkpoint, .scratch = &scratch};
+    size_t count = request->parameters.len;
+    tm_parameter *parameters = tm_alloc(&event, count * sizeof *parameters);
+    for (size_t i = 0; i < count; i++)
+        parameters[i] = (tm_parameter){borrowed(request->parameters.ptr[i].f0), borrowed(request->parameters.ptr[i].f1)};
+    tm_query query = {borrowed(request->query), request->checkpoint, parameters, count};
+    const tm_query_handler *handler = query_of(query.name);
+    tm_answer answer = {0};
+    bool good = handler && handler->answer(&event, &query, &answer);
+    if (good)
+        give(&answer, host);
+    else if (handler)
+        tell_asker(&scratch, error);
+    else
+        error->tag = EXPORTS_TIDEMILL_PLUGIN_PROJECTION_QUERY_ERROR_UNKNOWN_QUERY;
+    tm_scratch_free(&scratch);
+    exports_tidemill_plugin_projection_request_free(request);
+    return good;
+}
+#endif
 
 static const char *nth_type(size_t nth) { return tidemill_plugin.handlers[nth].type; }
 
@@ -218,4 +308,14 @@ void exports_tidemill_plugin_description_describe(exports_tidemill_plugin_descri
     about->summary = given(tm_text_of(tidemill_plugin.summary));
     about->types = list_of(all ? 0 : types, nth_type);
     about->append = list_of(append, nth_append);
+    size_t queries = 0;
+    while (tidemill_plugin.queries && tidemill_plugin.queries[queries].name) queries++;
+    if (!queries) return;
+    about->extra.ptr = malloc(queries * sizeof *about->extra.ptr);
+    if (!about->extra.ptr) __builtin_trap();
+    about->extra.len = queries;
+    for (size_t i = 0; i < queries; i++) {
+        about->extra.ptr[i].f0 = given(TM_TEXT("query"));
+        about->extra.ptr[i].f1 = given(tm_text_of(tidemill_plugin.queries[i].name));
+    }
 }

@@ -111,6 +111,40 @@ bool tm_config_whole(tm_event *event, const char *key, uint64_t otherwise, uint6
 typedef enum { TM_TRACE, TM_DEBUG, TM_INFO, TM_WARN, TM_ERROR } tm_level;
 void tm_log(tm_event *event, tm_level level, const char *format, ...);
 
+/* ---- Queries: answered from the state as of one moment; what is tried to be changed is denied. Keep nothing for the
+ * next query: it sees another moment. ---- */
+
+typedef struct {
+    tm_text name;
+    tm_text value;
+} tm_parameter;
+
+typedef struct {
+    tm_text name;
+    uint64_t checkpoint; /* every matching event up to here is in the state, or set aside */
+    const tm_parameter *parameters; /* in the order given; a name may come several times */
+    size_t parameter_count;
+} tm_query;
+
+typedef struct {
+    tm_text body;         /* JSON, or bytes */
+    bool is_binary;       /* else the body is JSON */
+    tm_text content_type; /* of a binary body; empty for application/octet-stream */
+} tm_answer;
+
+/* Answers a query. `event` is no event: it is what the functions above take for memory and failures. tm_reject says that
+ * a parameter will not do, and tells who asks; other failures say that the query could not be answered. */
+typedef struct {
+    const char *name;
+    bool (*answer)(tm_event *event, const tm_query *query, tm_answer *answer);
+} tm_query_handler;
+
+/* The value of a parameter that must be given. */
+bool tm_parameter(tm_event *event, const tm_query *query, const char *name, tm_text *value);
+/* The same of one that need not be: `*found` is false when it is missing. */
+bool tm_parameter_text(tm_event *event, const tm_query *query, const char *name, tm_text *value, bool *found);
+bool tm_parameter_whole(tm_event *event, const tm_query *query, const char *name, uint64_t otherwise, uint64_t *value);
+
 /* ---- The plugin ---- */
 
 typedef struct {
@@ -124,6 +158,7 @@ typedef struct {
     const char *summary;
     const char *const *append; /* the event types it wants to append, ended by NULL; may be NULL */
     const tm_handler *handlers; /* ended by {0} */
+    const tm_query_handler *queries; /* ended by {0}; may be NULL. The build looks for `.queries` in the sources */
 } tm_plugin;
 
 /* What a plugin's source defines. */

@@ -25,12 +25,18 @@ quiet() {
 need wit-bindgen "cargo install --locked wit-bindgen-cli@0.63.0 --no-default-features --features c,go"
 need wasm-tools "cargo install --locked wasm-tools@1.263.0 --no-default-features --features component"
 
+# Which world it is for follows from whether the plugin has queries.
 world=described-subscriber-plugin
+exports="subscriber description"
+if grep -q 'Queries:' ./*.go; then
+    world=described-projection-plugin
+    exports="subscriber projection description"
+fi
 bindings=$sdk/bindings
 mkdir -p build "$(dirname "$out")"
 rm -rf "$bindings"
 quiet wit-bindgen go wit -w "$world" --pkg-name tidemill.local/sdk/bindings --out-dir "$bindings"
-for interface in subscriber description; do
+for interface in $exports; do
     mkdir -p "$bindings/exports/export_tidemill_plugin_$interface"
     cp "$sdk/exports/$interface/$interface.go" "$bindings/exports/export_tidemill_plugin_$interface/"
 done

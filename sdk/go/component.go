@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"sort"
 
+	wit "go.bytecodealliance.org/pkg/wit/types"
 	"tidemill.local/sdk/bindings/imports/tidemill_plugin_description"
 	"tidemill.local/sdk/bindings/imports/tidemill_plugin_types"
 )
@@ -64,7 +65,17 @@ func Describe() tidemill_plugin_description.Description {
 		}
 		sort.Strings(types)
 	}
+	queries := make([]string, 0, len(registered.Queries))
+	for name := range registered.Queries {
+		queries = append(queries, name)
+	}
+	sort.Strings(queries)
+	extra := make([]wit.Tuple2[string, string], 0, len(queries))
+	for _, name := range queries {
+		extra = append(extra, wit.Tuple2[string, string]{F0: "query", F1: name})
+	}
 	return tidemill_plugin_description.Description{
+		Extra:   extra,
 		Name:    registered.Name,
 		Version: registered.Version,
 		Summary: registered.Summary,

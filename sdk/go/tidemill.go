@@ -27,6 +27,8 @@ type Plugin struct {
 	// Append are the event types it wants to append; the manifest's [grants] allow it.
 	Append   []string
 	Handlers Handlers
+	// Queries it answers, if any; the build looks for this field.
+	Queries Queries
 }
 
 // Register makes a plugin the one of this component. Call it once, in an init function.

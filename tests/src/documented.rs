@@ -223,9 +223,9 @@ fn close_parts(schema: &mut Value) {
     }
 }
 
-/// Whether a path is one of a template's. What stands at its end in braces may hold slashes if it is a key.
+/// Whether a path is one of a template's. What stands at its end in braces may hold slashes if it is a key or a query.
 fn is_of(path: &str, template: &str) -> bool {
-    if let Some(before) = template.strip_suffix("/{key}") {
+    if let Some(before) = template.strip_suffix("/{key}").or_else(|| template.strip_suffix("/{query}")) {
         let (depth, parts) = (before.split('/').count(), path.split('/').count());
         let head = path.split('/').take(depth).collect::<Vec<_>>().join("/");
         return parts > depth && is_of(&head, before);

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidemill::kit::{Appended, Dead, Fixture, Then};
+use tidemill::kit::{Appended, Asked, Dead, Fixture, Then};
 
 use crate::{Server, poll};
 
@@ -100,7 +100,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn check(&self, fixture: &Fixture) {
-        let Then { state, appended, dead_letters, stopped } = &fixture.then;
+        let Then { state, appended, dead_letters, queries, stopped } = &fixture.then;
         self.server.try_post("/v1/events", &json!({ "events": fixture.when })).expect("its events are appended");
         match stopped {
             Some(reason) => self.is_stopped(reason),
@@ -114,6 +114,28 @@ impl Run<'_> {
         }
         if let Some(dead_letters) = dead_letters {
             self.check_dead_letters(dead_letters);
+        }
+        queries.iter().flatten().for_each(|asked| self.check_query(asked));
+    }
+
+    /// Asks over HTTP, for what the fixture's events have made.
+    fn check_query(&self, asked: &Asked) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let url =
+            format!("{}/v1/plugins/{}/query/{}?at_least={}", self.server.url(), self.name, asked.query, self.first);
+        let answer = agent.post(url).send_json(json!({ "parameters": asked.parameters }));
+        let body: Value = answer.expect("an answer").body_mut().read_json().expect("JSON");
+        match &asked.error {
+            None => assert_eq!(Some(&body), asked.answer.as_ref(), "{}: query {}", self.name, asked.query),
+            Some(error) => {
+                let (kind, detail) =
+                    (body["type"].as_str().unwrap_or_default(), body["detail"].as_str().unwrap_or_default());
+                let told = match error.as_str() {
+                    "failed" => kind.ends_with(":query-failed"),
+                    error => kind.ends_with(&format!(":{error}-query")),
+                };
+                assert!(told && asked.reason.iter().all(|word| detail.contains(word)), "{}: {body}", self.name);
+            }
         }
     }
 

@@ -110,6 +110,18 @@ impl Project {
         copied.unwrap_or_else(|error| panic!("{}: {error}", source.display()));
     }
 
+    /// Makes it one that answers queries, where its build has to be told.
+    ///
+    /// # Panics
+    /// When the build cannot be changed.
+    pub fn answer_queries(&self) {
+        let package = self.folder.join("package.json");
+        if let Ok(text) = fs::read_to_string(&package) {
+            let told = text.replace("described-subscriber-plugin", "described-projection-plugin");
+            fs::write(&package, told).expect("a file of the project");
+        }
+    }
+
     /// Builds it as its README says; answers the component.
     ///
     /// # Panics

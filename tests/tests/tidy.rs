@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["store"],
     &["backup"],
     &["delivery"],
+    &["projection"],
     &["runtime"],
     &["plugin"],
     &["config", "telemetry"],

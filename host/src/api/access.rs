@@ -82,6 +82,8 @@ pub(super) const DEMANDS: &[(Method, &str, Demand)] = &[
     (Method::POST, "/v1/plugins/{name}/rebuild/verify", Demand::Admin),
     (Method::GET, "/v1/plugins/{name}/state", Demand::ReadAll),
     (Method::GET, "/v1/plugins/{name}/state/{*key}", Demand::ReadAll),
+    (Method::GET, "/v1/plugins/{name}/query/{*query}", Demand::ReadAll),
+    (Method::POST, "/v1/plugins/{name}/query/{*query}", Demand::ReadAll),
     (Method::GET, "/v1/plugins/{name}/dead-letters", Demand::Admin),
     (Method::POST, "/v1/plugins/{name}/dead-letters/retry", Demand::Admin),
     (Method::POST, "/v1/plugins/{name}/pause", Demand::Admin),

@@ -13,6 +13,7 @@ use super::state::ApiState;
 use crate::delivery::{self, PartitionStatus};
 use crate::error::ErrorClass;
 use crate::gate::Refusals;
+use crate::projection::QueryCounts;
 use crate::store::Store;
 use crate::store::embedded::{Activity, Part, Sizes};
 use crate::telemetry::metrics::{CONTENT_TYPE, Family, Gathered, Spread, Value, catalog, render};
@@ -37,6 +38,9 @@ pub async fn gather(state: &ApiState) -> Vec<Family> {
         let now = Now { head: gathering.store().head(), time_us: gathering.now_us() };
         for summary in gathering.plugins().list() {
             plugin(&mut gathered, &summary, &**gathering.store(), now);
+            if let Some(counts) = gathering.plugins().query_counts(&summary.name) {
+                queries(&mut gathered, summary.name.as_str(), &counts);
+            }
         }
         gathered.finish()
     });
@@ -112,6 +116,13 @@ fn plugin(gathered: &mut Gathered, summary: &PluginSummary, store: &dyn Store, n
         }
         attempts(gathered, labels, partition);
     }
+}
+
+fn queries(gathered: &mut Gathered, name: &str, counts: &QueryCounts) {
+    for (result, count) in &counts.results {
+        gathered.whole(&catalog::PLUGIN_QUERIES, &[name, result], *count);
+    }
+    gathered.times(&catalog::PLUGIN_QUERY, &[name], &counts.times);
 }
 
 fn progress(gathered: &mut Gathered, labels: [&str; 2], partition: &PartitionStatus, now: Now) {

@@ -14,21 +14,31 @@ pub(super) struct Params(Vec<(String, String)>);
 impl Params {
     /// Decodes a query string and refuses names that are not `known`.
     pub(super) fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
-        let mut pairs = Vec::new();
+        let (params, others) = Self::split(query, known)?;
+        match others.into_iter().next() {
+            None => Ok(params),
+            Some((name, _)) => Err(Problem::invalid(unknown("parameter", &name, known)).with("parameter", name)),
+        }
+    }
+
+    /// Decodes a query string; answers apart from those that are `known` all others, in order.
+    pub(super) fn split(query: Option<&str>, known: &[&str]) -> Result<(Self, Vec<(String, String)>), Problem> {
+        let (mut pairs, mut others) = (Vec::new(), Vec::new());
         for part in query.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
-            if pairs.len() == PARAMS_MAX {
+            if pairs.len() + others.len() == PARAMS_MAX {
                 return Err(Problem::invalid(format!("more than {PARAMS_MAX} query parameters")));
             }
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             let (Some(name), Some(value)) = (decode_query(name), decode_query(value)) else {
                 return Err(Problem::invalid(format!("query parameter {part:?} is not percent-encoded UTF-8")));
             };
-            if !known.contains(&name.as_str()) {
-                return Err(Problem::invalid(unknown("parameter", &name, known)).with("parameter", name));
+            if known.contains(&name.as_str()) {
+                pairs.push((name, value));
+            } else {
+                others.push((name, value));
             }
-            pairs.push((name, value));
         }
-        Ok(Self(pairs))
+        Ok((Self(pairs), others))
     }
 
     /// Every value of a parameter.

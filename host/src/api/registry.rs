@@ -12,6 +12,7 @@ use crate::delivery::{CommandError, Redriven, Retry, Status};
 use crate::error::ErrorClass;
 use crate::event::{PluginName, Position};
 use crate::plugin::GenerationRefused;
+use crate::projection::{Answered, Query, QueryCounts, QueryRefused};
 
 /// The running plugins.
 pub trait Plugins: Send + Sync + 'static {
@@ -60,6 +61,16 @@ pub trait Plugins: Send + Sync + 'static {
     /// Returns to what was live before.
     fn roll_back<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, Result<(), CommandRefused>> {
         ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
+    }
+
+    /// Has a plugin answer a query.
+    fn query<'a>(&'a self, name: &'a PluginName, _: &'a Query) -> BoxFuture<'a, Result<Answered, QueryRefused>> {
+        ready(Err(QueryRefused::NotRunning { plugin: name.clone() })).boxed()
+    }
+
+    /// What was asked of a plugin; none of one that answers no queries.
+    fn query_counts(&self, _: &PluginName) -> Option<QueryCounts> {
+        None
     }
 
     /// Who rehearses them; none where none runs.

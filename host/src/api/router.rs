@@ -17,7 +17,7 @@ use super::rehearsals::COMPONENT_BYTES_MAX;
 use super::state::ApiState;
 use super::{
     access, backup, dead_letters, doctor, draining, events, generations, health, limits, measured, metrics, openapi,
-    plugins, rehearsals, retention, state_entries, stream_deletion, stream_list, streams, subscribe, verify,
+    plugins, query, rehearsals, retention, state_entries, stream_deletion, stream_list, streams, subscribe, verify,
 };
 use crate::error::ErrorClass;
 
@@ -45,6 +45,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/plugins/{name}/rebuild/verify", post(rehearsals::verify_state))
         .route("/v1/plugins/{name}/state", get(state_entries::scan))
         .route("/v1/plugins/{name}/state/{*key}", get(state_entries::get))
+        .route("/v1/plugins/{name}/query/{*query}", get(query::get).merge(post(query::post)))
         .route("/v1/plugins/{name}/dead-letters", get(dead_letters::list))
         .route("/v1/plugins/{name}/dead-letters/retry", post(dead_letters::retry_many))
         .route("/v1/plugins/{name}/pause", post(dead_letters::pause))

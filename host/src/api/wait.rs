@@ -45,6 +45,11 @@ impl AtLeast {
         Ok(params.position("at_least")?.map(|position| Self { position, timeout }))
     }
 
+    /// Holds what was found against the position.
+    pub(super) fn check(self, found: Position, who: &str) -> Result<(), Problem> {
+        if found >= self.position { Ok(()) } else { Err(self.not_reached(found, who)) }
+    }
+
     /// Waits until the head of the log has reached the position.
     pub(super) async fn of_log(self, state: &ApiState) -> Result<(), Problem> {
         self.of(state, state.store().watch_head(), |head| *head, "the log").await
@@ -82,13 +87,17 @@ impl AtLeast {
             return Ok(());
         }
         let now = position(&watched.borrow());
+        Err(self.not_reached(now, who))
+    }
+
+    fn not_reached(self, now: Position, who: &str) -> Problem {
         let detail = format!(
             "{who} is at position {now} and did not reach {} within {} ms; try again, or give a longer timeout_ms",
             self.position,
             self.timeout.as_millis()
         );
-        Err(Problem::new(ErrorClass::Unavailable, Kind::TimedOut, detail)
+        Problem::new(ErrorClass::Unavailable, Kind::TimedOut, detail)
             .with("at_least", self.position.0)
-            .with("position", now.0))
+            .with("position", now.0)
     }
 }

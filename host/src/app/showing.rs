@@ -11,6 +11,7 @@ use crate::api::{CommandRefused, PluginSummary, Plugins, Rehearse};
 use crate::delivery::{Dispatcher, Redriven, Retry, Status};
 use crate::event::{PluginName, Position};
 use crate::plugin::{PluginInfo, Registry};
+use crate::projection::{Answered, Query, QueryCounts, QueryRefused};
 
 /// The plugins of a host, as the API asks for them.
 pub(super) struct Showing(pub(super) Host);
@@ -85,6 +86,15 @@ impl Plugins for Showing {
 
     fn roll_back<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, Result<(), CommandRefused>> {
         async move { Ok(self.registry(name)?.roll_back(name).await?) }.boxed()
+    }
+
+    fn query<'a>(&'a self, name: &'a PluginName, query: &'a Query) -> BoxFuture<'a, Result<Answered, QueryRefused>> {
+        let not_running = || QueryRefused::NotRunning { plugin: name.clone() };
+        async move { self.0.registry().ok_or_else(not_running)?.query(name, query).await }.boxed()
+    }
+
+    fn query_counts(&self, name: &PluginName) -> Option<QueryCounts> {
+        self.0.registry()?.query_counts(name)
     }
 
     fn rehearsals(&self) -> Option<Arc<dyn Rehearse>> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::append::AppendArgs;
+use super::ask::AskArgs;
 use super::backup::BackupArgs;
 use super::bench::BenchCommand;
 use super::color::Color;
@@ -101,6 +102,8 @@ pub(super) enum Command {
     /// Look into a plugin's state
     #[command(subcommand)]
     State(StateCommand),
+    /// Ask a plugin: have it answer a query from its state
+    Query(AskArgs),
     /// See what is kept for how long, what was removed, and which plugin holds that back
     #[command(subcommand)]
     Retention(RetentionCommand),

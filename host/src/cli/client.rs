@@ -269,6 +269,17 @@ impl Server {
     }
 
     fn send(&self, method: Method, path: &str, body: Option<(&str, &[u8])>) -> Result<(u16, Vec<u8>), ClientError> {
+        let response = self.exchange(method, path, body)?;
+        Ok((response.status().as_u16(), response.into_body()))
+    }
+
+    /// Sends a request; answers whatever the server does, with its header.
+    pub(super) fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, &[u8])>,
+    ) -> Result<Response<Vec<u8>>, ClientError> {
         let request = self.request(method, path);
         let malformed = |error: ureq::http::Error| ClientError::Unreadable { reason: error.to_string() };
         let response = match body {
@@ -277,7 +288,8 @@ impl Server {
             }
             None => self.agent.run(request.body(()).map_err(malformed)?),
         };
-        read(response.map_err(failed)?)
+        let (head, body) = response.map_err(failed)?.into_parts();
+        Ok(Response::from_parts(head, whole(body)?))
     }
 
     /// Says what went wrong, and what to do.
@@ -311,8 +323,11 @@ fn agent(tls: TlsConfig) -> Agent {
 
 fn read(response: Response<Body>) -> Result<(u16, Vec<u8>), ClientError> {
     let status = response.status().as_u16();
-    let body = response.into_body().into_with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(failed)?;
-    Ok((status, body))
+    Ok((status, whole(response.into_body())?))
+}
+
+fn whole(body: Body) -> Result<Vec<u8>, ClientError> {
+    body.into_with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(failed)
 }
 
 fn failed(error: ureq::Error) -> ClientError {

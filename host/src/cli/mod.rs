@@ -8,6 +8,7 @@
 mod append;
 mod append_lines;
 mod args;
+mod ask;
 mod backup;
 mod bench;
 mod check;

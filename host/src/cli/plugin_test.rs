@@ -115,7 +115,7 @@ fn read(file: PathBuf, bless: bool) -> Result<(PathBuf, Fixture), CliError> {
                 state: Some(Default::default()),
                 appended: Some(Vec::new()),
                 dead_letters: Some(Vec::new()),
-                stopped: None,
+                ..Then::default()
             };
             *then = json!(all);
         }

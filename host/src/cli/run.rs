@@ -15,8 +15,9 @@ use super::identity::Identity;
 use super::output::{Output, complain};
 use super::plugins::PluginsCommand;
 use super::{
-    append, backup, bench, color, completions, config, dead_letters, doctor, events_read, events_tail, events_types,
-    export, import, keys, layers, new, package, plugins, restore, retention, state, streams, suggest, top, verify,
+    append, ask as ask_plugin, backup, bench, color, completions, config, dead_letters, doctor, events_read,
+    events_tail, events_types, export, import, keys, layers, new, package, plugins, restore, retention, state, streams,
+    suggest, top, verify,
 };
 use crate::api::InProcess;
 use crate::clock::SystemClock;
@@ -155,6 +156,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
             let (client, plugin) = (client(&command.source(), server, program)?, Some(command.plugin()));
             dead_letters::run(&command, &client, output).map_err(|error| suggest::plugin(error, plugin, &client))
         }
+        Command::Query(args) => ask_plugin::run(&args, &Client::Server(server), output),
         Command::Retention(command) => retention::run(&command, &client(command.source(), server, program)?, output),
         Command::State(command) => {
             let (client, plugin) = (client(command.source(), server, program)?, Some(command.plugin()));

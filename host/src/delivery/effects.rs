@@ -87,6 +87,8 @@ pub struct Effects {
     /// Bytes staged by calls before this one.
     unit_bytes: usize,
     call: Call,
+    /// Whether it takes nothing: what is asked for is only read.
+    reads_only: bool,
     /// Whose emissions are dropped.
     quiet: Quiet,
     /// How many were, in this unit.
@@ -153,10 +155,17 @@ impl Effects {
             events: Vec::new(),
             unit_bytes: 0,
             call: Call::default(),
+            reads_only: false,
             quiet: Quiet::Nothing,
             suppressed: 0,
             sharing: None,
         }
+    }
+
+    /// For a call that only reads: whatever it wants changed is denied.
+    #[must_use]
+    pub fn reading(owner: impl Into<Owner>, state: Arc<dyn StateSource>) -> Self {
+        Self { reads_only: true, ..Self::over(owner, state, Arc::default()) }
     }
 
     /// The same for a plugin whose events may be so far from their first cause, which is 32 otherwise.
@@ -321,6 +330,7 @@ impl Effects {
     /// # Errors
     /// When key or value are out of bounds, or the call has written too much.
     pub fn state_set(&mut self, key: &str, value: Vec<u8>) -> Result<(), EffectError> {
+        self.check_writes("state.set")?;
         check_key(key)?;
         if value.len() > STATE_VALUE_BYTES_MAX {
             let bytes = value.len();
@@ -336,6 +346,7 @@ impl Effects {
     /// # Errors
     /// When the key is out of bounds, or the call has written too much.
     pub fn state_delete(&mut self, key: &str) -> Result<(), EffectError> {
+        self.check_writes("state.delete")?;
         check_key(key)?;
         self.stage(key, None)
     }
@@ -416,7 +427,17 @@ impl Effects {
         staged
     }
 
+    fn check_writes(&self, what: &str) -> Result<(), EffectError> {
+        if self.reads_only {
+            return Err(EffectError::Denied(format!(
+                "{what}: a query reads, and changes nothing; what it has to keep is written by `handle`"
+            )));
+        }
+        Ok(())
+    }
+
     fn check_granted(&self, event: &NewEvent) -> Result<(), EffectError> {
+        self.check_writes("append.append")?;
         let event_type = event.event_type.as_str();
         if self.granted.iter().any(|pattern| pattern.matches(event_type)) {
             return Ok(());

@@ -7,6 +7,7 @@
 //! module does not know about wasm.
 
 mod handler;
+mod live_state;
 mod state_source;
 
 mod key;
@@ -32,6 +33,7 @@ pub use dispatcher::{CommandError, Dispatcher, Rebuild, Redriven, Retry, Setup, 
 pub use effects::{EffectError, Effects};
 pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Restarts, Usage, Verdict};
 pub use key::{InvalidKey, Key};
+pub use live_state::{LiveState, live_state};
 pub(crate) use machine::BEHIND;
 pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
 pub use record::{Generation, Generations, Instead, generations, live_owner, note_installed, stored_checkpoint};

@@ -7,7 +7,7 @@ use std::{fs, io};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::KitError;
+use super::{Asked, KitError};
 
 /// Events that a plugin is given, and what must come of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -53,6 +53,9 @@ pub struct Then {
     /// The events that were set aside, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letters: Option<Vec<Dead>>,
+    /// What it answers when all that is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queries: Option<Vec<Asked>>,
     /// When it has to stop: texts of the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Vec<String>>,
@@ -117,7 +120,7 @@ impl Fixture {
         let fixture: Self = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
         if fixture.then == Then::default() {
             return Err(bad(
-                "it expects nothing: say `state`, `appended`, `dead_letters` or `stopped` in `then`, or have it \
+                "it expects nothing: say `state`, `appended`, `dead_letters`, `queries` or `stopped` in `then`, or have it \
                  filled in by --bless"
                     .into(),
             ));

@@ -5,6 +5,7 @@
 //! delivers nothing by itself and knows no rule of delivery.
 
 mod fixture;
+mod queries;
 mod report;
 mod run;
 mod wrapped;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use fixture::{Appended, Dead, Fixture, Given, Then};
+pub use queries::Asked;
 pub use report::{Difference, Report};
 pub use run::Kit;
 pub use wrapped::Disturbance;

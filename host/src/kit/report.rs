@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::Asked;
 use super::fixture::{Dead, Then};
 
 /// What came of one fixture.
@@ -71,6 +72,16 @@ pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
             (!fits).then(|| Difference { what: format!("dead letter {index}"), expected: wanted, found: is })
         };
         differences.extend((0..dead.len().max(is.len())).filter_map(pair));
+    }
+    if let Some(queries) = &expected.queries {
+        let is = found.queries.as_deref().unwrap_or_default();
+        let pair = |(index, wanted): (usize, &Asked)| {
+            let is = is.get(index);
+            let fits = is.is_some_and(|is| wanted.fits(is));
+            let what = || format!("query {index}, {}", wanted.query);
+            (!fits).then(|| Difference { what: what(), expected: Some(json!(wanted)), found: is.map(|is| json!(is)) })
+        };
+        differences.extend(queries.iter().enumerate().filter_map(pair));
     }
     let holds = |wanted: &Vec<String>| found.stopped.iter().flatten().any(|is| has_all(is, wanted));
     let stops = match (&expected.stopped, &found.stopped) {

@@ -15,10 +15,12 @@ use super::{KitError, fixture};
 use crate::api::parse_event;
 use crate::clock::{ManualClock, SystemClock};
 use crate::delivery::{
-    BEHIND, Backoff, Dispatcher, Handler, Policy, Setup, Start, State, Status, Usage, live_owner, spawn,
+    BEHIND, Backoff, Dispatcher, Handler, LiveState, Policy, Setup, Start, State, Status, Usage, live_owner,
+    live_state, spawn,
 };
 use crate::event::{NewEvent, PluginName, Position, RecordedEvent, metadata_key};
 use crate::plugin::{Loaded, Loader, Manifest, Proposed, Runnable, SecretResolver, runnable};
+use crate::projection::{Moment, Projection};
 use crate::store::memory::MemoryStore;
 use crate::store::{AppendRequest, Owner, Progress, ReadRequest, StateChange, Store, StoreError, UnitOfWork};
 
@@ -72,12 +74,17 @@ impl Kit {
     /// When its events are none, or its settings do not fit the manifest.
     pub fn run(&self, file: &Path, fixture: &Fixture, disturbance: Disturbance) -> Result<Report, KitError> {
         let world = World::of(file, fixture, &self.name)?;
-        let setup = self.setup(fixture, disturbance, world.given)?;
+        let (setup, projection) = self.setup(fixture, disturbance, world.given)?;
         let partitions = setup.handlers.len();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| KitError::Host { reason: error.to_string() })?;
         let status = runtime.block_on(deliver(setup, &world));
-        let mut found = world.found(&status).map_err(|error| KitError::Host { reason: error.to_string() })?;
+        let failed = |error: StoreError| KitError::Host { reason: error.to_string() };
+        let mut found = world.found(&status).map_err(failed)?;
+        if let (Some(queries), Some(mut projection)) = (&fixture.then.queries, projection) {
+            let moment = world.moment().map_err(failed)?;
+            found.queries = Some(queries.iter().map(|asked| asked.ask(&mut *projection, moment.clone())).collect());
+        }
         // Partitions append side by side: their order says nothing.
         let mut expected = fixture.then.clone();
         if partitions > 1 {
@@ -104,7 +111,12 @@ impl Kit {
     }
 
     /// What runs for a fixture: the manifest with its settings, and few, quick attempts.
-    fn setup(&self, fixture: &Fixture, disturbance: Disturbance, given: Position) -> Result<Setup, KitError> {
+    fn setup(
+        &self,
+        fixture: &Fixture,
+        disturbance: Disturbance,
+        given: Position,
+    ) -> Result<(Setup, Option<Box<dyn Projection>>), KitError> {
         let mut manifest = self.manifest.clone();
         let settings = fixture.config.iter().map(|(key, value)| (key.clone(), text(value)));
         manifest.config.extend(settings);
@@ -130,7 +142,7 @@ impl Kit {
             Box::new(Disturbed { disturbance, inner: make(), make, before: Usage::default() })
         };
         setup.handlers = (0..partitions.max(1)).map(|_| disturbed()).collect();
-        Ok(setup)
+        Ok((setup, loaded.projection(options.clone())))
     }
 }
 
@@ -144,7 +156,7 @@ impl Loader for NoLoader {
 }
 
 /// A setting, as the guest sees it: text as it is, anything else as JSON.
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
@@ -214,6 +226,12 @@ impl World {
         firsts.any(|row| row.due_us.is_some() || row.kind == BEHIND)
     }
 
+    /// The state that queries are answered from.
+    fn moment(&self) -> Result<Moment, StoreError> {
+        let LiveState { owner, checkpoint, state, .. } = live_state(&self.owner.plugin, &*self.store, None)?;
+        Ok(Moment { owner, state, checkpoint, now_us: BEGIN_US })
+    }
+
     /// What came of it.
     fn found(&self, status: &Result<Status, Status>) -> Result<Then, StoreError> {
         let status = status.as_ref().unwrap_or_else(|status| status);
@@ -235,6 +253,7 @@ impl World {
             state: Some(state),
             appended: Some(stored.iter().map(|event| self.appended(event, &stored)).collect()),
             dead_letters: Some(dead.collect()),
+            queries: None,
             stopped,
         })
     }
@@ -279,7 +298,7 @@ fn event(value: &Value, id: Uuid) -> Result<NewEvent, String> {
     Ok(if parsed.has_id { parsed.event } else { NewEvent { id, ..parsed.event } })
 }
 
-fn json_or_text(bytes: &[u8]) -> Value {
+pub(super) fn json_or_text(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
 }
 

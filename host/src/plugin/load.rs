@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::delivery::Handler;
+use crate::projection::Projection;
 use crate::runtime::{Description, Engine, InstanceOptions, LoadError, LoadOptions, LoadedComponent, Role};
 
 /// Turns the bytes of a component into code that can be run.
@@ -31,6 +32,11 @@ pub trait Loaded: Send + Sync + 'static {
 
     /// A handler that runs it as a subscriber.
     fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler>;
+
+    /// What asks it; none if it answers no queries.
+    fn projection(&self, _options: InstanceOptions) -> Option<Box<dyn Projection>> {
+        None
+    }
 }
 
 impl Loader for Engine {
@@ -54,5 +60,9 @@ impl Loaded for LoadedComponent {
 
     fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler> {
         self.subscriber(options)
+    }
+
+    fn projection(&self, options: InstanceOptions) -> Option<Box<dyn Projection>> {
+        self.projection(options)
     }
 }

@@ -242,6 +242,12 @@ fn read_limits(section: &Section<'_>) -> Result<Limits, ManifestError> {
     if let Some(value) = section.get("batch_time") {
         limits.batch_time_ms = value.duration_ms(bounds::BATCH_TIME_MS_MIN..=bounds::BATCH_TIME_MS_MAX)?;
     }
+    if let Some(value) = section.get("query_time") {
+        limits.query_time_ms = value.duration_ms(bounds::BATCH_TIME_MS_MIN..=bounds::QUERY_TIME_MS_MAX)?;
+    }
+    if let Some(value) = section.get("query_answer") {
+        limits.query_answer_bytes = usize_of(value.size(1..=bounds::QUERY_ANSWER_BYTES_MAX)?);
+    }
     if let Some(value) = section.get("fuel") {
         limits.fuel = Some(value.integer(bounds::FUEL_MIN..=bounds::FUEL_MAX)?);
     }
@@ -283,6 +289,10 @@ mod bounds {
     /// One tick of the deadline clock.
     pub(super) const BATCH_TIME_MS_MIN: u64 = 10;
     pub(super) const BATCH_TIME_MS_MAX: u64 = 600_000;
+    /// A client waits for it, and the store keeps what has changed since it began.
+    pub(super) const QUERY_TIME_MS_MAX: u64 = 60_000;
+    /// It is held in memory whole, by the guest and by the host.
+    pub(super) const QUERY_ANSWER_BYTES_MAX: u64 = 64 << 20;
     /// What no guest can start with less.
     pub(super) const FUEL_MIN: u64 = 1_000;
     /// More than a batch time of ten minutes can use up.

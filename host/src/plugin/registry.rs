@@ -12,6 +12,7 @@ mod info;
 mod installed;
 mod keeper;
 mod prepare;
+mod queries;
 mod refused;
 mod requests;
 mod supervisor;

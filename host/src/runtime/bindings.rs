@@ -92,6 +92,44 @@ pub(super) struct Description {
     pub(super) extra: Vec<(String, String)>,
 }
 
+/// `projection.request`, borrowed.
+#[derive(Clone, Copy, Debug, ComponentType, Lower)]
+#[component(record)]
+pub(super) struct Request<'a> {
+    pub(super) query: &'a str,
+    pub(super) parameters: &'a [(&'a str, &'a str)],
+    pub(super) checkpoint: u64,
+    pub(super) context: Option<&'a str>,
+}
+
+/// `projection.answer`.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(super) struct Answer {
+    pub(super) payload: types::Payload,
+    #[component(name = "content-type")]
+    pub(super) content_type: Option<String>,
+}
+
+/// `projection.query-error`.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(variant)]
+pub(super) enum QueryError {
+    #[component(name = "unknown-query")]
+    UnknownQuery,
+    #[component(name = "invalid")]
+    Invalid(String),
+    #[component(name = "failed")]
+    Failed(String),
+    #[component(name = "other")]
+    Other(String),
+}
+
+/// Parameters of `projection.query`.
+pub(super) type QueryParams<'a> = (Request<'a>,);
+/// Its results.
+pub(super) type QueryResults = (Result<Answer, QueryError>,);
+
 /// Parameters of `subscriber.handle`.
 pub(super) type PlainParams<'a> = (&'a [Event<'a>],);
 /// Parameters of `bulk-subscriber.handle`.

@@ -9,17 +9,21 @@ use wasmtime::component::ComponentExportIndex;
 use super::engine::EngineInner;
 use super::instance::Linked;
 use super::lane::Lane;
+use super::query::Asked;
 use super::repeatable::Repeatable;
 use super::subscriber::Subscriber;
 use super::{Denials, Grants, Limits};
 use crate::delivery::Handler;
 use crate::event::PluginName;
+use crate::projection::Projection;
 
 /// What a component can do, found from what it exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// It reacts to events.
     Subscriber,
+    /// It answers queries about what it has made of them.
+    Projection,
 }
 
 impl Role {
@@ -28,6 +32,7 @@ impl Role {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Subscriber => "subscriber",
+            Self::Projection => "projection",
         }
     }
 }
@@ -98,6 +103,8 @@ pub(super) struct Loaded {
     pub(super) lane: Lane,
     /// Where that lane's `handle` is found.
     pub(super) handle: ComponentExportIndex,
+    /// Where `query` is found, if it answers queries.
+    pub(super) query: Option<ComponentExportIndex>,
 }
 
 impl LoadedComponent {
@@ -128,6 +135,13 @@ impl LoadedComponent {
     pub fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler> {
         let subscriber = Subscriber::new(Arc::clone(&self.0), options);
         if self.replayable() { Box::new(Repeatable::new(subscriber)) } else { Box::new(subscriber) }
+    }
+
+    /// What asks it, on an instance of its own that is made at the first query; none if it answers none.
+    #[must_use]
+    pub fn projection(&self, options: InstanceOptions) -> Option<Box<dyn Projection>> {
+        self.0.query?;
+        Some(Box::new(Asked::new(Arc::clone(&self.0), options)))
     }
 
     /// Whether two runs over the same events give the same result: it imports nothing that reaches outside.

@@ -18,6 +18,8 @@ pub(super) const PACKAGE_VERSION: &str = "0.1.1";
 pub(super) const DESCRIPTION: &str = "description";
 /// How the name of an interface begins that may change or go in any version.
 const UNSTABLE: &str = "unstable-";
+/// The export by which a subscriber answers queries, too.
+pub(super) const PROJECTION: &str = "projection";
 /// The WASI release line that is linked.
 pub(super) const WASI_VERSION: &str = "0.2";
 
@@ -198,6 +200,8 @@ pub(super) fn check_unstable(
 pub(super) struct KnownExports {
     /// The interface that makes it a subscriber, and the lane that it is: the best, if there are several.
     pub(super) subscriber: Option<(Lane, String)>,
+    /// The interface by which it answers queries.
+    pub(super) projection: Option<String>,
     /// The interface by which it introduces itself.
     pub(super) description: Option<String>,
 }
@@ -214,6 +218,8 @@ impl KnownExports {
             let Some(InterfaceName { interface, .. }) = ours else { continue };
             if let Some(lane) = Lane::ALL.into_iter().find(|lane| lane.interface() == interface) {
                 known.subscriber = known.subscriber.max(Some((lane, name.to_owned())));
+            } else if interface == PROJECTION {
+                known.projection = Some(name.to_owned());
             } else if interface == DESCRIPTION {
                 known.description = Some(name.to_owned());
             }
@@ -226,7 +232,8 @@ impl KnownExports {
 
     /// The roles they make.
     pub(super) fn roles(&self) -> Vec<Role> {
-        self.subscriber.iter().map(|_| Role::Subscriber).collect()
+        let subscriber = self.subscriber.iter().map(|_| Role::Subscriber);
+        subscriber.chain(self.projection.iter().map(|_| Role::Projection)).collect()
     }
 }
 
@@ -245,6 +252,9 @@ mod tests {
         let paths = fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
         for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == "wit")) {
             let text = fs::read_to_string(path).unwrap();
+            // One file of a package is enough to say it.
+            let packages = text.lines().filter(|line| line.starts_with("package "));
+            packages.for_each(|line| assert_eq!(line, format!("package {PACKAGE}@{PACKAGE_VERSION};")));
             let mut interface = String::new();
             for line in text.lines() {
                 if let Some(name) = line.strip_prefix("interface ") {
@@ -264,6 +274,7 @@ mod tests {
             .flat_map(|offered| offered.functions.iter().map(|name| (offered.interface.to_owned(), (*name).to_owned())))
             .collect();
         table.extend(Lane::ALL.map(|lane| (lane.interface().to_owned(), "handle".to_owned())));
+        table.insert((PROJECTION.into(), "query".into()));
         table.insert((DESCRIPTION.into(), "describe".into()));
         assert_eq!(table, wit_functions());
         assert_eq!(tidemill_templates::contract(), format!("{PACKAGE}@{PACKAGE_VERSION}"));

@@ -167,6 +167,7 @@ impl Engine {
             linked,
             lane: exports.lane,
             handle: exports.handle.index,
+            query: exports.query.map(|export| export.index),
         }))
     }
 

@@ -12,6 +12,7 @@ use super::limits::Limiter;
 use super::output::Output;
 use super::wasi::{EventClock, Random, context};
 use crate::delivery::{Effects, EventBatch};
+use crate::event::Position;
 
 /// Most WASI resources (streams, pollables) that a guest holds at a time.
 const RESOURCES_MAX: usize = 1024;
@@ -21,6 +22,8 @@ pub(super) struct Guest {
     pub(super) options: Arc<InstanceOptions>,
     /// Whether its host functions may wait.
     pub(super) waits: bool,
+    /// How long a call may take, in milliseconds: that of a batch, also at its start, or that of a query.
+    pub(super) call_time_ms: u64,
     /// What the call in progress stages. None outside calls: host functions then refuse.
     pub(super) effects: Option<Effects>,
     pub(super) output: Output,
@@ -42,6 +45,7 @@ impl Guest {
         table.set_max_capacity(RESOURCES_MAX);
         Self {
             effects: None,
+            call_time_ms: limits.batch_time_ms,
             limiter: Limiter::new(limits),
             clock: EventClock::new(waits),
             random: Random::of_plugin(plugin),
@@ -65,6 +69,16 @@ impl Guest {
             self.clock.set(first.timestamp_us);
             self.random.seed(&self.options.plugin, first.position);
         }
+    }
+
+    /// Makes ready for a query: its time, random numbers of the state that it reads, a full log budget, no requests,
+    /// no old refusals.
+    pub(super) fn begin_query(&mut self, checkpoint: Position, now_us: u64) {
+        self.call_time_ms = self.options.limits.query_time_ms;
+        self.output.begin_call();
+        self.limiter.take_refused();
+        self.clock.set(now_us);
+        self.random.seed(&self.options.plugin, checkpoint);
     }
 
     /// Whether the call read what depends on the event it began with: the time, or random numbers.

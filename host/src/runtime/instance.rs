@@ -14,7 +14,7 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre,
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::runtime::in_tokio;
 
-use super::bindings::Description;
+use super::bindings::{Description, QueryParams, QueryResults};
 use super::component::InstanceOptions;
 use super::guest::Guest;
 use super::lane::{Handle, Lane};
@@ -62,13 +62,21 @@ impl Instance {
         Handle::find(lane, &mut self.store, &self.instance, index)
     }
 
+    /// Finds `query`, and checks its type.
+    pub(super) fn query(
+        &mut self,
+        index: &ComponentExportIndex,
+    ) -> wasmtime::Result<TypedFunc<QueryParams<'static>, QueryResults>> {
+        self.instance.get_typed_func(&mut self.store, index)
+    }
+
     /// Finds `describe`, and checks its type.
     pub(super) fn describe(&mut self, index: &ComponentExportIndex) -> wasmtime::Result<TypedFunc<(), (Description,)>> {
         self.instance.get_typed_func::<(), (Description,)>(&mut self.store, index)
     }
 }
 
-/// Calls a function within the batch time and the fuel of its store. Sets both anew.
+/// Calls a function within the time of a call and the fuel of its store. Sets both anew.
 pub(super) fn call<P, R>(store: &mut Store<Guest>, function: TypedFunc<P, R>, parameters: P) -> wasmtime::Result<R>
 where
     P: ComponentNamedList + Lower,
@@ -83,8 +91,7 @@ where
 /// Sets deadline and fuel; answers how long to wait at most where host functions do.
 fn begin(store: &mut Store<Guest>) -> wasmtime::Result<Option<Duration>> {
     let guest = store.data();
-    let (limits, waits) = (guest.options.limits, guest.waits);
-    let ms = limits.batch_time_ms;
+    let (limits, waits, ms) = (guest.options.limits, guest.waits, guest.call_time_ms);
     store.set_epoch_deadline(Ticker::ticks(ms));
     store.set_fuel(limits.fuel())?;
     // A guest that computes is stopped by the epoch, which knows more about it: that comes first.

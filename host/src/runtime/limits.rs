@@ -23,6 +23,10 @@ pub struct Limits {
     pub table_elements: usize,
     /// Wall time of one call, in milliseconds; kept to within 20 ms.
     pub batch_time_ms: u64,
+    /// Wall time of one query, in milliseconds; kept to within 20 ms.
+    pub query_time_ms: u64,
+    /// An answer to a query, in bytes.
+    pub query_answer_bytes: usize,
     /// Instructions of one call, in the engine's units of fuel; none for as many as its time allows.
     pub fuel: Option<u64>,
     /// What the guest may hand to the host in one call of a host function, in bytes.
@@ -61,6 +65,8 @@ impl Default for Limits {
             memory_bytes: 64 << 20,
             table_elements: 20_000,
             batch_time_ms: 1_000,
+            query_time_ms: 1_000,
+            query_answer_bytes: 1 << 20,
             fuel: None,
             hostcall_bytes: 8 << 20,
             log_bytes_per_batch: 64 << 10,

@@ -2,7 +2,7 @@
 //! any fault. The only place that names wasmtime.
 //!
 //! It owns what a guest may do (`authority`), what it may use (`limits`), how it is called
-//! (`subscriber`, by one of two lanes: `lane`) and how its end is told (`fault`). It does not own when it is called, what becomes of
+//! (`subscriber`, by one of two lanes: `lane`; `query`) and how its end is told (`fault`). It does not own when it is called, what becomes of
 //! its effects, or where its file came from: that is delivery's and the plugin layer's.
 //!
 //! Invariants, held by the tests here and in `tests/`:
@@ -36,6 +36,7 @@ mod limits;
 mod load_error;
 mod mismatch;
 mod output;
+mod query;
 mod repeatable;
 mod subscriber;
 mod text;

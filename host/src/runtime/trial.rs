@@ -35,6 +35,7 @@ pub(super) struct Exports {
     /// The lane that `handle` belongs to.
     pub(super) lane: Lane,
     pub(super) handle: Export,
+    pub(super) query: Option<Export>,
     pub(super) describe: Option<Export>,
 }
 
@@ -47,6 +48,7 @@ impl Exports {
         Ok(Self {
             lane: *lane,
             handle: find(interface, "handle")?,
+            query: known.projection.as_ref().map(|interface| find(interface, "query")).transpose()?,
             describe: known.description.as_ref().map(|interface| find(interface, "describe")).transpose()?,
         })
     }
@@ -75,6 +77,9 @@ pub(super) fn run(linked: &Linked, exports: &Exports, limits: &Limits) -> Result
     let mut instance = Instance::start(Instance::store(linked, Arc::new(options)), linked)
         .map_err(|(mut store, error)| failed("start", &error, store.data_mut()))?;
     instance.handle(exports.lane, &exports.handle.index).map_err(|error| exports.handle.mismatched(&error))?;
+    if let Some(export) = &exports.query {
+        instance.query(&export.index).map_err(|error| export.mismatched(&error))?;
+    }
     match &exports.describe {
         Some(export) => describe(&mut instance, export).map(Some),
         None => Ok(None),

@@ -14,8 +14,8 @@ use super::decide::{self, Decision, LogView};
 use super::page::{PageBuilder, StatePageBuilder, StreamPageBuilder, is_above};
 use super::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, DeadLetterChange, Direction,
-    Owner, Pending, PluginChange, PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, Store,
-    StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
+    Owner, Pending, PluginChange, PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSnapshot,
+    Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 use crate::clock::Clock;
 use crate::event::{Category, EventType, PluginName, Position, Query, RecordedEvent, StreamName};
@@ -42,6 +42,26 @@ struct OwnerData {
     progress: BTreeMap<u32, Progress>,
     state: BTreeMap<String, Vec<u8>>,
     dead_letters: BTreeMap<Position, DeadLetter>,
+}
+
+/// A copy of an owner's rows.
+struct Copied {
+    progress: BTreeMap<u32, Progress>,
+    state: BTreeMap<String, Vec<u8>>,
+}
+
+impl StateSnapshot for Copied {
+    fn progress(&self, partition: u32) -> Result<Option<Progress>, StoreError> {
+        Ok(self.progress.get(&partition).cloned())
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.state.get(key).cloned())
+    }
+
+    fn scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<StatePage, StoreError> {
+        Ok(page_of(&self.state, prefix, after, limit))
+    }
 }
 
 impl fmt::Debug for MemoryStore {
@@ -161,6 +181,23 @@ impl Data {
     fn now(&self, clock: &dyn Clock) -> u64 {
         clock.now_us().max(self.log.last().map_or(0, |event| event.timestamp_us))
     }
+}
+
+/// A page of an owner's state.
+fn page_of<'a>(
+    state: impl IntoIterator<Item = (&'a String, &'a Vec<u8>)>,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> StatePage {
+    let mut page = StatePageBuilder::new(limit);
+    for (key, value) in state {
+        let wanted = key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
+        if wanted && !page.offer(key, value) {
+            break;
+        }
+    }
+    page.finish()
 }
 
 /// Where the stream of its last event ends.
@@ -315,14 +352,14 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<StatePage, StoreError> {
         let data = self.data();
-        let mut page = StatePageBuilder::new(limit);
-        for (key, value) in data.owners.get(owner).iter().flat_map(|owner| &owner.state) {
-            let wanted = key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
-            if wanted && !page.offer(key, value) {
-                break;
-            }
-        }
-        Ok(page.finish())
+        Ok(page_of(data.owners.get(owner).into_iter().flat_map(|owner| &owner.state), prefix, after, limit))
+    }
+
+    fn state_snapshot(&self, owner: &Owner) -> Result<Box<dyn StateSnapshot>, StoreError> {
+        let data = self.data();
+        let found = data.owners.get(owner);
+        let (progress, state) = found.map(|owner| (owner.progress.clone(), owner.state.clone())).unwrap_or_default();
+        Ok(Box::new(Copied { progress, state }))
     }
 
     fn dead_letters(&self, owner: &Owner, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {

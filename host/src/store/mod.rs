@@ -39,7 +39,7 @@ pub use owner::Owner;
 pub use pending::{Pending, Reply, reply};
 pub use plugin_data::{
     CommitError, Committed, DeadLetter, DeadLetterChange, Failing, PluginChange, PluginRecord, Progress, StateChange,
-    StatePage, UnitOfWork,
+    StatePage, StateSnapshot, UnitOfWork,
 };
 pub use read::{Direction, ReadPage, ReadRequest};
 pub use removals::Removals;
@@ -205,6 +205,13 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&str>,
         limit: usize,
     ) -> Result<StatePage, StoreError>;
+
+    /// All that an owner keeps, as it is now: what is committed later is not seen in it. Costs little to take, and
+    /// what changes while it is held; hold it briefly.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn state_snapshot(&self, owner: &Owner) -> Result<Box<dyn StateSnapshot>, StoreError>;
 
     /// Dead letters of a plugin in position order, strictly after `after`, at most `limit`.
     ///

@@ -217,6 +217,27 @@ impl CommitError {
     }
 }
 
+/// What an owner keeps, as it was at one moment. Its methods block.
+pub trait StateSnapshot: Send + Sync {
+    /// How far a partition had come; none if it had never committed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn progress(&self, partition: u32) -> Result<Option<Progress>, StoreError>;
+
+    /// The value under a key of the state.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Entries of the state, as [`Store::state_scan`](super::Store::state_scan) answers them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<StatePage, StoreError>;
+}
+
 /// Some entries of a plugin's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatePage {

@@ -1,14 +1,17 @@
 //! Keeps the shop's numbers: orders by status, revenue by day, the products that sell best.
 //!
-//! A projection: it appends nothing, and its state is what readers look at. All its numbers can be
-//! computed again from the log.
+//! A projection: it appends nothing, and answers queries about what it keeps. All its numbers can be computed again
+//! from the log.
 
 mod day;
+mod queries;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tidemill_sdk::{Context, Event, Outcome, State, event_types, export};
+
+pub use queries::{QUERIES, query};
 
 /// How many products the list of the best-selling holds.
 const TOP_PRODUCTS: usize = 10;
@@ -120,18 +123,19 @@ fn open_key(order: &str) -> String {
     format!("open/{order}")
 }
 
-export!(handle, name = "dashboard", types = event_types::<Shop>());
+export!(handle, query = query, name = "dashboard", types = event_types::<Shop>(), queries = QUERIES);
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
     use tidemill_sdk::testing::{Given, Harness};
+    use tidemill_sdk::{QueryError, projection};
 
     use super::*;
 
     #[test]
     fn orders_revenue_and_products_are_counted() {
-        let mut dashboard = Harness::new(handle);
+        let mut dashboard = Harness::projection(|| projection(handle, query));
         for order in ["1", "2", "3"] {
             let lines = json!([{ "sku": "tea", "quantity": 2 }, { "sku": "oil", "quantity": 3 }]);
             dashboard.handle(Given::json("OrderPlaced", &json!({ "order": order, "lines": lines }))).unwrap();
@@ -146,6 +150,21 @@ mod tests {
         assert_eq!(dashboard.state_json::<u64>("revenue_cents/1970-01-02"), Some(900));
         let top: Vec<Product> = dashboard.state_json("top_products").unwrap();
         assert_eq!(top, [Product { sku: "oil".into(), units: 3 }, Product { sku: "tea".into(), units: 2 }]);
+
+        let mut ask = |name: &str, parameters: &[(&str, &str)]| -> serde_json::Value {
+            serde_json::from_slice(dashboard.query(name, parameters).unwrap().body()).unwrap()
+        };
+        let orders = json!({ "placed": 3, "open": 1, "confirmed": 1, "cancelled": 1 });
+        assert_eq!(ask("summary", &[]), json!({ "orders": orders, "revenue_cents": 900 }));
+        assert_eq!(ask("top", &[("limit", "1")]), json!([{ "sku": "oil", "units": 3 }]));
+        let day = json!([{ "day": "1970-01-02", "revenue_cents": 900 }]);
+        assert_eq!(ask("revenue", &[]), day);
+        assert_eq!(ask("revenue", &[("from", "1970-01-02"), ("to", "1970-01-02")]), day);
+        assert_eq!(ask("revenue", &[("from", "1970-01-03")]), json!([]));
+        let mut refused = |name: &str, parameters: &[(&str, &str)]| dashboard.query(name, parameters).unwrap_err();
+        assert_eq!(refused("totals", &[]), QueryError::Unknown);
+        assert!(refused("top", &[("limit", "11")]).to_string().contains("1 to 10"));
+        assert!(refused("summary", &[("day", "1")]).to_string().contains("takes none"));
     }
 
     #[test]

@@ -93,6 +93,35 @@ static bool left(tm_event *e) {
            tm_state_delete(e, customer_key(e, customer));
 }
 
+/* The ids of orders as they are found, as a list of JSON. */
+typedef struct {
+    size_t prefix;
+    tm_text list;
+} orders;
+
+static bool stand(tm_event *e, tm_text key, tm_text value, void *with) {
+    (void)value;
+    orders *found = with;
+    tm_text id = {key.ptr + found->prefix, key.len - found->prefix};
+    found->list = found->list.len ? tm_format(e, "%t,%j", found->list, id) : tm_format(e, "%j", id);
+    return true;
+}
+
+static bool customer(tm_event *e, const tm_query *query, tm_answer *answer) {
+    tm_text name, json;
+    totals now;
+    bool found;
+    if (!tm_parameter(e, query, "customer", &name) || !tm_state_get(e, customer_key(e, name), &json, &found))
+        return false;
+    if (!found) return tm_reject(e, "there is no customer %t", name);
+    tm_text prefix = order_key(e, name, TM_TEXT(""));
+    orders standing = {.prefix = prefix.len};
+    if (!read_totals(e, name, &now) || !tm_state_scan(e, prefix, stand, &standing)) return false;
+    answer->body = tm_format(e, "{\"customer\":%j,\"orders\":%u,\"cents\":%u,\"vip\":%b,\"standing\":[%t]}", name, now.orders,
+                             now.cents, now.vip, standing.list);
+    return true;
+}
+
 static const char *const APPEND[] = {"CustomerGotVip", NULL};
 static const tm_handler HANDLERS[] = {
     {"OrderPlaced", placed},
@@ -101,9 +130,12 @@ static const tm_handler HANDLERS[] = {
     {0},
 };
 
+static const tm_query_handler QUERIES[] = {{"customer", customer}, {0}};
+
 const tm_plugin tidemill_plugin = {
     .name = "order-totals",
     .summary = "Totals per customer, and who becomes a VIP.",
     .append = APPEND,
     .handlers = HANDLERS,
+    .queries = QUERIES,
 };

@@ -102,6 +102,35 @@ func left(event CustomerLeft, _ *tidemill.Context) error {
 	return tidemill.DeleteState(customerKey(event.Customer))
 }
 
+// Customer is what the query customer answers.
+type Customer struct {
+	Customer string `json:"customer"`
+	Totals
+	Standing []string `json:"standing"`
+}
+
+func customer(query *tidemill.Query) (any, error) {
+	name, err := query.Require("customer")
+	if err != nil {
+		return nil, err
+	}
+	totals, found, err := tidemill.GetState[Totals](customerKey(name))
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, tidemill.Invalid(fmt.Sprintf("there is no customer %s", name))
+	}
+	prefix, standing := orderKey(name, ""), []string{}
+	for entry, err := range tidemill.ScanState(prefix) {
+		if err != nil {
+			return nil, err
+		}
+		standing = append(standing, entry.Key[len(prefix):])
+	}
+	return Customer{name, totals, standing}, nil
+}
+
 func init() {
 	tidemill.Register(tidemill.Plugin{
 		Name:    "order-totals",
@@ -112,5 +141,6 @@ func init() {
 			"OrderCancelled": tidemill.On(cancelled),
 			"CustomerLeft":   tidemill.On(left),
 		},
+		Queries: tidemill.Queries{"customer": customer},
 	})
 }

@@ -1,6 +1,6 @@
 // Totals per customer: what they ordered, and when they become a VIP.
 
-import { config, log, on, plugin, reject, retry, state, text, whole } from "tidemill-sdk";
+import { config, invalid, log, on, plugin, type Query, reject, retry, state, text, whole } from "tidemill-sdk";
 
 interface Totals {
   orders: number;
@@ -48,7 +48,17 @@ const left = on({ customer: text }, ({ customer }) => {
   state.delete(customerKey(customer));
 });
 
-export const { subscriber, description } = plugin(
+const customer = (query: Query) => {
+  const customer = query.require("customer");
+  const totals = state.get<Totals>(customerKey(customer));
+  if (!totals) throw invalid(`there is no customer ${customer}`);
+  const prefix = orderKey(customer, "");
+  const standing = [...state.scan(prefix)].map(([key]) => key.slice(prefix.length));
+  return { customer, ...totals, standing };
+};
+
+export const { subscriber, projection, description } = plugin(
   { name: "order-totals", summary: "Totals per customer, and who becomes a VIP.", append: ["CustomerGotVip"] },
   { OrderPlaced: placed, OrderCancelled: cancelled, CustomerLeft: left },
+  { customer },
 );

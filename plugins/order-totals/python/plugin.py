@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tidemill import Context, Plugin, Reject, Retry, config, log, state
+from tidemill import Context, Invalid, Plugin, Query, Reject, Retry, config, log, state
 
 plugin = Plugin("order-totals", summary="Totals per customer, and who becomes a VIP.", append=("CustomerGotVip",))
 
@@ -83,4 +83,15 @@ def left(event: CustomerLeft, ctx: Context):
     state.delete(customer_key(event.customer))
 
 
-Subscriber, Description = plugin.exports()
+@plugin.query("customer")
+def customer(query: Query):
+    name = query.require("customer")
+    totals = state.get(customer_key(name))
+    if totals is None:
+        raise Invalid(f"there is no customer {name}")
+    prefix = order_key(name, "")
+    standing = [key.removeprefix(prefix) for key, _ in state.scan(prefix)]
+    return {"customer": name, **totals, "standing": standing}
+
+
+Subscriber, Projection, Description = plugin.exports()

@@ -4,7 +4,9 @@
 //! in `fixtures/`.
 
 use serde::{Deserialize, Serialize};
-use tidemill_sdk::{Context, Failure, NewEvent, OrFail, Outcome, export, info, typed};
+use tidemill_sdk::{
+    Answer, Answered, Context, Failure, NewEvent, OrFail, Outcome, Query, QueryError, ReadContext, export, info, typed,
+};
 
 /// What it listens to.
 #[derive(Clone, Debug, Deserialize)]
@@ -104,6 +106,33 @@ fn left(customer: &str, ctx: &mut Context) -> Outcome {
     Ok(ctx.state().delete(&customer_key(customer))?)
 }
 
+/// One customer, as the query `customer` answers.
+#[derive(Serialize)]
+struct Customer {
+    customer: String,
+    #[serde(flatten)]
+    totals: Totals,
+    /// The ids of the orders that stand, in the order of their bytes.
+    standing: Vec<String>,
+}
+
+/// Answers `customer`, with the parameter `customer`.
+///
+/// # Errors
+/// When there is no such query or no such customer.
+pub fn query(query: &Query<'_>, ctx: &ReadContext) -> Answered {
+    if query.name() != "customer" {
+        return Err(QueryError::Unknown);
+    }
+    let customer: String = query.require("customer")?;
+    let totals = ctx.state().get_json(&customer_key(&customer))?;
+    let totals = totals.ok_or_else(|| QueryError::invalid(format_args!("there is no customer {customer}")))?;
+    let prefix = order_key(&customer, "");
+    let orders = ctx.state().scan(&*prefix).map(|entry| Ok(entry?.0.split_off(prefix.len())));
+    let standing = orders.collect::<Result<_, QueryError>>()?;
+    Answer::json(&Customer { customer, totals, standing })
+}
+
 fn order_key(customer: &str, order: &str) -> String {
     format!("order/{customer}/{order}")
 }
@@ -112,4 +141,4 @@ fn customer_key(customer: &str) -> String {
     format!("customer/{customer}")
 }
 
-export!(typed(handle), name = "order-totals", append = ["CustomerGotVip"]);
+export!(typed(handle), query = query, name = "order-totals", append = ["CustomerGotVip"], queries = ["customer"]);

@@ -6,6 +6,7 @@ export { type Event } from "./event";
 export { Failure, reject, retry, stop } from "./failure";
 export { log } from "./log";
 export { type About, on, plugin, type Handler, type Plugin } from "./plugin";
+export { Answer, type Answers, invalid, InvalidQuery, type Query } from "./query";
 export { array, flag, integer, number, object, optional, text, whole, type Reader, type Shape } from "./shape";
 export { state } from "./state";
 export { decodeUtf8, encodeUtf8 } from "./utf8";

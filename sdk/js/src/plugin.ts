@@ -3,6 +3,7 @@
 import { Context } from "./context";
 import { Event, type HostEvent } from "./event";
 import { Failure, reject, toFailure, type Verdict } from "./failure";
+import { answer, type Answers, type HostRequest } from "./query";
 import { type Read, type Shape, ShapeError, object } from "./shape";
 
 /** Handles one event; throws a `Failure` to say what is to become of it. */
@@ -17,9 +18,13 @@ export interface About {
   append?: string[];
 }
 
-/** What the module of a plugin exports: `export const { subscriber, description } = plugin(..)`. */
+/**
+ * What the module of a plugin exports: `export const { subscriber, description } = plugin(..)`, and `projection` beside
+ * them of one that answers queries.
+ */
 export interface Plugin {
   subscriber: { handle(events: HostEvent[]): void };
+  projection: { query(request: HostRequest): unknown };
   description: { describe(): unknown };
 }
 
@@ -38,8 +43,16 @@ function decode<T>(event: Event, read: (value: unknown, path: string) => T): T {
   }
 }
 
-/** A plugin with one handler for each event type; `"*"` takes those that have none. */
-export function plugin(about: About, handlers: Record<string, Handler>): Plugin {
+/**
+ * A plugin with one handler for each event type; `"*"` takes those that have none. With `queries`, by their names, it
+ * answers those.
+ */
+export function plugin(
+  about: About,
+  handlers: Record<string, Handler>,
+  queries: Record<string, Answers> = {},
+): Plugin {
+  const answers = new Map(Object.entries(queries));
   const types = Object.keys(handlers);
   const known = new Map(Object.entries(handlers));
   const otherwise = known.get("*");
@@ -58,6 +71,7 @@ export function plugin(about: About, handlers: Record<string, Handler>): Plugin 
         }
       },
     },
+    projection: { query: (request) => answer(answers, request) },
     description: {
       describe: () => ({
         name: about.name,
@@ -67,7 +81,7 @@ export function plugin(about: About, handlers: Record<string, Handler>): Plugin 
         streams: [],
         tags: [],
         append: about.append ?? [],
-        extra: [],
+        extra: Object.keys(queries).map((name) => ["query", name]),
       }),
     },
   };

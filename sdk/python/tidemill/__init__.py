@@ -5,5 +5,20 @@ from ._context import Context
 from ._event import Event
 from ._failure import Failure, Reject, Retry, Stop
 from ._plugin import Plugin
+from ._query import Answer, Invalid, Query
 
-__all__ = ["Context", "Event", "Failure", "Plugin", "Reject", "Retry", "Stop", "config", "log", "state"]
+__all__ = [
+    "Answer",
+    "Context",
+    "Event",
+    "Failure",
+    "Invalid",
+    "Plugin",
+    "Query",
+    "Reject",
+    "Retry",
+    "Stop",
+    "config",
+    "log",
+    "state",
+]

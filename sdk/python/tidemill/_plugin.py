@@ -10,6 +10,7 @@ from wit_world.imports import types
 from ._context import Context
 from ._event import Event
 from ._failure import Reject, to_failure
+from ._query import Query, answer
 from ._shape import ShapeError, reader
 
 Handler = Callable[[Context], None]
@@ -19,12 +20,14 @@ class Plugin:
     """The handlers of a plugin, by event type.
 
     The module of a plugin ends with `Subscriber, Description = plugin.exports()`: these two names are what
-    the component's world asks for.
+    the component's world asks for. Of one that answers queries it ends with
+    `Subscriber, Projection, Description = plugin.exports()`.
     """
 
     def __init__(self, name: str, *, version: str = "", summary: str = "", append: tuple[str, ...] = ()):
         self._about = (name, version, summary, list(append))
         self._handlers: dict[str, Handler] = {}
+        self._queries: dict[str, Callable[[Query], object]] = {}
 
     def on(self, kind: type | str, *, event_type: str | None = None):
         """Decorates a handler.
@@ -44,8 +47,20 @@ class Plugin:
 
         return decorate
 
-    def exports(self) -> tuple[type, type]:
+    def query(self, name: str):
+        """Decorates `answers(query)`, which answers the query of that name: a value as JSON, or an `Answer`."""
+
+        def decorate(answers: Callable[[Query], object]):
+            if name in self._queries:
+                raise ValueError(f"there are two answers to {name}")
+            self._queries[name] = answers
+            return answers
+
+        return decorate
+
+    def exports(self) -> tuple[type, ...]:
         """The classes that the component exports."""
+        queries = self._queries
         handle, describe = self._handle, self._describe
 
         class Subscriber:
@@ -56,7 +71,11 @@ class Plugin:
             def describe(self) -> description.Description:
                 return describe()
 
-        return Subscriber, Description
+        class Projection:
+            def query(self, request):
+                return answer(queries, request)
+
+        return (Subscriber, Projection, Description) if queries else (Subscriber, Description)
 
     def _add(self, event_type: str, handler: Handler, decorated):
         if event_type in self._handlers:
@@ -76,7 +95,8 @@ class Plugin:
     def _describe(self) -> description.Description:
         name, version, summary, append = self._about
         listens = [] if "*" in self._handlers else list(self._handlers)
-        return description.Description(name, version, summary, listens, [], [], append, [])
+        queries = [("query", query) for query in self._queries]
+        return description.Description(name, version, summary, listens, [], [], append, queries)
 
 
 def _unexpected(ctx: Context) -> None:

@@ -45,11 +45,16 @@ impl Config {
 
 /// Text arrives as it is and everything else as JSON, so text is tried first.
 fn parse<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, Error> {
-    if let Ok(value) = T::deserialize(StrDeserializer::<ValueError>::new(text)) {
-        return Ok(value);
-    }
-    serde_json::from_str(text)
+    parse_text(text)
         .map_err(|error| Error::Config { key: key.into(), detail: format!("`{text}` is not usable: {error}") })
+}
+
+/// A value that stands in a text: itself, or as JSON.
+pub(crate) fn parse_text<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
+    match T::deserialize(StrDeserializer::<ValueError>::new(text)) {
+        Ok(value) => Ok(value),
+        Err(_) => serde_json::from_str(text),
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub struct Description {
     streams: Vec<String>,
     tags: Vec<String>,
     append: Vec<String>,
-    /// Pairs of the open tail: `request.*` and what is requested.
+    /// Pairs of the open tail: `request.*` and what is requested, `query` and its name.
     requests: Vec<(String, String)>,
 }
 
@@ -79,6 +79,12 @@ impl Description {
     #[must_use]
     pub fn http<T: ToString>(self, urls: impl IntoIterator<Item = T>) -> Self {
         self.request("request.http", urls)
+    }
+
+    /// The names of the queries that it answers: shown to people, and told to who asks for another one.
+    #[must_use]
+    pub fn queries<T: ToString>(self, names: impl IntoIterator<Item = T>) -> Self {
+        self.request("query", names)
     }
 
     /// The keys of its configuration that it cannot do without.

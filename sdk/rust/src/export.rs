@@ -4,7 +4,10 @@ use std::cell::RefCell;
 
 use crate::bindings::exports::tidemill::plugin::description as contract;
 use crate::log::log_panics;
-use crate::{Config, Context, Description, Event, Outcome, Subscriber, host, recent};
+use crate::{
+    Answer, Answered, Config, Context, Description, Event, Outcome, Projection, Query, QueryError, ReadContext,
+    Subscriber, host, recent,
+};
 
 /// Makes a crate a plugin: exports a [`Subscriber`], with a description.
 ///
@@ -21,10 +24,37 @@ use crate::{Config, Context, Description, Event, Outcome, Subscriber, host, rece
 ///
 /// export!(handle, summary = "Counts events by type", types = ["Order*"]);
 /// ```
+/// `query = answer` behind the subscriber makes it a [`Projection`](crate::Projection), and so does
+/// `export!(projection: value)` for a value that is one.
+///
 /// Name, version and summary are those of the package if not given. On targets other than wasm it
 /// only checks the types, so that tests of several plugins can be linked together.
 #[macro_export]
 macro_rules! export {
+    ($subscriber:expr, query = $query:expr $(, $key:ident = $value:expr)* $(,)?) => {
+        $crate::export!(projection: $crate::projection($subscriber, $query) $(, $key = $value)*);
+    };
+    (projection: $projection:expr $(, $key:ident = $value:expr)* $(,)?) => {
+        $crate::export!($projection $(, $key = $value)*);
+
+        const _: () = {
+            struct Component;
+
+            impl $crate::bindings::projection::exports::tidemill::plugin::projection::Guest for Component {
+                fn query(
+                    request: $crate::bindings::projection::exports::tidemill::plugin::projection::Request,
+                ) -> ::core::result::Result<
+                    $crate::bindings::projection::exports::tidemill::plugin::projection::Answer,
+                    $crate::bindings::projection::exports::tidemill::plugin::projection::QueryError,
+                > {
+                    $crate::answer_query(&request, || $projection)
+                }
+            }
+
+            #[cfg(target_arch = "wasm32")]
+            $crate::bindings::projection::export_projection!(Component with_types_in $crate::bindings::projection);
+        };
+    };
     ($subscriber:expr $(, $key:ident = $value:expr)* $(,)?) => {
         const _: () = {
             struct Component;
@@ -103,6 +133,23 @@ fn start<S: Subscriber + 'static>(make: impl FnOnce() -> S) -> Outcome<Box<dyn B
     let mut subscriber = make();
     subscriber.start(Config)?;
     Ok(Box::new(subscriber))
+}
+
+/// What the exported `query` does. Called by [`export!`](crate::export!) only.
+#[doc(hidden)]
+pub fn answer_query<P: Projection>(
+    request: &host::Request,
+    make: impl FnOnce() -> P,
+) -> Result<host::Answer, host::QueryError> {
+    log_panics();
+    // Each query has its own moment: nothing of the last one counts.
+    recent::forget();
+    answer(&mut make(), request).map(Answer::into_host).map_err(QueryError::into_host)
+}
+
+fn answer(projection: &mut impl Projection, request: &host::Request) -> Answered {
+    projection.start(Config)?;
+    projection.query(&Query::of(request), &ReadContext)
 }
 
 /// What the exported `describe` does. Called by [`export!`](crate::export!) only.

@@ -7,6 +7,8 @@ pub(crate) use crate::bindings::tidemill::plugin::{append, config, log, state};
 pub(crate) use crate::testing::fake::{append, config, log, state};
 
 pub(crate) use crate::bindings::exports::tidemill::plugin::bulk_subscriber::{Head, Span};
+pub(crate) use crate::bindings::projection::exports::tidemill::plugin::projection::{Answer, QueryError, Request};
+pub(crate) use crate::bindings::projection::tidemill::plugin::types::Payload as AnswerPayload;
 pub(crate) use crate::bindings::tidemill::plugin::append::NewEvent;
 pub(crate) use crate::bindings::tidemill::plugin::log::Level;
 pub(crate) use crate::bindings::tidemill::plugin::state::Entry;

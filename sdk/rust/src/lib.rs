@@ -37,6 +37,8 @@
 //!   `config = ["currency"]`, `secrets = ["API_KEY"]`; the manifest must grant it.
 //! - Keep in the subscriber only what can be computed again: instances are thrown away after any
 //!   fault, on reload and on restart.
+//! - A plugin may answer queries about its state, over HTTP and by `tidemill query`: `export!(handle, query = answer)`;
+//!   see [`Projection`].
 //! - Native builds, for `cargo test`, run on [`testing::Harness`] instead of a host.
 //!
 //! [Tidemill]: https://docs.rs/tidemill
@@ -52,6 +54,8 @@ mod failure;
 mod host;
 pub mod log;
 mod new_event;
+mod projection;
+mod query;
 mod recent;
 mod state;
 mod subscriber;
@@ -60,7 +64,7 @@ pub mod testing;
 mod typed;
 
 #[doc(hidden)]
-pub use export::{describe_component, handle_batch};
+pub use export::{answer_query, describe_component, handle_batch};
 
 pub use config::Config;
 pub use description::Description;
@@ -68,6 +72,8 @@ pub use error::Error;
 pub use event::{Event, EventId};
 pub use failure::{Failure, OrFail, Outcome, Verdict};
 pub use new_event::NewEvent;
+pub use projection::{Answer, Answered, Projected, Projection, QueryError, ReadContext, ReadState, projection};
+pub use query::Query;
 pub use state::{Scan, State};
 pub use subscriber::{Context, Subscriber};
 pub use typed::{Typed, event_types, typed};

@@ -26,7 +26,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::log::Level;
-use crate::{Config, Context, Event, Failure, Outcome, Subscriber, host, recent};
+use crate::{
+    Answered, Config, Context, Event, Failure, Outcome, Projection, Query, QueryError, ReadContext, Subscriber, host,
+    recent,
+};
 
 pub(crate) mod fake;
 pub(crate) mod packed;
@@ -149,6 +152,8 @@ impl From<host::NewEvent> for Appended {
 /// A plugin under test, with state, configuration and grants of its own.
 pub struct Harness {
     subscriber: Box<dyn Subscriber>,
+    /// Makes what answers queries.
+    projection: Option<Box<dyn Fn() -> Box<dyn Projection>>>,
     started: bool,
     position: u64,
     host: Fake,
@@ -164,7 +169,50 @@ impl Harness {
     /// A plugin with empty state, no configuration, and the right to append anything.
     #[must_use]
     pub fn new(subscriber: impl Subscriber + 'static) -> Self {
-        Self { subscriber: Box::new(subscriber), started: false, position: 0, host: Fake::default() }
+        let subscriber = Box::new(subscriber);
+        Self { subscriber, projection: None, started: false, position: 0, host: Fake::default() }
+    }
+
+    /// The same for one that answers queries, too: as in the host, each by a projection that is made for it.
+    ///
+    /// ```
+    /// # use tidemill_sdk::testing::{Given, Harness};
+    /// # use tidemill_sdk::{Answer, Answered, Context, Event, Outcome, Query, ReadContext, projection};
+    /// # fn handle(_: &Event, ctx: &mut Context) -> Outcome { ctx.state().add("n", 1)?; Ok(()) }
+    /// # fn query(_: &Query, ctx: &ReadContext) -> Answered { Answer::json(&ctx.state().count("n")?) }
+    /// let mut plugin = Harness::projection(|| projection(handle, query));
+    /// plugin.handle(Given::json("OrderPlaced", &())).unwrap();
+    /// assert_eq!(plugin.query("count", &[]).unwrap().body(), b"1");
+    /// ```
+    #[must_use]
+    pub fn projection<P: Projection + 'static>(make: impl Fn() -> P + 'static) -> Self {
+        let subscriber = Self::new(make());
+        Self { projection: Some(Box::new(move || Box::new(make()))), ..subscriber }
+    }
+
+    /// Has the plugin answer a query.
+    ///
+    /// # Errors
+    /// Why it has no answer.
+    ///
+    /// # Panics
+    /// When it was not made by [`projection`](Self::projection).
+    #[expect(clippy::expect_used, reason = "a helper of tests")]
+    pub fn query(&mut self, name: &str, parameters: &[(&str, &str)]) -> Answered {
+        let mut projection = self.projection.as_ref().expect("a plugin that answers queries: `Harness::projection`")();
+        let parameters = parameters.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let request = host::Request { query: name.into(), parameters, checkpoint: self.position, context: None };
+        self.with_host(|_| {
+            recent::forget();
+            fake::read_only(true);
+            let answered = projection
+                .start(Config)
+                .map_err(QueryError::from)
+                .and_then(|()| projection.query(&Query::of(&request), &ReadContext));
+            fake::read_only(false);
+            recent::forget();
+            answered
+        })
     }
 
     /// Sets a key of the manifest's `[config]`.

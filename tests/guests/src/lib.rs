@@ -36,12 +36,27 @@ pub mod bulk {
     });
 }
 
+/// The queries of a projection.
+#[expect(missing_docs, reason = "generated; the items are documented in wit/")]
+pub mod queries {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "projection-export",
+        pub_export_macro: true,
+        export_macro_name: "export_projection",
+        default_bindings_module: "test_guests::queries",
+    });
+}
+
 pub mod behaviour;
 
 pub use bulk::exports::tidemill::plugin::bulk_subscriber::{Head, Span};
 pub use contract::tidemill::plugin::append::{self, NewEvent};
 pub use contract::tidemill::plugin::types::{Event, Failure, HostError, Payload, Verdict};
 pub use contract::tidemill::plugin::{config, log, state};
+
+pub use queries::exports::tidemill::plugin::projection::{Answer as QueryAnswer, QueryError, Request};
+pub use queries::tidemill::plugin::types::Payload as AnswerPayload;
 
 /// What a handler says about one event: nothing, or a verdict with its reason.
 pub type Answer = Result<(), (Verdict, String)>;
@@ -158,6 +173,27 @@ macro_rules! subscriber {
     $crate::contract::export_subscriber!(Guest with_types_in $crate::contract);
             #[cfg(not(target_arch = "wasm32"))]
             let _ = $handle;
+        };
+    };
+}
+
+/// Exports a `fn(&Request) -> Result<QueryAnswer, QueryError>` as what answers queries.
+#[macro_export]
+macro_rules! projection {
+    ($query:path) => {
+        const _: () = {
+            struct Guest;
+
+            impl $crate::queries::exports::tidemill::plugin::projection::Guest for Guest {
+                fn query(request: $crate::Request) -> Result<$crate::QueryAnswer, $crate::QueryError> {
+                    $query(&request)
+                }
+            }
+
+            #[cfg(target_arch = "wasm32")]
+    $crate::queries::export_projection!(Guest with_types_in $crate::queries);
+            #[cfg(not(target_arch = "wasm32"))]
+            let _ = $query;
         };
     };
 }

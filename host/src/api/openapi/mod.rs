@@ -12,6 +12,7 @@ mod operation;
 mod parameter;
 mod plugin_shapes;
 mod plugins;
+mod querying;
 mod reading;
 mod refusal;
 mod shapes;

@@ -13,7 +13,7 @@ use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, Parameter};
 use utoipa::openapi::request_body::RequestBody;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, Header, Ref, RefOr, Required, Response};
 
@@ -185,6 +185,11 @@ impl Op {
     /// The answer is a JSON object of a shape that is said elsewhere.
     pub(super) fn object(self) -> Self {
         self.give("application/json", Content::new(Some(ObjectBuilder::new().schema_type(Type::Object))))
+    }
+
+    /// The answer is JSON of any shape.
+    pub(super) fn any_json(self) -> Self {
+        self.give("application/json", Content::new(Some(ObjectBuilder::new().schema_type(SchemaType::AnyValue))))
     }
 
     /// The answer may be JSON of a shape, under a media type.

@@ -17,6 +17,7 @@ pub(super) fn in_path(name: &str) -> Parameter {
         "id" => (uuid(), "Id of an event.", json!("0199a0a0-0000-7000-8000-000000000001")),
         "name" => (named("PluginName"), "Name of a plugin.", json!("counter")),
         "position" => (named("Position"), "Position of an event.", json!(1)),
+        "query" => (text(), "Name of a query, as it is: slashes belong to it.", json!("top")),
         _ => (text(), "A key of the state, as it is: slashes belong to it.", json!("OrderPlaced")),
     };
     let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
@@ -32,6 +33,12 @@ pub(super) fn query(name: &str, schema: impl Into<RefOr<Schema>>, about: &str) -
 pub(super) fn each(name: &str, item: impl Into<RefOr<Schema>>, about: &str) -> Parameter {
     let list = ArrayBuilder::new().items(item.into());
     of(ParameterIn::Query, name, list.into(), about).style(Some(ParameterStyle::Form)).explode(Some(true)).build()
+}
+
+/// Parameters of the query that are not named here: each name with a text.
+pub(super) fn others(name: &str, about: &str) -> Parameter {
+    let texts = ObjectBuilder::new().schema_type(Type::Object).additional_properties(Some(text()));
+    of(ParameterIn::Query, name, texts.into(), about).style(Some(ParameterStyle::Form)).explode(Some(true)).build()
 }
 
 /// A field of the request's header.

@@ -3,6 +3,7 @@
 use super::operation::Op;
 use super::parameter::{after_name, at_least, flag, limit, named, query, text};
 use super::plugin_shapes::{Plugin, PluginList};
+use super::querying;
 use super::shapes::{DeadLetterPage, RebuildLine, Redriven, ReplayLine, ShadowLine, VerifyStateLine};
 use crate::api::dead_letters::{self, DeadLetterView};
 use crate::api::generations::Rebuilt;
@@ -19,7 +20,7 @@ const MEANWHILE: &str = "With `Accept: application/x-ndjson` the answer is lines
 
 /// Its operations.
 pub(super) fn operations() -> impl Iterator<Item = Op> {
-    let ops = [shown(), driven(), tried(), set_aside()].into_iter().flatten();
+    let ops = [shown(), querying::operations(), driven(), tried(), set_aside()].into_iter().flatten();
     ops.map(|op| op.tag("plugins"))
 }
 

@@ -42,7 +42,7 @@ fn operations() -> Vec<(String, String, Value)> {
 fn filled(path: &str) -> String {
     let places = [("{name}", "billing"), ("{position}", "1"), ("{id}", "0199a0a0-0000-7000-8000-000000000001")];
     let path = places.iter().fold(path.to_owned(), |path, (place, filled)| path.replace(place, filled));
-    path.replace("{stream}", "s").replace("{key}", "k")
+    path.replace("{stream}", "s").replace("{key}", "k").replace("{query}", "q")
 }
 
 #[test]
@@ -87,6 +87,11 @@ async fn every_route_is_in_the_document_and_nothing_else() {
 async fn every_parameter_is_one_that_its_route_takes_and_the_other_way_round() {
     let api = Api::new();
     for (method, path, operation) in operations().into_iter().filter(|(_, path, _)| path.starts_with("/v1/")) {
+        let parameters = || operation["parameters"].as_array().into_iter().flatten();
+        if parameters().any(|it| it["in"] == "query" && it["schema"]["type"] == "object") {
+            // It takes any.
+            continue;
+        }
         // A route that refuses a parameter tells which ones it takes.
         let asked = format!("{}?zzzzzzzzzzzzzzzz=1", filled(&path));
         let (status, _, body) = api.exchange(&method, &asked, &NDJSON, "").await;
@@ -94,8 +99,7 @@ async fn every_parameter_is_one_that_its_route_takes_and_the_other_way_round() {
         let known = detail.split_once("; known are ").unwrap_or_else(|| panic!("{method} {path}: {status} {detail}")).1;
         let known: BTreeSet<_> =
             known.split(", ").map(|name| name.trim_matches('`')).filter(|it| !it.is_empty()).collect();
-        let parameters = operation["parameters"].as_array().into_iter().flatten();
-        let documented = parameters.filter(|it| it["in"] == "query").map(|it| it["name"].as_str().unwrap());
+        let documented = parameters().filter(|it| it["in"] == "query").map(|it| it["name"].as_str().unwrap());
         assert_eq!(documented.collect::<BTreeSet<_>>(), known, "{method} {path}");
     }
 }
@@ -176,6 +180,7 @@ async fn what_no_route_takes_is_refused_with_a_problem() {
         ("GET", "/v1/streams/%ff"),
         ("GET", "/v1/plugins/%ff"),
         ("GET", "/v1/plugins/billing/state/%ff"),
+        ("GET", "/v1/plugins/billing/query/%ff"),
         ("DELETE", "/v1/plugins/billing/dead-letters/%ff"),
         ("POST", "/v1/plugins/billing/pause?paused=false"),
         ("POST", "/v1/plugins/billing/resume?force=true"),

@@ -27,6 +27,8 @@ pub(super) const LIMITS: Known<'static> = Known::table("limits", LIMIT_KEYS, &["
 const LIMIT_KEYS: &[&str] = &[
     "memory",
     "batch_time",
+    "query_time",
+    "query_answer",
     "fuel",
     "causation_depth",
     "log_bytes_per_batch",

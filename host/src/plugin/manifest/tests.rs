@@ -68,6 +68,8 @@ fn everything_said_is_read() {
         [limits]
         memory = "1MiB"
         batch_time = "250ms"
+        query_time = "2s"
+        query_answer = "2MiB"
         fuel = 5_000
         causation_depth = 9
         log_bytes_per_batch = "0B"
@@ -98,6 +100,8 @@ fn everything_said_is_read() {
     let limits = Limits {
         memory_bytes: 1 << 20,
         batch_time_ms: 250,
+        query_time_ms: 2_000,
+        query_answer_bytes: 2 << 20,
         fuel: Some(5_000),
         log_bytes_per_batch: 0,
         ..Limits::default()

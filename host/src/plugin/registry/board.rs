@@ -9,10 +9,12 @@ use tokio::sync::mpsc;
 use super::info::{PluginInfo, Problem, RunningInfo, UsedPercent};
 use super::keeper::RollBack;
 use super::prepare::Allowed;
+use super::queries::Queries;
 use crate::clock::Clock;
 use crate::delivery::Dispatcher;
 use crate::event::PluginName;
 use crate::plugin::{Loaded, Manifest, SourceError};
+use crate::projection::{Pool, QueryCounts, QueryRefused};
 
 /// What can be seen of the plugins.
 pub(super) struct Board {
@@ -38,6 +40,8 @@ pub(super) struct Entry {
     pub(super) problem: Option<Problem>,
     /// What runs.
     pub(super) running: Option<Running>,
+    /// What answers its queries.
+    pub(super) queries: Queries,
     /// Where its keeper takes orders.
     pub(super) orders: Option<mpsc::Sender<RollBack>>,
 }
@@ -128,6 +132,26 @@ impl Board {
     /// What runs under a name.
     pub(super) fn running(&self, name: &PluginName) -> Option<Running> {
         self.lock().plugins.get(name)?.running.clone()
+    }
+
+    /// What runs under a name, and answers its queries.
+    pub(super) fn answering(&self, name: &PluginName) -> Result<(Running, Arc<Pool>), QueryRefused> {
+        let written = self.lock();
+        let plugin = || name.clone();
+        let entry = written.plugins.get(name).ok_or_else(|| QueryRefused::NotInstalled { plugin: plugin() })?;
+        let running = entry.running.clone().ok_or_else(|| QueryRefused::NotRunning { plugin: plugin() })?;
+        let pool = entry.queries.pool().ok_or_else(|| QueryRefused::NoProjection { plugin: plugin() })?;
+        Ok((running, pool))
+    }
+
+    /// What was asked of a plugin.
+    pub(super) fn query_counts(&self, name: &PluginName) -> Option<QueryCounts> {
+        self.lock().plugins.get(name)?.queries.counts()
+    }
+
+    /// The time.
+    pub(super) const fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Where the keeper of a plugin takes orders.

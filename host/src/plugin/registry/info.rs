@@ -10,6 +10,9 @@ use crate::event::PluginName;
 use crate::plugin::{ConfigGrant, ManifestGrants};
 use crate::runtime::{Description, Limits};
 
+/// Key of a description under which a component names a query that it answers.
+const QUERY: &str = "query";
+
 /// One plugin of the directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PluginInfo {
@@ -129,6 +132,8 @@ pub struct DescriptionInfo {
     pub tags: Vec<String>,
     /// The event types it wants to append.
     pub append: Vec<String>,
+    /// The queries it answers, as far as it says which.
+    pub queries: Vec<String>,
 }
 
 /// What a plugin listens to.
@@ -185,6 +190,10 @@ pub struct LimitsInfo {
     pub table_elements: usize,
     /// Wall time of one call, in milliseconds.
     pub batch_time_ms: u64,
+    /// Wall time of one query, in milliseconds.
+    pub query_time_ms: u64,
+    /// An answer to a query, in bytes.
+    pub query_answer_bytes: usize,
     /// Fuel of one call; none for as much as its time allows.
     pub fuel: Option<u64>,
     /// What it may hand to the host in one call, in bytes.
@@ -238,8 +247,9 @@ impl From<&ManifestGrants> for GrantsInfo {
 
 impl From<&Description> for DescriptionInfo {
     fn from(description: &Description) -> Self {
-        let Description { name, version, summary, types, streams, tags, append, extra: _ } = description.clone();
-        Self { name, version, summary, types, streams, tags, append }
+        let Description { name, version, summary, types, streams, tags, append, extra } = description.clone();
+        let queries = extra.into_iter().filter(|(key, _)| key == QUERY).map(|(_, query)| query).collect();
+        Self { name, version, summary, types, streams, tags, append, queries }
     }
 }
 
@@ -286,6 +296,8 @@ impl From<&Limits> for LimitsInfo {
             memory_bytes: limits.memory_bytes,
             table_elements: limits.table_elements,
             batch_time_ms: limits.batch_time_ms,
+            query_time_ms: limits.query_time_ms,
+            query_answer_bytes: limits.query_answer_bytes,
             fuel: limits.fuel,
             hostcall_bytes: limits.hostcall_bytes,
             log_bytes_per_batch: limits.log_bytes_per_batch,

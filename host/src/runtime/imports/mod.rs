@@ -20,7 +20,7 @@ impl Guest {
     fn effects(&mut self) -> Result<&mut Effects, types::HostError> {
         self.effects.as_mut().ok_or_else(|| {
             types::HostError::Denied(
-                "state and append are there while a batch is handled, not at start and not in `describe`".into(),
+                "state and append are there while a batch is handled or a query is answered, not at start and not in `describe`".into(),
             )
         })
     }

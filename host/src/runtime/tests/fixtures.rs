@@ -11,8 +11,8 @@ use crate::runtime::lane::Lane;
 use crate::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadedComponent};
 use crate::store::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
-    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, Store, StoreError, StreamDeletion, StreamHead,
-    StreamPage, UnitOfWork,
+    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSnapshot, Store, StoreError,
+    StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 
 /// The contract's types, as a component imports them.
@@ -245,6 +245,10 @@ impl Store for NoStore {
 
     fn state_scan(&self, _: &Owner, _: &str, _: Option<&str>, _: usize) -> Result<StatePage, StoreError> {
         Ok(StatePage::default())
+    }
+
+    fn state_snapshot(&self, _: &Owner) -> Result<Box<dyn StateSnapshot>, StoreError> {
+        Err(StoreError::ShuttingDown)
     }
 
     fn dead_letters(&self, _: &Owner, _: Position, _: usize) -> Result<Vec<DeadLetter>, StoreError> {

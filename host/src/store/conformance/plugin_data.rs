@@ -6,8 +6,8 @@ use super::samples::{
 };
 use crate::event::{NewEvent, Position, WORK_BYTES_MAX};
 use crate::store::{
-    AppendError, CommitError, DeadLetterChange, Failing, PluginChange, PluginRecord, Progress, StateChange, Store,
-    UnitOfWork,
+    AppendError, CommitError, DeadLetterChange, Failing, PluginChange, PluginRecord, Progress, StateChange,
+    StateSnapshot, Store, UnitOfWork,
 };
 
 /// Progress, state, events and dead letters of a unit of work are stored together, or none of them is.
@@ -239,4 +239,68 @@ pub fn malformed_units_of_work_are_refused(subject: &dyn Subject) {
     let error = store.commit(large).wait().unwrap_err();
     assert!(matches!(error, CommitError::TooLarge { .. }) && error.to_string().contains("33554433 bytes"), "{error}");
     assert_eq!(store.plugins().unwrap(), []);
+}
+
+/// A snapshot shows what was committed before it was taken and nothing later, however much changes: values, new keys,
+/// removed ones, and how far partitions have come.
+pub fn a_snapshot_shows_one_moment(subject: &dyn Subject) {
+    let store = open(subject);
+    let key = |number: u32| format!("k{number:04}");
+    let fill = |revision, value: &str, numbers: std::ops::Range<u32>| UnitOfWork {
+        state: numbers.map(|number| put(&key(number), value)).collect(),
+        ..work("p", revision, revision)
+    };
+    let all = |snapshot: &dyn StateSnapshot| {
+        let (mut entries, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page = snapshot.scan("k", after.as_deref(), 100).unwrap();
+            entries.extend(page.entries);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return entries,
+            }
+        }
+    };
+    let empty = store.state_snapshot(&owner("p")).unwrap();
+    store.commit(fill(1, "1", 0..300)).wait().unwrap();
+    let first = store.state_snapshot(&owner("p")).unwrap();
+    let expected: Vec<_> = (0..300).map(|number| (key(number), b"1".to_vec())).collect();
+    store.commit(fill(2, "2", 100..400)).wait().unwrap();
+    let second = store.state_snapshot(&owner("p")).unwrap();
+    let mut removing = fill(3, "3", 350..450);
+    removing.state.extend((0..50).map(|number| remove(&key(number))));
+    store.commit(removing).wait().unwrap();
+
+    assert_eq!((all(&*empty), empty.progress(0).unwrap()), (Vec::new(), None));
+    assert_eq!(all(&*first), expected);
+    assert_eq!(first.get(&key(120)).unwrap().as_deref(), Some(&b"1"[..]));
+    assert_eq!(first.get(&key(20)).unwrap().as_deref(), Some(&b"1"[..]));
+    assert_eq!(first.get(&key(320)).unwrap(), None);
+    assert_eq!(first.progress(0).unwrap().map(|progress| progress.checkpoint), Some(Position(1)));
+    let shown = all(&*second);
+    assert_eq!((shown.len(), shown[99].1[0], shown[100].1[0], shown[399].1[0]), (400, b'1', b'2', b'2'));
+    assert_eq!(second.progress(0).unwrap().map(|progress| progress.checkpoint), Some(Position(2)));
+    let now = store.state_snapshot(&owner("p")).unwrap();
+    assert_eq!((all(&*now).len(), now.get(&key(20)).unwrap()), (400, None));
+    assert_eq!(second.scan("k", Some(&key(398)), 100).unwrap().entries, [(key(399), b"2".to_vec())]);
+}
+
+/// A snapshot shows a generation that was dropped after it was taken, and one taken later does not.
+pub fn a_snapshot_outlives_its_generation(subject: &dyn Subject) {
+    let store = open(subject);
+    store.commit(UnitOfWork { state: vec![put("a", "1"), put("b", "1")], ..work("p", 1, 1) }).wait().unwrap();
+    let before = store.state_snapshot(&owner("p")).unwrap();
+    let change = PluginChange {
+        plugin: plugin("p"),
+        record: PluginRecord { revision: 1, content: "{}".to_owned() },
+        progress: Vec::new(),
+        progress_removed: Vec::new(),
+        generations_dropped: vec![0],
+    };
+    store.change_plugin(change).wait().unwrap();
+    let after = store.state_snapshot(&owner("p")).unwrap();
+    assert_eq!(before.scan("", None, 10).unwrap().entries.len(), 2);
+    assert_eq!(before.get("a").unwrap().as_deref(), Some(&b"1"[..]));
+    assert_eq!((after.scan("", None, 10).unwrap().entries.len(), after.get("a").unwrap()), (0, None));
+    assert_eq!(after.progress(0).unwrap(), None);
 }

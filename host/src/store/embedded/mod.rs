@@ -14,6 +14,7 @@
 
 mod activity;
 mod backup;
+mod before;
 mod block;
 mod cursor;
 pub mod disk;
@@ -32,6 +33,7 @@ mod lookup;
 mod maintenance;
 mod open;
 mod overlay;
+mod owner_snapshot;
 mod plan;
 mod postings;
 mod queue;

@@ -5,9 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::{Arc, Weak};
 
+use super::before::Before;
 use crate::event::{PluginName, Position};
-use crate::store::{DeadLetter, DeadLetterChange, Owner, PluginChange, PluginRecord, Progress, Tracking, UnitOfWork};
+use crate::store::{
+    DeadLetter, DeadLetterChange, Owner, PluginChange, PluginRecord, Progress, StateChange, Tracking, UnitOfWork,
+};
 
 /// What a record of a journal holds beside events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub(super) struct Overlay {
     owners: BTreeMap<Owner, OwnerChanges>,
     records: BTreeMap<PluginName, PluginRecord>,
     tracking: BTreeMap<String, u64>,
+    /// Who reads an owner's state as it was before what changes now.
+    readers: Vec<(Owner, Weak<Before>)>,
 }
 
 /// Changes of one owner; none stands for a removed row.
@@ -48,7 +54,28 @@ impl Overlay {
         }
     }
 
+    /// Keeps from now on what an owner's state here was before it changes, as long as somebody reads it.
+    pub(super) fn keep_before(&mut self, owner: &Owner) -> Arc<Before> {
+        let before = Arc::default();
+        self.readers.push((owner.clone(), Arc::downgrade(&before)));
+        before
+    }
+
+    /// Tells readers of an owner what is about to change; none for all of it.
+    fn tell_readers(&mut self, owner: &Owner, changes: Option<&[StateChange]>) {
+        self.readers.retain(|(_, reader)| reader.strong_count() > 0);
+        let readers = self.readers.iter().filter(|(of, _)| of == owner).filter_map(|(_, reader)| reader.upgrade());
+        for reader in readers {
+            let state = self.owners.get(owner).map(|owner| &owner.state);
+            match changes {
+                Some(changes) => reader.keep(state, changes.iter().map(|change| &change.key)),
+                None => reader.keep(state, state.into_iter().flat_map(BTreeMap::keys)),
+            }
+        }
+    }
+
     fn apply_unit(&mut self, work: UnitOfWork) {
+        self.tell_readers(&work.owner, Some(&work.state));
         let owner = self.owners.entry(work.owner).or_default();
         owner.progress.insert(work.partition, Some(work.progress));
         owner.state.extend(work.state.into_iter().map(|change| (change.key, change.value)));
@@ -67,6 +94,7 @@ impl Overlay {
             self.owners.entry(owner(generation)).or_default().progress.insert(partition, None);
         }
         for generation in change.generations_dropped {
+            self.tell_readers(&owner(generation), None);
             self.owners.insert(owner(generation), OwnerChanges { dropped: true, ..OwnerChanges::default() });
         }
         self.records.insert(change.plugin, change.record);

@@ -16,6 +16,7 @@ use super::group::Proposal;
 use super::journal::JournalOptions;
 use super::key::Kind;
 use super::open::{self, Opened};
+use super::owner_snapshot::OwnerSnapshot;
 use super::shared::Shared;
 use super::state::{self, JournalMark, ManifestChange};
 use super::view::View;
@@ -26,8 +27,8 @@ use crate::event::{Category, EventType, PluginName, Position, RecordedEvent, Str
 use crate::store::page::StreamPageBuilder;
 use crate::store::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
-    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, Store, StoreError, StreamDeletion, StreamHead,
-    StreamPage, UnitOfWork, decide, reply,
+    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSnapshot, Store, StoreError,
+    StreamDeletion, StreamHead, StreamPage, UnitOfWork, decide, reply,
 };
 
 /// Bytes a proposal weighs beside its payload.
@@ -351,6 +352,10 @@ impl Store for EmbeddedStore {
         limit: usize,
     ) -> Result<StatePage, StoreError> {
         contain_read(|| rows::state_scan(&self.shared, owner, prefix, after, limit))
+    }
+
+    fn state_snapshot(&self, owner: &Owner) -> Result<Box<dyn StateSnapshot>, StoreError> {
+        contain_read(|| Ok(Box::new(OwnerSnapshot::take(&self.shared, owner)?) as Box<dyn StateSnapshot>))
     }
 
     fn dead_letters(&self, owner: &Owner, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {

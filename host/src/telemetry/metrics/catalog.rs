@@ -50,6 +50,9 @@ catalog! {
     PLUGIN_ATTEMPTS = Counter "plugin_attempts" One &["plugin", "partition", "result"],
         "Calls of the handler, by result: handled, retry, reject, stop, or the fault";
     PLUGIN_BATCH = Histogram "plugin_batch" Seconds PARTITION, "Time of a call of the handler";
+    PLUGIN_QUERIES = Counter "plugin_queries" One &["plugin", "result"],
+        "Queries, by result: ok, unknown, invalid, failed, the fault, busy, unavailable";
+    PLUGIN_QUERY = Histogram "plugin_query" Seconds &["plugin"], "Time from a query to its answer";
     PLUGIN_HANDLED = Counter "plugin_handled_events" One PARTITION, "Events handled and committed";
     PLUGIN_EMITTED = Counter "plugin_emitted_events" One PARTITION, "Events appended by the handler and committed";
     PLUGIN_CONFLICTS = Counter "plugin_conflicts" One PARTITION,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::mem;
 
-use crate::host::NewEvent;
+use crate::host::{HostError, NewEvent};
 use crate::log::Level;
 
 /// What a plugin under test finds and leaves.
@@ -16,6 +16,13 @@ pub(crate) struct Fake {
     pub(crate) grants: Option<Vec<String>>,
     pub(crate) appended: Vec<NewEvent>,
     pub(crate) lines: Vec<(Level, String)>,
+    /// Whether a query is answered: nothing is changed then.
+    pub(crate) reads_only: bool,
+}
+
+/// Refuses a change while a query is answered.
+fn check_writes(fake: &Fake, what: &str) -> Result<(), HostError> {
+    if fake.reads_only { Err(HostError::Denied(format!("{what}: a query reads, and changes nothing"))) } else { Ok(()) }
 }
 
 thread_local! {
@@ -27,10 +34,15 @@ pub(crate) fn swap(other: &mut Fake) {
     FAKE.with_borrow_mut(|fake| mem::swap(fake, other));
 }
 
+/// Begins or ends a query on this thread's fake.
+pub(crate) fn read_only(reads_only: bool) {
+    FAKE.with_borrow_mut(|fake| fake.reads_only = reads_only);
+}
+
 pub(crate) mod state {
     use std::ops::Bound;
 
-    use super::FAKE;
+    use super::{FAKE, check_writes};
     use crate::host::{Entry, HostError, Page};
 
     pub(crate) fn get(key: &str) -> Result<Option<Vec<u8>>, HostError> {
@@ -41,13 +53,19 @@ pub(crate) mod state {
         if key.is_empty() || key.len() > 1024 {
             return Err(HostError::Invalid(format!("state key has {} bytes; 1 to 1024 are allowed", key.len())));
         }
-        FAKE.with_borrow_mut(|fake| fake.state.insert(key.into(), value.into()));
-        Ok(())
+        FAKE.with_borrow_mut(|fake| {
+            check_writes(fake, "state.set")?;
+            fake.state.insert(key.into(), value.into());
+            Ok(())
+        })
     }
 
     pub(crate) fn delete(key: &str) -> Result<(), HostError> {
-        FAKE.with_borrow_mut(|fake| fake.state.remove(key));
-        Ok(())
+        FAKE.with_borrow_mut(|fake| {
+            check_writes(fake, "state.delete")?;
+            fake.state.remove(key);
+            Ok(())
+        })
     }
 
     pub(crate) fn scan(prefix: &str, after: Option<&str>, limit: u32) -> Result<Page, HostError> {
@@ -68,11 +86,12 @@ pub(crate) mod state {
 }
 
 pub(crate) mod append {
-    use super::FAKE;
+    use super::{FAKE, check_writes};
     use crate::host::{HostError, NewEvent};
 
     pub(crate) fn append(_cause: u64, events: &[NewEvent]) -> Result<(), HostError> {
         FAKE.with_borrow_mut(|fake| {
+            check_writes(fake, "append")?;
             let denied = |event: &&NewEvent| fake.grants.as_ref().is_some_and(|all| !all.contains(&event.event_type));
             if let Some(event) = events.iter().find(denied) {
                 return Err(HostError::Denied(format!("appending {} is not granted", event.event_type)));

@@ -261,6 +261,7 @@ impl Keeper {
     pub(super) fn show(&self) {
         let running = self.running.clone();
         self.around.board.write(&self.name, |entry| {
+            running.iter().for_each(|running| entry.queries.follow(running));
             entry.running = running;
             entry.problem = None;
         });

@@ -8,6 +8,7 @@
 //! needs it next. Transactions are written so that opening needs no walk over the file (quick repair).
 
 mod manifest;
+mod moment;
 mod row;
 mod snapshot;
 mod tables;
@@ -28,6 +29,7 @@ use tables::{
 };
 
 pub(super) use manifest::{JournalMark, Manifest, ManifestChange, RunRow};
+pub(super) use moment::Moment;
 pub(super) use snapshot::StateSnapshot;
 pub(super) use tables::FORMAT_VERSION;
 
@@ -123,12 +125,7 @@ impl StateFile {
 
     /// Progress of a partition.
     pub(super) fn progress(&self, owner: &Owner, partition: u32) -> Result<Option<Progress>, StoreError> {
-        let key = progress_key(owner, partition);
-        self.read(|database| {
-            let table = database.begin_read().map_err(read_failed)?.open_table(PROGRESS).map_err(read_failed)?;
-            let row = table.get(key.as_str()).map_err(read_failed)?;
-            row.map(|row| progress_row(&key).decode_json(row.value())).transpose()
-        })
+        self.read(|database| Moment::of(database)?.progress(owner, partition))
     }
 
     /// Progress of every partition, in the order of keys.
@@ -199,12 +196,7 @@ impl StateFile {
 
     /// The value under a key of a plugin's state.
     pub(super) fn state(&self, owner: &Owner, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let owner = owner.to_string();
-        self.read(|database| {
-            let table = database.begin_read().map_err(read_failed)?.open_table(STATE).map_err(read_failed)?;
-            let row = table.get((owner.as_str(), key)).map_err(read_failed)?;
-            row.map(|row| state_row(&owner, key).decode(row.value()).map(<[u8]>::to_vec)).transpose()
-        })
+        self.read(|database| Moment::of(database)?.state(owner, key))
     }
 
     /// A plugin's state from a key on, in key order, as it is now.
@@ -213,25 +205,12 @@ impl StateFile {
         owner: &Owner,
         start: &str,
     ) -> Result<impl Iterator<Item = Row<String, Vec<u8>>> + use<>, StoreError> {
-        let wanted = owner.to_string();
-        let (rows, table) = self.read(|database| {
-            let table = database.begin_read().map_err(read_failed)?.open_table(STATE).map_err(read_failed)?;
-            Ok((table.range((wanted.as_str(), start)..).map_err(read_failed)?, table))
-        })?;
-        Ok(rows.map_while(move |row| {
-            // What redb lends of a table must not outlive it.
-            let _table = &table;
-            let read = || {
-                let (found, value) = row.map_err(read_failed)?;
-                let (owner, key) = found.value();
-                if owner != wanted {
-                    return Ok(None);
-                }
-                let value = state_row(owner, key).decode(value.value())?.to_vec();
-                Ok(Some((key.to_owned(), Some(value))))
-            };
-            read().transpose()
-        }))
+        self.read(|database| Moment::of(database)?.state_from(owner, start))
+    }
+
+    /// The file as it is now, to be read more than once.
+    pub(super) fn moment(&self) -> Result<Moment, StoreError> {
+        self.read(Moment::of)
     }
 
     /// A plugin's dead letters from a position on, as they are now.

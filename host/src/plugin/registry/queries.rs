@@ -1,0 +1,88 @@
+//! Queries of running plugins: each goes to the version, and the state, that are live when it is its turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Registry;
+use super::board::Running;
+use crate::delivery::live_state;
+use crate::event::PluginName;
+use crate::projection::{Answered, Counted, Moment, Pool, Query, QueryCounts, QueryRefused};
+use crate::runtime::Role;
+
+/// How often the version that is live is looked for while another one is swapped in.
+const LOOKS_MAX: u32 = 200;
+/// How long between two such looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// What answers the queries of one plugin.
+#[derive(Default)]
+pub(super) struct Queries {
+    counted: Arc<Counted>,
+    /// The version that the pool is of, as [`Running::generation`] counts them.
+    generation: u64,
+    /// None while what runs answers no queries.
+    pool: Option<Arc<Pool>>,
+}
+
+impl Queries {
+    /// Makes a version answer that has become what runs.
+    pub(super) fn follow(&mut self, running: &Running) {
+        if self.generation == running.generation {
+            return;
+        }
+        self.generation = running.generation;
+        let (loaded, options) = (Arc::clone(&running.loaded), running.allowed.options.clone());
+        let (plugin, counted) = (options.plugin.clone(), Arc::clone(&self.counted));
+        let answers = loaded.roles().contains(&Role::Projection);
+        let pool = || Arc::new(Pool::new(plugin, counted, move || loaded.projection(options.clone())));
+        self.pool = answers.then(pool);
+    }
+
+    /// What answers now.
+    pub(super) fn pool(&self) -> Option<Arc<Pool>> {
+        self.pool.clone()
+    }
+
+    /// What was counted; none while nothing was ever asked.
+    pub(super) fn counts(&self) -> Option<QueryCounts> {
+        self.pool.is_some().then(|| self.counted.read())
+    }
+}
+
+impl Registry {
+    /// Has a running plugin answer a query, beside its delivery, from its live state as it is then.
+    ///
+    /// # Errors
+    /// When it does not run or answers no queries, the query is over a bound, too many wait, or the state cannot be
+    /// read. What the plugin says, and how it fails, is part of the answer.
+    pub async fn query(&self, name: &PluginName, query: &Query) -> Result<Answered, QueryRefused> {
+        query.check()?;
+        for _ in 0..LOOKS_MAX {
+            let (running, pool) = self.board.answering(name)?;
+            let (store, clock, plugin) = (Arc::clone(&self.store), Arc::clone(self.board.clock()), name.clone());
+            let look = move || {
+                let live = live_state(&plugin, &*store, Some(&running.dispatcher.status()))?;
+                // Between a swap of the state and that of what reads it, nobody answers.
+                let of_another = !live.component.is_empty() && live.component != running.digest;
+                Ok((!of_another).then(|| Moment {
+                    owner: live.owner,
+                    state: live.state,
+                    checkpoint: live.checkpoint,
+                    now_us: clock.now_us(),
+                }))
+            };
+            if let Some(answered) = pool.ask(query, look).await? {
+                return Ok(answered);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Err(QueryRefused::Replaced { plugin: name.clone() })
+    }
+
+    /// How often a running plugin was asked, with what result; none of one that answers no queries.
+    #[must_use]
+    pub fn query_counts(&self, name: &PluginName) -> Option<QueryCounts> {
+        self.board.query_counts(name)
+    }
+}
