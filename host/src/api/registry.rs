@@ -12,6 +12,7 @@ use crate::delivery::{CommandError, Redriven, Retry, Status};
 use crate::error::ErrorClass;
 use crate::event::{PluginName, Position};
 use crate::plugin::GenerationRefused;
+use crate::schema::{Chain, TypeSchemas};
 
 /// The running plugins.
 pub trait Plugins: Send + Sync + 'static {
@@ -60,6 +61,19 @@ pub trait Plugins: Send + Sync + 'static {
     /// Returns to what was live before.
     fn roll_back<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, Result<(), CommandRefused>> {
         ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
+    }
+
+    /// What lifts events to today's schema.
+    ///
+    /// # Errors
+    /// Why that is not known, for people.
+    fn chain(&self) -> Result<Arc<Chain>, String> {
+        Ok(Arc::default())
+    }
+
+    /// What is known of types' data.
+    fn schemas(&self) -> Arc<TypeSchemas> {
+        Arc::default()
     }
 
     /// Who rehearses them; none where none runs.

@@ -43,6 +43,7 @@ mod restore;
 mod retention;
 mod retrying;
 mod run;
+mod schema_args;
 mod server_url;
 mod sse;
 mod state;
@@ -51,6 +52,7 @@ mod suggest;
 mod table;
 mod table_fit;
 mod top;
+mod types;
 mod verify;
 mod waiting;
 

@@ -11,6 +11,7 @@ mod state_source;
 
 mod key;
 mod layout;
+mod lifting;
 mod record;
 
 mod cost;
@@ -32,6 +33,7 @@ pub use dispatcher::{CommandError, Dispatcher, Rebuild, Redriven, Retry, Setup, 
 pub use effects::{EffectError, Effects};
 pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Restarts, Usage, Verdict};
 pub use key::{InvalidKey, Key};
+pub use lifting::lifting;
 pub(crate) use machine::BEHIND;
 pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
 pub use record::{Generation, Generations, Instead, generations, live_owner, note_installed, stored_checkpoint};

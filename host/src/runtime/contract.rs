@@ -16,6 +16,8 @@ pub(super) const PACKAGE: &str = "tidemill:plugin";
 pub(super) const PACKAGE_VERSION: &str = "0.1.0";
 /// The optional export by which a component introduces itself.
 pub(super) const DESCRIPTION: &str = "description";
+/// The export that makes a component an upcaster.
+pub(super) const UPCASTER: &str = "upcaster";
 /// The WASI release line that is linked.
 const WASI_VERSION: &str = "0.2";
 
@@ -173,6 +175,11 @@ fn missing(name: &str) -> LoadError {
     LoadError::MissingImport { import: name.to_owned(), offered: offered() }
 }
 
+/// The names of exports, for people.
+fn listed(found: &[String]) -> String {
+    if found.is_empty() { "nothing".to_owned() } else { found.join(", ") }
+}
+
 /// What there is to import, for people.
 fn offered() -> String {
     let interfaces: Vec<_> = OFFERED
@@ -194,11 +201,36 @@ pub(super) struct KnownExports {
     pub(super) subscriber: Option<(Lane, String)>,
     /// The interface by which it introduces itself.
     pub(super) description: Option<String>,
+    /// The interface that makes it an upcaster.
+    upcaster: Option<String>,
 }
 
 impl KnownExports {
     /// Finds them, and requires at least one that makes a role.
     pub(super) fn of(engine: &wasmtime::Engine, component: &Component) -> Result<Self, LoadError> {
+        let (known, found) = Self::found(engine, component);
+        if known.subscriber.is_some() {
+            return Ok(known);
+        }
+        let misplaced = known.upcaster.map(|export| LoadError::Misplaced { export });
+        Err(misplaced.unwrap_or_else(|| LoadError::NoRole { exports: listed(&found) }))
+    }
+
+    /// The interface that makes a component an upcaster; what acts may not be imported then.
+    pub(super) fn upcaster(engine: &wasmtime::Engine, component: &Component) -> Result<String, LoadError> {
+        let (known, found) = Self::found(engine, component);
+        let upcaster = known.upcaster.ok_or_else(|| LoadError::NoUpcaster { exports: listed(&found) })?;
+        let acts = |name: &&str| {
+            InterfaceName::parse(name).is_some_and(|name| name.package == PACKAGE && name.interface != "types")
+        };
+        match component.component_type().imports(engine).map(|(name, _)| name).find(acts) {
+            Some(import) => Err(LoadError::Impure { import: import.to_owned() }),
+            None => Ok(upcaster),
+        }
+    }
+
+    /// What the host knows of the exports, and the names of all.
+    fn found(engine: &wasmtime::Engine, component: &Component) -> (Self, Vec<String>) {
         let mut known = Self::default();
         let mut found = Vec::new();
         for (name, _) in component.component_type().exports(engine) {
@@ -210,13 +242,11 @@ impl KnownExports {
                 known.subscriber = known.subscriber.max(Some((lane, name.to_owned())));
             } else if interface == DESCRIPTION {
                 known.description = Some(name.to_owned());
+            } else if interface == UPCASTER {
+                known.upcaster = Some(name.to_owned());
             }
         }
-        if known.subscriber.is_none() {
-            let exports = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
-            return Err(LoadError::NoRole { exports });
-        }
-        Ok(known)
+        (known, found)
     }
 
     /// The roles they make.
@@ -239,7 +269,7 @@ mod tests {
         let mut functions = BTreeSet::new();
         for file in fs::read_dir(dir).unwrap() {
             let text = fs::read_to_string(file.unwrap().path()).unwrap();
-            assert!(text.contains(&format!("package {PACKAGE}@{PACKAGE_VERSION};")));
+            assert!(!text.contains("package ") || text.contains(&format!("package {PACKAGE}@{PACKAGE_VERSION};")));
             let mut interface = String::new();
             for line in text.lines() {
                 if let Some(name) = line.strip_prefix("interface ") {
@@ -260,6 +290,7 @@ mod tests {
             .collect();
         table.extend(Lane::ALL.map(|lane| (lane.interface().to_owned(), "handle".to_owned())));
         table.insert((DESCRIPTION.into(), "describe".into()));
+        table.extend(["lifts", "upcast"].map(|function| (UPCASTER.to_owned(), function.to_owned())));
         assert_eq!(table, wit_functions());
     }
 

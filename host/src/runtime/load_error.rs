@@ -91,6 +91,28 @@ pub enum LoadError {
         /// What it exports.
         exports: String,
     },
+    /// It lifts events, and lies where plugins do.
+    #[error(
+        "it exports {export}, so it lifts events for all: put it into the folder `upcasters` of the plugins directory"
+    )]
+    Misplaced {
+        /// The export.
+        export: String,
+    },
+    /// It lies among upcasters, and could act.
+    #[error(
+        "it imports {import}: what an upcaster makes of an event follows from that event alone; build it for the world upcaster-plugin"
+    )]
+    Impure {
+        /// The import's name.
+        import: String,
+    },
+    /// It lies among upcasters, and is none.
+    #[error("it exports {exports}, which makes no upcaster; one exports tidemill:plugin/upcaster@0.1.0")]
+    NoUpcaster {
+        /// What it exports.
+        exports: String,
+    },
     /// It exports something under the right name with another type.
     #[error(
         "its export {export} has another type than the contract's: {reason}; build it against the host's wit/ files"
@@ -133,6 +155,9 @@ impl LoadError {
             | Self::MissingFunction { .. }
             | Self::MismatchedImport { .. }
             | Self::NoRole { .. }
+            | Self::Misplaced { .. }
+            | Self::Impure { .. }
+            | Self::NoUpcaster { .. }
             | Self::MismatchedExport { .. }
             | Self::Trial { .. } => ErrorClass::Invalid,
             Self::NotGranted { .. } | Self::HttpNotGranted { .. } => ErrorClass::Denied,

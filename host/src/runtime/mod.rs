@@ -40,6 +40,7 @@ mod subscriber;
 mod text;
 mod ticker;
 mod trial;
+mod upcaster;
 mod wasi;
 
 #[cfg(test)]
