@@ -3,10 +3,16 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_plugins::Example;
+use tidemill_templates::Language;
+use tidemill_tests::projects::{can_build, path};
 use tidemill_tests::{Server, guests, install, poll, replace, tidemill};
 
 const RULES: &str = r#"
@@ -73,7 +79,8 @@ fn seen(server: &Server, position: u64) -> Option<String> {
     let entries = server.get("/v1/plugins/it/state?prefix=event/")["entries"].clone();
     let key = format!("event/{position}");
     let entry = entries.as_array().unwrap().iter().find(|entry| entry["key"] == key.as_str())?;
-    Some(entry["value"].to_string())
+    let bytes = STANDARD.decode(entry["value_base64"].as_str().unwrap()).unwrap();
+    Some(String::from_utf8(bytes).unwrap())
 }
 
 /// Type, schema version and data of each event.
@@ -101,7 +108,7 @@ fn declared_lifts_reach_plugins_and_readers_and_nothing_stored_changes() {
     server.settle("it");
     let saw = seen(&server, old).unwrap();
     assert!(saw.contains("type=OrderCreated") && saw.contains("schema=1"), "{saw}");
-    assert!(saw.contains(r#"{\"quantity\":2,\"currency\":\"EUR\"}"#), "{saw}");
+    assert!(saw.contains(r#"{"quantity":2,"currency":"EUR"}"#), "{saw}");
     assert!(seen(&server, split).unwrap().contains("type=Sent"), "only the part that it listens to");
 
     let lifted = ("OrderCreated".to_owned(), 1, json!({ "quantity": 2, "currency": "EUR" }));
@@ -197,9 +204,9 @@ fn a_component_lifts_and_what_it_fails_at_is_set_aside() {
     let pair = append(&server, "Pair", 1, &json!(5));
     let today = append(&server, "Bought", 2, &json!({ "was": 1 }));
     server.settle("it");
-    assert!(seen(&server, good).unwrap().contains(r#"json {\"was\":{\"n\":1}}"#));
+    assert!(seen(&server, good).unwrap().contains(r#"json {"was":{"n":1}}"#));
     assert!(seen(&server, pair).unwrap().contains("type=Right") && seen(&server, pair).unwrap().contains("$part"));
-    assert!(seen(&server, today).unwrap().contains(r#"json {\"was\":1}"#), "what is of today is not lifted");
+    assert!(seen(&server, today).unwrap().contains(r#"json {"was":1}"#), "what is of today is not lifted");
     let letters = server.get("/v1/plugins/it/dead-letters")["dead_letters"].clone();
     let row =
         |position: u64| letters.as_array().unwrap().iter().find(|row| row["position"] == position).unwrap().clone();
@@ -299,4 +306,52 @@ fn types_are_listed_with_what_is_known_of_them_and_appends_are_held_to_enforced_
     assert_eq!(refused(json!({ "sum": "1" })).0, 400, "what held before goes on");
     replace(&schemas.join("Paid.1.json"), b"{ \"type\": \"object\" }");
     poll("the schema to be taken", || (refused(json!({ "sum": "1" })).0 == 201).then_some(()));
+}
+
+/// The upcaster that the documentation shows in a language, built as it says.
+fn documented(language: &str, built_by: &str) -> Option<Vec<u8>> {
+    if !can_build(Language::named(if language == "js" { "js" } else { "python" }).unwrap()) {
+        return None;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let page = fs::read_to_string(root.join("docs/src/upcasters.md")).unwrap();
+    let command = page.split(&format!("`{built_by}")).nth(1).unwrap().split('`').next().unwrap();
+    let code = page.split(&format!("```{language}\n")).nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(if language == "js" { "shipped.js" } else { "shipped.py" }), code).unwrap();
+    let command = format!("{built_by}{command}").replace(" wit ", &format!(" {} ", root.join("wit").display()));
+    let built =
+        Command::new("sh").args(["-c", &command]).current_dir(folder.path()).env("PATH", path()).output().unwrap();
+    assert!(built.status.success(), "{command}: {}", String::from_utf8_lossy(&built.stderr));
+    Some(fs::read(folder.path().join("shipped.wasm")).unwrap())
+}
+
+fn lifts_as_documented(component: &[u8]) {
+    let setting = Setting::new();
+    setting.put("shipped.wasm", component);
+    setting.listen("[\"Shipped\"]", "");
+    let server = setting.start();
+    let good = append(&server, "Shipped", 1, &json!({ "order": "o-1", "kg": 2 }));
+    let bad = append(&server, "Shipped", 1, &json!({ "order": "o-1" }));
+    server.settle("it");
+    assert!(seen(&server, good).unwrap().contains("schema=2"), "{:?}", seen(&server, good));
+    assert_eq!(read(&server, "limit=1"), [("Shipped".into(), 2, json!({ "order": "o-1", "grams": 2000 }))]);
+    assert_eq!(seen(&server, bad), None);
+    let letters = server.get("/v1/plugins/it/dead-letters")["dead_letters"].to_string();
+    assert!(letters.contains("kg is no number"), "{letters}");
+}
+
+#[test]
+fn the_javascript_of_the_documentation_lifts() {
+    if let Some(component) = documented("js", "componentize-qjs") {
+        lifts_as_documented(&component);
+    }
+}
+
+/// Compiling a component with an interpreter in it is for the tests of languages.
+#[test]
+fn the_python_of_the_documentation_is_built() {
+    if let Some(component) = documented("python", "componentize-py") {
+        assert!(component.starts_with(b"\0asm"));
+    }
 }

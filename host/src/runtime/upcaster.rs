@@ -130,9 +130,18 @@ impl Upcaster {
 
 impl Upcast for Upcaster {
     fn upcast(&self, event: &RecordedEvent) -> Result<Vec<Upcasted>, String> {
-        let answer =
-            self.call(event).map_err(|Failed { fault, reason, .. }| format!("{}: {reason}", fault.as_str()))?;
+        let answer = self.call(event).map_err(|failed| told(&failed))?;
         answer.map_err(|reason| cut(reason, REASON_BYTES_MAX))?.into_iter().map(upcasted).collect()
+    }
+}
+
+/// What went wrong, and the last that the guest said of it: an interpreter says there what the trap does not.
+fn told(failed: &Failed) -> String {
+    let Failed { fault, reason, evidence } = failed;
+    let fault = fault.as_str();
+    match evidence.stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+        Some(said) if !reason.contains(said) => cut(format!("{fault}: {reason}; it said: {said}"), REASON_BYTES_MAX),
+        _ => format!("{fault}: {reason}"),
     }
 }
 

@@ -30,6 +30,21 @@ pub struct LiftError {
 }
 
 impl Chain {
+    /// What events are today, in order. Blocks where a step is code.
+    ///
+    /// # Errors
+    /// That of the first event that cannot be lifted.
+    pub fn lift_all(&self, events: Vec<RecordedEvent>) -> Result<Vec<RecordedEvent>, LiftError> {
+        let mut lifted = Vec::with_capacity(events.len());
+        for event in events {
+            match self.lift(&event)? {
+                None => lifted.push(event),
+                Some(parts) => lifted.extend(parts),
+            }
+        }
+        Ok(lifted)
+    }
+
     /// What an event is today: itself (none), or what is made of it, in order; empty if it is dropped. Blocks where
     /// a step is code.
     ///

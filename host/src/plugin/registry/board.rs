@@ -115,7 +115,9 @@ impl Board {
             (Some(Ok(_)), Err(_)) => {}
             (_, Ok(chain)) => {
                 if !matches!(known, Some(Ok(before)) if *before == chain) {
-                    tracing::info!(lifts = chain.lifts().count(), digest = chain.digest(), "upcasters taken");
+                    if known.is_some() || !chain.is_empty() {
+                        tracing::info!(lifts = chain.lifts().count(), digest = chain.digest(), "upcasters taken");
+                    }
                     *known = Some(Ok(chain));
                 }
             }
