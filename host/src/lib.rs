@@ -1,8 +1,8 @@
 //! Tidemill: an event store that runs its subscribers inside itself, as sandboxed WebAssembly components.
 //!
-//! Layers, each knowing nothing of those below it in this list: `event`, `integrity`, `access`, `store`, `delivery`,
-//! `runtime`, `plugin`, then the edge (`gate`, `api`, `grpc`, `kit`, `cli`), and `app`, which wires them. `ARCHITECTURE.md` has the
-//! map and the invariants.
+//! Layers, each knowing nothing of those below it in this list: `event`, `integrity`, `schema`, `access`, `store`,
+//! `delivery`, `runtime`, `plugin`, then the edge (`gate`, `api`, `grpc`, `kit`, `cli`), and `app`, which wires them.
+//! `ARCHITECTURE.md` has the map and the invariants.
 
 pub mod clock;
 pub mod document;
@@ -13,6 +13,7 @@ mod nearest;
 pub mod trace;
 
 pub mod integrity;
+pub mod schema;
 
 pub mod access;
 

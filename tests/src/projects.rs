@@ -42,7 +42,8 @@ fn tools() -> PathBuf {
 }
 
 /// Where programs are looked for: the tools' folders, then the path.
-fn path() -> OsString {
+#[must_use]
+pub fn path() -> OsString {
     let own = ["bin", "python/bin", "js/node_modules/.bin"].map(|folder| tools().join(folder));
     let inherited = env::var_os("PATH").unwrap_or_default();
     env::join_paths(own.into_iter().chain(env::split_paths(&inherited))).unwrap_or(inherited)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["clock", "document", "error", "measure", "nearest", "trace"],
     &["event"],
-    &["integrity"],
+    &["integrity", "schema"],
     &["access"],
     &["store"],
     &["backup"],
@@ -50,6 +50,8 @@ const PURE: &[(&str, &str)] = &[
     ("event/", "tokio"),
     ("delivery/machine", "tokio"),
     ("event/", "std::fs"),
+    ("schema/", "tokio"),
+    ("schema/", "std::fs"),
     ("access/", "tokio"),
     ("access/", "std::fs"),
 ];

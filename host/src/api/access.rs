@@ -63,6 +63,8 @@ pub(super) const DEMANDS: &[(Method, &str, Demand)] = &[
     (Method::GET, "/v1/events/subscribe", Demand::Read),
     (Method::GET, "/v1/events/{id}", Demand::Read),
     (Method::GET, "/v1/event-types", Demand::ReadAll),
+    (Method::GET, "/v1/types", Demand::ReadAll),
+    (Method::GET, "/v1/types/{type}", Demand::ReadAll),
     (Method::GET, "/v1/streams", Demand::Read),
     (Method::GET, "/v1/streams/{stream}", Demand::Read),
     (Method::DELETE, "/v1/streams/{stream}", Demand::Append),

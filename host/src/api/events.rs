@@ -12,11 +12,12 @@ use super::form::{Answer, Form};
 use super::params::{Params, bad_value};
 use super::path::Path;
 use super::problem::Problem;
+use super::schema::{self, Shown};
 use super::selection::{Link, filter};
 use super::state::ApiState;
 use super::wait::AtLeast;
 use crate::access::Action;
-use crate::event::Position;
+use crate::event::{Position, Query};
 use crate::gate::Caller;
 use crate::store::{Direction, ReadPage, ReadRequest};
 
@@ -32,6 +33,7 @@ const PARAMS: &[&str] = &[
     "since",
     "until",
     "complete",
+    schema::PARAM,
     "at_least",
     "timeout_ms",
 ];
@@ -63,8 +65,9 @@ pub(super) async fn list(
 ) -> Result<Answer, Problem> {
     let form = Form::of(&headers);
     let params = Params::parse(query.as_deref(), PARAMS)?;
+    let shown = Shown::parse(&params, &state, &caller, filter(&params)?.into())?;
     let request = ReadRequest {
-        query: caller.narrow(filter(&params)?.into()),
+        query: shown.query(),
         since_us: params.time_us("since")?,
         until_us: params.time_us("until")?,
         after: params.position("after")?.unwrap_or_default(),
@@ -79,8 +82,9 @@ pub(super) async fn list(
         at_least.of_log(&state).await?;
     }
     blocking(&state, move |store| {
-        let page = store.read(&request)?;
+        let mut page = store.read(&request)?;
         let next = next(&params, &request, &page);
+        page.events = shown.events(page.events, request.direction);
         let (events, head, removed_before) = (views(&page.events), page.head, page.removed_before);
         form.page(&page, &PageView { events, head, removed_before, next: next.as_deref() }, next.as_deref())
     })
@@ -89,7 +93,8 @@ pub(super) async fn list(
 
 /// Where the next page begins: a position, so that it does not move when events are appended.
 fn next(params: &Params, request: &ReadRequest, page: &ReadPage) -> Option<String> {
-    const SAME: &[&str] = &["limit", "direction", "type", "tag", "stream", "category", "since", "until", "complete"];
+    const SAME: &[&str] =
+        &["limit", "direction", "type", "tag", "stream", "category", "since", "until", "complete", schema::PARAM];
     if page.complete {
         return None;
     }
@@ -119,7 +124,8 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Answer, Problem> {
     let form = Form::of(&headers);
-    let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
+    let params = Params::parse(query.as_deref(), &[schema::PARAM, "at_least", "timeout_ms"])?;
+    let shown = Shown::parse(&params, &state, &caller, Query::all())?;
     let id = Uuid::try_parse(&id).map_err(|error| {
         let shown: String = id.chars().take(64).collect();
         Problem::invalid(format!("{shown:?} is not an event id: {error}"))
@@ -127,7 +133,7 @@ pub(super) async fn get(
     if let Some(at_least) = AtLeast::parse(&params)? {
         at_least.of_log(&state).await?;
     }
-    blocking(&state, move |store| match store.event(id)? {
+    blocking(&state, move |store| match store.event(id)?.map(|event| shown.event(event)) {
         Some(event) if caller.may(&Action::ReadEvent(&event)).is_ok() => form.one(&event),
         _ => Err(Problem::not_found(format!("no event has the id {id}")).with("id", id.to_string())),
     })

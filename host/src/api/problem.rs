@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use crate::error::ErrorClass;
-use crate::event::{ExpectedVersion, NameError};
+use crate::event::{ExpectedVersion, InvalidEvent, NameError};
 use crate::store::{AppendError, StoreError};
 
 /// Media type of a problem.
@@ -285,6 +285,11 @@ impl From<AppendError> for Problem {
                 Self::new(class, Kind::StreamDeleted, detail).with("stream", stream.as_str()).with("version", version.0)
             }
             AppendError::NoSuchStream { stream } => Self::not_found(detail).with("stream", stream.as_str()),
+            AppendError::InvalidEvent { index, reason: InvalidEvent::AgainstSchema { errors, .. } } => {
+                let errors = errors.into_iter().map(|(path, reason)| json!({ "path": path, "reason": reason }));
+                let problem = Self::new(class, Kind::InvalidEvent, detail).with("index", index);
+                problem.with("errors", errors.collect::<Vec<_>>())
+            }
             AppendError::InvalidEvent { index, .. } => {
                 Self::new(class, Kind::InvalidEvent, detail).with("index", index)
             }

@@ -13,6 +13,7 @@ use crate::error::ErrorClass;
 use crate::event::{PluginName, Position};
 use crate::plugin::GenerationRefused;
 use crate::projection::{Answered, Query, QueryCounts, QueryRefused};
+use crate::schema::{Chain, TypeSchemas};
 
 /// The running plugins.
 pub trait Plugins: Send + Sync + 'static {
@@ -71,6 +72,19 @@ pub trait Plugins: Send + Sync + 'static {
     /// What was asked of a plugin; none of one that answers no queries.
     fn query_counts(&self, _: &PluginName) -> Option<QueryCounts> {
         None
+    }
+
+    /// What lifts events to today's schema.
+    ///
+    /// # Errors
+    /// Why that is not known, for people.
+    fn chain(&self) -> Result<Arc<Chain>, String> {
+        Ok(Arc::default())
+    }
+
+    /// What is known of types' data.
+    fn schemas(&self) -> Arc<TypeSchemas> {
+        Arc::default()
     }
 
     /// Who rehearses them; none where none runs.

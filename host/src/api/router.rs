@@ -17,7 +17,8 @@ use super::rehearsals::COMPONENT_BYTES_MAX;
 use super::state::ApiState;
 use super::{
     access, backup, dead_letters, doctor, draining, events, generations, health, limits, measured, metrics, openapi,
-    plugins, query, rehearsals, retention, state_entries, stream_deletion, stream_list, streams, subscribe, verify,
+    plugins, query, rehearsals, retention, state_entries, stream_deletion, stream_list, streams, subscribe, types,
+    verify,
 };
 use crate::error::ErrorClass;
 
@@ -28,6 +29,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/events/subscribe", get(subscribe::subscribe))
         .route("/v1/events/{id}", get(events::get))
         .route("/v1/event-types", get(stream_list::types))
+        .route("/v1/types", get(types::list))
+        .route("/v1/types/{type}", get(types::get))
         .route("/v1/streams", get(stream_list::list))
         .route("/v1/streams/{stream}", get(streams::read).merge(delete(stream_deletion::delete)))
         .route("/v1/streams/{stream}/subscribe", get(subscribe::subscribe_stream))

@@ -13,15 +13,16 @@ use super::params::Params;
 use super::path::Path;
 use super::percent::encode;
 use super::problem::Problem;
+use super::schema::{self, Shown};
 use super::selection::Link;
 use super::state::ApiState;
 use super::wait::AtLeast;
 use crate::access::Action;
-use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
+use crate::event::{Filter, Position, Query, RecordedEvent, StreamName, Version};
 use crate::gate::Caller;
 use crate::store::{Direction, ReadPage, ReadRequest, Store, StoreError, StreamHead};
 
-const PARAMS: &[&str] = &["after", "before", "limit", "direction", "complete", "at_least", "timeout_ms"];
+const PARAMS: &[&str] = &["after", "before", "limit", "direction", "complete", schema::PARAM, "at_least", "timeout_ms"];
 
 /// A page of a stream; a deleted one is read like any other. `after` and `before` are versions here, not positions.
 #[derive(Serialize, ToSchema)]
@@ -50,8 +51,9 @@ pub(super) async fn read(
     let params = Params::parse(query.as_deref(), PARAMS)?;
     let stream = StreamName::new(stream)?;
     caller.may(&Action::ReadStream(&stream))?;
+    let shown = Shown::parse(&params, &state, &caller, Filter::stream(&stream).into())?;
     let range = Range {
-        reach: caller.reach(),
+        query: shown.query(),
         after: Version(params.number("after")?.unwrap_or(0)),
         before: params.number("before")?.map(Version),
         direction: direction(&params)?,
@@ -65,8 +67,9 @@ pub(super) async fn read(
         let Some(StreamHead { version, deleted, .. }) = store.stream_head(&stream)? else {
             return Err(Problem::not_found(format!("stream {stream} has no events")).with("stream", stream.as_str()));
         };
-        let page = range.read(store, &stream)?;
+        let mut page = range.read(store, &stream)?;
         let next = range.next(&params, &stream, &page);
+        page.events = shown.events(page.events, range.direction);
         let (events, head, removed_before) = (views(&page.events), page.head, page.removed_before);
         let (stream, next) = (stream.as_str(), next.as_deref());
         let whole = StreamView { stream, version, deleted, events, head, removed_before, next };
@@ -83,8 +86,8 @@ pub(super) fn etag(version: Version) -> HeaderValue {
 
 /// Which part of a stream is wanted.
 struct Range {
-    /// The events that may be seen.
-    reach: Filter,
+    /// The events of the stream that may be seen.
+    query: Query,
     after: Version,
     before: Option<Version>,
     direction: Direction,
@@ -95,7 +98,7 @@ struct Range {
 impl Range {
     fn read(&self, store: &dyn Store, stream: &StreamName) -> Result<ReadPage, StoreError> {
         let mut request = ReadRequest {
-            query: Filter::stream(stream).and(&self.reach).into(),
+            query: self.query.clone(),
             after_version: self.after,
             before: self.before_position(store, stream)?,
             direction: self.direction,
@@ -140,6 +143,6 @@ impl Range {
             Direction::Forwards => link.with("after", &last).with_same(params, &["before"]),
             Direction::Backwards => link.with("before", &last).with_same(params, &["after"]),
         };
-        Some(link.with_same(params, &["limit", "direction", "complete"]).into_text())
+        Some(link.with_same(params, &["limit", "direction", "complete", schema::PARAM]).into_text())
     }
 }

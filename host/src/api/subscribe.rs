@@ -24,16 +24,17 @@ use super::form::event_line;
 use super::params::{Params, bad_value};
 use super::path::Path;
 use super::problem::{Kind, Problem};
+use super::schema::{self, Shown};
 use super::selection::filter;
 use super::state::ApiState;
 use crate::access::Action;
 use crate::error::ErrorClass;
-use crate::event::{Filter, Position, Query, RecordedEvent, StreamName, Version};
+use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
 use crate::gate::Caller;
-use crate::store::{Feed, ReadRequest, Store};
+use crate::store::{Direction, Feed, ReadRequest, Store};
 
-const PARAMS: &[&str] = &["after", "type", "tag", "stream", "category"];
-const STREAM_PARAMS: &[&str] = &["after", "type", "tag"];
+const PARAMS: &[&str] = &["after", "type", "tag", "stream", "category", schema::PARAM];
+const STREAM_PARAMS: &[&str] = &["after", "type", "tag", schema::PARAM];
 /// How long a subscriber hears nothing at most.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a client may take nothing while there is something for it.
@@ -57,7 +58,8 @@ pub(super) async fn subscribe(
         (None, Some("head")) => state.store().head(),
         (None, _) => params.position("after")?.unwrap_or_default(),
     };
-    respond(state, caller.narrow(filter(&params)?.into()), after)
+    let shown = Shown::parse(&params, &state, &caller, filter(&params)?.into())?;
+    respond(state, shown, after)
 }
 
 /// The same for one stream, where `after` is a version.
@@ -80,7 +82,8 @@ pub(super) async fn subscribe_stream(
             blocking(&state, move |store| position_of(store, &stream, version)).await?
         }
     };
-    respond(state, caller.narrow(filter.into()), after)
+    let shown = Shown::parse(&params, &state, &caller, filter.into())?;
+    respond(state, shown, after)
 }
 
 /// The position of a version, which must be there; 0 for version 0.
@@ -106,12 +109,12 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
     })
 }
 
-fn respond(state: ApiState, query: Query, after: Position) -> Result<Response, Problem> {
+fn respond(state: ApiState, shown: Shown, after: Position) -> Result<Response, Problem> {
     let place = state.subscriber_place()?;
     let (sender, pages) = mpsc::channel(1);
     let (last, farewell) = oneshot::channel();
-    let feed = state.log().subscribe(query, after);
-    let subscriber = Subscriber { state, feed, pages: sender, removed_before: None, told: after, _place: place };
+    let feed = state.log().subscribe(shown.query(), after);
+    let subscriber = Subscriber { state, shown, feed, pages: sender, removed_before: None, told: after, _place: place };
     tokio::spawn(async move {
         if let Err(problem) = subscriber.run().await {
             let _ = last.send(problem);
@@ -132,6 +135,8 @@ fn respond(state: ApiState, query: Query, after: Position) -> Result<Response, P
 /// One client and how far it is.
 struct Subscriber {
     state: ApiState,
+    /// As which of its forms it sees events.
+    shown: Shown,
     feed: Feed,
     pages: mpsc::Sender<Bytes>,
     /// Before which position the client was told that events may be missing.
@@ -146,8 +151,15 @@ impl Subscriber {
     async fn run(mut self) -> Result<(), Problem> {
         loop {
             let text = tokio::select! {
-                page = self.feed.next_page() => self.render(&page?)?,
-                () = tokio::time::sleep(HEARTBEAT) => self.heartbeat(),
+                page = self.feed.next_page() => {
+                    let page = self.lift(page?).await?;
+                    self.renew();
+                    self.render(&page)?
+                }
+                () = tokio::time::sleep(HEARTBEAT) => {
+                    self.renew();
+                    self.heartbeat()
+                }
                 () = self.state.closed() => {
                     // A client that has not taken the last page yet misses nothing but this.
                     let _ = self.pages.try_send(Bytes::from_static(GOODBYE));
@@ -166,6 +178,22 @@ impl Subscriber {
         }
     }
 
+    /// The events as the client sees them.
+    async fn lift(&self, page: Vec<RecordedEvent>) -> Result<Vec<RecordedEvent>, Problem> {
+        if !self.shown.is_lifting() {
+            return Ok(page);
+        }
+        let shown = self.shown.clone();
+        blocking(&self.state, move |_| Ok(shown.events(page, Direction::Forwards))).await
+    }
+
+    /// Goes on by another chain, where there is one: other stored events may become what is asked for.
+    fn renew(&mut self) {
+        if self.shown.renew(&self.state) {
+            self.feed = self.state.log().subscribe(self.shown.query(), self.feed.through());
+        }
+    }
+
     fn render(&mut self, page: &[RecordedEvent]) -> Result<Vec<u8>, Problem> {
         let mut text = Vec::with_capacity((page.len() + 1) * EVENT_BYTES);
         let removed_before = self.feed.removed_before();
@@ -173,9 +201,13 @@ impl Subscriber {
             self.removed_before = removed_before;
             text.extend_from_slice(format!("event: removed\ndata: {{\"removed_before\":{before}}}\n\n").as_bytes());
         }
-        for event in page {
-            render_event(&mut text, event)?;
-            self.told = event.position;
+        let mut events = page.iter().peekable();
+        while let Some(event) = events.next() {
+            // Who goes on after an id has seen all that the event became.
+            if events.peek().is_none_or(|next| next.position != event.position) {
+                self.told = event.position;
+            }
+            render_event(&mut text, self.told, event)?;
         }
         Ok(text)
     }
@@ -202,8 +234,8 @@ fn too_slow(told: Position) -> Problem {
 }
 
 /// One line of data, so that the simplest of clients can read it.
-fn render_event(text: &mut Vec<u8>, event: &RecordedEvent) -> Result<(), Problem> {
-    text.extend_from_slice(format!("id: {}\ndata: ", event.position).as_bytes());
+fn render_event(text: &mut Vec<u8>, id: Position, event: &RecordedEvent) -> Result<(), Problem> {
+    text.extend_from_slice(format!("id: {id}\ndata: ").as_bytes());
     event_line(text, event).map_err(|error| {
         Problem::of_class(ErrorClass::Bug, format!("event {} could not be rendered: {error}", event.position))
     })?;
@@ -227,11 +259,12 @@ mod tests {
         let store = Arc::new(MemoryStore::new(Arc::new(ManualClock::at(0))));
         let state = ApiState::new(store.clone(), Arc::new(NoPlugins));
         let filter = Filter { types: vec![Pattern::new("Rare").unwrap()], ..Filter::default() };
-        let feed = state.log().subscribe(filter, Position::START);
+        let shown = Shown::of_stored(filter.into());
+        let feed = state.log().subscribe(shown.query(), Position::START);
         let (pages, _taken) = mpsc::channel(1);
         let place = state.subscriber_place().unwrap();
         let mut subscriber =
-            Subscriber { state, feed, pages, removed_before: None, told: Position::START, _place: place };
+            Subscriber { state, shown, feed, pages, removed_before: None, told: Position::START, _place: place };
         assert_eq!(subscriber.heartbeat(), b": idle\n\n");
         let event = NewEvent::json(EventType::new("Common").unwrap(), "1");
         store.append(AppendRequest::unconditional(vec![event])).await.unwrap();

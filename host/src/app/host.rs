@@ -14,8 +14,9 @@ use crate::error::ErrorClass;
 use crate::event::PluginName;
 use crate::plugin::{Loader, PluginInfo, Problem, Registry, RegistryOptions, Rehearsals, RehearsalsOptions};
 use crate::runtime::{Compiler, Engine, EngineError, EngineOptions};
+use crate::schema::SchemaCell;
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
-use crate::store::{Store, StoreError};
+use crate::store::{CheckedStore, Store, StoreError};
 
 /// Folder for compiled components, below the data directory.
 const CACHE_FOLDER: &str = "cache";
@@ -73,6 +74,8 @@ impl HostError {
 #[derive(Clone)]
 pub struct Host {
     store: Arc<EmbeddedStore>,
+    /// The same, for whoever appends.
+    log: Arc<dyn Store>,
     registry: Option<Arc<Registry>>,
     rehearsals: Option<Arc<Rehearsals>>,
     clock: Arc<dyn Clock>,
@@ -96,17 +99,20 @@ impl Host {
         let started = tokio::task::spawn_blocking(move || Self::open(&options)).await;
         let opened = started.map_err(|_| StoreError::ReadFailed { reason: "opening the store panicked".into() })??;
         let Opened { store, clock, plugins } = opened;
+        let schemas = Arc::<SchemaCell>::default();
+        let log: Arc<dyn Store> =
+            Arc::new(CheckedStore::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&schemas)));
         let Some((engine, directory)) = plugins else {
-            return Ok(Self { store, registry: None, rehearsals: None, clock });
+            return Ok(Self { store, log, registry: None, rehearsals: None, clock });
         };
-        let (on, loader) = (Arc::clone(&store) as Arc<dyn Store>, Arc::new(engine) as Arc<dyn Loader>);
+        let (on, loader) = (Arc::clone(&log), Arc::new(engine) as Arc<dyn Loader>);
         let options = RegistryOptions::new(directory, Arc::clone(&on), Arc::clone(&clock), Arc::clone(&loader));
         let registry =
-            Arc::new(Registry::start(RegistryOptions { secrets: Arc::new(HostSecrets), archive, ..options }));
+            Arc::new(Registry::start(RegistryOptions { secrets: Arc::new(HostSecrets), archive, schemas, ..options }));
         let (runs, time) = (Arc::clone(&registry), Arc::clone(&clock));
         let options = RehearsalsOptions { registry: runs, store: on, clock: time, loader, candidates };
         let rehearsals = Some(Arc::new(Rehearsals::new(options)));
-        Ok(Self { store, registry: Some(registry), rehearsals, clock })
+        Ok(Self { store, log, registry: Some(registry), rehearsals, clock })
     }
 
     fn open(options: &HostOptions) -> Result<Opened, HostError> {
@@ -131,7 +137,7 @@ impl Host {
     /// The log.
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
-        Arc::clone(&self.store) as Arc<dyn Store>
+        Arc::clone(&self.log)
     }
 
     /// Looks after the log's files.

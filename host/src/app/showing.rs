@@ -12,6 +12,7 @@ use crate::delivery::{Dispatcher, Redriven, Retry, Status};
 use crate::event::{PluginName, Position};
 use crate::plugin::{PluginInfo, Registry};
 use crate::projection::{Answered, Query, QueryCounts, QueryRefused};
+use crate::schema::{Chain, TypeSchemas};
 
 /// The plugins of a host, as the API asks for them.
 pub(super) struct Showing(pub(super) Host);
@@ -37,6 +38,14 @@ impl Plugins for Showing {
 
     fn problems(&self) -> Vec<String> {
         self.0.problems().into_iter().map(|problem| problem.reason).collect()
+    }
+
+    fn chain(&self) -> Result<Arc<Chain>, String> {
+        self.0.registry().map_or_else(|| Ok(Arc::default()), |registry| registry.chain())
+    }
+
+    fn schemas(&self) -> Arc<TypeSchemas> {
+        self.0.registry().map(|registry| registry.schemas()).unwrap_or_default()
     }
 
     fn is_ready(&self) -> bool {

@@ -28,6 +28,7 @@ use super::server_url::ServerUrl;
 use super::state::StateCommand;
 use super::streams::StreamsCommand;
 use super::top::TopArgs;
+use super::types::TypesCommand;
 use super::verify::VerifyArgs;
 use crate::config::{DEFAULT_ADDRESS, DemoOptions, RELOADED, ServeOptions};
 use crate::telemetry::{LogFormat, levels};
@@ -85,6 +86,9 @@ pub(super) enum Command {
     /// Read the log
     #[command(subcommand)]
     Events(EventsCommand),
+    /// See the types of events: how many, how they are lifted, what their data must look like
+    #[command(subcommand)]
+    Types(TypesCommand),
     /// See the streams; end one for good
     #[command(subcommand)]
     Streams(StreamsCommand),

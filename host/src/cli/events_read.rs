@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::event_row::print_event;
 use super::output::{Output, talk};
 use super::query::{FilterArgs, Query};
+use super::schema_args::SchemaArgs;
 use super::suggest;
 use super::waiting::AtLeastArgs;
 
@@ -48,6 +49,8 @@ pub(super) struct ReadArgs {
     /// Stop after so many events [default: all]
     #[arg(short = 'n', long, value_name = "N")]
     pub(super) limit: Option<u64>,
+    #[command(flatten)]
+    pub(super) schema: SchemaArgs,
     #[command(flatten)]
     pub(super) at_least: AtLeastArgs,
     #[command(flatten)]
@@ -104,5 +107,6 @@ fn query(args: &ReadArgs) -> Query {
         .with_some("until", args.until.as_ref())
         .with_some("complete", args.complete.then_some("true"))
         .with_some("direction", args.backwards.then_some("backwards"))
+        .with_schema(args.schema)
         .with_at_least(&args.at_least)
 }

@@ -14,6 +14,7 @@ use super::event_row::print_event;
 use super::events_read::{Page, removed};
 use super::output::{Output, talk};
 use super::query::{FilterArgs, Query};
+use super::schema_args::SchemaArgs;
 use super::sse::Messages;
 
 /// Wait before coming back to a server that went away.
@@ -36,6 +37,8 @@ pub(super) struct TailArgs {
     /// Begin after this position instead
     #[arg(long, value_name = "POSITION")]
     pub(super) after: Option<u64>,
+    #[command(flatten)]
+    pub(super) schema: SchemaArgs,
     /// Print JSON, one object a line
     #[arg(long)]
     pub(super) json: bool,
@@ -49,7 +52,7 @@ pub(super) fn run(args: &TailArgs, server: Server, output: &mut Output<'_>) -> R
         None => print_last(args, &client, output)?.to_string(),
     };
     let Client::Server(server) = client else { return Ok(()) };
-    let path = Query::path(&["v1", "events", "subscribe"]).with_filter(&args.filter);
+    let path = Query::path(&["v1", "events", "subscribe"]).with_filter(&args.filter).with_schema(args.schema);
     let mut lost = false;
     loop {
         match server.stream(path.as_str(), Some(&after)) {
@@ -75,7 +78,10 @@ pub(super) fn run(args: &TailArgs, server: Server, output: &mut Output<'_>) -> R
 fn print_last(args: &TailArgs, client: &Client, output: &mut Output<'_>) -> Result<u64, CliError> {
     let mut left = args.last;
     let mut events = Vec::new();
-    let query = Query::path(&["v1", "events"]).with_filter(&args.filter).with("direction", "backwards");
+    let query = Query::path(&["v1", "events"])
+        .with_filter(&args.filter)
+        .with_schema(args.schema)
+        .with("direction", "backwards");
     let first: Page = client.get(&query.with("limit", &left.clamp(1, 1000).to_string()))?;
     let head = first.head;
     let mut page = first;

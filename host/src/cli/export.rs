@@ -165,7 +165,7 @@ impl Lines for ToFile<'_> {
 
 /// Copies page by page.
 fn copy(args: &ExportArgs, after: Option<u64>, client: &Client, out: &mut dyn Lines) -> Result<Total, CliError> {
-    let head = client.get::<Page>(&Query::path(&["v1", "events"]).with("limit", "1"))?.head;
+    let head = client.get::<Page>(&Query::path(&["v1", "events"]).with("limit", "1").with("schema", "stored"))?.head;
     let before = args.before.unwrap_or(u64::MAX).min(head.saturating_add(1));
     let mut total = Total { after: after.unwrap_or(0).max(before.saturating_sub(1)), ..Total::default() };
     if after.unwrap_or(0) >= before.saturating_sub(1) {
@@ -235,6 +235,7 @@ fn not_understood(error: &serde_json::Error) -> CliError {
 fn query(args: &ExportArgs, after: Option<u64>, before: u64) -> Query {
     Query::path(&["v1", "events"])
         .with("limit", &PAGE_EVENTS.to_string())
+        .with("schema", "stored")
         .with_filter(&args.filter)
         .with_some("after", after)
         .with("before", &before.to_string())

@@ -108,7 +108,7 @@ pub(super) fn roll_back(args: &RollbackArgs, client: &Client, output: &mut Outpu
     output.line(&shown(live.pointer("/component").and_then(Value::as_str).unwrap_or_default(), 64))
 }
 
-/// Says what a list has no column for: a plugin that is rebuilt, and one that runs something else than is installed.
+/// Says what a list has no column for: a plugin that is rebuilt, or should be, and one that runs something else than is installed.
 pub(super) fn note(plugin: &Value, name: &str) {
     let text = |pointer: &str| match plugin.pointer(pointer) {
         Some(Value::String(text)) => shown(text, 64),
@@ -124,6 +124,10 @@ pub(super) fn note(plugin: &Value, name: &str) {
             text("/status/rebuild/rate"),
             text("/status/rebuild/seconds_left"),
         ));
+    }
+    if let Some(Value::String(reason)) = plugin.pointer("/status/rebuild_due") {
+        let reason = shown(reason, usize::MAX);
+        talk(&format!("plugin {name}: {reason}; `tidemill plugins rebuild {name}` builds it anew"));
     }
     if plugin.pointer("/generations/instead").is_some() {
         let (run, of) = (text("/generations/instead/run"), text("/generations/instead/of"));

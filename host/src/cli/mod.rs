@@ -45,6 +45,7 @@ mod restore;
 mod retention;
 mod retrying;
 mod run;
+mod schema_args;
 mod server_url;
 mod sse;
 mod state;
@@ -53,6 +54,7 @@ mod suggest;
 mod table;
 mod table_fit;
 mod top;
+mod types;
 mod verify;
 mod waiting;
 

@@ -17,7 +17,7 @@ use super::plugins::PluginsCommand;
 use super::{
     append, ask as ask_plugin, backup, bench, color, completions, config, dead_letters, doctor, events_read,
     events_tail, events_types, export, import, keys, layers, new, package, plugins, restore, retention, state, streams,
-    suggest, top, verify,
+    suggest, top, types, verify,
 };
 use crate::api::InProcess;
 use crate::clock::SystemClock;
@@ -128,6 +128,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Events(EventsCommand::Types(args)) => {
             events_types::run(&args, &client(&args.source, server, program)?, output)
         }
+        Command::Types(command) => types::run(&command, &client(command.source(), server, program)?, output),
         Command::Streams(command) => {
             let client = client(&command.source(), server, program)?;
             streams::run(&command, &client, output).map_err(|error| suggest::stream(error, command.stream(), &client))

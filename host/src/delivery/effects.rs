@@ -211,6 +211,11 @@ impl Effects {
         self.call = Call { batch: Some(batch), first_event: self.events.len(), ..Call::default() };
     }
 
+    /// Shows the call another form of the events that it handles.
+    pub(super) fn show(&mut self, batch: EventBatch) {
+        self.call.batch = Some(batch);
+    }
+
     /// Takes back everything since [`Self::begin_call`].
     pub fn discard_call(&mut self) {
         for (key, before) in self.undo.drain(..).rev() {

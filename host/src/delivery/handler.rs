@@ -221,6 +221,8 @@ pub enum Fault {
     Denied,
     /// Its answer makes no sense.
     BadReply,
+    /// The event cannot be lifted to today's schema; the handler was not called.
+    Upcast,
 }
 
 impl Fault {
@@ -234,6 +236,7 @@ impl Fault {
             Self::OutOfMemory => "out_of_memory",
             Self::Denied => "denied",
             Self::BadReply => "bad_reply",
+            Self::Upcast => "upcast",
         }
     }
 }

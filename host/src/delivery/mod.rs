@@ -12,6 +12,7 @@ mod state_source;
 
 mod key;
 mod layout;
+mod lifting;
 mod record;
 
 mod cost;
@@ -34,6 +35,7 @@ pub use effects::{EffectError, Effects};
 pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Restarts, Usage, Verdict};
 pub use key::{InvalidKey, Key};
 pub use live_state::{LiveState, live_state};
+pub use lifting::lifting;
 pub(crate) use machine::BEHIND;
 pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
 pub use record::{Generation, Generations, Instead, generations, live_owner, note_installed, stored_checkpoint};

@@ -40,6 +40,9 @@ pub(super) struct Record {
     /// SHA-256 of the component that is live, in hex; empty for native handlers.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) component: String,
+    /// Through which lifts the live generation's events went when it began; empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) lifts: String,
     /// What a rollback returns to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) previous: Option<Previous>,
@@ -69,6 +72,8 @@ pub(super) struct Previous {
     pub(super) before: Vec<Settled>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) began: Option<Position>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) lifts: String,
 }
 
 /// A generation that is built.
@@ -84,6 +89,9 @@ pub(super) struct Building {
     /// Why, for people.
     pub(super) reason: String,
     pub(super) layout: Layout,
+    /// Through which lifts its events go.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) lifts: String,
 }
 
 /// A generation that was left by a rollback, with what it had settled. Its set-aside events are in its rows.
@@ -146,6 +154,7 @@ impl Record {
             layout: self.layout.clone(),
             before: self.before.clone(),
             began: self.began,
+            lifts: self.lifts.clone(),
         }
     }
 
@@ -234,6 +243,9 @@ pub struct Generations {
     pub live: u32,
     /// SHA-256 of the component that is live, in hex; empty when none ever was.
     pub component: String,
+    /// Through which lifts the events of its data went when it began; empty for none.
+    #[serde(skip)]
+    pub lifts: String,
     /// What a rollback returns to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<Generation>,
@@ -267,10 +279,11 @@ impl Generations {
 /// # Errors
 /// When the store cannot be read.
 pub fn generations(plugin: &PluginName, store: &dyn Store) -> Result<Generations, StoreError> {
-    let Record { generation: live, component, previous, building, instead, .. } = Stored::read(plugin, store)?.record;
+    let Record { generation: live, component, lifts, previous, building, instead, .. } =
+        Stored::read(plugin, store)?.record;
     let previous = previous.map(|it| Generation { generation: it.generation, component: it.component });
     let building = building.map(|it| Generation { generation: it.generation, component: it.component });
-    Ok(Generations { live, component, previous, building, instead })
+    Ok(Generations { live, component, lifts, previous, building, instead })
 }
 
 /// Notes which component the plugins directory holds: what runs instead of another one ends with that one. Blocks.

@@ -170,6 +170,8 @@ pub struct FaultCounts {
     pub denied: u64,
     /// Its answer makes no sense.
     pub bad_reply: u64,
+    /// The event could not be lifted to today's schema.
+    pub upcast: u64,
 }
 
 impl FaultCounts {
@@ -182,14 +184,15 @@ impl FaultCounts {
             Fault::OutOfMemory => &mut self.out_of_memory,
             Fault::Denied => &mut self.denied,
             Fault::BadReply => &mut self.bad_reply,
+            Fault::Upcast => &mut self.upcast,
         };
         *counter += 1;
     }
 
     /// Each with its name.
     #[must_use]
-    pub fn by_name(&self) -> [(&'static str, u64); 6] {
-        let Self { trap, out_of_fuel, deadline, out_of_memory, denied, bad_reply } = *self;
+    pub fn by_name(&self) -> [(&'static str, u64); 7] {
+        let Self { trap, out_of_fuel, deadline, out_of_memory, denied, bad_reply, upcast } = *self;
         [
             (Fault::Trap.as_str(), trap),
             (Fault::OutOfFuel.as_str(), out_of_fuel),
@@ -197,14 +200,15 @@ impl FaultCounts {
             (Fault::OutOfMemory.as_str(), out_of_memory),
             (Fault::Denied.as_str(), denied),
             (Fault::BadReply.as_str(), bad_reply),
+            (Fault::Upcast.as_str(), upcast),
         ]
     }
 
     /// All of them.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        let Self { trap, out_of_fuel, deadline, out_of_memory, denied, bad_reply } = *self;
-        trap + out_of_fuel + deadline + out_of_memory + denied + bad_reply
+        let Self { trap, out_of_fuel, deadline, out_of_memory, denied, bad_reply, upcast } = *self;
+        trap + out_of_fuel + deadline + out_of_memory + denied + bad_reply + upcast
     }
 
     const fn plus(self, other: Self) -> Self {
@@ -215,6 +219,7 @@ impl FaultCounts {
             out_of_memory: self.out_of_memory + other.out_of_memory,
             denied: self.denied + other.denied,
             bad_reply: self.bad_reply + other.bad_reply,
+            upcast: self.upcast + other.upcast,
         }
     }
 }
@@ -361,6 +366,9 @@ pub struct Status {
     /// SHA-256 of the component that is live, in hex.
     #[serde(skip)]
     pub component: String,
+    /// Why its state should be built anew; none where it need not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebuild_due: Option<String>,
     /// The generation that is built beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebuild: Option<RebuildStatus>,

@@ -82,9 +82,27 @@ pub enum InvalidEvent {
         /// The value's length.
         bytes: usize,
     },
+    /// Its data is not what its type and version promise.
+    #[error("data is not what the schema of {event_type} {version} asks for: {}", listed(.errors))]
+    AgainstSchema {
+        /// The type.
+        event_type: EventType,
+        /// The schema version.
+        version: u32,
+        /// Places in the data, as JSON pointers, and what is wrong there.
+        errors: Vec<(String, String)>,
+    },
     /// Schema versions start at 1.
     #[error("schema_version is 0; the first is 1")]
     SchemaVersionZero,
+}
+
+/// What is wrong, place by place.
+fn listed(errors: &[(String, String)]) -> String {
+    let one = |(path, reason): &(String, String)| {
+        if path.is_empty() { reason.clone() } else { format!("{path}: {reason}") }
+    };
+    errors.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 impl NewEvent {

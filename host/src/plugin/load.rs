@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::delivery::Handler;
 use crate::projection::Projection;
 use crate::runtime::{Description, Engine, InstanceOptions, LoadError, LoadOptions, LoadedComponent, Role};
+use crate::schema::{Lift, Upcast};
 
 /// Turns the bytes of a component into code that can be run.
 pub trait Loader: Send + Sync + 'static {
@@ -17,6 +18,23 @@ pub trait Loader: Send + Sync + 'static {
     /// # Errors
     /// When the bytes are not a component that this release can run.
     fn load(&self, component: &[u8], options: &LoadOptions) -> Result<Arc<dyn Loaded>, LoadError>;
+
+    /// The same for a component that lifts events. As it stands here it loads none.
+    ///
+    /// # Errors
+    /// When the bytes are not an upcaster that this release can run.
+    fn load_upcaster(&self, _: &[u8]) -> Result<LoadedUpcaster, LoadError> {
+        Err(LoadError::NoRole { exports: "nothing".into() })
+    }
+}
+
+/// An upcaster that was compiled, checked and linked.
+#[derive(Clone)]
+pub struct LoadedUpcaster {
+    /// What it declares.
+    pub lifts: Vec<Lift>,
+    /// What carries them out.
+    pub upcast: Arc<dyn Upcast>,
 }
 
 /// A component that was compiled, checked and linked.
@@ -42,6 +60,11 @@ pub trait Loaded: Send + Sync + 'static {
 impl Loader for Engine {
     fn load(&self, component: &[u8], options: &LoadOptions) -> Result<Arc<dyn Loaded>, LoadError> {
         Ok(Arc::new(self.load_with(component, options)?))
+    }
+
+    fn load_upcaster(&self, component: &[u8]) -> Result<LoadedUpcaster, LoadError> {
+        let (lifts, upcast) = self.load_upcaster(component)?;
+        Ok(LoadedUpcaster { lifts, upcast })
     }
 }
 

@@ -25,7 +25,7 @@ mod watcher;
 pub use candidates::{CandidateError, CandidateReport};
 pub use grants::{ConfigGrant, HeaderGrant, ManifestGrants, NoSecrets, SecretGrant, SecretResolver, SecretSource};
 pub use inspect::{Inspected, inspect};
-pub use load::{Loaded, Loader};
+pub use load::{Loaded, LoadedUpcaster, Loader};
 pub use manifest::{DEFAULT_MANIFEST, MANIFEST_SCHEMA, Manifest, ManifestError, Subscribe};
 pub use package::{Asked, PackageLabels, PlaceError, Placing, Present, pack, packed_manifest, packed_name};
 pub use registry::{

@@ -37,11 +37,13 @@ use keeper::Surroundings;
 pub(super) use prepare::try_out;
 pub use refused::GenerationRefused;
 
+use super::source::{TypeFiles, UPCASTERS_FOLDER};
 use super::watcher::Pace;
 use super::{Loader, NoSecrets, SecretResolver};
 use crate::clock::Clock;
 use crate::delivery::{Dispatcher, Rebuild};
 use crate::event::{PluginName, Position};
+use crate::schema::{Chain, SchemaCell, TypeSchemas};
 use crate::store::{Store, StoreError};
 
 /// How long files must stand still before they are taken.
@@ -64,6 +66,8 @@ pub struct RegistryOptions {
     pub secrets: Arc<dyn SecretResolver>,
     /// Where the components that a plugin may return to are kept; none where none are.
     pub archive: Option<PathBuf>,
+    /// Where what appends are held to is put.
+    pub schemas: Arc<SchemaCell>,
     /// How long files must stand still before they are taken.
     pub debounce: Duration,
     /// How long to go without a look at the directory when no notification comes; at least `debounce`.
@@ -76,7 +80,8 @@ impl RegistryOptions {
     #[must_use]
     pub fn new(directory: PathBuf, store: Arc<dyn Store>, clock: Arc<dyn Clock>, loader: Arc<dyn Loader>) -> Self {
         let secrets = Arc::new(NoSecrets);
-        Self { directory, store, clock, loader, secrets, archive: None, debounce: DEBOUNCE, poll: POLL }
+        let schemas = Arc::default();
+        Self { directory, store, clock, loader, secrets, archive: None, schemas, debounce: DEBOUNCE, poll: POLL }
     }
 }
 
@@ -95,6 +100,7 @@ pub struct Registry {
     board: Arc<Board>,
     store: Arc<dyn Store>,
     secrets: Arc<dyn SecretResolver>,
+    schemas: Arc<SchemaCell>,
     ready: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
 }
@@ -114,9 +120,28 @@ impl Registry {
         let (tell_ready, ready) = watch::channel(false);
         let (store, secrets) = (Arc::clone(&options.store), Arc::clone(&options.secrets));
         let surroundings = Surroundings::new(&options, Arc::clone(&board));
+        if !options.directory.join(UPCASTERS_FOLDER).exists() {
+            board.note_chain(Ok(Arc::default()));
+        }
         let pace = Pace { debounce: options.debounce, poll: options.poll };
-        tokio::spawn(supervisor::run(options.directory, pace, surroundings, tell_ready, stopping));
-        Self { board, store, secrets, ready, stop }
+        let (directory, schemas) = (options.directory, options.schemas);
+        let types = TypeFiles::new(&directory, Arc::clone(&schemas));
+        tokio::spawn(supervisor::run((directory, types), pace, surroundings, tell_ready, stopping));
+        Self { board, store, secrets, schemas, ready, stop }
+    }
+
+    /// What lifts events to today's schema.
+    ///
+    /// # Errors
+    /// Why that is not known: the upcasters are not read yet, or have been broken since the start.
+    pub fn chain(&self) -> Result<Arc<Chain>, String> {
+        self.board.chain().unwrap_or_else(|| Err("the upcasters are not read yet".into()))
+    }
+
+    /// What is known of types' data.
+    #[must_use]
+    pub fn schemas(&self) -> Arc<TypeSchemas> {
+        self.schemas.get()
     }
 
     /// Every plugin there is in the directory, in name order: running, loading or broken.

@@ -8,6 +8,9 @@
 mod error;
 mod files;
 mod layout;
+mod steady;
+mod type_files;
+mod upcasters;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,9 +20,12 @@ pub use error::SourceError;
 use files::{Files, read_component};
 pub(crate) use files::{Stamp, digest_of};
 use layout::{Folder, Layout, Places};
+pub(crate) use type_files::TypeFiles;
+pub(crate) use upcasters::{Outlook, UPCASTERS_FOLDER, Upcasters};
 
 use super::Manifest;
 use crate::event::PluginName;
+use crate::schema::Chain;
 
 /// A plugin's files, complete and read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +40,8 @@ pub(crate) struct Candidate {
     pub(crate) component_path: PathBuf,
     /// SHA-256 of the component, in hex.
     pub(crate) digest: String,
+    /// What lifts its events to today's schema.
+    pub(crate) chain: Arc<Chain>,
     /// Metadata of component and manifest, so that a touched file counts as changed.
     stamps: (Stamp, Option<Stamp>),
 }
@@ -47,6 +55,11 @@ impl Candidate {
     /// The same plugin with another component.
     pub(crate) fn with_component(&self, component_path: PathBuf, digest: String) -> Self {
         Self { component_path, digest, ..self.clone() }
+    }
+
+    /// The same plugin, whose events another chain lifts.
+    pub(crate) fn lifted_by(self, chain: &Arc<Chain>) -> Self {
+        Self { chain: Arc::clone(chain), ..self }
     }
 
     /// Reads the component: exactly the bytes that were seen, or an error.
@@ -191,7 +204,15 @@ impl Scanner {
         *steady &= component.steady;
         let stamps = (component.stamp, Some(look.stamp));
         let (source, digest) = (folder.path, component.content);
-        Ok(Box::new(Candidate { source, manifest_path, manifest, component_path, digest, stamps }))
+        Ok(Box::new(Candidate {
+            source,
+            manifest_path,
+            manifest,
+            component_path,
+            digest,
+            chain: Arc::default(),
+            stamps,
+        }))
     }
 
     fn inspect_bare(
@@ -219,6 +240,7 @@ impl Scanner {
             manifest,
             component_path,
             digest: component.content,
+            chain: Arc::default(),
             stamps: (component.stamp, manifest_stamp),
         }))
     }

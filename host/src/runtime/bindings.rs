@@ -3,7 +3,7 @@
 //! The host side of the imports is generated from `wit/`. What the host hands to an export is written
 //! here by hand, because it borrows: lowering copies straight out of the batch that was read.
 
-use wasmtime::component::{ComponentType, Lift, Lower};
+use wasmtime::component::{ComponentType, Lift, Lower, TypedFunc};
 
 mod generated {
     wasmtime::component::bindgen!({
@@ -111,6 +111,30 @@ pub(super) struct Answer {
     pub(super) content_type: Option<String>,
 }
 
+/// `upcaster.lift`.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(super) struct LiftRecord {
+    #[component(name = "event-type")]
+    pub(super) event_type: String,
+    #[component(name = "from-version")]
+    pub(super) from_version: u32,
+    #[component(name = "to-version")]
+    pub(super) to_version: u32,
+    pub(super) into: Vec<String>,
+}
+
+/// `upcaster.upcasted`.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(super) struct UpcastedRecord {
+    #[component(name = "event-type")]
+    pub(super) event_type: String,
+    pub(super) payload: types::Payload,
+    #[component(name = "content-type")]
+    pub(super) content_type: Option<String>,
+}
+
 /// `projection.query-error`.
 #[derive(Clone, Debug, ComponentType, Lift)]
 #[component(variant)]
@@ -129,6 +153,9 @@ pub(super) enum QueryError {
 pub(super) type QueryParams<'a> = (Request<'a>,);
 /// Its results.
 pub(super) type QueryResults = (Result<Answer, QueryError>,);
+
+/// `upcaster.upcast`. The lifetime is that of the arguments, and shrinks at each call.
+pub(super) type Upcast = TypedFunc<(Event<'static>,), (Result<Vec<UpcastedRecord>, String>,)>;
 
 /// Parameters of `subscriber.handle`.
 pub(super) type PlainParams<'a> = (&'a [Event<'a>],);

@@ -20,6 +20,8 @@ pub(super) const DESCRIPTION: &str = "description";
 const UNSTABLE: &str = "unstable-";
 /// The export by which a subscriber answers queries, too.
 pub(super) const PROJECTION: &str = "projection";
+/// The export that makes a component an upcaster.
+pub(super) const UPCASTER: &str = "upcaster";
 /// The WASI release line that is linked.
 pub(super) const WASI_VERSION: &str = "0.2";
 
@@ -204,11 +206,36 @@ pub(super) struct KnownExports {
     pub(super) projection: Option<String>,
     /// The interface by which it introduces itself.
     pub(super) description: Option<String>,
+    /// The interface that makes it an upcaster.
+    upcaster: Option<String>,
 }
 
 impl KnownExports {
     /// Finds them, and requires at least one that makes a role.
     pub(super) fn of(engine: &wasmtime::Engine, component: &Component) -> Result<Self, LoadError> {
+        let (known, found) = Self::found(engine, component);
+        if known.subscriber.is_some() {
+            return Ok(known);
+        }
+        let misplaced = known.upcaster.map(|export| LoadError::Misplaced { export });
+        Err(misplaced.unwrap_or_else(|| LoadError::no_role(&found)))
+    }
+
+    /// The interface that makes a component an upcaster; what acts may not be imported then.
+    pub(super) fn upcaster(engine: &wasmtime::Engine, component: &Component) -> Result<String, LoadError> {
+        let (known, found) = Self::found(engine, component);
+        let upcaster = known.upcaster.ok_or_else(|| LoadError::no_upcaster(&found))?;
+        let acts = |name: &&str| {
+            InterfaceName::parse(name).is_some_and(|name| name.package == PACKAGE && name.interface != "types")
+        };
+        match component.component_type().imports(engine).map(|(name, _)| name).find(acts) {
+            Some(import) => Err(LoadError::Impure { import: import.to_owned() }),
+            None => Ok(upcaster),
+        }
+    }
+
+    /// What the host knows of the exports, and the names of all.
+    fn found(engine: &wasmtime::Engine, component: &Component) -> (Self, Vec<String>) {
         let mut known = Self::default();
         let mut found = Vec::new();
         for (name, _) in component.component_type().exports(engine) {
@@ -222,12 +249,11 @@ impl KnownExports {
                 known.projection = Some(name.to_owned());
             } else if interface == DESCRIPTION {
                 known.description = Some(name.to_owned());
+            } else if interface == UPCASTER {
+                known.upcaster = Some(name.to_owned());
             }
         }
-        if known.subscriber.is_none() {
-            return Err(LoadError::no_role(&found));
-        }
-        Ok(known)
+        (known, found)
     }
 
     /// The roles they make.
@@ -276,6 +302,7 @@ mod tests {
         table.extend(Lane::ALL.map(|lane| (lane.interface().to_owned(), "handle".to_owned())));
         table.insert((PROJECTION.into(), "query".into()));
         table.insert((DESCRIPTION.into(), "describe".into()));
+        table.extend(["lifts", "upcast"].map(|function| (UPCASTER.to_owned(), function.to_owned())));
         assert_eq!(table, wit_functions());
         assert_eq!(tidemill_templates::contract(), format!("{PACKAGE}@{PACKAGE_VERSION}"));
     }

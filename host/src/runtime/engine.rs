@@ -19,8 +19,10 @@ use super::guest::Guest;
 use super::instance::Linked;
 use super::ticker::Ticker;
 use super::trial::{self, Exports};
+use super::upcaster::{Upcaster, UpcasterExports};
 use super::{Limits, LoadError, authority, compile, mismatch};
 use crate::error::ErrorClass;
+use crate::schema::{Lift, Upcast};
 
 /// How an engine is made.
 #[derive(Clone, Debug, Default)]
@@ -169,6 +171,25 @@ impl Engine {
             handle: exports.handle.index,
             query: exports.query.map(|export| export.index),
         }))
+    }
+
+    /// Loads a component that lifts events, and asks what it lifts. Blocks: compiling takes from milliseconds to
+    /// seconds.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_upcaster(&self, component: &[u8]) -> Result<(Vec<Lift>, Arc<dyn Upcast>), LoadError> {
+        compile::check_kind(component)?;
+        let component = self.compiled(component, &compile::digest(component))?;
+        contract::check_imports(&self.0.engine, &component, false)?;
+        let interface = KnownExports::upcaster(&self.0.engine, &component)?;
+        let find = |function| trial::Export::find(&component, &interface, function).map(|export| export.index);
+        let (lifts, upcast) = (find("lifts")?, find("upcast")?);
+        let pre = self.0.linker.instantiate_pre(&component);
+        let pre = pre.map_err(|error| LoadError::MismatchedImport { reason: chain(&error) })?;
+        let exports = UpcasterExports { interface, lifts, upcast };
+        let (lifts, upcaster) = Upcaster::load(Arc::clone(&self.0), Linked { pre, waits: false }, exports)?;
+        Ok((lifts, Arc::new(upcaster)))
     }
 
     /// From the cache, or compiled and cached.

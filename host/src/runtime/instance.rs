@@ -57,6 +57,15 @@ impl Instance {
         }
     }
 
+    /// Finds a function, and checks its type.
+    pub(super) fn function<P, R>(&mut self, index: &ComponentExportIndex) -> wasmtime::Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        self.instance.get_typed_func(&mut self.store, index)
+    }
+
     /// Finds a lane's `handle`, and checks its type.
     pub(super) fn handle(&mut self, lane: Lane, index: &ComponentExportIndex) -> wasmtime::Result<Handle> {
         Handle::find(lane, &mut self.store, &self.instance, index)

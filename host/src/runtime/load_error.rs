@@ -104,6 +104,28 @@ pub enum LoadError {
         /// The interface's name.
         interface: String,
     },
+    /// It lifts events, and lies where plugins do.
+    #[error(
+        "it exports {export}, so it lifts events for all: put it into the folder `upcasters` of the plugins directory"
+    )]
+    Misplaced {
+        /// The export.
+        export: String,
+    },
+    /// It lies among upcasters, and could act.
+    #[error(
+        "it imports {import}: what an upcaster makes of an event follows from that event alone; build it for the world upcaster-plugin"
+    )]
+    Impure {
+        /// The import's name.
+        import: String,
+    },
+    /// It lies among upcasters, and is none.
+    #[error("it exports {exports}, which makes no upcaster; one exports tidemill:plugin/upcaster@0.1.0")]
+    NoUpcaster {
+        /// What it exports.
+        exports: String,
+    },
     /// It exports something under the right name with another type.
     #[error(
         "its export {export} has another type than the contract's: {reason}; build it against \
@@ -136,8 +158,12 @@ pub enum LoadError {
 impl LoadError {
     /// Nothing of what it exports makes it a plugin.
     pub(super) fn no_role(exports: &[String]) -> Self {
-        let named = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
-        Self::NoRole { exports: named, advice: mismatch::no_role(exports) }
+        Self::NoRole { exports: listed(exports), advice: mismatch::no_role(exports) }
+    }
+
+    /// Nothing of what it exports makes it an upcaster.
+    pub(super) fn no_upcaster(exports: &[String]) -> Self {
+        Self::NoUpcaster { exports: listed(exports) }
     }
 
     /// What kind of thing went wrong.
@@ -153,10 +179,18 @@ impl LoadError {
             | Self::MissingFunction { .. }
             | Self::MismatchedImport { .. }
             | Self::NoRole { .. }
+            | Self::Misplaced { .. }
+            | Self::Impure { .. }
+            | Self::NoUpcaster { .. }
             | Self::MismatchedExport { .. }
             | Self::Trial { .. } => ErrorClass::Invalid,
             Self::NotGranted { .. } | Self::HttpNotGranted { .. } | Self::Unstable { .. } => ErrorClass::Denied,
             Self::Engine { .. } => ErrorClass::Bug,
         }
     }
+}
+
+/// The names of exports, for people.
+fn listed(exports: &[String]) -> String {
+    if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") }
 }

@@ -42,6 +42,7 @@ mod subscriber;
 mod text;
 mod ticker;
 mod trial;
+mod upcaster;
 mod wasi;
 mod wit;
 

@@ -55,7 +55,7 @@ impl Exports {
 }
 
 impl Export {
-    fn find(component: &Component, interface: &str, function: &str) -> Result<Self, LoadError> {
+    pub(super) fn find(component: &Component, interface: &str, function: &str) -> Result<Self, LoadError> {
         component
             .get_export_index(None, interface)
             .and_then(|instance| component.get_export_index(Some(&instance), function))

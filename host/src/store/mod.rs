@@ -11,6 +11,7 @@
 
 mod append;
 mod async_store;
+mod checked;
 mod decide;
 mod error;
 mod feed;
@@ -33,6 +34,7 @@ use uuid::Uuid;
 
 pub use append::{AppendCondition, AppendError, AppendRequest, Appended, AppendedEvent, StreamExpectation};
 pub use async_store::AsyncStore;
+pub use checked::CheckedStore;
 pub use error::StoreError;
 pub use feed::Feed;
 pub use owner::Owner;

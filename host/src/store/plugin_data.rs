@@ -51,7 +51,7 @@ pub struct DeadLetter {
     pub reason: String,
     /// `reject` or `retry` when the handler answered; `behind` when it was never tried, because an earlier event
     /// of its key stands here; `no_key` when it lacks the key it is ordered by; else the fault: `trap`,
-    /// `deadline`, `out_of_memory`, `out_of_fuel`, `denied`, `bad_reply`.
+    /// `deadline`, `out_of_memory`, `out_of_fuel`, `denied`, `bad_reply`, `upcast`.
     pub kind: String,
     /// Attempts that failed by the handler's word, retries by an operator included.
     pub attempts: u32,

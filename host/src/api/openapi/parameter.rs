@@ -15,6 +15,7 @@ pub(super) fn in_path(name: &str) -> Parameter {
     let (schema, about, example): (RefOr<Schema>, _, Value) = match name {
         "stream" => (named("StreamName"), "Name of a stream, percent-encoded.", json!("order-42")),
         "id" => (uuid(), "Id of an event.", json!("0199a0a0-0000-7000-8000-000000000001")),
+        "type" => (named("EventType"), "Name of a type of event, percent-encoded.", json!("OrderPlaced")),
         "name" => (named("PluginName"), "Name of a plugin.", json!("counter")),
         "position" => (named("Position"), "Position of an event.", json!(1)),
         "query" => (text(), "Name of a query, as it is: slashes belong to it.", json!("top")),
@@ -131,6 +132,13 @@ pub(super) fn kinds() -> [Parameter; 2] {
         each("type", named("Pattern"), "Only events whose type matches one of these."),
         each("tag", named("Tag"), "Only events that carry all of these."),
     ]
+}
+
+/// In which schema events are shown.
+pub(super) fn schema() -> Parameter {
+    let about =
+        "Whether events are lifted to today's schema, to whose types `type` refers, or shown as they are stored.";
+    query(crate::api::schema::PARAM, word(&crate::api::schema::VALUES, "current"), about)
 }
 
 /// Which events are wanted: `stream` and `category`.

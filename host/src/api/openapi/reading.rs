@@ -2,13 +2,13 @@
 
 use super::operation::Op;
 use super::parameter::{
-    after_name, at_least, kinds, last_event_id, limit, named, page, places, query, text, time, told,
+    after_name, at_least, kinds, last_event_id, limit, named, page, places, query, schema, text, time, told,
 };
 use super::shapes::CloudEvent;
 use crate::api::cloud_event::{BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE};
 use crate::api::event_view::EventView;
 use crate::api::problem::Kind;
-use crate::api::{events, form, stream_list, streams};
+use crate::api::{events, form, stream_list, streams, types as registry};
 use crate::event::PAGE_STREAMS_MAX;
 
 const SSE: &str = "text/event-stream";
@@ -16,8 +16,9 @@ const SSE: &str = "text/event-stream";
 const FORMS: &str = "`Accept` names the form: JSON, lines or CloudEvents.";
 
 /// Its operations.
-pub(super) fn operations() -> [Op; 7] {
-    [list(), subscribe(), get(), types(), streams(), stream(), subscribe_stream()].map(|op| op.tag("events"))
+pub(super) fn operations() -> [Op; 9] {
+    [list(), subscribe(), get(), types(), known_types(), known_type(), streams(), stream(), subscribe_stream()]
+        .map(|op| op.tag("events"))
 }
 
 fn list() -> Op {
@@ -27,6 +28,7 @@ fn list() -> Op {
         .takes(kinds())
         .takes(places())
         .takes([time("since", "Only events stored then or later."), time("until", "Only events stored before.")])
+        .takes([schema()])
         .takes(at_least("the log"))
         .answers(200, "A page of events; `next` is the link to the one that follows.")
         .json::<events::PageView<'_>>();
@@ -37,6 +39,7 @@ fn stream() -> Op {
     let op = Op::get("/v1/streams/{stream}", "readStream", "Reads the events of a stream, by version.")
         .about(FORMS)
         .takes(page(named("Version"), named("Version")))
+        .takes([schema()])
         .takes(at_least("the log"))
         .answers(200, "A page of the stream's events; `next` is the link to the one that follows.")
         .json::<streams::StreamView<'_>>()
@@ -61,6 +64,7 @@ fn get() -> Op {
         .about(&format!(
             "{FORMS} With a header `ce-specversion` it is a CloudEvent in the binary form, whose body is its data."
         ))
+        .takes([schema()])
         .takes(at_least("the log"))
         .answers(200, "The event.")
         .json::<EventView<'_>>()
@@ -75,7 +79,8 @@ fn subscribe() -> Op {
         Op::get("/v1/events/subscribe", "subscribe", "Sends the past, then what comes, without gap or double.")
             .takes([query("after", text(), "A position, or `head` for the end of the log.")])
             .takes(kinds())
-            .takes(places()),
+            .takes(places())
+            .takes([schema()]),
     )
 }
 
@@ -83,7 +88,8 @@ fn subscribe_stream() -> Op {
     subscribing(
         Op::get("/v1/streams/{stream}/subscribe", "subscribeStream", "The same, of one stream.")
             .takes([query("after", text(), "A version that the stream has, or `head` for the end of the log.")])
-            .takes(kinds()),
+            .takes(kinds())
+            .takes([schema()]),
     )
 }
 
@@ -103,6 +109,23 @@ fn types() -> Op {
         .takes(at_least("the log"))
         .answers(200, "Every type, and how many events have it.")
         .json::<stream_list::TypesView<'_>>()
+        .refuses(503, &[Kind::TimedOut])
+}
+
+fn known_types() -> Op {
+    Op::get("/v1/types", "listTypes", "Lists the types of events that are stored, lifted to, or described.")
+        .takes(at_least("the log"))
+        .answers(200, "Every type, and what is known of it.")
+        .json::<registry::ListView<'_>>()
+        .refuses(503, &[Kind::TimedOut])
+}
+
+fn known_type() -> Op {
+    Op::get("/v1/types/{type}", "getType", "Shows one type: its ends, its lifts, what its data must look like.")
+        .takes(at_least("the log"))
+        .answers(200, "The type.")
+        .json::<registry::TypeView<'_>>()
+        .refuses(404, &[Kind::NotFound])
         .refuses(503, &[Kind::TimedOut])
 }
 

@@ -14,12 +14,13 @@ mod read;
 mod rehearsals;
 mod request_header;
 mod retention;
+mod schema;
 mod serve;
 mod streams;
 mod subscribe;
 mod wait_for;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -35,6 +36,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::delivery::{CommandError, Cost, PartitionStatus, Redriven, Retry, State, Status, StillFailing, Usage};
 use crate::event::{PluginName, Position};
+use crate::schema::Chain;
 use crate::store::memory::MemoryStore;
 use crate::store::{DeadLetter, DeadLetterChange, Progress, StateChange, Store, UnitOfWork};
 
@@ -190,11 +192,13 @@ fn letter(position: u64) -> DeadLetter {
 struct FakePlugins {
     rehearsals: Option<Arc<dyn Rehearse>>,
     status: watch::Sender<Status>,
+    chain: Mutex<Result<Arc<Chain>, String>>,
 }
 
 impl FakePlugins {
     fn new() -> Self {
-        Self { rehearsals: None, status: watch::Sender::new(Status { checkpoint: Position(2), ..Status::default() }) }
+        let status = watch::Sender::new(Status { checkpoint: Position(2), ..Status::default() });
+        Self { rehearsals: None, status, chain: Mutex::new(Ok(Arc::default())) }
     }
 
     fn no_such(name: &PluginName, position: Position) -> CommandRefused {
@@ -219,6 +223,10 @@ impl Plugins for FakePlugins {
 
     fn is_ready(&self) -> bool {
         true
+    }
+
+    fn chain(&self) -> Result<Arc<Chain>, String> {
+        self.chain.lock().unwrap().clone()
     }
 
     fn rehearsals(&self) -> Option<Arc<dyn Rehearse>> {

@@ -5,13 +5,13 @@ use futures::StreamExt as _;
 use super::*;
 
 /// The bytes of an event stream, message by message.
-struct Messages {
+pub(super) struct Messages {
     body: axum::body::BodyDataStream,
     text: String,
 }
 
 impl Messages {
-    async fn open(api: &Api, path: &str, last_event_id: Option<&str>) -> Self {
+    pub(super) async fn open(api: &Api, path: &str, last_event_id: Option<&str>) -> Self {
         let mut request = Request::get(path);
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
@@ -22,7 +22,7 @@ impl Messages {
     }
 
     /// The next message; none when the stream has ended.
-    async fn next(&mut self) -> Option<String> {
+    pub(super) async fn next(&mut self) -> Option<String> {
         loop {
             if let Some((message, rest)) = self.text.split_once("\n\n") {
                 let (message, rest) = (message.to_owned(), rest.to_owned());
@@ -34,7 +34,7 @@ impl Messages {
         }
     }
 
-    async fn ids(&mut self, count: usize) -> Vec<u64> {
+    pub(super) async fn ids(&mut self, count: usize) -> Vec<u64> {
         let mut ids = Vec::new();
         for _ in 0..count {
             let message = self.next().await.unwrap();

@@ -30,7 +30,8 @@ pub(super) struct Begun {
 /// Why not, in one line; it may succeed later.
 pub(super) fn begin(
     plugin: &PluginName,
-    (layout, from): (&Layout, policy::Start),
+    layout: &Layout,
+    subscription: &policy::Subscription,
     component: &str,
     store: &dyn Store,
 ) -> Result<Begun, String> {
@@ -38,15 +39,20 @@ pub(super) fn begin(
     let mut stored = Stored::read(plugin, store).map_err(said)?;
     let owner = Owner { plugin: plugin.clone(), generation: stored.record.generation };
     let known = progress_of(&owner, &stored.record, store).map_err(said)?;
+    let known_none = known.is_none();
     let (record, progress) = match known {
         None => {
-            let (record, progress) = first(&stored.record, layout, start::resolve(from, store).map_err(said)?);
-            let moved = from != policy::Start::Beginning || layout.partitions > 1;
+            let (record, progress) =
+                first(&stored.record, layout, start::resolve(subscription.start, store).map_err(said)?);
+            let moved = subscription.start != policy::Start::Beginning || layout.partitions > 1;
             (record, if moved { progress } else { Vec::new() })
         }
         Some((old, progress)) => laid_out(&owner, &stored.record, layout, (&old, progress), store).map_err(said)?,
     };
-    let record = record.with_component(component);
+    let mut record = record.with_component(component);
+    if record.lifts != subscription.lifts && is_empty(&owner, known_none, store).map_err(said)? {
+        record.lifts.clone_from(&subscription.lifts);
+    }
     let record = without_abandoned(&owner, record, layout.partitions, store).map_err(said)?;
     if record != stored.record || !progress.is_empty() {
         stored = write(&owner, &stored, record, &progress, store).map_err(|error| with_sources(&error))?;
@@ -54,6 +60,11 @@ pub(super) fn begin(
     let progress = progress_rows(&owner, layout.partitions, store).map_err(said)?;
     let rows = rows(&owner, layout.partitions, store).map_err(said)?;
     Ok(Begun { stored, owner, progress, rows })
+}
+
+/// Whether nothing was made of any event yet: none was handled, or no state came of it. Blocks.
+fn is_empty(owner: &Owner, began_never: bool, store: &dyn Store) -> Result<bool, StoreError> {
+    Ok(began_never || store.state_scan(owner, "", None, 1)?.entries.is_empty())
 }
 
 /// Where a generation that is built stands: its progress and its rows. What the live one has set aside waits for what

@@ -37,6 +37,7 @@ pub(super) fn make_live(live: &Owner, generation: u32, store: &dyn Store) -> Res
         let next = Record {
             generation,
             component: building.component,
+            lifts: building.lifts,
             began: Some(building.after),
             layout,
             before: Vec::new(),
@@ -103,9 +104,9 @@ fn returned(record: &Record, previous: Previous, past: &[Settled], installed: &s
     if same_state {
         return common;
     }
-    let Previous { generation, layout, before, began, .. } = previous;
+    let Previous { generation, layout, before, began, lifts, .. } = previous;
     let abandoned = Some(Abandoned { generation: record.generation, settled: past.to_vec() });
-    Record { generation, layout, before, began, abandoned, ..common }
+    Record { generation, layout, before, began, lifts, abandoned, ..common }
 }
 
 /// Marks the set-aside events of a generation that another one has handled since: they emit nothing any more.

@@ -24,6 +24,8 @@ use crate::store::{Owner, Store, StoreError};
 const BEGIN_RETRY: Duration = Duration::from_secs(1);
 /// How often a generation that is built is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Why a state should be built anew.
+const LIFTS_CHANGED: &str = "the upcasters that its events go through have changed since its state began";
 
 /// One plugin's delivery.
 pub(super) struct Group {
@@ -113,9 +115,10 @@ impl Group {
     async fn begin(&mut self, mut version: Version) -> Option<Live> {
         loop {
             let (plugin, store) = (self.around.plugin.clone(), Arc::clone(&self.around.store));
-            let (layout, start) = (version.layout(), version.subscription.start);
+            let (layout, subscription) = (version.layout(), version.subscription.clone());
             let component = version.component_digest.clone();
-            let begun = tokio::task::spawn_blocking(move || begin(&plugin, (&layout, start), &component, &*store));
+            let begun =
+                tokio::task::spawn_blocking(move || begin(&plugin, &layout, &subscription, &component, &*store));
             let reason = match begun.await {
                 Ok(Ok(begun)) => {
                     let live = self.start(version, begun);
@@ -156,12 +159,14 @@ impl Group {
         });
         let (paused, fresh) = (stored.record.paused, self.fresh);
         let launch = Launch { owner: owner.clone(), progress, rows, settled, paused, fresh, beside };
+        let due = (stored.record.lifts != version.subscription.lifts).then(|| LIFTS_CHANGED.to_owned());
         let partitions = Partitions::start(version, launch, &self.around, &self.status);
         let (component, count) = (partitions.version.component_digest.clone(), partitions.version.policy.partitions);
         info!(plugin = %owner, component_digest = component, partitions = count, "delivery runs");
         let pause_us = self.held_up_since_us.take().map(|since_us| self.around.clock.now_us().saturating_sub(since_us));
         self.status.send_modify(|status| {
             (status.generation, status.component) = (owner.generation, component);
+            status.rebuild_due = due;
             status.rebuild_pause_us = pause_us.or(status.rebuild_pause_us);
         });
         let live = Live { stored, owner, partitions };

@@ -17,7 +17,7 @@ use super::group::{Group, Live, Rested, panicked};
 use super::partitions::{Around, Launch, Partitions, Version, ask};
 use super::task::blocking;
 use crate::delivery::layout::{Layout, Settled};
-use crate::delivery::policy;
+use crate::delivery::policy::{self, Subscription};
 use crate::delivery::record::{Abandoned, Building, Edit, Instead, Record};
 use crate::delivery::start;
 use crate::delivery::status::{RebuildStatus, State, Status};
@@ -203,8 +203,8 @@ impl Group {
         how: Rebuild,
     ) -> Result<(), CommandError> {
         let plugin = self.around.plugin.clone();
-        let (layout, start, component) =
-            (version.layout(), version.subscription.start, version.component_digest.clone());
+        let (layout, subscription, component) =
+            (version.layout(), version.subscription.clone(), version.component_digest.clone());
         if !layout.shares_as(&live.partitions.version.layout()) {
             return Err(CommandError::Replaced { plugin });
         }
@@ -213,9 +213,9 @@ impl Group {
                 return Err(CommandError::Replaced { plugin });
             }
             Rebuild::Begin { from, reason, .. } => {
-                self.begin_rebuild(live, (start, layout), component, (from, reason)).await?
+                self.begin_rebuild(live, (subscription, layout), component, (from, reason)).await?
             }
-            Rebuild::GoOn => self.go_on(live, component, layout).await?,
+            Rebuild::GoOn => self.go_on(live, component, (subscription.lifts, layout)).await?,
         }
         if let Some(builder) = self.builder.take() {
             builder.stop().await;
@@ -230,7 +230,7 @@ impl Group {
     async fn begin_rebuild(
         &mut self,
         live: &mut Live,
-        (start, layout): (policy::Start, Layout),
+        (Subscription { start, lifts, .. }, layout): (Subscription, Layout),
         component: String,
         (from, reason): (Option<Position>, String),
     ) -> Result<(), CommandError> {
@@ -249,7 +249,7 @@ impl Group {
             }
         };
         let building =
-            Building { generation: 0, component, after, started_us: self.around.clock.now_us(), reason, layout };
+            Building { generation: 0, component, after, started_us: self.around.clock.now_us(), reason, layout, lifts };
         info!(%plugin, component_digest = building.component, from = after.next().0, reason = building.reason, "rebuild begins");
         let edit = move |record: &Record| match record.building {
             Some(_) => Err(CommandError::Rebuilding { plugin: plugin.clone() }),
@@ -258,16 +258,22 @@ impl Group {
         self.change(live, edit).await
     }
 
-    async fn go_on(&mut self, live: &mut Live, component: String, layout: Layout) -> Result<(), CommandError> {
+    async fn go_on(
+        &mut self,
+        live: &mut Live,
+        component: String,
+        (lifts, layout): (String, Layout),
+    ) -> Result<(), CommandError> {
         let plugin = self.around.plugin.clone();
         let edit = move |record: &Record| match &record.building {
             None => Err(CommandError::NotRebuilding { plugin: plugin.clone() }),
             Some(building) if building.component != component => Err(CommandError::Replaced { plugin: plugin.clone() }),
-            Some(building) if building.layout.shares_as(&layout) => Ok(None),
-            // What is built shares its events otherwise: it begins anew.
-            Some(building) => {
-                Ok(Some(with_generation(record, Building { layout: layout.clone(), ..building.clone() })))
-            }
+            Some(building) if building.layout.shares_as(&layout) && building.lifts == lifts => Ok(None),
+            // What is built shares its events otherwise, or sees others: it begins anew.
+            Some(building) => Ok(Some(with_generation(
+                record,
+                Building { layout: layout.clone(), lifts: lifts.clone(), ..building.clone() },
+            ))),
         };
         self.change(live, edit).await
     }

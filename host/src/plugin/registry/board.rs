@@ -15,6 +15,7 @@ use crate::delivery::Dispatcher;
 use crate::event::PluginName;
 use crate::plugin::{Loaded, Manifest, SourceError};
 use crate::projection::{Pool, QueryCounts, QueryRefused};
+use crate::schema::Chain;
 
 /// What can be seen of the plugins.
 pub(super) struct Board {
@@ -27,6 +28,8 @@ struct Written {
     plugins: BTreeMap<PluginName, Entry>,
     directory: Option<Problem>,
     strays: BTreeMap<PathBuf, Problem>,
+    /// What lifts events, or why that is not known; none before the first look.
+    chain: Option<Result<Arc<Chain>, String>>,
 }
 
 /// What can be seen of one plugin.
@@ -107,6 +110,28 @@ impl Board {
             }
         }
         news
+    }
+
+    /// Notes what lifts events from now on. What is wrong with it matters only while there never was any.
+    pub(super) fn note_chain(&self, chain: Result<Arc<Chain>, String>) {
+        let known = &mut self.lock().chain;
+        match (&known, chain) {
+            (Some(Ok(_)), Err(_)) => {}
+            (_, Ok(chain)) => {
+                if !matches!(known, Some(Ok(before)) if *before == chain) {
+                    if known.is_some() || !chain.is_empty() {
+                        tracing::info!(lifts = chain.lifts().count(), digest = chain.digest(), "upcasters taken");
+                    }
+                    *known = Some(Ok(chain));
+                }
+            }
+            (_, Err(reason)) => *known = Some(Err(reason)),
+        }
+    }
+
+    /// What lifts events, or why that is not known; none before the first look.
+    pub(super) fn chain(&self) -> Option<Result<Arc<Chain>, String>> {
+        self.lock().chain.clone()
     }
 
     /// Every plugin, in name order.

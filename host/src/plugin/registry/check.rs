@@ -134,7 +134,7 @@ pub fn check(
 impl Proposed<'_> {
     fn version(&self) -> Version<'_> {
         let Self { name, component_path: component, manifest, manifest_path, .. } = *self;
-        Version { name, manifest, component, manifest_path, folder: manifest_path.parent() }
+        Version { name, manifest, component, manifest_path, folder: manifest_path.parent(), chain: Arc::default() }
     }
 }
 

@@ -107,6 +107,7 @@ impl Installed {
             component: path,
             manifest_path: if own { Path::new(MANIFEST) } else { self.manifest_path() },
             folder: self.manifest_path().parent(),
+            chain: Arc::clone(self.running.allowed.chain()),
         };
         let allowed = version.allowed(loaded.description(), &*self.secrets)?;
         Ok(allowed.rehearsal(&*loaded, &manifest.policy, &digest_of(component)))

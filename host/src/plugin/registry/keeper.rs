@@ -61,7 +61,7 @@ pub(super) struct Surroundings {
     pub(super) board: Arc<Board>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    loader: Arc<dyn Loader>,
+    pub(super) loader: Arc<dyn Loader>,
     secrets: Arc<dyn SecretResolver>,
     archive: Arc<Archive>,
     loads: Arc<Loads>,
@@ -182,7 +182,9 @@ impl Keeper {
     /// Whether exactly this runs. Handing over the same files again starts a halted plugin anew.
     fn runs(&self, candidate: &Candidate) -> bool {
         self.running.as_ref().is_some_and(|running| {
-            let same = running.of == candidate.digest && running.manifest == candidate.manifest;
+            let same = running.of == candidate.digest
+                && running.manifest == candidate.manifest
+                && running.allowed.is_lifted_as_by(&candidate.chain);
             let halted = matches!(running.dispatcher.status().state, State::Halted { .. } | State::Quarantined { .. });
             same && !halted && !running.dispatcher.is_stopped()
         })

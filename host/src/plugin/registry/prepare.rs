@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::error::InstallError;
 use super::requests::Requests;
-use crate::delivery::{Policy, Setup, Subscription};
+use crate::delivery::{Policy, Setup, Subscription, lifting};
 use crate::event::{Filter, NameError, Pattern, PluginName, Tag};
 use crate::plugin::source::Candidate;
 use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, SecretGrant, SecretResolver, SecretSource};
 use crate::runtime::{Denials, Description, HttpAccess, InstanceOptions, LoadError, LoadOptions, SecretHeader};
+use crate::schema::Chain;
 
 /// A version that can be swapped in.
 pub(super) struct Prepared {
@@ -28,12 +29,16 @@ pub(super) struct Version<'a> {
     pub(super) manifest_path: &'a Path,
     /// Where files that the manifest names are looked for.
     pub(super) folder: Option<&'a Path>,
+    /// What lifts its events.
+    pub(super) chain: Arc<Chain>,
 }
 
 /// What a version gets: all that it asks for, as it is all granted.
 #[derive(Clone)]
 pub(super) struct Allowed {
     pub(super) subscription: Arc<Subscription>,
+    /// What lifts its events.
+    chain: Arc<Chain>,
     /// Event types that it may append.
     granted: Arc<[Pattern]>,
     /// What its handlers are made with.
@@ -55,8 +60,9 @@ pub(super) fn prepare(
         Some(loaded) => loaded,
         None => loader.load(&candidate.read_component()?, &load_options(manifest)).map_err(failed)?,
     };
-    let (component, manifest_path) = (&*candidate.component_path, &*candidate.manifest_path);
-    let version = Version { name, manifest, component, manifest_path, folder: manifest_path.parent() };
+    let (component, manifest_path, chain) = (&*candidate.component_path, &*candidate.manifest_path, &candidate.chain);
+    let version =
+        Version { name, manifest, component, manifest_path, folder: manifest_path.parent(), chain: Arc::clone(chain) };
     let allowed = version.allowed(loaded.description(), secrets)?;
     let policy = &manifest.policy;
     let setup = allowed.setup(&*loaded, policy, &candidate.digest, policy.partitions);
@@ -91,7 +97,8 @@ impl Version<'_> {
         // All that it asks for is granted; one that does not say may do what is granted.
         let append = if requests.append.is_empty() { &manifest.grants.append } else { &requests.append };
         let granted = append.as_slice().into();
-        Ok(Allowed { subscription: Arc::new(subscription), granted, options: self.instance(requests, secrets)? })
+        let (subscription, chain) = (Arc::new(subscription), Arc::clone(&self.chain));
+        Ok(Allowed { subscription, chain, granted, options: self.instance(requests, secrets)? })
     }
 
     /// The instance's part of what the manifest allows: what is both granted and asked for.
@@ -144,14 +151,26 @@ impl Version<'_> {
 impl Allowed {
     /// A version with so many handlers of its own.
     pub(super) fn setup(&self, loaded: &dyn Loaded, policy: &Policy, digest: &str, handlers: u32) -> Setup {
-        Setup {
+        let setup = Setup {
             plugin: self.options.plugin.clone(),
             subscription: (*self.subscription).clone(),
             policy: policy.clone(),
             granted: Arc::clone(&self.granted),
             component_digest: digest.into(),
             handlers: (0..handlers).map(|_| loaded.subscriber(self.options.clone())).collect(),
-        }
+        };
+        lifting(setup, &self.chain)
+    }
+
+    /// Whether its events would be lifted by another chain as they are.
+    pub(super) fn is_lifted_as_by(&self, chain: &Chain) -> bool {
+        let filter = &self.subscription.filter;
+        self.chain.digest_for(filter) == chain.digest_for(filter)
+    }
+
+    /// What lifts its events.
+    pub(super) const fn chain(&self) -> &Arc<Chain> {
+        &self.chain
     }
 
     /// The same version with one handler, for a rehearsal: what it is denied there is not counted.
@@ -191,7 +210,7 @@ pub(super) fn subscription(
         streams: described("streams", |said| &said.streams).unless(said.streams.as_ref(), Pattern::new)?,
         tags: described("tags", |said| &said.tags).unless(said.tags.as_ref(), Tag::new)?,
     };
-    Ok(Subscription { filter, start: said.start })
+    Ok(Subscription { filter, start: said.start, ..Subscription::default() })
 }
 
 /// One list of a description: a guest's word, so it is checked.

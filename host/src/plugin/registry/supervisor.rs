@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::keeper::{self, Kept, Surroundings, Wanted};
 use crate::event::PluginName;
-use crate::plugin::source::{Found, Scan, Scanner, SourceError};
+use crate::plugin::Loader;
+use crate::plugin::source::{Found, Outlook, Scan, Scanner, SourceError, TypeFiles, Upcasters};
 use crate::plugin::watcher::{Pace, Watcher};
 
 /// Looks after which the start is over even though somebody keeps writing in the directory.
@@ -18,7 +20,11 @@ const FIRST_LOOKS_MAX: u32 = 25;
 struct Eyes {
     directory: PathBuf,
     scanner: Scanner,
+    upcasters: Upcasters,
+    /// None where looking panicked.
+    types: Option<TypeFiles>,
     watcher: Watcher,
+    loader: Arc<dyn Loader>,
 }
 
 struct Supervisor {
@@ -33,7 +39,7 @@ struct Supervisor {
 
 /// Runs the plugins of a directory until it is told to stop.
 pub(super) async fn run(
-    directory: PathBuf,
+    (directory, types): (PathBuf, TypeFiles),
     pace: Pace,
     around: Surroundings,
     ready: watch::Sender<bool>,
@@ -41,11 +47,12 @@ pub(super) async fn run(
 ) {
     let mut supervisor =
         Supervisor { around, kept: BTreeMap::new(), leaving: BTreeMap::new(), ready: Some(ready), looks: 0 };
-    let mut eyes = Eyes::open(directory, pace);
+    let loader = Arc::clone(&supervisor.around.loader);
+    let mut eyes = Eyes::open(directory, pace, loader, Some(types));
     loop {
-        let (back, outcome) = eyes.look(pace).await;
+        let (back, outcome, outlook) = eyes.look(pace).await;
         eyes = back;
-        let settling = supervisor.reconcile(outcome);
+        let settling = supervisor.reconcile(outcome, outlook);
         tokio::select! {
             () = eyes.watcher.due(settling) => {}
             // An error means that the registry was dropped.
@@ -56,36 +63,45 @@ pub(super) async fn run(
 }
 
 impl Eyes {
-    fn open(directory: PathBuf, pace: Pace) -> Self {
-        Self { scanner: Scanner::new(directory.clone()), watcher: Watcher::new(pace), directory }
+    fn open(directory: PathBuf, pace: Pace, loader: Arc<dyn Loader>, types: Option<TypeFiles>) -> Self {
+        let (scanner, watcher) = (Scanner::new(directory.clone()), Watcher::new(pace));
+        let upcasters = Upcasters::new(&directory, Arc::clone(&loader));
+        Self { directory, scanner, upcasters, types, watcher, loader }
     }
 
     /// Looks at the directory, and watches what is in it from then on.
-    async fn look(mut self, pace: Pace) -> (Self, Result<Scan, SourceError>) {
-        let directory = self.directory.clone();
+    async fn look(mut self, pace: Pace) -> (Self, Result<Scan, SourceError>, Option<Outlook>) {
+        let (directory, loader) = (self.directory.clone(), Arc::clone(&self.loader));
         let look = tokio::task::spawn_blocking(move || {
             // Before the look, so that what changes during it is heard.
             self.watcher.rearm([self.directory.as_path()]);
-            let outcome = self.scanner.scan();
+            let mut outcome = self.scanner.scan();
+            if let (Ok(scan), Some(types)) = (&mut outcome, &mut self.types) {
+                let (problem, settling) = types.look();
+                scan.strays.extend(problem);
+                scan.settling |= settling;
+            }
             if let Ok(scan) = &outcome {
                 let folders = scan.folders.iter().map(PathBuf::as_path);
                 self.watcher.rearm(folders.chain([self.directory.as_path()]));
             }
-            (self, outcome)
+            let outlook = self.upcasters.look();
+            (self, outcome, Some(outlook))
         });
         look.await.unwrap_or_else(|error| {
             let path = directory.clone();
-            (Self::open(directory, pace), Err(SourceError::Directory { path, reason: error.to_string() }))
+            let reason = error.to_string();
+            (Self::open(directory, pace, loader, None), Err(SourceError::Directory { path, reason }), None)
         })
     }
 }
 
 impl Supervisor {
     /// Tells the keepers what a look found; answers whether another look is due soon.
-    fn reconcile(&mut self, outcome: Result<Scan, SourceError>) -> bool {
+    fn reconcile(&mut self, outcome: Result<Scan, SourceError>, outlook: Option<Outlook>) -> bool {
         self.leaving.retain(|_, kept| !kept.task.is_finished());
         let news = self.around.board.note_directory(outcome.as_ref().err().map(ToString::to_string));
-        let scan = match outcome {
+        let mut scan = match outcome {
             Ok(scan) => scan,
             Err(problem) => {
                 if news {
@@ -95,21 +111,47 @@ impl Supervisor {
                 return false;
             }
         };
+        let mut settling = scan.settling | self.take_chain(outlook, &mut scan);
         for reason in self.around.board.note_strays(&scan.strays) {
             tracing::warn!(reason, "not a plugin");
         }
-        let mut settling = scan.settling;
+        let chain = self.around.board.chain();
         self.release(&scan);
         for (name, found) in scan.plugins {
             match found {
                 Found::Settling => {}
-                Found::Ready(candidate) => settling |= !self.want(name, Wanted::Ready(candidate)),
+                Found::Ready(candidate) => match &chain {
+                    None => settling = true,
+                    Some(Ok(chain)) => {
+                        let candidate = Box::new(candidate.lifted_by(chain));
+                        settling |= !self.want(name, Wanted::Ready(candidate));
+                    }
+                    // Events that are not lifted are not handed over.
+                    Some(Err(reason)) => {
+                        let reason = reason.clone();
+                        settling |= !self.want(name, Wanted::Broken(SourceError::Unlifted { reason }));
+                    }
+                },
                 Found::Broken(problem) => settling |= !self.want(name, Wanted::Broken(problem)),
             }
         }
         self.looks = self.looks.saturating_add(1);
         if !settling || self.looks > FIRST_LOOKS_MAX {
             self.begun();
+        }
+        settling
+    }
+
+    /// Takes in what lifts events; answers whether another look at it is due soon.
+    fn take_chain(&self, outlook: Option<Outlook>, scan: &mut Scan) -> bool {
+        let Some(Outlook { chain, settling, folder }) = outlook else { return false };
+        match chain {
+            Some(Ok(chain)) => self.around.board.note_chain(Ok(chain)),
+            Some(Err(problem)) => {
+                self.around.board.note_chain(Err(problem.to_string()));
+                scan.strays.insert(folder, problem);
+            }
+            None => {}
         }
         settling
     }

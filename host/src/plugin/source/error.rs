@@ -19,6 +19,24 @@ pub enum SourceError {
         /// The system's words.
         reason: String,
     },
+    /// The upcasters make no chain.
+    #[error("the upcasters are not taken: {reason}")]
+    Upcasters {
+        /// What is wrong with them, where, and what to do.
+        reason: String,
+    },
+    /// The schemas of types are not taken.
+    #[error("the schemas are not taken: {reason}")]
+    Schemas {
+        /// What is wrong with them, where, and what to do.
+        reason: String,
+    },
+    /// The upcasters make no chain, and never did since the start.
+    #[error("no plugin is handed events before the upcasters are mended: {reason}")]
+    Unlifted {
+        /// What is wrong with them, where, and what to do.
+        reason: String,
+    },
     /// A file or folder cannot be read.
     #[error("{} cannot be read: {reason}; mend it, or remove it", path.display())]
     Unreadable {
@@ -139,6 +157,9 @@ impl SourceError {
             Self::NotAFile { .. }
             | Self::TooLarge { .. }
             | Self::NotText { .. }
+            | Self::Upcasters { .. }
+            | Self::Schemas { .. }
+            | Self::Unlifted { .. }
             | Self::BadName { .. }
             | Self::NoManifest { .. }
             | Self::NoComponent { .. }

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::SourceError;
+use super::{SourceError, UPCASTERS_FOLDER};
 use crate::event::PluginName;
 
 /// The manifest of a folder.
@@ -75,6 +75,9 @@ impl Layout {
 
     fn add_folder(&mut self, path: &Path) {
         self.folders.push(path.to_owned());
+        if path.file_name() == Some(OsStr::new(UPCASTERS_FOLDER)) {
+            return;
+        }
         match Folder::of(path) {
             Ok(folder) if folder.manifest.is_none() && folder.components.is_empty() => {}
             Ok(folder) => self.at(path, path.file_name(), |places| places.folder = Some(folder)),
@@ -125,7 +128,7 @@ impl Folder {
 }
 
 /// The paths in a directory, in name order, without hidden and temporary files.
-fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;

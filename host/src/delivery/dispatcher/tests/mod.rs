@@ -4,6 +4,7 @@ mod basics;
 mod cost;
 mod histories;
 mod keys;
+mod lifting;
 mod partitions;
 mod rebuilding;
 mod rollback;
@@ -106,7 +107,7 @@ fn echoes(store: &Arc<dyn Store>) -> Vec<RecordedEvent> {
 
 fn only(event_type: &str) -> Subscription {
     let filter = Filter { types: vec![Pattern::new(event_type).unwrap()], ..Filter::default() };
-    Subscription { filter, start: Start::Beginning }
+    Subscription { filter, ..Subscription::default() }
 }
 
 /// Appends events numbered from `from`, each to the stream of its letter.

@@ -14,7 +14,7 @@ use crate::delivery::{
     Backoff, Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Policy, Setup, Start,
     Subscription, Verdict,
 };
-use crate::event::{Category, EventType, Filter, NewEvent, Pattern, PluginName, Position, RecordedEvent, StreamName};
+use crate::event::{Category, EventType, NewEvent, Pattern, PluginName, Position, RecordedEvent, StreamName};
 use crate::store::memory::MemoryStore;
 use crate::store::{
     AppendRequest, DeadLetter, DeadLetterChange, Owner, Progress, ReadRequest, StateChange, UnitOfWork,
@@ -62,7 +62,7 @@ where
 {
     Setup {
         plugin: plugin(),
-        subscription: Subscription { filter: Filter::all(), start: Start::Beginning },
+        subscription: Subscription::default(),
         policy: Policy {
             batch_events_max: 8,
             max_attempts: 3,

@@ -46,12 +46,23 @@ impl Keeper {
         }
         match plan {
             Plan::Installed => {
+                let lifts = &prepared.setup.subscription.lifts;
+                let begun = !known.component.is_empty();
+                // A state that what the plugin does outside depends on is not built anew.
+                let is_due = candidate.manifest.rebuild_on_change
+                    && begun
+                    && known.lifts != *lifts
+                    && prepared.loaded.replayable();
                 let own = known.building.is_some_and(|building| building.component == candidate.digest);
                 let (loaded, allowed) = (Arc::clone(&prepared.loaded), prepared.allowed.clone());
                 let (digest, manifest) = (candidate.digest.clone(), Arc::clone(&candidate.manifest));
                 self.switch(&candidate, digest.clone(), prepared).await?;
                 if own {
                     self.build(Pending { digest, loaded, allowed }, &manifest, Rebuild::GoOn).await?;
+                } else if is_due {
+                    let reason = "the upcasters have changed".into();
+                    let how = Rebuild::Begin { from: None, reason, live: digest.clone() };
+                    self.build(Pending { digest, loaded, allowed }, &manifest, how).await?;
                 }
             }
             Plan::While(live) => {
@@ -162,7 +173,10 @@ impl Keeper {
     /// Makes a component run that is not what is installed, unless it does.
     async fn run_kept(&mut self, candidate: &Candidate, digest: &str) -> Result<(), InstallError> {
         let runs = self.running.as_ref().is_some_and(|running| {
-            running.digest == digest && running.manifest == candidate.manifest && !running.dispatcher.is_stopped()
+            running.digest == digest
+                && running.manifest == candidate.manifest
+                && running.allowed.is_lifted_as_by(&candidate.chain)
+                && !running.dispatcher.is_stopped()
         });
         if runs {
             if let Some(running) = &mut self.running {

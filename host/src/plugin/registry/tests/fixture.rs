@@ -56,6 +56,7 @@ impl Fixture {
             store: fixture.store.clone(),
             clock: fixture.clock.clone(),
             loader,
+            schemas: Arc::default(),
             debounce: Duration::from_millis(5),
             poll: Duration::from_millis(50),
         };

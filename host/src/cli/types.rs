@@ -1,0 +1,161 @@
+//! `tidemill types ls` and `tidemill types show`.
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::args::SourceArgs;
+use super::client::Client;
+use super::error::{CliError, Exit};
+use super::output::{Output, shown};
+use super::query::Query;
+use super::table::Table;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TypesCommand {
+    /// List the types of event: stored, made by an upcaster, or described by a schema
+    Ls(LsArgs),
+    /// Show one type: its first and last event, the lifts from it and to it, its schemas
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill types ls
+  tidemill types ls --json | jq -r 'select(.enforced).type'")]
+pub(super) struct LsArgs {
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidemill types show OrderPlaced
+  tidemill types show OrderPlaced --json | jq '.schemas[].schema'")]
+pub(super) struct ShowArgs {
+    /// Name of the type
+    #[arg(value_name = "TYPE")]
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    types: Vec<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    #[serde(rename = "type")]
+    name: String,
+    events: u64,
+    lifted: bool,
+    schemas: Vec<u32>,
+    enforced: bool,
+}
+
+#[derive(Deserialize)]
+struct Type {
+    events: u64,
+    first: Option<End>,
+    last: Option<End>,
+    current_version: Option<u32>,
+    lifts: Vec<Lift>,
+    schemas: Vec<Schema>,
+}
+
+#[derive(Deserialize)]
+struct End {
+    position: u64,
+    schema_version: u32,
+    timestamp: String,
+}
+
+#[derive(Deserialize)]
+struct Lift {
+    #[serde(rename = "type")]
+    name: String,
+    from: u32,
+    to: u32,
+    into: Vec<String>,
+    origin: String,
+}
+
+#[derive(Deserialize)]
+struct Schema {
+    version: u32,
+    enforced: bool,
+}
+
+impl TypesCommand {
+    /// Where to read.
+    pub(super) const fn source(&self) -> &SourceArgs {
+        match self {
+            Self::Ls(args) => &args.source,
+            Self::Show(args) => &args.source,
+        }
+    }
+}
+
+/// Runs a command.
+pub(super) fn run(command: &TypesCommand, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
+    match command {
+        TypesCommand::Ls(args) => list(args, client, output),
+        TypesCommand::Show(args) => show(args, client, output),
+    }
+}
+
+fn list(args: &LsArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
+    let answer: Answer = client.get(&Query::path(&["v1", "types"]))?;
+    if args.source.json {
+        return answer.types.iter().try_for_each(|row| output.json_line(row.get()));
+    }
+    let mut table = Table::new(["#EVENTS", "TYPE", "LIFTED", "SCHEMAS", "ENFORCED"]);
+    let yes = |truth: bool| if truth { "yes" } else { "-" }.to_owned();
+    for row in &answer.types {
+        let Row { name, events, lifted, schemas, enforced } =
+            serde_json::from_str(row.get()).map_err(not_understood)?;
+        let versions = if schemas.is_empty() { "-".to_owned() } else { listed(&schemas) };
+        table.row([events.to_string(), shown(&name, usize::MAX), yes(lifted), versions, yes(enforced)]);
+    }
+    table.print(output)
+}
+
+fn show(args: &ShowArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
+    let answer: Box<RawValue> = client.get(&Query::path(&["v1", "types", &args.name]))?;
+    if args.source.json {
+        return output.json_line(answer.get());
+    }
+    let Type { events, first, last, current_version, lifts, schemas } =
+        serde_json::from_str(answer.get()).map_err(not_understood)?;
+    output.heading(&format!("type {}", shown(&args.name, usize::MAX)))?;
+    output.line(&format!("events   {events}"))?;
+    for (what, end) in [("first", first), ("last", last)] {
+        if let Some(End { position, schema_version, timestamp }) = end {
+            output.line(&format!("{what:<8} {position}, version {schema_version}, {timestamp}"))?;
+        }
+    }
+    if let Some(version) = current_version {
+        output.line(&format!("current  version {version}"))?;
+    }
+    for Lift { name, from, to, into, origin } in lifts {
+        let into = if into.is_empty() { "nothing".to_owned() } else { format!("{} {to}", into.join(" + ")) };
+        output.line(&shown(&format!("lift     {name} {from} to {into} ({origin})"), usize::MAX))?;
+    }
+    for Schema { version, enforced } in schemas {
+        let held = if enforced { "appends are held to it" } else { "for reference" };
+        output.line(&format!("schema   version {version}: {held}"))?;
+    }
+    Ok(())
+}
+
+fn listed(versions: &[u32]) -> String {
+    versions.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn not_understood(error: serde_json::Error) -> CliError {
+    CliError::new(Exit::Failure, format_args!("the answer is not understood: {error}"))
+}

@@ -1,0 +1,59 @@
+//! A folder of files that are taken together: looked at until all of them stand still.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::SourceError;
+use super::files::Files;
+use super::layout::list;
+
+/// Every file, by its path, with the SHA-256 of its bytes in hex.
+pub(super) type Contents = BTreeMap<PathBuf, String>;
+
+/// Looks at a folder, and remembers what it saw.
+#[derive(Debug)]
+pub(super) struct Steady {
+    folder: PathBuf,
+    /// How the files end that matter.
+    endings: &'static [&'static str],
+    files: Files,
+    /// What the last look found; none before the first.
+    seen: Option<Contents>,
+}
+
+impl Steady {
+    /// Nothing is seen yet.
+    pub(super) fn new(folder: PathBuf, endings: &'static [&'static str]) -> Self {
+        Self { folder, endings, files: Files::default(), seen: None }
+    }
+
+    /// The folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What is in it, and whether two looks have found the same. Blocks.
+    pub(super) fn look(&mut self) -> Result<(Contents, bool), SourceError> {
+        let unreadable =
+            |error: std::io::Error| SourceError::Unreadable { path: self.folder.clone(), reason: error.to_string() };
+        // A folder that is not there has nothing to stand still but its absence.
+        let absent = self.seen.is_none() && !self.folder.exists();
+        let paths = if self.folder.is_dir() { list(&self.folder).map_err(unreadable)? } else { Vec::new() };
+        let (mut contents, mut steady) = (Contents::new(), true);
+        self.files.begin();
+        for path in paths.into_iter().filter(|path| ends(path, self.endings)) {
+            let look = self.files.component(&path)?;
+            steady &= look.steady;
+            contents.insert(path, look.content);
+        }
+        self.files.end();
+        let settled = absent || (steady && self.seen.as_ref() == Some(&contents));
+        self.seen = Some(contents.clone());
+        Ok((contents, settled))
+    }
+}
+
+fn ends(path: &Path, endings: &[&str]) -> bool {
+    path.extension().and_then(OsStr::to_str).is_some_and(|extension| endings.contains(&extension))
+}

@@ -1,0 +1,80 @@
+//! The folder of JSON Schemas: `schemas/TYPE.VERSION.json` in the plugins directory.
+//!
+//! They are taken as a whole when they have stood still for two looks, or refused as a whole, and then those before
+//! go on. What is there at the start is taken at once, so that nothing is appended unseen.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::SourceError;
+use super::steady::{Contents, Steady};
+use super::upcasters::text;
+use crate::event::EventType;
+use crate::schema::{SchemaCell, SchemaFile, TypeSchemas};
+
+/// Its name in the plugins directory.
+const FOLDER: &str = "schemas";
+
+/// Looks at the folder, and puts what it finds where appends are checked.
+pub(crate) struct TypeFiles {
+    files: Steady,
+    schemas: Arc<SchemaCell>,
+    /// What was dealt with last, and what was wrong with it.
+    taken: Option<(Contents, Option<SourceError>)>,
+}
+
+impl TypeFiles {
+    /// Takes what is there. Blocks.
+    pub(crate) fn new(directory: &Path, schemas: Arc<SchemaCell>) -> Self {
+        let files = Steady::new(directory.join(FOLDER), &["json"]);
+        let mut all = Self { files, schemas, taken: None };
+        if let Ok((contents, _)) = all.files.look() {
+            all.take(contents);
+        }
+        all
+    }
+
+    /// Looks at the folder; answers what is wrong with it, and whether another look is due one debounce later. Blocks.
+    pub(crate) fn look(&mut self) -> (Option<(PathBuf, SourceError)>, bool) {
+        let folder = self.files.folder().to_owned();
+        let (contents, settled) = match self.files.look() {
+            Ok(found) => found,
+            Err(error) => return (Some((folder, error)), false),
+        };
+        if settled && self.taken.as_ref().is_none_or(|(taken, _)| *taken != contents) {
+            self.take(contents);
+        }
+        let problem = self.taken.as_ref().and_then(|(_, problem)| problem.clone());
+        (problem.map(|problem| (folder, problem)), !settled)
+    }
+
+    fn take(&mut self, contents: Contents) {
+        let problem = match read(&contents) {
+            Ok(schemas) => {
+                self.schemas.set(Arc::new(schemas));
+                None
+            }
+            Err(problem) => Some(problem),
+        };
+        self.taken = Some((contents, problem));
+    }
+}
+
+fn read(contents: &Contents) -> Result<TypeSchemas, SourceError> {
+    let files = contents.keys().map(|path| file(path)).collect::<Result<_, _>>()?;
+    TypeSchemas::read(files).map_err(|error| SourceError::Schemas { reason: error.to_string() })
+}
+
+/// A document, whose type and version its name says.
+fn file(path: &Path) -> Result<SchemaFile, SourceError> {
+    let origin = path.display().to_string();
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let named = stem.rsplit_once('.').and_then(|(name, version)| {
+        let version = version.parse().ok().filter(|version| *version > 0)?;
+        Some((EventType::new(name).ok()?, version))
+    });
+    let (event_type, version) = named.ok_or_else(|| SourceError::Schemas {
+        reason: format!("{origin}: its name must say what it describes, such as OrderPlaced.2.json"),
+    })?;
+    Ok(SchemaFile { origin, event_type, version, text: text(path)? })
+}

@@ -1,0 +1,173 @@
+//! The role of an upcaster: a component that lifts one event at a time, and can do nothing else.
+//!
+//! Instances are made as they are needed, kept between calls, at most as many as lift at a time, and dropped after
+//! any fault. A call has the time, the fuel and the memory of a batch.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wasmtime::component::{ComponentExportIndex, TypedFunc};
+
+use super::batch::Contexts;
+use super::bindings::{LiftRecord, Upcast as UpcastExport, UpcastedRecord, types};
+use super::component::InstanceOptions;
+use super::engine::EngineInner;
+use super::fault::Failed;
+use super::instance::{self, Instance, Linked};
+use super::text::{REASON_BYTES_MAX, cut};
+use super::{Limits, LoadError};
+use crate::delivery::{EventBatch, Fault};
+use crate::event::{BYTES_CONTENT_TYPE, EventType, PluginName, RecordedEvent};
+use crate::schema::{Lift, Upcast, Upcasted};
+
+/// The name under which its instances run.
+const NAME: &str = "upcaster";
+/// Most lifts that one component declares.
+const LIFTS_MAX: usize = 1024;
+/// Most instances that are kept while nobody calls them.
+const IDLE_MAX: usize = 8;
+
+/// Where an upcaster's functions are found.
+pub(super) struct UpcasterExports {
+    pub(super) interface: String,
+    pub(super) lifts: ComponentExportIndex,
+    pub(super) upcast: ComponentExportIndex,
+}
+
+/// A loaded component that lifts events. Shared by whoever reads.
+pub(super) struct Upcaster {
+    /// Keeps the ticker going: without it no deadline would ever come.
+    _engine: Arc<EngineInner>,
+    linked: Linked,
+    exports: UpcasterExports,
+    options: Arc<InstanceOptions>,
+    idle: Mutex<Vec<Running>>,
+}
+
+/// A started instance.
+struct Running {
+    instance: Instance,
+    upcast: UpcastExport,
+}
+
+impl Upcaster {
+    /// Tries a component and asks what it lifts.
+    pub(super) fn load(
+        engine: Arc<EngineInner>,
+        linked: Linked,
+        exports: UpcasterExports,
+    ) -> Result<(Vec<Lift>, Self), LoadError> {
+        let options = Arc::new(InstanceOptions::new(PluginName::from_stored(NAME), Limits::default()));
+        let upcaster = Self { _engine: engine, linked, exports, options, idle: Mutex::default() };
+        let mut running = upcaster.start().map_err(|failed| trial("start", failed))?;
+        let mismatched = |error: &wasmtime::Error| LoadError::MismatchedExport {
+            export: upcaster.exports.interface.clone(),
+            reason: super::fault::chain(error),
+        };
+        let lifts: TypedFunc<(), (Vec<LiftRecord>,)> =
+            running.instance.function(&upcaster.exports.lifts).map_err(|error| mismatched(&error))?;
+        let store = &mut running.instance.store;
+        let (declared,) =
+            instance::call(store, lifts, ()).map_err(|error| trial("lifts", Failed::of(&error, store.data_mut())))?;
+        if declared.len() > LIFTS_MAX {
+            return Err(bad_lifts(format!("it declares {} lifts; at most {LIFTS_MAX} are allowed", declared.len())));
+        }
+        let lifts = declared.into_iter().map(lift).collect::<Result<_, _>>().map_err(bad_lifts)?;
+        upcaster.keep(running);
+        Ok((lifts, upcaster))
+    }
+
+    fn start(&self) -> Result<Running, Failed> {
+        let store = Instance::store(&self.linked, Arc::clone(&self.options));
+        let mut instance =
+            Instance::start(store, &self.linked).map_err(|(mut store, error)| Failed::of(&error, store.data_mut()))?;
+        match instance.function(&self.exports.upcast) {
+            Ok(upcast) => Ok(Running { instance, upcast }),
+            Err(error) => Err(Failed::of(&error, instance.store.data_mut())),
+        }
+    }
+
+    /// An instance to call: one that is idle, or a fresh one.
+    fn taken(&self) -> Result<Running, Failed> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| self.start(), Ok)
+    }
+
+    /// Keeps an instance for the next call, unless there are enough, or its memory is nearly full.
+    fn keep(&self, running: Running) {
+        let full = running.instance.store.data().limiter.memory_bytes() > self.options.limits.memory_bytes / 4 * 3;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if !full && idle.len() < IDLE_MAX {
+            idle.push(running);
+        }
+    }
+
+    /// Calls the component. The instance goes after any fault.
+    fn call(&self, event: &RecordedEvent) -> Result<Result<Vec<UpcastedRecord>, String>, Failed> {
+        let mut running = self.taken()?;
+        let store = &mut running.instance.store;
+        let batch = EventBatch::new(vec![event.clone()]);
+        store.data_mut().begin_call(&batch);
+        let upcast = running.upcast;
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            let mut contexts = Contexts::default();
+            contexts.write(&batch)?;
+            let lowered = contexts.lower(&batch);
+            let Some(event) = lowered.first() else { return Ok((Ok(Vec::new()),)) };
+            instance::call(store, upcast, (*event,))
+        }));
+        let called =
+            called.unwrap_or_else(|_| Err(wasmtime::format_err!("the engine panicked; the host's log has more")));
+        match called {
+            Ok((answer,)) => {
+                self.keep(running);
+                Ok(answer)
+            }
+            Err(error) => Err(Failed::of(&error, running.instance.store.data_mut())),
+        }
+    }
+}
+
+impl Upcast for Upcaster {
+    fn upcast(&self, event: &RecordedEvent) -> Result<Vec<Upcasted>, String> {
+        let answer = self.call(event).map_err(|failed| told(&failed))?;
+        answer.map_err(|reason| cut(reason, REASON_BYTES_MAX))?.into_iter().map(upcasted).collect()
+    }
+}
+
+/// What went wrong, and the last that the guest said of it: an interpreter says there what the trap does not.
+fn told(failed: &Failed) -> String {
+    let Failed { fault, reason, evidence } = failed;
+    let fault = fault.as_str();
+    match evidence.stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+        Some(said) if !reason.contains(said) => cut(format!("{fault}: {reason}; it said: {said}"), REASON_BYTES_MAX),
+        _ => format!("{fault}: {reason}"),
+    }
+}
+
+fn upcasted(made: UpcastedRecord) -> Result<Upcasted, String> {
+    let UpcastedRecord { event_type, payload, content_type } = made;
+    let event_type = EventType::new(event_type).map_err(|error| error.to_string())?;
+    Ok(match payload {
+        types::Payload::Json(text) => Upcasted { event_type, data: text.into_bytes(), content_type: None },
+        types::Payload::Binary(data) => {
+            let content_type = content_type.unwrap_or_else(|| BYTES_CONTENT_TYPE.to_owned());
+            Upcasted { event_type, data, content_type: Some(content_type) }
+        }
+    })
+}
+
+fn lift(record: LiftRecord) -> Result<Lift, String> {
+    let LiftRecord { event_type, from_version, to_version, into } = record;
+    let name = |text: String| EventType::new(text).map_err(|error| error.to_string());
+    let into = into.into_iter().map(name).collect::<Result<_, _>>()?;
+    Ok(Lift { event_type: name(event_type)?, from: from_version, to: to_version, into })
+}
+
+fn trial(stage: &'static str, failed: Failed) -> LoadError {
+    LoadError::Trial { stage, fault: failed.fault, reason: failed.reason }
+}
+
+fn bad_lifts(reason: String) -> LoadError {
+    LoadError::Trial { stage: "lifts", fault: Fault::BadReply, reason }
+}

@@ -1,0 +1,79 @@
+//! What one step of the chain is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::event::{EventType, RecordedEvent};
+
+/// What a step declares: which events it takes, and what it makes of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lift {
+    /// The type that it takes.
+    pub event_type: EventType,
+    /// The schema version that it takes, from 1.
+    pub from: u32,
+    /// The schema version of what it makes, from 1.
+    pub to: u32,
+    /// The types that it may make: the same one, another, several; none where it drops every event.
+    pub into: Vec<EventType>,
+}
+
+/// What a step makes of an event. All else stays as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upcasted {
+    /// One of the types that its lift declares.
+    pub event_type: EventType,
+    /// The payload.
+    pub data: Vec<u8>,
+    /// Media type of `data`; none for `application/json`.
+    pub content_type: Option<String>,
+}
+
+/// Code that lifts events. Pure: the same event always becomes the same.
+pub trait Upcast: Send + Sync {
+    /// Makes one event, several in this order, or none of an event of the declared type and version. Blocks.
+    ///
+    /// # Errors
+    /// Why it cannot, in one line.
+    fn upcast(&self, event: &RecordedEvent) -> Result<Vec<Upcasted>, String>;
+}
+
+/// A lift with what carries it out.
+#[derive(Clone)]
+pub struct Step {
+    /// What it declares.
+    pub lift: Lift,
+    /// Where it is written, as errors name it: a file, and a line where there are lines.
+    pub origin: String,
+    /// What tells it from another step with the same lift: text that changes when what it does changes.
+    pub identity: String,
+    /// What carries it out.
+    pub upcast: Arc<dyn Upcast>,
+}
+
+impl Lift {
+    /// Every type with the version at which it comes out.
+    pub(super) fn targets(&self) -> impl Iterator<Item = (&EventType, u32)> {
+        self.into.iter().map(|into| (into, self.to))
+    }
+}
+
+impl fmt::Display for Lift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { event_type, from, to, into } = self;
+        write!(f, "{event_type} {from} → ")?;
+        match into.as_slice() {
+            [] => f.write_str("nothing"),
+            into => {
+                let targets: Vec<_> = into.iter().map(|into| format!("{into} {to}")).collect();
+                f.write_str(&targets.join(" + "))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").field("lift", &self.lift).field("origin", &self.origin).finish_non_exhaustive()
+    }
+}

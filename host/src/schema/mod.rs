@@ -1,0 +1,28 @@
+//! How events that were stored under an older schema become events of today's.
+//!
+//! An upcaster declares [`Lift`]s: which type and version it takes, and which types it makes of it at which version.
+//! All of them together are a [`Chain`], which is checked as a whole before anything is lifted by it: it has no gap,
+//! no cycle, and no event with two ways to go. A lift is code ([`Upcast`]) or declarative rules ([`rules`]).
+//!
+//! What data of a type looks like is for JSON Schemas to say ([`TypeSchemas`]), to which appends may be held.
+//!
+//! Pure: no IO, no tokio, no clock. What is stored never changes; where a chain comes from, and who reads through
+//! it, is for others. Of an event a lift changes type, schema version, data and content type, and nothing else: where
+//! it stands, what it is labelled with and when it was stored are the log's.
+
+mod chain;
+mod check;
+mod lift;
+mod lifted;
+mod page;
+pub mod rules;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub use chain::Chain;
+pub use check::ChainError;
+pub use lift::{Lift, Step, Upcast, Upcasted};
+pub use lifted::{LiftError, PART_KEY};
+pub use page::{SchemaView, UNLIFTED_KEY, lift_one, lift_page};
+pub use types::{FieldError, InvalidSchema, SchemaCell, SchemaFile, TypeSchema, TypeSchemas};

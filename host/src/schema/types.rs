@@ -1,0 +1,266 @@
+//! What data of an event type must look like: one JSON Schema for each version of a type, where somebody wrote one.
+//!
+//! A document describes; with `"x-enforce": true` at its top, appends are held to it. References to anything but the
+//! document itself are refused, so nothing is ever fetched.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use boon::{Compiler, SchemaIndex, Schemas, UrlLoader, ValidationError};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::error::ErrorClass;
+use crate::event::{EventType, NewEvent};
+
+/// The keyword by which a document asks to be held to.
+const ENFORCE: &str = "x-enforce";
+/// By what name a document knows itself.
+const SELF_URL: &str = "tidemill:schema";
+/// Most errors that are told of one event.
+const ERRORS_MAX: usize = 16;
+
+/// Why documents are not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{origin}: {reason}")]
+pub struct InvalidSchema {
+    /// Where the document is.
+    pub origin: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl InvalidSchema {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        ErrorClass::Invalid
+    }
+}
+
+/// One document of one version of a type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaFile {
+    /// Where it is, as errors name it.
+    pub origin: String,
+    /// The type that it describes.
+    pub event_type: EventType,
+    /// The schema version that it describes.
+    pub version: u32,
+    /// Its text.
+    pub text: String,
+}
+
+/// The documents of all types.
+#[derive(Debug, Default)]
+pub struct TypeSchemas {
+    types: BTreeMap<EventType, BTreeMap<u32, TypeSchema>>,
+    /// Whether any of them is held to.
+    enforces: bool,
+}
+
+/// The document of one version of a type.
+pub struct TypeSchema {
+    /// Where it is.
+    pub origin: String,
+    /// Whether appends are held to it.
+    pub enforced: bool,
+    /// What it says.
+    pub document: Value,
+    schemas: Schemas,
+    index: SchemaIndex,
+}
+
+/// A place in an event's data, and what is wrong there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    /// A JSON pointer; empty for the whole.
+    pub path: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// The documents that hold now, for whoever appends. Cheap to ask while none is held to.
+#[derive(Debug, Default)]
+pub struct SchemaCell(RwLock<Arc<TypeSchemas>>);
+
+impl SchemaCell {
+    /// The documents.
+    #[must_use]
+    pub fn get(&self) -> Arc<TypeSchemas> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts others in their place.
+    pub fn set(&self, schemas: Arc<TypeSchemas>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = schemas;
+    }
+}
+
+/// Nothing is fetched.
+struct Nowhere;
+
+impl UrlLoader for Nowhere {
+    fn load(&self, url: &str) -> Result<Value, Box<dyn Error>> {
+        Err(format!("{url} is outside the document, and nothing is fetched; put it under $defs").into())
+    }
+}
+
+impl TypeSchemas {
+    /// Reads documents.
+    ///
+    /// # Errors
+    /// The first one that is none, reaches outside, or describes what another one does.
+    pub fn read(files: Vec<SchemaFile>) -> Result<Self, InvalidSchema> {
+        let mut all = Self::default();
+        for SchemaFile { origin, event_type, version, text } in files {
+            let invalid = |reason: String| InvalidSchema { origin: origin.clone(), reason };
+            let schema = TypeSchema::read(&origin, &text).map_err(invalid)?;
+            all.enforces |= schema.enforced;
+            let of_type = all.types.entry(event_type.clone()).or_default();
+            if let Some(other) = of_type.insert(version, schema) {
+                let reason = format!("{event_type} {version} is described by {} already", other.origin);
+                return Err(InvalidSchema { origin, reason });
+            }
+        }
+        Ok(all)
+    }
+
+    /// The documents of a type, by version.
+    pub fn of(&self, event_type: &str) -> impl Iterator<Item = (u32, &TypeSchema)> {
+        let of_type = self.types.iter().find(|(name, _)| name.as_str() == event_type);
+        of_type.into_iter().flat_map(|(_, versions)| versions).map(|(version, schema)| (*version, schema))
+    }
+
+    /// Every type that has a document.
+    pub fn types(&self) -> impl Iterator<Item = &EventType> {
+        self.types.keys()
+    }
+
+    /// Holds an event to the document of its type and version, if one asks for that.
+    ///
+    /// # Errors
+    /// What is wrong with it, where.
+    pub fn check(&self, event: &NewEvent) -> Result<(), Vec<FieldError>> {
+        if !self.enforces {
+            return Ok(());
+        }
+        let Some(versions) = self.types.get(&event.event_type) else { return Ok(()) };
+        match versions.get(&event.schema_version) {
+            Some(schema) if schema.enforced => schema.check(event),
+            Some(_) => Ok(()),
+            None if versions.values().any(|schema| schema.enforced) => {
+                let known: Vec<_> = versions.keys().map(u32::to_string).collect();
+                let reason = format!(
+                    "there is no schema for version {} of {}; there is one for {}",
+                    event.schema_version,
+                    event.event_type,
+                    known.join(", ")
+                );
+                Err(vec![FieldError { path: String::new(), reason }])
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl TypeSchema {
+    fn read(origin: &str, text: &str) -> Result<Self, String> {
+        let document: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+        let enforced = match document.get(ENFORCE) {
+            None => false,
+            Some(Value::Bool(enforced)) => *enforced,
+            Some(other) => return Err(format!("{ENFORCE} is {other}; allowed is true or false")),
+        };
+        let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+        compiler.use_loader(Box::new(Nowhere));
+        compiler.enable_format_assertions();
+        let told = |error: boon::CompileError| format!("it is no JSON Schema: {error:#}").replace('\n', " ");
+        compiler.add_resource(SELF_URL, document.clone()).map_err(told)?;
+        let index = compiler.compile(SELF_URL, &mut schemas).map_err(told)?;
+        Ok(Self { origin: origin.to_owned(), enforced, document, schemas, index })
+    }
+
+    /// Holds an event to it.
+    fn check(&self, event: &NewEvent) -> Result<(), Vec<FieldError>> {
+        let whole = |reason: String| vec![FieldError { path: String::new(), reason }];
+        let data: Value = serde_json::from_slice(&event.data).map_err(|error| whole(format!("no JSON: {error}")))?;
+        self.schemas.validate(&data, self.index).map_err(|error| {
+            let mut errors = Vec::new();
+            leaves(&error, &mut errors);
+            errors.truncate(ERRORS_MAX);
+            errors
+        })
+    }
+}
+
+impl fmt::Debug for TypeSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypeSchema").field("origin", &self.origin).field("enforced", &self.enforced).finish()
+    }
+}
+
+/// The innermost errors, which say what is wrong and not what follows from it.
+fn leaves(error: &ValidationError<'_, '_>, errors: &mut Vec<FieldError>) {
+    if errors.len() >= ERRORS_MAX {
+        return;
+    }
+    if error.causes.is_empty() {
+        errors.push(FieldError { path: error.instance_location.to_string(), reason: error.kind.to_string() });
+    }
+    error.causes.iter().for_each(|cause| leaves(cause, errors));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(event_type: &str, version: u32, text: &str) -> SchemaFile {
+        let origin = format!("{event_type}.{version}.json");
+        SchemaFile { origin, event_type: EventType::new(event_type).unwrap(), version, text: text.into() }
+    }
+
+    fn event(event_type: &str, schema_version: u32, data: &str) -> NewEvent {
+        NewEvent { schema_version, ..NewEvent::json(EventType::new(event_type).unwrap(), data) }
+    }
+
+    const PAID: &str = r##"{
+        "x-enforce": true, "type": "object", "required": ["sum"], "additionalProperties": false,
+        "properties": { "sum": { "$ref": "#/$defs/amount" }, "at": { "type": "string", "format": "date-time" } },
+        "$defs": { "amount": { "type": "integer", "minimum": 0 } }
+    }"##;
+
+    #[test]
+    fn events_are_held_to_what_asks_for_it_with_each_field_named() {
+        let schemas = TypeSchemas::read(vec![file("Paid", 1, PAID), file("Sent", 1, r#"{"type":"object"}"#)]).unwrap();
+        assert_eq!(schemas.check(&event("Paid", 1, r#"{"sum":1,"at":"2026-01-31T12:00:00Z"}"#)), Ok(()));
+        for free in [event("Sent", 1, "1"), event("Sent", 9, "1"), event("Other", 1, "1")] {
+            assert_eq!(schemas.check(&free), Ok(()), "{free:?}");
+        }
+        let errors = schemas.check(&event("Paid", 1, r#"{"sum":-1,"at":"noon","x":1}"#)).unwrap_err();
+        let mut paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
+        paths.sort_unstable();
+        assert_eq!(paths, ["", "/at", "/sum"], "{errors:?}");
+        let unknown = schemas.check(&event("Paid", 2, "{}")).unwrap_err();
+        assert_eq!(unknown[0].reason, "there is no schema for version 2 of Paid; there is one for 1");
+        assert!(schemas.check(&event("Paid", 1, "{")).is_err());
+    }
+
+    #[test]
+    fn documents_that_reach_outside_or_are_none_are_refused_by_name() {
+        for (text, words) in [
+            (r#"{"$ref":"https://example.com/a.json"}"#, "outside the document"),
+            (r#"{"$ref":"file:///etc/passwd"}"#, "outside the document"),
+            (r#"{"type":"strange"}"#, "no JSON Schema"),
+            ("{", "not JSON"),
+            (r#"{"x-enforce":"yes"}"#, "allowed is true or false"),
+        ] {
+            let error = TypeSchemas::read(vec![file("Paid", 1, text)]).unwrap_err().to_string();
+            assert!(error.starts_with("Paid.1.json: ") && error.contains(words), "{error}");
+        }
+        let twice = TypeSchemas::read(vec![file("A", 1, "{}"), file("A", 1, "{}")]).unwrap_err().to_string();
+        assert!(twice.contains("A 1 is described by A.1.json already"), "{twice}");
+    }
+}
