@@ -39,7 +39,7 @@ pub use owner::Owner;
 pub use pending::{Pending, Reply, reply};
 pub use plugin_data::{
     CommitError, Committed, DeadLetter, DeadLetterChange, Failing, PluginChange, PluginRecord, Progress, StateChange,
-    StatePage, UnitOfWork,
+    StatePage, Stopped, UnitOfWork,
 };
 pub use read::{Direction, ReadPage, ReadRequest};
 pub use removals::Removals;
