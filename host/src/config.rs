@@ -68,6 +68,9 @@ pub struct ServeOptions {
     /// Who is let in, and over what.
     #[command(flatten)]
     pub access: AccessOptions,
+    /// Certificate authorities that HTTPS requests of plugins believe beside the public ones (PEM)
+    #[arg(long, value_name = "FILE", env = "TIDEMILL_HTTP_CA")]
+    pub http_ca: Option<PathBuf>,
     /// What compiles components in processes of their own; none compiles them in this one.
     #[arg(skip)]
     pub compiler: Option<Compiler>,

@@ -17,7 +17,7 @@ fn compiler(limits: CompileLimits) -> Compiler {
 }
 
 fn engine(compiler: Compiler) -> Engine {
-    Engine::new(EngineOptions { cache_dir: None, compiler: Some(compiler) }).unwrap()
+    Engine::new(EngineOptions { compiler: Some(compiler), ..EngineOptions::default() }).unwrap()
 }
 
 /// A component of functions whose every loop carries every local: small to write down, large to compile.
@@ -87,9 +87,9 @@ async fn others_deliver_while_a_hostile_component_compiles() {
     replace(&plugins.path().join("bomb.wasm"), &bomb(64, 100, 400));
     let limits = CompileLimits { time_ms: 10_000, ..CompileLimits::default() };
     let options = HostOptions {
-        data: data.path().into(),
         plugins: Some(plugins.path().into()),
         compiler: Some(compiler(limits)),
+        ..HostOptions::new(data.path().into())
     };
     let host = Host::start(options).await.unwrap();
     let (bomb, counter) = (PluginName::new("bomb").unwrap(), PluginName::new("counter").unwrap());

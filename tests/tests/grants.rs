@@ -8,15 +8,19 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tidemill::clock::ManualClock;
 use tidemill::delivery::{Effects, EventBatch, Fault, HandleError, Handled, Handler};
 use tidemill::event::{EventType, NewEvent, PluginName, Position, RecordedEvent, Version};
 use tidemill::runtime::{
-    Denials, Engine, EngineOptions, Grants, HttpAccess, InstanceOptions, Limits, LoadOptions, SecretHeader,
+    Denials, Engine, EngineOptions, Grants, HttpAccess, InstanceOptions, Limits, LoadOptions, SecretHeader, Trust,
 };
 use tidemill::store::memory::MemoryStore;
 use tidemill_tests::{Server, guests, poll, replace};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(EngineOptions::default()).unwrap());
 
@@ -102,9 +106,13 @@ struct Client {
 
 impl Client {
     fn new(component: &[u8], http: HttpAccess, limits: Limits, config: &[(&str, &str)]) -> Self {
+        Self::of(&ENGINE, component, http, limits, config)
+    }
+
+    fn of(engine: &Engine, component: &[u8], http: HttpAccess, limits: Limits, config: &[(&str, &str)]) -> Self {
         let plugin = PluginName::new("client").unwrap();
         let loaded =
-            ENGINE.load_with(component, &LoadOptions { limits, http: true, ..LoadOptions::default() }).unwrap();
+            engine.load_with(component, &LoadOptions { limits, http: true, ..LoadOptions::default() }).unwrap();
         assert!(!loaded.replayable(), "what it does outside cannot be taken back");
         let denials = Denials::default();
         let handler = loaded.subscriber(InstanceOptions {
@@ -197,6 +205,101 @@ fn a_redirect_is_the_guests_to_follow_and_checked_anew() {
     assert!(client(&[&web.url("/")], "true").contains("HttpRequestDenied"), "localhost is another host");
     let both = format!("http://localhost:{}", web.address.port());
     assert_eq!(client(&[&web.url("/"), &both], "true"), "200 5");
+}
+
+/// A web server over TLS: a certificate for each name, from an authority of its own.
+struct SecureWeb {
+    address: SocketAddr,
+    /// The authority, as PEM.
+    authority: String,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl SecureWeb {
+    fn start(names: &[&str]) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+        let own = KeyPair::generate().unwrap();
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let certificate = CertificateParams::new(names).unwrap().signed_by(&own, &issuer).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(own.serialize_der()).into())
+            .unwrap();
+        let config = Arc::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let web = Self { address, authority, seen: Arc::clone(&seen) };
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+                // A client that does not believe the certificate hangs up.
+                let _ = answer(StreamOwned::new(connection, stream), address.port(), &seen);
+            }
+        });
+        web
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.address.port())
+    }
+}
+
+fn answer(
+    mut stream: StreamOwned<ServerConnection, TcpStream>,
+    port: u16,
+    seen: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let lines = BufReader::new(&mut stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+    let head: Vec<_> = lines.collect();
+    let path = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
+    seen.lock().unwrap().push(head.join("\n").to_lowercase());
+    match path.strip_prefix("/to/") {
+        Some(host) => {
+            write!(stream, "HTTP/1.1 302 Found\r\nlocation: https://{host}:{port}/in\r\ncontent-length: 0\r\n\r\n")?
+        }
+        None => write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")?,
+    }
+    stream.flush()
+}
+
+#[test]
+fn a_server_over_tls_must_prove_its_name_by_an_authority_that_is_believed_and_so_must_whom_it_redirects_to() {
+    let web = SecureWeb::start(&["localhost"]);
+    let believing = |trust| Engine::new(EngineOptions { trust, ..EngineOptions::default() }).unwrap();
+    let (own, public) = (believing(Trust::with(web.authority.as_bytes()).unwrap()), believing(Trust::default()));
+    let told = |engine: &Engine, granted: &[&str], private: &[&str], config: &[(&str, &str)]| {
+        Client::of(engine, guests::HTTP_GET, access(granted, private), limits(), config).told()
+    };
+    let (here, there) = (web.url("/"), format!("https://127.0.0.1:{}/", web.address.port()));
+    let inside = &["localhost", "127.0.0.0/8"];
+    assert_eq!(told(&own, &[&here], inside, &[("url", &here)]), "200 5");
+    let unknown = told(&public, &[&here], inside, &[("url", &here)]);
+    assert!(unknown.contains("TlsCertificateError"), "an authority that nobody named: {unknown}");
+    let other = told(&own, &[&there], inside, &[("url", &there)]);
+    assert!(other.contains("TlsCertificateError"), "its certificate is for another name: {other}");
+    let plain = format!("http://localhost:{}/", web.address.port());
+    let refused = told(&own, &[&here], inside, &[("url", &plain)]);
+    assert!(refused.contains("HttpRequestDenied"), "the scheme is granted, too: {refused}");
+    assert!(told(&own, &[&here], &[], &[("url", &here)]).contains("DestinationIpProhibited"));
+    assert_eq!(web.seen.lock().unwrap().len(), 1, "nobody else got through");
+
+    // A redirect is checked like any other request: by grants, then by address, then by certificate.
+    let follow = |granted: &[&str], host: &str| {
+        let url = web.url(&format!("/to/{host}"));
+        told(&own, granted, inside, &[("url", &url), ("follow", "true")])
+    };
+    assert_eq!(follow(&[&here], "localhost"), "200 5");
+    assert!(follow(&[&here], "127.0.0.1").contains("HttpRequestDenied"), "another host is another grant");
+    assert!(follow(&[&here, &there], "127.0.0.1").contains("TlsCertificateError"));
+    let seen = web.seen.lock().unwrap();
+    assert_eq!(seen.iter().filter(|head| head.starts_with("get /in ")).count(), 1, "{seen:?}");
 }
 
 #[test]
@@ -296,8 +399,9 @@ fn a_component_is_loaded_when_all_that_it_asks_for_is_granted() {
     let shown = info();
     assert_eq!(shown["grants"]["secrets"], json!(["API_KEY"]));
     assert!(!shown.to_string().contains("s3cret"), "{shown}");
-    // A version that asks for what is not granted changes nothing.
+    // A version that asks for what is not granted does not run; the one that does loses what is granted no more.
     replace(&plugins.path().join("asks.toml"), manifest.replace("[\"Asked\"]", "[]").as_bytes());
     assert!(problem("asks for more").contains(r#"[grants] append = ["Asked"]"#));
-    assert_eq!(info()["generation"], 1);
+    let shown = info();
+    assert_eq!((&shown["generation"], &shown["grants"]["append"]), (&json!(1), &json!([])), "{shown}");
 }

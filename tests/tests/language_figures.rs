@@ -86,7 +86,7 @@ fn fill(store: &Arc<dyn Store>) {
 }
 
 fn load(component: &[u8], cache: &Path) -> (Duration, LoadedComponent) {
-    let engine = Engine::new(EngineOptions { cache_dir: Some(cache.into()), compiler: None }).unwrap();
+    let engine = Engine::new(EngineOptions { cache_dir: Some(cache.into()), ..EngineOptions::default() }).unwrap();
     let begin = cpu_time();
     let loaded = engine.load(component).unwrap();
     (cpu_time() - begin, loaded)

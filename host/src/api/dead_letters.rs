@@ -122,7 +122,7 @@ fn page(
         }
         looked_at += letters.len();
         for letter in letters {
-            if key.is_some_and(|key| letter.key.as_deref() != Some(key)) {
+            if letter.is_discarded() || key.is_some_and(|key| letter.key.as_deref() != Some(key)) {
                 after = letter.position;
                 continue;
             }
@@ -149,6 +149,7 @@ pub(super) async fn get(
     blocking(&state, move |store| {
         let letter = store
             .dead_letter(&live_owner(&name, store)?, position)?
+            .filter(|letter| !letter.is_discarded())
             .ok_or_else(|| CommandError::NoSuchDeadLetter { plugin: name.clone(), position })?;
         let event = event_at(store, position)?;
         let evidence = Evidence {

@@ -11,6 +11,7 @@ use super::params::Params;
 use super::problem::Problem;
 use super::state::ApiState;
 use crate::event::Position;
+use crate::store::Owner;
 
 /// Every category that has a policy, or of which something was removed, in the order of names.
 #[derive(Serialize, ToSchema)]
@@ -32,6 +33,17 @@ pub(super) struct CategoryView {
     wanted_before: Option<Position>,
     /// Who needs some of those.
     blocked_by: Option<BlockedView>,
+    /// Generations that plugins kept to return to, and that the last look dropped because they alone held events back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dropped: Vec<DroppedView>,
+}
+
+/// A generation of a plugin's data that could be returned to.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RetentionDropped)]
+pub(super) struct DroppedView {
+    plugin: String,
+    generation: u32,
 }
 
 /// A plugin that is not done with events that would be removed.
@@ -41,6 +53,9 @@ pub(super) struct BlockedView {
     plugin: String,
     /// The first position that it needs.
     position: Position,
+    /// The generation of its data that needs it, where that is only kept to return to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_generation: Option<u32>,
 }
 
 /// Lists the categories.
@@ -48,12 +63,18 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
     Params::parse(query.as_deref(), &[])?;
     let mut views: BTreeMap<String, CategoryView> = BTreeMap::new();
     for status in state.retention() {
-        let blocked_by =
-            status.blocked_by.map(|needed| BlockedView { plugin: needed.plugin.to_string(), position: needed.from });
+        let blocked_by = status.blocked_by.map(|needed| BlockedView {
+            plugin: needed.plugin.to_string(),
+            position: needed.from,
+            kept_generation: needed.kept,
+        });
+        let view = |Owner { plugin, generation }| DroppedView { plugin: plugin.to_string(), generation };
+        let dropped = status.dropped.into_iter().map(view).collect();
         let category = status.policy.category.to_string();
         let policy = Some(status.policy.to_string());
         let wanted_before = Some(status.wanted_before);
-        let view = CategoryView { category: category.clone(), policy, wanted_before, blocked_by, ..Default::default() };
+        let (named, removed_before) = (category.clone(), Position::START);
+        let view = CategoryView { category: named, policy, removed_before, wanted_before, blocked_by, dropped };
         views.insert(category, view);
     }
     for (category, horizon) in state.store().removals().iter() {

@@ -13,7 +13,7 @@ use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
 use crate::plugin::{Loader, PluginInfo, Problem, Registry, RegistryOptions, Rehearsals, RehearsalsOptions};
-use crate::runtime::{Compiler, Engine, EngineError, EngineOptions};
+use crate::runtime::{Compiler, Engine, EngineError, EngineOptions, Trust};
 use crate::schema::SchemaCell;
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
 use crate::store::{CheckedStore, Store, StoreError};
@@ -36,6 +36,16 @@ pub struct HostOptions {
     /// What compiles components in processes of their own, in bounded time and memory. None compiles them in this
     /// process.
     pub compiler: Option<Compiler>,
+    /// Which servers the requests of plugins believe.
+    pub trust: Trust,
+}
+
+impl HostOptions {
+    /// A store in a directory, without plugins.
+    #[must_use]
+    pub fn new(data: PathBuf) -> Self {
+        Self { data, plugins: None, compiler: None, trust: Trust::default() }
+    }
 }
 
 /// Why a host did not start.
@@ -127,7 +137,7 @@ impl Host {
                 })?;
                 let cache_dir = Some(options.data.join(CACHE_FOLDER));
                 let compiler = options.compiler.clone();
-                let engine = Engine::new(EngineOptions { cache_dir, compiler })?;
+                let engine = Engine::new(EngineOptions { cache_dir, compiler, trust: options.trust.clone() })?;
                 Some((engine, directory.clone()))
             }
         };

@@ -10,10 +10,11 @@ use tracing::{info, warn};
 
 use super::Host;
 use crate::clock::Clock;
+use crate::delivery::{drop_kept, kept_generation};
 use crate::error::with_sources;
 use crate::event::{PluginName, Position};
-use crate::store::StoreError;
 use crate::store::retention::{self, Needed, Retention, RetentionStatus};
+use crate::store::{Owner, Store, StoreError};
 
 /// Time between two looks at the log.
 const EVERY: Duration = Duration::from_secs(60);
@@ -77,8 +78,47 @@ impl Drop for RetentionTask {
 async fn apply(host: &Host, policies: &[Retention], clock: &dyn Clock) -> Result<Vec<RetentionStatus>, StoreError> {
     let (store, installed, now_us) = (host.store(), installed(host), clock.now_us());
     let policies = policies.to_vec();
-    let applied = tokio::task::spawn_blocking(move || retention::apply(&*store, &policies, &installed, now_us)).await;
+    let applied = tokio::task::spawn_blocking(move || apply_all(&*store, &policies, &installed, now_us)).await;
     applied.unwrap_or(Err(StoreError::ShuttingDown))
+}
+
+/// Applies policies. A generation that a plugin only keeps to return to, and that alone holds back what a policy lets
+/// go, is dropped. Blocks.
+fn apply_all(
+    store: &dyn Store,
+    policies: &[Retention],
+    installed: &[(PluginName, Position)],
+    now_us: u64,
+) -> Result<Vec<RetentionStatus>, StoreError> {
+    let mut dropped = Vec::new();
+    loop {
+        let mut kept = Vec::new();
+        for plugin in store.plugins()? {
+            kept.extend(kept_generation(&plugin, store)?);
+        }
+        let mut status = retention::apply(store, policies, installed, &kept, now_us)?;
+        let in_the_way = status.iter().find_map(|status| {
+            let needed = status.blocked_by.as_ref()?;
+            Some((Owner { plugin: needed.plugin.clone(), generation: needed.kept? }, status.policy.category.clone()))
+        });
+        let Some((owner, category)) = in_the_way else {
+            status.iter_mut().for_each(|status| status.dropped.clone_from(&dropped));
+            return Ok(status);
+        };
+        match drop_kept(&owner, store) {
+            Ok(true) => {
+                let why = "it alone held back what retention lets go; there is nothing to roll back to now";
+                warn!(plugin = %owner.plugin, generation = owner.generation, %category, why, "kept generation dropped");
+                dropped.push(owner);
+            }
+            // It is not kept any more, for another reason: looked at anew.
+            Ok(false) => {}
+            Err(error) => {
+                warn!(plugin = %owner.plugin, error = with_sources(&error), "a kept generation could not be dropped");
+                return Ok(status);
+            }
+        }
+    }
 }
 
 /// The plugins of the directory and how far they have come; the start for those that do not run.
@@ -91,7 +131,7 @@ fn installed(host: &Host) -> Vec<(PluginName, Position)> {
 fn tell_blocked(said: Vec<(String, String)>, status: &[RetentionStatus]) -> Vec<(String, String)> {
     let mut now = Vec::new();
     for RetentionStatus { policy, wanted_before, blocked_by, .. } in status {
-        let Some(Needed { plugin, from }) = blocked_by else { continue };
+        let Some(Needed { plugin, from, .. }) = blocked_by else { continue };
         let block = (policy.category.to_string(), plugin.to_string());
         if !said.contains(&block) {
             let category = &policy.category;
@@ -110,10 +150,10 @@ mod tests {
     use crate::app::HostOptions;
     use crate::clock::SystemClock;
     use crate::event::{EventType, NewEvent, StreamName};
-    use crate::store::{AppendRequest, Progress, Store, UnitOfWork};
+    use crate::store::{AppendRequest, PluginChange, PluginRecord, Progress, UnitOfWork};
 
     async fn host(directory: &Path) -> Host {
-        Host::start(HostOptions { data: directory.to_owned(), plugins: None, compiler: None }).await.unwrap()
+        Host::start(HostOptions::new(directory.to_owned())).await.unwrap()
     }
 
     async fn append(store: &dyn Store, count: usize) {
@@ -128,7 +168,7 @@ mod tests {
         let work = UnitOfWork {
             owner: "slow".parse().unwrap(),
             partition: 0,
-            progress: Progress { revision, checkpoint: Position(checkpoint), failing: None },
+            progress: Progress { revision, checkpoint: Position(checkpoint), ..Progress::default() },
             state: Vec::new(),
             events: Vec::new(),
             dead_letters: Vec::new(),
@@ -161,14 +201,45 @@ mod tests {
         assert_eq!(store.removals().horizon("order"), Position(8));
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_generation_that_is_only_kept_goes_when_it_alone_holds_events_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let host = host(directory.path()).await;
+        let store = host.store();
+        append(&*store, 10).await;
+        let change = |content: &str, revision, checkpoint: u64| PluginChange {
+            plugin: PluginName::new("slow").unwrap(),
+            record: PluginRecord { revision, content: content.into() },
+            progress: vec![
+                (2, 0, Progress { checkpoint: Position(checkpoint), revision, ..Progress::default() }),
+                (1, 0, Progress { checkpoint: Position(4), revision, ..Progress::default() }),
+            ],
+            progress_removed: Vec::new(),
+            generations_dropped: Vec::new(),
+        };
+        let record = r#"{"generation":2,"previous":{"generation":1,"component":"abc"}}"#;
+        store.change_plugin(change(record, 1, 4)).await.unwrap();
+        let status = first_look(&host).await;
+        assert_eq!((status.removed_before, status.dropped), (Position(5), vec![]), "the live one needs as much");
+        store.change_plugin(change(record, 2, 9)).await.unwrap();
+        let status = first_look(&host).await;
+        assert_eq!((status.removed_before, status.blocked_by), (Position(8), None));
+        assert_eq!(status.dropped.iter().map(|owner| owner.generation).collect::<Vec<_>>(), [1]);
+        let left = store.plugin_progress(&PluginName::new("slow").unwrap()).unwrap();
+        assert_eq!(left.iter().map(|(owner, ..)| owner.generation).collect::<Vec<_>>(), [2]);
+        assert!(!store.plugin_record(&PluginName::new("slow").unwrap()).unwrap().unwrap().content.contains("previous"));
+    }
+
     #[test]
     fn a_block_is_told_once() {
-        let blocked_by = |from| Some(Needed { plugin: PluginName::new("slow").unwrap(), from: Position(from) });
+        let blocked_by =
+            |from| Some(Needed { plugin: PluginName::new("slow").unwrap(), from: Position(from), kept: None });
         let status = |blocked_by| RetentionStatus {
             policy: "order=1d".parse().unwrap(),
             removed_before: Position(1),
             wanted_before: Position(9),
             blocked_by,
+            dropped: Vec::new(),
         };
         let said = tell_blocked(Vec::new(), &[status(blocked_by(2))]);
         assert_eq!(said, [("order".to_owned(), "slow".to_owned())]);

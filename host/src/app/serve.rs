@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::config::{ServeOptions, TwoPolicies};
 use crate::error::ErrorClass;
 use crate::gate::{Gate, Incoming, Protocol};
 use crate::grpc;
+use crate::runtime::Trust;
 use crate::store::Store;
 
 /// Why serving did not begin, or ended by itself.
@@ -38,6 +40,14 @@ pub enum ServeError {
     /// Nobody can be let in as the options want it.
     #[error(transparent)]
     Guard(#[from] GuardError),
+    /// The authorities that plugins are to believe cannot be read.
+    #[error("--http-ca {path}: {reason}")]
+    HttpCa {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The address cannot be listened on.
     #[error("{address} cannot be listened on; give another {flag}, or port 0 for a free one")]
     Listen {
@@ -65,9 +75,18 @@ impl ServeError {
             Self::Host(error) => error.class(),
             Self::Options(_) => ErrorClass::Invalid,
             Self::Guard(error) => error.class(),
+            Self::HttpCa { .. } => ErrorClass::Invalid,
             Self::Listen { .. } | Self::Signals(_) | Self::Grpc(_) => ErrorClass::Unavailable,
         }
     }
+}
+
+/// Which servers plugins believe.
+fn trust(http_ca: Option<&Path>) -> Result<Trust, ServeError> {
+    let Some(path) = http_ca else { return Ok(Trust::default()) };
+    let read = std::fs::read(path).map_err(|error| format!("it cannot be read: {error}"));
+    let trust = read.and_then(|pem| Trust::with(&pem));
+    trust.map_err(|reason| ServeError::HttpCa { path: path.to_owned(), reason })
 }
 
 /// Serves until SIGTERM or SIGINT, then drains for as long as the options let it: writes are refused, subscriptions
@@ -93,10 +112,11 @@ pub async fn serve(
         Some(wanted) => listen("--grpc-listen", wanted).await.map(|(listener, bound)| (Some(listener), Some(bound)))?,
         None => (None, None),
     };
+    let trust = trust(options.http_ca.as_deref())?;
     let plugins = options.plugins_dir();
     let (data, compiler) = (options.data.clone(), options.compiler.clone());
     let sending = options.otlp_endpoint.as_deref().map(|endpoint| Sending::start(endpoint, options.otlp_interval));
-    let host = Host::start(HostOptions { data, plugins: Some(plugins.clone()), compiler }).await?;
+    let host = Host::start(HostOptions { data, plugins: Some(plugins.clone()), compiler, trust }).await?;
     let head = host.store().head().0;
     info!(%address, ?grpc, data = %options.data.display(), plugins = %plugins.display(), head, "serving");
     listening(guarding.scheme(), address, grpc);

@@ -54,7 +54,7 @@ impl ComponentFile {
 
 /// An engine that compiles as the host does, and keeps nothing.
 pub(super) fn engine() -> Result<Engine, CliError> {
-    Engine::new(EngineOptions { cache_dir: None, compiler: own_compiler() })
+    Engine::new(EngineOptions { compiler: own_compiler(), ..EngineOptions::default() })
         .map_err(|error| CliError::new(error.class().into(), with_sources(&error)))
 }
 

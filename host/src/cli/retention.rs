@@ -1,5 +1,7 @@
 //! `tidemill retention ls`.
 
+use std::collections::BTreeSet;
+
 use clap::Subcommand;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -7,7 +9,7 @@ use serde_json::value::RawValue;
 use super::args::SourceArgs;
 use super::client::Client;
 use super::error::{CliError, Exit};
-use super::output::{Output, shown};
+use super::output::{Output, shown, talk};
 use super::query::Query;
 use super::table::Table;
 
@@ -42,12 +44,21 @@ struct Row {
     removed_before: u64,
     wanted_before: Option<u64>,
     blocked_by: Option<Blocked>,
+    #[serde(default)]
+    dropped: Vec<Dropped>,
 }
 
 #[derive(Deserialize)]
 struct Blocked {
     plugin: String,
     position: u64,
+    kept_generation: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct Dropped {
+    plugin: String,
+    generation: u32,
 }
 
 /// Prints every category.
@@ -57,11 +68,16 @@ pub(super) fn run(command: &RetentionCommand, client: &Client, output: &mut Outp
         return answer.retention.iter().try_for_each(|row| output.json_line(row.get()));
     }
     let mut table = Table::new(["CATEGORY", "POLICY", "#REMOVED BEFORE", "#WANTED BEFORE", "BLOCKED BY"]);
+    let mut dropped = BTreeSet::new();
     for row in &answer.retention {
         let row: Row = serde_json::from_str(row.get())
             .map_err(|error| CliError::new(Exit::Failure, format_args!("the answer is not understood: {error}")))?;
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        let blocked = row.blocked_by.map(|Blocked { plugin, position }| format!("{plugin} from {position}"));
+        let blocked = row.blocked_by.map(|Blocked { plugin, position, kept_generation }| match kept_generation {
+            Some(kept) => format!("{plugin} from {position} (generation {kept}, kept to return to)"),
+            None => format!("{plugin} from {position}"),
+        });
+        dropped.extend(row.dropped.into_iter().map(|Dropped { plugin, generation }| (plugin, generation)));
         table.row([
             shown(&row.category, usize::MAX),
             or_dash(row.policy),
@@ -70,5 +86,11 @@ pub(super) fn run(command: &RetentionCommand, client: &Client, output: &mut Outp
             or_dash(blocked),
         ]);
     }
-    table.print(output)
+    table.print(output)?;
+    for (plugin, generation) in dropped {
+        talk(&format!(
+            "generation {generation} of {plugin}, kept to return to, was dropped: it alone held events back"
+        ));
+    }
+    Ok(())
 }

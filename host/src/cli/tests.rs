@@ -72,7 +72,7 @@ fn filled() -> Arc<MemoryStore> {
     let work = UnitOfWork {
         owner: "billing".parse().unwrap(),
         partition: 0,
-        progress: Progress { revision: 1, checkpoint: Position(1), failing: None },
+        progress: Progress { revision: 1, checkpoint: Position(1), ..Progress::default() },
         state: state.map(|(key, value)| StateChange { key: key.into(), value: Some(value.into()) }).into(),
         events: Vec::new(),
         dead_letters: vec![DeadLetterChange::Put(letter)],

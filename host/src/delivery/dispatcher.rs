@@ -122,8 +122,8 @@ impl Dispatcher {
         self.ask(|answer| Command::Retry(retry, answer)).await?
     }
 
-    /// Drops a set-aside event, at the next batch boundary: it stays unhandled for ever, and those behind it go
-    /// on.
+    /// Drops a set-aside event, at the next batch boundary: it stays unhandled for ever, in rebuilds too, and those
+    /// behind it go on.
     ///
     /// # Errors
     /// When there is no such event, the plugin is stopped, or the store fails.

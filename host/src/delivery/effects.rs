@@ -229,6 +229,11 @@ impl Effects {
         self.call = Call::default();
     }
 
+    /// Whether the next call begins a unit, where partitions share the state.
+    pub(super) fn shares_new_unit(&self) -> bool {
+        self.sharing.as_ref().is_some_and(|sharing| sharing.began.is_none())
+    }
+
     /// At the first call of a unit: forgets what other partitions have written meanwhile.
     fn begin_unit(&mut self) {
         let Some(sharing) = self.sharing.as_mut().filter(|sharing| sharing.began.is_none()) else { return };

@@ -49,6 +49,10 @@ pub trait Handler: Send + 'static {
     /// for the next call as if it were new. A panic costs this call only and counts as [`Fault::Trap`].
     fn handle(&mut self, batch: EventBatch, effects: Effects) -> Handled;
 
+    /// Makes what the first call would make before it handles anything, while another version still runs. Blocks; what
+    /// fails is told by that call.
+    fn warm_up(&mut self) {}
+
     /// What it has used so far.
     fn usage(&self) -> Usage {
         Usage::default()

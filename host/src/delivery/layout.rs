@@ -80,8 +80,9 @@ impl Layout {
             own.min_by_key(|failing| failing.position).cloned()
         };
         let numbers = 0..u32::try_from(stored.len()).unwrap_or(u32::MAX);
-        let progress =
-            numbers.map(|partition| Progress { revision, checkpoint: lowest, failing: failing(partition) }).collect();
+        let progress = numbers
+            .map(|partition| Progress { revision, checkpoint: lowest, failing: failing(partition), stopped: None })
+            .collect();
         Change { before, progress }
     }
 }
@@ -125,7 +126,7 @@ mod tests {
     }
 
     fn at(revision: u64, checkpoint: u64) -> Progress {
-        Progress { revision, checkpoint: Position(checkpoint), failing: None }
+        Progress { revision, checkpoint: Position(checkpoint), ..Progress::default() }
     }
 
     #[test]

@@ -51,7 +51,8 @@ use super::layout::Settled;
 use super::policy::Policy;
 use super::status::{SetAside, State};
 use crate::event::Position;
-use crate::store::{Failing, Progress};
+use crate::store::{Failing, Progress, Stopped};
+use mutant::{Rule, broken};
 use queue::Queue;
 use recall::Recall;
 use stop::Stop;
@@ -154,8 +155,11 @@ impl Machine {
     pub(super) fn new(start: Start) -> Self {
         let Start { policy, component_digest, mut progress, rows, settled, paused, rebuilding, fresh, seed } = start;
         let mut queue = Queue::load(rows);
+        let mut stop = progress.stopped.as_ref().and_then(|stopped| Stop::load(stopped, &component_digest));
+        if fresh || broken(Rule::StopIsKept) {
+            (progress.failing, stop) = (progress.failing.filter(|_| !fresh), None);
+        }
         if fresh {
-            progress.failing = None;
             queue.hasten();
         }
         Self {
@@ -165,7 +169,7 @@ impl Machine {
             yield_wanted: false,
             paused,
             rebuilding,
-            stop: None,
+            stop,
             fault_run: FaultRun::default(),
             head: progress.checkpoint,
             through: progress.checkpoint,
@@ -235,7 +239,7 @@ impl Machine {
             }
             Input::Discard(sequence, position) => return Some(self.discard(&sequence, position, now_us)),
             Input::Pause => self.paused = true,
-            Input::Resume => self.resume(),
+            Input::Resume => return self.resume(),
         }
         None
     }
@@ -325,6 +329,9 @@ impl Machine {
             return self.commit();
         }
         let store_due_us = self.store_due_us.filter(|due_us| *due_us > now_us);
+        if store_due_us.is_none() && self.stopped() != self.progress.stopped {
+            return self.commit();
+        }
         if self.paused || store_due_us.is_some() {
             return self.commit_or(|_| Action::Wait { after: None, until_us: store_due_us });
         }
@@ -403,16 +410,26 @@ impl Machine {
 
     /// Nothing can be done from here, what an operator wants neither.
     fn halt(&mut self, reason: String) {
-        self.stop = Some(Stop::Halted(reason));
+        self.stop = Some(Stop::Broken(reason));
         self.queue.calm();
     }
 
-    /// Goes on, whatever had stopped delivery.
-    fn resume(&mut self) {
+    /// Goes on, whatever had stopped delivery. What was written down of that is taken back at once, if it can be.
+    fn resume(&mut self) -> Option<Action> {
         self.paused = false;
         self.stop = None;
         self.due_us = None;
         self.store_due_us = None;
         self.fault_run.end();
+        self.progress.stopped.is_some().then(|| self.commit())
+    }
+
+    /// What is to be written down of a stop.
+    fn stopped(&self) -> Option<Stopped> {
+        match &self.stop {
+            // It ends with the process, and shows nothing of what was before.
+            Some(Stop::Broken(_)) => self.progress.stopped.clone(),
+            stop => stop.as_ref().and_then(|stop| stop.stored(&self.component_digest)),
+        }
     }
 }

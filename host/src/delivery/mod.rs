@@ -38,6 +38,9 @@ pub use live_state::{LiveState, live_state};
 pub use lifting::lifting;
 pub(crate) use machine::BEHIND;
 pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
-pub use record::{Generation, Generations, Instead, generations, live_owner, note_installed, stored_checkpoint};
+pub use record::{
+    Generation, Generations, Instead, drop_kept, generations, kept_generation, live_owner, note_installed,
+    stored_checkpoint,
+};
 pub use state_source::StateSource;
 pub use status::{AnswerCounts, Counters, FaultCounts, PartitionStatus, RebuildStatus, SetAside, State, Status};

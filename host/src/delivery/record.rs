@@ -158,6 +158,13 @@ impl Record {
         }
     }
 
+    /// The generation that is kept for nothing but to be returned to.
+    fn kept(&self) -> Option<u32> {
+        let previous = self.previous.as_ref().map(|previous| previous.generation)?;
+        let abandoned = self.abandoned.as_ref().map(|abandoned| abandoned.generation);
+        (previous != self.generation && abandoned != Some(previous)).then_some(previous)
+    }
+
     /// Every generation that is kept.
     fn generations(&self) -> BTreeSet<u32> {
         let previous = self.previous.as_ref().map(|previous| previous.generation);
@@ -284,6 +291,30 @@ pub fn generations(plugin: &PluginName, store: &dyn Store) -> Result<Generations
     let previous = previous.map(|it| Generation { generation: it.generation, component: it.component });
     let building = building.map(|it| Generation { generation: it.generation, component: it.component });
     Ok(Generations { live, component, lifts, previous, building, instead })
+}
+
+/// The generation that a plugin keeps only to return to, if it keeps one. Blocks.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn kept_generation(plugin: &PluginName, store: &dyn Store) -> Result<Option<Owner>, StoreError> {
+    let record = Stored::read(plugin, store)?.record;
+    Ok(record.kept().map(|generation| Owner { plugin: plugin.clone(), generation }))
+}
+
+/// Drops the generation that a plugin keeps only to return to, if it is this one still; says whether it was. Then there
+/// is nothing to return to. Blocks.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn drop_kept(owner: &Owner, store: &dyn Store) -> Result<bool, CommitError> {
+    let mut dropped = false;
+    let edit = |record: &Record| {
+        dropped = record.kept() == Some(owner.generation);
+        Ok::<_, CommitError>(dropped.then(|| Record { previous: None, ..record.clone() }.into()))
+    };
+    change(&owner.plugin, store, edit)?;
+    Ok(dropped)
 }
 
 /// Notes which component the plugins directory holds: what runs instead of another one ends with that one. Blocks.

@@ -7,19 +7,47 @@
 //! Writes count from what is durable: one that is still under way counts as newer than whatever began meanwhile,
 //! whether it could be read already or not. The log of writes is bounded; a unit that began before what it
 //! still holds is refused.
+//!
+//! Partitions that keep meeting at the same keys would do most of their work twice. So when a partition is refused
+//! twice in a row all of them take **turns**: a unit begins when the one before is durable, and so sees what that
+//! wrote. That is as fast as one partition. It ends when units have come that would not have met without it.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::OwnedMutexGuard;
 
 /// Most keys in the log of writes.
 const LOG_KEYS_MAX: usize = 65_536;
+/// Refusals of a partition in a row from which on partitions take turns.
+const REFUSALS_MAX: u32 = 2;
+/// Units in turns that would not have met without, until they go on without.
+const CALM_UNITS: u32 = 64;
 
-/// Who wrote what, lately.
+/// Who wrote what, lately, and whose turn it is.
 #[derive(Debug, Default)]
-pub(super) struct SharedState(Mutex<Log>);
+pub(super) struct SharedState {
+    log: Mutex<Log>,
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The right to run a unit while partitions take turns; ends when it is dropped.
+pub(super) type Turn = OwnedMutexGuard<()>;
+
+/// What is known of a partition.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    /// Its units that were refused in a row.
+    refused: u32,
+    /// Number of its last write.
+    last: u64,
+}
 
 #[derive(Debug, Default)]
 struct Log {
+    partitions: BTreeMap<u32, Standing>,
+    /// Units that are still to be run in turns.
+    turns: u32,
     /// Number of the last write.
     last: u64,
     writes: VecDeque<Write>,
@@ -65,6 +93,14 @@ impl SharedState {
         self.log().durable()
     }
 
+    /// The turn, when partitions take turns. Waits for it.
+    pub(super) async fn turn(&self) -> Option<Turn> {
+        if self.log().turns == 0 {
+            return None;
+        }
+        Some(Arc::clone(&self.turn).lock_owned().await)
+    }
+
     /// Visits the keys that other partitions have written after a number. False when that is not known any more.
     pub(super) fn written_after(&self, number: u64, partition: u32, mut visit: impl FnMut(&str)) -> bool {
         let log = self.log();
@@ -83,12 +119,11 @@ impl SharedState {
         submit: impl FnOnce() -> T,
     ) -> Result<(T, Ticket), Conflict> {
         let mut log = self.log();
-        let others = log.after(began).filter(|write| write.partition != partition);
-        let met = others.flat_map(|write| &write.keys).any(|key| reads.include(key));
-        let has_read = *reads != Reads::default();
-        if met || (has_read && log.forgotten > began) {
+        if log.meets(partition, began, reads) {
+            log.refused(partition);
             return Err(Conflict);
         }
+        log.calm_down(partition, reads);
         let ticket = log.note(partition, keys);
         Ok((submit(), ticket))
     }
@@ -100,7 +135,7 @@ impl SharedState {
 
     fn log(&self) -> MutexGuard<'_, Log> {
         // Every change of it is whole, so a panic elsewhere leaves nothing half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,8 +148,32 @@ impl Log {
         self.writes.iter().rev().take_while(move |write| write.number > number)
     }
 
+    /// Whether what a partition has read was written by others after a number.
+    fn meets(&self, partition: u32, number: u64, reads: &Reads) -> bool {
+        let others = self.after(number).filter(|write| write.partition != partition);
+        let met = others.flat_map(|write| &write.keys).any(|key| reads.include(key));
+        met || (self.forgotten > number && *reads != Reads::default())
+    }
+
+    fn refused(&mut self, partition: u32) {
+        let standing = self.partitions.entry(partition).or_default();
+        standing.refused += 1;
+        if standing.refused >= REFUSALS_MAX {
+            self.turns = CALM_UNITS;
+        }
+    }
+
+    /// A unit goes through. One that has read what others wrote since the partition's last one needed its turn.
+    fn calm_down(&mut self, partition: u32, reads: &Reads) {
+        let last = self.partitions.entry(partition).or_default().last;
+        if self.turns > 0 {
+            self.turns = if self.meets(partition, last, reads) { CALM_UNITS } else { self.turns - 1 };
+        }
+    }
+
     fn note(&mut self, partition: u32, keys: Vec<String>) -> Ticket {
         self.last += 1;
+        self.partitions.insert(partition, Standing { refused: 0, last: self.last });
         self.keys += keys.len();
         self.writes.push_back(Write { number: self.last, partition, keys });
         self.under_way.insert(self.last);
@@ -161,6 +220,32 @@ mod tests {
         shared.answered(first);
         assert_eq!(shared.durable(), 2);
         assert!(submit(&shared, 1, shared.durable(), &reads(&["a"], &[]), &["a"]).is_ok());
+    }
+
+    #[tokio::test]
+    async fn partitions_that_keep_meeting_take_turns_until_they_do_not() {
+        let shared = SharedState::default();
+        let (hot, cold) = (reads(&["hot"], &[]), [reads(&["a"], &[]), reads(&["b"], &[])]);
+        let run = |partition, began, reads: &Reads, keys: &[&str]| {
+            submit(&shared, partition, began, reads, keys).map(|ticket| shared.answered(ticket))
+        };
+        for _ in 0..REFUSALS_MAX {
+            assert!(shared.turn().await.is_none());
+            let began = shared.durable();
+            run(0, began, &hot, &["hot"]).unwrap();
+            run(1, began, &hot, &["hot"]).unwrap_err();
+        }
+        let turn = shared.turn().await.expect("they take turns");
+        assert!(shared.turn.try_lock().is_err(), "one has the turn");
+        drop(turn);
+        for unit in 0..3 * CALM_UNITS {
+            run(unit % 2, shared.durable(), &hot, &["hot"]).unwrap();
+        }
+        assert!(shared.turn().await.is_some(), "each needed what the other wrote");
+        for unit in 0..=CALM_UNITS {
+            run(unit % 2, shared.durable(), &cold[(unit % 2) as usize], &[["a", "b"][(unit % 2) as usize]]).unwrap();
+        }
+        assert!(shared.turn().await.is_none());
     }
 
     #[test]

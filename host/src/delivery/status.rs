@@ -91,6 +91,9 @@ pub struct Counters {
     pub parked: u64,
     /// Events set aside untried, behind an earlier one of their key.
     pub behind: u64,
+    /// Events that an operator discarded, in this generation or in one before it was built of.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub discarded: u64,
     /// Calls of the handler that did not answer.
     pub faults: FaultCounts,
     /// Events that the handler appended and that were dropped, because they are in the log already.
@@ -234,6 +237,7 @@ impl Counters {
             retried: self.retried + other.retried,
             parked: self.parked + other.parked,
             behind: self.behind + other.behind,
+            discarded: self.discarded + other.discarded,
             faults: self.faults.plus(other.faults),
             suppressed: self.suppressed + other.suppressed,
             commits: self.commits + other.commits,

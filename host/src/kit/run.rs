@@ -313,7 +313,7 @@ fn before(store: &dyn Store, owner: &Owner, given: Position, was: &Given) -> Res
     let work = UnitOfWork {
         owner: owner.clone(),
         partition: 0,
-        progress: Progress { revision: 1, checkpoint: given, failing: None },
+        progress: Progress { revision: 1, checkpoint: given, ..Progress::default() },
         state: state.iter().map(change).collect(),
         events: Vec::new(),
         dead_letters: Vec::new(),

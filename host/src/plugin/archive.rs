@@ -1,14 +1,16 @@
-//! The bytes of components that are live, were live before or build a generation: `DIR/DIGEST.wasm`.
+//! The bytes of components that are live, were live before or build a generation, `DIR/DIGEST.wasm`, and the manifests
+//! under which plugins ran them last, `DIR/DIGEST.PLUGIN.toml`.
 //!
 //! A file is written aside, synced and renamed before a plugin's record names it, and goes when no record does. Who
 //! reads one holds it against its digest, as with any component.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::{fs, io};
 
+use super::Manifest;
 use super::candidates::replace_file;
 use crate::delivery::generations;
 use crate::event::PluginName;
@@ -58,6 +60,35 @@ impl Archive {
         replace_file(&path, &bytes()?)
     }
 
+    /// Keeps the manifest under which a plugin runs a component: the text of its file, if that still says so. Blocks.
+    pub(super) fn keep_manifest(
+        &self,
+        plugin: &PluginName,
+        digest: &str,
+        file: &Path,
+        manifest: &Manifest,
+    ) -> io::Result<()> {
+        let Some(path) = self.manifest_path(plugin, digest) else { return Ok(()) };
+        let text = match fs::read_to_string(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            text => text?,
+        };
+        if Manifest::parse("plugin.toml", &text).is_ok_and(|said| said == *manifest) {
+            replace_file(&path, text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The manifest under which a plugin ran a component last, if it is kept. Blocks.
+    pub(super) fn manifest(&self, plugin: &PluginName, digest: &str) -> Option<Manifest> {
+        let text = fs::read_to_string(self.manifest_path(plugin, digest)?).ok()?;
+        Manifest::parse("plugin.toml", &text).ok()
+    }
+
+    fn manifest_path(&self, plugin: &PluginName, digest: &str) -> Option<PathBuf> {
+        Some(self.directory.as_ref()?.join(format!("{digest}.{plugin}.toml")))
+    }
+
     /// Lets go of what no record names any more; of this plugin's, what is `in_use` stays too: its record may not name
     /// it yet. Blocks.
     pub(super) fn tidy(
@@ -91,7 +122,8 @@ impl Archive {
     fn sweep(&self, used: &Used) {
         let entries = self.directory.as_ref().and_then(|directory| fs::read_dir(directory).ok());
         for path in entries.into_iter().flatten().flatten().map(|entry| entry.path()) {
-            let digest = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            let digest = name.split('.').next().unwrap_or_default();
             if !used.values().any(|digests| digests.contains(digest)) {
                 let _ = fs::remove_file(&path);
             }
@@ -127,5 +159,25 @@ mod tests {
         archive.tidy(&other, [], &store).unwrap();
         assert_eq!(archive.find("a"), None);
         assert_eq!(Archive::new(None).find("a"), None);
+    }
+
+    #[test]
+    fn the_manifest_of_what_ran_is_kept_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = MemoryStore::new(Arc::new(SystemClock));
+        let archive = Archive::new(Some(directory.path().join("components")));
+        let (one, other) = (PluginName::new("one").unwrap(), PluginName::new("other").unwrap());
+        archive.keep(&one, "a", || Ok(b"bytes".to_vec()), &store).unwrap();
+        let file = directory.path().join("plugin.toml");
+        let text = "# why\n[grants]\nappend = [\"X\"]";
+        fs::write(&file, text).unwrap();
+        let manifest = Manifest::parse("plugin.toml", text).unwrap();
+        archive.keep_manifest(&one, "a", &file, &manifest).unwrap();
+        archive.keep_manifest(&one, "a", &file, &Manifest::default()).unwrap();
+        assert_eq!(archive.manifest(&one, "a"), Some(manifest), "a file that says something else by now is not meant");
+        archive.keep_manifest(&other, "a", &directory.path().join("none.toml"), &Manifest::default()).unwrap();
+        assert_eq!(archive.manifest(&other, "a"), Some(Manifest::default()));
+        archive.tidy(&one, [], &store).unwrap();
+        assert_eq!((archive.manifest(&one, "a"), archive.manifest(&other, "a")), (None, None));
     }
 }

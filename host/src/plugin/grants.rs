@@ -37,6 +37,34 @@ impl Default for ManifestGrants {
     }
 }
 
+impl ManifestGrants {
+    /// What of it another manifest grants, too.
+    pub(crate) fn within(&self, other: &Self) -> Self {
+        let same = |(name, grant): &(&String, &SecretGrant)| other.secrets.get(*name) == Some(*grant);
+        Self {
+            append: both(&self.append, &other.append, Pattern::covers),
+            read: both(&self.read, &other.read, Pattern::covers),
+            http: both(&self.http, &other.http, HttpGrant::covers),
+            http_private: self.http_private.iter().filter(|it| other.http_private.contains(it)).cloned().collect(),
+            config: self.config.within(&other.config),
+            secrets: self.secrets.iter().filter(same).map(|(name, grant)| (name.clone(), grant.clone())).collect(),
+        }
+    }
+}
+
+/// What is in both lists, as far as single entries of one are covered by the other.
+pub(crate) fn both<T: Clone>(one: &[T], other: &[T], covers: fn(&T, &T) -> bool) -> Vec<T> {
+    let mut both = Vec::new();
+    for mine in one {
+        if other.iter().any(|theirs| covers(theirs, mine)) {
+            both.push(mine.clone());
+        } else {
+            both.extend(other.iter().filter(|theirs| covers(mine, theirs)).cloned());
+        }
+    }
+    both
+}
+
 /// Which keys of `[config]` a plugin may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigGrant {
@@ -53,6 +81,13 @@ impl ConfigGrant {
         match self {
             Self::All => true,
             Self::Keys(keys) => keys.iter().any(|granted| granted == key),
+        }
+    }
+
+    fn within(&self, other: &Self) -> Self {
+        match self {
+            Self::All => other.clone(),
+            Self::Keys(keys) => Self::Keys(keys.iter().filter(|key| other.allows(key)).cloned().collect()),
         }
     }
 }
@@ -113,5 +148,54 @@ pub struct NoSecrets;
 impl SecretResolver for NoSecrets {
     fn resolve(&self, _: &SecretSource) -> Result<String, String> {
         Err("this host was started without a source of secrets".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::Manifest;
+
+    fn grants(text: &str) -> ManifestGrants {
+        Manifest::parse("plugin.toml", text).unwrap().grants
+    }
+
+    #[test]
+    fn what_is_left_is_what_both_grant() {
+        let before = grants(
+            r#"
+            [config]
+            a = 1
+            b = 2
+            [grants]
+            append = ["Stock*", "Paid"]
+            http = ["https://*.example.com", "https://pay.test/v1"]
+            http_private = ["10.0.0.0/8"]
+            [grants.secrets]
+            KEY = { env = "K", host = "https://pay.test/v1", header = "x-key" }
+            OTHER = { env = "O", config = true }"#,
+        );
+        let after = grants(
+            r#"
+            [config]
+            a = 1
+            b = 2
+            [grants]
+            append = ["StockReserved", "Other"]
+            read = ["Order*"]
+            http = ["https://a.example.com", "https://pay.test/v2"]
+            config = ["b"]
+            [grants.secrets]
+            OTHER = { env = "O", config = true }
+            KEY = { env = "K", config = true }"#,
+        );
+        let left = before.within(&after);
+        let texts = |patterns: &[Pattern]| patterns.iter().map(|it| it.as_str().to_owned()).collect::<Vec<_>>();
+        assert_eq!((texts(&left.append), texts(&left.read)), (vec!["StockReserved".into()], vec!["Order*".into()]));
+        assert_eq!(left.http.iter().map(ToString::to_string).collect::<Vec<_>>(), ["https://a.example.com"]);
+        assert!(left.http_private.is_empty() && left.config == ConfigGrant::Keys(vec!["b".into()]));
+        assert_eq!(left.secrets.keys().collect::<Vec<_>>(), ["OTHER"], "a secret that is used otherwise is another");
+        assert_eq!(before.within(&before), before);
+        assert_eq!(left.within(&before), left);
     }
 }

@@ -62,6 +62,11 @@ impl Candidate {
         Self { chain: Arc::clone(chain), ..self }
     }
 
+    /// The same plugin under another manifest.
+    pub(crate) fn with_manifest(&self, manifest: Arc<Manifest>) -> Self {
+        Self { manifest, ..self.clone() }
+    }
+
     /// Reads the component: exactly the bytes that were seen, or an error.
     pub(crate) fn read_component(&self) -> Result<Vec<u8>, SourceError> {
         read_component(&self.component_path, &self.digest)

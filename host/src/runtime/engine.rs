@@ -16,6 +16,7 @@ use super::component::{Loaded, LoadedComponent};
 use super::contract::{self, KnownExports};
 use super::fault::{FRAMES_MAX, chain};
 use super::guest::Guest;
+use super::http::Trust;
 use super::instance::Linked;
 use super::ticker::Ticker;
 use super::trial::{self, Exports};
@@ -33,6 +34,8 @@ pub struct EngineOptions {
     /// What compiles components in a process of its own, in bounded time and memory. None compiles them in this
     /// process, where a hostile one can take both.
     pub compiler: Option<Compiler>,
+    /// Which servers the requests of plugins believe.
+    pub trust: Trust,
 }
 
 /// Why there is no engine.
@@ -92,6 +95,7 @@ pub(super) struct EngineInner {
     waiting_linker: Linker<Guest>,
     cache: Option<Cache>,
     compiler: Option<Compiler>,
+    trust: Trust,
     _ticker: Ticker,
 }
 
@@ -115,6 +119,7 @@ impl Engine {
             waiting_linker,
             cache,
             compiler: options.compiler,
+            trust: options.trust,
             _ticker: ticker,
         })))
     }
@@ -159,7 +164,7 @@ impl Engine {
         let linker = if imports.http { &self.0.waiting_linker } else { &self.0.linker };
         let pre =
             linker.instantiate_pre(component).map_err(|error| LoadError::MismatchedImport { reason: chain(&error) })?;
-        let linked = Linked { pre, waits: imports.http };
+        let linked = Linked { pre, waits: imports.http, trust: self.0.trust.clone() };
         let description = trial::run(&linked, &exports, &options.limits)?;
         Ok(LoadedComponent::new(Loaded {
             _engine: Arc::clone(&self.0),
@@ -199,18 +204,17 @@ impl Engine {
             return Ok(component);
         }
         let failed = |error: wasmtime::Error| LoadError::Engine { reason: chain(&error) };
+        let keep = |artefact: &[u8]| cache.as_ref().and_then(|cache| cache.put(engine, digest, artefact));
         let Some(compiler) = compiler else {
             let component = compile::compile(engine, component)?;
-            if let Some(cache) = cache {
-                cache.put(digest, &component.serialize().map_err(failed)?);
+            if cache.is_none() {
+                return Ok(component);
             }
-            return Ok(component);
+            let artefact = component.serialize().map_err(failed)?;
+            return Ok(keep(&artefact).unwrap_or(component));
         };
         let artefact = compiler.compile(component)?;
-        if let Some(cache) = cache {
-            cache.put(digest, &artefact);
-        }
-        cache::deserialize(engine, &artefact).map_err(failed)
+        keep(&artefact).map_or_else(|| cache::deserialize(engine, &artefact).map_err(failed), Ok)
     }
 }
 

@@ -7,7 +7,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::component::InstanceOptions;
-use super::http::Outbound;
+use super::http::{Outbound, Trust};
 use super::limits::Limiter;
 use super::output::Output;
 use super::wasi::{EventClock, Random, context};
@@ -38,7 +38,7 @@ pub(super) struct Guest {
 
 impl Guest {
     /// The data of an instance that is not in a call.
-    pub(super) fn new(options: Arc<InstanceOptions>, waits: bool) -> Self {
+    pub(super) fn new(options: Arc<InstanceOptions>, waits: bool, trust: Trust) -> Self {
         let InstanceOptions { plugin, limits, .. } = &*options;
         let output = Output::new(plugin.clone(), limits.log_bytes_per_batch);
         let mut table = ResourceTable::new();
@@ -50,7 +50,7 @@ impl Guest {
             clock: EventClock::new(waits),
             random: Random::of_plugin(plugin),
             wasi: context(&output),
-            outbound: Outbound::new(Arc::clone(&options)),
+            outbound: Outbound::new(Arc::clone(&options), trust),
             http: Outbound::context(),
             output,
             waits,

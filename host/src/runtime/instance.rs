@@ -17,6 +17,7 @@ use wasmtime_wasi::runtime::in_tokio;
 use super::bindings::{Description, QueryParams, QueryResults};
 use super::component::InstanceOptions;
 use super::guest::Guest;
+use super::http::Trust;
 use super::lane::{Handle, Lane};
 use super::ticker::{TICK_MS, Ticker};
 
@@ -25,6 +26,8 @@ pub(super) struct Linked {
     pub(super) pre: InstancePre<Guest>,
     /// Whether its host functions may wait.
     pub(super) waits: bool,
+    /// Which servers its requests believe.
+    pub(super) trust: Trust,
 }
 
 /// A store, and the instance in it.
@@ -37,7 +40,7 @@ impl Instance {
     /// An empty store held to the limits of `options`.
     pub(super) fn store(pre: &Linked, options: Arc<InstanceOptions>) -> Store<Guest> {
         let hostcall_bytes = options.limits.hostcall_bytes;
-        let mut store = Store::new(pre.pre.engine(), Guest::new(options, pre.waits));
+        let mut store = Store::new(pre.pre.engine(), Guest::new(options, pre.waits, pre.trust.clone()));
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(hostcall_bytes);
         store.epoch_deadline_trap();

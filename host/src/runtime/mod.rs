@@ -55,6 +55,6 @@ pub use component::{Description, InstanceOptions, LoadedComponent, Role};
 pub use denials::Denials;
 pub use engine::{Engine, EngineError, EngineOptions, LoadOptions};
 pub use grants::{Grants, HttpAccess, SecretHeader, header_name};
-pub use http::{AddressGrant, HttpGrant};
+pub use http::{AddressGrant, HttpGrant, Trust};
 pub use limits::Limits;
 pub use load_error::LoadError;

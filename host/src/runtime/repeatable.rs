@@ -54,6 +54,10 @@ impl Handler for Repeatable {
         self.each(&batch, effects)
     }
 
+    fn warm_up(&mut self) {
+        self.inner.warm_up();
+    }
+
     fn usage(&self) -> Usage {
         self.inner.usage()
     }

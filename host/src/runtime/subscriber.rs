@@ -1,7 +1,8 @@
 //! The subscriber role: a [`Handler`] that hands batches to a component.
 //!
-//! Life of the instance: made at the first call; kept between calls; dropped after any fault; made anew
-//! after a batch that left its memory nearly full, because linear memory never shrinks.
+//! Life of the instance: made at the first call, or shortly before it takes over from another version; kept between
+//! calls; dropped after any fault; made anew after a batch that left its memory nearly full, because linear memory
+//! never shrinks.
 //!
 //! What each call used is added up here: fuel, memory, log, requests.
 
@@ -67,20 +68,19 @@ impl Subscriber {
     /// The instance to call, started if there is none.
     fn started(&mut self, batch: &EventBatch) -> Result<Running, Failed> {
         self.looked = false;
-        if let Some(mut running) = self.running.take() {
-            running.instance.store.data_mut().begin_call(batch);
-            return Ok(running);
-        }
+        let mut running = self.running.take().map_or_else(|| self.start(), Ok)?;
+        running.instance.store.data_mut().begin_call(batch);
+        Ok(running)
+    }
+
+    fn start(&mut self) -> Result<Running, Failed> {
         let linked = &self.component.linked;
         let store = Instance::store(linked, Arc::clone(&self.options));
         let mut instance =
             Instance::start(store, linked).map_err(|(mut store, error)| Failed::of(&error, store.data_mut()))?;
         self.usage.fuel = self.usage.fuel.saturating_add(fuel_used(&instance.store));
         match instance.handle(self.component.lane, &self.component.handle) {
-            Ok(handle) => {
-                instance.store.data_mut().begin_call(batch);
-                Ok(Running { instance, handle, settled_bytes: None })
-            }
+            Ok(handle) => Ok(Running { instance, handle, settled_bytes: None }),
             Err(error) => Err(Failed::of(&error, instance.store.data_mut())),
         }
     }
@@ -122,6 +122,12 @@ impl Subscriber {
 }
 
 impl Handler for Subscriber {
+    fn warm_up(&mut self) {
+        if self.running.is_none() {
+            self.running = self.start().ok();
+        }
+    }
+
     fn handle(&mut self, batch: EventBatch, effects: Effects) -> Handled {
         let mut running = match self.started(&batch) {
             Ok(running) => running,

@@ -373,7 +373,9 @@ impl Store for MemoryStore {
     }
 
     fn dead_letter_count(&self, owner: &Owner) -> Result<u64, StoreError> {
-        Ok(self.data().owners.get(owner).map_or(0, |owner| owner.dead_letters.len() as u64))
+        let data = self.data();
+        let letters = data.owners.get(owner).into_iter().flat_map(|owner| owner.dead_letters.values());
+        Ok(letters.filter(|letter| !letter.is_discarded()).count() as u64)
     }
 
     fn plugins(&self) -> Result<Vec<PluginName>, StoreError> {

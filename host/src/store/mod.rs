@@ -41,7 +41,7 @@ pub use owner::Owner;
 pub use pending::{Pending, Reply, reply};
 pub use plugin_data::{
     CommitError, Committed, DeadLetter, DeadLetterChange, Failing, PluginChange, PluginRecord, Progress, StateChange,
-    StatePage, StateSnapshot, UnitOfWork,
+    StatePage, StateSnapshot, Stopped, UnitOfWork,
 };
 pub use read::{Direction, ReadPage, ReadRequest};
 pub use removals::Removals;

@@ -19,6 +19,21 @@ pub struct Progress {
     /// The event just after the checkpoint that keeps failing, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
+    /// What has stopped the partition until somebody acts, if anything has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+}
+
+/// What has stopped a partition: it hands nothing over until another component runs, or an operator resumes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// SHA-256 of the component that ran, in hex.
+    pub component: String,
+    /// Whether it faults on everything, rather than cannot go on from where it stands.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quarantined: bool,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// The attempts at one event so far.
@@ -51,7 +66,8 @@ pub struct DeadLetter {
     pub reason: String,
     /// `reject` or `retry` when the handler answered; `behind` when it was never tried, because an earlier event
     /// of its key stands here; `no_key` when it lacks the key it is ordered by; else the fault: `trap`,
-    /// `deadline`, `out_of_memory`, `out_of_fuel`, `denied`, `bad_reply`, `upcast`.
+    /// `deadline`, `out_of_memory`, `out_of_fuel`, `denied`, `bad_reply`, `upcast`. `discarded` when an operator has
+    /// done so.
     pub kind: String,
     /// Attempts that failed by the handler's word, retries by an operator included.
     pub attempts: u32,
@@ -76,6 +92,18 @@ pub struct DeadLetter {
     /// nothing.
     #[serde(default, skip_serializing_if = "is_false")]
     pub quiet: bool,
+}
+
+impl DeadLetter {
+    /// Kind of one that an operator has discarded. It is no dead letter any more: it stays so that no generation of the
+    /// plugin's data handles the event.
+    pub const DISCARDED: &str = "discarded";
+
+    /// Whether an operator has discarded it.
+    #[must_use]
+    pub fn is_discarded(&self) -> bool {
+        self.kind == Self::DISCARDED
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

@@ -9,12 +9,14 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::{Direction, ReadRequest, Store, StoreError};
+use super::{Direction, Owner, ReadRequest, Store, StoreError};
 use crate::event::{Category, Filter, NameError, Pattern, PluginName, Position};
 
 /// Ages as people write them, smallest first.
 const UNITS_US: [(&str, u64); 5] =
     [("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000), ("d", 86_400_000_000), ("w", 604_800_000_000)];
+/// Dead letters read at a time: with their evidence they are some hundred KiB.
+const LETTERS_READ: usize = 256;
 /// What a number of events ends in.
 const EVENTS: &str = "events";
 
@@ -152,6 +154,8 @@ pub struct Needed {
     pub plugin: PluginName,
     /// The first event it is not done with, or its first dead letter.
     pub from: Position,
+    /// The generation of its data that needs it, where that is only kept to return to.
+    pub kept: Option<u32>,
 }
 
 /// What a policy has come to.
@@ -165,11 +169,13 @@ pub struct RetentionStatus {
     pub wanted_before: Position,
     /// Who needs some of them: of several, the one that is furthest behind.
     pub blocked_by: Option<Needed>,
+    /// Generations that plugins kept to return to, and that were dropped because they alone held events back.
+    pub dropped: Vec<Owner>,
 }
 
 /// Removes what policies let go and no plugin needs. `installed` are the plugins that are there, with how far they
 /// have looked, or the start; those that the store holds progress of count too, from there on or from where they
-/// have looked, whichever is further.
+/// have looked, whichever is further. `kept` are generations that plugins only keep to return to.
 ///
 /// # Errors
 /// When the store cannot be read or written.
@@ -177,22 +183,30 @@ pub fn apply(
     store: &dyn Store,
     policies: &[Retention],
     installed: &[(PluginName, Position)],
+    kept: &[Owner],
     now_us: u64,
 ) -> Result<Vec<RetentionStatus>, StoreError> {
-    let needed = needed(store, installed)?;
+    let needed = needed(store, installed, kept)?;
+    // Only what nobody else holds back is said to be held back by one that is kept.
+    let kept = needed_by_kept(store, kept)?.filter(|it| needed.as_ref().is_none_or(|needed| it.from < needed.from));
+    let needed = kept.or(needed);
     let apply_one = |policy: &Retention| {
         let wanted_before = policy.wanted(store, now_us)?;
         let blocked_by = needed.clone().filter(|needed| needed.from < wanted_before);
         let before = blocked_by.as_ref().map_or(wanted_before, |needed| needed.from);
         let removed_before = store.remove(&policy.category, before)?;
         let blocked_by = blocked_by.filter(|_| removed_before < wanted_before);
-        Ok(RetentionStatus { policy: policy.clone(), removed_before, wanted_before, blocked_by })
+        Ok(RetentionStatus { policy: policy.clone(), removed_before, wanted_before, blocked_by, dropped: Vec::new() })
     };
     policies.iter().map(apply_one).collect()
 }
 
 /// The plugin that is furthest behind.
-fn needed(store: &dyn Store, installed: &[(PluginName, Position)]) -> Result<Option<Needed>, StoreError> {
+fn needed(
+    store: &dyn Store,
+    installed: &[(PluginName, Position)],
+    kept: &[Owner],
+) -> Result<Option<Needed>, StoreError> {
     let mut lowest: Option<Needed> = None;
     let mut behind = |needed: Needed| {
         if lowest.as_ref().is_none_or(|lowest| needed.from < lowest.from) {
@@ -201,7 +215,7 @@ fn needed(store: &dyn Store, installed: &[(PluginName, Position)]) -> Result<Opt
     };
     let known = store.plugins()?;
     for (plugin, checkpoint) in installed.iter().filter(|(plugin, _)| !known.contains(plugin)) {
-        behind(Needed { plugin: plugin.clone(), from: checkpoint.next() });
+        behind(Needed { plugin: plugin.clone(), from: checkpoint.next(), kept: None });
     }
     for plugin in known {
         let looked = installed.iter().find(|(name, _)| *name == plugin).map(|(_, looked)| *looked);
@@ -209,7 +223,8 @@ fn needed(store: &dyn Store, installed: &[(PluginName, Position)]) -> Result<Opt
         if looked.is_none() && store.plugin_progress(&plugin)?.is_empty() {
             continue;
         }
-        behind(Needed { from: needed_by(store, &plugin, looked.unwrap_or_default())?, plugin });
+        let from = needed_by(store, &plugin, looked.unwrap_or_default(), kept)?;
+        behind(Needed { from, plugin, kept: None });
     }
     Ok(lowest)
 }
@@ -217,18 +232,45 @@ fn needed(store: &dyn Store, installed: &[(PluginName, Position)]) -> Result<Opt
 /// The first event that a plugin still needs: of every generation what follows the checkpoint that is furthest
 /// behind, and what is set aside. `looked` is how far it has come by what can be seen of it, which may be ahead of
 /// what is stored.
-fn needed_by(store: &dyn Store, plugin: &PluginName, looked: Position) -> Result<Position, StoreError> {
-    let progress = store.plugin_progress(plugin)?;
+fn needed_by(store: &dyn Store, plugin: &PluginName, looked: Position, kept: &[Owner]) -> Result<Position, StoreError> {
+    let mut progress = store.plugin_progress(plugin)?;
+    progress.retain(|(owner, ..)| !kept.contains(owner));
     let owners: BTreeSet<_> = progress.iter().map(|(owner, ..)| owner).collect();
     let stored = progress.iter().map(|(_, _, progress)| progress.checkpoint).min().unwrap_or_default();
     // What is seen is that of the generation that is live.
     let checkpoint = if owners.len() > 1 { stored } else { stored.max(looked) };
     let mut needed = checkpoint.next();
     for owner in owners {
-        let letter = store.dead_letters(owner, Position::START, 1)?.first().map(|letter| letter.position);
-        needed = letter.map_or(needed, |letter| letter.min(needed));
+        needed = first_letter(store, owner)?.map_or(needed, |letter| letter.min(needed));
     }
     Ok(needed)
+}
+
+/// The same of the generations that are only kept, of all plugins.
+fn needed_by_kept(store: &dyn Store, kept: &[Owner]) -> Result<Option<Needed>, StoreError> {
+    let mut lowest: Option<Needed> = None;
+    for owner in kept {
+        let progress = store.plugin_progress(&owner.plugin)?;
+        let own = progress.iter().filter(|(of, ..)| of == owner).map(|(_, _, progress)| progress.checkpoint.next());
+        let Some(from) = own.chain(first_letter(store, owner)?).min() else { continue };
+        if lowest.as_ref().is_none_or(|lowest| from < lowest.from) {
+            lowest = Some(Needed { plugin: owner.plugin.clone(), from, kept: Some(owner.generation) });
+        }
+    }
+    Ok(lowest)
+}
+
+/// The first event that an owner has set aside. What was discarded is not needed.
+fn first_letter(store: &dyn Store, owner: &Owner) -> Result<Option<Position>, StoreError> {
+    let mut after = Position::START;
+    loop {
+        let letters = store.dead_letters(owner, after, LETTERS_READ)?;
+        let Some(last) = letters.last() else { return Ok(None) };
+        after = last.position;
+        if let Some(first) = letters.iter().find(|letter| !letter.is_discarded()) {
+            return Ok(Some(first.position));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -276,7 +318,7 @@ mod tests {
         let work = UnitOfWork {
             owner: plugin(name).into(),
             partition: 0,
-            progress: Progress { revision, checkpoint: Position(checkpoint), failing: None },
+            progress: Progress { revision, checkpoint: Position(checkpoint), ..Progress::default() },
             state: Vec::new(),
             events: Vec::new(),
             dead_letters: (name == "parker").then_some(DeadLetterChange::Put(letter)).into_iter().collect(),
@@ -324,7 +366,7 @@ mod tests {
         let store = store(&["order-1"; 10]);
         let policies = [policy("order=2events")];
         let act = |running: &[(PluginName, Position)]| {
-            let status = apply(&store, &policies, running, 10_000_000).unwrap().remove(0);
+            let status = apply(&store, &policies, running, &[], 10_000_000).unwrap().remove(0);
             let blocked_by = status.blocked_by.map(|needed| (needed.plugin.to_string(), needed.from.0));
             (status.removed_before.0, status.wanted_before.0, blocked_by)
         };
@@ -338,6 +380,10 @@ mod tests {
         settle(&store, "parker", 7);
         settle(&store, "slow", 9);
         assert_eq!(act(&[]), (7, 9, Some(("parker".to_owned(), 7))), "its dead letter");
+        let kept = [Owner::from(plugin("parker"))];
+        let status = apply(&store, &policies, &[], &kept, 10_000_000).unwrap().remove(0);
+        let blocked_by = Some(Needed { plugin: plugin("parker"), from: Position(7), kept: Some(0) });
+        assert_eq!((status.removed_before, status.blocked_by), (Position(7), blocked_by), "it alone holds that back");
         assert_eq!(store.removals().horizon("order"), Position(7));
     }
 
@@ -367,7 +413,7 @@ mod tests {
             prop_assert!(wanted >= before);
             let kept: Vec<_> = of_category.iter().copied().filter(|at| *at >= wanted.0).collect();
             prop_assert_eq!(kept, expected, "up to {}", wanted);
-            let status = apply(&store, std::slice::from_ref(&policy), &[], now * 1_000_000).unwrap().remove(0);
+            let status = apply(&store, std::slice::from_ref(&policy), &[], &[], now * 1_000_000).unwrap().remove(0);
             // Nothing stands before position 1.
             prop_assert!(status.removed_before == wanted || wanted == Position(1), "{:?}", status);
             prop_assert_eq!(status.blocked_by, None);

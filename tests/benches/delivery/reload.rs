@@ -65,7 +65,7 @@ async fn reloads(store: &Arc<dyn Store>, directory: &Path) -> anyhow::Result<(Ve
     let plugins = directory.join("plugins");
     install(&plugins, "counter", &COUNTER);
     let cache_dir = Some(directory.join("cache"));
-    let engine = Engine::new(EngineOptions { cache_dir, compiler: None })?;
+    let engine = Engine::new(EngineOptions { cache_dir, ..EngineOptions::default() })?;
     let options = RegistryOptions::new(plugins.clone(), Arc::clone(store), Arc::new(SystemClock), Arc::new(engine));
     let quick = RegistryOptions { debounce: Duration::from_millis(5), poll: Duration::from_millis(100), ..options };
     let registry = Registry::start(quick);

@@ -64,7 +64,7 @@ pub(crate) fn measure(runtime: &Runtime, directory: &Path) -> anyhow::Result<()>
     let data = directory.join("data");
     let expected = std::fs::read_dir(directory.join("plugins"))?.count();
     runtime.block_on(async {
-        let empty = HostOptions { data: data.clone(), plugins: None, compiler: None };
+        let empty = HostOptions::new(data.clone());
         Host::start(empty.clone()).await?.shutdown().await;
         let bare = mebibytes();
         let host = Host::start(HostOptions { plugins: Some(directory.join("plugins")), ..empty }).await?;

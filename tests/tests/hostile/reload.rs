@@ -42,7 +42,8 @@ impl Setting {
         let clock = Arc::new(SystemClock);
         let store: Arc<dyn Store> =
             Arc::new(EmbeddedStore::open(&OpenOptions::new(&data), Arc::clone(&clock) as _).unwrap());
-        let engine = Engine::new(EngineOptions { cache_dir: Some(cache), compiler }).unwrap();
+        let engine =
+            Engine::new(EngineOptions { cache_dir: Some(cache), compiler, ..EngineOptions::default() }).unwrap();
         let options = RegistryOptions {
             debounce: Duration::from_millis(5),
             poll: Duration::from_millis(100),

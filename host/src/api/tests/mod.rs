@@ -140,7 +140,7 @@ impl Api {
         let work = UnitOfWork {
             owner: plugin.parse().unwrap(),
             partition: 0,
-            progress: Progress { revision, checkpoint: Position(checkpoint), failing: None },
+            progress: Progress { revision, checkpoint: Position(checkpoint), ..Progress::default() },
             state: state.collect(),
             events: Vec::new(),
             dead_letters: letters.iter().map(|position| DeadLetterChange::Put(letter(*position))).collect(),

@@ -52,12 +52,13 @@ async fn policies_and_who_holds_them_back_are_listed() {
     let bare =
         json!({"category": "order", "policy": null, "removed_before": 4, "wanted_before": null, "blocked_by": null});
     assert_eq!(listed["retention"], json!([bare]));
-    let blocked_by = Some(Needed { plugin: PluginName::new("slow").unwrap(), from: Position(3) });
+    let blocked_by = Some(Needed { plugin: PluginName::new("slow").unwrap(), from: Position(3), kept: Some(2) });
     let status = RetentionStatus {
         policy: "audit=7d,100events".parse().unwrap(),
         removed_before: Position(0),
         wanted_before: Position(9),
         blocked_by,
+        dropped: vec!["gone@3".parse().unwrap()],
     };
     let (_told, receiver) = watch::channel(vec![status]);
     let state = api.state.clone().with_retention(receiver);
@@ -65,7 +66,8 @@ async fn policies_and_who_holds_them_back_are_listed() {
     let (_, listed) = api.get("/v1/retention").await;
     let audit = json!({
         "category": "audit", "policy": "1w,100events", "removed_before": 0, "wanted_before": 9,
-        "blocked_by": {"plugin": "slow", "position": 3},
+        "blocked_by": {"plugin": "slow", "position": 3, "kept_generation": 2},
+        "dropped": [{"plugin": "gone", "generation": 3}],
     });
     assert_eq!(listed["retention"], json!([audit, bare]));
 }

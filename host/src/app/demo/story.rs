@@ -62,7 +62,7 @@ struct Story {
 impl Story {
     async fn begin(root: &Path, demo: &DemoOptions) -> Result<Self, DemoError> {
         let (data, plugins) = (root.join("data"), Some(root.join("plugins")));
-        let options = HostOptions { data, plugins, compiler: demo.compiler.clone() };
+        let options = HostOptions { plugins, compiler: demo.compiler.clone(), ..HostOptions::new(data) };
         for example in SHOP {
             install(root, example)?;
         }

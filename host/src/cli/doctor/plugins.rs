@@ -13,7 +13,7 @@ pub(super) fn checks(directory: &Path, compiler: Option<Compiler>) -> Vec<Check>
         let what = format!("there is no plugins directory {}; the server makes one", directory.display());
         return vec![Check::ok(Area::Plugins, what)];
     }
-    let engine = match Engine::new(EngineOptions { cache_dir: None, compiler }) {
+    let engine = match Engine::new(EngineOptions { compiler, ..EngineOptions::default() }) {
         Ok(engine) => engine,
         Err(error) => {
             let what = crate::error::with_sources(&error);

@@ -77,7 +77,7 @@ pub(super) fn built(
 ) -> Result<(Vec<Progress>, Vec<Vec<Row>>), StoreError> {
     let mut rows = rows(owner, partitions, store)?;
     for row in rows.iter_mut().flatten() {
-        row.held = store.dead_letter(live, row.position)?.is_some();
+        row.held = store.dead_letter(live, row.position)?.is_some_and(|row| !row.is_discarded());
         row.due_us = (!row.held).then_some(0);
     }
     Ok((progress_rows(owner, partitions, store)?, rows))
@@ -169,7 +169,7 @@ fn write(
     Ok(Stored { revision: stored.revision + 1, record })
 }
 
-/// Every set-aside event, by the partition of its key. Their evidence is not kept.
+/// Every set-aside event, by the partition of its key, without discarded ones. Their evidence is not kept.
 fn rows(owner: &Owner, partitions: u32, store: &dyn Store) -> Result<Vec<Vec<Row>>, StoreError> {
     let mut rows: Vec<Vec<Row>> = (0..partitions).map(|_| Vec::new()).collect();
     let mut after = Position::START;
@@ -177,7 +177,7 @@ fn rows(owner: &Owner, partitions: u32, store: &dyn Store) -> Result<Vec<Vec<Row
         let page = store.dead_letters(owner, after, ROWS_READ)?;
         let Some(last) = page.last() else { return Ok(rows) };
         after = last.position;
-        for row in page.iter().map(row) {
+        for row in page.iter().filter(|letter| !letter.is_discarded()).map(row) {
             let partition = usize::try_from(row.sequence.partition(partitions)).unwrap_or_default();
             if let Some(rows) = rows.get_mut(partition) {
                 rows.push(row);

@@ -68,12 +68,13 @@ impl Beside {
             Self::Abandoned { abandoned, .. } if after >= abandoned.reach() => Ok((BTreeMap::new(), Quiet::Nothing)),
             Self::Abandoned { owner, abandoned } => {
                 let mut past = Past { settled: abandoned.settled.clone(), loud: [].into() };
-                each_row(store, owner, after, through, |row| {
-                    if !row.quiet {
-                        past.loud.insert(row.position);
-                    }
+                let mut discarded = BTreeMap::new();
+                each_row(store, owner, after, through, |row| match (row.is_discarded(), row.quiet) {
+                    (true, _) => drop(discarded.insert(row.position, row)),
+                    (false, true) => {}
+                    (false, false) => drop(past.loud.insert(row.position)),
                 })?;
-                Ok((BTreeMap::new(), Quiet::Past(Arc::new(past))))
+                Ok((discarded, Quiet::Past(Arc::new(past))))
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::Setup;
 use super::begin::{Begun, begin};
@@ -203,7 +203,7 @@ impl Group {
                 self.answer_when_begun(move || {
                     let _ = answer.send(());
                 });
-                return Some(Next::Swap((*setup).into()));
+                return Some(Next::Swap(self.ready(live, (*setup).into()).await));
             }
             // Whether anybody still waits for an answer does not matter.
             Command::Pause(paused, answer) => drop(answer.send(self.set_paused(live, paused).await)),
@@ -231,6 +231,23 @@ impl Group {
             }
         }
         None
+    }
+
+    /// Does beforehand, while the old version goes on, what a new one needs to take over: its instances, and its name in
+    /// the record. Whatever fails here is done, or told, when it begins.
+    async fn ready(&mut self, live: &mut Live, mut version: Version) -> Version {
+        if version.layout().shares_as(&live.partitions.version.layout()) {
+            let component = version.component_digest.clone();
+            let edit = move |record: &Record| {
+                let next = record.with_component(&component);
+                Ok((next != *record).then(|| next.into()))
+            };
+            if let Err(error) = self.change(live, edit).await {
+                warn!(plugin = %self.around.plugin, %error, "a version could not be noted before it takes over");
+            }
+        }
+        version.warm_up().await;
+        version
     }
 
     /// Writes down whether the plugin is paused, and has its partitions do so. What ends a halt of the live generation

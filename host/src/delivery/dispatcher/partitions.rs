@@ -1,5 +1,6 @@
 //! The partitions of one generation, running: started with a version, and stopped with it given back.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -50,6 +51,22 @@ impl From<Setup> for Version {
 }
 
 impl Version {
+    /// Has its handlers make what their first calls would make.
+    pub(super) async fn warm_up(&mut self) {
+        let handlers = std::mem::take(&mut self.handlers);
+        let count = handlers.len();
+        let warm = tokio::task::spawn_blocking(move || {
+            let mut handlers = handlers;
+            for handler in handlers.iter_mut().flatten() {
+                // Reported by the panic's hook; the first call does the same again, and counts it.
+                let _ = catch_unwind(AssertUnwindSafe(|| handler.warm_up()));
+            }
+            handlers
+        });
+        // The runtime is going down when it does not come back: each partition tells that it has none.
+        self.handlers = warm.await.unwrap_or_else(|_| (0..count).map(|_| None).collect());
+    }
+
     /// How it shares events among partitions.
     pub(super) fn layout(&self) -> Layout {
         Layout::of(&self.policy)

@@ -133,7 +133,9 @@ impl Builder {
         let held = blocking(move || {
             let mut held = BTreeSet::new();
             each_row(&*store, &live, Position::START, Position(u64::MAX), |row| {
-                held.insert(row.position);
+                if !row.is_discarded() {
+                    held.insert(row.position);
+                }
             })?;
             Ok(held)
         });
@@ -352,7 +354,8 @@ impl Group {
                 let made = tokio::task::spawn_blocking(move || make_live(&owner, built, &*store)).await;
                 match (made.unwrap_or_else(|_| Err(panicked().into())), builder.version.take()) {
                     (Ok(()), Some(version)) => {
-                        info!(plugin = %builder.owner(&live.owner), "a rebuilt generation is live");
+                        let discarded = builder.status.borrow().counters.discarded;
+                        info!(plugin = %builder.owner(&live.owner), discarded, "a rebuilt generation is live");
                         self.fresh = true;
                         return version;
                     }

@@ -76,6 +76,7 @@ async fn sequence_of(
 ) -> Result<Sequence, CommandError> {
     let owner = owner.clone();
     let letter = blocking(move || store.dead_letter(&owner, position)).await?;
+    let letter = letter.filter(|letter| !letter.is_discarded());
     let letter = letter.ok_or_else(|| CommandError::NoSuchDeadLetter { plugin: plugin.clone(), position })?;
     Ok(Sequence::of_row(letter.key.as_deref(), position))
 }

@@ -25,7 +25,7 @@ use crate::delivery::handler::{EventBatch, Fault, HandleError, Handled, Handler,
 use crate::delivery::key::Share;
 use crate::delivery::machine::{Action, Input, Machine, Page, Staged};
 use crate::delivery::quiet::Quiet;
-use crate::delivery::shared_state::SharedState;
+use crate::delivery::shared_state::{SharedState, Turn};
 use crate::delivery::status::{Counters, PartitionStatus, State, Status};
 use crate::error::ErrorClass;
 use crate::event::{Filter, PluginName, Position};
@@ -57,6 +57,8 @@ pub(super) struct Task {
     /// None while a call has it.
     handler: Option<Box<dyn Handler>>,
     effects: Effects,
+    /// Held by a unit while partitions take turns.
+    turn: Option<Turn>,
     page: EventBatch,
     ahead: Option<Ahead>,
     /// Which events of the page emit nothing.
@@ -105,6 +107,7 @@ impl Task {
             machine,
             handler,
             effects,
+            turn: None,
             page: EventBatch::default(),
             ahead: None,
             page_quiet: Quiet::Nothing,
@@ -147,9 +150,16 @@ impl Task {
                     Some(self.handle(self.recalled.clone(), self.recalled_tries).await)
                 }
                 Action::Commit(commit) => Some(self.commit(commit).await.0),
-                Action::Wait { after, until_us } => self.wait(after, until_us).await,
+                // Nothing is staged.
+                Action::Wait { after, until_us } => {
+                    self.turn = None;
+                    self.wait(after, until_us).await
+                }
                 Action::Yielded if self.orders.is_closed() && self.orders.is_empty() => None,
-                Action::Yielded => self.obey().await,
+                Action::Yielded => {
+                    self.turn = None;
+                    self.obey().await
+                }
             };
             match next {
                 Some(next) => input = next,
@@ -224,6 +234,12 @@ impl Task {
     /// Calls the handler with a batch whose first event was tried so often before. A panic takes the staged effects
     /// with it.
     async fn handle(&mut self, batch: EventBatch, tried: u32) -> Input {
+        if self.turn.is_none()
+            && self.effects.shares_new_unit()
+            && let Some(shared) = &self.common.shared
+        {
+            self.turn = shared.turn().await;
+        }
         let fresh = self.effects.fresh();
         let mut effects = std::mem::replace(&mut self.effects, fresh);
         let Some(mut handler) = self.handler.take() else {

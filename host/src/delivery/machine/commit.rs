@@ -7,10 +7,11 @@ use super::{Action, Machine, Phase, STORE_RETRY_US};
 use crate::delivery::handler::{Evidence, Fault, HandleError};
 use crate::delivery::key::Sequence;
 use crate::event::Position;
-use crate::store::{DeadLetterChange, Progress};
+use crate::store::{DeadLetter, DeadLetterChange, Failing, Progress};
 
-/// Commits in a row that meet another partition's before events are committed one by one.
-const CONFLICTS_MAX: u32 = 2;
+/// Commits in a row that meet another partition's before events are committed one by one. Partitions take turns long
+/// before; units that began without are through by then.
+const CONFLICTS_MAX: u32 = 8;
 
 impl Machine {
     /// Commits what is staged, or does something else when nothing is.
@@ -26,15 +27,19 @@ impl Machine {
             revision: self.progress.revision + 1,
             checkpoint: checkpoint.max(self.through),
             failing: self.failing.clone(),
+            stopped: self.stopped(),
         };
         let commit = Commit { progress, rows, handled, attempted, recalled };
         self.phase = Phase::Committing(commit.clone());
         Action::Commit(commit)
     }
 
-    /// Gives a set-aside event up.
+    /// Gives a set-aside event up, and remembers that: no generation that is built later handles it.
     pub(super) fn discard(&mut self, sequence: &Sequence, position: Position, now_us: u64) -> Action {
-        self.unit.rows.push(DeadLetterChange::Remove(position));
+        let reason = "an operator discarded it".to_owned();
+        let failing = Failing { position, attempts: 0, faults: 0, first_us: now_us, last_us: now_us, reason };
+        let letter = self.letter(sequence, failing, DeadLetter::DISCARDED, Evidence::default());
+        self.unit.rows.push(DeadLetterChange::Put(letter));
         self.queue.remove(sequence, position, now_us);
         self.commit()
     }

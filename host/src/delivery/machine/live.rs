@@ -145,8 +145,12 @@ impl Machine {
         )
     }
 
-    /// Sets an event aside as another generation has.
+    /// Sets an event aside as another generation has; one that was discarded there is so here.
     fn take_over(&mut self, row: DeadLetter) {
+        if row.is_discarded() {
+            self.unit.rows.push(DeadLetterChange::Put(row));
+            return;
+        }
         let sequence = Sequence::of_row(row.key.as_deref(), row.position);
         self.queue.push_held(sequence, row.position);
         self.unit.rows.push(DeadLetterChange::Put(row));

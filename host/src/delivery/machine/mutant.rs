@@ -11,6 +11,8 @@ pub(super) enum Rule {
     AttemptsAddUp,
     /// A blocked key waits.
     BlockedKeyWaits,
+    /// What had stopped delivery before a crash stops it after.
+    StopIsKept,
     /// What an earlier layout settled is passed over.
     SettledIsPassed,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::delivery::status::State;
 use crate::event::Position;
+use crate::store::Stopped;
 
 /// Different events that fault out, one after the other with no success in between, until the plugin is
 /// quarantined.
@@ -12,8 +13,10 @@ const FAULTED_OUT_MAX: usize = 3;
 /// Why nothing is handed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// It cannot go on from where it stands.
+    /// It cannot go on from where it stands, now or after a restart.
     Halted(String),
+    /// Something around it is broken, which a restart may mend: a thread, or the store.
+    Broken(String),
     /// It faults on everything.
     Quarantined(String),
 }
@@ -21,9 +24,27 @@ pub(super) enum Stop {
 impl Stop {
     pub(super) fn state(&self) -> State {
         match self.clone() {
-            Self::Halted(reason) => State::Halted { reason },
+            Self::Halted(reason) | Self::Broken(reason) => State::Halted { reason },
             Self::Quarantined(reason) => State::Quarantined { reason },
         }
+    }
+
+    /// What is written down of a component's stop; none where it ends with the process. That of a native handler does:
+    /// nobody knows whether another program has mended it.
+    pub(super) fn stored(&self, component: &str) -> Option<Stopped> {
+        let (reason, quarantined) = match self {
+            Self::Halted(reason) => (reason, false),
+            Self::Quarantined(reason) => (reason, true),
+            Self::Broken(_) => return None,
+        };
+        (!component.is_empty()).then(|| Stopped { component: component.into(), quarantined, reason: reason.clone() })
+    }
+
+    /// What was written down of a component's stop; of another component's none.
+    pub(super) fn load(stored: &Stopped, component: &str) -> Option<Self> {
+        let Stopped { component: of, quarantined, reason } = stored.clone();
+        let make = if quarantined { Self::Quarantined } else { Self::Halted };
+        (of == component).then(|| make(reason))
     }
 }
 

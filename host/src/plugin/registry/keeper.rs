@@ -4,6 +4,7 @@
 //! board until the files are mended. A problem is logged when it arises, and then not again.
 
 mod generations;
+mod revocation;
 
 use std::sync::Arc;
 
@@ -166,15 +167,16 @@ impl Keeper {
         }
         self.around.board.write(&self.name, |entry| entry.loading = true);
         let prepared = self.prepare(&candidate).await;
-        match prepared {
-            Some(Ok(prepared)) if !self.is_outdated(&candidate) => {
-                if let Err(error) = self.take(candidate, prepared).await {
-                    self.report(&error);
-                }
-            }
-            Some(Err(error)) => self.report(&error),
+        let manifest = Arc::clone(&candidate.manifest);
+        let refused = match prepared {
+            Some(Ok(prepared)) if !self.is_outdated(&candidate) => self.take(candidate, prepared).await.err(),
+            Some(Err(error)) => Some(error),
             // Something newer is wanted: that is dealt with next.
-            Some(Ok(_)) | None => {}
+            Some(Ok(_)) | None => None,
+        };
+        if let Some(error) = refused {
+            self.revoke(&manifest.grants).await;
+            self.report(&error);
         }
         self.around.board.write(&self.name, |entry| entry.loading = false);
     }
@@ -227,8 +229,8 @@ impl Keeper {
         }
     }
 
-    /// Swaps a version in, or starts the first one. `digest` is its component's, which need not be what is installed.
-    async fn switch(&mut self, candidate: &Candidate, digest: String, prepared: Prepared) -> Result<(), InstallError> {
+    /// Swaps a version in, or starts the first one. `of` is the component that is installed, which need not be its own.
+    async fn switch(&mut self, candidate: &Candidate, of: String, prepared: Prepared) -> Result<(), InstallError> {
         let Prepared { loaded, allowed, setup } = prepared;
         let alive = |running: &&Running| !running.dispatcher.is_stopped();
         let dispatcher = match self.running.as_ref().filter(alive) {
@@ -244,7 +246,7 @@ impl Keeper {
         };
         self.generation += 1;
         let generation = self.generation;
-        let Candidate { digest: of, manifest, manifest_path, component_path, .. } = candidate.clone();
+        let Candidate { digest, manifest, manifest_path, component_path, .. } = candidate.clone();
         let running =
             Running { generation, digest, of, manifest, loaded, allowed, dispatcher, component_path, manifest_path };
         tracing::info!(plugin = %self.name, generation, digest = %running.digest, "plugin runs");

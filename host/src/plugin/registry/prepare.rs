@@ -7,8 +7,9 @@ use super::error::InstallError;
 use super::requests::Requests;
 use crate::delivery::{Policy, Setup, Subscription, lifting};
 use crate::event::{Filter, NameError, Pattern, PluginName, Tag};
+use crate::plugin::grants::both;
 use crate::plugin::source::Candidate;
-use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, SecretGrant, SecretResolver, SecretSource};
+use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, ManifestGrants, SecretGrant, SecretResolver, SecretSource};
 use crate::runtime::{Denials, Description, HttpAccess, InstanceOptions, LoadError, LoadOptions, SecretHeader};
 use crate::schema::Chain;
 
@@ -149,6 +150,34 @@ impl Version<'_> {
 }
 
 impl Allowed {
+    /// The same with what is left of the grants it was made `of`; none when it may not be handed any more what it
+    /// listens to: it must not pass over that.
+    pub(super) fn within(&self, of: &ManifestGrants, left: &ManifestGrants) -> Option<Self> {
+        let types = &self.subscription.filter.types;
+        let everything = [Pattern::all()];
+        let handed = if types.is_empty() { &everything } else { types.as_slice() };
+        if !handed.iter().all(|handed| left.read.iter().any(|granted| granted.covers(handed))) {
+            return None;
+        }
+        let mut allowed = self.clone();
+        allowed.granted = both(&self.granted, &left.append, Pattern::covers).into();
+        let InstanceOptions { config, grants, .. } = &mut allowed.options;
+        let is_left = |key: &String| match of.secrets.get(key).filter(|secret| secret.config) {
+            Some(_) => left.secrets.contains_key(key),
+            None => left.config.allows(key),
+        };
+        grants.config_withheld.extend(config.keys().filter(|key| !is_left(key)).cloned());
+        config.retain(|key, _| is_left(key));
+        // Headers stand in the order of their secrets.
+        let secrets = of.secrets.iter().filter(|(_, secret)| secret.header.is_some());
+        let headers = std::mem::take(&mut grants.http.headers).into_iter().zip(secrets);
+        let headers = headers.filter(|(_, (name, _))| left.secrets.contains_key(*name)).map(|(header, _)| header);
+        grants.http.headers = headers.collect();
+        grants.http.granted = left.http.clone();
+        grants.http.private = left.http_private.clone();
+        Some(allowed)
+    }
+
     /// A version with so many handlers of its own.
     pub(super) fn setup(&self, loaded: &dyn Loaded, policy: &Policy, digest: &str, handlers: u32) -> Setup {
         let setup = Setup {

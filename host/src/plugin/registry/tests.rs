@@ -250,11 +250,21 @@ async fn what_asks_for_more_than_granted_does_not_run_and_names_the_line_to_writ
     fixture.put("orders.toml", "[grants]\nappend = [\"StockReserved\"]");
     fixture.until_generation("orders", 1).await;
     assert_eq!(logged.count("asks for more than it is granted"), 1);
-    // The operator takes it back: what runs goes on as it is, with the grants it was loaded with.
+    // The operator takes it back: what runs goes on, and loses it.
     fixture.put("orders.toml", "[grants]\nappend = [\"Other\"]");
     let problem = fixture.until_problem("orders").await.reason;
     assert!(problem.ends_with(r#"[grants] append = ["Other", "StockReserved"]"#), "{problem}");
-    assert_eq!(fixture.until("orders", |_| true).await.running.unwrap().grants.append, ["StockReserved"]);
+    let running = fixture.until("orders", |_| true).await.running.unwrap();
+    assert!(running.generation == 1 && running.grants.append.is_empty(), "{:?}", running.grants.append);
+    let position = fixture.append(1).await;
+    fixture.until_handled("orders", position).await;
+    // What it listens to as well: it cannot go on, and passes nothing over.
+    fixture.put("orders.toml", "[grants]\nread = [\"Other\"]");
+    fixture.until("orders", |info| info.running.is_none() && info.problem.is_some()).await;
+    let position = fixture.append(1).await;
+    fixture.put("orders.toml", "[grants]\nappend = [\"StockReserved\"]");
+    fixture.until_handled("orders", position).await;
+    assert_eq!(fixture.journal(), [("orders: asks".to_owned(), 1), ("orders: asks".to_owned(), 2)]);
 }
 
 #[tokio::test]
@@ -320,7 +330,7 @@ async fn files_of_no_plugin_are_listed_as_problems() {
 #[tokio::test]
 async fn a_plugin_that_is_not_installed_is_known_by_what_it_left() {
     let fixture = Fixture::new(|fixture| fixture.put("here.wasm", "v1"));
-    let progress = Progress { revision: 1, checkpoint: Position(0), failing: None };
+    let progress = Progress { revision: 1, checkpoint: Position(0), ..Progress::default() };
     let work = UnitOfWork {
         owner: plugin("gone").into(),
         partition: 0,

@@ -4,7 +4,6 @@
 //! later leads nowhere else. Connections are not kept: a plugin never meets what another left behind.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use http::{Request, Response, Uri};
@@ -15,13 +14,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::address::{AddressGrant, is_allowed};
 use super::body::Bounded;
+use super::trust::Trust;
 use super::url::Origin;
 use crate::runtime::limits::Limits;
 
@@ -40,21 +39,12 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// The certificate authorities of the Mozilla programme.
-static TLS: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(|| {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
-    let builder = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
-});
-
 /// Sends a request that was allowed. The whole exchange, the response's body included, ends within the
 /// plugin's HTTP time.
 pub(super) async fn send(
     request: Request<WasiBody>,
     origin: Origin,
-    private: &[AddressGrant],
+    (private, trust): (&[AddressGrant], &Trust),
     limits: &Limits,
     options: RequestOptions,
 ) -> Result<Exchanged, Error> {
@@ -63,7 +53,7 @@ pub(super) async fn send(
         // In order: a server that is always ready does not outrun the time.
         biased;
         () = &mut deadline => return Err(Error::HttpResponseTimeout),
-        exchanged = exchange(request, &origin, private, options) => exchanged?,
+        exchanged = exchange(request, &origin, (private, trust), options) => exchanged?,
     };
     let (response_bytes, idle) = (limits.http_response_bytes, options.between_bytes_timeout);
     let response = response.map(|body| {
@@ -76,11 +66,11 @@ pub(super) async fn send(
 async fn exchange(
     mut request: Request<WasiBody>,
     origin: &Origin,
-    private: &[AddressGrant],
+    believed: (&[AddressGrant], &Trust),
     options: RequestOptions,
 ) -> Result<(Response<hyper::body::Incoming>, AbortOnDropJoinHandle<()>), Error> {
     let connect_max = options.connect_timeout.map_or(CONNECT_MAX, |asked| asked.min(CONNECT_MAX));
-    let stream = timeout(connect_max, connect(origin, private)).await.map_err(|_| Error::ConnectionTimeout)??;
+    let stream = timeout(connect_max, connect(origin, believed)).await.map_err(|_| Error::ConnectionTimeout)??;
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEADER_BYTES_MAX).max_headers(HEADERS_MAX);
     let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
@@ -101,14 +91,14 @@ fn origin_form(uri: &Uri) -> Result<Uri, Error> {
     Uri::builder().path_and_query(path).build().map_err(|_| Error::HttpRequestUriInvalid)
 }
 
-async fn connect(origin: &Origin, private: &[AddressGrant]) -> Result<Box<dyn Stream>, Error> {
+async fn connect(origin: &Origin, (private, trust): (&[AddressGrant], &Trust)) -> Result<Box<dyn Stream>, Error> {
     let stream = reach(&resolve(origin, private).await?).await?;
     if !origin.https {
         return Ok(Box::new(stream));
     }
-    let config = TLS.as_ref().map_err(|_| Error::ConfigurationError)?;
+    let config = trust.config().ok_or(Error::ConfigurationError)?;
     let name = ServerName::try_from(origin.host.clone()).map_err(|_| Error::HttpRequestUriInvalid)?;
-    let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
+    let stream = TlsConnector::from(config).connect(name, stream).await;
     Ok(Box::new(stream.map_err(|error| tls_failed(&error))?))
 }
 

@@ -9,8 +9,10 @@ mod address;
 mod body;
 mod client;
 mod outbound;
+mod trust;
 mod url;
 
 pub use address::AddressGrant;
 pub(super) use outbound::Outbound;
+pub use trust::Trust;
 pub use url::HttpGrant;

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 
 use super::client::{self, Exchanged, bounded_request};
+use super::trust::Trust;
 use super::url::Origin;
 use crate::runtime::component::InstanceOptions;
 use crate::trace::Span;
@@ -23,6 +24,7 @@ type Answer = Result<(Response<WasiBody>, Moving), Error>;
 /// The HTTP of one instance.
 pub(in crate::runtime) struct Outbound {
     options: Arc<InstanceOptions>,
+    trust: Trust,
     /// Requests that the batch in progress may still send; none outside of one.
     left: Option<u32>,
 }
@@ -44,8 +46,8 @@ impl Allowed {
 }
 
 impl Outbound {
-    pub(in crate::runtime) fn new(options: Arc<InstanceOptions>) -> Self {
-        Self { options, left: None }
+    pub(in crate::runtime) fn new(options: Arc<InstanceOptions>, trust: Trust) -> Self {
+        Self { options, trust, left: None }
     }
 
     /// What the library keeps beside: a bound on headers.
@@ -109,11 +111,11 @@ impl WasiHttpHooks for Outbound {
             let span = Span::request(method.as_str(), &allowed.origin.host, allowed.origin.port);
             (allowed.within(&span), span)
         });
-        let instance = Arc::clone(&self.options);
+        let (instance, trust) = (Arc::clone(&self.options), self.trust.clone());
         Box::new(async move {
             let (Allowed { request, origin }, span) = admitted?;
-            let private = &instance.grants.http.private;
-            let sent = client::send(request, origin, private, &instance.limits, options.unwrap_or_default()).await;
+            let believed = (&*instance.grants.http.private, &trust);
+            let sent = client::send(request, origin, believed, &instance.limits, options.unwrap_or_default()).await;
             if matches!(sent, Err(Error::DestinationIpProhibited)) {
                 denied(&instance, &inside(&uri));
             }

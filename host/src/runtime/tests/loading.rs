@@ -218,4 +218,31 @@ fn artefacts_are_cached_and_damage_is_healed() {
     fs::write(file, b"").unwrap();
     load();
     assert!(fs::read(file).unwrap().len() > 100);
+    fs::write(file, [b"TMCWASM\x01", &sound[..]].concat()).unwrap();
+    load();
+    assert!(fs::read(file).unwrap().starts_with(b"\x7fELF"), "an entry of another format is replaced");
+}
+
+#[test]
+fn what_is_mapped_of_an_entry_outlives_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache_dir = dir.path().join("compiled");
+    let engine = Engine::new(EngineOptions { cache_dir: Some(cache_dir.clone()), ..EngineOptions::default() }).unwrap();
+    let compiled = engine.load(&OK.bytes()).unwrap();
+    let entry = fs::read_dir(&cache_dir).unwrap().next().unwrap().unwrap().path();
+    #[cfg(target_os = "linux")]
+    {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        assert!(maps.contains(entry.to_str().unwrap()), "the artefact is mapped, not copied: {maps}");
+    }
+    // Damage, in a file of its own as an entry is replaced; then the next load heals it, and trimming removes it.
+    let mut damaged = fs::read(&entry).unwrap();
+    damaged[4096..].fill(0xcc);
+    fs::remove_file(&entry).unwrap();
+    fs::write(&entry, damaged).unwrap();
+    let healed = engine.load(&OK.bytes()).unwrap();
+    fs::remove_file(&entry).unwrap();
+    for component in [compiled, healed] {
+        assert_eq!(call(&mut *subscriber(&component, Limits::default()), 1, 1).outcome, Ok(()));
+    }
 }

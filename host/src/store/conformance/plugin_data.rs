@@ -103,7 +103,7 @@ pub fn generations_come_and_go_with_the_record(subject: &dyn Subject) {
     let change = |revision: u64| PluginChange {
         plugin: plugin("p"),
         record: PluginRecord { revision, content: format!("revision {revision}") },
-        progress: vec![(2, 1, Progress { revision: 4, checkpoint: Position(9), failing: None })],
+        progress: vec![(2, 1, Progress { revision: 4, checkpoint: Position(9), ..Progress::default() })],
         progress_removed: vec![(2, 0)],
         generations_dropped: vec![1],
     };

@@ -153,7 +153,7 @@ pub(super) fn owner(text: &str) -> Owner {
 
 /// A unit of work that changes nothing but the progress.
 pub(super) fn work(name: &str, revision: u64, checkpoint: u64) -> UnitOfWork {
-    let progress = Progress { revision, checkpoint: Position(checkpoint), failing: None };
+    let progress = Progress { revision, checkpoint: Position(checkpoint), ..Progress::default() };
     let (state, events, dead_letters) = (Vec::new(), Vec::new(), Vec::new());
     UnitOfWork { owner: owner(name), partition: 0, progress, state, events, dead_letters }
 }

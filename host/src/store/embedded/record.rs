@@ -232,7 +232,7 @@ mod tests {
 
     use super::*;
     use crate::event::PluginName;
-    use crate::store::{DeadLetter, Failing, PluginChange, PluginRecord, Progress};
+    use crate::store::{DeadLetter, Failing, PluginChange, PluginRecord, Progress, Stopped};
 
     fn any_work() -> impl Strategy<Value = Work> {
         prop_oneof![
@@ -276,6 +276,11 @@ mod tests {
         Progress {
             revision,
             checkpoint: Position(checkpoint),
+            stopped: failing.as_ref().map(|reason| Stopped {
+                component: String::new(),
+                quarantined: time % 2 == 0,
+                reason: reason.clone(),
+            }),
             failing: failing.map(|reason| Failing {
                 position: Position(checkpoint),
                 attempts: 1,

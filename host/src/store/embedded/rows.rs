@@ -135,9 +135,10 @@ pub(super) fn dead_letter(
         .map(|letter| letter.filter(|letter| letter.position == position))
 }
 
-/// How many dead letters a plugin has. Counts them: their number is what operators are to keep small.
+/// How many dead letters a plugin has, without discarded ones. Counts them: their number is what operators are to keep small.
 pub(super) fn dead_letter_count(shared: &Shared, owner: &Owner) -> Result<u64, StoreError> {
-    with_dead_letters(shared, owner, Position::START, |letters| letters.map(|letter| letter.map(|_| 1)).sum())
+    let one = |letter: &DeadLetter| u64::from(!letter.is_discarded());
+    with_dead_letters(shared, owner, Position::START, |letters| letters.map(|letter| letter.map(|it| one(&it))).sum())
 }
 
 fn with_dead_letters<T>(

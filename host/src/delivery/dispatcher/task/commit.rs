@@ -22,7 +22,10 @@ impl Task {
             events,
             dead_letters: commit.rows.clone(),
         };
-        match self.submit(work, read).await {
+        let submitted = self.submit(work, read).await;
+        // What it wrote is durable, so whoever has the turn next sees it.
+        self.turn = None;
+        match submitted {
             None => {
                 self.effects.reset();
                 self.counters.conflicts += 1;
@@ -69,6 +72,10 @@ impl Task {
             let DeadLetterChange::Put(letter) = change else { continue };
             if letter.kind == BEHIND {
                 self.counters.behind += 1;
+                continue;
+            }
+            if letter.is_discarded() {
+                self.counters.discarded += 1;
                 continue;
             }
             self.counters.parked += u64::from(is_parked(letter) && !was_parked);

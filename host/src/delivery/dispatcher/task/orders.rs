@@ -26,7 +26,10 @@ impl Task {
                     let _ = answer.send(());
                 }
                 Order::Resume(answer) => {
-                    self.step(Input::Resume);
+                    if let Action::Commit(commit) = self.step(Input::Resume) {
+                        let (input, _) = self.commit(commit).await;
+                        self.step(input);
+                    }
                     self.publish();
                     let _ = answer.send(());
                 }
@@ -73,7 +76,8 @@ impl Task {
     async fn discard(&mut self, sequence: Sequence, position: Position) -> Result<(), CommandError> {
         let (store, owner) = (Arc::clone(&self.common.store), self.common.owner.clone());
         let plugin = self.common.plugin.clone();
-        if blocking(move || store.dead_letter(&owner, position)).await?.is_none() {
+        let letter = blocking(move || store.dead_letter(&owner, position)).await?;
+        if letter.is_none_or(|letter| letter.is_discarded()) {
             return Err(CommandError::NoSuchDeadLetter { plugin, position });
         }
         let Action::Commit(commit) = self.step(Input::Discard(sequence, position)) else { return Ok(()) };
@@ -83,7 +87,7 @@ impl Task {
         match error {
             Some(error) => Err(CommandError::Commit(error)),
             None => {
-                warn!(%plugin, position = position.0, "dead letter discarded: its event stays unhandled");
+                warn!(%plugin, position = position.0, "dead letter discarded: its event stays unhandled, in rebuilds too");
                 Ok(())
             }
         }

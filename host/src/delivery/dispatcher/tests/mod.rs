@@ -129,7 +129,8 @@ fn remember_by_stream(event: &RecordedEvent, effects: &mut Effects) {
 }
 
 fn set_aside(store: &Arc<dyn Store>) -> Vec<DeadLetter> {
-    store.dead_letters(&plugin().into(), Position::START, 10_000).unwrap()
+    let letters = store.dead_letters(&plugin().into(), Position::START, 10_000).unwrap();
+    letters.into_iter().filter(|letter| !letter.is_discarded()).collect()
 }
 
 fn data(event: &RecordedEvent) -> u32 {

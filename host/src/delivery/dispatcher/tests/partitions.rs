@@ -3,6 +3,7 @@
 use std::sync::Barrier;
 
 use super::*;
+use crate::delivery::Counters;
 use crate::delivery::key::Sequence;
 
 type Handle = fn(&RecordedEvent, &mut Effects) -> Result<(), (Verdict, String)>;
@@ -92,6 +93,34 @@ async fn shared_state_is_what_a_serial_fold_makes_of_it() {
         assert!(own.is_sorted());
     }
     assert!(status.counters.conflicts >= 2, "they met: {:?}", status.counters);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_that_write_one_key_take_turns_instead_of_doing_their_work_twice() {
+    let store = store();
+    let streams: String = (0..6000).map(|number| char::from(b'a' + (number * 7 % 11) as u8)).collect();
+    append_to(&store, 0, &streams).await;
+    let count = || {
+        let handle = |event: &RecordedEvent, effects: &mut Effects| {
+            let count = effects.state_get("count").unwrap().map(|count| String::from_utf8(count).unwrap());
+            let count = count.map_or(0, |count| count.parse::<u64>().unwrap()) + 1;
+            effects.state_set("count", count.to_string().into_bytes()).unwrap();
+            effects.state_set("last", event.data.clone()).unwrap();
+            Ok(())
+        };
+        Box::new(Each(handle)) as Box<dyn Handler>
+    };
+    let dispatcher = start(Setup { handlers: (0..3).map(|_| count()).collect(), ..setup(|_, _| Ok(())) }, &store);
+    let mut appended = 6000;
+    for _ in 0..20 {
+        append_to(&store, appended, &streams[..50]).await;
+        appended += 50;
+        until(&dispatcher, |status| status.counters.handled == u64::from(appended)).await;
+    }
+    assert_eq!(store.state_get(&plugin().into(), "count").unwrap(), Some(appended.to_string().into_bytes()));
+    let Counters { conflicts, commits, .. } = dispatcher.status().counters;
+    // Each partition is refused a few times before they take turns, and not again.
+    assert!(conflicts <= 12, "{conflicts} refusals in {commits} commits");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

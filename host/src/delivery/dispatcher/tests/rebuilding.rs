@@ -104,6 +104,38 @@ async fn promise_10_a_rebuilt_state_is_the_fold_and_emits_nothing_twice_while_th
 }
 
 #[tokio::test]
+async fn what_an_operator_discarded_no_later_generation_handles() {
+    let store = store();
+    append_to(&store, 0, "abcdefghij").await;
+    let dispatcher = start(version("one", &[2, 5]), &store);
+    until(&dispatcher, |status| status.checkpoint == Position(10)).await;
+    dispatcher.discard_dead_letter(Position(3)).await.unwrap();
+    assert!(matches!(dispatcher.discard_dead_letter(Position(3)).await, Err(CommandError::NoSuchDeadLetter { .. })));
+    let again = dispatcher.retry_dead_letters(Retry::Position(Position(3))).await;
+    assert!(matches!(again, Err(CommandError::NoSuchDeadLetter { .. })), "{again:?}");
+    assert_eq!(store.dead_letter_count(&plugin().into()).unwrap(), 1);
+    // This version would handle both.
+    dispatcher.rebuild(version("two", &[]), begin("one")).await.unwrap();
+    generation(&dispatcher, 1).await;
+    let without =
+        |numbers: &'static [u32]| (0..10).zip("abcdefghij".chars()).filter(|(number, _)| !numbers.contains(number));
+    assert_eq!(state(&store), fold(without(&[2, 5])), "what is set aside still waits for an operator");
+    assert_eq!(dispatcher.retry_dead_letters(Retry::All).await.unwrap().handled, 1);
+    // So it is after another rebuild, of the one that was built, and after a restart.
+    dispatcher.stop().await;
+    let dispatcher = start(version("two", &[]), &store);
+    until(&dispatcher, |status| status.generation == 1).await;
+    dispatcher.rebuild(version("two", &[]), begin("two")).await.unwrap();
+    generation(&dispatcher, 2).await;
+    assert_eq!(state(&store), fold(without(&[2])));
+    assert_eq!(dispatcher.status().set_aside, Default::default());
+    let owner = live_owner(&plugin(), &*store).unwrap();
+    let kept = store.dead_letters(&owner, Position::START, 10).unwrap();
+    assert_eq!(kept.iter().map(|row| (row.position.0, row.is_discarded())).collect::<Vec<_>>(), [(3, true)]);
+    echoed_once(&store, (0..10).filter(|number| *number != 2));
+}
+
+#[tokio::test]
 async fn a_rebuild_goes_on_after_a_restart_and_only_the_last_generation_before_is_kept() {
     let store = store();
     append_to(&store, 0, &"ab".repeat(100)).await;

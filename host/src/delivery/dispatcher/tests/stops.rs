@@ -56,6 +56,47 @@ async fn a_plugin_that_faults_on_everything_is_quarantined_and_comes_back_with_a
 }
 
 #[tokio::test]
+async fn a_quarantine_and_a_halt_outlive_the_process_until_a_command_or_another_component() {
+    let quarantined = |status: &Status| matches!(status.state, State::Quarantined { .. });
+    let halted = |status: &Status| matches!(status.state, State::Halted { .. });
+    let broken = || setup(|_, _| panic!("broken"));
+    let stopping = || setup(|_, _| Err((Verdict::Stop, "enough".into())));
+    for (is_stopped, make) in
+        [(&quarantined as &dyn Fn(&Status) -> bool, &broken as &dyn Fn() -> Setup), (&halted, &stopping)]
+    {
+        let store = store();
+        append(&store, "N", 0..4).await;
+        let dispatcher = start(make(), &store);
+        let before = until(&dispatcher, is_stopped).await;
+        dispatcher.stop().await;
+        // Here it would go on well, and does not try.
+        let dispatcher = start(setup(fine), &store);
+        let after = until(&dispatcher, |status| status.state != State::Running).await;
+        assert_eq!((&after.state, after.checkpoint), (&before.state, before.checkpoint));
+        assert_eq!(
+            (after.set_aside, after.partitions[0].failing.clone()),
+            (before.set_aside, before.partitions[0].failing.clone())
+        );
+        dispatcher.resume().await.unwrap();
+        until(&dispatcher, |status| status.checkpoint == Position(4)).await;
+        dispatcher.stop().await;
+        // What a command ended stays ended.
+        append(&store, "N", 4..5).await;
+        let dispatcher = start(setup(fine), &store);
+        until(&dispatcher, |status| status.checkpoint == Position(5)).await;
+        dispatcher.stop().await;
+
+        append(&store, "N", 5..9).await;
+        let dispatcher = start(make(), &store);
+        until(&dispatcher, is_stopped).await;
+        dispatcher.stop().await;
+        let dispatcher = start(Setup { component_digest: "another".into(), ..setup(fine) }, &store);
+        until(&dispatcher, |status| status.checkpoint == Position(9)).await;
+        dispatcher.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_halt_ends_by_resuming() {
     let store = store();
     append(&store, "N", 0..3).await;

@@ -107,6 +107,11 @@ impl Durable {
 
     fn change_row(&mut self, change: &DeadLetterChange, staged: &[Position]) {
         match change {
+            DeadLetterChange::Put(letter) if letter.is_discarded() => {
+                let position = letter.position;
+                assert!(self.rows.remove(&position).is_some(), "{position} is not set aside");
+                self.discarded.insert(position);
+            }
             DeadLetterChange::Put(letter) => {
                 let position = letter.position;
                 assert!(!self.handled.contains(&position), "{position} was handled and is set aside");
@@ -122,9 +127,7 @@ impl Durable {
             }
             DeadLetterChange::Remove(position) => {
                 assert!(self.rows.remove(position).is_some(), "{position} is not set aside");
-                if !staged.contains(position) {
-                    self.discarded.insert(*position);
-                }
+                assert!(staged.contains(position), "{position} is given up by nobody");
             }
         }
     }

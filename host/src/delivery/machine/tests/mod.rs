@@ -50,6 +50,7 @@ fn every_broken_rule_is_noticed() {
         Rule::ParkedIsKept,
         Rule::AttemptsAddUp,
         Rule::BlockedKeyWaits,
+        Rule::StopIsKept,
         Rule::SettledIsPassed,
     ] {
         break_rule(Some(rule));

@@ -161,10 +161,41 @@ fn halt_and_stop_stay_before_the_event_until_they_are_resumed() {
         assert_eq!(machine.step(Input::Head(Position(3)), 0), Action::Wait { after: None, until_us: None });
         machine.request_yield();
         assert_eq!(machine.step(Input::Due, 0), Action::Yielded);
-        assert_eq!(machine.step(Input::Resume, 0), Action::Yielded);
+        let action = machine.step(Input::Resume, 0);
+        assert_eq!(committed(&action).progress.stopped, None, "what was written down is taken back");
+        assert_eq!(machine.step(Input::Committed, 0), Action::Yielded);
         assert_eq!(machine.state(0), State::Running);
         assert_eq!(machine.step(Input::GoOn, 0), Action::Handle(0..1));
     }
+}
+
+#[test]
+fn what_stopped_a_component_stops_it_after_a_restart_and_no_other() {
+    let mut machine = machine(Policy::default());
+    fetched(&mut machine, 2);
+    let action = machine.step(failure(0, Verdict::Stop), 0);
+    let progress = committed(&action).progress.clone();
+    let stopped = progress.stopped.clone().unwrap();
+    assert!(!stopped.quarantined && stopped.component == "digest" && stopped.reason.contains("no"), "{stopped:?}");
+    let from = |change: fn(Start) -> Start| {
+        Machine::new(change(Start { progress: progress.clone(), ..start(Policy::default()) }))
+    };
+    let mut restarted = from(|start| start);
+    assert_eq!(restarted.step(Input::GoOn, 0), Action::Wait { after: None, until_us: None });
+    assert!(matches!(restarted.state(0), State::Halted { reason } if reason == stopped.reason));
+    for mut other in [
+        from(|start| Start { component_digest: "other".into(), ..start }),
+        from(|start| Start { fresh: true, ..start }),
+    ] {
+        let action = other.step(Input::GoOn, 0);
+        assert_eq!((committed(&action).progress.stopped.clone(), other.state(0)), (None, State::Running));
+    }
+    // What is broken around it may be mended by the restart.
+    assert_eq!(
+        machine.step(Input::CommitFailed(CommitFailure::Broken("the disk".into())), 0),
+        Action::Wait { after: None, until_us: None }
+    );
+    assert!(matches!(machine.state(0), State::Halted { reason } if reason == "the disk"));
 }
 
 #[test]
@@ -279,6 +310,7 @@ fn three_events_that_fault_out_in_a_row_are_a_quarantine_and_a_success_between_i
         machine.request_yield();
         machine.step(Input::Due, 0);
         machine.step(Input::Resume, 0);
+        machine.step(Input::Committed, 0);
         assert_eq!(machine.step(Input::GoOn, 0), Action::Handle(2..3), "resumed, it is tried again");
     }
 }

@@ -161,6 +161,10 @@ impl World {
             resting: None,
         };
         self.nodes = (0..count).map(node).collect();
+        for (node, progress) in self.nodes.iter().zip(&self.durable.progress) {
+            let stopped = matches!(node.machine.state(self.now_us), State::Halted { .. } | State::Quarantined { .. });
+            assert_eq!(stopped, progress.stopped.is_some() && !fresh, "a crash ends no stop, and a reload each");
+        }
     }
 
     pub(super) fn trace(self) -> Vec<String> {
@@ -363,7 +367,12 @@ impl World {
             let sequences = node.machine.sequences();
             match order {
                 Order::Pause => drop(node.machine.step(Input::Pause, self.now_us)),
-                Order::Resume => drop(node.machine.step(Input::Resume, self.now_us)),
+                Order::Resume => {
+                    if let Action::Commit(commit) = node.machine.step(Input::Resume, self.now_us) {
+                        let answer = self.commit(index, &commit);
+                        self.nodes[index].machine.step(answer, self.now_us);
+                    }
+                }
                 Order::Retry => drop(node.machine.step(Input::Force(sequences), self.now_us)),
                 Order::Discard => {
                     let Some(sequence) = sequences.first().cloned() else { continue };

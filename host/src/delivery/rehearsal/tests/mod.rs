@@ -117,7 +117,7 @@ impl World {
         let work = UnitOfWork {
             owner: plugin().into(),
             partition: 0,
-            progress: Progress { revision, checkpoint: Position(checkpoint), failing: None },
+            progress: Progress { revision, checkpoint: Position(checkpoint), ..Progress::default() },
             state: state.iter().map(change).collect(),
             events: Vec::new(),
             dead_letters: dead.iter().map(|position| DeadLetterChange::Put(letter(position))).collect(),

@@ -92,7 +92,7 @@ fn state_and_checkpoint_are_of_one_moment_while_the_plugin_commits() {
 #[test]
 fn each_partition_is_compared_at_its_own_checkpoint() {
     let world = World::of("A:s-1 A:s-2 A:s-3 A:s-4 A:s-5 A:s-6 A:s-7 A:s-8 A:s-9");
-    let at = |checkpoint| Progress { revision: 1, checkpoint: Position(checkpoint), failing: None };
+    let at = |checkpoint| Progress { revision: 1, checkpoint: Position(checkpoint), ..Progress::default() };
     let checkpoints = [at(8), at(3)];
     let request = ReadRequest { limit: 100, ..ReadRequest::default() };
     let events = world.store.read(&request).unwrap().events;

@@ -18,8 +18,9 @@ const SCHEMA: &str = "schema";
 /// A version that becomes live when its state is built.
 pub(super) struct Pending {
     pub(super) digest: String,
-    loaded: Arc<dyn Loaded>,
-    allowed: Allowed,
+    pub(super) loaded: Arc<dyn Loaded>,
+    pub(super) allowed: Allowed,
+    pub(super) manifest: Arc<Manifest>,
 }
 
 /// What is to run.
@@ -58,12 +59,13 @@ impl Keeper {
                 let (digest, manifest) = (candidate.digest.clone(), Arc::clone(&candidate.manifest));
                 self.switch(&candidate, digest.clone(), prepared).await?;
                 if own {
-                    self.build(Pending { digest, loaded, allowed }, &manifest, Rebuild::GoOn).await?;
+                    self.build(Pending { digest, loaded, allowed, manifest }, Rebuild::GoOn).await?;
                 } else if is_due {
                     let reason = "the upcasters have changed".into();
                     let how = Rebuild::Begin { from: None, reason, live: digest.clone() };
-                    self.build(Pending { digest, loaded, allowed }, &manifest, how).await?;
+                    self.build(Pending { digest, loaded, allowed, manifest }, how).await?;
                 }
+                self.note_manifest(&candidate.digest).await;
             }
             Plan::While(live) => {
                 if !prepared.loaded.replayable() {
@@ -74,8 +76,8 @@ impl Keeper {
                 let reason = format!("component {} replaces {live}", candidate.digest);
                 let how = if goes_on { Rebuild::GoOn } else { Rebuild::Begin { from: None, reason, live } };
                 let Prepared { loaded, allowed, .. } = prepared;
-                let pending = Pending { digest: candidate.digest.clone(), loaded, allowed };
-                self.build(pending, &candidate.manifest, how).await?;
+                let manifest = Arc::clone(&candidate.manifest);
+                self.build(Pending { digest: candidate.digest.clone(), loaded, allowed, manifest }, how).await?;
             }
             Plan::Instead(run) => self.run_kept(&candidate, &run).await?,
         }
@@ -170,39 +172,68 @@ impl Keeper {
         let _ = work.await;
     }
 
-    /// Makes a component run that is not what is installed, unless it does.
+    /// Has a component run that is not what is installed: under the manifest that it ran under when it was, as the one
+    /// in the directory is that of another, but for what this one grants no more, and how it shares events out.
     async fn run_kept(&mut self, candidate: &Candidate, digest: &str) -> Result<(), InstallError> {
-        let runs = self.running.as_ref().is_some_and(|running| {
+        let layout = |manifest: &Manifest| (manifest.policy.partitions, manifest.policy.key.clone());
+        let runs = self.running.as_mut().filter(|running| {
             running.digest == digest
-                && running.manifest == candidate.manifest
+                && layout(&running.manifest) == layout(&candidate.manifest)
                 && running.allowed.is_lifted_as_by(&candidate.chain)
                 && !running.dispatcher.is_stopped()
         });
-        if runs {
-            if let Some(running) = &mut self.running {
-                running.of = candidate.digest.clone();
-            }
+        if let Some(running) = runs {
+            running.of = candidate.digest.clone();
+            self.revoke(&candidate.manifest.grants).await;
             self.show();
             return Ok(());
         }
+        let ran = self.running.as_ref().filter(|running| running.digest == digest);
+        let own = match ran {
+            Some(running) => Some(Arc::clone(&running.manifest)),
+            None => self.kept_manifest(digest).await,
+        };
+        let mut manifest = own.map_or_else(|| (*candidate.manifest).clone(), Arc::unwrap_or_clone);
+        manifest.policy.partitions = candidate.manifest.policy.partitions;
+        manifest.policy.key.clone_from(&candidate.manifest.policy.key);
         let path = self.around.archive.find(digest).unwrap_or_else(|| candidate.component_path.clone());
-        let kept = candidate.with_component(path, digest.to_owned());
+        let kept = candidate.with_component(path, digest.to_owned()).with_manifest(Arc::new(manifest));
         match self.prepare(&kept).await {
-            Some(prepared) => self.switch(candidate, digest.to_owned(), prepared?).await,
-            None => Ok(()),
+            Some(prepared) => self.switch(&kept, candidate.digest.clone(), prepared?).await?,
+            None => return Ok(()),
         }
+        self.revoke(&candidate.manifest.grants).await;
+        Ok(())
     }
 
     /// Has a version build its state; it becomes what runs when that is live.
-    async fn build(&mut self, pending: Pending, manifest: &Manifest, how: Rebuild) -> Result<(), InstallError> {
+    pub(super) async fn build(&mut self, pending: Pending, how: Rebuild) -> Result<(), InstallError> {
         let Some(running) = &self.running else { return Ok(()) };
-        let Pending { digest, loaded, allowed } = &pending;
+        let Pending { digest, loaded, allowed, manifest } = &pending;
         let setup = allowed.setup(&**loaded, &manifest.policy, digest, manifest.policy.partitions);
         running.dispatcher.rebuild(setup, how).await.map_err(InstallError::Rebuild)?;
         if running.digest != *digest {
             self.pending = Some(pending);
         }
         Ok(())
+    }
+
+    /// Keeps the manifest of what runs with its component, for when another one is installed.
+    async fn note_manifest(&self, digest: &str) {
+        let Some(running) = self.running.as_ref().filter(|running| running.digest == digest) else { return };
+        let (name, around, digest) = (self.name.clone(), self.around.clone(), digest.to_owned());
+        let (path, manifest) = (running.manifest_path.clone(), Arc::clone(&running.manifest));
+        let work = tokio::task::spawn_blocking(move || around.archive.keep_manifest(&name, &digest, &path, &manifest));
+        if let Ok(Err(error)) = work.await {
+            tracing::warn!(plugin = %self.name, %error, "the manifest of what runs could not be kept");
+        }
+    }
+
+    /// The manifest that a component ran under.
+    async fn kept_manifest(&self, digest: &str) -> Option<Arc<Manifest>> {
+        let (name, around, digest) = (self.name.clone(), self.around.clone(), digest.to_owned());
+        let work = tokio::task::spawn_blocking(move || around.archive.manifest(&name, &digest));
+        work.await.ok().flatten().map(Arc::new)
     }
 
     /// Ends the building of what is not installed any more.
@@ -225,14 +256,16 @@ impl Keeper {
 
     /// Notes that the version that was built runs, if it does.
     pub(super) async fn adopt(&mut self) {
-        let Some(Pending { digest, loaded, allowed }) = self.pending.take() else { return };
+        let Some(Pending { digest, loaded, allowed, manifest }) = self.pending.take() else { return };
         let live = self.running.as_mut().filter(|running| running.dispatcher.status().component == digest);
         let Some(running) = live else { return };
         self.generation += 1;
         tracing::info!(plugin = %self.name, generation = self.generation, digest, "plugin runs");
         let installed = running.of.clone();
-        *running = Running { generation: self.generation, digest, loaded, allowed, ..running.clone() };
+        let noted = digest.clone();
+        *running = Running { generation: self.generation, digest, loaded, allowed, manifest, ..running.clone() };
         self.show();
+        self.note_manifest(&noted).await;
         self.tidy(installed).await;
     }
 

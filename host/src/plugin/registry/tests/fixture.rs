@@ -49,19 +49,29 @@ impl Fixture {
         let kept = tempfile::tempdir().unwrap();
         let mut fixture = Self { directory, kept, clock, store, loader: fake, registry: None };
         fill(&fixture);
+        fixture.start(loader);
+        fixture
+    }
+
+    fn start(&mut self, loader: Arc<dyn Loader>) {
         let options = RegistryOptions {
             secrets: Arc::new(NoSecrets),
-            archive: Some(fixture.kept.path().into()),
-            directory: fixture.directory.path().into(),
-            store: fixture.store.clone(),
-            clock: fixture.clock.clone(),
+            archive: Some(self.kept.path().into()),
+            directory: self.directory.path().into(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
             loader,
             schemas: Arc::default(),
             debounce: Duration::from_millis(5),
             poll: Duration::from_millis(50),
         };
-        fixture.registry = Some(Registry::start(options));
-        fixture
+        self.registry = Some(Registry::start(options));
+    }
+
+    /// Ends the registry, and starts another one over the same store and directory.
+    pub(super) async fn restart(&mut self) {
+        self.registry().shutdown().await;
+        self.start(self.loader.clone());
     }
 
     pub(super) fn registry(&self) -> &Registry {

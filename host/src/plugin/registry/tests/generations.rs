@@ -40,8 +40,49 @@ async fn a_changed_component_builds_first_when_it_says_so_and_takes_over() {
     fixture.put("p/p.wasm", "v3");
     fixture.until("p", |info| info.running.as_ref().is_some_and(|running| running.digest != before)).await;
     assert_eq!(generations(&plugin("p"), &*fixture.store).unwrap().instead, None);
-    let kept = || fs::read_dir(fixture.kept.path()).unwrap().count();
+    let is_component = |path: &std::path::Path| path.extension().is_some_and(|extension| extension == "wasm");
+    let kept =
+        || fs::read_dir(fixture.kept.path()).unwrap().filter(|it| is_component(&it.as_ref().unwrap().path())).count();
     wait("the live one, the one before and the probe are kept", || (kept() == 3).then_some(())).await;
+}
+
+/// While the state is built, and however often that is begun, nothing handles an event under words that are not its own.
+#[tokio::test]
+async fn each_component_runs_under_its_own_manifest_while_the_other_is_built() {
+    let manifest = |suffix: &str| format!("{ON_CHANGE}\n[grants]\nappend = [\"X\"]\n[config]\nsuffix = \"{suffix}\"");
+    let mut fixture = Fixture::new(|fixture| {
+        fixture.put("p/plugin.toml", &manifest("+1"));
+        fixture.put("p/p.wasm", "v1");
+    });
+    let last = fixture.append(50).await;
+    fixture.until_handled("p", last).await;
+    let before = digest(&fixture);
+    // It is built under a new manifest, and cannot get through; the process ends meanwhile, and begins again.
+    fixture.remove("p/p.wasm");
+    fixture.put("p/plugin.toml", &manifest("+2").replace('X', "Y"));
+    fixture.put("p/p.wasm", "v2 halt");
+    let is_built = |info: &PluginInfo| {
+        info.running.as_ref().is_some_and(|it| {
+            it.digest == before && it.status.rebuild.as_ref().is_some_and(|it| it.reason.contains("replaces"))
+        })
+    };
+    for _ in 0..2 {
+        let running = fixture.until("p", is_built).await.running.unwrap();
+        assert!(running.grants.append.is_empty(), "what both grant is left to it");
+        let last = fixture.append(5).await;
+        fixture.until_handled("p", last).await;
+        fixture.restart().await;
+    }
+    fixture.until("p", is_built).await;
+    fixture.put("p/p.wasm", "v3");
+    fixture
+        .until("p", |info| info.running.as_ref().is_some_and(|it| it.digest != before && it.status.rebuild.is_none()))
+        .await;
+    let last = fixture.append(1).await;
+    fixture.until_handled("p", last).await;
+    assert_eq!((handled(&fixture, "p: v1+1"), handled(&fixture, "p: v3+2")), (60, 61));
+    assert_eq!((handled(&fixture, "p: v1+2"), handled(&fixture, "p: v3+1")), (0, 0));
+    assert_eq!(fixture.registry().get(&plugin("p")).unwrap().running.unwrap().grants.append, ["Y"]);
 }
 
 #[tokio::test]

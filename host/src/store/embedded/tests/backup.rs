@@ -30,7 +30,7 @@ fn work(revision: u64, checkpoint: u64) -> UnitOfWork {
     UnitOfWork {
         owner: owner(),
         partition: 0,
-        progress: Progress { revision, checkpoint: Position(checkpoint), failing: None },
+        progress: Progress { revision, checkpoint: Position(checkpoint), ..Progress::default() },
         state: vec![StateChange { key: "count".into(), value: Some(checkpoint.to_string().into_bytes()) }],
         events: Vec::<NewEvent>::new(),
         dead_letters: Vec::new(),

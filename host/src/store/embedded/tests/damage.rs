@@ -20,7 +20,7 @@ fn filled(directory: &Path) {
         let work = UnitOfWork {
             owner: owner.clone(),
             partition: 0,
-            progress: Progress { revision, checkpoint: Position(first as u64), failing: None },
+            progress: Progress { revision, checkpoint: Position(first as u64), ..Progress::default() },
             state: vec![StateChange { key: format!("key-{first}"), value: Some(vec![0x5A; 60]) }],
             events: Vec::new(),
             dead_letters: Vec::new(),

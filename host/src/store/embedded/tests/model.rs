@@ -144,7 +144,7 @@ fn any_work() -> impl Strategy<Value = UnitOfWork> {
         |((owner, partition), checkpoint, state, events, letters)| UnitOfWork {
             owner: OWNERS[owner].parse().unwrap(),
             partition,
-            progress: Progress { revision: 0, checkpoint: Position(checkpoint), failing: None },
+            progress: Progress { revision: 0, checkpoint: Position(checkpoint), ..Progress::default() },
             state: state.into_iter().map(|(key, value)| StateChange { key, value }).collect(),
             events,
             dead_letters: letters.into_iter().map(|(position, put)| letter(position, put)).collect(),

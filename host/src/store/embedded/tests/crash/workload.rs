@@ -143,7 +143,7 @@ fn commit(store: &dyn Store, rng: &mut Rng) -> Option<What> {
     let mut work = UnitOfWork {
         owner: owner.clone(),
         partition: PARTITION,
-        progress: Progress { revision: progress.revision + 1, checkpoint: page.through, failing: None },
+        progress: Progress { revision: progress.revision + 1, checkpoint: page.through, ..Progress::default() },
         state: Vec::new(),
         events: Vec::new(),
         dead_letters: Vec::new(),
@@ -201,7 +201,7 @@ pub(super) fn commit_checkpoint_alone(store: &dyn Store) {
     store.append(AppendRequest::unconditional(vec![paid])).wait().unwrap();
     let owner: Owner = PLUGINS[0].parse().unwrap();
     let progress = store.progress(&owner, PARTITION).unwrap().unwrap_or_default();
-    let progress = Progress { revision: progress.revision + 1, checkpoint: store.head(), failing: None };
+    let progress = Progress { revision: progress.revision + 1, checkpoint: store.head(), ..Progress::default() };
     let (state, events, dead_letters) = (Vec::new(), Vec::new(), Vec::new());
     let work = UnitOfWork { owner, partition: PARTITION, progress, state, events, dead_letters };
     store.commit(work).wait().unwrap();
