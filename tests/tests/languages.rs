@@ -29,8 +29,12 @@ fn shared_fixtures() -> Vec<(String, Fixture)> {
         ("customer/other".to_owned(), json!({ "orders": 1, "cents": 1, "vip": false })),
         ("order/other/1".to_owned(), json!(1)),
     ];
-    let then =
-        Then { state: Some(state.into()), appended: Some(Vec::new()), dead_letters: Some(Vec::new()), stopped: None };
+    let then = Then {
+        state: Some(state.into()),
+        appended: Some(Vec::new()),
+        dead_letters: Some(Vec::new()),
+        ..Then::default()
+    };
     let about = "A scan goes over every page.".to_owned();
     all.push(("many-orders".to_owned(), Fixture { about, when, then, ..Fixture::default() }));
     all

@@ -39,6 +39,7 @@ mod repeatable;
 mod subscriber;
 mod text;
 mod ticker;
+mod transcript;
 mod trial;
 mod wasi;
 
@@ -54,3 +55,4 @@ pub use grants::{Grants, HttpAccess, SecretHeader, header_name};
 pub use http::{AddressGrant, HttpGrant};
 pub use limits::Limits;
 pub use load_error::LoadError;
+pub use transcript::{LogLine, Transcript};
