@@ -17,6 +17,7 @@ mod completions;
 mod component_file;
 mod config;
 mod dead_letters;
+mod dev;
 mod disk;
 mod doctor;
 mod error;

@@ -14,8 +14,8 @@ use super::error::{CliError, Exit, ProgramError};
 use super::identity::Identity;
 use super::output::{Output, complain};
 use super::{
-    append, backup, bench, color, completions, config, dead_letters, doctor, events_read, events_tail, events_types,
-    export, import, keys, layers, new, plugins, restore, retention, state, streams, suggest, top, verify,
+    append, backup, bench, color, completions, config, dead_letters, dev, doctor, events_read, events_tail,
+    events_types, export, import, keys, layers, new, plugins, restore, retention, state, streams, suggest, top, verify,
 };
 use crate::api::InProcess;
 use crate::clock::SystemClock;
@@ -142,6 +142,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Bench(command) => bench::run(&command, &server, output),
         Command::Top(args) => top::run(&args, server, output),
         Command::New(args) => new::run(&args, output),
+        Command::Dev(args) => dev::run(&args, server, output),
         Command::Keys(command) => keys::run(command, output),
         Command::Plugins(command) => {
             let client = client(&command.source(), server, program)?;
