@@ -22,7 +22,8 @@ const TOOLS: &str = "TIDEMILL_TOOLS";
 /// When it cannot and `TIDEMILL_ALL_LANGUAGES` is set.
 #[must_use]
 pub fn can_build(language: &Language) -> bool {
-    let missing: Vec<_> = language.tools.iter().filter(|tool| find(tool).is_none()).copied().collect();
+    let missing: Vec<_> =
+        language.tools.iter().filter(|tool| find(tool.program).is_none()).map(|tool| tool.program).collect();
     if missing.is_empty() {
         return true;
     }
@@ -130,16 +131,8 @@ impl Project {
     #[must_use]
     pub fn build(&self) -> Vec<u8> {
         let mut command = Command::new("sh");
-        command.args(["-c", self.language.build]).current_dir(&self.folder).env("PATH", path()).stdin(Stdio::null());
-        // What Go would fetch from a module proxy.
-        let go_pkg = tools().join("go-pkg");
-        if go_pkg.is_dir() {
-            command.env("TIDEMILL_GO_PKG", go_pkg);
-        }
-        // Cargo is run by another cargo: what that one says is not for this build. What it has compiled is kept.
-        for (variable, _) in env::vars_os().filter(|(name, _)| is_of_outer_cargo(&name.to_string_lossy())) {
-            command.env_remove(variable);
-        }
+        command.args(["-c", self.language.build]).current_dir(&self.folder).stdin(Stdio::null());
+        equip(&mut command);
         let cache = below_target("projects").join("cargo");
         if self.language.name == "rust" {
             command.env("CARGO_TARGET_DIR", &cache);
@@ -153,5 +146,37 @@ impl Project {
             None => self.folder.join(component),
         };
         fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    }
+
+    /// `tidemill dev` in its folder, with the tools of its language.
+    ///
+    /// # Panics
+    /// When what other builds have compiled cannot be used again.
+    #[must_use]
+    pub fn dev(&self, arguments: &[&str]) -> Command {
+        let mut command = tidemill();
+        command.envs(env::vars_os()).arg("dev").arg(&self.folder).args(arguments);
+        equip(&mut command);
+        let target = self.folder.join("target");
+        if self.language.name == "rust" && !target.exists() {
+            let cache = below_target("projects").join("cargo");
+            fs::create_dir_all(&cache).expect("a folder below target/");
+            std::os::unix::fs::symlink(cache, target).expect("a link in the project");
+        }
+        command
+    }
+}
+
+/// Gives a command the tools of every language.
+fn equip(command: &mut Command) {
+    command.env("PATH", path());
+    // What Go would fetch from a module proxy.
+    let go_pkg = tools().join("go-pkg");
+    if go_pkg.is_dir() {
+        command.env("TIDEMILL_GO_PKG", go_pkg);
+    }
+    // Cargo is run by another cargo: what that one says is not for this build. What it has compiled is kept.
+    for (variable, _) in env::vars_os().filter(|(name, _)| is_of_outer_cargo(&name.to_string_lossy())) {
+        command.env_remove(variable);
     }
 }

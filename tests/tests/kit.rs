@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tidemill::kit::{CheckError, Kit};
 use tidemill_plugins::ORDER_TOTALS;
 use tidemill_tests::{guests, tidemill};
 
@@ -143,7 +144,14 @@ fn what_is_no_fixture_is_refused_with_the_reason() {
         let (exit, _, errors) = Folder::order_totals(&fixture).own(&[]);
         assert!(exit == Some(2) && errors.contains(words), "{exit:?} {words} in: {errors}");
     };
-    refused(json!({ "when": [placed(1)], "then": { "stat": {} } }), "unknown field `stat`");
+    refused(
+        json!({ "when": [placed(1)], "then": { "stat": {} } }),
+        "in `then`: unknown field `stat`; did you mean `state`?",
+    );
+    refused(
+        json!({ "when": [{ "type": "A", "timestamp": "noon" }], "then": { "state": {} } }),
+        "`timestamp` is \"noon\"",
+    );
     refused(json!({ "when": [], "then": { "appended": [] } }), "`when` has no event");
     refused(json!({ "when": [{ "data": 1 }], "then": { "appended": [] } }), "event 0 of `when`: `type` is missing");
     let folder = Folder::order_totals(&json!({}));
@@ -174,4 +182,83 @@ fn a_plugin_that_keeps_its_state_to_itself_is_found_out_by_a_crash() {
     folder.own(&["--bless"]);
     assert_eq!(folder.own(&[]).0, Some(0));
     assert_eq!(folder.own(&["--crash"]).0, Some(1));
+}
+
+/// Five events, the third of which is set aside with a warning.
+const LOGGED: &str = "\
+about: What is logged is told once for each event.   # whatever the batches
+when: [{ type: A }, { type: B }, { type: Poison }, { type: C }]
+then:
+  dead_letters: [{ event: 2, kind: reject, attempts: 1, reason: [poison] }]
+  log:
+    - { level: info, message: saw A }
+    - { level: info, message: saw B }
+    - { level: warn, message: it is poison }
+    - { level: info, message: saw C }
+";
+
+#[test]
+fn log_lines_are_compared_once_for_each_event_also_twice_and_after_crashes() {
+    let folder = Folder::of(guests::LOG_LINES, "", &json!({}));
+    let fixture = folder.path("logged.yaml");
+    fs::write(&fixture, LOGGED).unwrap();
+    for options in [&[][..], &["--twice"], &["--crash"], &["--twice", "--crash"], &["--shuffle-partitions"]] {
+        let (exit, shown, errors) = folder.test(&fixture, options);
+        assert_eq!(exit, Some(0), "{options:?}: {shown}{errors}");
+    }
+    fs::write(&fixture, LOGGED.replace("saw B", "saw it")).unwrap();
+    let (exit, shown, _) = folder.test(&fixture, &[]);
+    assert_eq!(exit, Some(1), "{shown}");
+    let wanted = "log line 1\n    - {\"level\":\"info\",\"message\":\"saw it\"}\n    + {\"level\":\"info\",\"message\":\"saw B\"}";
+    assert!(shown.contains(wanted), "{shown}");
+}
+
+#[test]
+fn what_is_printed_counts_as_logged() {
+    let fixture = json!({
+        "config": { "prints": true },
+        "when": [{ "type": "A" }],
+        "then": { "log": [{ "level": "info", "message": "saw A" }, { "level": "info", "message": "printed A" }] }
+    });
+    let (exit, shown, errors) = Folder::of(guests::LOG_LINES, "", &fixture).own(&[]);
+    assert_eq!(exit, Some(0), "{shown}{errors}");
+}
+
+#[test]
+fn a_fixture_in_yaml_is_blessed_in_yaml_and_keeps_its_comments() {
+    let folder = Folder::of(guests::LOG_LINES, "", &json!({}));
+    let fixture = folder.path("logged.yml");
+    fs::write(&fixture, LOGGED.replace("saw B", "saw it")).unwrap();
+    let (exit, shown, errors) = folder.test(&fixture, &["--bless"]);
+    assert!(exit == Some(0) && shown.starts_with("blessed "), "{shown}{errors}");
+    let blessed = fs::read_to_string(&fixture).unwrap();
+    assert!(blessed.contains("# whatever the batches") && blessed.contains("message: saw B"), "{blessed}");
+    assert_eq!(folder.test(&fixture, &[]).0, Some(0), "{blessed}");
+    assert_eq!(folder.test(&fixture, &["--bless"]).0, Some(0));
+    assert_eq!(fs::read_to_string(&fixture).unwrap(), blessed, "what passes stays as it is written");
+}
+
+#[test]
+fn an_event_is_of_the_time_that_it_says() {
+    let fixture = |first: &str, second: &str| {
+        let when = json!([{ "type": "A", "timestamp": first }, { "type": "A", "timestamp": second }]);
+        let then = json!({ "state": { "last_us": 1_769_860_800_000_000_u64 } });
+        Folder::of(guests::LOG_LINES, "", &json!({ "when": when, "then": then }))
+    };
+    let (exit, shown, errors) = fixture("2026-01-30T12:00:00Z", "2026-01-31T12:00:00Z").own(&[]);
+    assert_eq!(exit, Some(0), "{shown}{errors}");
+    let (exit, _, errors) = fixture("2026-02-01T12:00:00Z", "2026-01-31T12:00:00Z").own(&[]);
+    assert!(exit == Some(2) && errors.contains("event 1 of `when`: its `timestamp` is before"), "{errors}");
+}
+
+#[test]
+fn three_lines_make_a_test_of_cargo_test() -> Result<(), CheckError> {
+    let folder = Folder::order_totals(&json!({ "when": [placed(7)], "then": { "state": {} } }));
+    let kit = Kit::open(folder.path("plugin.wasm"), folder.path("plugin.toml"))?;
+    let failed = kit.check(folder.path("fixture.json")).unwrap_err();
+    let told = format!("{failed:?}");
+    for words in ["3 of 3 fixtures failed", "fixture (crashing): ", "customer/ada", "  - nothing"] {
+        assert!(told.contains(words), "{words} in: {told}");
+    }
+    kit.check(shared())
 }

@@ -12,6 +12,7 @@ use super::color::Color;
 use super::completions::{CompletionsArgs, ManArgs};
 use super::config::ConfigCommand;
 use super::dead_letters::DeadLettersCommand;
+use super::dev::DevArgs;
 use super::doctor::DoctorArgs;
 use super::events_read::ReadArgs;
 use super::events_tail::TailArgs;
@@ -97,6 +98,8 @@ pub(super) enum Command {
     Config(ConfigCommand),
     /// Start writing a plugin: a project in Rust, TypeScript, Python, Go or C
     New(NewArgs),
+    /// Build a plugin's project on every change, hand it events, and see what it does
+    Dev(DevArgs),
     /// See the plugins: what they are, how far they have come
     #[command(subcommand)]
     Plugins(PluginsCommand),

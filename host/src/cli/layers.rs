@@ -6,6 +6,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use super::args::{Cli, Command};
 use super::color::Color;
+use super::dev;
 use crate::config::{Layers, LoadError, Reload, Reread, load, profiles_file, with_profile};
 use crate::error::with_sources;
 
@@ -17,7 +18,13 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<(Cli, Option<Layers>), Loa
         root = with_profile(root, profile, profiles_file().as_deref())?;
         first = root.clone().try_get_matches_from(arguments)?;
     }
-    let Some(path) = path_of(&first) else { return Ok((Cli::from_arg_matches(&first)?, None)) };
+    let Some(path) = path_of(&first) else {
+        let mut cli = Cli::from_arg_matches(&first)?;
+        if let Command::Dev(args) = &mut cli.command {
+            args.live |= dev::asks_for_server(&first);
+        }
+        return Ok((cli, None));
+    };
     let (matches, layers) = load(&root, path, arguments, &first)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     if let Command::Serve(args) = &mut cli.command {

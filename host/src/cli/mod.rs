@@ -18,6 +18,7 @@ mod completions;
 mod component_file;
 mod config;
 mod dead_letters;
+mod dev;
 mod disk;
 mod doctor;
 mod error;

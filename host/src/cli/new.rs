@@ -25,7 +25,8 @@ Examples:
   tidemill new big-orders --lang python
 
 The project carries the SDK's sources and the contract that it was made for, a manifest, and fixtures:
-events it is given, and what must come of them. Its README says how to build and run it.")]
+events it is given, and what must come of them. Its README says how to build and run it; `tidemill dev` in
+its folder does both on every change.")]
 pub(super) struct NewArgs {
     /// What to call it: lower-case letters, digits and '-'; also the name of the folder that is made
     name: String,
@@ -61,7 +62,8 @@ pub(super) fn run(args: &NewArgs, output: &mut Output<'_>) -> Result<(), CliErro
         output.line(&format!("  {command}"))?;
     }
     output.line(&format!("  {}", language.build))?;
-    output.line(&format!("The plugin is then {}; README.md says how to run it.", language.component(name)))
+    output.line(&format!("The plugin is then {}.", language.component(name)))?;
+    output.line("Or `tidemill dev`: it builds on every change and shows what the plugin does. README.md has more.")
 }
 
 /// A name becomes a folder, a crate, a module and a plugin: what all of them take.

@@ -15,7 +15,7 @@ use super::identity::Identity;
 use super::output::{Output, complain};
 use super::plugins::PluginsCommand;
 use super::{
-    append, ask as ask_plugin, backup, bench, color, completions, config, dead_letters, doctor, events_read,
+    append, ask as ask_plugin, backup, bench, color, completions, config, dead_letters, dev, doctor, events_read,
     events_tail, events_types, export, import, keys, layers, new, package, plugins, restore, retention, state, streams,
     suggest, top, types, verify,
 };
@@ -145,6 +145,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Bench(command) => bench::run(&command, &server, output),
         Command::Top(args) => top::run(&args, server, output),
         Command::New(args) => new::run(&args, output),
+        Command::Dev(args) => dev::run(&args, server, output),
         Command::Keys(command) => keys::run(command, output),
         Command::Plugins(PluginsCommand::Install(args)) => {
             package::install(&args, Identity::of(&global.identity)?, output)

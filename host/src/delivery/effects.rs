@@ -309,6 +309,14 @@ impl Effects {
         self.events.len()
     }
 
+    /// What the call in progress has staged: the latest value of each key that it wrote, and its events.
+    pub(crate) fn staged_by_call(&self) -> (BTreeMap<&str, Option<&[u8]>>, &[NewEvent]) {
+        let written = |(key, _): &'_ (String, _)| self.staged.get_key_value(key);
+        let state = self.undo.iter().filter_map(written);
+        let state = state.map(|(key, value)| (key.as_str(), value.as_deref())).collect();
+        (state, self.events.get(self.call.first_event..).unwrap_or_default())
+    }
+
     /// The events of the call in progress.
     #[must_use]
     pub fn batch(&self) -> Option<&EventBatch> {

@@ -1,13 +1,12 @@
-//! The format of a fixture: a JSON file.
+//! What a fixture is made of. How it is written, in JSON or YAML, is `format`'s.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::{fs, io};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::{Asked, KitError};
+use super::Asked;
+use crate::runtime::LogLine;
 
 /// Events that a plugin is given, and what must come of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -22,9 +21,10 @@ pub struct Fixture {
     /// What was there before.
     #[serde(default, skip_serializing_if = "Given::is_empty")]
     pub given: Given,
-    /// The events that it handles, as they are appended.
+    /// The events that it handles, as they are appended; one may say its `timestamp`.
     pub when: Vec<Value>,
     /// What must come of them.
+    #[serde(default, deserialize_with = "nothing_if_null")]
     pub then: Then,
 }
 
@@ -56,6 +56,9 @@ pub struct Then {
     /// What it answers when all that is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queries: Option<Vec<Asked>>,
+    /// What it logged, in order: of calls that were handled, and of each attempt that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Vec<LogLine>>,
     /// When it has to stop: texts of the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Vec<String>>,
@@ -97,10 +100,12 @@ pub struct Dead {
 }
 
 impl Then {
-    /// Brings appended events into an order that does not follow from when they were.
-    pub(super) fn sort_appended(&mut self) {
-        let text = |event: &Appended| (event.cause, event.event_type.clone(), event.data.to_string());
-        self.appended.iter_mut().for_each(|appended| appended.sort_by_key(text));
+    /// Brings appended events and lines into an order that does not follow from when they came.
+    pub(super) fn sort(&mut self) {
+        let event = |event: &Appended| (event.cause, event.event_type.clone(), event.data.to_string());
+        self.appended.iter_mut().for_each(|appended| appended.sort_by_key(event));
+        let line = |line: &LogLine| (line.message.clone(), line.level.clone());
+        self.log.iter_mut().for_each(|log| log.sort_by_key(line));
     }
 }
 
@@ -110,46 +115,7 @@ impl Given {
     }
 }
 
-impl Fixture {
-    /// Reads one.
-    ///
-    /// # Errors
-    /// When it is no fixture, gives nothing, or expects nothing.
-    pub fn parse(file: &Path, text: &str) -> Result<Self, KitError> {
-        let bad = |reason: String| KitError::NotAFixture { file: file.into(), reason };
-        let fixture: Self = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
-        if fixture.then == Then::default() {
-            return Err(bad(
-                "it expects nothing: say `state`, `appended`, `dead_letters`, `queries` or `stopped` in `then`, or have it \
-                 filled in by --bless"
-                    .into(),
-            ));
-        }
-        if fixture.when.is_empty() {
-            return Err(bad("`when` has no event, so nothing would be handled".into()));
-        }
-        Ok(fixture)
-    }
-
-    /// The files of fixtures at a place: the file itself, or those of a folder that end in `.json`, by name.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn files(place: &Path) -> Result<Vec<PathBuf>, KitError> {
-        let failed = |source: io::Error| KitError::Unreadable { file: place.into(), reason: source.to_string() };
-        if !fs::metadata(place).map_err(failed)?.is_dir() {
-            return Ok(vec![place.into()]);
-        }
-        let entries = fs::read_dir(place).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(failed)?;
-        let mut files: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
-        files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
-        files.sort();
-        if files.is_empty() {
-            return Err(KitError::Unreadable {
-                file: place.into(),
-                reason: "it holds no file that ends in .json".into(),
-            });
-        }
-        Ok(files)
-    }
+/// What nobody filled in is nothing.
+fn nothing_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Then, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }

@@ -1,27 +1,33 @@
 //! Tests of plugins without a server: fixtures run on the production engine, with production limits, in memory.
 //!
 //! A [`Fixture`] says which events a plugin is given and what must come of them; a [`Kit`] holds the component and its
-//! manifest and runs fixtures by real delivery over a store in memory. It owns the format and the comparison; it
-//! delivers nothing by itself and knows no rule of delivery.
+//! manifest and runs fixtures by real delivery over a store in memory. It owns the format and the comparison, and writes
+//! down what each call does; it delivers nothing by itself and knows no rule of delivery.
 
 mod fixture;
+mod format;
+mod open;
 mod queries;
+mod recorded;
 mod report;
 mod run;
+mod world;
 mod wrapped;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 pub use fixture::{Appended, Dead, Fixture, Given, Then};
+pub use open::CheckError;
 pub use queries::Asked;
+pub use recorded::{Call, Given as Handed};
 pub use report::{Difference, Report};
-pub use run::Kit;
+pub use run::{Kit, Traced};
 pub use wrapped::Disturbance;
 
 use crate::error::ErrorClass;
-use crate::plugin::InstallError;
+use crate::plugin::{InstallError, ManifestError};
 
 /// Why fixtures are not run.
 #[derive(Debug, Error)]
@@ -42,6 +48,9 @@ pub enum KitError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The manifest is none.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// The host would not run the component.
     #[error("the host would not run it")]
     Refused(#[from] InstallError),
@@ -54,12 +63,17 @@ pub enum KitError {
 }
 
 impl KitError {
+    /// A file that the system does not let read.
+    pub(crate) fn unreadable(file: &Path, error: &std::io::Error) -> Self {
+        Self::Unreadable { file: file.into(), reason: error.to_string() }
+    }
+
     /// What kind of thing went wrong.
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Unreadable { .. } => ErrorClass::NotFound,
-            Self::NotAFixture { .. } => ErrorClass::Invalid,
+            Self::NotAFixture { .. } | Self::Manifest(_) => ErrorClass::Invalid,
             Self::Refused(error) => error.class(),
             Self::Host { .. } => ErrorClass::Unavailable,
         }

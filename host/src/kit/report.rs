@@ -1,6 +1,7 @@
 //! What came of a fixture, beside what had to.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -23,6 +24,8 @@ pub struct Report {
     pub settled: bool,
     /// How long handling its events took, in microseconds of the handler.
     pub handler_us: u64,
+    /// Fuel that it took: about one unit for each instruction.
+    pub fuel: u64,
     /// The most memory that the plugin had, in bytes.
     pub memory_peak_bytes: usize,
 }
@@ -43,6 +46,14 @@ impl Report {
     #[must_use]
     pub const fn passed(&self) -> bool {
         self.differences.is_empty()
+    }
+}
+
+/// Three lines: which place, what had to come, and what came.
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = |value: &Option<Value>| value.as_ref().map_or_else(|| "nothing".into(), Value::to_string);
+        write!(f, "{}\n  - {}\n  + {}", self.what, side(&self.expected), side(&self.found))
     }
 }
 
@@ -82,6 +93,14 @@ pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
             (!fits).then(|| Difference { what: what(), expected: Some(json!(wanted)), found: is.map(|is| json!(is)) })
         };
         differences.extend(queries.iter().enumerate().filter_map(pair));
+    }
+    if let Some(log) = &expected.log {
+        let is = found.log.as_deref().unwrap_or_default();
+        let pair = |index: usize| {
+            let [wanted, is] = [log.get(index), is.get(index)].map(|line| line.map(|line| json!(line)));
+            differ(format!("log line {index}"), wanted.as_ref(), is.as_ref())
+        };
+        differences.extend((0..log.len().max(is.len())).filter_map(pair));
     }
     let holds = |wanted: &Vec<String>| found.stopped.iter().flatten().any(|is| has_all(is, wanted));
     let stops = match (&expected.stopped, &found.stopped) {

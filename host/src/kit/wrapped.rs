@@ -1,6 +1,7 @@
 //! Handlers that are disturbed: what a plugin must bear without another result.
 
-use crate::delivery::{Effects, EventBatch, HandleError, Handled, Handler, Usage, Verdict};
+use crate::delivery::{Effects, EventBatch, Handled, Handler, Usage};
+use crate::runtime::Transcript;
 
 /// What is done to a plugin while it handles events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(super) struct Disturbed {
     pub(super) disturbance: Disturbance,
     pub(super) make: Box<dyn Fn() -> Box<dyn Handler> + Send>,
     pub(super) inner: Box<dyn Handler>,
+    /// What the plugin logs; what the first of two calls logged is taken back with the rest.
+    pub(super) transcript: Transcript,
     /// What instances before this one have used.
     pub(super) before: Usage,
 }
@@ -27,9 +30,11 @@ impl Handler for Disturbed {
     fn handle(&mut self, batch: EventBatch, effects: Effects) -> Handled {
         let Disturbance { twice, crash, .. } = self.disturbance;
         if !twice && !crash {
-            return at_once(self.inner.handle(batch, effects));
+            return self.inner.handle(batch, effects);
         }
+        let said = self.transcript.mark();
         let first = self.inner.handle(batch.clone(), effects);
+        self.transcript.back_to(said);
         if crash {
             self.before = self.usage();
             self.inner = (self.make)();
@@ -39,12 +44,11 @@ impl Handler for Disturbed {
         effects.begin_call(batch.clone());
         let second = self.inner.handle(batch, effects);
         // A call that fails is told once: its attempt is counted as one.
-        let told = if first.outcome.is_err() && second.outcome.is_err() {
+        if first.outcome.is_err() && second.outcome.is_err() {
             Handled { outcome: first.outcome, ..second }
         } else {
             second
-        };
-        at_once(told)
+        }
     }
 
     fn usage(&self) -> Usage {
@@ -57,14 +61,4 @@ impl Handler for Disturbed {
             ..now
         }
     }
-}
-
-/// A wait that the plugin asks for is none here: the event is tried again at once, and that counts.
-fn at_once(mut handled: Handled) -> Handled {
-    if let Err(HandleError::Failure(failure)) = &mut handled.outcome
-        && let Verdict::Retry { after_ms } = &mut failure.verdict
-    {
-        *after_ms = None;
-    }
-    handled
 }

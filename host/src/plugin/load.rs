@@ -24,7 +24,7 @@ pub trait Loader: Send + Sync + 'static {
     /// # Errors
     /// When the bytes are not an upcaster that this release can run.
     fn load_upcaster(&self, _: &[u8]) -> Result<LoadedUpcaster, LoadError> {
-        Err(LoadError::NoRole { exports: "nothing".into() })
+        Err(LoadError::no_upcaster(&[]))
     }
 }
 

@@ -35,3 +35,4 @@ pub use registry::{
 };
 pub use rehearsals::{Promoted, Proposal, RehearsalRefused, Rehearsals, RehearsalsOptions};
 pub use source::SourceError;
+pub(crate) use watcher::{Pace, Watcher};

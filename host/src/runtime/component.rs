@@ -12,7 +12,7 @@ use super::lane::Lane;
 use super::query::Asked;
 use super::repeatable::Repeatable;
 use super::subscriber::Subscriber;
-use super::{Denials, Grants, Limits};
+use super::{Denials, Grants, Limits, Transcript};
 use crate::delivery::Handler;
 use crate::event::PluginName;
 use crate::projection::Projection;
@@ -77,13 +77,22 @@ pub struct InstanceOptions {
     pub grants: Grants,
     /// Where what it was denied is counted.
     pub denials: Denials,
+    /// Where what it logs is kept beside the host's log; nowhere by default.
+    pub transcript: Transcript,
 }
 
 impl InstanceOptions {
     /// A plugin that is granted nothing and configured with nothing.
     #[must_use]
     pub fn new(plugin: PluginName, limits: Limits) -> Self {
-        Self { plugin, limits, config: BTreeMap::new(), grants: Grants::default(), denials: Denials::default() }
+        Self {
+            plugin,
+            limits,
+            config: BTreeMap::new(),
+            grants: Grants::default(),
+            denials: Denials::default(),
+            transcript: Transcript::default(),
+        }
     }
 }
 

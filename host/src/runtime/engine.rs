@@ -193,7 +193,8 @@ impl Engine {
         let pre = self.0.linker.instantiate_pre(&component);
         let pre = pre.map_err(|error| LoadError::MismatchedImport { reason: chain(&error) })?;
         let exports = UpcasterExports { interface, lifts, upcast };
-        let (lifts, upcaster) = Upcaster::load(Arc::clone(&self.0), Linked { pre, waits: false }, exports)?;
+        let linked = Linked { pre, waits: false, trust: self.0.trust.clone() };
+        let (lifts, upcaster) = Upcaster::load(Arc::clone(&self.0), linked, exports)?;
         Ok((lifts, Arc::new(upcaster)))
     }
 

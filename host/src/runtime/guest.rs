@@ -39,8 +39,8 @@ pub(super) struct Guest {
 impl Guest {
     /// The data of an instance that is not in a call.
     pub(super) fn new(options: Arc<InstanceOptions>, waits: bool, trust: Trust) -> Self {
-        let InstanceOptions { plugin, limits, .. } = &*options;
-        let output = Output::new(plugin.clone(), limits.log_bytes_per_batch);
+        let InstanceOptions { plugin, limits, transcript, .. } = &*options;
+        let output = Output::new(plugin.clone(), limits.log_bytes_per_batch, transcript.clone());
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
         Self {

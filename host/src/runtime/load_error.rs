@@ -162,7 +162,7 @@ impl LoadError {
     }
 
     /// Nothing of what it exports makes it an upcaster.
-    pub(super) fn no_upcaster(exports: &[String]) -> Self {
+    pub(crate) fn no_upcaster(exports: &[String]) -> Self {
         Self::NoUpcaster { exports: listed(exports) }
     }
 

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::Transcript;
 use super::bindings::log::Level;
 use super::text::clean;
 use crate::event::PluginName;
@@ -31,6 +32,7 @@ pub(super) struct Output(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 struct Inner {
     plugin: PluginName,
+    transcript: Transcript,
     bytes_per_batch: usize,
     /// Bytes that may still be logged in this call.
     budget: usize,
@@ -45,9 +47,10 @@ struct Inner {
 }
 
 impl Output {
-    pub(super) fn new(plugin: PluginName, bytes_per_batch: usize) -> Self {
+    pub(super) fn new(plugin: PluginName, bytes_per_batch: usize, transcript: Transcript) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             plugin,
+            transcript,
             bytes_per_batch,
             budget: bytes_per_batch,
             logged: 0,
@@ -160,6 +163,7 @@ impl Inner {
         };
         self.budget = left;
         let (plugin, text) = (&self.plugin, clean(text));
+        self.transcript.add(name(level), &text);
         match level {
             Level::Trace => tracing::trace!(target: TARGET, %plugin, "{text}"),
             Level::Debug => tracing::debug!(target: TARGET, %plugin, "{text}"),
@@ -170,12 +174,22 @@ impl Inner {
     }
 }
 
+const fn name(level: Level) -> &'static str {
+    match level {
+        Level::Trace => "trace",
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn output(bytes_per_batch: usize) -> Output {
-        Output::new(PluginName::new("p").unwrap(), bytes_per_batch)
+        Output::new(PluginName::new("p").unwrap(), bytes_per_batch, Transcript::default())
     }
 
     #[test]

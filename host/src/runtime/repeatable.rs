@@ -42,12 +42,14 @@ impl Handler for Repeatable {
         if self.one_by_one {
             return self.each(&batch, effects);
         }
+        let said = self.inner.transcript().mark();
         let handled = self.inner.handle(batch.clone(), effects);
         if !self.inner.looked_at_the_event() {
             return handled;
         }
         self.one_by_one = true;
         self.inner.forget();
+        self.inner.transcript().back_to(said);
         let mut effects = handled.effects;
         effects.discard_call();
         effects.begin_call(batch.clone());

@@ -9,6 +9,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::Transcript;
 use super::bindings::types;
 use super::component::{InstanceOptions, Loaded};
 use super::fault::Failed;
@@ -44,6 +45,11 @@ impl Subscriber {
     /// Whether the last call read what depends on the event it began with.
     pub(super) const fn looked_at_the_event(&self) -> bool {
         self.looked
+    }
+
+    /// Where what it logs is kept.
+    pub(super) fn transcript(&self) -> &Transcript {
+        &self.options.transcript
     }
 
     /// Drops the instance; the next call makes another.

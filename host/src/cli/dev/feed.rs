@@ -1,0 +1,132 @@
+//! The events that a plugin under development is handed: of its fixtures, of a server, or of a file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::cli::client::Client;
+use crate::cli::error::{CliError, Exit};
+use crate::cli::events_read::Page;
+use crate::cli::query::{FilterArgs, Query};
+use crate::error::with_sources;
+use crate::event::{Filter, Pattern};
+use crate::kit::{Fixture, KitError};
+
+/// Events asked for at a time.
+const PAGE_EVENTS: u64 = 1000;
+/// The folder of a project's fixtures.
+const FIXTURES: &str = "fixtures";
+
+/// Events to be handled, and what must come of them, if anything.
+pub(super) struct Feed {
+    /// Where they come from.
+    pub(super) from: PathBuf,
+    pub(super) fixture: Fixture,
+    /// Where each stands in a server's log; empty where that says nothing.
+    pub(super) positions: Vec<u64>,
+}
+
+/// The fixtures of a project. Those that are none are told by themselves.
+pub(super) fn fixtures(folder: &Path) -> Result<Vec<Result<Feed, CliError>>, CliError> {
+    let files = Fixture::files(&folder.join(FIXTURES));
+    let files = files.map_err(|error| {
+        failed(&error).hint("write one, or give events by --events FILE or --server URL; `tidemill plugins test --help` shows what a fixture is")
+    })?;
+    let read = |from: PathBuf| {
+        let text = fs::read_to_string(&from).map_err(|error| failed(&KitError::unreadable(&from, &error)))?;
+        let fixture = Fixture::parse(&from, &text).map_err(|error| failed(&error))?;
+        Ok(Feed { from, fixture, positions: Vec::new() })
+    };
+    Ok(files.into_iter().map(read).collect())
+}
+
+/// Events of a server's log that a plugin listens to.
+pub(super) fn of_server(from: u64, limit: u64, filter: &Filter, client: &Client) -> Result<Feed, CliError> {
+    let mut left = limit;
+    let query =
+        Query::path(&["v1", "events"]).with_filter(&asked(filter)).with("after", &from.saturating_sub(1).to_string());
+    let mut path = query.with("limit", &left.min(PAGE_EVENTS).to_string()).as_str().to_owned();
+    let mut events = Vec::new();
+    while left > 0 {
+        let page: Page = client.get_path(&path)?;
+        let take = page.events.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        for event in page.events.iter().take(take) {
+            let event = serde_json::from_str(event.get());
+            events
+                .push(event.map_err(|error| {
+                    CliError::new(Exit::Failure, format_args!("the server sent no event: {error}"))
+                })?);
+        }
+        left -= take as u64;
+        match page.next {
+            Some(next) if !page.events.is_empty() => path = next,
+            _ => break,
+        }
+    }
+    let Client::Server(server) = client else { return Err(CliError::usage("only a server is asked for events")) };
+    Ok(feed(server.url().to_string().into(), events))
+}
+
+/// The events of a file.
+pub(super) fn of_file(file: &Path, limit: u64) -> Result<Feed, CliError> {
+    let text = fs::read_to_string(file).map_err(|error| failed(&KitError::unreadable(file, &error)))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let event = |(index, line): (usize, &str)| {
+        let number = index + 1;
+        serde_json::from_str::<Value>(line)
+            .map_err(|error| error.to_string())
+            .and_then(|value| if value.is_object() { Ok(value) } else { Err("it is no JSON object".into()) })
+            .map_err(|reason| CliError::usage(format_args!("{}, line {number}: {reason}", file.display())))
+    };
+    let events = lines.take(usize::try_from(limit).unwrap_or(usize::MAX)).map(event).collect::<Result<_, _>>()?;
+    Ok(feed(file.into(), events))
+}
+
+/// Events as they were read, as they are appended: the scratch store gives them positions and versions of its own.
+fn feed(from: PathBuf, mut when: Vec<Value>) -> Feed {
+    let mut positions = Vec::with_capacity(when.len());
+    for fields in when.iter_mut().filter_map(Value::as_object_mut) {
+        positions.extend(fields.remove("position").and_then(|position| position.as_u64()));
+        fields.remove("version");
+    }
+    if positions.len() != when.len() {
+        positions.clear();
+    }
+    Feed { from, fixture: Fixture { when, ..Fixture::default() }, positions }
+}
+
+/// A plugin's filter, as the options of commands say it.
+fn asked(filter: &Filter) -> FilterArgs {
+    let Filter { types, streams, tags } = filter;
+    let texts = |patterns: &[Pattern]| patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect();
+    FilterArgs {
+        types: texts(types),
+        streams: texts(streams),
+        tags: tags.iter().map(ToString::to_string).collect(),
+        categories: Vec::new(),
+    }
+}
+
+pub(super) fn failed(error: &KitError) -> CliError {
+    CliError::new(error.class().into(), with_sources(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_handed_over_without_what_a_store_gives() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let lines = "{\"type\":\"A\",\"position\":7,\"version\":2,\"timestamp\":\"2026-01-01T00:00:00Z\"}\n\n{\"type\":\"B\",\"position\":9}\n";
+        fs::write(file.path(), lines).unwrap();
+        let found = of_file(file.path(), 100).unwrap();
+        assert_eq!(found.positions, [7, 9]);
+        assert_eq!(found.fixture.when[0].to_string(), r#"{"timestamp":"2026-01-01T00:00:00Z","type":"A"}"#);
+        assert_eq!(of_file(file.path(), 1).unwrap().fixture.when.len(), 1);
+        fs::write(file.path(), "{\"type\":\"A\"}\n[]\n").unwrap();
+        let Err(CliError::Failed { exit, what, .. }) = of_file(file.path(), 9) else { panic!("a list is no event") };
+        assert!(exit == Exit::Usage && what.ends_with("line 2: it is no JSON object"), "{what}");
+    }
+}

@@ -1,0 +1,179 @@
+//! What is kept from run to run: what was built, and what is loaded.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use super::DevArgs;
+use super::build::build;
+use super::feed::{self, Feed};
+use super::project::Project;
+use super::show::{Show, Tally};
+use super::sources::State;
+use crate::cli::client::Client;
+use crate::cli::component_file::{ComponentFile, engine};
+use crate::cli::error::{CliError, Exit};
+use crate::clock::Stopwatch;
+use crate::config::HostSecrets;
+use crate::kit::{Disturbance, Kit, KitError, Report, Traced};
+
+/// The operator's word on the plugin, in its project.
+const MANIFEST: &str = "plugin.toml";
+
+/// A plugin under development.
+pub(super) struct Session<'a> {
+    args: &'a DevArgs,
+    client: Arc<Client>,
+    /// The sources of the last build that went well.
+    built_from: Option<u64>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(args: &'a DevArgs, client: Client) -> Self {
+        Self { args, client: Arc::new(client), built_from: None }
+    }
+
+    /// Builds if need be, loads, and runs.
+    pub(super) async fn step(&mut self, state: &State, show: &mut Show<'_, '_>) -> Result<(), CliError> {
+        let project = Project::read(&self.args.folder)?;
+        if self.built_from != Some(state.built_from) {
+            self.built_from = None;
+            self.build(&project, show).await?;
+            self.built_from = Some(state.built_from);
+        }
+        let kit = self.load(&project, show).await?;
+        let mut tally = Tally::default();
+        for feed in self.feeds(&kit).await? {
+            match feed {
+                Ok(feed) => self.run(&kit, feed, &mut tally, show).await?,
+                Err(error) if self.args.once => return Err(error),
+                Err(error) => {
+                    tally.failed += 1;
+                    show.error(&error)?;
+                }
+            }
+        }
+        show.done(&tally)?;
+        if tally.failed == 0 {
+            return Ok(());
+        }
+        Err(CliError::new(Exit::Failure, tally.verdict()))
+    }
+
+    async fn build(&self, project: &Project, show: &mut Show<'_, '_>) -> Result<(), CliError> {
+        project.check_tools()?;
+        show.building(project)?;
+        let built = build(project).await?;
+        show.built(project, &built)?;
+        if built.status.success() {
+            return Ok(());
+        }
+        let error = CliError::new(Exit::Failure, format_args!("`{}` failed: {}", project.build, built.status));
+        Err(match project.language {
+            Some(language) => error.hint(format_args!("what it needs, once: {}", language.install.join("; "))),
+            None => error,
+        })
+    }
+
+    /// Loads what was built, as the host would.
+    async fn load(&self, project: &Project, show: &mut Show<'_, '_>) -> Result<Arc<Kit>, CliError> {
+        let manifest = project.folder.join(MANIFEST);
+        let component = project.component.clone();
+        let loaded = blocking(move || load(&component, &manifest)).await?;
+        show.loaded(project, &loaded)?;
+        let kit = loaded.kit;
+        let is_real = self.args.live || self.args.events.is_some();
+        if is_real && !self.args.http && !kit.is_replayable() {
+            let what = "it may send HTTP requests, and would send them for these events";
+            return Err(CliError::new(Exit::Denied, what).hint("give --http to have them sent"));
+        }
+        Ok(kit)
+    }
+
+    async fn feeds(&self, kit: &Arc<Kit>) -> Result<Vec<Result<Feed, CliError>>, CliError> {
+        let args = self.args;
+        if let Some(file) = &args.events {
+            return Ok(vec![feed::of_file(file, args.limit)]);
+        }
+        if !args.live {
+            return feed::fixtures(&args.folder);
+        }
+        let (client, filter) = (Arc::clone(&self.client), kit.filter().clone());
+        let (from, limit) = (args.from, args.limit);
+        blocking(move || feed::of_server(from, limit, &filter, &client)).await.map(|feed| vec![Ok(feed)])
+    }
+
+    async fn run(
+        &self,
+        kit: &Arc<Kit>,
+        feed: Feed,
+        tally: &mut Tally,
+        show: &mut Show<'_, '_>,
+    ) -> Result<(), CliError> {
+        let kit = Arc::clone(kit);
+        let (feed, ran) = blocking(move || {
+            let ran = run(&kit, &feed).map_err(|error| feed::failed(&error))?;
+            Ok((feed, ran))
+        })
+        .await?;
+        show.feed(&feed, &ran, tally)
+    }
+}
+
+/// A component that the host would run.
+pub(super) struct Loaded {
+    pub(super) kit: Arc<Kit>,
+    pub(super) bytes: usize,
+    pub(super) ms: u64,
+}
+
+/// What came of a feed.
+pub(super) struct Ran {
+    /// Event by event.
+    pub(super) traced: Traced,
+    /// In batches, as a server hands them over; none where nothing is expected.
+    pub(super) batched: Option<Report>,
+}
+
+impl Ran {
+    /// What counts.
+    pub(super) fn report(&self) -> &Report {
+        self.batched.as_ref().unwrap_or(&self.traced.report)
+    }
+
+    /// Events that were set aside although nobody expected it.
+    pub(super) fn set_aside(&self) -> usize {
+        match self.batched {
+            Some(_) => 0,
+            None => self.traced.report.found.dead_letters.as_ref().map_or(0, Vec::len),
+        }
+    }
+}
+
+fn load(component: &Path, manifest: &Path) -> Result<Loaded, CliError> {
+    let watch = Stopwatch::start();
+    let file = ComponentFile::read(component, manifest.is_file().then_some(manifest))?;
+    let proposed = file.proposed();
+    let bytes = proposed.component.len();
+    let kit = Kit::new(&proposed, &engine()?, Box::new(HostSecrets)).map_err(|error| feed::failed(&error))?;
+    Ok(Loaded { kit: Arc::new(kit), bytes, ms: u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX) })
+}
+
+fn run(kit: &Kit, feed: &Feed) -> Result<Ran, KitError> {
+    let Feed { from, fixture, .. } = feed;
+    let traced = kit.trace(from, fixture)?;
+    let expects = fixture.then != Default::default();
+    let batched = expects.then(|| kit.run(from, fixture, Disturbance::default())).transpose()?;
+    Ok(Ran { traced, batched })
+}
+
+/// Does what blocks on a thread of its own, so that an interruption is heard.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CliError> + Send + 'static,
+) -> Result<T, CliError> {
+    let done = spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        Err(CliError::new(Exit::Failure, format_args!("a thread of this program died: {error}")))
+    })
+}

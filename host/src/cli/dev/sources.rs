@@ -1,0 +1,136 @@
+//! What a project is made of: whether it must be built again, or only run again.
+
+use std::fs;
+use std::hash::Hasher as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::cli::error::{CliError, Exit};
+
+/// Folders that builds write to, or that hold what others wrote.
+const LEFT_OUT: [&str; 8] = ["target", "build", "node_modules", "__pycache__", "bindings", "venv", "data", "plugins"];
+/// Files that builds write beside sources, and that no build reads.
+const LEFT_OUT_ENDINGS: [&str; 5] = [".lock", "package-lock.json", "go.sum", ".md", "~"];
+/// What a plugin is run with, and not built from.
+const FED: [&str; 2] = ["fixtures", "plugin.toml"];
+/// Most bytes of a file that are looked at; of a longer one its length counts.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// The files of a project.
+pub(super) struct Sources {
+    pub(super) state: State,
+    /// Every folder with files that count.
+    pub(super) folders: Vec<PathBuf>,
+}
+
+/// What is in them: another hash, another content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// What it is built from.
+    pub(super) built_from: u64,
+    /// What it is run with.
+    fed_with: u64,
+}
+
+impl Sources {
+    /// Looks at a project, and at a file of events if there is one.
+    pub(super) fn of(folder: &Path, events: Option<&Path>) -> Result<Self, CliError> {
+        let failed = |error: io::Error| {
+            let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failure };
+            CliError::new(exit, format_args!("{} cannot be read: {error}", folder.display()))
+        };
+        let (mut built, mut fed) = (Xxh3Default::new(), Xxh3Default::new());
+        let mut folders = Vec::new();
+        let mut left = vec![folder.to_owned()];
+        while let Some(folder_now) = left.pop() {
+            let entries = match fs::read_dir(&folder_now) {
+                Ok(entries) => entries.collect::<io::Result<Vec<_>>>().map_err(failed)?,
+                // It went while the others were looked at.
+                Err(_) if folder_now != folder => continue,
+                Err(error) => return Err(failed(error)),
+            };
+            let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
+            paths.sort();
+            for path in paths.into_iter().filter(|path| counts(path)) {
+                if path.is_dir() {
+                    left.push(path);
+                    continue;
+                }
+                let first = path.strip_prefix(folder).ok().and_then(|path| path.iter().next());
+                let is_fed = FED.iter().any(|name| first.is_some_and(|first| first == *name));
+                add(if is_fed { &mut fed } else { &mut built }, &path);
+            }
+            folders.push(folder_now);
+        }
+        if let Some(file) = events {
+            add(&mut fed, file);
+            let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+            folders.push(parent.unwrap_or(Path::new(".")).into());
+        }
+        Ok(Self { state: State { built_from: built.finish(), fed_with: fed.finish() }, folders })
+    }
+}
+
+fn counts(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let left_out = match path.is_dir() {
+        true => LEFT_OUT.contains(&name.as_ref()),
+        false => LEFT_OUT_ENDINGS.iter().any(|ending| name.ends_with(ending)),
+    };
+    !left_out && !name.starts_with('.')
+}
+
+/// Adds a file by its path and what is in it. One that cannot be read is as good as none.
+fn add(hash: &mut Xxh3Default, path: &Path) {
+    let bytes = fs::metadata(path).map(|metadata| metadata.len()).unwrap_or(0);
+    let content = if bytes > FILE_BYTES_MAX { Ok(Vec::new()) } else { fs::read(path) };
+    hash.write(path.as_os_str().as_encoded_bytes());
+    hash.write_u64(bytes);
+    hash.write(&content.unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_says_whether_to_build_or_only_to_run() {
+        let project = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = project.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let state = || Sources::of(project.path(), None).unwrap().state;
+        write("src/lib.rs", "a");
+        write("fixtures/a.json", "a");
+        let first = state();
+        for name in ["target/a.wasm", "build/plugin.wasm", "sdk/go/bindings/a.go", "Cargo.lock", "README.md", ".git/x"]
+        {
+            write(name, "x");
+            assert_eq!(state(), first, "{name}");
+        }
+        write("src/lib.rs", "a");
+        assert_eq!(state(), first, "written, and the same");
+        write("fixtures/a.json", "b");
+        let fed = state();
+        assert!(fed.built_from == first.built_from && fed != first);
+        write("src/lib.rs", "b");
+        assert_ne!(state().built_from, first.built_from);
+        let folders = Sources::of(project.path(), None).unwrap().folders;
+        assert!(folders.contains(&project.path().join("src")) && !folders.contains(&project.path().join("target")));
+    }
+
+    #[test]
+    fn a_file_of_events_counts_wherever_it_is() {
+        let (project, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = elsewhere.path().join("events.ndjson");
+        let state = || Sources::of(project.path(), Some(&file)).unwrap();
+        let first = state();
+        fs::write(&file, "{}").unwrap();
+        assert_ne!(state().state, first.state);
+        assert!(first.folders.contains(&elsewhere.path().to_owned()));
+    }
+}

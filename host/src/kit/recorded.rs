@@ -1,0 +1,171 @@
+//! What a plugin does, call by call: the outermost handler of a run.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::fixture::Appended;
+use super::run::json_or_text;
+use crate::clock::Stopwatch;
+use crate::delivery::{Effects, EventBatch, HandleError, Handled, Handler, Usage, Verdict};
+use crate::event::{NewEvent, Position, RecordedEvent, metadata_key};
+use crate::runtime::{LogLine, Transcript};
+
+/// A call of the plugin, and what came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Call {
+    /// The events that it was handed.
+    pub events: Vec<Given>,
+    /// `handled`, or what it said, or what went wrong.
+    pub outcome: &'static str,
+    /// Why, where it was not handled.
+    pub reason: Option<String>,
+    /// Index in `events` of the one that failed, where the plugin named it.
+    pub failed: Option<usize>,
+    /// The wait it asked for, in milliseconds. Here it is none.
+    pub retry_after_ms: Option<u64>,
+    /// The wasm backtrace; empty when there was no trap.
+    pub backtrace: String,
+    /// The last of what it said, where it was not handled.
+    pub last_words: String,
+    /// The events that it appended. They count when it was handled.
+    pub appended: Vec<Appended>,
+    /// The keys that it wrote, with their values; none for a key that it deleted.
+    pub state: BTreeMap<String, Option<Value>>,
+    /// What it logged.
+    pub log: Vec<LogLine>,
+    /// How long it took, in microseconds.
+    pub us: u64,
+    /// Fuel that it took: about one unit for each instruction.
+    pub fuel: u64,
+    /// Memory that the plugin has after it, in bytes.
+    pub memory_bytes: usize,
+}
+
+/// An event as it was handed over.
+#[derive(Clone, Debug, Serialize)]
+pub struct Given {
+    /// Its index among those that are handled; what the plugin appended counts on behind them.
+    pub index: usize,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Its stream.
+    pub stream: Option<String>,
+}
+
+impl Call {
+    /// Whether it was handled.
+    #[must_use]
+    pub fn is_handled(&self) -> bool {
+        self.outcome == HANDLED
+    }
+
+    /// Whether its lines count: they do not when all of its events are handed over again.
+    pub(super) fn is_final(&self) -> bool {
+        self.is_handled() || self.failed == Some(0) || (self.failed.is_none() && self.events.len() == 1)
+    }
+}
+
+const HANDLED: &str = "handled";
+
+/// Calls as they come. Cheap to clone; clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Calls(Arc<Mutex<Vec<Call>>>);
+
+impl Calls {
+    pub(super) fn take(&self) -> Vec<Call> {
+        mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, call: Call) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+    }
+}
+
+/// A handler whose calls are written down.
+pub(super) struct Recorded {
+    pub(super) inner: Box<dyn Handler>,
+    pub(super) transcript: Transcript,
+    pub(super) calls: Calls,
+    /// Where what was there before ends.
+    pub(super) given: Position,
+}
+
+impl Handler for Recorded {
+    fn handle(&mut self, batch: EventBatch, effects: Effects) -> Handled {
+        let events: Vec<_> = batch.iter().map(|event| self.event(event)).collect();
+        let before = self.inner.usage();
+        let watch = Stopwatch::start();
+        let handled = self.inner.handle(batch.clone(), effects);
+        let us = u64::try_from(watch.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let usage = self.inner.usage();
+        let (state, staged) = handled.effects.staged_by_call();
+        let state = state.into_iter().map(|(key, value)| (key.to_owned(), value.map(json_or_text)));
+        let error = handled.outcome.as_ref().err();
+        let failure = error.and_then(|error| match error {
+            HandleError::Failure(failure) => Some(failure),
+            HandleError::Fault { .. } => None,
+        });
+        self.calls.add(Call {
+            outcome: error.map_or(HANDLED, HandleError::kind),
+            reason: error.map(|error| error.reason().to_owned()),
+            failed: failure.map(|failure| failure.index),
+            retry_after_ms: failure.and_then(|failure| match failure.verdict {
+                Verdict::Retry { after_ms } => after_ms,
+                Verdict::Reject | Verdict::Stop => None,
+            }),
+            backtrace: handled.evidence.backtrace.clone(),
+            last_words: handled.evidence.stderr_tail.clone(),
+            appended: staged.iter().map(|event| appended(event, &batch, &events)).collect(),
+            state: state.collect(),
+            log: self.transcript.take(),
+            us,
+            fuel: usage.fuel.saturating_sub(before.fuel),
+            memory_bytes: usage.memory_bytes,
+            events,
+        });
+        at_once(handled)
+    }
+
+    fn usage(&self) -> Usage {
+        self.inner.usage()
+    }
+}
+
+impl Recorded {
+    /// Positions are dense, so an event's index follows from its own.
+    fn event(&self, event: &RecordedEvent) -> Given {
+        let index = event.position.0.saturating_sub(self.given.0).saturating_sub(1);
+        Given {
+            index: usize::try_from(index).unwrap_or(usize::MAX),
+            event_type: event.event_type.to_string(),
+            stream: event.stream.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+fn appended(event: &NewEvent, batch: &EventBatch, given: &[Given]) -> Appended {
+    let cause = event.metadata.get(metadata_key::CAUSATION_ID);
+    let caused_by = batch.iter().zip(given).find(|(event, _)| Some(&event.id.to_string()) == cause);
+    Appended {
+        cause: caused_by.map(|(_, given)| given.index).unwrap_or_default(),
+        event_type: event.event_type.to_string(),
+        stream: event.stream.as_ref().map(ToString::to_string),
+        tags: event.tags.iter().map(ToString::to_string).collect(),
+        data: json_or_text(&event.data),
+    }
+}
+
+/// A wait that the plugin asks for is none here: the event is tried again at once, and that counts.
+fn at_once(mut handled: Handled) -> Handled {
+    if let Err(HandleError::Failure(failure)) = &mut handled.outcome
+        && let Verdict::Retry { after_ms } = &mut failure.verdict
+    {
+        *after_ms = None;
+    }
+    handled
+}

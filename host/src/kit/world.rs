@@ -1,0 +1,195 @@
+//! The log of a fixture: what is there before, what is handled, and what came of it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::KitError;
+use super::fixture::{Appended, Dead, Fixture, Given, Then};
+use super::run::json_or_text;
+use crate::api::parse_event;
+use crate::clock::{Clock, ManualClock};
+use crate::delivery::{BEHIND, LiveState, State, Status, live_owner, live_state};
+use crate::event::{NewEvent, PluginName, Position, RecordedEvent, metadata_key};
+use crate::projection::Moment;
+use crate::store::memory::MemoryStore;
+use crate::store::{AppendRequest, Owner, Progress, ReadRequest, StateChange, Store, StoreError, UnitOfWork};
+
+/// When the first event of a fixture is stored: 2026-01-01T00:00:00Z, in microseconds since the Unix epoch.
+const BEGIN_US: u64 = 1_767_225_600_000_000;
+/// Time between two events that do not say theirs, in microseconds.
+const STEP_US: u64 = 1_000_000;
+/// Most of anything that is looked at.
+const LOOKED_AT_MAX: usize = 100_000;
+/// The ids of events that name none count up from here.
+const FIRST_ID: u128 = 0x0199_a0a0_0000_7000_8000_0000_0000_0001;
+
+/// The log of a fixture.
+pub(super) struct World {
+    pub(super) store: Arc<dyn Store>,
+    owner: Owner,
+    /// Where what was there before ends.
+    pub(super) given: Position,
+    /// The events that are handled.
+    when: Vec<RecordedEvent>,
+}
+
+impl World {
+    /// Stores what a fixture gives.
+    pub(super) fn of(file: &Path, fixture: &Fixture, plugin: &PluginName) -> Result<Self, KitError> {
+        let clock = Arc::new(ManualClock::default());
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>));
+        let mut ids = (FIRST_ID..).map(Uuid::from_u128);
+        let mut append = |place: &str, events: &[Value]| -> Result<Position, KitError> {
+            for (index, value) in events.iter().enumerate() {
+                let bad = |reason: String| KitError::NotAFixture {
+                    file: file.into(),
+                    reason: format!("event {index} of {place}: {reason}"),
+                };
+                let id = ids.next().unwrap_or_default();
+                let (event, time_us) = event(value, id).map_err(bad)?;
+                set(&clock, time_us).map_err(bad)?;
+                let request = AppendRequest::unconditional(vec![event]);
+                store.append(request).wait().map_err(|error| bad(error.to_string()))?;
+            }
+            Ok(store.head())
+        };
+        let given = append("`given`", &fixture.given.events)?;
+        append("`when`", &fixture.when)?;
+        let failed = |error: StoreError| KitError::Host { reason: error.to_string() };
+        let request = ReadRequest { after: given, ..everything() };
+        let when = store.read(&request).map_err(failed)?.events;
+        let owner = Owner::from(plugin.clone());
+        before(&*store, &owner, given, &fixture.given)
+            .map_err(|reason| KitError::NotAFixture { file: file.into(), reason })?;
+        Ok(Self { store, owner, given, when })
+    }
+
+    fn last(&self) -> Position {
+        self.when.last().map(|event| event.position).unwrap_or_default()
+    }
+
+    /// Whether a set-aside event will be tried without anybody asking: the first of its key, when it is due at some
+    /// time, or waits behind nothing any more.
+    pub(super) fn is_pending(&self) -> bool {
+        let rows = self.store.dead_letters(&self.owner, Position::START, LOOKED_AT_MAX).unwrap_or_default();
+        let mut seen = HashSet::new();
+        let mut firsts = rows.iter().filter(|row| row.key.as_ref().is_none_or(|key| seen.insert(key)));
+        firsts.any(|row| row.due_us.is_some() || row.kind == BEHIND)
+    }
+
+    /// The state that queries are answered from.
+    pub(super) fn moment(&self) -> Result<Moment, StoreError> {
+        let LiveState { owner, checkpoint, state, .. } = live_state(&self.owner.plugin, &*self.store, None)?;
+        Ok(Moment { owner, state, checkpoint, now_us: BEGIN_US })
+    }
+
+    /// What came of it.
+    pub(super) fn found(&self, status: &Result<Status, Status>) -> Result<Then, StoreError> {
+        let status = status.as_ref().unwrap_or_else(|status| status);
+        let owner = live_owner(&self.owner.plugin, &*self.store)?;
+        let state = whole_state(&*self.store, &owner)?;
+        let stored = self.store.read(&ReadRequest { after: self.last(), ..everything() })?.events;
+        let rows = self.store.dead_letters(&owner, Position::START, LOOKED_AT_MAX)?;
+        let dead = rows.into_iter().map(|row| Dead {
+            event: self.index(row.position),
+            kind: row.kind,
+            attempts: row.attempts.saturating_add(row.faults),
+            reason: vec![row.reason],
+        });
+        let stopped = match &status.state {
+            State::Halted { reason } | State::Quarantined { reason } => Some(vec![reason.clone()]),
+            _ => None,
+        };
+        Ok(Then {
+            state: Some(state),
+            appended: Some(stored.iter().map(|event| self.appended(event, &stored)).collect()),
+            dead_letters: Some(dead.collect()),
+            queries: None,
+            log: None,
+            stopped,
+        })
+    }
+
+    fn index(&self, position: Position) -> usize {
+        self.when.iter().position(|event| event.position == position).unwrap_or(self.when.len())
+    }
+
+    /// An event that was appended; what an appended event caused counts on behind those of the fixture.
+    fn appended(&self, event: &RecordedEvent, stored: &[RecordedEvent]) -> Appended {
+        let cause = event.metadata.get(metadata_key::CAUSATION_ID).and_then(|id| Uuid::try_parse(id).ok());
+        let cause = self.when.iter().chain(stored).position(|event| Some(event.id) == cause);
+        Appended {
+            cause: cause.unwrap_or_default(),
+            event_type: event.event_type.to_string(),
+            stream: event.stream.as_ref().map(ToString::to_string),
+            tags: event.tags.iter().map(ToString::to_string).collect(),
+            data: json_or_text(&event.data),
+        }
+    }
+}
+
+/// A plugin's state, page by page.
+fn whole_state(store: &dyn Store, owner: &Owner) -> Result<BTreeMap<String, Value>, StoreError> {
+    let (mut state, mut after) = (BTreeMap::new(), None);
+    loop {
+        let page = store.state_scan(owner, "", after.as_deref(), LOOKED_AT_MAX)?;
+        state.extend(page.entries.into_iter().map(|(key, value)| (key, json_or_text(&value))));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(state),
+        }
+    }
+}
+
+fn everything() -> ReadRequest {
+    ReadRequest { limit: LOOKED_AT_MAX, bytes_max: usize::MAX, ..ReadRequest::default() }
+}
+
+/// An event as it is appended, and the time that it says, in microseconds since the Unix epoch.
+fn event(value: &Value, id: Uuid) -> Result<(NewEvent, Option<u64>), String> {
+    let mut value = value.clone();
+    let time = value.as_object_mut().and_then(|fields| fields.remove("timestamp"));
+    let time_us = time.as_ref().map(microseconds).transpose()?;
+    let parsed = parse_event(&value.to_string())?;
+    Ok((if parsed.has_id { parsed.event } else { NewEvent { id, ..parsed.event } }, time_us))
+}
+
+fn microseconds(time: &Value) -> Result<u64, String> {
+    let parsed = time.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let us = parsed.and_then(|time| u64::try_from(time.as_microsecond()).ok());
+    us.ok_or_else(|| format!("`timestamp` is {time}; it must be a time of RFC 3339, such as \"2026-01-31T12:00:00Z\""))
+}
+
+/// Sets the clock for the next event: to its own time, or a step after the one before it.
+fn set(clock: &ManualClock, time_us: Option<u64>) -> Result<(), String> {
+    let now_us = clock.now_us();
+    let next_us = time_us.unwrap_or(if now_us == 0 { BEGIN_US } else { now_us + STEP_US });
+    if next_us < now_us {
+        return Err("its `timestamp` is before that of the event before it".into());
+    }
+    clock.advance_us(next_us - now_us);
+    Ok(())
+}
+
+/// Puts the plugin where it was before.
+fn before(store: &dyn Store, owner: &Owner, given: Position, was: &Given) -> Result<(), String> {
+    let Given { state, .. } = was;
+    if state.is_empty() {
+        return Ok(());
+    }
+    let change =
+        |(key, value): (&String, &Value)| StateChange { key: key.clone(), value: Some(value.to_string().into()) };
+    let work = UnitOfWork {
+        owner: owner.clone(),
+        partition: 0,
+        progress: Progress { revision: 1, checkpoint: given, ..Progress::default() },
+        state: state.iter().map(change).collect(),
+        events: Vec::new(),
+        dead_letters: Vec::new(),
+    };
+    store.commit(work).wait().map(drop).map_err(|error| format!("the state of `given`: {error}"))
+}
