@@ -57,8 +57,25 @@ fn is_of_outer_cargo(variable: &str) -> bool {
     variable.starts_with("CARGO_") && variable != "CARGO_HOME" && !variable.starts_with("CARGO_NET_")
 }
 
+/// Has a command find the tools, and nothing of the cargo that runs this test; programs in `first` come before others.
+pub(crate) fn prepare(command: &mut Command, first: &Path) {
+    let all = env::join_paths([first.to_path_buf()].into_iter().chain(env::split_paths(&path())));
+    command.env("PATH", all.unwrap_or_else(|_| path()));
+    for (variable, _) in env::vars_os() {
+        let name = variable.to_string_lossy();
+        if is_of_outer_cargo(&name) || name.starts_with("TIDEMILL_") {
+            command.env_remove(&variable);
+        }
+    }
+    // What Go would fetch from a module proxy.
+    let go_pkg = tools().join("go-pkg");
+    if go_pkg.is_dir() {
+        command.env("TIDEMILL_GO_PKG", go_pkg);
+    }
+}
+
 /// `target/<name>` of the build that this test belongs to.
-fn below_target(name: &str) -> PathBuf {
+pub(crate) fn below_target(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a test knows its own path");
     let target = test.ancestors().nth(3).expect("tests are built into target/<profile>/deps");
     target.join(name)
@@ -117,16 +134,9 @@ impl Project {
     #[must_use]
     pub fn build(&self) -> Vec<u8> {
         let mut command = Command::new("sh");
-        command.args(["-c", self.language.build]).current_dir(&self.folder).env("PATH", path()).stdin(Stdio::null());
-        // What Go would fetch from a module proxy.
-        let go_pkg = tools().join("go-pkg");
-        if go_pkg.is_dir() {
-            command.env("TIDEMILL_GO_PKG", go_pkg);
-        }
-        // Cargo is run by another cargo: what that one says is not for this build. What it has compiled is kept.
-        for (variable, _) in env::vars_os().filter(|(name, _)| is_of_outer_cargo(&name.to_string_lossy())) {
-            command.env_remove(variable);
-        }
+        command.args(["-c", self.language.build]).current_dir(&self.folder).stdin(Stdio::null());
+        prepare(&mut command, &tools().join("bin"));
+        // What cargo has compiled is kept.
         let cache = below_target("projects").join("cargo");
         if self.language.name == "rust" {
             command.env("CARGO_TARGET_DIR", &cache);
