@@ -2,6 +2,7 @@
 //! the benchmarks measure with.
 
 pub mod bench;
+pub mod book;
 pub mod documented;
 pub mod fixtures;
 pub mod guests;

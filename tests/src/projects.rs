@@ -59,8 +59,25 @@ fn is_of_outer_cargo(variable: &str) -> bool {
     variable.starts_with("CARGO_") && variable != "CARGO_HOME" && !variable.starts_with("CARGO_NET_")
 }
 
+/// Has a command find the tools, and nothing of the cargo that runs this test; programs in `first` come before others.
+pub(crate) fn prepare(command: &mut Command, first: &Path) {
+    let all = env::join_paths([first.to_path_buf()].into_iter().chain(env::split_paths(&path())));
+    command.env("PATH", all.unwrap_or_else(|_| path()));
+    for (variable, _) in env::vars_os() {
+        let name = variable.to_string_lossy();
+        if is_of_outer_cargo(&name) || name.starts_with("TIDEMILL_") {
+            command.env_remove(&variable);
+        }
+    }
+    // What Go would fetch from a module proxy.
+    let go_pkg = tools().join("go-pkg");
+    if go_pkg.is_dir() {
+        command.env("TIDEMILL_GO_PKG", go_pkg);
+    }
+}
+
 /// `target/<name>` of the build that this test belongs to.
-fn below_target(name: &str) -> PathBuf {
+pub(crate) fn below_target(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a test knows its own path");
     let target = test.ancestors().nth(3).expect("tests are built into target/<profile>/deps");
     target.join(name)
@@ -132,7 +149,8 @@ impl Project {
     pub fn build(&self) -> Vec<u8> {
         let mut command = Command::new("sh");
         command.args(["-c", self.language.build]).current_dir(&self.folder).stdin(Stdio::null());
-        equip(&mut command);
+        prepare(&mut command, &tools().join("bin"));
+        // What cargo has compiled is kept.
         let cache = below_target("projects").join("cargo");
         if self.language.name == "rust" {
             command.env("CARGO_TARGET_DIR", &cache);
@@ -156,7 +174,7 @@ impl Project {
     pub fn dev(&self, arguments: &[&str]) -> Command {
         let mut command = tidemill();
         command.envs(env::vars_os()).arg("dev").arg(&self.folder).args(arguments);
-        equip(&mut command);
+        prepare(&mut command, &tools().join("bin"));
         let target = self.folder.join("target");
         if self.language.name == "rust" && !target.exists() {
             let cache = below_target("projects").join("cargo");
@@ -167,16 +185,3 @@ impl Project {
     }
 }
 
-/// Gives a command the tools of every language.
-fn equip(command: &mut Command) {
-    command.env("PATH", path());
-    // What Go would fetch from a module proxy.
-    let go_pkg = tools().join("go-pkg");
-    if go_pkg.is_dir() {
-        command.env("TIDEMILL_GO_PKG", go_pkg);
-    }
-    // Cargo is run by another cargo: what that one says is not for this build. What it has compiled is kept.
-    for (variable, _) in env::vars_os().filter(|(name, _)| is_of_outer_cargo(&name.to_string_lossy())) {
-        command.env_remove(variable);
-    }
-}

@@ -17,7 +17,7 @@ pub fn tidemill() -> Command {
 }
 
 /// The binary stands beside the test's own executable, which is in `deps/`.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let folder = test.parent().and_then(Path::parent).expect("tests are built into target/<profile>/deps");
     folder.join("tidemill-under-test")

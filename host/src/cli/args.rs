@@ -49,7 +49,7 @@ Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 conflict, 5 unavailable or 
 #[derive(Debug, Parser)]
 #[command(name = "tidemill", version, after_help = EXAMPLES, max_term_width = 110)]
 pub(super) struct Cli {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Options of every command")]
     pub(super) global: GlobalArgs,
     #[command(subcommand)]
     pub(super) command: Command,

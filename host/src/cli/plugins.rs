@@ -240,6 +240,7 @@ fn state(plugin: &Value) -> String {
     }
     match plugin.pointer("/status/state") {
         Some(Value::String(state)) => shown(&state.replace('_', " "), 32),
+        _ if plugin.pointer("/loading") == Some(&Value::Bool(true)) => "loading".into(),
         _ => "not running".into(),
     }
 }

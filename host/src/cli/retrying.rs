@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::client::{Appends, ClientError};
-use super::output::talk;
+use super::output::{shown, talk};
 use super::query::Query;
 use super::waiting::Behind;
 
@@ -35,9 +35,19 @@ pub(super) fn append(to: &dyn Appends, path: &Query, content_type: &str, body: &
         let Some(wait_ms) = waits.next().filter(|_| may_succeed_later(&error)) else { return Err(error) };
         tracing::debug!(?error, wait_ms, "append failed, trying again");
         if *wait_ms >= 1000 {
-            talk("the server does not answer; trying again");
+            talk(&format!("{}; trying again", told(&error)));
         }
         thread::sleep(Duration::from_millis(*wait_ms));
+    }
+}
+
+/// What an append waits for.
+fn told(error: &ClientError) -> String {
+    match error {
+        ClientError::Refused(refusal) if !refusal.problem.detail.is_empty() => {
+            shown(&refusal.problem.detail, usize::MAX)
+        }
+        _ => "the server does not answer".into(),
     }
 }
 

@@ -1,0 +1,191 @@
+//! The book in `docs/`: every sample is built and run, every output compared, every link followed.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tidemill::plugin::Manifest;
+use tidemill_templates::{LANGUAGES, Language};
+use tidemill_tests::book::{Page, Sample, Session};
+use tidemill_tests::projects::can_build;
+
+/// A test for each page that has something to run, and the languages that have to be built for it.
+macro_rules! pages {
+    ($($test:ident: $page:literal [$($language:literal),*];)*) => {
+        $(
+            #[test]
+            fn $test() {
+                follow($page, &[$($language),*]);
+            }
+        )*
+
+        const FOLLOWED: &[(&str, &[&str])] = &[$(($page, &[$($language),*])),*];
+    };
+}
+
+pages! {
+    installing: "install" [];
+    a_first_plugin_in_rust: "first-plugin-rust" ["rust"];
+    a_first_plugin_in_typescript: "first-plugin-typescript" ["js"];
+    a_first_plugin_in_python: "first-plugin-python" ["python"];
+    a_first_plugin_in_go: "first-plugin-go" ["go"];
+    a_first_plugin_in_c: "first-plugin-c" ["c"];
+    state: "state" ["rust"];
+    appending: "emitting" ["rust"];
+    errors: "errors" ["rust"];
+    limits_and_grants: "limits-and-grants" ["c"];
+    http: "http" ["rust"];
+    time_and_chance: "time-and-chance" ["rust"];
+    testing: "testing" ["rust", "c"];
+    upgrading: "upgrading" ["c"];
+    reading_your_writes: "reading-your-writes" ["c"];
+    running: "running" [];
+    keys: "keys-and-tls" [];
+    backup: "backup" [];
+    retention: "retention" [];
+    watching: "watching" [];
+    coming_from: "coming-from" [];
+}
+
+/// Pages whose samples are held by the tests of what they describe.
+const HELD_ELSEWHERE: &[&str] = &["commands", "contract-versions", "packaging", "upcasters"];
+
+/// What a fresh machine lacks, beside what the SDKs name.
+const BASICS: &[&str] = &[
+    "apt-get update",
+    "apt-get install build-essential curl git",
+    "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y",
+    ". ~/.cargo/env",
+    "cargo build --release",
+    "install -m 755 target/release/tidemill ~/.cargo/bin/",
+    "apt-get install python3-venv",
+    "python3 -m venv ~/.tidemill-python",
+    ". ~/.tidemill-python/bin/activate",
+];
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().into()
+}
+
+fn source() -> PathBuf {
+    workspace().join("docs/src")
+}
+
+fn page(name: &str) -> Page {
+    Page::read(&source().join(format!("{name}.md")))
+}
+
+/// Every page, by name.
+fn pages() -> Vec<(String, Page)> {
+    let mut files: Vec<_> = fs::read_dir(source()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| (file.file_stem().unwrap().to_str().unwrap().to_owned(), Page::read(file))).collect()
+}
+
+fn follow(name: &str, languages: &[&str]) {
+    if languages.iter().all(|language| can_build(Language::named(language).unwrap())) {
+        Session::new(name).follow(&page(name));
+    }
+}
+
+fn assert_none(faults: &[String]) {
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn every_page_is_in_the_summary_once() {
+    let listed: Vec<_> = page("SUMMARY").links.into_iter().map(|link| link.replace(".md", "")).collect();
+    let set: BTreeSet<_> = listed.iter().cloned().collect();
+    assert_eq!(set.len(), listed.len(), "a page is listed twice");
+    let there: BTreeSet<_> = pages().into_iter().map(|(name, _)| name).filter(|name| name != "SUMMARY").collect();
+    assert_eq!(set, there);
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut faults = Vec::new();
+    let readme = ["docs/README.md", "README.md"].map(|file| Page::read(&workspace().join(file)));
+    for page in pages().into_iter().map(|(_, page)| page).chain(readme) {
+        for link in page.links.iter().filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.file.clone() } else { page.file.parent().unwrap().join(file) };
+            let found =
+                target.exists() && (anchor.is_empty() || Page::read(&target).anchors.iter().any(|a| a == anchor));
+            if !found {
+                faults.push(format!("{} links to {link}, which is not there", page.file.display()));
+            }
+        }
+    }
+    assert_none(&faults);
+}
+
+#[test]
+fn every_sample_is_tried() {
+    let mut faults = Vec::new();
+    for (name, page) in pages().into_iter().filter(|(name, _)| !HELD_ELSEWHERE.contains(&name.as_str())) {
+        if page.is_run() && !FOLLOWED.iter().any(|(followed, _)| *followed == name) {
+            faults.push(format!("{name} has something to run, and no test does: add it to `pages!`"));
+        }
+        for shown in &page.samples {
+            let fault = match &shown.sample {
+                Sample::Unmarked(mark) => Some(format!("nobody knows the mark {mark:?}")),
+                Sample::Manifest(text) => Manifest::parse("plugin.toml", text).err().map(|error| error.to_string()),
+                _ => None,
+            };
+            faults.extend(fault.map(|fault| format!("{}:{}: {fault}", page.file.display(), shown.line)));
+        }
+    }
+    assert_none(&faults);
+}
+
+#[test]
+fn what_is_to_be_installed_is_what_the_sdks_need() {
+    let plain = |line: &str| line.split(" #").next().unwrap_or_default().trim_end().replace(" -y ", " ");
+    let named: Vec<_> = LANGUAGES.iter().flat_map(|language| language.install).map(|line| plain(line)).collect();
+    let mut faults = Vec::new();
+    for (name, page) in pages() {
+        let unknown = |line: &String| !named.contains(line) && !BASICS.contains(&line.as_str()) && !line.is_empty();
+        let unknown = page.installs().map(&plain).filter(unknown);
+        faults.extend(unknown.map(|line| format!("{name} installs what no SDK names: {line}")));
+    }
+    for (page, languages) in FOLLOWED.iter().filter(|(page, _)| page.starts_with("first-plugin")) {
+        let installs: Vec<_> = self::page(page).installs().map(&plain).collect();
+        let needs = languages.iter().flat_map(|language| Language::named(language).unwrap().install);
+        let missing = needs.map(|line| plain(line)).filter(|line| !installs.contains(line));
+        faults.extend(missing.map(|line| format!("{page} does not say: {line}")));
+    }
+    assert_none(&faults);
+}
+
+/// Headings of the page are texts as they are shown; what varies stands as an ellipsis.
+#[test]
+fn texts_to_look_up_are_texts_that_are_shown() {
+    let mut sources = String::new();
+    for folder in ["host/src", "sdk"] {
+        gather(&workspace().join(folder), &mut sources);
+    }
+    let headings = fs::read_to_string(source().join("troubleshooting.md")).unwrap();
+    let texts = headings.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'));
+    let lacks = |text: &&str| !text.split('…').all(|part| sources.contains(part.trim()));
+    let faults: Vec<_> = texts.clone().filter(lacks).map(|text| format!("nothing says: {text}")).collect();
+    assert!(texts.count() > 10, "the page has texts to look up");
+    assert_none(&faults);
+}
+
+/// Adds the text of every source below a folder, with texts that go on in the next line put together.
+fn gather(folder: &Path, sources: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with("node_modules") {
+            gather(&path, sources);
+        } else if ["rs", "ts", "py", "go", "c", "sh"].contains(&extension) {
+            let text = fs::read_to_string(&path).unwrap();
+            let mut parts = text.split("\\\n");
+            sources.push_str(parts.next().unwrap_or_default());
+            parts.for_each(|part| sources.push_str(part.trim_start()));
+        }
+    }
+}
