@@ -18,7 +18,7 @@ use super::wait::AtLeast;
 use crate::access::Action;
 use crate::event::Position;
 use crate::gate::Caller;
-use crate::store::{Direction, ReadPage, ReadRequest};
+use crate::store::{Direction, ReadPage, ReadRequest, StoreError};
 
 const PARAMS: &[&str] = &[
     "after",
@@ -64,7 +64,7 @@ pub(super) async fn list(
     let form = Form::of(&headers);
     let params = Params::parse(query.as_deref(), PARAMS)?;
     let request = ReadRequest {
-        query: caller.narrow(filter(&params)?.into()),
+        query: caller.narrow(filter(&params)?.into()).map_err(StoreError::from)?,
         since_us: params.time_us("since")?,
         until_us: params.time_us("until")?,
         after: params.position("after")?.unwrap_or_default(),

@@ -30,7 +30,7 @@ use crate::access::Action;
 use crate::error::ErrorClass;
 use crate::event::{Filter, Position, Query, RecordedEvent, StreamName, Version};
 use crate::gate::Caller;
-use crate::store::{Feed, ReadRequest, Store};
+use crate::store::{Feed, ReadRequest, Store, StoreError};
 
 const PARAMS: &[&str] = &["after", "type", "tag", "stream", "category"];
 const STREAM_PARAMS: &[&str] = &["after", "type", "tag"];
@@ -57,7 +57,7 @@ pub(super) async fn subscribe(
         (None, Some("head")) => state.store().head(),
         (None, _) => params.position("after")?.unwrap_or_default(),
     };
-    respond(state, caller.narrow(filter(&params)?.into()), after)
+    respond(state, caller.narrow(filter(&params)?.into()).map_err(StoreError::from)?, after)
 }
 
 /// The same for one stream, where `after` is a version.
@@ -80,7 +80,7 @@ pub(super) async fn subscribe_stream(
             blocking(&state, move |store| position_of(store, &stream, version)).await?
         }
     };
-    respond(state, caller.narrow(filter.into()), after)
+    respond(state, caller.narrow(filter.into()).map_err(StoreError::from)?, after)
 }
 
 /// The position of a version, which must be there; 0 for version 0.
@@ -107,7 +107,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
 }
 
 fn respond(state: ApiState, query: Query, after: Position) -> Result<Response, Problem> {
-    let place = state.subscriber_place()?;
+    let place = state.places().subscribers.take()?;
     let (sender, pages) = mpsc::channel(1);
     let (last, farewell) = oneshot::channel();
     let feed = state.log().subscribe(query, after);
@@ -229,7 +229,7 @@ mod tests {
         let filter = Filter { types: vec![Pattern::new("Rare").unwrap()], ..Filter::default() };
         let feed = state.log().subscribe(filter, Position::START);
         let (pages, _taken) = mpsc::channel(1);
-        let place = state.subscriber_place().unwrap();
+        let place = state.places().subscribers.take().unwrap();
         let mut subscriber =
             Subscriber { state, feed, pages, removed_before: None, told: Position::START, _place: place };
         assert_eq!(subscriber.heartbeat(), b": idle\n\n");

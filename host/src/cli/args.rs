@@ -93,7 +93,7 @@ pub(super) enum Command {
     /// Start writing a plugin: a project in Rust, TypeScript, Python, Go or C
     New(NewArgs),
     /// See the plugins: what they are, how far they have come
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "plugin")]
     Plugins(PluginsCommand),
     /// See events that a plugin could not handle; hand them over again, or discard them
     #[command(subcommand)]
