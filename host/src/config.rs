@@ -8,8 +8,10 @@
 //! host fills them by hand.
 
 mod access;
+mod authorities;
 mod file;
 mod layers;
+mod limits;
 mod profile;
 mod reload;
 pub mod schema;
@@ -31,8 +33,10 @@ use crate::store::retention::Retention;
 use crate::runtime::{CompileLimits, Compiler};
 
 pub use access::{AccessOptions, default_keys_file};
+pub use authorities::{AuthoritiesError, authorities};
 pub use file::{CONFIG_NAME, ConfigError, SYSTEM_CONFIG};
 pub use layers::{Effective, Layers, LoadError, Origin, load};
+pub use limits::Limits;
 pub use profile::{profiles_file, with_profile};
 pub use reload::{Change, ReadLayers, Reload, Reread};
 pub use secrets::HostSecrets;
@@ -71,6 +75,9 @@ pub struct ServeOptions {
     /// Certificate authorities that HTTPS requests of plugins believe beside the public ones (PEM)
     #[arg(long, value_name = "FILE", env = "TIDEMILL_HTTP_CA")]
     pub http_ca: Option<PathBuf>,
+    /// How much is taken on at a time, and how long a client is waited for.
+    #[command(flatten)]
+    pub limits: Limits,
     /// What compiles components in processes of their own; none compiles them in this one.
     #[arg(skip)]
     pub compiler: Option<Compiler>,
@@ -83,9 +90,14 @@ pub struct ServeOptions {
     /// flight are answered
     #[arg(long, value_name = "SECONDS", env = "TIDEMILL_DRAIN_TIME", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=DRAIN_SECONDS_MAX))]
     pub drain_time: u64,
-    /// Send traces and metrics by OTLP (protobuf over HTTP) to this receiver, such as http://localhost:4318
+    /// Send traces and metrics by OTLP (protobuf over HTTP) to this receiver, such as http://localhost:4318 or, within
+    /// TLS, https://otlp.example.com
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
+    /// File of the certificate authority (PEM) that an https:// receiver is trusted by, and by no other [default: the
+    /// public ones]
+    #[arg(long, value_name = "FILE", env = "OTEL_EXPORTER_OTLP_CERTIFICATE")]
+    pub otlp_ca: Option<PathBuf>,
     /// Time between two sendings of metrics
     #[arg(long, value_name = "SECONDS", env = "TIDEMILL_OTLP_INTERVAL", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub otlp_interval: u64,

@@ -1,6 +1,7 @@
 //! What the integration tests share: components to run, a server to start and kill, waiting with a deadline, and what
 //! the benchmarks measure with.
 
+pub mod authority;
 pub mod bench;
 pub mod book;
 pub mod documented;

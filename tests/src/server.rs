@@ -92,6 +92,17 @@ impl Server {
         &self.url
     }
 
+    /// Where it serves gRPC, as the log says: `HOST:PORT`.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn grpc(&self) -> String {
+        let said = self.log().iter().find_map(|line| line.get("grpc")?.as_str().map(str::to_owned));
+        let address = said.as_deref().and_then(|said| said.strip_prefix("Some(")?.strip_suffix(')').map(str::to_owned));
+        address.unwrap_or_else(|| panic!("it serves no gRPC: {said:?}"))
+    }
+
     /// What it has logged so far, line by line.
     ///
     /// # Panics

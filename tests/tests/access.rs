@@ -5,11 +5,11 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::TempDir;
+use tidemill_tests::authority::{Authority, Files};
 use tidemill_tests::told::{err, fails};
 use tidemill_tests::{Server, poll, tidemill};
 
@@ -175,74 +175,17 @@ fn other_machines_are_let_in_only_with_keys_or_on_purpose() {
     fails(&start(&[&["--listen", "127.0.0.1:0"][..], &with_keys].concat()), 2, &["elsewhere.toml", "missing field"]);
 }
 
-/// Certificates of an authority, in files.
-struct Authority {
-    folder: TempDir,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        fs::write(folder.path().join("ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
-        Self { folder, issuer: Issuer::new(params, key) }
-    }
-
-    fn ca(&self) -> String {
-        self.folder.path().join("ca.pem").to_str().unwrap().to_owned()
-    }
-
-    /// A certificate of this machine and its key, both PEM.
-    fn issue(&self, expired: bool) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-        if expired {
-            (params.not_before, params.not_after) = (date_time_ymd(2019, 1, 1), date_time_ymd(2020, 1, 1));
-        }
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-}
-
-/// Where a server's certificate and key are.
-struct Files {
-    folder: TempDir,
-}
-
-impl Files {
-    fn of((cert, key): (String, String)) -> Self {
-        let files = Self { folder: tempfile::tempdir().unwrap() };
-        files.replace((cert, key));
-        files
-    }
-
-    fn replace(&self, (cert, key): (String, String)) {
-        fs::write(self.cert(), cert).unwrap();
-        fs::write(self.key(), key).unwrap();
-    }
-
-    fn cert(&self) -> PathBuf {
-        self.folder.path().join("cert.pem")
-    }
-
-    fn key(&self) -> PathBuf {
-        self.folder.path().join("key.pem")
-    }
-
-    fn serve(&self) -> Setting {
-        Setting::start(|command| {
-            command.arg("--tls-cert").arg(self.cert()).arg("--tls-key").arg(self.key());
-        })
-    }
+/// A server with a certificate.
+fn serve(files: &Files) -> Setting {
+    Setting::start(|command| {
+        command.arg("--tls-cert").arg(files.cert()).arg("--tls-key").arg(files.key());
+    })
 }
 
 #[test]
 fn a_certificate_is_trusted_by_its_authority_alone() {
     let (ours, other) = (Authority::new("ours"), Authority::new("other"));
-    let setting = Files::of(ours.issue(false)).serve();
+    let setting = serve(&Files::of(ours.issue(false)));
     let url = setting.server.url().to_owned();
     assert!(url.starts_with("https://127.0.0.1:"), "{url}");
     let read = |url: &str, ca: &str| run(&["--server", url, "--tls-ca", ca, "events", "read"], None);
@@ -254,7 +197,7 @@ fn a_certificate_is_trusted_by_its_authority_alone() {
     fails(&run(&["--server", &url, "events", "read"], None), 1, &["no secure connection", "UnknownIssuer"]);
     fails(&read(&url.replace("https", "http"), &ours.ca()), 2, &["a port that speaks TLS; use https://"]);
     fails(&read(&url, "/nowhere.pem"), 2, &["--tls-ca /nowhere.pem cannot be read"]);
-    let expired = Files::of(ours.issue(true)).serve();
+    let expired = serve(&Files::of(ours.issue(true)));
     fails(&read(expired.server.url(), &ours.ca()), 1, &["no secure connection", "expired"]);
     let plain = Setting::start(|_| {});
     fails(&read(&plain.server.url().replace("http", "https"), &ours.ca()), 1, &["no secure connection", "http://"]);
@@ -263,7 +206,7 @@ fn a_certificate_is_trusted_by_its_authority_alone() {
 #[test]
 fn a_slow_handshake_holds_up_nobody() {
     let ours = Authority::new("ours");
-    let setting = Files::of(ours.issue(false)).serve();
+    let setting = serve(&Files::of(ours.issue(false)));
     let address = setting.server.url().strip_prefix("https://").unwrap().to_owned();
     let _silent: Vec<_> = (0..8).map(|_| TcpStream::connect(&address).unwrap()).collect();
     let mut halfway = TcpStream::connect(&address).unwrap();
@@ -277,7 +220,7 @@ fn a_slow_handshake_holds_up_nobody() {
 fn a_replaced_certificate_holds_for_connections_to_come_and_drops_none() {
     let (ours, next) = (Authority::new("ours"), Authority::new("next"));
     let files = Files::of(ours.issue(false));
-    let setting = files.serve();
+    let setting = serve(&files);
     let (old_ca, new_ca) = (ours.ca(), next.ca());
     let append = |ca: &str| setting.ask(&["--tls-ca", ca, "append", "--type", "A", "--data", "1"], None);
     assert!(append(&old_ca).status.success());

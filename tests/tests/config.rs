@@ -181,7 +181,8 @@ fn what_is_not_there_is_answered_with_what_is() {
     );
     let found = run(&["events", "read", "--type", "OrderPlaced"]);
     assert!(err(&found).is_empty() && out(&found).contains("order-1"), "{}", err(&found));
-    ends(&run(&["plugin", "ls"]), 2, &["plugins"]);
+    ends(&run(&["plugn", "ls"]), 2, &["plugin"]);
+    assert!(run(&["plugin", "ls"]).status.success(), "another name of the same");
     ends(&run(&["plugins", "inspct"]), 2, &["inspect"]);
     ends(&run(&["plugins", "inspect", "nobody-like-it"]), 3, &["nobody-like-it"]);
 }

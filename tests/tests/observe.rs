@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 use tidemill_plugins::{COUNTER, Example};
-use tidemill_tests::{Server, guests, install, openmetrics, poll};
+use tidemill_tests::{Server, guests, install, openmetrics, poll, tidemill};
 
 struct Setting {
     server: Server,
@@ -54,13 +54,16 @@ fn metrics_are_strict_openmetrics_and_exactly_those_of_the_page() {
         install(plugins, "rejects", &rejects);
     };
     let setting = Setting::start(prepare, |command| {
-        command.args(["--retention", "order=1000000events"]);
+        command.args(["--retention", "order=1000000events", "--grpc-listen", "127.0.0.1:0"]);
     });
     setting.append("Ticked", 3);
     setting.append("Poison", 1);
     for plugin in ["counter", "rejects"] {
         setting.server.settle(plugin);
     }
+    let read = ["bench", "read", "--grpc-only", "--events", "1", "--grpc"];
+    let read = tidemill().args(["--server", setting.server.url()]).args(read).arg(setting.server.grpc()).output();
+    assert!(read.unwrap().status.success());
     let families = poll("the first look of retention", || {
         let families = setting.metrics();
         families.contains_key("tidemill_retention_removed_before_position").then_some(families)
@@ -86,6 +89,8 @@ fn metrics_are_strict_openmetrics_and_exactly_those_of_the_page() {
     let of = |plugin| [("plugin", plugin), ("partition", "0")];
     assert_eq!(value(&families, "tidemill_head_position", "", &[]), 4.0);
     assert!(value(&families, "tidemill_append_seconds", "_count", &[]) >= 2.0);
+    let read = [("method", "Read"), ("code", "OK")];
+    assert_eq!(value(&families, "tidemill_grpc_requests", "_total", &read), 1.0);
     assert_eq!(value(&families, "tidemill_plugin_checkpoint_position", "", &of("counter")), 4.0);
     assert_eq!(value(&families, "tidemill_plugin_lag_events", "", &of("counter")), 0.0);
     assert_eq!(value(&families, "tidemill_plugin_handled_events", "_total", &of("rejects")), 3.0);

@@ -23,9 +23,6 @@ use crate::event::{Position, StreamName, Version};
 use crate::gate::Caller;
 use crate::store::{AppendError, Appended};
 
-/// Largest body in bytes: an append of the largest size in base64, and as much again for JSON around it. A
-/// body that is a stream of lines has no bound.
-pub(super) const BODY_BYTES_MAX: usize = 32 << 20;
 /// Bodies up to this size, in bytes, are read on the async thread; larger ones would hold it up.
 const INLINE_BYTES_MAX: usize = 64 << 10;
 
@@ -42,7 +39,7 @@ pub(super) async fn append(
     let format = Format::of(request.headers())?;
     let known = if format == Format::Ndjson { LINES_PARAMS } else { PARAMS };
     let params = Params::parse(query.as_deref(), known)?;
-    let context = AppendContext::of(request.headers())?;
+    let context = AppendContext::of(request.headers())?.by(&caller);
     let wait_for = WaitFor::parse(&params)?;
     if let Some(wait_for) = &wait_for {
         wait_for.check(&state)?;
@@ -68,7 +65,8 @@ async fn whole(
     request: Request,
 ) -> Result<(Appended, Option<Vec<Behind>>), Problem> {
     let headers = request.headers().clone();
-    let body = whole_body(request, BODY_BYTES_MAX, "split the append, or send lines as NDJSON").await?;
+    let bytes_max = state.limits().max_body_bytes;
+    let body = whole_body(state, request, bytes_max, "split the append, or send lines as NDJSON").await?;
     let mut body = if body.len() <= INLINE_BYTES_MAX {
         parse(format, &headers, &body)?
     } else {
@@ -77,7 +75,7 @@ async fn whole(
     context.apply(&mut body)?;
     let AppendBody { request, lines, .. } = body;
     caller.may_append(&request)?;
-    let appended = state.log().append(request).await.map_err(|error| refused(error, &lines, context))?;
+    let appended = caller.append(state.log(), request).await.map_err(|error| refused(error, &lines, context))?;
     let behind = match wait_for {
         Some(wait_for) => Some(wait_for.settled(state, appended.last_position()).await),
         None => None,
@@ -155,6 +153,7 @@ const fn index_of(error: &AppendError) -> Option<usize> {
     match error {
         AppendError::InvalidEvent { index, .. }
         | AppendError::IdConflict { index, .. }
+        | AppendError::IdTaken { index, .. }
         | AppendError::PartlyStored { index, .. }
         | AppendError::DuplicateId { second: index, .. } => Some(*index),
         AppendError::Empty

@@ -2,7 +2,7 @@
 //! the stream.
 //!
 //! An event without an id gets one from the key and its place, so that the same request sent again finds
-//! what it has stored. The trace context is put into the metadata of events that carry none.
+//! what it has stored. Two API keys do not share idempotency keys: neither meets what the other has stored. The trace context is put into the metadata of events that carry none.
 
 use axum::http::{HeaderMap, HeaderName, header};
 use uuid::Uuid;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::append_body::AppendBody;
 use super::problem::Problem;
 use crate::event::{ExpectedVersion, METADATA_ENTRIES_MAX, NewEvent, Version, metadata_key};
+use crate::gate::Caller;
 use crate::store::StreamExpectation;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -45,6 +46,17 @@ impl AppendContext {
             traceparent: traceparent.filter(|text| is_traceparent(text)).map(str::to_owned),
             expected: expected_of(headers)?,
         })
+    }
+
+    /// The same, of somebody's request.
+    #[must_use]
+    pub(super) fn by(self, caller: &Caller) -> Self {
+        // No name and no key has a line break.
+        let key = self.key.map(|key| match caller.key() {
+            Some(name) => format!("{name}\n{key}"),
+            None => key,
+        });
+        Self { key, ..self }
     }
 
     /// Whether a stream must be at some version.

@@ -42,8 +42,6 @@ use crate::store::{AppendError, AppendRequest, Appended, AppendedEvent};
 pub(super) const NDJSON_CONTENT_TYPE: &str = "application/x-ndjson";
 /// Groups' answers that wait for the client.
 const ANSWERS_MAX: usize = 2;
-/// How long a client may send nothing.
-const SILENCE_MAX: Duration = Duration::from_secs(300);
 
 /// Appends the lines of a body.
 pub(super) async fn append(
@@ -59,7 +57,7 @@ pub(super) async fn append(
     }
     let (sender, answers) = mpsc::channel(ANSWERS_MAX);
     let mut run = Run {
-        _place: state.request_place()?,
+        _place: state.places().requests.take()?,
         state,
         lines: Lines::new(body),
         context: Arc::new(context),
@@ -201,9 +199,10 @@ impl Run {
 
     /// The next block, unless the client is silent for too long or the server shuts down.
     async fn next(&mut self) -> Result<Block, Problem> {
+        let seconds = self.state.limits().lines_time;
         tokio::select! {
-            block = tokio::time::timeout(SILENCE_MAX, self.lines.block()) => block.map_err(|_| {
-                let detail = format!("no line came within {} s; send the rest again", SILENCE_MAX.as_secs());
+            block = tokio::time::timeout(Duration::from_secs(seconds), self.lines.block()) => block.map_err(|_| {
+                let detail = format!("no line came within {seconds} s; send the rest again");
                 Problem::new(ErrorClass::Unavailable, Kind::TimedOut, detail)
             }),
             () = self.state.closed() => {
@@ -227,9 +226,9 @@ impl Run {
             self.tell(bad.into_iter().map(|(line, problem)| (line, Err(problem))).collect()).await?;
             return Ok(None);
         }
-        let (log, request) =
-            (self.state.log().clone(), AppendRequest::unconditional(std::mem::take(&mut group.events)));
-        let answer = tokio::spawn(async move { log.append(request).await });
+        let (log, caller) = (self.state.log().clone(), self.caller.clone());
+        let request = AppendRequest::unconditional(std::mem::take(&mut group.events));
+        let answer = tokio::spawn(async move { caller.append(&log, request).await });
         Ok(Some(InFlight { block, group, answer }))
     }
 
@@ -264,7 +263,7 @@ impl Run {
         let mut outcomes = Vec::with_capacity(lines.len());
         let mut left = vec![(lines, events)];
         while let Some((lines, events)) = left.pop() {
-            match self.state.log().append(AppendRequest::unconditional(events.clone())).await {
+            match self.caller.append(self.state.log(), AppendRequest::unconditional(events.clone())).await {
                 Ok(appended) => outcomes.extend(lines.into_iter().zip(appended.events.into_iter().map(Ok))),
                 Err(error) if !is_of_a_line(&error) => return Err(End::Stopped(Box::new(error.into()))),
                 Err(_) if events.len() > 1 => {

@@ -42,7 +42,7 @@ type Block = Result<Bytes, io::Error>;
 /// Sends a backup.
 pub(super) async fn backup(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     Params::parse(query.as_deref(), &[])?;
-    let place = state.backup_place()?;
+    let place = state.places().backups.take()?;
     let maintenance = Arc::clone(state.maintenance()?);
     let live = tokio::task::spawn_blocking(move || Maintenance::backup(maintenance)).await;
     let broke_off = |_| Problem::of_class(ErrorClass::Bug, "the backup broke off; the server's stderr says why");

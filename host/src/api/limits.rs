@@ -25,6 +25,6 @@ pub(super) async fn bounded(State(state): State<ApiState>, request: Request, nex
         let detail = format!("the header has {header} bytes; at most {HEADER_BYTES_MAX} are allowed");
         return Err(Problem::http(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Kind::HeadersTooLarge, detail));
     }
-    let _place = state.request_place()?;
+    let _place = state.places().requests.take()?;
     Ok(next.run(request).await)
 }

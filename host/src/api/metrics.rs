@@ -86,12 +86,20 @@ fn edge(gathered: &mut Gathered, state: &ApiState) {
         gathered.whole(&catalog::REFUSALS, &[reason], count);
     }
     gathered.whole(&catalog::OTLP_FAILURES, &[], state.otlp_failures());
-    gathered.whole(&catalog::SUBSCRIBERS, &[], state.subscribers() as u64);
+    gathered.whole(&catalog::SUBSCRIBERS, &[], state.places().subscribers.taken() as u64);
     for route in state.requests().read() {
-        for (status, count) in route.statuses {
-            gathered.whole(&catalog::HTTP_REQUESTS, &[&route.route, &status.to_string()], count);
+        for (status, count) in route.outcomes {
+            gathered.whole(&catalog::HTTP_REQUESTS, &[&route.route, &status], count);
         }
         gathered.times(&catalog::HTTP_REQUEST, &[&route.route], &route.times);
+    }
+    let Some(requests) = state.grpc_requests() else { return };
+    gathered.whole(&catalog::GRPC_OPEN, &[], requests.in_flight());
+    for method in requests.read() {
+        for (code, count) in method.outcomes {
+            gathered.whole(&catalog::GRPC_REQUESTS, &[&method.route, &code], count);
+        }
+        gathered.times(&catalog::GRPC_REQUEST, &[&method.route], &method.times);
     }
 }
 

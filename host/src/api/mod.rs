@@ -40,6 +40,7 @@ mod openapi;
 mod params;
 mod path;
 mod percent;
+mod places;
 mod plugin_view;
 mod plugins;
 mod problem;

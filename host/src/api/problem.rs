@@ -307,6 +307,9 @@ impl From<AppendError> for Problem {
                 .with("index", index)
                 .with("id", id.to_string())
                 .with("position", position.0),
+            AppendError::IdTaken { index, id } => {
+                Self::new(class, Kind::IdConflict, detail).with("index", index).with("id", id.to_string())
+            }
             AppendError::PartlyStored { index, id, position } => Self::new(class, Kind::PartlyStored, detail)
                 .with("index", index)
                 .with("id", id.to_string())

@@ -83,7 +83,7 @@ pub(super) async fn replay(
 ) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), &["from", "to"])?;
     let (name, asked) = (PluginName::new(name)?, asked(&params)?);
-    let place = state.rehearsal_place()?;
+    let place = state.places().rehearsals.take()?;
     let job = rehearsals(&state, &name)?.replay(&name, asked)?;
     respond(Rehearsing { job, _place: place }, state, &headers).await
 }
@@ -100,8 +100,8 @@ pub(super) async fn shadow(
     let manifest = params.one("manifest")?.map(str::to_owned);
     let headers = request.headers().clone();
     must_be_component(&headers)?;
-    let component = whole_body(request, COMPONENT_BYTES_MAX, "send a component").await?;
-    let place = state.rehearsal_place()?;
+    let component = whole_body(&state, request, COMPONENT_BYTES_MAX, "send a component").await?;
+    let place = state.places().rehearsals.take()?;
     if component.is_empty() {
         return Err(Problem::invalid("the body is empty; send the bytes of the component to try"));
     }
@@ -131,7 +131,7 @@ pub(super) async fn verify_state(
 ) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), &["from"])?;
     let (name, from) = (PluginName::new(name)?, params.position("from")?);
-    let place = state.rehearsal_place()?;
+    let place = state.places().rehearsals.take()?;
     let job = rehearsals(&state, &name)?.verify_state(&name, from)?;
     respond(Rehearsing { job, _place: place }, state, &headers).await
 }

@@ -11,7 +11,7 @@ use axum::routing::{delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
-use super::append::{self, BODY_BYTES_MAX};
+use super::append;
 use super::problem::Problem;
 use super::rehearsals::COMPONENT_BYTES_MAX;
 use super::state::ApiState;
@@ -60,7 +60,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/plugins/{name}/dead-letters/{position}/retry", post(dead_letters::retry))
         .route("/v1/openapi.json", get(openapi::get))
         .fallback(no_such_route)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(state.limits().max_body_bytes))
         .layer(from_fn_with_state(state.clone(), draining::refuse_writes))
         .layer(from_fn_with_state(state.clone(), limits::bounded))
         // A server that is busy is alive.

@@ -12,7 +12,7 @@ use crate::error::ErrorClass;
 use crate::event::{Filter, Query, RecordedEvent};
 use crate::gate::Caller;
 use crate::schema::{Chain, SchemaView, lift_one, lift_page};
-use crate::store::Direction;
+use crate::store::{Direction, StoreError};
 
 /// Its name among the parameters.
 pub(super) const PARAM: &str = "schema";
@@ -46,7 +46,7 @@ impl Shown {
             SchemaView::Stored => None,
             SchemaView::Current => Some(chain(state)?),
         };
-        Ok(Self { chain, asked: caller.narrow(asked), reach: caller.reach() })
+        Ok(Self { chain, asked: caller.narrow(asked).map_err(StoreError::from)?, reach: caller.reach() })
     }
 
     /// Events as they are stored, for a caller who may see all.

@@ -20,19 +20,18 @@ use crate::gate::Incoming;
 
 /// How long requests in flight may take once the server is told to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(300);
-/// How long a connection may take until the header of its next request is there.
-const HEADER_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Serves until `shutdown` resolves; then takes no more connections, ends subscriptions, and waits for
 /// the requests in flight, at most five minutes.
 pub async fn serve(mut incoming: Incoming, state: ApiState, shutdown: impl Future<Output = ()> + Send + 'static) {
     let router = router(state.clone());
+    let header_time_max = Duration::from_secs(state.limits().header_time);
     let connections = GracefulShutdown::new();
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             Some(stream) = incoming.next() => {
-                tokio::spawn(serve_connection(stream, HEADER_TIME_MAX, router.clone(), connections.watcher()));
+                tokio::spawn(serve_connection(stream, header_time_max, router.clone(), connections.watcher()));
             }
             () = &mut shutdown => break,
         }

@@ -3,32 +3,21 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use axum::http::StatusCode;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 use super::maintenance::Maintenance;
-use super::measured::Requests;
+use super::places::Places;
 use super::problem::{Kind, Problem};
 use super::pulse::Pulse;
 use super::registry::Plugins;
 use crate::access::Policy;
 use crate::clock::{Clock, SystemClock};
+use crate::config::Limits;
 use crate::error::ErrorClass;
-use crate::gate::Gate;
+use crate::gate::{Gate, Requests};
 use crate::store::retention::RetentionStatus;
 use crate::store::{AsyncStore, Store};
 use crate::telemetry::Otlp;
-
-/// Most subscribers (SSE connections) at a time; the next one is told to come back later.
-const SUBSCRIBERS_MAX: usize = 10_000;
-/// Most requests worked on at a time; the next one is told to come back later.
-const REQUESTS_MAX: usize = 1024;
-/// Most verifications at a time: each reads the whole store.
-const VERIFICATIONS_MAX: usize = 1;
-/// Most backups at a time: each reads the whole store.
-const BACKUPS_MAX: usize = 2;
-/// Most rehearsals at a time: each has a processor, and state in memory.
-const REHEARSALS_MAX: usize = 2;
 
 /// The store, the plugins, and the bounds. Cheap to clone.
 #[derive(Clone)]
@@ -45,11 +34,9 @@ struct Inner {
     gate: OnceLock<Arc<Gate>>,
     counted: Requests,
     closing: watch::Sender<bool>,
-    subscribers: Arc<Semaphore>,
-    requests: Arc<Semaphore>,
-    verifications: Arc<Semaphore>,
-    backups: Arc<Semaphore>,
-    rehearsals: Arc<Semaphore>,
+    grpc: OnceLock<Arc<Requests>>,
+    limits: OnceLock<Limits>,
+    places: OnceLock<Places>,
 }
 
 impl fmt::Debug for ApiState {
@@ -83,11 +70,9 @@ impl ApiState {
             gate: OnceLock::new(),
             counted: Requests::default(),
             closing: watch::Sender::new(false),
-            subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
-            requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
-            verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
-            backups: Arc::new(Semaphore::new(BACKUPS_MAX)),
-            rehearsals: Arc::new(Semaphore::new(REHEARSALS_MAX)),
+            grpc: OnceLock::new(),
+            limits: OnceLock::new(),
+            places: OnceLock::new(),
         }))
     }
 
@@ -129,6 +114,30 @@ impl ApiState {
     pub fn with_gate(self, gate: Arc<Gate>) -> Self {
         let _ = self.0.gate.set(gate);
         self
+    }
+
+    /// The same, of a server that answers gRPC too, where its requests are counted.
+    #[must_use]
+    pub fn with_grpc(self, requests: Arc<Requests>) -> Self {
+        let _ = self.0.grpc.set(requests);
+        self
+    }
+
+    /// Where requests over gRPC are counted, if there are any.
+    pub(super) fn grpc_requests(&self) -> Option<&Requests> {
+        self.0.grpc.get().map(|requests| &**requests)
+    }
+
+    /// The same, of a server that takes on no more than this. Said before anything is asked.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        let _ = self.0.limits.set(limits);
+        self
+    }
+
+    /// How much is taken on, and how long a client is waited for.
+    pub(super) fn limits(&self) -> &Limits {
+        self.0.limits.get_or_init(Limits::default)
     }
 
     /// Who lets requests in; without one, everybody is.
@@ -192,48 +201,8 @@ impl ApiState {
         let _ = self.0.closing.subscribe().wait_for(|closing| *closing).await;
     }
 
-    /// Takes one of the places for subscribers.
-    pub(super) fn subscriber_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.0.subscribers).try_acquire_owned().map_err(|_| busy("subscribers", SUBSCRIBERS_MAX))
+    /// Where one is counted that is bounded in number.
+    pub(super) fn places(&self) -> &Places {
+        self.0.places.get_or_init(|| Places::new(self.limits()))
     }
-
-    /// How many subscribers there are.
-    pub(super) fn subscribers(&self) -> usize {
-        SUBSCRIBERS_MAX - self.0.subscribers.available_permits()
-    }
-
-    /// Takes every place for requests.
-    #[cfg(test)]
-    pub(super) fn fill_requests(&self) -> OwnedSemaphorePermit {
-        let all = u32::try_from(REQUESTS_MAX).unwrap();
-        Arc::clone(&self.0.requests).try_acquire_many_owned(all).unwrap()
-    }
-
-    /// Takes one of the places for requests.
-    pub(super) fn request_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.0.requests).try_acquire_owned().map_err(|_| busy("requests at a time", REQUESTS_MAX))
-    }
-
-    /// Takes the place for verifying.
-    pub(super) fn verify_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.0.verifications).try_acquire_owned().map_err(|_| {
-            let detail = "the store is being verified already; try again when that is done";
-            Problem::of_class(ErrorClass::Unavailable, detail)
-        })
-    }
-
-    /// Takes one of the places for backups.
-    pub(super) fn backup_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.0.backups).try_acquire_owned().map_err(|_| busy("backups at a time", BACKUPS_MAX))
-    }
-
-    /// Takes one of the places for rehearsals.
-    pub(super) fn rehearsal_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.0.rehearsals).try_acquire_owned().map_err(|_| busy("rehearsals", REHEARSALS_MAX))
-    }
-}
-
-fn busy(what: &str, max: usize) -> Problem {
-    let detail = format!("there are {max} {what} already; try again later");
-    Problem::http(StatusCode::TOO_MANY_REQUESTS, Kind::TooManyRequests, detail)
 }

@@ -110,7 +110,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
 }
 
 fn respond(state: ApiState, shown: Shown, after: Position) -> Result<Response, Problem> {
-    let place = state.subscriber_place()?;
+    let place = state.places().subscribers.take()?;
     let (sender, pages) = mpsc::channel(1);
     let (last, farewell) = oneshot::channel();
     let feed = state.log().subscribe(shown.query(), after);
@@ -262,7 +262,7 @@ mod tests {
         let shown = Shown::of_stored(filter.into());
         let feed = state.log().subscribe(shown.query(), Position::START);
         let (pages, _taken) = mpsc::channel(1);
-        let place = state.subscriber_place().unwrap();
+        let place = state.places().subscribers.take().unwrap();
         let mut subscriber =
             Subscriber { state, shown, feed, pages, removed_before: None, told: Position::START, _place: place };
         assert_eq!(subscriber.heartbeat(), b": idle\n\n");

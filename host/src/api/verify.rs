@@ -109,7 +109,7 @@ struct Verifying {
 impl Verifying {
     fn start(state: &ApiState) -> Result<Self, Problem> {
         let maintenance = Arc::clone(state.maintenance()?);
-        let place = state.verify_place()?;
+        let place = state.places().verify()?;
         let (tell, progress) = watch::channel(VerifyProgress::default());
         let (answer, report) = oneshot::channel();
         let work = move || {

@@ -8,14 +8,19 @@ use axum::extract::{FromRequest as _, Request};
 use axum::http::StatusCode;
 
 use super::problem::{Kind, Problem};
-
-/// How long a whole body may take to arrive.
-const TIME_MAX: Duration = Duration::from_secs(60);
+use super::state::ApiState;
 
 /// Reads a body; `bytes_max` is what the route's layer allows, and `advice` is told to who sends more.
-pub(super) async fn whole_body(request: Request, bytes_max: usize, advice: &str) -> Result<Bytes, Problem> {
-    let read = tokio::time::timeout(TIME_MAX, Bytes::from_request(request, &())).await.map_err(|_| {
-        let detail = format!("the body did not arrive within {} s", TIME_MAX.as_secs());
+pub(super) async fn whole_body(
+    state: &ApiState,
+    request: Request,
+    bytes_max: usize,
+    advice: &str,
+) -> Result<Bytes, Problem> {
+    let seconds = state.limits().body_time;
+    let arrived = tokio::time::timeout(Duration::from_secs(seconds), Bytes::from_request(request, &()));
+    let read = arrived.await.map_err(|_| {
+        let detail = format!("the body did not arrive within {seconds} s");
         Problem::http(StatusCode::REQUEST_TIMEOUT, Kind::TimedOut, detail)
     })?;
     read.map_err(|rejection| unreadable(&rejection, bytes_max, advice))

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::access::Policy;
-use crate::config::AccessOptions;
+use crate::config::{AccessOptions, Limits};
 use crate::error::ErrorClass;
 use crate::gate::{Gate, Incoming, KeysFile, KeysFileError, Protocol, Reloading, Tls, TlsError, TlsFiles};
 
@@ -116,9 +116,14 @@ impl Guarding {
     }
 
     /// The connections of a listener.
-    pub(super) fn incoming(&self, listener: TcpListener, protocol: Protocol) -> Result<Incoming, GuardError> {
+    pub(super) fn incoming(
+        &self,
+        limits: &Limits,
+        listener: TcpListener,
+        protocol: Protocol,
+    ) -> Result<Incoming, GuardError> {
         let acceptor = self.tls.as_ref().map(|tls| tls.acceptor(protocol)).transpose()?;
-        Ok(Incoming::new(listener, acceptor))
+        Ok(Incoming::within(limits, listener, acceptor))
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::{self, ApiState};
 use crate::clock::{Clock, SystemClock};
+use crate::config::{AuthoritiesError, ServeOptions, authorities};
 use crate::telemetry::Otlp;
 
 /// How long the last sending may take.
@@ -22,10 +23,16 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    /// Begins to send spans.
-    pub(super) fn start(endpoint: &str, interval_seconds: u64) -> Self {
-        let (interval, start_us) = (Duration::from_secs(interval_seconds), SystemClock.now_us());
-        Self { otlp: Otlp::start(endpoint), interval, start_us, task: Mutex::default() }
+    /// Begins to send spans, if the options name a receiver.
+    ///
+    /// # Errors
+    /// When the file of its authority will not do.
+    pub(super) fn start(options: &ServeOptions) -> Result<Option<Self>, AuthoritiesError> {
+        let Some(endpoint) = &options.otlp_endpoint else { return Ok(None) };
+        let authorities = options.otlp_ca.as_ref().map(|file| authorities("--otlp-ca", file)).transpose()?;
+        let (interval, start_us) = (Duration::from_secs(options.otlp_interval), SystemClock.now_us());
+        let otlp = Otlp::start(endpoint, authorities.as_deref());
+        Ok(Some(Self { otlp, interval, start_us, task: Mutex::default() }))
     }
 
     /// Begins to send the metrics of an API, which from then on tells how often that failed. Must be called within a

@@ -21,9 +21,9 @@ use super::retention::RetentionTask;
 use super::showing::Showing;
 use super::{Host, HostError, HostOptions};
 use crate::api::{self, ApiState, Pulse};
-use crate::config::{ServeOptions, TwoPolicies};
+use crate::config::{AuthoritiesError, ServeOptions, TwoPolicies};
 use crate::error::ErrorClass;
-use crate::gate::{Gate, Incoming, Protocol};
+use crate::gate::{Incoming, Protocol};
 use crate::grpc;
 use crate::runtime::Trust;
 use crate::store::Store;
@@ -48,6 +48,9 @@ pub enum ServeError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Nobody vouches for the OTLP receiver.
+    #[error(transparent)]
+    Authorities(#[from] AuthoritiesError),
     /// The address cannot be listened on.
     #[error("{address} cannot be listened on; give another {flag}, or port 0 for a free one")]
     Listen {
@@ -73,7 +76,7 @@ impl ServeError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Host(error) => error.class(),
-            Self::Options(_) => ErrorClass::Invalid,
+            Self::Options(_) | Self::Authorities(_) => ErrorClass::Invalid,
             Self::Guard(error) => error.class(),
             Self::HttpCa { .. } => ErrorClass::Invalid,
             Self::Listen { .. } | Self::Signals(_) | Self::Grpc(_) => ErrorClass::Unavailable,
@@ -115,7 +118,7 @@ pub async fn serve(
     let trust = trust(options.http_ca.as_deref())?;
     let plugins = options.plugins_dir();
     let (data, compiler) = (options.data.clone(), options.compiler.clone());
-    let sending = options.otlp_endpoint.as_deref().map(|endpoint| Sending::start(endpoint, options.otlp_interval));
+    let sending = Sending::start(&options)?;
     let host = Host::start(HostOptions { data, plugins: Some(plugins.clone()), compiler, trust }).await?;
     let head = host.store().head().0;
     info!(%address, ?grpc, data = %options.data.display(), plugins = %plugins.display(), head, "serving");
@@ -127,7 +130,7 @@ pub async fn serve(
     let state = ApiState::maintained(host.store(), Arc::new(Showing(host.clone())), host.maintenance());
     let pulse = Arc::new(Pulse::start(host.maintenance()));
     let state = state.with_retention(retention.status()).with_clock(host.clock()).with_pulse(Arc::clone(&pulse));
-    let state = state.with_gate(guarding.gate());
+    let state = state.with_gate(guarding.gate()).with_limits(options.limits.clone());
     let state = match &sending {
         Some(sending) => sending.of(state, host.clock()),
         None => state,
@@ -136,10 +139,14 @@ pub async fn serve(
     let watchdog = options.supervisor.and_then(|supervisor| supervisor.watchdog);
     let reporting = notify::report(Arc::clone(&notifier), (host.clone(), pulse), watchdog);
     let (phase, seen) = watch::channel(Phase::Serving);
-    let incoming = guarding.incoming(listener, Protocol::Http)?;
-    let grpc_face = match grpc_listener {
-        Some(listener) => Some((guarding.incoming(listener, Protocol::Grpc)?, host.store(), guarding.gate())),
-        None => None,
+    let incoming = guarding.incoming(&options.limits, listener, Protocol::Http)?;
+    let (state, grpc_face) = match grpc_listener {
+        Some(listener) => {
+            let incoming = guarding.incoming(&options.limits, listener, Protocol::Grpc)?;
+            let face = grpc::Face::new(host.store(), guarding.gate()).within(options.limits.clone());
+            (state.with_grpc(face.requests()), Some((incoming, face)))
+        }
+        None => (state, None),
     };
     let mut faces = pin!(serve_faces((incoming, state.clone()), grpc_face, seen));
     let served = tokio::select! {
@@ -192,7 +199,7 @@ async fn listen(flag: &'static str, address: SocketAddr) -> Result<(TcpListener,
 /// Serves what there is a listener for, until told to stop or one of them fails.
 async fn serve_faces(
     (incoming, state): (Incoming, ApiState),
-    grpc: Option<(Incoming, Arc<dyn Store>, Arc<Gate>)>,
+    grpc: Option<(Incoming, grpc::Face)>,
     phase: watch::Receiver<Phase>,
 ) -> Result<(), ServeError> {
     let told = |mut phase: watch::Receiver<Phase>, wanted| async move {
@@ -205,9 +212,9 @@ async fn serve_faces(
     };
     let grpc = async {
         match grpc {
-            Some((incoming, store, gate)) => {
+            Some((incoming, face)) => {
                 let draining = told(phase.clone(), Phase::Draining);
-                grpc::serve(incoming, store, gate, draining).await.map_err(ServeError::Grpc)
+                grpc::serve(incoming, face, draining).await.map_err(ServeError::Grpc)
             }
             None => Ok(()),
         }

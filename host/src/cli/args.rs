@@ -101,7 +101,7 @@ pub(super) enum Command {
     /// Build a plugin's project on every change, hand it events, and see what it does
     Dev(DevArgs),
     /// See the plugins: what they are, how far they have come
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "plugin")]
     Plugins(PluginsCommand),
     /// See events that a plugin could not handle; hand them over again, or discard them
     #[command(subcommand)]

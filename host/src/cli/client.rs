@@ -9,7 +9,7 @@ use tokio_rustls::rustls;
 use ureq::http::header::AUTHORIZATION;
 use ureq::http::request::Builder;
 use ureq::http::{HeaderValue, Method, Request, Response};
-use ureq::tls::TlsConfig;
+use ureq::tls::{Certificate, TlsConfig};
 use ureq::{Agent, Body};
 
 use super::error::{CliError, Exit};
@@ -181,27 +181,29 @@ pub(super) struct Server {
     url: ServerUrl,
     agent: Agent,
     authorization: Option<HeaderValue>,
+    /// None for the public ones.
+    authorities: Option<Vec<Certificate<'static>>>,
 }
 
 impl Server {
     /// A client of a server. Connects when first asked.
     pub(super) fn new(url: ServerUrl) -> Self {
-        Self { url, agent: agent(TlsConfig::default()), authorization: None }
+        Self { url, agent: agent(TlsConfig::default()), authorization: None, authorities: None }
     }
 
     /// The same, asked by somebody.
     #[must_use]
     pub(super) fn with_identity(self, identity: Identity) -> Self {
-        let Identity { authorization, tls } = identity;
+        let Identity { authorization, tls, authorities } = identity;
         if authorization.is_some() && self.url.is_in_the_clear() {
             tracing::warn!("the key goes to {} in the clear; use https:// if the server does", self.url);
         }
-        Self { agent: agent(tls), authorization, ..self }
+        Self { agent: agent(tls), authorization, authorities, ..self }
     }
 
-    /// Whether it speaks TLS or is asked with a key.
-    pub(super) fn is_guarded(&self) -> bool {
-        self.authorization.is_some() || self.url.to_string().starts_with("https:")
+    /// Whom it trusts, and the key it presents.
+    pub(super) fn credentials(&self) -> (Option<&[Certificate<'static>]>, Option<HeaderValue>) {
+        (self.authorities.as_deref(), self.authorization.clone())
     }
 
     /// Begins a request.
@@ -342,7 +344,8 @@ fn failed(error: ureq::Error) -> ClientError {
     }
 }
 
-fn connection(error: &io::Error) -> ClientError {
+/// Why a connection failed; that nobody vouches for the server is told apart.
+pub(super) fn connection(error: &io::Error) -> ClientError {
     if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
         return ClientError::Untrusted { reason: error.to_string() };
     }

@@ -2,7 +2,8 @@
 //!
 //! It looks at the sizes of the store, and at what is around it, one file each: the data directory and its disk
 //! (`directory`), the environment and ports (`settings`), the plugins directory (`plugins`), a running server
-//! (`server`). It changes nothing but for a file that measures the disk and is gone again.
+//! (`server`). It changes nothing: a data directory is looked at without writing, and the file that measures its disk has
+//! no name. A server that has the directory open is said to have it.
 
 mod check;
 mod directory;
@@ -12,6 +13,7 @@ mod settings;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount};
@@ -25,25 +27,26 @@ use super::client::{Client, ClientError, Server};
 use super::error::{CliError, Exit};
 use super::output::{Output, shown};
 use super::query::Query;
-use super::run::OpenStore;
 use super::table::Table;
 use crate::api::{DoctorView, PartView};
-use crate::config::DEFAULT_ADDRESS;
-use crate::error::{ErrorClass, with_sources};
+use crate::clock::SystemClock;
+use crate::config::{DEFAULT_ADDRESS, DEFAULT_GRPC_ADDRESS};
+use crate::error::with_sources;
 use crate::runtime::Compiler;
+use crate::store::StoreError;
 use crate::store::embedded::{ClosedStore, EmbeddedStore};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   tidemill doctor                        a running server, its plugins and its store
-  tidemill doctor --data ./pond          a data directory that no server uses, as one would find it
+  tidemill doctor --data ./pond          a data directory that no server uses, as one would find it; nothing is changed
   tidemill doctor --data ./pond --plugins ./plugins --listen 0.0.0.0:7117
   tidemill doctor --json | jq '.checks[] | select(.state == \"wrong\")'
 
 Without a server: whose the data directory is, what does not belong in it, its file system, free space and the
-speed of its disk; every manifest and component in the plugins directory; the address to listen on. With one: what
-it says of itself. And the environment. Each finding says what to do.
+speed of its disk; every manifest and component in the plugins directory; the addresses to listen on, as `tidemill.toml`
+says if --data finds one. With one: what it says of itself. And the environment. Each finding says what to do.
 
 Amplification is what the store takes on disk over the bytes of its sealed events as encoded.
 Sealed events stand in segments and are indexed in files; later ones stand in journals, of a
@@ -59,6 +62,16 @@ pub(super) struct DoctorArgs {
     /// With --data: address that the server would listen on
     #[arg(long, value_name = "ADDR", env = "TIDEMILL_LISTEN", default_value = DEFAULT_ADDRESS)]
     listen: SocketAddr,
+    /// With --data: address that the server would serve gRPC on [default: none]
+    #[arg(long, value_name = "ADDR", env = "TIDEMILL_GRPC_LISTEN", num_args = 0..=1, default_missing_value = DEFAULT_GRPC_ADDRESS)]
+    grpc_listen: Option<SocketAddr>,
+    /// With --data: file with the server's settings [default: `tidemill.toml` in the data directory, else
+    /// /etc/tidemill/tidemill.toml]
+    #[arg(long, value_name = "FILE", env = "TIDEMILL_CONFIG")]
+    config: Option<PathBuf>,
+    /// The file that was read, or what is wrong with it.
+    #[arg(skip)]
+    pub(super) settings: Option<Result<Option<PathBuf>, String>>,
 }
 
 /// Everything that was found.
@@ -75,12 +88,11 @@ struct Found {
 pub(super) fn run(
     args: &DoctorArgs,
     server: Server,
-    open: OpenStore,
     compiler: Option<Compiler>,
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     let (mut found, unreachable) = match &args.source.data {
-        Some(directory) => (without_server(args, directory, open, compiler)?, None),
+        Some(directory) => without_server(args, directory, compiler)?,
         None => with_server(server)?,
     };
     found.checks.extend(settings::environment());
@@ -92,20 +104,33 @@ pub(super) fn run(
     unreachable.map_or_else(|| found.verdict(), Err)
 }
 
-/// Looks at a directory that nobody uses, and at what a server would find around it.
+/// Looks at a directory, and at what a server would find around it; that one has it is the error.
 fn without_server(
     args: &DoctorArgs,
     directory: &Path,
-    open: OpenStore,
     compiler: Option<Compiler>,
-) -> Result<Found, CliError> {
-    let (view, store) = closed(directory, open)?;
+) -> Result<(Found, Option<CliError>), CliError> {
+    let (view, store, in_use) = match closed(directory) {
+        Ok((view, store)) => (Some(view), store, None),
+        Err(error @ StoreError::InUse { .. }) => {
+            let what = format!("a running server has {}", directory.display());
+            let advice = "ask the server: `tidemill doctor` with its --server; the store is looked at when none has it";
+            (None, Check::unusual(Area::Store, what, advice), Some(error.into()))
+        }
+        Err(StoreError::NotAStore { .. }) if !EmbeddedStore::exists(directory) => {
+            return Err(CliError::no_store(directory));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let mut checks = vec![store];
     checks.extend(directory::checks(directory));
+    checks.extend(args.settings.as_ref().map(settings::file));
     let folder = args.plugins.clone().unwrap_or_else(|| directory.join("plugins"));
     checks.extend(plugins::checks(&folder, compiler));
-    checks.push(settings::port(args.listen));
-    Ok(Found { view: Some(view), checks })
+    if in_use.is_none() {
+        checks.extend([Some(args.listen), args.grpc_listen].into_iter().flatten().map(settings::port));
+    }
+    Ok((Found { view, checks }, in_use))
 }
 
 /// Asks a server; what else there is to tell is told even if none answers, with that as the error.
@@ -127,14 +152,11 @@ fn with_server(server: Server) -> Result<(Found, Option<CliError>), CliError> {
 }
 
 /// Measures a store that nobody uses. The sizes are told even if the log does not open.
-fn closed(directory: &Path, open: OpenStore) -> Result<(DoctorView, Check), CliError> {
-    if !EmbeddedStore::exists(directory) {
-        return Err(CliError::no_store(directory));
-    }
-    let sizes = ClosedStore::open(directory)?.sizes()?;
-    match open(directory).and_then(|store| store.map(|store| store.counts()).transpose()) {
-        Ok(counts) => Ok((DoctorView::new(&sizes, counts), Check::ok(Area::Store, "the log opens"))),
-        Err(error) if error.class() == ErrorClass::Unavailable => Err(error.into()),
+fn closed(directory: &Path) -> Result<(DoctorView, Check), StoreError> {
+    let looked = ClosedStore::look(directory)?;
+    let sizes = looked.sizes()?;
+    match ClosedStore::try_to_open(directory, Arc::new(SystemClock)) {
+        Ok(counts) => Ok((DoctorView::new(&sizes, Some(counts)), Check::ok(Area::Store, "the log opens"))),
         Err(error) => {
             let what = format!("the log does not open: {}", with_sources(&error));
             let check = Check::wrong(Area::Store, what, "`tidemill verify --data DIR` tells what is damaged");

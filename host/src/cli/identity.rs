@@ -1,16 +1,17 @@
 //! Who the commands are to a server, and how they know that it is the right one.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use tokio_rustls::rustls::crypto::ring;
 use ureq::http::HeaderValue;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::error::CliError;
 use crate::access::Secret;
+use crate::config::authorities;
+use crate::error::with_sources;
 
 /// Who asks, and whom to trust.
 #[derive(Debug, Default, Args)]
@@ -34,6 +35,8 @@ pub(super) struct Identity {
     /// The header `Authorization`; its value is marked as not to be shown.
     pub(super) authorization: Option<HeaderValue>,
     pub(super) tls: TlsConfig,
+    /// The authorities to trust; none for the public ones.
+    pub(super) authorities: Option<Vec<Certificate<'static>>>,
 }
 
 impl Identity {
@@ -46,35 +49,14 @@ impl Identity {
             value.set_sensitive(true);
             Ok::<_, CliError>(value)
         };
-        let roots = match &args.tls_ca {
-            Some(path) => RootCerts::new_with_certs(&authorities(path)?),
-            None => RootCerts::WebPki,
-        };
+        let authorities = args.tls_ca.as_ref().map(|path| authorities("--tls-ca", path)).transpose();
+        let authorities = authorities.map_err(|error| CliError::usage(with_sources(&error)))?;
+        let roots = authorities.as_deref().map_or(RootCerts::WebPki, RootCerts::new_with_certs);
         let tls = TlsConfig::builder()
             .root_certs(roots)
             .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
             .build();
         let key = args.api_key.as_ref().filter(|key| !key.reveal().is_empty());
-        Ok(Self { authorization: key.map(bearer).transpose()?, tls })
+        Ok(Self { authorization: key.map(bearer).transpose()?, tls, authorities })
     }
-}
-
-/// The certificates in a file.
-fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, CliError> {
-    let shown = path.display();
-    let text =
-        fs::read(path).map_err(|error| CliError::usage(format_args!("--tls-ca {shown} cannot be read: {error}")))?;
-    let mut found = Vec::new();
-    for item in parse_pem(&text) {
-        match item {
-            Ok(PemItem::Certificate(certificate)) => found.push(certificate),
-            Ok(_) => {}
-            Err(error) => return Err(CliError::usage(format_args!("--tls-ca {shown} is no PEM: {error}"))),
-        }
-    }
-    if found.is_empty() {
-        let what = "holds no certificate; it is PEM and begins with -----BEGIN CERTIFICATE-----";
-        return Err(CliError::usage(format_args!("--tls-ca {shown} {what}")));
-    }
-    Ok(found)
 }

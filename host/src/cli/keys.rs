@@ -33,6 +33,10 @@ pub(super) struct FileArgs {
     /// File of the keys, if `serve --keys` names one
     #[arg(long, value_name = "FILE", env = "TIDEMILL_KEYS")]
     keys: Option<PathBuf>,
+    /// File with the server's settings, which says what the two above do not [default: `tidemill.toml` in the data
+    /// directory, else /etc/tidemill/tidemill.toml]
+    #[arg(long, value_name = "FILE", env = "TIDEMILL_CONFIG")]
+    config: Option<PathBuf>,
 }
 
 impl FileArgs {

@@ -1,4 +1,4 @@
-//! Reads the arguments, and for commands that need the settings of `serve`, all layers of those.
+//! Reads the arguments, and for commands that need settings of `serve`, all layers of those.
 
 use std::ffi::OsString;
 
@@ -25,19 +25,41 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<(Cli, Option<Layers>), Loa
         }
         return Ok((cli, None));
     };
-    let (matches, layers) = load(&root, path, arguments, &first)?;
+    let (matches, layers) = match load(&root, path, arguments, &first) {
+        // What is wrong is what it looks for.
+        Err(LoadError::Config(error)) if path == DOCTOR => {
+            let mut cli = Cli::from_arg_matches(&first)?;
+            if let Command::Doctor(args) = &mut cli.command {
+                args.settings = Some(Err(with_sources(&error)));
+            }
+            return Ok((cli, None));
+        }
+        loaded => loaded?,
+    };
     let mut cli = Cli::from_arg_matches(&matches)?;
-    if let Command::Serve(args) = &mut cli.command {
-        args.options.reload = Some(Reload::new(arguments.to_vec(), reread, &layers));
+    match &mut cli.command {
+        Command::Serve(args) => args.options.reload = Some(Reload::new(arguments.to_vec(), reread, &layers)),
+        Command::Doctor(args) => args.settings = Some(Ok(layers.file.clone())),
+        _ => {}
     }
     Ok((cli, Some(layers)))
 }
 
-/// The command, if it is one that has the settings of `serve`.
+const DOCTOR: &[&str] = &["doctor"];
+
+/// The command, if it is one that has settings of `serve`.
 fn path_of(matches: &ArgMatches) -> Option<&'static [&'static str]> {
     match matches.subcommand() {
         Some(("serve", _)) => Some(&["serve"]),
         Some(("config", command)) if command.subcommand_name() == Some("show") => Some(&["config", "show"]),
+        Some(("keys", command)) => match command.subcommand_name()? {
+            "new" => Some(&["keys", "new"]),
+            "ls" => Some(&["keys", "ls"]),
+            "rm" => Some(&["keys", "rm"]),
+            _ => None,
+        },
+        // A server that runs is asked; only where none does its settings matter.
+        Some(("doctor", command)) => command.contains_id("data").then_some(DOCTOR),
         _ => None,
     }
 }

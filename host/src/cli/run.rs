@@ -141,7 +141,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         }
         Command::Import(args) => import::run(&args, server, output),
         Command::Verify(args) => verify::run(&args, &server, output),
-        Command::Doctor(args) => doctor::run(&args, server, program.open, own_compiler(), output),
+        Command::Doctor(args) => doctor::run(&args, server, own_compiler(), output),
         Command::Bench(command) => bench::run(&command, &server, output),
         Command::Top(args) => top::run(&args, server, output),
         Command::New(args) => new::run(&args, output),

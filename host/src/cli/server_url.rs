@@ -18,10 +18,35 @@ impl ServerUrl {
 impl ServerUrl {
     /// Whether what is sent can be read on its way: neither within TLS nor within this machine.
     pub(super) fn is_in_the_clear(&self) -> bool {
-        let Some(host) = self.0.strip_prefix("http://") else { return false };
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
-        name != "localhost" && !address.is_ok_and(|address| address.is_loopback())
+        let name = self.host();
+        let address = name.parse::<IpAddr>();
+        !self.is_tls() && name != "localhost" && !address.is_ok_and(|address| address.is_loopback())
+    }
+
+    /// Whether it is talked to within TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.0.starts_with("https:")
+    }
+
+    /// Its name or address, without brackets.
+    pub(super) fn host(&self) -> &str {
+        let (place, has_port) = self.place();
+        let name = if has_port { place.rsplit_once(':').map_or(place, |(name, _)| name) } else { place };
+        name.trim_matches(['[', ']'])
+    }
+
+    /// `HOST:PORT`.
+    pub(super) fn authority(&self) -> String {
+        match self.place() {
+            (place, true) => place.to_owned(),
+            (place, false) => format!("{place}:{}", if self.is_tls() { 443 } else { 80 }),
+        }
+    }
+
+    /// What stands behind the scheme, and whether a port is part of it.
+    fn place(&self) -> (&str, bool) {
+        let place = self.0.rsplit("//").next().unwrap_or_default();
+        (place, place.rsplit(']').next().unwrap_or_default().contains(':'))
     }
 }
 
@@ -50,6 +75,20 @@ impl FromStr for ServerUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_is_there_or_is_that_of_the_scheme() {
+        for (url, authority, host) in [
+            ("http://h:1", "h:1", "h"),
+            ("http://h", "h:80", "h"),
+            ("https://h", "h:443", "h"),
+            ("http://[::1]", "[::1]:80", "::1"),
+            ("https://[::1]:9", "[::1]:9", "::1"),
+        ] {
+            let url: ServerUrl = url.parse().unwrap();
+            assert_eq!((url.authority().as_str(), url.host()), (authority, host), "{url}");
+        }
+    }
 
     #[test]
     fn an_address_needs_only_host_and_port() {

@@ -127,8 +127,8 @@ pub struct Layers {
     pub slips: Vec<Slip>,
 }
 
-/// Reads the layers for the command at `path` below `root`, which has all flags of `serve`. `first` is what the
-/// arguments say without a file.
+/// Reads the layers for the command at `path` below `root`, which has all flags of `serve` or some of them, `--config`
+/// and `--data` among these. `first` is what the arguments say without a file.
 ///
 /// # Errors
 /// When the file is not understood, or the arguments are not.
@@ -154,7 +154,12 @@ pub fn load(
     let slips = variables::slips(root, &settings);
     let matches = with_defaults(root.clone(), path, &said).try_get_matches_from(arguments)?;
     let leaf = descend(&matches, path);
-    let settings = settings.into_iter().map(|setting| effective(setting, leaf, file.as_deref(), &said)).collect();
+    let command = path.iter().try_fold(root, |command, name| command.find_subcommand(name));
+    let has = |setting: &Setting| {
+        command.is_some_and(|command| command.get_arguments().any(|flag| flag.get_id().as_str() == setting.id()))
+    };
+    let settings = settings.into_iter().filter(has);
+    let settings = settings.map(|setting| effective(setting, leaf, file.as_deref(), &said)).collect();
     Ok((matches, Layers { file, settings, slips }))
 }
 

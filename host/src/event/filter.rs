@@ -135,6 +135,13 @@ impl Filter {
         self.types.is_empty() && self.streams.is_empty() && self.tags.is_empty()
     }
 
+    /// Whether it is of those that plainly match nothing: [`Self::and`] of what has nothing in common is.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        let nothing = |patterns: &[Pattern]| !patterns.is_empty() && patterns.iter().all(|one| *one == Pattern::none());
+        nothing(&self.types) || nothing(&self.streams)
+    }
+
     /// The filter that matches what both match.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {

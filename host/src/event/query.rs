@@ -31,6 +31,15 @@ pub enum InvalidQuery {
         /// How many.
         count: usize,
     },
+    /// Too many names once it asks no more than somebody may see.
+    #[error(
+        "narrowed to what the key is for, the query has {count} types, streams and tags; at most {QUERY_NAMES_MAX} are \
+         allowed together; ask for fewer items at a time, or use a key of wider reach"
+    )]
+    TooManyNarrowed {
+        /// How many.
+        count: usize,
+    },
 }
 
 impl Query {
@@ -71,13 +80,31 @@ impl Query {
     }
 
     /// The query that matches what it matches and a filter does too.
-    #[must_use]
-    pub fn within(self, reach: &Filter) -> Self {
-        match self.items.as_slice() {
-            _ if reach.is_all() => self,
+    ///
+    /// # Errors
+    /// When it has more names than allowed then: each item may have those of the filter.
+    pub fn within(self, reach: &Filter) -> Result<Self, InvalidQuery> {
+        let narrowed: Self = match self.items.as_slice() {
+            _ if reach.is_all() => return Ok(self),
             [] => reach.clone().into(),
-            items => items.iter().map(|item| reach.and(item)).collect::<Vec<_>>().into(),
+            items => {
+                let mut items: Vec<_> = items.iter().map(|item| reach.and(item)).collect();
+                // What matches nothing adds nothing, where something else is asked.
+                if !items.iter().all(Filter::is_none) {
+                    items.retain(|item| !item.is_none());
+                }
+                items.into()
+            }
+        };
+        match narrowed.names() {
+            count if count > QUERY_NAMES_MAX => Err(InvalidQuery::TooManyNarrowed { count }),
+            _ => Ok(narrowed),
         }
+    }
+
+    /// How many types, streams and tags it has.
+    fn names(&self) -> usize {
+        self.items.iter().map(|item| item.types.len() + item.streams.len() + item.tags.len()).sum()
     }
 
     /// Whether a filter matches, as far as it can be told from both alone, every event that this matches.
@@ -94,7 +121,7 @@ impl Query {
         if self.items.len() > QUERY_ITEMS_MAX {
             return Err(InvalidQuery::TooManyItems { count: self.items.len() });
         }
-        let count = self.items.iter().map(|item| item.types.len() + item.streams.len() + item.tags.len()).sum();
+        let count = self.names();
         if count > QUERY_NAMES_MAX {
             return Err(InvalidQuery::TooManyNames { count });
         }
@@ -152,14 +179,26 @@ mod tests {
     #[test]
     fn a_query_is_narrowed_item_by_item() {
         let reach = of_type("Paid");
-        assert_eq!(Query::all().within(&reach), reach.clone().into());
-        assert_eq!(Query::from(of_tag("a")).within(&Filter::all()), of_tag("a").into());
-        let narrowed = Query::from(vec![of_tag("a"), of_type("Sent")]).within(&reach);
-        assert_eq!(narrowed.items.len(), 2);
+        assert_eq!(Query::all().within(&reach), Ok(reach.clone().into()));
+        assert_eq!(Query::from(of_tag("a")).within(&Filter::all()), Ok(of_tag("a").into()));
+        let narrowed = Query::from(vec![of_tag("a"), of_type("Sent")]).within(&reach).unwrap();
+        assert_eq!(narrowed, reach.and(&of_tag("a")).into(), "what matches nothing is left out");
+        let nothing = Query::from(vec![of_type("Sent"), of_type("Lost")]).within(&reach).unwrap();
+        assert!(!nothing.items.is_empty() && nothing.items.iter().all(Filter::is_none), "{nothing:?}");
         assert!(
             narrowed.is_within(&reach) && !Query::all().is_within(&reach) && Query::all().is_within(&Filter::all())
         );
         assert!(!Query::from(vec![of_type("Paid"), of_type("Sent")]).is_within(&reach));
+    }
+
+    #[test]
+    fn a_query_that_is_too_large_once_it_is_narrowed_says_so() {
+        let types = (0..20).map(|n| Pattern::new(format!("Order{n}")).unwrap()).collect();
+        let reach = Filter { types, ..Filter::default() };
+        let asked = |items| Query::from(vec![of_tag("a"); items]);
+        assert_eq!(asked(QUERY_ITEMS_MAX).validate(), Ok(()));
+        assert_eq!(asked(QUERY_ITEMS_MAX).within(&reach), Err(InvalidQuery::TooManyNarrowed { count: 21_000 }));
+        assert_eq!(asked(400).within(&reach).unwrap().names(), 8400);
     }
 
     #[test]

@@ -7,10 +7,10 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use tokio::sync::watch;
 
-use crate::access::{Action, Denied, NoEntry, Policy, Principal, Secret};
-use crate::event::{Filter, Query};
+use crate::access::{Action, Denied, KeyName, NoEntry, Policy, Principal, Secret};
+use crate::event::{Filter, InvalidQuery, Query, RecordedEvent};
 use crate::measure::Counter;
-use crate::store::AppendRequest;
+use crate::store::{AppendError, AppendRequest, Appended, AsyncStore};
 
 /// What `Authorization` begins with, in any case.
 const SCHEME: &str = "Bearer ";
@@ -142,9 +142,34 @@ impl Caller {
     }
 
     /// A query, less what the caller may not see.
-    #[must_use]
-    pub fn narrow(&self, query: Query) -> Query {
+    ///
+    /// # Errors
+    /// When it is too large then.
+    pub fn narrow(&self, query: Query) -> Result<Query, InvalidQuery> {
         query.within(&self.principal.reach())
+    }
+
+    /// The name of the caller's key; none where no keys are.
+    #[must_use]
+    pub fn key(&self) -> Option<&KeyName> {
+        self.principal.key()
+    }
+
+    /// Appends what was allowed. Where an id is taken, an event that the caller may not read is not told of.
+    ///
+    /// # Errors
+    /// As [`AsyncStore::append`].
+    pub async fn append(&self, store: &AsyncStore, request: AppendRequest) -> Result<Appended, AppendError> {
+        let (index, id, position) = match store.append(request).await {
+            Err(AppendError::IdConflict { index, id, position }) => (index, id, position),
+            answer => return answer,
+        };
+        let taken = store.event(id).await.ok().flatten();
+        let policy = Arc::clone(&self.gate.policy.borrow());
+        // Nothing was asked for that might be denied: it is not counted.
+        let reads = |event: RecordedEvent| policy.decide(&self.principal, &Action::ReadEvent(&event)).is_ok();
+        let told = taken.is_some_and(reads);
+        Err(if told { AppendError::IdConflict { index, id, position } } else { AppendError::IdTaken { index, id } })
     }
 
     /// What the caller is once expelled.

@@ -1,27 +1,27 @@
 //! Connections as they come, encrypted or not: what both faces are served on.
 //!
-//! Handshakes are made beside each other, so that a client which is slow at it holds up nobody.
+//! Handshakes are made beside each other, so that a client which is slow at it holds up nobody. When there are too many
+//! that are not made, the oldest is given up for the next one: clients that never make theirs cannot shut the port.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::config::Limits;
+
 /// Connections that wait to be served.
 const WAITING_MAX: usize = 64;
-/// Handshakes made at a time; connections beyond wait in the system's queue.
-const HANDSHAKES_MAX: usize = 1024;
-/// How long a handshake may take.
-const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long nothing is accepted when the system has no more sockets.
 const PAUSE: Duration = Duration::from_secs(1);
 /// First byte of a TLS handshake (RFC 8446 §5.1).
@@ -55,11 +55,22 @@ impl Incoming {
     /// Takes connections from now on; with TLS if there is an acceptor. Must be called within a tokio runtime.
     #[must_use]
     pub fn new(listener: TcpListener, tls: Option<TlsAcceptor>) -> Self {
+        Self::within(&Limits::default(), listener, tls)
+    }
+
+    /// The same, with handshakes within limits.
+    #[must_use]
+    pub fn within(limits: &Limits, listener: TcpListener, tls: Option<TlsAcceptor>) -> Self {
         let (ready, connections) = mpsc::channel(WAITING_MAX);
+        let handshakes = Handshakes {
+            time_max: Duration::from_secs(limits.handshake_time),
+            at_a_time_max: limits.max_handshakes,
+            begun: VecDeque::new(),
+        };
         tokio::spawn(async move {
             let gone = ready.clone();
             tokio::select! {
-                () = accept(listener, tls, ready) => {}
+                () = accept(listener, tls, handshakes, ready) => {}
                 () = gone.closed() => {}
             }
         });
@@ -81,8 +92,12 @@ impl Stream for Incoming {
 }
 
 /// Takes connections until nobody wants them.
-async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, ready: mpsc::Sender<Connection>) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    mut handshakes: Handshakes,
+    ready: mpsc::Sender<Connection>,
+) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -95,16 +110,37 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, ready: mpsc::Se
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        let Some(tls) = &tls else {
-            if ready.send(Connection::Plain(stream)).await.is_err() {
-                return;
-            }
-            continue;
-        };
-        let (tls, ready) = (tls.clone(), ready.clone());
-        let Ok(place) = Arc::clone(&handshakes).acquire_owned().await else { return };
-        tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE_TIME_MAX, secured(stream, &tls)).await {
+        match &tls {
+            Some(tls) => handshakes.begin(stream, tls.clone(), ready.clone()),
+            None if ready.send(Connection::Plain(stream)).await.is_err() => return,
+            None => {}
+        }
+    }
+}
+
+/// The handshakes that are not made yet. They end with it.
+struct Handshakes {
+    time_max: Duration,
+    at_a_time_max: usize,
+    /// In the order in which they began; some may have ended.
+    begun: VecDeque<AbortHandle>,
+}
+
+impl Handshakes {
+    /// Begins one, and gives up the oldest if there are too many.
+    fn begin(&mut self, stream: TcpStream, tls: TlsAcceptor, ready: mpsc::Sender<Connection>) {
+        if self.begun.len() >= self.at_a_time_max {
+            self.begun.retain(|handshake| !handshake.is_finished());
+        }
+        if self.begun.len() >= self.at_a_time_max
+            && let Some(oldest) = self.begun.pop_front()
+        {
+            tracing::debug!("a TLS handshake that was not made gave way to the next one");
+            oldest.abort();
+        }
+        let time_max = self.time_max;
+        let handshake = tokio::spawn(async move {
+            match tokio::time::timeout(time_max, secured(stream, &tls)).await {
                 Ok(Ok(Some(stream))) => {
                     let _ = ready.send(Connection::Tls(Box::new(stream))).await;
                 }
@@ -112,8 +148,14 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, ready: mpsc::Se
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
             }
-            drop(place);
         });
+        self.begun.push_back(handshake.abort_handle());
+    }
+}
+
+impl Drop for Handshakes {
+    fn drop(&mut self) {
+        self.begun.iter().for_each(AbortHandle::abort);
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn append(
         return Ok(message::AppendResponse { position: 0 });
     }
     let tracked = request.tracking.is_some();
-    let mut appended = store.append(request).await.map_err(|error| of_append(&error))?;
+    let mut appended = caller.append(&store, request).await.map_err(|error| of_append(&error))?;
     if appended.repeated {
         let guarded = condition.is_some() && !tracked;
         if guarded && check_condition(&store, condition.as_ref(), None).await.is_ok() {

@@ -9,15 +9,16 @@ use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::body::Body;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::codegen::{BoxFuture, Service, http};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::limits::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES};
@@ -46,6 +47,18 @@ pub(crate) enum DcbError {
     Refused(Box<Status>),
 }
 
+impl DcbError {
+    /// Whether the server wants another key.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, Self::Refused(status) if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied))
+    }
+
+    /// Whether it is the server's answer: a connection that failed has a cause.
+    pub(crate) fn is_answer(&self) -> bool {
+        matches!(self, Self::Refused(status) if std::error::Error::source(&**status).is_none())
+    }
+}
+
 impl From<Status> for DcbError {
     fn from(status: Status) -> Self {
         Self::Refused(Box::new(status))
@@ -71,19 +84,21 @@ pub(crate) struct DcbClient(Grpc<Connection>);
 pub(crate) type Counts = BoxStream<'static, Result<usize, DcbError>>;
 
 impl DcbClient {
-    /// Connects to `HOST:PORT`, without TLS.
-    pub(crate) async fn connect(authority: &str) -> Result<Self, DcbError> {
-        let origin = format!("http://{authority}").parse().map_err(DcbError::Address)?;
-        let socket = TcpStream::connect(authority).await.map_err(DcbError::Connect)?;
-        // A request is small: waiting to fill a packet would only delay it.
-        socket.set_nodelay(true).map_err(DcbError::Connect)?;
+    /// Speaks over a connection to a server, `http://HOST:PORT` or `https://HOST:PORT`, with what each request says of
+    /// who asks.
+    pub(crate) async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        origin: &str,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Self, DcbError> {
+        let origin = origin.parse().map_err(DcbError::Address)?;
         let builder = &mut Builder::new(TokioExecutor::new());
         let builder = builder.initial_stream_window_size(STREAM_WINDOW_BYTES);
         let builder = builder.initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-        let (sender, driver) = builder.handshake(TokioIo::new(socket)).await.map_err(DcbError::Connection)?;
+        let (sender, driver) = builder.handshake(TokioIo::new(stream)).await.map_err(DcbError::Connection)?;
         // How it ends is told to whoever waits for an answer.
         tokio::spawn(async { drop(driver.await) });
-        let grpc = Grpc::with_origin(Connection(sender), origin);
+        let grpc = Grpc::with_origin(Connection { sender, authorization }, origin);
         Ok(Self(grpc.max_decoding_message_size(MESSAGE_BYTES_MAX)))
     }
 
@@ -148,7 +163,10 @@ fn query(tag: String) -> Option<Query> {
 
 /// An HTTP/2 connection as the service that requests are sent by.
 #[derive(Clone, Debug)]
-struct Connection(SendRequest<Body>);
+struct Connection {
+    sender: SendRequest<Body>,
+    authorization: Option<HeaderValue>,
+}
 
 impl Service<http::Request<Body>> for Connection {
     type Response = http::Response<Incoming>;
@@ -156,10 +174,13 @@ impl Service<http::Request<Body>> for Connection {
     type Future = BoxFuture<Self::Response, hyper::Error>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.0.poll_ready(context)
+        self.sender.poll_ready(context)
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        Box::pin(self.0.send_request(request))
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        if let Some(value) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, value.clone());
+        }
+        Box::pin(self.sender.send_request(request))
     }
 }

@@ -8,6 +8,7 @@ use super::limits::{BATCH_EVENTS, BATCH_EVENTS_MAX, MESSAGE_BYTES};
 use super::message::{self, Event, MetadataEntry, QueryItem, SequencedEvent, TrackingInfo};
 use super::status::invalid;
 use crate::event::{EventType, Filter, NewEvent, Pattern, Position, Query, RecordedEvent, TRACKING_KEY, Tag};
+use crate::gate::Caller;
 use crate::store::{AppendCondition, Tracking};
 
 /// The event at an index of an append.
@@ -43,6 +44,11 @@ pub(super) fn query(query: Option<message::Query>) -> Result<Query, Status> {
     let query = Query { items: items.collect::<Result<_, _>>()? };
     query.validate().map_err(|error| invalid(error.to_string()))?;
     Ok(query)
+}
+
+/// A query, less what the caller may not see.
+pub(super) fn narrowed(caller: &Caller, asked: Option<message::Query>) -> Result<Query, Status> {
+    caller.narrow(query(asked)?).map_err(|error| invalid(error.to_string()))
 }
 
 fn filter((index, item): (usize, QueryItem)) -> Result<Filter, Status> {

@@ -1,11 +1,7 @@
-//! Every bound of the face. What one append may hold is bounded by the store.
+//! The bounds of the face that are no settings. What one append may hold is bounded by the store.
 
 use std::time::Duration;
 
-use crate::event::APPEND_BYTES_MAX;
-
-/// Largest request, in bytes: an append of the largest size that the store takes, and its tags, ids and lengths.
-pub(super) const REQUEST_BYTES_MAX: usize = APPEND_BYTES_MAX + (8 << 20);
 /// Size after which events go into another message, in bytes. Clients take 4 MiB unless told otherwise; one event
 /// is less than 2.
 pub(super) const MESSAGE_BYTES: usize = 3 << 20;
@@ -15,8 +11,6 @@ pub(super) const PAGE_BYTES: usize = 512 << 10;
 pub(super) const BATCH_EVENTS: u32 = 1024;
 /// Most events in one message, whatever the client asks for.
 pub(super) const BATCH_EVENTS_MAX: u32 = 4096;
-/// Most reads and subscriptions at a time; the next one is told to come back later.
-pub(super) const STREAMS_MAX: usize = 4096;
 /// Most requests and streams of one connection at a time; its client holds back more by itself.
 pub(super) const CONNECTION_STREAMS_MAX: u32 = 256;
 /// What a client may send of one request before it is taken, in bytes.

@@ -3,7 +3,7 @@
 //! Its clients work unchanged: positions are from 1, a read's `start` is inclusive, `after` exclusive, an empty
 //! log has no head. No rules live here but those that are the protocol's alone: what may be appended is decided
 //! by `event` and `store`. One file per operation; `message` has what goes over the wire, `convert` what that
-//! means, `status` what becomes of errors, by one match on their class, and `limits` every bound.
+//! means, `status` what becomes of errors, by one match on their class, and `limits` every bound that is not a setting.
 //!
 //! An append is handed to the store by the task that received it, so appends of many connections share commits
 //! without a thread changing hands. A read or a subscription is a stream that holds one page: the next is read
@@ -14,8 +14,10 @@
 
 mod access;
 mod append;
+mod arriving;
 mod client;
 mod convert;
+mod counted;
 mod limits;
 mod message;
 mod read;
@@ -29,4 +31,4 @@ mod subscribe;
 mod tests;
 
 pub(crate) use client::{Counts, DcbClient, DcbError, Proposal};
-pub use server::serve;
+pub use server::{Face, serve};

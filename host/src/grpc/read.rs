@@ -117,5 +117,6 @@ fn range(request: message::ReadRequest, caller: &Caller) -> Result<ReadRequest, 
             ..ReadRequest::default()
         },
     };
-    Ok(ReadRequest { query: caller.narrow(convert::query(request.query)?), bytes_max: PAGE_BYTES, ..bounds })
+    let query = convert::narrowed(caller, request.query)?;
+    Ok(ReadRequest { query, bytes_max: PAGE_BYTES, ..bounds })
 }

@@ -1,25 +1,65 @@
 //! Serves the face on a socket until told to stop.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use tokio::sync::watch;
 use tonic::server::NamedService as _;
 use tonic::transport::Server;
-use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::layer::layer_fn;
 
+use super::arriving::Begun;
+use super::counted::Counted;
 use super::limits::{
     CONNECTION_STREAMS_MAX, CONNECTION_WINDOW_BYTES, DRAIN_MAX, PING_AFTER, PING_MAX, STREAM_WINDOW_BYTES,
 };
 use super::service::Dcb;
-use crate::gate::{Connection, Gate, Incoming};
+use crate::config::Limits;
+use crate::gate::{Gate, Incoming, Requests};
 use crate::store::{AsyncStore, Store};
 
 /// What the health service is asked about: the server, and its one service.
 const SERVICES: [&str; 2] = ["", Dcb::NAME];
+
+/// What is served, and how.
+pub struct Face {
+    store: Arc<dyn Store>,
+    gate: Arc<Gate>,
+    limits: Limits,
+    requests: Arc<Requests>,
+}
+
+impl fmt::Debug for Face {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Face").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Face {
+    /// A store, for those whom a gate lets in.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, gate: Arc<Gate>) -> Self {
+        Self { store, gate, limits: Limits::default(), requests: Arc::default() }
+    }
+
+    /// The same, taking on no more than this.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Where its requests are counted.
+    #[must_use]
+    pub fn requests(&self) -> Arc<Requests> {
+        Arc::clone(&self.requests)
+    }
+}
 
 /// Serves until `shutdown` resolves; then takes no more connections, ends subscriptions, and waits for the
 /// requests in flight, at most five minutes.
@@ -28,16 +68,20 @@ const SERVICES: [&str; 2] = ["", Dcb::NAME];
 /// When the server fails.
 pub async fn serve(
     incoming: Incoming,
-    store: Arc<dyn Store>,
-    gate: Arc<Gate>,
+    face: Face,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let Face { store, gate, limits, requests } = face;
     let (closing, closed) = watch::channel(false);
     let (reporter, health) = tonic_health::server::health_reporter();
     for service in SERVICES {
         reporter.set_service_status(service, ServingStatus::Serving).await;
     }
-    let server = builder().add_service(health).add_service(Dcb::new(AsyncStore::new(store), gate, closed.clone()));
+    let header_time = Duration::from_secs(limits.header_time);
+    let incoming = incoming.map_ok(move |connection| Begun::within(header_time, connection));
+    let dcb = Dcb::new(AsyncStore::new(store), gate, closed.clone(), &limits);
+    let counted = layer_fn(move |service| Counted::new(service, Arc::clone(&requests)));
+    let server = builder().layer(counted).add_service(health).add_service(dcb);
     let served = server.serve_with_incoming_shutdown(incoming, async move {
         shutdown.await;
         close(&reporter).await;
@@ -50,12 +94,6 @@ pub async fn serve(
             Ok(())
         }
     }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
 }
 
 fn builder() -> Server {

@@ -19,13 +19,14 @@ use tower::service_fn;
 
 use super::access;
 use super::append;
-use super::limits::{REQUEST_BYTES_MAX, STREAMS_MAX};
+use super::arriving::arriving;
 use super::message::{HeadRequest, HeadResponse, ReadRequest, ReadResponse, SubscribeRequest, SubscribeResponse};
 use super::read::Reading;
 use super::removed;
 use super::status::refused;
 use super::subscribe::Following;
 use crate::access::Action;
+use crate::config::Limits;
 use crate::error::ErrorClass;
 use crate::event::Position;
 use crate::gate::{Caller, Gate};
@@ -38,6 +39,9 @@ pub(super) struct Dcb {
     gate: Arc<Gate>,
     closing: watch::Receiver<bool>,
     streams: Arc<Semaphore>,
+    streams_max: usize,
+    body_bytes_max: usize,
+    body_seconds: u64,
 }
 
 impl fmt::Debug for Dcb {
@@ -52,8 +56,17 @@ impl NamedService for Dcb {
 
 impl Dcb {
     /// Serves a store until `closing` turns true; then subscriptions end.
-    pub(super) fn new(store: AsyncStore, gate: Arc<Gate>, closing: watch::Receiver<bool>) -> Self {
-        Self { store, gate, closing, streams: Arc::new(Semaphore::new(STREAMS_MAX)) }
+    pub(super) fn new(store: AsyncStore, gate: Arc<Gate>, closing: watch::Receiver<bool>, limits: &Limits) -> Self {
+        let streams_max = limits.max_grpc_streams;
+        Self {
+            store,
+            gate,
+            closing,
+            streams: Arc::new(Semaphore::new(streams_max)),
+            streams_max,
+            body_bytes_max: limits.max_body_bytes,
+            body_seconds: limits.body_time,
+        }
     }
 
     fn head(&self, caller: &Caller) -> Result<HeadResponse, Status> {
@@ -94,7 +107,7 @@ impl Dcb {
 
     fn place(&self) -> Result<OwnedSemaphorePermit, Status> {
         Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
-            let message = format!("there are {STREAMS_MAX} reads and subscriptions already; try again later");
+            let message = format!("there are {} reads and subscriptions already; try again later", self.streams_max);
             refused(ErrorClass::Unavailable, message)
         })
     }
@@ -105,39 +118,43 @@ impl Dcb {
             Ok(caller) => caller,
             Err(refused) => return access::unknown(refused).into_http(),
         };
-        let watched = caller.clone();
+        let (watched, bytes_max) = (caller.clone(), self.body_bytes_max);
+        let request = request.map(|body| arriving(body, self.body_seconds));
         match request.uri().path() {
             "/umadb.v1.DCB/Append" => {
-                unary(request, move |message| append::append(store.clone(), caller.clone(), message)).await
+                unary(bytes_max, request, move |message| append::append(store.clone(), caller.clone(), message)).await
             }
-            "/umadb.v1.DCB/Head" => unary(request, move |HeadRequest {}| ready(self.head(&caller))).await,
+            "/umadb.v1.DCB/Head" => unary(bytes_max, request, move |HeadRequest {}| ready(self.head(&caller))).await,
             "/umadb.v1.DCB/GetTrackingInfo" => {
-                unary(request, move |message| append::tracking(store.clone(), caller.clone(), message)).await
+                unary(bytes_max, request, move |message| append::tracking(store.clone(), caller.clone(), message)).await
             }
-            "/umadb.v1.DCB/Read" => {
-                access::revocable(streaming(request, move |message| self.read(&caller, message)).await, watched)
-            }
-            "/umadb.v1.DCB/Subscribe" => {
-                access::revocable(streaming(request, move |message| self.subscribe(&caller, message)).await, watched)
-            }
+            "/umadb.v1.DCB/Read" => access::revocable(
+                streaming(bytes_max, request, move |message| self.read(&caller, message)).await,
+                watched,
+            ),
+            "/umadb.v1.DCB/Subscribe" => access::revocable(
+                streaming(bytes_max, request, move |message| self.subscribe(&caller, message)).await,
+                watched,
+            ),
             path => Status::unimplemented(format!("there is no {path}")).into_http(),
         }
     }
 }
 
 /// Answers a request with one message.
-async fn unary<Q, A, F>(request: http::Request<Body>, answer: impl Fn(Q) -> F) -> http::Response<Body>
+async fn unary<Q, A, F>(bytes_max: usize, request: http::Request<Body>, answer: impl Fn(Q) -> F) -> http::Response<Body>
 where
     Q: Message + Default + 'static,
     A: Message + 'static,
     F: Future<Output = Result<A, Status>>,
 {
     let answer = service_fn(|request: Request<Q>| answer(request.into_inner()).map_ok(Response::new));
-    grpc().unary(answer, request).await
+    grpc(bytes_max).unary(answer, request).await
 }
 
 /// Answers a request with a stream of messages.
 async fn streaming<Q, A, S>(
+    bytes_max: usize,
     request: http::Request<Body>,
     open: impl Fn(Request<Q>) -> Result<Response<S>, Status>,
 ) -> http::Response<Body>
@@ -147,15 +164,15 @@ where
     S: Stream<Item = Result<A, Status>> + Send + 'static,
 {
     let open = service_fn(|request| ready(open(request)));
-    grpc().server_streaming(open, request).await
+    grpc(bytes_max).server_streaming(open, request).await
 }
 
-fn grpc<Q, A>() -> Grpc<ProstCodec<A, Q>>
+fn grpc<Q, A>(bytes_max: usize) -> Grpc<ProstCodec<A, Q>>
 where
     Q: Message + Default + 'static,
     A: Message + 'static,
 {
-    Grpc::new(ProstCodec::default()).apply_max_message_size_config(Some(REQUEST_BYTES_MAX), None)
+    Grpc::new(ProstCodec::default()).apply_max_message_size_config(Some(bytes_max), None)
 }
 
 impl Service<http::Request<Body>> for Dcb {

@@ -34,8 +34,8 @@ impl Following {
         closing: watch::Receiver<bool>,
         place: OwnedSemaphorePermit,
     ) -> Result<Self, Status> {
-        let (query, after) =
-            (caller.narrow(convert::query(request.query)?), Position(request.after.unwrap_or_default()));
+        let query = convert::narrowed(caller, request.query)?;
+        let after = Position(request.after.unwrap_or_default());
         Ok(Self {
             removed_before: store.removals().touched(&query, after).map(|(_, before)| before),
             feed: store.subscribe(query, after),

@@ -209,6 +209,14 @@ pub enum AppendError {
         /// Where the stored event stands.
         position: Position,
     },
+    /// The id is taken by an event that whoever asks may not read: all that it is told.
+    #[error("event {index}: id {id} is taken by another event; give the new event its own id")]
+    IdTaken {
+        /// Index in the request, from 0.
+        index: usize,
+        /// The id.
+        id: Uuid,
+    },
     /// Some ids of the request are stored already, others are not: neither a retry nor a new append.
     #[error(
         "event {index}: id {id} is already stored at position {position}, other events of this append are not; send only the new ones"
@@ -262,6 +270,7 @@ impl AppendError {
             | Self::StreamDeleted { .. }
             | Self::WrongExpectedVersion { .. }
             | Self::IdConflict { .. }
+            | Self::IdTaken { .. }
             | Self::PartlyStored { .. }
             | Self::TrackingNotForward { .. } => ErrorClass::Conflict,
             Self::NoSuchStream { .. } => ErrorClass::NotFound,

@@ -23,6 +23,8 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use prost::Message;
+use tokio_rustls::rustls::crypto::ring;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::metrics::{Family, Kind, Value};
 use crate::measure::Counter;
@@ -60,15 +62,20 @@ struct Receiver {
 }
 
 impl Otlp {
-    /// Begins to send the spans of the process to the receiver at `endpoint`, such as `http://localhost:4318`.
+    /// Begins to send the spans of the process to the receiver at `endpoint`, such as `http://localhost:4318`. One at
+    /// `https://` is trusted by these authorities, or without them by the public ones.
     #[must_use]
-    pub fn start(endpoint: &str) -> Self {
+    pub fn start(endpoint: &str, authorities: Option<&[Certificate<'static>]>) -> Self {
         let version = opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
         let named = std::iter::once(version);
         let resource = Resource::builder_empty().with_service_name(SERVICE).with_attributes(named);
         let resource =
             resource.with_detector(Box::new(opentelemetry_sdk::resource::EnvResourceDetector::new())).build();
-        let agent = ureq::Agent::config_builder().timeout_global(Some(EXPORT_MAX)).build().into();
+        let tls = TlsConfig::builder()
+            .root_certs(authorities.map_or(RootCerts::WebPki, RootCerts::new_with_certs))
+            .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+            .build();
+        let agent = ureq::Agent::config_builder().timeout_global(Some(EXPORT_MAX)).tls_config(tls).build().into();
         let receiver = Arc::new(Receiver {
             agent,
             endpoint: endpoint.trim_end_matches('/').to_owned(),

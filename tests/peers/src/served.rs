@@ -45,7 +45,8 @@ impl Served {
         let server = runtime.spawn(async move {
             let told = async { stopped.await.unwrap_or_default() };
             let gate = Arc::new(Gate::new(Policy::open()));
-            Ok(tidemill::grpc::serve(Incoming::new(listener, None), store, gate, told).await?)
+            let face = tidemill::grpc::Face::new(store, gate);
+            Ok(tidemill::grpc::serve(Incoming::new(listener, None), face, told).await?)
         });
         Self::connect(runtime, address, clients, stop, server)
     }

@@ -269,6 +269,7 @@ pub(super) struct Live {
 pub(super) struct Ready {
     #[schema(pattern = "^ready$")]
     status: String,
-    head: Position,
+    /// Where the log ends; absent where keys are asked for.
+    head: Option<Position>,
     checks: Readiness,
 }

@@ -205,6 +205,59 @@ async fn a_stream_out_of_reach_is_forbidden_and_an_event_out_of_reach_is_not_the
 }
 
 #[tokio::test]
+async fn an_id_that_is_taken_tells_of_its_event_only_to_who_may_read_it() {
+    let guarded = Guarded::new().await;
+    let all = guarded.get(READER, "/v1/events").await.1;
+    let (order, payment) = (&all["events"][0]["id"], &all["events"][3]["id"]);
+    let taken = |id: &Value| json!({ "events": [{ "id": id, "type": "Other", "stream": "order-7" }] });
+    for (key, id, position) in [
+        (OPERATOR, payment, json!(4)),
+        (SHOP, order, json!(1)),
+        (SHOP, payment, Value::Null),
+        (APPENDER, order, Value::Null),
+    ] {
+        let (status, problem) = guarded.json(key, "POST", "/v1/events", &taken(id)).await;
+        assert_eq!((status, &problem["type"]), (409, &json!("urn:tidemill:problem:id-conflict")), "{problem}");
+        assert_eq!((&problem["position"], &problem["id"]), (&position, id), "key {key}: {problem}");
+        let tells = problem["detail"].as_str().unwrap().contains("position");
+        assert_eq!(tells, !position.is_null(), "key {key}: {problem}");
+    }
+    let line = json!({ "id": payment, "type": "Other", "stream": "order-7" }).to_string();
+    let bearer = format!("Bearer {}", secret(SHOP).reveal());
+    let fields = [NDJSON[0], ("authorization", bearer.as_str())];
+    let (_, _, text) = guarded.api.exchange("POST", "/v1/events", &fields, line).await;
+    let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["problem"]["status"], &first["problem"]["position"]), (&json!(409), &Value::Null), "{text}");
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_a_keys_own() {
+    let guarded = Guarded::new().await;
+    let append = async |key: u8, body: &str| {
+        let bearer = format!("Bearer {}", secret(key).reveal());
+        let fields = [("authorization", bearer.as_str()), ("idempotency-key", "one")];
+        let (status, _, text) = guarded.api.exchange("POST", "/v1/events", &fields, body.to_owned()).await;
+        (status, serde_json::from_str::<Value>(&text).unwrap()["first_position"].clone())
+    };
+    let (ours, theirs) = (r#"{"events":[{"type":"A","stream":"order-1"}]}"#, r#"{"events":[{"type":"B"}]}"#);
+    assert_eq!(append(SHOP, ours).await, (201, json!(5)));
+    assert_eq!(append(APPENDER, theirs).await, (201, json!(6)), "another key, another request");
+    assert_eq!(append(SHOP, ours).await, (201, json!(5)), "sent again");
+    assert_eq!(append(APPENDER, theirs).await, (201, json!(6)), "sent again");
+    assert_eq!(append(APPENDER, ours).await.0, 409, "the same key of the same holder for something else");
+}
+
+#[tokio::test]
+async fn where_the_log_ends_is_told_to_nobody_without_a_key() {
+    let guarded = Guarded::new().await;
+    let (status, _, text) = guarded.ask(None, "GET", "/readyz", "").await;
+    assert!(status == 200 && !text.contains("head"), "{text}");
+    guarded.gate.replace(Policy::open());
+    let (_, _, text) = guarded.ask(None, "GET", "/readyz", "").await;
+    assert!(text.contains("\"head\":4"), "{text}");
+}
+
+#[tokio::test]
 async fn a_narrowed_append_that_goes_beyond_is_refused_whole() {
     let guarded = Guarded::new().await;
     let here = json!({ "type": "OrderPlaced", "stream": "order-9" });

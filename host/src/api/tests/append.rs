@@ -168,7 +168,7 @@ async fn what_http_refuses_is_a_problem_too() {
     let api = Api::new();
     let (status, problem) = api.send("POST", "/v1/events", "text/csv", "a").await;
     assert_eq!((status, &problem["type"]), (415, &json!("urn:tidemill:problem:unsupported-media-type")));
-    let large = vec![b' '; super::super::append::BODY_BYTES_MAX + 1];
+    let large = vec![b' '; crate::config::Limits::default().max_body_bytes + 1];
     let (status, problem) = api.send("POST", "/v1/events", "application/json", large).await;
     assert_eq!((status, &problem["type"]), (413, &json!("urn:tidemill:problem:too-large")));
     assert_eq!(api.send("PUT", "/v1/events", "application/json", "").await.0, 405);

@@ -81,7 +81,7 @@ async fn what_is_too_large_or_too_much_is_refused_by_its_own_status() {
     assert_eq!((status, &parse(&text)["type"]), (414, &json!("urn:tidemill:problem:uri-too-long")));
     let (status, _, text) = api.exchange("GET", "/v1/events", &[("x-long", &long)], "").await;
     assert_eq!((status, &parse(&text)["type"]), (431, &json!("urn:tidemill:problem:headers-too-large")));
-    let all = api.state.fill_requests();
+    let all = api.state.places().requests.fill();
     let (status, headers, text) = api.exchange("GET", "/v1/events", &[], "").await;
     assert_eq!((status, &parse(&text)["type"]), (429, &json!("urn:tidemill:problem:too-many-requests")));
     assert_eq!(headers[header::RETRY_AFTER], "1");

@@ -140,9 +140,9 @@ async fn many_idle_subscribers_wait_and_a_client_that_goes_gives_its_place_back(
     for _ in 0..IDLE {
         idle.push(Messages::open(&api, "/v1/events/subscribe?type=Rare", None).await);
     }
-    assert_eq!(api.state.subscribers(), IDLE);
+    assert_eq!(api.state.places().subscribers.taken(), IDLE);
     idle.drain(1..IDLE - 1);
-    while api.state.subscribers() > 2 {
+    while api.state.places().subscribers.taken() > 2 {
         tokio::task::yield_now().await;
     }
     api.fill("s", &["Rare"]).await;

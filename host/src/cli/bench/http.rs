@@ -7,12 +7,12 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
-use crate::cli::client::{ClientError, Refusal};
+use super::wire::Wire;
+use crate::cli::client::{ClientError, Refusal, connection};
 use crate::cli::server_url::ServerUrl;
 
 /// What requests send.
@@ -23,14 +23,7 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 pub(super) struct HttpConnection {
     sender: SendRequest<Body>,
     authority: String,
-}
-
-/// `HOST:PORT` of a server.
-pub(super) fn authority(url: &ServerUrl) -> String {
-    let url = url.to_string();
-    let host = url.rsplit("//").next().unwrap_or_default();
-    let has_port = host.rsplit(']').next().unwrap_or_default().contains(':');
-    if has_port { host.to_owned() } else { format!("{host}:80") }
+    authorization: Option<HeaderValue>,
 }
 
 fn broken(error: impl std::error::Error) -> ClientError {
@@ -38,16 +31,13 @@ fn broken(error: impl std::error::Error) -> ClientError {
 }
 
 impl HttpConnection {
-    /// Connects to a server, without TLS.
-    pub(super) async fn connect(url: &ServerUrl) -> Result<Self, ClientError> {
-        let authority = authority(url);
-        let socket = TcpStream::connect(&authority).await.map_err(broken)?;
-        // A request is small: waiting to fill a packet would only delay it.
-        socket.set_nodelay(true).map_err(broken)?;
-        let (sender, driver) = handshake(TokioIo::new(socket)).await.map_err(broken)?;
+    /// Connects to a server.
+    pub(super) async fn connect(wire: &Wire, url: &ServerUrl) -> Result<Self, ClientError> {
+        let stream = wire.connect(url, b"http/1.1").await.map_err(|error| connection(&error))?;
+        let (sender, driver) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
         // How it ends is told to whoever waits for an answer.
         tokio::spawn(async { drop(driver.await) });
-        Ok(Self { sender, authority })
+        Ok(Self { sender, authority: url.authority(), authorization: wire.authorization.clone() })
     }
 
     /// Asks for a body as it comes.
@@ -81,6 +71,10 @@ impl HttpConnection {
 
     fn request(&self, method: Method, path: &str, content_type: Option<&str>) -> http::request::Builder {
         let request = Request::builder().method(method).uri(path).header(HOST, &self.authority);
+        let request = match &self.authorization {
+            Some(value) => request.header(AUTHORIZATION, value.clone()),
+            None => request,
+        };
         match content_type {
             Some(content_type) => request.header(CONTENT_TYPE, content_type),
             None => request,
@@ -101,18 +95,4 @@ impl HttpConnection {
 
 async fn whole(body: Incoming) -> Result<Bytes, ClientError> {
     Ok(body.collect().await.map_err(broken)?.to_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_is_there_or_is_that_of_http() {
-        for (url, expected) in
-            [("http://h:1", "h:1"), ("http://h", "h:80"), ("http://[::1]", "[::1]:80"), ("http://[::1]:9", "[::1]:9")]
-        {
-            assert_eq!(authority(&url.parse().unwrap()), expected);
-        }
-    }
 }

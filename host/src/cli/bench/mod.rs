@@ -1,7 +1,7 @@
 //! `tidemill bench`: how fast a server is, or several beside each other in one run.
 //!
 //! It is a client like any other: over HTTP, and over gRPC to every server that speaks `umadb.v1.DCB`. Each
-//! client has a connection of its own. What it appends has the type [`workload::EVENT_TYPE`] and stays in the log;
+//! client has a connection of its own, within TLS where the URL says so, with the key that the command was given. What it appends has the type [`workload::EVENT_TYPE`] and stays in the log;
 //! so a log with events is written to only when that was said, or when it is a scratch store's. One file per
 //! benchmark (`append`, `read`, `deliver`); `target` is whom they talk to, `http` and `grpc::client` are how.
 
@@ -13,6 +13,7 @@ mod read;
 mod report;
 mod scratch;
 mod target;
+mod wire;
 mod workload;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use read::ReadArgs;
 use report::{Disk, Report};
 use scratch::Scratch;
 use target::Target;
+use wire::Wire;
 
 use super::client::Server;
 use super::disk;
@@ -53,7 +55,8 @@ struct CommonArgs {
     /// Measure a server of its own, over a store in a temporary directory, instead of --server: HTTP and gRPC
     #[arg(long)]
     scratch: bool,
-    /// Measure this server too, over gRPC (protocol umadb.v1.DCB); repeat for several
+    /// Measure this server too, over gRPC (protocol umadb.v1.DCB), https:// within TLS; repeat for several. The key
+    /// goes to the host of --server alone
     #[arg(long, value_name = "URL")]
     grpc: Vec<ServerUrl>,
     /// Measure gRPC alone
@@ -89,11 +92,10 @@ pub(super) fn run(command: &BenchCommand, server: &Server, output: &mut Output<'
     let common = command.common();
     let place = common.disk.clone().unwrap_or_else(std::env::temp_dir);
     let scratch = common.scratch.then(|| Scratch::start(&place)).transpose()?;
-    if scratch.is_none() && server.is_guarded() {
-        let what = format_args!("{} speaks TLS or asks for a key, and a benchmark does neither", server.url());
-        return Err(CliError::usage(what).hint("give --scratch, or measure a server on loopback without keys"));
-    }
-    let targets = targets(common, server, scratch.as_ref());
+    let (authorities, authorization) = server.credentials();
+    let wire = Wire::new(authorities, authorization)
+        .map_err(|error| CliError::usage(format_args!("--tls-ca holds no authority: {error}")))?;
+    let targets = targets(common, (server, &wire), scratch.as_ref());
     if targets.is_empty() {
         return Err(CliError::usage("--grpc-only leaves nothing to measure").hint("give --grpc URL, or --scratch"));
     }
@@ -125,13 +127,17 @@ async fn measure(command: &BenchCommand, targets: &[Target], report: &mut Report
 }
 
 /// Whom to measure, in the order in which they take turns.
-fn targets(common: &CommonArgs, server: &Server, scratch: Option<&Scratch>) -> Vec<Target> {
+fn targets(common: &CommonArgs, (server, wire): (&Server, &Wire), scratch: Option<&Scratch>) -> Vec<Target> {
     let own = match scratch {
         Some(scratch) => {
-            vec![Target::http(&scratch.http).scratch(), Target::grpc(&scratch.grpc).scratch_of(&scratch.http)]
+            let none = Wire::default();
+            let grpc = Target::grpc(&scratch.grpc, &none).scratch_of(&scratch.http);
+            vec![Target::http(&scratch.http, &none).scratch(), grpc]
         }
-        None => vec![Target::http(server.url())],
+        None => vec![Target::http(server.url(), wire)],
     };
     let own = own.into_iter().filter(|target| !common.grpc_only || target.is_grpc());
-    own.chain(common.grpc.iter().map(Target::grpc)).collect()
+    // The key is for one host: others would get it who should not have it.
+    let of = |url: &ServerUrl| if url.host() == server.url().host() { wire.clone() } else { wire.without_key() };
+    own.chain(common.grpc.iter().map(|url| Target::grpc(url, &of(url)))).collect()
 }

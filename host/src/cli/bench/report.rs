@@ -182,6 +182,7 @@ fn time_text(us: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::bench::wire::Wire;
 
     #[test]
     fn a_row_tells_rates_and_ratios() {
@@ -197,7 +198,7 @@ mod tests {
             is_durable: true,
             syncs: Some((6000, Duration::from_secs(3))),
         };
-        let target = Target::http(&"http://h:1".parse().unwrap());
+        let target = Target::http(&"http://h:1".parse().unwrap(), &Wire::default());
         let disk = || Disk { place: "/d".into(), per_second: 5000.0, is_memory: false };
         let print = |json| {
             let mut bytes = Vec::new();

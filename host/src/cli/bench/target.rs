@@ -5,7 +5,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 
-use super::http::{HttpConnection, authority};
+use super::http::HttpConnection;
+use super::wire::Wire;
 use super::workload::{Batch, Workload};
 use crate::cli::client::{ClientError, Server};
 use crate::cli::error::{CliError, Exit};
@@ -32,6 +33,7 @@ pub(super) enum Face {
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     url: ServerUrl,
+    wire: Wire,
     face: Face,
     /// Where its metrics are, if that is known.
     metrics: Option<ServerUrl>,
@@ -40,13 +42,14 @@ pub(super) struct Target {
 
 impl Target {
     /// A server over HTTP.
-    pub(super) fn http(url: &ServerUrl) -> Self {
-        Self { url: url.clone(), face: Face::Http, metrics: Some(url.clone()), is_scratch: false }
+    pub(super) fn http(url: &ServerUrl, wire: &Wire) -> Self {
+        let metrics = Some(url.clone());
+        Self { url: url.clone(), wire: wire.clone(), face: Face::Http, metrics, is_scratch: false }
     }
 
     /// A server over gRPC.
-    pub(super) fn grpc(url: &ServerUrl) -> Self {
-        Self { url: url.clone(), face: Face::Grpc, metrics: None, is_scratch: false }
+    pub(super) fn grpc(url: &ServerUrl, wire: &Wire) -> Self {
+        Self { url: url.clone(), wire: wire.clone(), face: Face::Grpc, metrics: None, is_scratch: false }
     }
 
     /// The same, as the own server of a benchmark.
@@ -70,7 +73,7 @@ impl Target {
     /// How it is called in tables.
     pub(super) fn name(&self) -> String {
         let face = if self.is_grpc() { "grpc" } else { "http" };
-        if self.is_scratch { format!("scratch, {face}") } else { format!("{}, {face}", authority(&self.url)) }
+        if self.is_scratch { format!("scratch, {face}") } else { format!("{}, {face}", self.url.authority()) }
     }
 
     /// Connects; an error that says what went wrong.
@@ -81,8 +84,12 @@ impl Target {
     /// Connects.
     pub(super) async fn try_connect(&self) -> Result<Connection, Failure> {
         Ok(match self.face {
-            Face::Http => Connection::Http(HttpConnection::connect(&self.url).await?),
-            Face::Grpc => Connection::Grpc(DcbClient::connect(&authority(&self.url)).await?),
+            Face::Http => Connection::Http(HttpConnection::connect(&self.wire, &self.url).await?),
+            Face::Grpc => {
+                let stream = self.wire.connect(&self.url, b"h2").await.map_err(DcbError::Connect)?;
+                let (origin, authorization) = (self.url.to_string(), self.wire.authorization.clone());
+                Connection::Grpc(DcbClient::over(stream, &origin, authorization).await?)
+            }
         })
     }
 
@@ -97,7 +104,7 @@ impl Target {
 
     /// How often it has synced its log since it started, if it tells.
     pub(super) async fn syncs(&self) -> Option<u64> {
-        let mut connection = HttpConnection::connect(self.metrics.as_ref()?).await.ok()?;
+        let mut connection = HttpConnection::connect(&self.wire, self.metrics.as_ref()?).await.ok()?;
         let text = connection.get("/metrics").await.ok()?;
         let text = std::str::from_utf8(&text).ok()?;
         text.lines().find_map(|line| line.strip_prefix(SYNCS))?.trim().parse().ok()
@@ -108,9 +115,15 @@ impl Target {
         match error.into() {
             Failure::Http(error) => Server::new(self.url.clone()).explain(error),
             Failure::Grpc(error) => {
-                let exit = if matches!(error, DcbError::Refused(_)) { Exit::Failure } else { Exit::Unavailable };
+                let (exit, hint) = if error.is_denied() {
+                    (Exit::Denied, "the key of TIDEMILL_KEY goes to the host of --server alone")
+                } else if error.is_answer() {
+                    (Exit::Failure, "is it a server of this protocol?")
+                } else {
+                    (Exit::Unavailable, "is there a server that speaks umadb.v1.DCB? within TLS it is at https://")
+                };
                 let what = format!("{}: {}", self.name(), crate::error::with_sources(&error));
-                CliError::new(exit, what).hint("is there a server that speaks umadb.v1.DCB, without TLS?")
+                CliError::new(exit, what).hint(hint)
             }
         }
     }
@@ -332,11 +345,14 @@ mod tests {
     #[test]
     fn a_log_with_events_is_somebodys() {
         let url: ServerUrl = "http://h:1".parse().unwrap();
-        let target = Target::http(&url);
+        let target = Target::http(&url, &Wire::default());
         assert!(target.may_append(0, false).is_ok() && target.may_append(5, true).is_ok());
         assert!(target.clone().scratch().may_append(5, false).is_ok());
         let refused = target.may_append(5, false).unwrap_err();
         assert!(matches!(refused, CliError::Failed { exit: Exit::Usage, hint: Some(_), .. }), "{refused:?}");
-        assert_eq!((target.name().as_str(), Target::grpc(&url).name().as_str()), ("h:1, http", "h:1, grpc"));
+        assert_eq!(
+            (target.name().as_str(), Target::grpc(&url, &Wire::default()).name().as_str()),
+            ("h:1, http", "h:1, grpc")
+        );
     }
 }

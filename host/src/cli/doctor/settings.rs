@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 
 use clap::CommandFactory as _;
 
@@ -51,6 +52,18 @@ fn known() -> BTreeSet<String> {
         commands.extend(command.get_subcommands().cloned());
     }
     known
+}
+
+/// Tells of the file of settings that a server would read.
+pub(super) fn file(read: &Result<Option<PathBuf>, String>) -> Check {
+    match read {
+        Ok(Some(file)) => Check::ok(Area::Configuration, format!("settings are read from {}", file.display())),
+        Ok(None) => Check::ok(Area::Configuration, "no file of settings is read"),
+        Err(reason) => {
+            let advice = "mend it: a server does not start with it; `tidemill config schema` prints what it may say";
+            Check::wrong(Area::Configuration, format!("the settings are not understood: {reason}"), advice)
+        }
+    }
 }
 
 /// Tells whether a server could listen there.

@@ -50,7 +50,7 @@ fn run(directory: &Path, line: &str) -> (String, Result<(), CliError>) {
     let mut output = Output::plain(&mut bytes);
     let result = match parse(&line).unwrap().command {
         Command::Verify(args) => verify::run(&args, &server(), &mut output),
-        Command::Doctor(args) => doctor::run(&args, server(), open, None, &mut output),
+        Command::Doctor(args) => doctor::run(&args, server(), None, &mut output),
         other => panic!("neither: {other:?}"),
     };
     output.flush().unwrap();

@@ -8,6 +8,7 @@ use tonic::codegen::http;
 
 use super::*;
 use crate::access::{Keys, NewKey, Scope, Secret};
+use crate::config::Limits;
 use crate::event::Pattern;
 use crate::grpc::message::{HeadRequest, ReadRequest, SubscribeRequest, TrackingRequest};
 use crate::grpc::service::Dcb;
@@ -47,7 +48,7 @@ impl Guarded {
         appended(&store, request(vec![event("OrderPlaced", &["a"]), event("Paid", &["a"])])).await;
         let gate = Arc::new(Gate::new(Policy::of_keys(keys())));
         let (closing, closed) = watch::channel(false);
-        Self { service: Dcb::new(store, Arc::clone(&gate), closed), gate, _closing: closing }
+        Self { service: Dcb::new(store, Arc::clone(&gate), closed, &Limits::default()), gate, _closing: closing }
     }
 
     async fn open(&self, key: Option<u8>, method: &str, message: &impl prost::Message) -> http::Response<Body> {
@@ -125,4 +126,36 @@ async fn a_subscription_ends_with_its_key() {
     let last = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
     assert_eq!(Status::from_header_map(&last).unwrap().code(), Code::Unauthenticated);
     assert!(body.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_query_that_is_too_large_once_it_is_narrowed_is_refused_with_the_reason() {
+    let guarded = Guarded::new().await;
+    // Each item is narrowed to every type that the key is for.
+    let asked = |items: usize| query(vec![item(&[], &["a"]); items]);
+    let mut wide = keys();
+    let types = (0..20).map(|n| Pattern::new(format!("Order{n}*")).unwrap()).collect();
+    let (name, scopes) = ("wide".parse().unwrap(), vec![Scope::Read]);
+    wide.add(NewKey { name, scopes, streams: Vec::new(), types, created: String::new() }, &secret(4)).unwrap();
+    guarded.gate.replace(Policy::of_keys(wide));
+    let read = |items| ReadRequest { query: asked(items), ..ReadRequest::default() };
+    assert_eq!(guarded.call(Some(4), "Read", &read(400)).await.0, Code::Ok);
+    assert_eq!(guarded.call(Some(0), "Read", &read(1000)).await.0, Code::Ok, "a key that is not narrowed");
+    for method in ["Read", "Subscribe"] {
+        let refused = guarded.open(Some(4), method, &read(1000)).await;
+        let status = Status::from_header_map(refused.headers()).expect("it is refused before anything is sent");
+        let (code, kind, text) = told(&status);
+        assert_eq!((code, kind), (Code::InvalidArgument, message::ErrorType::InvalidArgument), "{method}");
+        assert!(text.contains("narrowed to what the key is for") && text.contains("21000"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_is_taken_tells_of_its_event_only_to_who_may_read_it() {
+    let guarded = Guarded::new().await;
+    let taken = event_of_id(1, "Paid", &["secret"]);
+    assert_eq!(guarded.call(Some(1), "Append", &request(vec![taken])).await.0, Code::Ok);
+    let other = guarded.open(Some(3), "Append", &request(vec![event_of_id(1, "OrderPaid", &[])])).await;
+    let (_, _, text) = told(&Status::from_header_map(other.headers()).unwrap());
+    assert!(text.contains("is taken by another event") && !text.contains("position"), "{text}");
 }

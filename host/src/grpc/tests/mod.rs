@@ -4,6 +4,7 @@ mod access;
 mod append;
 mod read;
 mod removed;
+mod serving;
 mod subscribe;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use super::super::message::{ErrorType, ReadRequest, SubscribeRequest};
 use super::super::removed::{COMPLETE, REMOVED_BEFORE};
 use super::super::service::Dcb;
 use super::*;
+use crate::config::Limits;
 use crate::event::{Category, EventType, NewEvent, Position, StreamName};
 use crate::store::AppendRequest;
 
@@ -21,7 +22,7 @@ async fn service() -> (Dcb, watch::Sender<bool>) {
     store.append(AppendRequest::unconditional(events)).await.unwrap();
     store.remove(Category::new("order").unwrap(), Position(4)).await.unwrap();
     let (closing, closed) = watch::channel(false);
-    (Dcb::new(store, Arc::new(Gate::new(Policy::open())), closed), closing)
+    (Dcb::new(store, Arc::new(Gate::new(Policy::open())), closed, &Limits::default()), closing)
 }
 
 fn told<T>(response: &Response<T>) -> Option<&str> {

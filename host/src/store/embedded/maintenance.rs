@@ -4,17 +4,18 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::disk::{DirectoryLock, Disk, Open, RealDisk};
+use super::disk::{DirectoryLock, Disk, Open, RealDisk, UntouchedDisk};
 use super::failure::io_read_failed;
 use super::journal;
 use super::open::Journals;
 use super::segment::Segments;
 use super::state::{self, Manifest, StateFile};
-use super::store::EmbeddedStore;
+use super::store::{EmbeddedStore, OpenOptions};
 use super::verify::{Repaired, Verifier, VerifyProgress, VerifyReport, repair_runs};
 use super::view::View;
+use crate::clock::Clock;
 use crate::event::Position;
-use crate::store::{Removals, Store, StoreError};
+use crate::store::{Counts, Removals, Store, StoreError};
 
 /// Memory for pages of the state file while a closed store is looked at.
 const CACHE_BYTES: usize = 8 << 20;
@@ -46,6 +47,30 @@ impl ClosedStore {
         let disk = RealDisk::open(directory)?;
         let lock = disk.lock()?;
         Self::open_on(Arc::new(disk)).map(|store| Self { _lock: Some(lock), ..store })
+    }
+
+    /// Looks at the store in a data directory that nobody has open, and changes nothing there.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn look(directory: &Path) -> Result<Self, StoreError> {
+        if !EmbeddedStore::exists(directory) {
+            let reason = format!("there is no {} in it", state::FILE);
+            return Err(StoreError::NotAStore { path: directory.to_owned(), reason });
+        }
+        let disk = UntouchedDisk::new(directory);
+        let lock = disk.lock()?;
+        Self::open_on(Arc::new(disk)).map(|store| Self { _lock: lock, ..store })
+    }
+
+    /// Opens the store in a data directory as a server would, in memory as far as that writes, and closes it again.
+    /// Whoever asks keeps others out meanwhile.
+    ///
+    /// # Errors
+    /// As [`EmbeddedStore::open`].
+    pub fn try_to_open(directory: &Path, clock: Arc<dyn Clock>) -> Result<Counts, StoreError> {
+        let disk = Arc::new(UntouchedDisk::new(directory));
+        EmbeddedStore::open_on(disk, &OpenOptions::new(directory), clock)?.counts()
     }
 
     /// Takes hold of the store on a disk.

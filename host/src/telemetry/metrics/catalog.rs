@@ -38,6 +38,12 @@ catalog! {
     HTTP_REQUESTS = Counter "http_requests" One &["route", "status"], "Requests answered, by route and status";
     HTTP_REQUEST = Histogram "http_request" Seconds &["route"],
         "Time until the head of the answer, by route; what a subscription sends later is not in it";
+    GRPC_REQUESTS = Counter "grpc_requests" One &["method", "code"],
+        "Requests over gRPC whose answer has ended, by method and code; CANCELLED where the client left first";
+    GRPC_REQUEST = Histogram "grpc_request" Seconds &["method"],
+        "Time until the head of an answer over gRPC, by method; what a read or a subscription sends later is not in it";
+    GRPC_OPEN = Gauge "grpc_open_requests" One &[],
+        "Requests over gRPC whose answer has not ended: reads and subscriptions, above all";
     PLUGIN_STATE = Gauge "plugin_state" One &["plugin", "partition", "state"],
         "1 for the state that delivery is in: running, backing_off, paused, halted, quarantined or stopped";
     PLUGIN_PROBLEM = Gauge "plugin_problem" One PLUGIN, "1 while something is wrong with the plugin's files, else 0";

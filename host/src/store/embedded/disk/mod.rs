@@ -6,13 +6,14 @@
 //! everything else any part may be there, torn at any byte. Reads see writes at once.
 //!
 //! [`RealDisk`] is a directory of the system; [`sim::SimDisk`] keeps nothing but what may be assumed and
-//! fails on command, for tests.
+//! fails on command, for tests. [`UntouchedDisk`] is a directory of the system that stays as it is.
 
 mod real;
 mod redb_file;
 pub mod sim;
 #[cfg(test)]
 mod tests;
+mod untouched;
 
 use std::fmt;
 use std::io;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub use real::{DirectoryLock, RealDisk};
 pub(super) use redb_file::RedbFile;
+pub use untouched::UntouchedDisk;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

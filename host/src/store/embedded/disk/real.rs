@@ -12,7 +12,8 @@ use super::{Disk, DiskFile, Open};
 use crate::store::StoreError;
 use crate::store::embedded::failure::io_failed;
 
-const LOCK_FILE: &str = "lock";
+/// Held by whoever has the directory.
+pub(super) const LOCK_FILE: &str = "lock";
 
 /// A directory on a disk of this machine.
 #[derive(Debug)]
@@ -23,6 +24,13 @@ pub struct RealDisk {
 /// Keeps other processes out of the directory as long as it lives.
 #[derive(Debug)]
 pub struct DirectoryLock(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+impl DirectoryLock {
+    /// The lock that a file holds.
+    pub(super) const fn new(file: File) -> Self {
+        Self(file)
+    }
+}
 
 impl RealDisk {
     /// Opens a directory, making it and its missing parents, so that they last.
@@ -112,9 +120,9 @@ fn write_failed(path: &Path, error: &io::Error) -> StoreError {
 }
 
 #[cfg(unix)]
-use positioned::RealFile;
+pub(super) use positioned::RealFile;
 #[cfg(not(unix))]
-use seeking::RealFile;
+pub(super) use seeking::RealFile;
 
 /// Files of systems that read and write at a place without a shared cursor.
 #[cfg(unix)]
@@ -126,10 +134,10 @@ mod positioned {
     use super::DiskFile;
 
     #[derive(Debug)]
-    pub(super) struct RealFile(File);
+    pub(in super::super) struct RealFile(File);
 
     impl RealFile {
-        pub(super) const fn new(file: File) -> Self {
+        pub(in super::super) const fn new(file: File) -> Self {
             Self(file)
         }
     }
@@ -167,10 +175,10 @@ mod seeking {
     use super::DiskFile;
 
     #[derive(Debug)]
-    pub(super) struct RealFile(Mutex<File>);
+    pub(in super::super) struct RealFile(Mutex<File>);
 
     impl RealFile {
-        pub(super) const fn new(file: File) -> Self {
+        pub(in super::super) const fn new(file: File) -> Self {
             Self(Mutex::new(file))
         }
 

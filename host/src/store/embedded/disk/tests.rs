@@ -8,7 +8,7 @@ use std::sync::Arc;
 use redb::{Database, TableDefinition};
 
 use super::sim::SimDisk;
-use super::{Disk, Open, RealDisk, RedbFile};
+use super::{Disk, Open, RealDisk, RedbFile, UntouchedDisk};
 use crate::store::StoreError;
 
 fn holds_the_contract(disk: &dyn Disk) {
@@ -108,4 +108,66 @@ fn redb_lives_on_any_disk() {
         assert_eq!(fill_redb(disk.as_ref(), Open::New, 7), None);
         assert_eq!(fill_redb(disk.as_ref(), Open::Existing, 8), Some(7));
     }
+}
+
+/// Names, bytes and times of all files.
+fn as_it_is(directory: &Path) -> Vec<(std::ffi::OsString, Vec<u8>, std::time::SystemTime)> {
+    let entries = fs::read_dir(directory).unwrap().map(Result::unwrap);
+    let file = |entry: fs::DirEntry| {
+        (entry.file_name(), fs::read(entry.path()).unwrap(), entry.metadata().unwrap().modified().unwrap())
+    };
+    let mut files: Vec<_> = entries.map(file).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_look_reads_what_it_writes_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a"), [1; 10_000]).unwrap();
+    fs::write(directory.path().join("b"), "b").unwrap();
+    let before = as_it_is(directory.path());
+    let disk = UntouchedDisk::new(directory.path());
+    let file = disk.open("a", Open::Existing).unwrap();
+    file.write(4090, &[2; 20]).unwrap();
+    let mut seen = [0; 30];
+    file.read(4085, &mut seen).unwrap();
+    assert_eq!((&seen[..5], &seen[5..25], &seen[25..]), (&[1; 5][..], &[2; 20][..], &[1; 5][..]));
+    file.set_len(4100).unwrap();
+    file.set_len(9000).unwrap();
+    file.read(4095, &mut seen).unwrap();
+    assert_eq!((&seen[..5], &seen[5..]), (&[2; 5][..], &[0; 25][..]), "what was cut off is gone");
+    assert_eq!(file.read(8990, &mut seen).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    assert_eq!(disk.open("b", Open::New).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    disk.rename("b", "c").unwrap();
+    disk.open("d", Open::New).unwrap().write(0, b"new").unwrap();
+    disk.remove("a").unwrap();
+    assert_eq!(disk.open("a", Open::Existing).unwrap_err().kind(), io::ErrorKind::NotFound);
+    let mut names = disk.list().unwrap();
+    names.sort();
+    assert_eq!(names, ["c", "d"]);
+    assert_eq!(as_it_is(directory.path()), before);
+}
+
+#[test]
+fn a_look_takes_a_lock_that_is_there_and_makes_none() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(UntouchedDisk::new(directory.path()).lock().unwrap().is_none());
+    assert!(as_it_is(directory.path()).is_empty());
+    let held = RealDisk::open(directory.path()).unwrap().lock().unwrap();
+    let refused = UntouchedDisk::new(directory.path()).lock().unwrap_err();
+    assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
+    drop(held);
+    assert!(UntouchedDisk::new(directory.path()).lock().unwrap().is_some());
+}
+
+#[test]
+fn redb_lives_in_a_look_and_leaves_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    fill_redb(&RealDisk::open(directory.path()).unwrap(), Open::New, 7);
+    let before = as_it_is(directory.path());
+    let disk = UntouchedDisk::new(directory.path());
+    assert_eq!(fill_redb(&disk, Open::Existing, 8), Some(7));
+    assert_eq!(fill_redb(&disk, Open::Existing, 9), Some(8));
+    assert_eq!(as_it_is(directory.path()), before);
 }
