@@ -1,7 +1,7 @@
 //! Tidemill: an event store that runs its subscribers inside itself, as sandboxed WebAssembly components.
 //!
 //! Layers, each knowing nothing of those below it in this list: `event`, `integrity`, `access`, `store`, `delivery`,
-//! `runtime`, `plugin`, then the edge (`gate`, `api`, `grpc`, `kit`, `cli`), and `app`, which wires them. `ARCHITECTURE.md` has the
+//! `command`, `runtime`, `plugin`, then the edge (`gate`, `api`, `grpc`, `kit`, `cli`), and `app`, which wires them. `ARCHITECTURE.md` has the
 //! map and the invariants.
 
 pub mod clock;
@@ -21,6 +21,8 @@ pub mod store;
 pub mod backup;
 
 pub mod delivery;
+
+pub mod command;
 
 pub mod runtime;
 

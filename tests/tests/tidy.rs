@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["store"],
     &["backup"],
     &["delivery"],
+    &["command"],
     &["runtime"],
     &["plugin"],
     &["config", "telemetry"],

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::api::Maintenance;
 use crate::clock::{Clock, SystemClock};
+use crate::command::Claims;
 use crate::config::HostSecrets;
 use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
@@ -75,6 +76,7 @@ pub struct Host {
     store: Arc<EmbeddedStore>,
     registry: Option<Arc<Registry>>,
     rehearsals: Option<Arc<Rehearsals>>,
+    claims: Claims,
     clock: Arc<dyn Clock>,
 }
 
@@ -95,18 +97,18 @@ impl Host {
         let archive = Some(options.data.join(COMPONENTS_FOLDER));
         let started = tokio::task::spawn_blocking(move || Self::open(&options)).await;
         let opened = started.map_err(|_| StoreError::ReadFailed { reason: "opening the store panicked".into() })??;
-        let Opened { store, clock, plugins } = opened;
+        let (Opened { store, clock, plugins }, claims) = (opened, Claims::default());
         let Some((engine, directory)) = plugins else {
-            return Ok(Self { store, registry: None, rehearsals: None, clock });
+            return Ok(Self { store, registry: None, rehearsals: None, claims, clock });
         };
         let (on, loader) = (Arc::clone(&store) as Arc<dyn Store>, Arc::new(engine) as Arc<dyn Loader>);
         let options = RegistryOptions::new(directory, Arc::clone(&on), Arc::clone(&clock), Arc::clone(&loader));
-        let registry =
-            Arc::new(Registry::start(RegistryOptions { secrets: Arc::new(HostSecrets), archive, ..options }));
+        let (secrets, claimed) = (Arc::new(HostSecrets), claims.clone());
+        let registry = Arc::new(Registry::start(RegistryOptions { secrets, archive, claims: claimed, ..options }));
         let (runs, time) = (Arc::clone(&registry), Arc::clone(&clock));
         let options = RehearsalsOptions { registry: runs, store: on, clock: time, loader, candidates };
         let rehearsals = Some(Arc::new(Rehearsals::new(options)));
-        Ok(Self { store, registry: Some(registry), rehearsals, clock })
+        Ok(Self { store, registry: Some(registry), rehearsals, claims, clock })
     }
 
     fn open(options: &HostOptions) -> Result<Opened, HostError> {
@@ -138,6 +140,12 @@ impl Host {
     #[must_use]
     pub fn maintenance(&self) -> Arc<dyn Maintenance> {
         Arc::clone(&self.store) as Arc<dyn Maintenance>
+    }
+
+    /// Who decides commands.
+    #[must_use]
+    pub fn claims(&self) -> Claims {
+        self.claims.clone()
     }
 
     /// Every plugin there is in the directory, in name order: running, loading or broken.

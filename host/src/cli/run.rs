@@ -14,8 +14,9 @@ use super::error::{CliError, Exit, ProgramError};
 use super::identity::Identity;
 use super::output::{Output, complain};
 use super::{
-    append, backup, bench, color, completions, config, dead_letters, doctor, events_read, events_tail, events_types,
-    export, import, keys, layers, new, plugins, restore, retention, state, streams, suggest, top, verify,
+    append, backup, bench, color, command, completions, config, dead_letters, doctor, events_read, events_tail,
+    events_types, export, import, keys, layers, new, plugins, restore, retention, state, stream_state, streams,
+    suggest, top, verify,
 };
 use crate::api::InProcess;
 use crate::clock::SystemClock;
@@ -129,6 +130,10 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Streams(command) => {
             let client = client(&command.source(), server, program)?;
             streams::run(&command, &client, output).map_err(|error| suggest::stream(error, command.stream(), &client))
+        }
+        Command::Command(args) => command::run(&args, &client(&args.source(), server, program)?, output),
+        Command::Snapshots(args) => {
+            stream_state::snapshots(&args, &client(&SourceArgs::default(), server, program)?, output)
         }
         Command::Backup(args) => backup::run(&args, &server, output),
         Command::Restore(args) => restore::run(&args, output),

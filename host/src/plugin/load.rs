@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::command::AggregateCode;
 use crate::delivery::Handler;
 use crate::runtime::{Description, Engine, InstanceOptions, LoadError, LoadOptions, LoadedComponent, Role};
 
@@ -31,6 +32,11 @@ pub trait Loaded: Send + Sync + 'static {
 
     /// A handler that runs it as a subscriber.
     fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler>;
+
+    /// The code of an aggregate, if it decides commands.
+    fn aggregate(&self, _: InstanceOptions) -> Option<Arc<dyn AggregateCode>> {
+        None
+    }
 }
 
 impl Loader for Engine {
@@ -54,5 +60,9 @@ impl Loaded for LoadedComponent {
 
     fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler> {
         self.subscriber(options)
+    }
+
+    fn aggregate(&self, options: InstanceOptions) -> Option<Arc<dyn AggregateCode>> {
+        self.aggregate(options)
     }
 }

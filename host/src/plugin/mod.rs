@@ -27,9 +27,9 @@ pub use inspect::{Inspected, inspect};
 pub use load::{Loaded, Loader};
 pub use manifest::{DEFAULT_MANIFEST, MANIFEST_SCHEMA, Manifest, ManifestError, Subscribe};
 pub use registry::{
-    Checked, DescriptionInfo, GenerationRefused, GrantsInfo, InstallError, LimitsInfo, PluginInfo, PolicyInfo, Problem,
-    Proposed, Refusal, Registry, RegistryOptions, Runnable, RunningInfo, SubscriptionInfo, UsedPercent, check,
-    runnable,
+    AggregateInfo, Checked, DescriptionInfo, GenerationRefused, GrantsInfo, InstallError, LimitsInfo, PluginInfo,
+    PolicyInfo, Problem, Proposed, Refusal, Registry, RegistryOptions, Runnable, RunningInfo, SubscriptionInfo,
+    UsedPercent, check, runnable,
 };
 pub use rehearsals::{Promoted, Proposal, RehearsalRefused, Rehearsals, RehearsalsOptions};
 pub use source::SourceError;

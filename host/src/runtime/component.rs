@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use wasmtime::component::ComponentExportIndex;
-
+use super::aggregate::Code;
 use super::engine::EngineInner;
 use super::instance::Linked;
-use super::lane::Lane;
 use super::repeatable::Repeatable;
 use super::subscriber::Subscriber;
+use super::trial::Entry;
 use super::{Denials, Grants, Limits};
+use crate::command::AggregateCode;
 use crate::delivery::Handler;
 use crate::event::PluginName;
 
@@ -20,6 +20,8 @@ use crate::event::PluginName;
 pub enum Role {
     /// It reacts to events.
     Subscriber,
+    /// It decides commands.
+    Aggregate,
 }
 
 impl Role {
@@ -28,6 +30,7 @@ impl Role {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Subscriber => "subscriber",
+            Self::Aggregate => "aggregate",
         }
     }
 }
@@ -94,10 +97,8 @@ pub(super) struct Loaded {
     pub(super) roles: Vec<Role>,
     pub(super) description: Option<Description>,
     pub(super) linked: Linked,
-    /// How batches cross to it.
-    pub(super) lane: Lane,
-    /// Where that lane's `handle` is found.
-    pub(super) handle: ComponentExportIndex,
+    /// What is called.
+    pub(super) entry: Entry,
 }
 
 impl LoadedComponent {
@@ -128,6 +129,12 @@ impl LoadedComponent {
     pub fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler> {
         let subscriber = Subscriber::new(Arc::clone(&self.0), options);
         if self.replayable() { Box::new(Repeatable::new(subscriber)) } else { Box::new(subscriber) }
+    }
+
+    /// The code of an aggregate, if it decides commands.
+    #[must_use]
+    pub fn aggregate(&self, options: InstanceOptions) -> Option<Arc<dyn AggregateCode>> {
+        Some(Arc::new(Code::new(Arc::clone(&self.0), options)?))
     }
 
     /// Whether two runs over the same events give the same result: it imports nothing that reaches outside.

@@ -16,6 +16,8 @@ pub(super) const PACKAGE: &str = "tidemill:plugin";
 pub(super) const PACKAGE_VERSION: &str = "0.1.0";
 /// The optional export by which a component introduces itself.
 pub(super) const DESCRIPTION: &str = "description";
+/// The export that makes a component decide commands.
+pub(super) const AGGREGATE: &str = "aggregate";
 /// The WASI release line that is linked.
 const WASI_VERSION: &str = "0.2";
 
@@ -137,6 +139,18 @@ pub(super) fn check_imports(
     Ok(imports)
 }
 
+/// Checks that a component imports nothing by which it could act, or come to another result.
+pub(super) fn check_pure(engine: &wasmtime::Engine, component: &Component) -> Result<(), LoadError> {
+    let acts = |name: &str| {
+        InterfaceName::parse(name)
+            .is_some_and(|name| name.is_http() || (name.package == PACKAGE && name.interface != "types"))
+    };
+    match component.component_type().imports(engine).find(|(name, _)| acts(name)) {
+        Some((name, _)) => Err(LoadError::NotPure { import: name.to_owned() }),
+        None => Ok(()),
+    }
+}
+
 fn check_interface<'a>(
     name: &str,
     wanted: InterfaceName<'_>,
@@ -192,6 +206,8 @@ fn offered() -> String {
 pub(super) struct KnownExports {
     /// The interface that makes it a subscriber, and the lane that it is: the best, if there are several.
     pub(super) subscriber: Option<(Lane, String)>,
+    /// The interface that makes it decide commands.
+    pub(super) aggregate: Option<String>,
     /// The interface by which it introduces itself.
     pub(super) description: Option<String>,
 }
@@ -208,11 +224,16 @@ impl KnownExports {
             let Some(InterfaceName { interface, .. }) = ours else { continue };
             if let Some(lane) = Lane::ALL.into_iter().find(|lane| lane.interface() == interface) {
                 known.subscriber = known.subscriber.max(Some((lane, name.to_owned())));
+            } else if interface == AGGREGATE {
+                known.aggregate = Some(name.to_owned());
             } else if interface == DESCRIPTION {
                 known.description = Some(name.to_owned());
             }
         }
-        if known.subscriber.is_none() {
+        if let (Some(aggregate), Some((_, subscriber))) = (&known.aggregate, &known.subscriber) {
+            return Err(LoadError::TwoRoles { one: aggregate.clone(), other: subscriber.clone() });
+        }
+        if known.subscriber.is_none() && known.aggregate.is_none() {
             let exports = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
             return Err(LoadError::NoRole { exports });
         }
@@ -221,7 +242,8 @@ impl KnownExports {
 
     /// The roles they make.
     pub(super) fn roles(&self) -> Vec<Role> {
-        self.subscriber.iter().map(|_| Role::Subscriber).collect()
+        let subscriber = self.subscriber.as_ref().map(|_| Role::Subscriber);
+        subscriber.into_iter().chain(self.aggregate.as_ref().map(|_| Role::Aggregate)).collect()
     }
 }
 
@@ -239,7 +261,8 @@ mod tests {
         let mut functions = BTreeSet::new();
         for file in fs::read_dir(dir).unwrap() {
             let text = fs::read_to_string(file.unwrap().path()).unwrap();
-            assert!(text.contains(&format!("package {PACKAGE}@{PACKAGE_VERSION};")));
+            // One file of a package is enough to name it.
+            assert!(!text.starts_with("package ") || text.contains(&format!("package {PACKAGE}@{PACKAGE_VERSION};")));
             let mut interface = String::new();
             for line in text.lines() {
                 if let Some(name) = line.strip_prefix("interface ") {
@@ -260,6 +283,7 @@ mod tests {
             .collect();
         table.extend(Lane::ALL.map(|lane| (lane.interface().to_owned(), "handle".to_owned())));
         table.insert((DESCRIPTION.into(), "describe".into()));
+        table.extend(["snapshot-schema", "apply", "decide", "snapshot"].map(|name| (AGGREGATE.into(), name.into())));
         assert_eq!(table, wit_functions());
     }
 

@@ -62,6 +62,15 @@ impl Instance {
         Handle::find(lane, &mut self.store, &self.instance, index)
     }
 
+    /// Finds a function, and checks its type.
+    pub(super) fn function<P, R>(&mut self, index: &ComponentExportIndex) -> wasmtime::Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift + 'static,
+    {
+        self.instance.get_typed_func(&mut self.store, index)
+    }
+
     /// Finds `describe`, and checks its type.
     pub(super) fn describe(&mut self, index: &ComponentExportIndex) -> wasmtime::Result<TypedFunc<(), (Description,)>> {
         self.instance.get_typed_func::<(), (Description,)>(&mut self.store, index)
@@ -78,6 +87,11 @@ where
         None => function.call(store, parameters),
         Some(time) => within(time, function.call_async(store, parameters)),
     }
+}
+
+/// Sets deadline and fuel anew, for what is no call of a function: a destructor.
+pub(super) fn arm(store: &mut Store<Guest>) -> wasmtime::Result<()> {
+    begin(store).map(drop)
 }
 
 /// Sets deadline and fuel; answers how long to wait at most where host functions do.

@@ -82,10 +82,27 @@ pub enum LoadError {
         /// Which, and what differs.
         reason: String,
     },
+    /// It decides commands, and imports something by which it could act.
+    #[error(
+        "it decides commands and imports {import}: what it decides must follow from events and command alone; build it \
+         for the world `aggregate-plugin`"
+    )]
+    NotPure {
+        /// The import's name.
+        import: String,
+    },
+    /// It exports two roles of which a component can play one.
+    #[error("it exports both {one} and {other}; build a component for each")]
+    TwoRoles {
+        /// One of them.
+        one: String,
+        /// The other.
+        other: String,
+    },
     /// It exports nothing that makes it a plugin.
     #[error(
         "it exports {exports}, none of which makes it a plugin; a subscriber exports tidemill:plugin/subscriber@0.1.0 \
-         or tidemill:plugin/bulk-subscriber@0.1.0"
+         or tidemill:plugin/bulk-subscriber@0.1.0, what decides commands exports tidemill:plugin/aggregate@0.1.0"
     )]
     NoRole {
         /// What it exports.
@@ -132,6 +149,8 @@ impl LoadError {
             | Self::MissingImport { .. }
             | Self::MissingFunction { .. }
             | Self::MismatchedImport { .. }
+            | Self::NotPure { .. }
+            | Self::TwoRoles { .. }
             | Self::NoRole { .. }
             | Self::MismatchedExport { .. }
             | Self::Trial { .. } => ErrorClass::Invalid,

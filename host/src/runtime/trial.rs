@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use wasmtime::component::{Component, ComponentExportIndex};
 
+use super::aggregate::Functions;
 use super::component::{Description, InstanceOptions};
 use super::contract::KnownExports;
 use super::fault::{Failed, chain};
@@ -32,21 +33,58 @@ pub(super) struct Export {
 
 /// The functions that the host calls.
 pub(super) struct Exports {
-    /// The lane that `handle` belongs to.
-    pub(super) lane: Lane,
-    pub(super) handle: Export,
-    pub(super) describe: Option<Export>,
+    role: RoleExports,
+    describe: Option<Export>,
+}
+
+/// Those of a role.
+enum RoleExports {
+    /// A lane and its `handle`.
+    Subscriber(Lane, Export),
+    /// The functions of `aggregate`, and that interface's name.
+    Aggregate(Box<AggregateIndices>, String),
+}
+
+/// What is called of a component that was tried.
+pub(super) enum Entry {
+    /// A lane, and where its `handle` is found.
+    Subscriber(Lane, ComponentExportIndex),
+    /// Where the functions of `aggregate` are found, and the version of its snapshots.
+    Aggregate(Box<AggregateIndices>, u32),
+}
+
+/// Where the functions of `aggregate` are found.
+pub(super) struct AggregateIndices {
+    pub(super) schema: ComponentExportIndex,
+    pub(super) make: ComponentExportIndex,
+    pub(super) restore: ComponentExportIndex,
+    pub(super) apply: ComponentExportIndex,
+    pub(super) decide: ComponentExportIndex,
+    pub(super) snapshot: ComponentExportIndex,
 }
 
 impl Exports {
     /// Finds the functions in the interfaces that a component is known to export.
     pub(super) fn find(component: &Component, known: &KnownExports) -> Result<Self, LoadError> {
         let find = |interface: &String, function: &str| Export::find(component, interface, function);
-        let subscriber = known.subscriber.as_ref();
-        let (lane, interface) = subscriber.ok_or_else(|| LoadError::NoRole { exports: "nothing".into() })?;
+        let role = match (&known.subscriber, &known.aggregate) {
+            (Some((lane, interface)), _) => RoleExports::Subscriber(*lane, find(interface, "handle")?),
+            (None, Some(interface)) => {
+                let find = |function| find(interface, function).map(|export| export.index);
+                let indices = AggregateIndices {
+                    schema: find("snapshot-schema")?,
+                    make: find("[constructor]aggregate")?,
+                    restore: find("[static]aggregate.restore")?,
+                    apply: find("[method]aggregate.apply")?,
+                    decide: find("[method]aggregate.decide")?,
+                    snapshot: find("[method]aggregate.snapshot")?,
+                };
+                RoleExports::Aggregate(Box::new(indices), interface.clone())
+            }
+            (None, None) => return Err(LoadError::NoRole { exports: "nothing".into() }),
+        };
         Ok(Self {
-            lane: *lane,
-            handle: find(interface, "handle")?,
+            role,
             describe: known.description.as_ref().map(|interface| find(interface, "describe")).transpose()?,
         })
     }
@@ -69,16 +107,30 @@ impl Export {
     }
 }
 
-/// Tries a component; answers how it describes itself.
-pub(super) fn run(linked: &Linked, exports: &Exports, limits: &Limits) -> Result<Option<Description>, LoadError> {
+/// Tries a component; answers what is called of it, and how it describes itself.
+pub(super) fn run(
+    linked: &Linked,
+    exports: Exports,
+    limits: &Limits,
+) -> Result<(Entry, Option<Description>), LoadError> {
     let options = InstanceOptions::new(PluginName::from_stored(TRIAL_NAME), *limits);
     let mut instance = Instance::start(Instance::store(linked, Arc::new(options)), linked)
         .map_err(|(mut store, error)| failed("start", &error, store.data_mut()))?;
-    instance.handle(exports.lane, &exports.handle.index).map_err(|error| exports.handle.mismatched(&error))?;
-    match &exports.describe {
-        Some(export) => describe(&mut instance, export).map(Some),
-        None => Ok(None),
-    }
+    let entry = match exports.role {
+        RoleExports::Subscriber(lane, handle) => {
+            instance.handle(lane, &handle.index).map_err(|error| handle.mismatched(&error))?;
+            Entry::Subscriber(lane, handle.index)
+        }
+        RoleExports::Aggregate(indices, export) => {
+            let schema = Functions::find(&mut instance, &indices)
+                .map_err(|error| LoadError::MismatchedExport { export, reason: chain(&error) })?
+                .schema(&mut instance.store)
+                .map_err(|error| failed("snapshot-schema", &error, instance.store.data_mut()))?;
+            Entry::Aggregate(indices, schema)
+        }
+    };
+    let described = exports.describe.map(|export| describe(&mut instance, &export)).transpose()?;
+    Ok((entry, described))
 }
 
 fn describe(instance: &mut Instance, export: &Export) -> Result<Description, LoadError> {

@@ -28,6 +28,8 @@ use serde::de::DeserializeOwned;
 use crate::log::Level;
 use crate::{Config, Context, Event, Failure, Outcome, Subscriber, host, recent};
 
+pub use crate::aggregate::testing::Decider;
+
 pub(crate) mod fake;
 pub(crate) mod packed;
 

@@ -15,6 +15,9 @@ pub(super) fn in_path(name: &str) -> Parameter {
     let (schema, about, example): (RefOr<Schema>, _, Value) = match name {
         "stream" => (named("StreamName"), "Name of a stream, percent-encoded.", json!("order-42")),
         "id" => (uuid(), "Id of an event.", json!("0199a0a0-0000-7000-8000-000000000001")),
+        "aggregate" => (named("Category"), "Which kind of aggregate: the category of its stream.", json!("account")),
+        "aggregate_id" => (text(), "Which one: the rest of its stream's name.", json!("7")),
+        "command_id" => (text(), "Id of a command.", json!("0199a0a0-0000-7000-8000-000000000002")),
         "name" => (named("PluginName"), "Name of a plugin.", json!("counter")),
         "position" => (named("Position"), "Position of an event.", json!(1)),
         _ => (text(), "A key of the state, as it is: slashes belong to it.", json!("OrderPlaced")),

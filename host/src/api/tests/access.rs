@@ -90,9 +90,11 @@ impl Guarded {
 /// A path of a route.
 fn path_of(route: &str) -> String {
     let id = "0190e2a0-0000-7000-8000-000000000001";
+    let command = [("{aggregate}", "order"), ("{aggregate_id}", "1"), ("{command_id}", "c")];
+    let route = command.into_iter().fold(route.to_owned(), |path, (name, value)| path.replace(name, value));
     [("{id}", id), ("{stream}", "order-1"), ("{name}", "billing"), ("{*key}", "k"), ("{position}", "1")]
         .into_iter()
-        .fold(route.to_owned(), |path, (name, value)| path.replace(name, value))
+        .fold(route, |path, (name, value)| path.replace(name, value))
 }
 
 #[tokio::test]

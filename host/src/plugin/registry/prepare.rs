@@ -9,7 +9,7 @@ use crate::delivery::{Policy, Setup, Subscription};
 use crate::event::{Filter, NameError, Pattern, PluginName, Tag};
 use crate::plugin::source::Candidate;
 use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, SecretGrant, SecretResolver, SecretSource};
-use crate::runtime::{Denials, Description, HttpAccess, InstanceOptions, LoadError, LoadOptions, SecretHeader};
+use crate::runtime::{Denials, Description, HttpAccess, InstanceOptions, LoadError, LoadOptions, Role, SecretHeader};
 
 /// A version that can be swapped in.
 pub(super) struct Prepared {
@@ -59,7 +59,9 @@ pub(super) fn prepare(
     let version = Version { name, manifest, component, manifest_path, folder: manifest_path.parent() };
     let allowed = version.allowed(loaded.description(), secrets)?;
     let policy = &manifest.policy;
-    let setup = allowed.setup(&*loaded, policy, &candidate.digest, policy.partitions);
+    // What decides commands handles no events.
+    let handlers = if loaded.roles().contains(&Role::Aggregate) { 0 } else { policy.partitions };
+    let setup = allowed.setup(&*loaded, policy, &candidate.digest, handlers);
     Ok(Prepared { loaded, allowed, setup })
 }
 
@@ -142,6 +144,11 @@ impl Version<'_> {
 }
 
 impl Allowed {
+    /// Event types that it may append.
+    pub(super) fn granted(&self) -> Arc<[Pattern]> {
+        Arc::clone(&self.granted)
+    }
+
     /// A version with so many handlers of its own.
     pub(super) fn setup(&self, loaded: &dyn Loaded, policy: &Policy, digest: &str, handlers: u32) -> Setup {
         Setup {
