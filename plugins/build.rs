@@ -3,12 +3,19 @@
 use component_build::Guests;
 
 fn main() {
-    let guests =
-        ["counter", "dashboard", "git-history", "inventory", "notification", "order-totals", "orders", "payment"]
-            .iter()
-            .fold(Guests::new(), |guests, name| {
-                guests.package(&format!("plugins/{name}"), &format!("plugin-{name}"), name)
-            })
-            .package("plugins/notification/v2", "plugin-notification-v2", "notification-v2");
+    let guests = [
+        "account",
+        "counter",
+        "dashboard",
+        "git-history",
+        "inventory",
+        "notification",
+        "order-totals",
+        "orders",
+        "payment",
+    ]
+    .iter()
+    .fold(Guests::new(), |guests, name| guests.package(&format!("plugins/{name}"), &format!("plugin-{name}"), name))
+    .package("plugins/notification/v2", "plugin-notification-v2", "notification-v2");
     component_build::run(&guests);
 }

@@ -1,8 +1,8 @@
 //! Tidemill: an event store that runs its subscribers inside itself, as sandboxed WebAssembly components.
 //!
 //! Layers, each knowing nothing of those below it in this list: `event`, `integrity`, `schema`, `access`, `store`,
-//! `delivery`, `runtime`, `plugin`, then the edge (`gate`, `api`, `grpc`, `kit`, `cli`), and `app`, which wires them.
-//! `ARCHITECTURE.md` has the map and the invariants.
+//! `delivery`, `projection`, `command`, `runtime`, `plugin`, then the edge (`gate`, `api`, `grpc`, `kit`, `cli`), and
+//! `app`, which wires them. `ARCHITECTURE.md` has the map and the invariants.
 
 pub mod clock;
 pub mod document;
@@ -24,6 +24,8 @@ pub mod backup;
 pub mod delivery;
 
 pub mod projection;
+
+pub mod command;
 
 pub mod runtime;
 

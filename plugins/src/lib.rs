@@ -28,7 +28,7 @@ macro_rules! examples {
             manifest: include_str!(concat!("../", $folder, "/plugin.toml")),
         };)*
 
-        /// Every plugin, each under a name of its own.
+        /// Every plugin that handles events, each under a name of its own.
         pub const ALL: &[Example] = &[$($constant),*];
     };
 }
@@ -52,6 +52,10 @@ examples! {
     PAYMENT = "payment";
 }
 
+/// Decides commands for accounts: the smallest aggregate.
+pub const ACCOUNT: Example =
+    Example { name: "account", component: components::ACCOUNT, manifest: include_str!("../account/plugin.toml") };
+
 /// Version 2 of [`NOTIFICATION`], without the bug.
 pub const NOTIFICATION_V2: Example = Example { component: components::NOTIFICATION_V2, ..NOTIFICATION };
 
@@ -70,11 +74,21 @@ mod tests {
 
     #[test]
     fn every_component_is_used() {
-        let used: Vec<_> = ALL.iter().chain([&NOTIFICATION_V2]).map(|example| example.component.as_ptr()).collect();
+        let used: Vec<_> =
+            ALL.iter().chain([&NOTIFICATION_V2, &ACCOUNT]).map(|example| example.component.as_ptr()).collect();
         for (name, component) in components::ALL {
             assert!(used.contains(&component.as_ptr()), "{name} is built but not offered");
         }
         assert_eq!(used.len(), components::ALL.len());
+    }
+
+    #[test]
+    fn the_account_decides_and_imports_nothing_by_which_it_could_act() {
+        let has = |text: &str| ACCOUNT.component.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(has("tidemill:plugin/aggregate@0.1.0") && has("tidemill:plugin/description@0.1.0"));
+        for name in ["tidemill:plugin/state", "tidemill:plugin/append", "tidemill:plugin/log", "wasi:http"] {
+            assert!(!has(name), "it imports {name}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["backup"],
     &["delivery"],
     &["projection"],
+    &["command"],
     &["runtime"],
     &["plugin"],
     &["config", "telemetry"],

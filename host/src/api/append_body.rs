@@ -131,7 +131,7 @@ fn parse_tags(fields: &Fields<'_>) -> Result<Vec<Tag>, String> {
     tags.into_iter().map(Tag::new).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
-fn parse_data(fields: &Fields<'_>, content_type: Option<&str>) -> Result<Vec<u8>, String> {
+pub(super) fn parse_data(fields: &Fields<'_>, content_type: Option<&str>) -> Result<Vec<u8>, String> {
     let encoded = fields.get::<String>("data_base64", "a text in base64")?;
     match (fields.raw("data"), encoded) {
         (Some(_), Some(_)) => Err("both `data` and `data_base64` are given; give one".into()),
@@ -181,7 +181,7 @@ fn parse_expectation(text: &str) -> Result<StreamExpectation, String> {
     })
 }
 
-fn parse_condition(fields: &Fields<'_>) -> Result<Option<AppendCondition>, Problem> {
+pub(super) fn parse_condition(fields: &Fields<'_>) -> Result<Option<AppendCondition>, Problem> {
     let text = fields.get::<&RawValue>("condition", "an object with `fail_if_match` and `after`");
     let text = text.map_err(Problem::invalid)?;
     let condition = text.map(|text| condition(text.get())).transpose();
@@ -213,7 +213,7 @@ fn query_item(text: &str) -> Result<Filter, String> {
 }
 
 /// Reads an expected version: a JSON number or one of three words.
-fn parse_version(text: &str) -> Result<ExpectedVersion, String> {
+pub(super) fn parse_version(text: &str) -> Result<ExpectedVersion, String> {
     match text {
         r#""any""# => Ok(ExpectedVersion::Any),
         r#""no_stream""# => Ok(ExpectedVersion::NoStream),

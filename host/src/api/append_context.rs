@@ -59,6 +59,11 @@ impl AppendContext {
         Self { key, ..self }
     }
 
+    /// The trace that the request belongs to.
+    pub(super) fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
+    }
+
     /// Whether a stream must be at some version.
     pub(super) const fn has_precondition(&self) -> bool {
         self.expected.is_some()

@@ -10,6 +10,7 @@ use super::plugin_view::Now;
 use super::problem::Problem;
 use super::registry::PluginSummary;
 use super::state::ApiState;
+use crate::command::Claimed;
 use crate::delivery::{self, PartitionStatus};
 use crate::error::ErrorClass;
 use crate::gate::Refusals;
@@ -34,6 +35,7 @@ pub async fn gather(state: &ApiState) -> Vec<Family> {
         gathered.whole(&catalog::BUILD, &[env!("CARGO_PKG_VERSION")], 1);
         gathered.whole(&catalog::READY, &[], u64::from(ready));
         store(&mut gathered, &gathering);
+        gathering.commands().claims().list().iter().for_each(|claimed| aggregate(&mut gathered, claimed));
         edge(&mut gathered, &gathering);
         let now = Now { head: gathering.store().head(), time_us: gathering.now_us() };
         for summary in gathering.plugins().list() {
@@ -78,6 +80,20 @@ fn sizes(gathered: &mut Gathered, sizes: &Sizes) {
         gathered.whole(&catalog::STORE_FILES, &[part], *files as u64);
     }
     gathered.whole(&catalog::STORE_BYTES, &["state"], sizes.state_bytes);
+}
+
+fn aggregate(gathered: &mut Gathered, claimed: &Claimed) {
+    let (name, counts) = (claimed.category.as_str(), &claimed.counts);
+    for (result, count) in counts.results.by_name() {
+        gathered.whole(&catalog::COMMANDS, &[name, result], count);
+    }
+    gathered.times(&catalog::COMMAND, &[name], &counts.times);
+    gathered.times(&catalog::COMMAND_DECIDE, &[name], &counts.decide_times);
+    gathered.whole(&catalog::COMMAND_CONFLICTS, &[name], counts.decided_again);
+    gathered.whole(&catalog::AGGREGATES_HOT, &[name], counts.hot);
+    gathered.whole(&catalog::AGGREGATES_LOADED, &[name], counts.loaded);
+    gathered.whole(&catalog::SNAPSHOTS, &[name], counts.snapshots);
+    gathered.whole(&catalog::SNAPSHOTS_LEFT_OUT, &[name], counts.snapshots_left_out);
 }
 
 fn edge(gathered: &mut Gathered, state: &ApiState) {

@@ -49,6 +49,8 @@ pub(super) fn view(
     fields.insert("installed".into(), json!(installed.is_some()));
     let checkpoint = match installed.as_ref().and_then(|plugin| plugin.status.as_ref()) {
         Some(status) => status.checkpoint,
+        // What decides commands waits for nothing.
+        None if installed.as_ref().is_some_and(|plugin| plugin.details.contains_key("aggregate")) => now.head,
         None => stored_checkpoint(name, store)?.unwrap_or_default(),
     };
     fields.insert("checkpoint".into(), json!(checkpoint));

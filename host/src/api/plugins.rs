@@ -17,7 +17,7 @@ use super::registry::PluginSummary;
 use super::state::ApiState;
 use crate::delivery::stored_checkpoint;
 use crate::event::PluginName;
-use crate::store::Store;
+use crate::store::{SNAPSHOTS_OWNER, Store};
 
 /// Lists every plugin.
 pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json, Problem> {
@@ -26,6 +26,7 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
     blocking(&state, move |store| {
         let mut plugins: BTreeMap<String, Option<PluginSummary>> =
             store.plugins()?.into_iter().map(|name| (name.into(), None)).collect();
+        plugins.remove(SNAPSHOTS_OWNER);
         plugins.extend(installed.into_iter().map(|plugin| (plugin.name.to_string(), Some(plugin))));
         let now = Now { head: store.head(), time_us };
         let views = plugins

@@ -8,7 +8,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::value::RawValue;
 
-use super::append::BODY_BYTES_MAX;
 use super::fields::{Fields, brief};
 use super::params::Params;
 use super::path::Path;
@@ -52,7 +51,8 @@ pub(super) async fn post(
 ) -> Result<Response, Problem> {
     let own = Params::parse(raw.as_deref(), OWN)?;
     must_be_json(request.headers())?;
-    let body = whole_body(request, BODY_BYTES_MAX, "send fewer or shorter parameters").await?;
+    let bytes_max = state.limits().max_body_bytes;
+    let body = whole_body(&state, request, bytes_max, "send fewer or shorter parameters").await?;
     let parameters = parameters(&body).map_err(Problem::invalid)?;
     answer(&state, &caller, name, (query, parameters), &own).await
 }

@@ -16,9 +16,9 @@ use super::problem::Problem;
 use super::rehearsals::COMPONENT_BYTES_MAX;
 use super::state::ApiState;
 use super::{
-    access, backup, dead_letters, doctor, draining, events, generations, health, limits, measured, metrics, openapi,
-    plugins, query, rehearsals, retention, state_entries, stream_deletion, stream_list, streams, subscribe, types,
-    verify,
+    access, backup, commands, dead_letters, doctor, draining, events, generations, health, limits, measured, metrics,
+    openapi, plugins, query, rehearsals, retention, state_entries, stream_deletion, stream_list, stream_state, streams,
+    subscribe, types, verify,
 };
 use crate::error::ErrorClass;
 
@@ -34,6 +34,12 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/streams", get(stream_list::list))
         .route("/v1/streams/{stream}", get(streams::read).merge(delete(stream_deletion::delete)))
         .route("/v1/streams/{stream}/subscribe", get(subscribe::subscribe_stream))
+        .route("/v1/streams/{stream}/state", get(stream_state::state))
+        .route("/v1/streams/{stream}/diff", get(stream_state::diff))
+        .route("/v1/commands/{aggregate}/{aggregate_id}", post(commands::send))
+        .route("/v1/commands/{command_id}", get(commands::status))
+        .route("/v1/snapshots", get(stream_state::snapshots))
+        .route("/v1/snapshots/{stream}", delete(stream_state::drop_snapshot))
         .route("/v1/verify", post(verify::verify))
         .route("/v1/backup", get(backup::backup))
         .route("/v1/doctor", get(doctor::doctor))

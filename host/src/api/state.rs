@@ -12,6 +12,7 @@ use super::pulse::Pulse;
 use super::registry::Plugins;
 use crate::access::Policy;
 use crate::clock::{Clock, SystemClock};
+use crate::command::{Claims, Commands};
 use crate::config::Limits;
 use crate::error::ErrorClass;
 use crate::gate::{Gate, Requests};
@@ -25,6 +26,7 @@ pub struct ApiState(Arc<Inner>);
 
 struct Inner {
     log: AsyncStore,
+    commands: OnceLock<Commands>,
     plugins: Arc<dyn Plugins>,
     maintenance: Option<Arc<dyn Maintenance>>,
     clock: OnceLock<Arc<dyn Clock>>,
@@ -61,6 +63,7 @@ impl ApiState {
     fn build(store: Arc<dyn Store>, plugins: Arc<dyn Plugins>, maintenance: Option<Arc<dyn Maintenance>>) -> Self {
         Self(Arc::new(Inner {
             log: AsyncStore::new(store),
+            commands: OnceLock::new(),
             plugins,
             maintenance,
             clock: OnceLock::new(),
@@ -107,6 +110,23 @@ impl ApiState {
     pub fn with_otlp(self, otlp: Otlp) -> Self {
         let _ = self.0.otlp.set(otlp);
         self
+    }
+
+    /// The same, of a server that decides commands.
+    #[must_use]
+    pub fn with_claims(self, claims: Claims) -> Self {
+        let _ = self.0.commands.set(self.commands_of(claims));
+        self
+    }
+
+    /// Who carries commands out; without claims, nobody decides for anything.
+    pub(super) fn commands(&self) -> &Commands {
+        self.0.commands.get_or_init(|| self.commands_of(Claims::default()))
+    }
+
+    fn commands_of(&self, claims: Claims) -> Commands {
+        let clock = self.0.clock.get().cloned().unwrap_or_else(|| Arc::new(SystemClock));
+        Commands::new(self.0.log.clone(), claims, clock)
     }
 
     /// The same, of a server that asks who sends a request.

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::api::Maintenance;
 use crate::clock::{Clock, SystemClock};
+use crate::command::Claims;
 use crate::config::HostSecrets;
 use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
@@ -88,6 +89,7 @@ pub struct Host {
     log: Arc<dyn Store>,
     registry: Option<Arc<Registry>>,
     rehearsals: Option<Arc<Rehearsals>>,
+    claims: Claims,
     clock: Arc<dyn Clock>,
 }
 
@@ -108,21 +110,22 @@ impl Host {
         let archive = Some(options.data.join(COMPONENTS_FOLDER));
         let started = tokio::task::spawn_blocking(move || Self::open(&options)).await;
         let opened = started.map_err(|_| StoreError::ReadFailed { reason: "opening the store panicked".into() })??;
-        let Opened { store, clock, plugins } = opened;
+        let (Opened { store, clock, plugins }, claims) = (opened, Claims::default());
         let schemas = Arc::<SchemaCell>::default();
         let log: Arc<dyn Store> =
             Arc::new(CheckedStore::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&schemas)));
         let Some((engine, directory)) = plugins else {
-            return Ok(Self { store, log, registry: None, rehearsals: None, clock });
+            return Ok(Self { store, log, registry: None, rehearsals: None, claims, clock });
         };
         let (on, loader) = (Arc::clone(&log), Arc::new(engine) as Arc<dyn Loader>);
         let options = RegistryOptions::new(directory, Arc::clone(&on), Arc::clone(&clock), Arc::clone(&loader));
-        let registry =
-            Arc::new(Registry::start(RegistryOptions { secrets: Arc::new(HostSecrets), archive, schemas, ..options }));
+        let (secrets, claimed) = (Arc::new(HostSecrets), claims.clone());
+        let options = RegistryOptions { secrets, archive, schemas, claims: claimed, ..options };
+        let registry = Arc::new(Registry::start(options));
         let (runs, time) = (Arc::clone(&registry), Arc::clone(&clock));
         let options = RehearsalsOptions { registry: runs, store: on, clock: time, loader, candidates };
         let rehearsals = Some(Arc::new(Rehearsals::new(options)));
-        Ok(Self { store, log, registry: Some(registry), rehearsals, clock })
+        Ok(Self { store, log, registry: Some(registry), rehearsals, claims, clock })
     }
 
     fn open(options: &HostOptions) -> Result<Opened, HostError> {
@@ -154,6 +157,12 @@ impl Host {
     #[must_use]
     pub fn maintenance(&self) -> Arc<dyn Maintenance> {
         Arc::clone(&self.store) as Arc<dyn Maintenance>
+    }
+
+    /// Who decides commands.
+    #[must_use]
+    pub fn claims(&self) -> Claims {
+        self.claims.clone()
     }
 
     /// Every plugin there is in the directory, in name order: running, loading or broken.

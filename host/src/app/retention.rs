@@ -124,7 +124,10 @@ fn apply_all(
 /// The plugins of the directory and how far they have come; the start for those that do not run.
 fn installed(host: &Host) -> Vec<(PluginName, Position)> {
     let checkpoint = |info: &crate::plugin::PluginInfo| info.running.as_ref().map(|running| running.status.checkpoint);
-    host.plugins().into_iter().map(|info| (info.name.clone(), checkpoint(&info).unwrap_or_default())).collect()
+    // What decides commands is handed no events: it reads what there is.
+    let subscribes = |info: &crate::plugin::PluginInfo| info.deciding.is_none();
+    let plugins = host.plugins().into_iter().filter(subscribes);
+    plugins.map(|info| (info.name.clone(), checkpoint(&info).unwrap_or_default())).collect()
 }
 
 /// Says once of each category who holds back what; answers what is said by now.

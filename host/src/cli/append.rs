@@ -78,7 +78,7 @@ pub(super) struct AppendArgs {
     pub(super) json: bool,
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
+pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("give KEY=VALUE")?;
     Ok((key.into(), value.into()))
 }

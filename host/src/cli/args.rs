@@ -9,6 +9,7 @@ use super::ask::AskArgs;
 use super::backup::BackupArgs;
 use super::bench::BenchCommand;
 use super::color::Color;
+use super::command::CommandCommand;
 use super::completions::{CompletionsArgs, ManArgs};
 use super::config::ConfigCommand;
 use super::dead_letters::DeadLettersCommand;
@@ -27,6 +28,7 @@ use super::restore::RestoreArgs;
 use super::retention::RetentionCommand;
 use super::server_url::ServerUrl;
 use super::state::StateCommand;
+use super::stream_state::SnapshotsCommand;
 use super::streams::StreamsCommand;
 use super::top::TopArgs;
 use super::types::TypesCommand;
@@ -93,6 +95,12 @@ pub(super) enum Command {
     /// See the streams; end one for good
     #[command(subcommand)]
     Streams(StreamsCommand),
+    /// Send a command to an aggregate; see what became of one
+    #[command(subcommand)]
+    Command(CommandCommand),
+    /// See and drop snapshots of aggregates
+    #[command(subcommand)]
+    Snapshots(SnapshotsCommand),
     /// See which settings `serve` has and where they come from; the schemas of its files
     #[command(subcommand)]
     Config(ConfigCommand),

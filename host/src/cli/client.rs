@@ -59,6 +59,8 @@ pub(super) struct ProblemFields {
     pub(super) kind: String,
     #[serde(default)]
     pub(super) detail: String,
+    /// The code of a rejection.
+    pub(super) code: Option<String>,
     /// Line of a bad event in an NDJSON body, from 1.
     pub(super) line: Option<usize>,
 }

@@ -6,12 +6,14 @@ use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use crate::api::{ParsedEvent, parse_event};
-use crate::event::{TOMBSTONE_TYPE, TRACKING_KEY};
+use crate::event::{COMMAND_KEY, COMMAND_TYPE, TOMBSTONE_TYPE, TRACKING_KEY};
 
 /// Key of the metadata that tells when an imported event was stored first, as its `timestamp` was exported.
 pub(super) const TIME_KEY: &str = "original_time";
 /// Key of the metadata that tells which place of which source an imported event came from.
 const SOURCE_KEY: &str = "original_tracking";
+/// Where it is kept of which command an event was the outcome: commands are known where they were asked.
+const COMMAND_OF_SOURCE_KEY: &str = "original_command";
 
 type Fields = BTreeMap<String, Box<RawValue>>;
 
@@ -50,6 +52,10 @@ impl Order {
             let stream = stream.ok_or("it ends a stream, but `stream` is missing")?;
             return Ok(Some(Imported::Deletion { stream, id }));
         }
+        if event_type.as_deref() == Some(COMMAND_TYPE) {
+            // The outcome of a command that changed nothing.
+            return Ok(None);
+        }
         keep_origin(&mut fields, time)?;
         let text = serde_json::to_string(&fields).map_err(|error| error.to_string())?;
         let ParsedEvent { event, .. } = parse_event(&text)?;
@@ -79,8 +85,10 @@ impl Order {
 /// Puts into the metadata what the store sets itself. What an earlier import put there stays.
 fn keep_origin(fields: &mut Fields, time: Option<String>) -> Result<(), String> {
     let mut metadata: BTreeMap<String, String> = get(fields, "metadata")?.unwrap_or_default();
-    if let Some(place) = metadata.remove(TRACKING_KEY) {
-        metadata.entry(SOURCE_KEY.to_owned()).or_insert(place);
+    for (key, kept) in [(TRACKING_KEY, SOURCE_KEY), (COMMAND_KEY, COMMAND_OF_SOURCE_KEY)] {
+        if let Some(value) = metadata.remove(key) {
+            metadata.entry(kept.to_owned()).or_insert(value);
+        }
     }
     if let Some(time) = time {
         metadata.entry(TIME_KEY.to_owned()).or_insert(time);

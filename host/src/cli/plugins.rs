@@ -241,6 +241,7 @@ fn state(plugin: &Value) -> String {
     match plugin.pointer("/status/state") {
         Some(Value::String(state)) => shown(&state.replace('_', " "), 32),
         _ if plugin.pointer("/loading") == Some(&Value::Bool(true)) => "loading".into(),
+        _ if plugin.pointer("/aggregate").is_some() => "deciding".into(),
         _ => "not running".into(),
     }
 }

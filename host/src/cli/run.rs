@@ -15,9 +15,9 @@ use super::identity::Identity;
 use super::output::{Output, complain};
 use super::plugins::PluginsCommand;
 use super::{
-    append, ask as ask_plugin, backup, bench, color, completions, config, dead_letters, dev, doctor, events_read,
-    events_tail, events_types, export, import, keys, layers, new, package, plugins, restore, retention, state, streams,
-    suggest, top, types, verify,
+    append, ask as ask_plugin, backup, bench, color, command, completions, config, dead_letters, dev, doctor,
+    events_read, events_tail, events_types, export, import, keys, layers, new, package, plugins, restore, retention,
+    state, stream_state, streams, suggest, top, types, verify,
 };
 use crate::api::InProcess;
 use crate::clock::SystemClock;
@@ -132,6 +132,10 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Streams(command) => {
             let client = client(&command.source(), server, program)?;
             streams::run(&command, &client, output).map_err(|error| suggest::stream(error, command.stream(), &client))
+        }
+        Command::Command(args) => command::run(&args, &client(&args.source(), server, program)?, output),
+        Command::Snapshots(args) => {
+            stream_state::snapshots(&args, &client(&SourceArgs::default(), server, program)?, output)
         }
         Command::Backup(args) => backup::run(&args, &server, output),
         Command::Restore(args) => restore::run(&args, output),

@@ -14,6 +14,7 @@ use super::error::{CliError, Exit};
 use super::event_row::print_event;
 use super::output::{Output, shown};
 use super::query::Query;
+use super::stream_state::{self, DiffArgs, StateArgs};
 use super::table::Table;
 use super::waiting::AtLeastArgs;
 
@@ -26,6 +27,10 @@ pub(super) enum StreamsCommand {
     Ls(ListArgs),
     /// Show where a stream stands: its version, whether it is deleted, its first and its last event
     Show(ShowArgs),
+    /// Show the aggregate that a stream is the history of, as of any point
+    State(StateArgs),
+    /// Show what each event between two points changed of an aggregate
+    Diff(DiffArgs),
     /// End a stream for good: it takes no more events; those it has stay
     Delete(DeleteArgs),
 }
@@ -89,6 +94,8 @@ impl StreamsCommand {
     pub(super) fn stream(&self) -> Option<&str> {
         match self {
             Self::Show(args) => Some(&args.stream),
+            Self::State(args) => Some(&args.stream),
+            Self::Diff(args) => Some(&args.stream),
             Self::Ls(_) | Self::Delete(_) => None,
         }
     }
@@ -98,7 +105,7 @@ impl StreamsCommand {
         match self {
             Self::Ls(args) => args.source.clone(),
             Self::Show(args) => args.source.clone(),
-            Self::Delete(_) => SourceArgs::default(),
+            Self::Delete(_) | Self::State(_) | Self::Diff(_) => SourceArgs::default(),
         }
     }
 }
@@ -141,6 +148,8 @@ pub(super) fn run(command: &StreamsCommand, client: &Client, output: &mut Output
     match command {
         StreamsCommand::Ls(args) => list(args, client, output),
         StreamsCommand::Show(args) => show(args, client, output),
+        StreamsCommand::State(args) => stream_state::state(args, client, output),
+        StreamsCommand::Diff(args) => stream_state::diff(args, client, output),
         StreamsCommand::Delete(args) => delete(args, client, output),
     }
 }

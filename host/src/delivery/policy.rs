@@ -49,6 +49,15 @@ pub struct Backoff {
     pub jitter: bool,
 }
 
+impl Backoff {
+    /// Wait after the `attempts`-th failed attempt, in microseconds.
+    pub(crate) fn wait_us(&self, attempts: u32, rng: &mut fastrand::Rng) -> u64 {
+        let doubled = 1_u64.checked_shl(attempts.saturating_sub(1)).unwrap_or(u64::MAX);
+        let full_us = self.initial_ms.saturating_mul(doubled).min(self.max_ms).saturating_mul(1000);
+        if self.jitter { rng.u64(full_us / 2..=full_us) } else { full_us }
+    }
+}
+
 /// What happens to an event that lacks the key that the manifest asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyMissing {

@@ -40,12 +40,21 @@ pub const TOMBSTONE_TYPE: &str = "$stream-deleted";
 /// of the source that it is of. Events that bring it are refused.
 pub const TRACKING_KEY: &str = "$tracking";
 
+/// Metadata key under which the host notes of which command an event is the outcome. Events that bring it are refused.
+pub const COMMAND_KEY: &str = "$command";
+
+/// Type of the event that keeps the outcome of a command that led to no other: a rejection, or nothing to do. Written by
+/// the host, never by an append of others.
+pub const COMMAND_TYPE: &str = "$command";
+
 /// Known metadata keys (DESIGN: the event).
 pub mod metadata_key {
     /// Groups all that follows from one first cause.
     pub const CORRELATION_ID: &str = "correlation_id";
     /// Id of the event that caused this one.
     pub const CAUSATION_ID: &str = "causation_id";
+    /// Id of the command that led to this event.
+    pub const COMMAND_ID: &str = "command_id";
     /// Trace that the append belongs to (W3C Trace Context). Not content: a retry has its own.
     pub const TRACEPARENT: &str = "traceparent";
     /// How many appends by plugins, one because of the other, led to this event; none for one that no plugin made.

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::limits::{DATA_BYTES_MAX, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, TAGS_MAX};
 use super::name::{EventType, NameError, StreamName, Tag, check_plain};
 use super::{
-    BYTES_CONTENT_TYPE, JSON_CONTENT_TYPE, RESERVED_TYPE_PREFIX, RecordedEvent, TOMBSTONE_TYPE, TRACKING_KEY,
-    metadata_key,
+    BYTES_CONTENT_TYPE, COMMAND_KEY, JSON_CONTENT_TYPE, RESERVED_TYPE_PREFIX, RecordedEvent, TOMBSTONE_TYPE,
+    TRACKING_KEY, metadata_key,
 };
 
 /// An event proposed for appending.
@@ -48,8 +48,11 @@ pub enum InvalidEvent {
         event_type: EventType,
     },
     /// The host alone writes this metadata.
-    #[error("metadata {TRACKING_KEY:?} is the host's own; give it another key")]
-    ReservedMetadata,
+    #[error("metadata {key:?} is the host's own; give it another key")]
+    ReservedMetadata {
+        /// The key.
+        key: &'static str,
+    },
     /// The payload is too large.
     #[error("data has {bytes} bytes; at most {DATA_BYTES_MAX} are allowed")]
     DataTooLarge {
@@ -160,8 +163,8 @@ impl NewEvent {
         if self.event_type.as_str().starts_with(RESERVED_TYPE_PREFIX) {
             return Err(InvalidEvent::ReservedType { event_type: self.event_type.clone() });
         }
-        if self.metadata.contains_key(TRACKING_KEY) {
-            return Err(InvalidEvent::ReservedMetadata);
+        if let Some(key) = [TRACKING_KEY, COMMAND_KEY].into_iter().find(|key| self.metadata.contains_key(*key)) {
+            return Err(InvalidEvent::ReservedMetadata { key });
         }
         self.validate_content()
     }

@@ -26,7 +26,7 @@ pub(super) async fn append(
     let events = request.events.into_iter().enumerate().map(convert::new_event).collect::<Result<Vec<_>, _>>()?;
     let condition = request.condition.map(|condition| convert::condition(condition, store.head())).transpose()?;
     let tracking = request.tracking_info.map(convert::tracking);
-    let request = AppendRequest { events, expected: Vec::new(), condition: condition.clone(), tracking };
+    let request = AppendRequest { condition: condition.clone(), tracking, ..AppendRequest::unconditional(events) };
     caller.may(&Action::Append).and_then(|()| caller.may_append(&request)).map_err(access::denied)?;
     if request.events.is_empty() && request.tracking.is_none() {
         // There is nothing to do but to tell whether it might have been done.

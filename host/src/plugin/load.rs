@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::command::AggregateCode;
 use crate::delivery::Handler;
 use crate::projection::Projection;
 use crate::runtime::{Description, Engine, InstanceOptions, LoadError, LoadOptions, LoadedComponent, Role};
@@ -55,6 +56,11 @@ pub trait Loaded: Send + Sync + 'static {
     fn projection(&self, _options: InstanceOptions) -> Option<Box<dyn Projection>> {
         None
     }
+
+    /// The code of an aggregate, if it decides commands.
+    fn aggregate(&self, _: InstanceOptions) -> Option<Arc<dyn AggregateCode>> {
+        None
+    }
 }
 
 impl Loader for Engine {
@@ -87,5 +93,9 @@ impl Loaded for LoadedComponent {
 
     fn projection(&self, options: InstanceOptions) -> Option<Box<dyn Projection>> {
         self.projection(options)
+    }
+
+    fn aggregate(&self, options: InstanceOptions) -> Option<Arc<dyn AggregateCode>> {
+        self.aggregate(options)
     }
 }

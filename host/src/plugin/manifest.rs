@@ -4,6 +4,7 @@
 //! so that a typo never turns into a silent default. What is not said has the defaults of
 //! [`DEFAULT_MANIFEST`]; a test holds that file against the `Default` impls. Nothing here touches files.
 
+mod aggregate;
 mod config;
 mod grants;
 mod keys;
@@ -14,6 +15,7 @@ use toml::de::DeValue;
 
 pub use crate::document::DocumentError as ManifestError;
 
+use crate::command::AggregatePolicy;
 use crate::delivery::{Backoff, Key, KeyMissing, OnExhausted, Policy, Start};
 use crate::document::{Document, Section, Value, format_duration_ms, integer};
 use crate::event::{Pattern, Position, Tag};
@@ -39,6 +41,8 @@ pub struct Manifest {
     pub policy: Policy,
     /// Whether its state is built anew when its component changes.
     pub rebuild_on_change: bool,
+    /// How commands are carried out, where it decides them.
+    pub aggregate: AggregatePolicy,
     /// What it may use.
     pub limits: Limits,
     /// What it may do.
@@ -81,6 +85,9 @@ impl Manifest {
         if let Some(delivery) = root.section("delivery", &keys::DELIVERY)? {
             manifest.policy = read_policy(&delivery)?;
             manifest.rebuild_on_change = read_rebuild(&delivery)?;
+        }
+        if let Some(section) = root.section("aggregate", &keys::AGGREGATE)? {
+            manifest.aggregate = aggregate::read(&section)?;
         }
         if let Some(limits) = root.section("limits", &keys::LIMITS)? {
             manifest.limits = read_limits(&limits)?;
@@ -212,8 +219,10 @@ fn read_u32(value: &Value<'_>, max: u64) -> Result<u32, ManifestError> {
 }
 
 fn read_backoff(value: &Value<'_>) -> Result<Backoff, ManifestError> {
-    let section = value.table(&keys::BACKOFF)?;
-    let mut backoff = Backoff::default();
+    backoff(&value.table(&keys::BACKOFF)?, Backoff::default())
+}
+
+fn backoff(section: &Section<'_>, mut backoff: Backoff) -> Result<Backoff, ManifestError> {
     if let Some(initial) = section.get("initial") {
         backoff.initial_ms = initial.duration_ms(1..=bounds::BACKOFF_MS_MAX)?;
         backoff.max_ms = backoff.max_ms.max(backoff.initial_ms);

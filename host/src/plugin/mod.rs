@@ -29,9 +29,9 @@ pub use load::{Loaded, LoadedUpcaster, Loader};
 pub use manifest::{DEFAULT_MANIFEST, MANIFEST_SCHEMA, Manifest, ManifestError, Subscribe};
 pub use package::{Asked, PackageLabels, PlaceError, Placing, Present, pack, packed_manifest, packed_name};
 pub use registry::{
-    Checked, DescriptionInfo, GenerationRefused, GrantsInfo, InstallError, LimitsInfo, PluginInfo, PolicyInfo, Problem,
-    Proposed, Refusal, Registry, RegistryOptions, Runnable, RunningInfo, SubscriptionInfo, UsedPercent, check,
-    runnable,
+    AggregateInfo, Checked, DescriptionInfo, GenerationRefused, GrantsInfo, InstallError, LimitsInfo, PluginInfo,
+    PolicyInfo, Problem, Proposed, Refusal, Registry, RegistryOptions, Runnable, RunningInfo, SubscriptionInfo,
+    UsedPercent, check, runnable,
 };
 pub use rehearsals::{Promoted, Proposal, RehearsalRefused, Rehearsals, RehearsalsOptions};
 pub use source::SourceError;

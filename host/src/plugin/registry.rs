@@ -29,8 +29,8 @@ use board::{Board, Running};
 pub use check::{Checked, Proposed, Refusal, Runnable, check, runnable};
 pub use error::InstallError;
 pub use info::{
-    DescriptionInfo, GrantsInfo, LimitsInfo, PluginInfo, PolicyInfo, Problem, RunningInfo, SubscriptionInfo,
-    UsedPercent,
+    AggregateInfo, DescriptionInfo, GrantsInfo, LimitsInfo, PluginInfo, PolicyInfo, Problem, RunningInfo,
+    SubscriptionInfo, UsedPercent,
 };
 pub(crate) use installed::Installed;
 use keeper::Surroundings;
@@ -41,10 +41,11 @@ use super::source::{TypeFiles, UPCASTERS_FOLDER};
 use super::watcher::Pace;
 use super::{Loader, NoSecrets, SecretResolver};
 use crate::clock::Clock;
+use crate::command::Claims;
 use crate::delivery::{Dispatcher, Rebuild};
 use crate::event::{PluginName, Position};
 use crate::schema::{Chain, SchemaCell, TypeSchemas};
-use crate::store::{Store, StoreError};
+use crate::store::{SNAPSHOTS_OWNER, Store, StoreError};
 
 /// How long files must stand still before they are taken.
 const DEBOUNCE: Duration = Duration::from_millis(200);
@@ -62,6 +63,8 @@ pub struct RegistryOptions {
     pub clock: Arc<dyn Clock>,
     /// What turns components into code.
     pub loader: Arc<dyn Loader>,
+    /// Where those that decide commands say so.
+    pub claims: Claims,
     /// What gets the secrets that manifests name.
     pub secrets: Arc<dyn SecretResolver>,
     /// Where the components that a plugin may return to are kept; none where none are.
@@ -79,9 +82,8 @@ impl RegistryOptions {
     /// secrets.
     #[must_use]
     pub fn new(directory: PathBuf, store: Arc<dyn Store>, clock: Arc<dyn Clock>, loader: Arc<dyn Loader>) -> Self {
-        let secrets = Arc::new(NoSecrets);
-        let schemas = Arc::default();
-        Self { directory, store, clock, loader, secrets, archive: None, schemas, debounce: DEBOUNCE, poll: POLL }
+        let (claims, secrets, schemas) = (Claims::default(), Arc::new(NoSecrets), Arc::default());
+        Self { directory, store, clock, loader, claims, secrets, archive: None, schemas, debounce: DEBOUNCE, poll: POLL }
     }
 }
 
@@ -224,6 +226,7 @@ impl Registry {
     /// When the store cannot be read.
     pub fn known_names(&self) -> Result<Vec<PluginName>, StoreError> {
         let mut names: BTreeSet<PluginName> = self.store.plugins()?.into_iter().collect();
+        names.retain(|name| name.as_str() != SNAPSHOTS_OWNER);
         names.extend(self.board.names());
         Ok(names.into_iter().collect())
     }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use wasmtime::component::ComponentExportIndex;
-
+use super::aggregate::Code;
 use super::engine::EngineInner;
 use super::instance::Linked;
-use super::lane::Lane;
 use super::query::Asked;
 use super::repeatable::Repeatable;
 use super::subscriber::Subscriber;
+use super::trial::Entry;
 use super::{Denials, Grants, Limits, Transcript};
+use crate::command::AggregateCode;
 use crate::delivery::Handler;
 use crate::event::PluginName;
 use crate::projection::Projection;
@@ -24,6 +24,8 @@ pub enum Role {
     Subscriber,
     /// It answers queries about what it has made of them.
     Projection,
+    /// It decides commands.
+    Aggregate,
 }
 
 impl Role {
@@ -33,6 +35,7 @@ impl Role {
         match self {
             Self::Subscriber => "subscriber",
             Self::Projection => "projection",
+            Self::Aggregate => "aggregate",
         }
     }
 }
@@ -108,12 +111,8 @@ pub(super) struct Loaded {
     pub(super) roles: Vec<Role>,
     pub(super) description: Option<Description>,
     pub(super) linked: Linked,
-    /// How batches cross to it.
-    pub(super) lane: Lane,
-    /// Where that lane's `handle` is found.
-    pub(super) handle: ComponentExportIndex,
-    /// Where `query` is found, if it answers queries.
-    pub(super) query: Option<ComponentExportIndex>,
+    /// What is called.
+    pub(super) entry: Entry,
 }
 
 impl LoadedComponent {
@@ -149,8 +148,14 @@ impl LoadedComponent {
     /// What asks it, on an instance of its own that is made at the first query; none if it answers none.
     #[must_use]
     pub fn projection(&self, options: InstanceOptions) -> Option<Box<dyn Projection>> {
-        self.0.query?;
+        self.0.entry.query()?;
         Some(Box::new(Asked::new(Arc::clone(&self.0), options)))
+    }
+
+    /// The code of an aggregate, if it decides commands.
+    #[must_use]
+    pub fn aggregate(&self, options: InstanceOptions) -> Option<Arc<dyn AggregateCode>> {
+        Some(Arc::new(Code::new(Arc::clone(&self.0), options)?))
     }
 
     /// Whether two runs over the same events give the same result: it imports nothing that reaches outside.

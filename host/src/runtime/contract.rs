@@ -22,6 +22,8 @@ const UNSTABLE: &str = "unstable-";
 pub(super) const PROJECTION: &str = "projection";
 /// The export that makes a component an upcaster.
 pub(super) const UPCASTER: &str = "upcaster";
+/// The export that makes a component decide commands.
+pub(super) const AGGREGATE: &str = "aggregate";
 /// The WASI release line that is linked.
 pub(super) const WASI_VERSION: &str = "0.2";
 
@@ -143,6 +145,18 @@ pub(super) fn check_imports(
     Ok(imports)
 }
 
+/// Checks that a component imports nothing by which it could act, or come to another result.
+pub(super) fn check_pure(engine: &wasmtime::Engine, component: &Component) -> Result<(), LoadError> {
+    let acts = |name: &str| {
+        InterfaceName::parse(name)
+            .is_some_and(|name| name.is_http() || (name.package == PACKAGE && name.interface != "types"))
+    };
+    match component.component_type().imports(engine).find(|(name, _)| acts(name)) {
+        Some((name, _)) => Err(LoadError::NotPure { import: name.to_owned() }),
+        None => Ok(()),
+    }
+}
+
 fn check_interface<'a>(
     name: &str,
     wanted: InterfaceName<'_>,
@@ -204,6 +218,8 @@ pub(super) struct KnownExports {
     pub(super) subscriber: Option<(Lane, String)>,
     /// The interface by which it answers queries.
     pub(super) projection: Option<String>,
+    /// The interface that makes it decide commands.
+    pub(super) aggregate: Option<String>,
     /// The interface by which it introduces itself.
     pub(super) description: Option<String>,
     /// The interface that makes it an upcaster.
@@ -214,11 +230,16 @@ impl KnownExports {
     /// Finds them, and requires at least one that makes a role.
     pub(super) fn of(engine: &wasmtime::Engine, component: &Component) -> Result<Self, LoadError> {
         let (known, found) = Self::found(engine, component);
-        if known.subscriber.is_some() {
-            return Ok(known);
+        match (&known.aggregate, &known.subscriber) {
+            (Some(aggregate), Some((_, subscriber))) => {
+                Err(LoadError::TwoRoles { one: aggregate.clone(), other: subscriber.clone() })
+            }
+            (None, None) => {
+                let misplaced = known.upcaster.map(|export| LoadError::Misplaced { export });
+                Err(misplaced.unwrap_or_else(|| LoadError::no_role(&found)))
+            }
+            _ => Ok(known),
         }
-        let misplaced = known.upcaster.map(|export| LoadError::Misplaced { export });
-        Err(misplaced.unwrap_or_else(|| LoadError::no_role(&found)))
     }
 
     /// The interface that makes a component an upcaster; what acts may not be imported then.
@@ -247,6 +268,8 @@ impl KnownExports {
                 known.subscriber = known.subscriber.max(Some((lane, name.to_owned())));
             } else if interface == PROJECTION {
                 known.projection = Some(name.to_owned());
+            } else if interface == AGGREGATE {
+                known.aggregate = Some(name.to_owned());
             } else if interface == DESCRIPTION {
                 known.description = Some(name.to_owned());
             } else if interface == UPCASTER {
@@ -259,7 +282,8 @@ impl KnownExports {
     /// The roles they make.
     pub(super) fn roles(&self) -> Vec<Role> {
         let subscriber = self.subscriber.iter().map(|_| Role::Subscriber);
-        subscriber.chain(self.projection.iter().map(|_| Role::Projection)).collect()
+        let projection = self.projection.iter().map(|_| Role::Projection);
+        subscriber.chain(projection).chain(self.aggregate.iter().map(|_| Role::Aggregate)).collect()
     }
 }
 
@@ -303,6 +327,7 @@ mod tests {
         table.insert((PROJECTION.into(), "query".into()));
         table.insert((DESCRIPTION.into(), "describe".into()));
         table.extend(["lifts", "upcast"].map(|function| (UPCASTER.to_owned(), function.to_owned())));
+        table.extend(["snapshot-schema", "apply", "decide", "snapshot"].map(|name| (AGGREGATE.into(), name.into())));
         assert_eq!(table, wit_functions());
         assert_eq!(tidemill_templates::contract(), format!("{PACKAGE}@{PACKAGE_VERSION}"));
     }

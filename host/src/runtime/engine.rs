@@ -160,21 +160,22 @@ impl Engine {
         };
         let imports = contract::check_imports(&self.0.engine, component, options.http)?;
         let known = known?;
+        if known.aggregate.is_some() {
+            contract::check_pure(&self.0.engine, component)?;
+        }
         let exports = Exports::find(component, &known)?;
         let linker = if imports.http { &self.0.waiting_linker } else { &self.0.linker };
         let pre =
             linker.instantiate_pre(component).map_err(|error| LoadError::MismatchedImport { reason: chain(&error) })?;
         let linked = Linked { pre, waits: imports.http, trust: self.0.trust.clone() };
-        let description = trial::run(&linked, &exports, &options.limits)?;
+        let (entry, description) = trial::run(&linked, exports, &options.limits)?;
         Ok(LoadedComponent::new(Loaded {
             _engine: Arc::clone(&self.0),
             digest,
             roles: known.roles(),
             description,
             linked,
-            lane: exports.lane,
-            handle: exports.handle.index,
-            query: exports.query.map(|export| export.index),
+            entry,
         }))
     }
 

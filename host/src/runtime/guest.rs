@@ -62,13 +62,27 @@ impl Guest {
     /// Makes ready for a batch: its time, its random numbers, a full log budget, all of its requests, no old
     /// refusals.
     pub(super) fn begin_call(&mut self, batch: &EventBatch) {
+        self.outbound.begin_call();
+        self.begin();
+        if let Some(first) = batch.first() {
+            self.stand_at(first.timestamp_us, first.position);
+        }
+    }
+
+    /// Makes ready for a call of an aggregate: at a time, with the random numbers of a position.
+    pub(super) fn begin_call_at(&mut self, timestamp_us: u64, position: Position) {
+        self.begin();
+        self.stand_at(timestamp_us, position);
+    }
+
+    fn begin(&mut self) {
         self.output.begin_call();
         self.limiter.take_refused();
-        self.outbound.begin_call();
-        if let Some(first) = batch.first() {
-            self.clock.set(first.timestamp_us);
-            self.random.seed(&self.options.plugin, first.position);
-        }
+    }
+
+    fn stand_at(&mut self, timestamp_us: u64, position: Position) {
+        self.clock.set(timestamp_us);
+        self.random.seed(&self.options.plugin, position);
     }
 
     /// Makes ready for a query: its time, random numbers of the state that it reads, a full log budget, no requests,

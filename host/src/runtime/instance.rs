@@ -14,7 +14,7 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre,
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::runtime::in_tokio;
 
-use super::bindings::{Description, QueryParams, QueryResults};
+use super::bindings::Description;
 use super::component::InstanceOptions;
 use super::guest::Guest;
 use super::http::Trust;
@@ -60,25 +60,17 @@ impl Instance {
         }
     }
 
-    /// Finds a function, and checks its type.
-    pub(super) fn function<P, R>(&mut self, index: &ComponentExportIndex) -> wasmtime::Result<TypedFunc<P, R>>
-    where
-        P: ComponentNamedList + Lower,
-        R: ComponentNamedList + Lift,
-    {
-        self.instance.get_typed_func(&mut self.store, index)
-    }
-
     /// Finds a lane's `handle`, and checks its type.
     pub(super) fn handle(&mut self, lane: Lane, index: &ComponentExportIndex) -> wasmtime::Result<Handle> {
         Handle::find(lane, &mut self.store, &self.instance, index)
     }
 
-    /// Finds `query`, and checks its type.
-    pub(super) fn query(
-        &mut self,
-        index: &ComponentExportIndex,
-    ) -> wasmtime::Result<TypedFunc<QueryParams<'static>, QueryResults>> {
+    /// Finds a function, and checks its type.
+    pub(super) fn function<P, R>(&mut self, index: &ComponentExportIndex) -> wasmtime::Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift + 'static,
+    {
         self.instance.get_typed_func(&mut self.store, index)
     }
 
@@ -98,6 +90,11 @@ where
         None => function.call(store, parameters),
         Some(time) => within(time, function.call_async(store, parameters)),
     }
+}
+
+/// Sets deadline and fuel anew, for what is no call of a function: a destructor.
+pub(super) fn arm(store: &mut Store<Guest>) -> wasmtime::Result<()> {
+    begin(store).map(drop)
 }
 
 /// Sets deadline and fuel; answers how long to wait at most where host functions do.

@@ -87,6 +87,23 @@ pub enum LoadError {
         /// Which, and what differs.
         reason: String,
     },
+    /// It decides commands, and imports something by which it could act.
+    #[error(
+        "it decides commands and imports {import}: what it decides must follow from events and command alone; build it \
+         for the world `aggregate-plugin`"
+    )]
+    NotPure {
+        /// The import's name.
+        import: String,
+    },
+    /// It exports two roles of which a component can play one.
+    #[error("it exports both {one} and {other}; build a component for each")]
+    TwoRoles {
+        /// One of them.
+        one: String,
+        /// The other.
+        other: String,
+    },
     /// It exports nothing that makes it a plugin.
     #[error("it exports {exports}, which makes it no plugin: {advice}")]
     NoRole {
@@ -178,6 +195,8 @@ impl LoadError {
             | Self::MissingImport { .. }
             | Self::MissingFunction { .. }
             | Self::MismatchedImport { .. }
+            | Self::NotPure { .. }
+            | Self::TwoRoles { .. }
             | Self::NoRole { .. }
             | Self::Misplaced { .. }
             | Self::Impure { .. }

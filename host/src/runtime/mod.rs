@@ -2,7 +2,7 @@
 //! any fault. The only place that names wasmtime.
 //!
 //! It owns what a guest may do (`authority`), what it may use (`limits`), how it is called
-//! (`subscriber`, by one of two lanes: `lane`; `query`) and how its end is told (`fault`). It does not own when it is called, what becomes of
+//! (`subscriber`, by one of two lanes: `lane`; `query`; `aggregate`) and how its end is told (`fault`). It does not own when it is called, what becomes of
 //! its effects, or where its file came from: that is delivery's and the plugin layer's.
 //!
 //! Invariants, held by the tests here and in `tests/`:
@@ -13,6 +13,7 @@
 //! - two runs of a replayable component over the same events give the same result, however they are batched;
 //! - the effects given to a call always come back.
 
+mod aggregate;
 mod anatomy;
 mod authority;
 mod batch;

@@ -60,8 +60,8 @@ impl Asked {
         let store = Instance::store(linked, Arc::clone(&self.options));
         let mut instance =
             Instance::start(store, linked).map_err(|(mut store, error)| Failed::of(&error, store.data_mut()))?;
-        let index = self.component.query.ok_or_else(|| wasmtime::format_err!("it exports no query"));
-        match index.and_then(|index| instance.query(&index)) {
+        let index = self.component.entry.query().ok_or_else(|| wasmtime::format_err!("it exports no query"));
+        match index.and_then(|index| instance.function::<QueryParams<'static>, QueryResults>(index)) {
             Ok(query) => Ok(Running { instance, query, settled_bytes: None }),
             Err(error) => Err(Failed::of(&error, instance.store.data_mut())),
         }

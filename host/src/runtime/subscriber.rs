@@ -17,6 +17,7 @@ use super::guest::Guest;
 use super::instance::{Instance, fuel_used};
 use super::lane::{Answer, Handle};
 use super::text::{REASON_BYTES_MAX, cut};
+use super::trial::Entry;
 use crate::delivery::{Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Usage, Verdict};
 
 /// Runs a component as a subscriber.
@@ -85,7 +86,11 @@ impl Subscriber {
         let mut instance =
             Instance::start(store, linked).map_err(|(mut store, error)| Failed::of(&error, store.data_mut()))?;
         self.usage.fuel = self.usage.fuel.saturating_add(fuel_used(&instance.store));
-        match instance.handle(self.component.lane, &self.component.handle) {
+        let handle = match &self.component.entry {
+            Entry::Subscriber { lane, handle, .. } => instance.handle(*lane, handle),
+            Entry::Aggregate(..) => Err(wasmtime::format_err!("it decides commands, and handles no events")),
+        };
+        match handle {
             Ok(handle) => Ok(Running { instance, handle, settled_bytes: None }),
             Err(error) => Err(Failed::of(&error, instance.store.data_mut())),
         }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use wasmtime::component::{Component, ComponentExportIndex};
 
+use super::aggregate::Functions;
 use super::component::{Description, InstanceOptions};
 use super::contract::KnownExports;
 use super::fault::{Failed, chain};
 use super::guest::Guest;
 use super::instance::{self, Instance, Linked};
 use super::lane::Lane;
+use super::bindings::{QueryParams, QueryResults};
 use super::{Limits, LoadError, bindings};
 use crate::delivery::Fault;
 use crate::event::PluginName;
@@ -32,23 +34,72 @@ pub(super) struct Export {
 
 /// The functions that the host calls.
 pub(super) struct Exports {
-    /// The lane that `handle` belongs to.
-    pub(super) lane: Lane,
-    pub(super) handle: Export,
-    pub(super) query: Option<Export>,
-    pub(super) describe: Option<Export>,
+    role: RoleExports,
+    describe: Option<Export>,
+}
+
+/// Those of a role.
+enum RoleExports {
+    /// A lane with its `handle`, and the `query` of a projection.
+    Subscriber { lane: Lane, handle: Export, query: Option<Export> },
+    /// The functions of `aggregate`, and that interface's name.
+    Aggregate(Box<AggregateIndices>, String),
+}
+
+/// What is called of a component that was tried.
+pub(super) enum Entry {
+    /// How batches cross to it, where that lane's `handle` is found, and `query`, if it answers queries.
+    Subscriber { lane: Lane, handle: ComponentExportIndex, query: Option<ComponentExportIndex> },
+    /// Where the functions of `aggregate` are found, and the version of its snapshots.
+    Aggregate(Box<AggregateIndices>, u32),
+}
+
+impl Entry {
+    /// Where `query` is found, if it answers queries.
+    pub(super) const fn query(&self) -> Option<&ComponentExportIndex> {
+        match self {
+            Self::Subscriber { query, .. } => query.as_ref(),
+            Self::Aggregate(..) => None,
+        }
+    }
+}
+
+/// Where the functions of `aggregate` are found.
+pub(super) struct AggregateIndices {
+    pub(super) schema: ComponentExportIndex,
+    pub(super) make: ComponentExportIndex,
+    pub(super) restore: ComponentExportIndex,
+    pub(super) apply: ComponentExportIndex,
+    pub(super) decide: ComponentExportIndex,
+    pub(super) snapshot: ComponentExportIndex,
 }
 
 impl Exports {
     /// Finds the functions in the interfaces that a component is known to export.
     pub(super) fn find(component: &Component, known: &KnownExports) -> Result<Self, LoadError> {
         let find = |interface: &String, function: &str| Export::find(component, interface, function);
-        let subscriber = known.subscriber.as_ref();
-        let (lane, interface) = subscriber.ok_or_else(|| LoadError::no_role(&[]))?;
+        let role = match (&known.subscriber, &known.aggregate) {
+            (Some((lane, interface)), _) => RoleExports::Subscriber {
+                lane: *lane,
+                handle: find(interface, "handle")?,
+                query: known.projection.as_ref().map(|interface| find(interface, "query")).transpose()?,
+            },
+            (None, Some(interface)) => {
+                let find = |function| find(interface, function).map(|export| export.index);
+                let indices = AggregateIndices {
+                    schema: find("snapshot-schema")?,
+                    make: find("[constructor]aggregate")?,
+                    restore: find("[static]aggregate.restore")?,
+                    apply: find("[method]aggregate.apply")?,
+                    decide: find("[method]aggregate.decide")?,
+                    snapshot: find("[method]aggregate.snapshot")?,
+                };
+                RoleExports::Aggregate(Box::new(indices), interface.clone())
+            }
+            (None, None) => return Err(LoadError::no_role(&[])),
+        };
         Ok(Self {
-            lane: *lane,
-            handle: find(interface, "handle")?,
-            query: known.projection.as_ref().map(|interface| find(interface, "query")).transpose()?,
+            role,
             describe: known.description.as_ref().map(|interface| find(interface, "describe")).transpose()?,
         })
     }
@@ -71,19 +122,33 @@ impl Export {
     }
 }
 
-/// Tries a component; answers how it describes itself.
-pub(super) fn run(linked: &Linked, exports: &Exports, limits: &Limits) -> Result<Option<Description>, LoadError> {
+/// Tries a component; answers what is called of it, and how it describes itself.
+pub(super) fn run(
+    linked: &Linked,
+    exports: Exports,
+    limits: &Limits,
+) -> Result<(Entry, Option<Description>), LoadError> {
     let options = InstanceOptions::new(PluginName::from_stored(TRIAL_NAME), *limits);
     let mut instance = Instance::start(Instance::store(linked, Arc::new(options)), linked)
         .map_err(|(mut store, error)| failed("start", &error, store.data_mut()))?;
-    instance.handle(exports.lane, &exports.handle.index).map_err(|error| exports.handle.mismatched(&error))?;
-    if let Some(export) = &exports.query {
-        instance.query(&export.index).map_err(|error| export.mismatched(&error))?;
-    }
-    match &exports.describe {
-        Some(export) => describe(&mut instance, export).map(Some),
-        None => Ok(None),
-    }
+    let entry = match exports.role {
+        RoleExports::Subscriber { lane, handle, query } => {
+            instance.handle(lane, &handle.index).map_err(|error| handle.mismatched(&error))?;
+            if let Some(export) = &query {
+                instance.function::<QueryParams<'static>, QueryResults>(&export.index).map_err(|error| export.mismatched(&error))?;
+            }
+            Entry::Subscriber { lane, handle: handle.index, query: query.map(|export| export.index) }
+        }
+        RoleExports::Aggregate(indices, export) => {
+            let schema = Functions::find(&mut instance, &indices)
+                .map_err(|error| LoadError::MismatchedExport { export, reason: chain(&error) })?
+                .schema(&mut instance.store)
+                .map_err(|error| failed("snapshot-schema", &error, instance.store.data_mut()))?;
+            Entry::Aggregate(indices, schema)
+        }
+    };
+    let described = exports.describe.map(|export| describe(&mut instance, &export)).transpose()?;
+    Ok((entry, described))
 }
 
 fn describe(instance: &mut Instance, export: &Export) -> Result<Description, LoadError> {

@@ -41,13 +41,15 @@ pub struct AppendRequest {
     pub condition: Option<AppendCondition>,
     /// How far a source was followed for this, if it is to be kept. Only forward from where the source is.
     pub tracking: Option<Tracking>,
+    /// Whether the host itself asks: then types and metadata may be those that are reserved to it.
+    pub by_host: bool,
 }
 
 impl AppendRequest {
     /// Events with no condition.
     #[must_use]
     pub const fn unconditional(events: Vec<NewEvent>) -> Self {
-        Self { events, expected: Vec::new(), condition: None, tracking: None }
+        Self { events, expected: Vec::new(), condition: None, tracking: None, by_host: false }
     }
 
     /// Its size: payloads, names and metadata of its events, in bytes.

@@ -58,7 +58,7 @@ pub(super) fn check_request(request: &AppendRequest) -> Result<(), AppendError> 
         None if request.events.is_empty() => return Err(AppendError::Empty),
         None => {}
     }
-    check_events(&request.events)?;
+    check_events(&request.events, request.by_host)?;
     check_expectations(&request.expected)?;
     match &request.condition {
         Some(condition) => {
@@ -82,7 +82,7 @@ pub(super) fn deletion(deletion: StreamDeletion) -> Result<AppendRequest, Append
 pub(super) fn check_work(work: &UnitOfWork) -> Result<(), CommitError> {
     match work.bytes() {
         bytes if bytes > WORK_BYTES_MAX => Err(CommitError::TooLarge { bytes }),
-        _ => check_events(&work.events).map_err(CommitError::Append),
+        _ => check_events(&work.events, false).map_err(CommitError::Append),
     }
 }
 
@@ -100,18 +100,19 @@ pub(super) fn check_change(change: &PluginChange) -> Result<(), CommitError> {
     }
 }
 
-fn check_events(events: &[NewEvent]) -> Result<(), AppendError> {
+fn check_events(events: &[NewEvent], by_host: bool) -> Result<(), AppendError> {
+    let check = |event: &NewEvent| if by_host { event.validate_content() } else { event.validate() };
     if events.len() > APPEND_EVENTS_MAX {
         return Err(AppendError::TooManyEvents { count: events.len() });
     }
     let invalid = |index, reason: InvalidEvent| AppendError::InvalidEvent { index, reason };
     if let [event] = events {
-        return event.validate().map_err(|reason| invalid(0, reason));
+        return check(event).map_err(|reason| invalid(0, reason));
     }
     let mut bytes = 0;
     let mut seen = HashMap::with_capacity(events.len());
     for (index, event) in events.iter().enumerate() {
-        event.validate().map_err(|reason| invalid(index, reason))?;
+        check(event).map_err(|reason| invalid(index, reason))?;
         bytes += event.size_bytes();
         if let Some(first) = seen.insert(event.id, index) {
             return Err(AppendError::DuplicateId { first, second: index, id: event.id });
@@ -150,7 +151,7 @@ pub(super) fn decide(
     last: Position,
     timestamp_us: u64,
 ) -> Result<Decision, AppendError> {
-    let AppendRequest { mut events, expected, condition, tracking } = request;
+    let AppendRequest { mut events, expected, condition, tracking, .. } = request;
     if let Some(tracking) = &tracking {
         events.iter_mut().for_each(|event| tracking.note(event));
     }

@@ -25,6 +25,10 @@ pub mod retention;
 mod stream;
 mod tracking;
 
+/// The name under which rows are kept of snapshots of aggregates. No plugin can have it: files whose names begin so are
+/// none.
+pub const SNAPSHOTS_OWNER: &str = ".snapshots";
+
 pub mod conformance;
 pub mod embedded;
 pub mod memory;

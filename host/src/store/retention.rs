@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::{Direction, Owner, ReadRequest, Store, StoreError};
+use super::{Direction, Owner, ReadRequest, SNAPSHOTS_OWNER, Store, StoreError};
 use crate::event::{Category, Filter, NameError, Pattern, PluginName, Position};
 
 /// Ages as people write them, smallest first.
@@ -213,7 +213,9 @@ fn needed(
             lowest = Some(needed);
         }
     };
-    let known = store.plugins()?;
+    let mut known = store.plugins()?;
+    // Snapshots need nothing: they stand for events.
+    known.retain(|plugin| plugin.as_str() != SNAPSHOTS_OWNER);
     for (plugin, checkpoint) in installed.iter().filter(|(plugin, _)| !known.contains(plugin)) {
         behind(Needed { plugin: plugin.clone(), from: checkpoint.next(), kept: None });
     }

@@ -2,7 +2,7 @@
 
 wit_bindgen::generate!({
     path: "../../wit",
-    world: "described-bulk-subscriber-plugin",
+    world: "bulk-subscriber-plugin",
     pub_export_macro: true,
     export_macro_name: "export_component",
     default_bindings_module: "tidemill_sdk::bindings",

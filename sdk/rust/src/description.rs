@@ -1,6 +1,6 @@
 //! How a plugin introduces itself.
 
-use crate::bindings::exports::tidemill::plugin::description as contract;
+use crate::description_bindings::exports::tidemill::plugin::description as contract;
 
 /// How a plugin introduces itself. [`export!`](crate::export!) builds it: each of its `key = value`
 /// pairs is a method here. What the operator's manifest says wins.

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::bindings::exports::tidemill::plugin::description as contract;
+use crate::description_bindings::exports::tidemill::plugin::description as contract;
 use crate::log::log_panics;
 use crate::{
     Answer, Answered, Config, Context, Description, Event, Outcome, Projection, Query, QueryError, ReadContext,
@@ -68,8 +68,8 @@ macro_rules! export {
                 }
             }
 
-            impl $crate::bindings::exports::tidemill::plugin::description::Guest for Component {
-                fn describe() -> $crate::bindings::exports::tidemill::plugin::description::Description {
+            impl $crate::description_bindings::exports::tidemill::plugin::description::Guest for Component {
+                fn describe() -> $crate::description_bindings::exports::tidemill::plugin::description::Description {
                     let description = $crate::Description::new()
                         .name(::core::env!("CARGO_PKG_NAME"))
                         .version(::core::env!("CARGO_PKG_VERSION"))
@@ -81,6 +81,8 @@ macro_rules! export {
 
             #[cfg(target_arch = "wasm32")]
             $crate::bindings::export_component!(Component with_types_in $crate::bindings);
+            #[cfg(target_arch = "wasm32")]
+            $crate::description_bindings::export_description!(Component with_types_in $crate::description_bindings);
             #[cfg(not(target_arch = "wasm32"))]
             let _ = || $subscriber;
         };

@@ -43,10 +43,15 @@
 //!
 //! [Tidemill]: https://docs.rs/tidemill
 
+mod aggregate;
+#[doc(hidden)]
+pub mod aggregate_bindings;
 #[doc(hidden)]
 pub mod bindings;
 mod config;
 mod description;
+#[doc(hidden)]
+pub mod description_bindings;
 mod error;
 mod event;
 mod export;
@@ -64,8 +69,11 @@ pub mod testing;
 mod typed;
 
 #[doc(hidden)]
+pub use aggregate::{Live, describe_aggregate};
+#[doc(hidden)]
 pub use export::{answer_query, describe_component, handle_batch};
 
+pub use aggregate::{Aggregate, Asked};
 pub use config::Config;
 pub use description::Description;
 pub use error::Error;

@@ -31,6 +31,8 @@ use crate::{
     recent,
 };
 
+pub use crate::aggregate::testing::Decider;
+
 pub(crate) mod fake;
 pub(crate) mod packed;
 

@@ -48,6 +48,19 @@ pub mod queries {
     });
 }
 
+/// The role that decides commands, over the same types.
+#[expect(missing_docs, reason = "generated; the items are documented in wit/")]
+pub mod aggregate {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "aggregate-plugin",
+        pub_export_macro: true,
+        export_macro_name: "export_aggregate",
+        default_bindings_module: "test_guests::aggregate",
+        with: { "tidemill:plugin/types@0.1.1": crate::contract::tidemill::plugin::types },
+    });
+}
+
 pub mod behaviour;
 
 pub use bulk::exports::tidemill::plugin::bulk_subscriber::{Head, Span};

@@ -6,6 +6,7 @@
 //! gets fits the document, and `docs/openapi.json` is the document.
 
 mod appending;
+mod deciding;
 mod names;
 mod operating;
 mod operation;
@@ -52,7 +53,7 @@ pub(super) async fn get(RawQuery(query): RawQuery) -> Result<Json, Problem> {
 
 fn operations() -> impl Iterator<Item = Op> {
     let events = appending::operations().into_iter().chain(reading::operations());
-    events.chain(plugins::operations()).chain(operating::operations())
+    events.chain(deciding::operations()).chain(plugins::operations()).chain(operating::operations())
 }
 
 /// The document.
@@ -82,10 +83,11 @@ pub(super) fn document() -> OpenApi {
         .build()
 }
 
-fn tags() -> [Tag; 3] {
+fn tags() -> [Tag; 4] {
     let tag = |name: &str, about: &str| TagBuilder::new().name(name).description(Some(about)).build();
     [
         tag("events", "The log and its streams."),
+        tag("commands", "Commands to aggregates, and aggregates as of any point."),
         tag("plugins", "Subscribers, what they keep, and what they have set aside."),
         tag("server", "The server and its store."),
     ]

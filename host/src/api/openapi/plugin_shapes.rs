@@ -55,6 +55,12 @@ pub(super) struct Plugin {
     digest: Option<String>,
     #[schema(nullable = false)]
     roles: Option<Vec<String>>,
+    /// For which aggregates it decides commands: the category of their streams.
+    #[schema(nullable = false)]
+    aggregate: Option<String>,
+    /// Version of what its snapshots of them hold.
+    #[schema(nullable = false)]
+    snapshot_schema: Option<u32>,
     #[schema(nullable = false)]
     description: Option<DescriptionInfo>,
     #[schema(nullable = false)]

@@ -73,6 +73,32 @@ pub(super) struct NewEvent {
     schema_version: Option<u32>,
 }
 
+/// A command. `id` and `type` must be there.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Command {
+    /// Its identity: sent again with the same one, it has the outcome that it had.
+    #[schema(min_length = 1, max_length = 255)]
+    id: String,
+    /// What is wanted.
+    #[serde(rename = "type")]
+    #[schema(min_length = 1, max_length = 255)]
+    command_type: String,
+    /// With what: any JSON. Not with `data_base64`, nor with a content type that is not JSON.
+    data: Option<Value>,
+    /// Any bytes.
+    #[schema(content_encoding = "base64")]
+    data_base64: Option<String>,
+    /// Media type of the data; JSON unless given.
+    #[schema(min_length = 1, max_length = 255)]
+    content_type: Option<String>,
+    /// Texts beside the data, which its events get: at most 60, of at most 4,096 bytes each.
+    metadata: Option<BTreeMap<String, String>>,
+    /// What its stream must be.
+    expected: Option<ExpectedVersion>,
+    condition: Option<Condition>,
+}
+
 /// Where a stream must be.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]

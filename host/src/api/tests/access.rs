@@ -91,6 +91,9 @@ impl Guarded {
 fn path_of(route: &str) -> String {
     let id = "0190e2a0-0000-7000-8000-000000000001";
     [
+        ("{aggregate}", "order"),
+        ("{aggregate_id}", "1"),
+        ("{command_id}", "c"),
         ("{id}", id),
         ("{stream}", "order-1"),
         ("{name}", "billing"),

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::documented::{Answered, Document};
 use super::*;
 use crate::api::append_body::{BODY_FIELDS, CONDITION_FIELDS, EVENT_FIELDS, EXPECTATION_FIELDS, QUERY_ITEM_FIELDS};
+use crate::api::commands::COMMAND_FIELDS;
 use crate::api::openapi::document;
 
 thread_local! {
@@ -42,6 +43,7 @@ fn operations() -> Vec<(String, String, Value)> {
 fn filled(path: &str) -> String {
     let places = [("{name}", "billing"), ("{position}", "1"), ("{id}", "0199a0a0-0000-7000-8000-000000000001")];
     let path = places.iter().fold(path.to_owned(), |path, (place, filled)| path.replace(place, filled));
+    let path = path.replace("{aggregate}", "account").replace("{aggregate_id}", "7").replace("{command_id}", "c");
     path.replace("{stream}", "s").replace("{key}", "k").replace("{query}", "q")
 }
 
@@ -116,6 +118,7 @@ fn the_fields_of_an_append_are_those_that_are_read() {
         ("Expectation", EXPECTATION_FIELDS),
         ("Condition", CONDITION_FIELDS),
         ("QueryItem", QUERY_ITEM_FIELDS),
+        ("Command", COMMAND_FIELDS),
     ] {
         assert_eq!(fields(shape), read.iter().copied().collect(), "{shape}");
     }

@@ -12,9 +12,7 @@ pub(super) fn wait_us(backoff: &Backoff, attempts: u32, asked_ms: Option<u64>, r
     if let Some(asked_ms) = asked_ms {
         return asked_ms.clamp(1, ASKED_WAIT_MS_MAX).saturating_mul(1000);
     }
-    let doubled = 1_u64.checked_shl(attempts.saturating_sub(1)).unwrap_or(u64::MAX);
-    let full_us = backoff.initial_ms.saturating_mul(doubled).min(backoff.max_ms).saturating_mul(1000);
-    if backoff.jitter { rng.u64(full_us / 2..=full_us) } else { full_us }
+    backoff.wait_us(attempts, rng)
 }
 
 #[cfg(test)]

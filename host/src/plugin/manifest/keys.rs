@@ -3,7 +3,7 @@
 use crate::document::Known;
 
 pub(super) const ROOT: Known<'static> =
-    Known::table("", &["component", "unstable", "subscribe", "delivery", "limits", "grants", "config"], &[]);
+    Known::table("", &["component", "unstable", "subscribe", "delivery", "aggregate", "limits", "grants", "config"], &[]);
 pub(super) const SUBSCRIBE: Known<'static> = Known::table("subscribe", &["types", "tags", "streams", "start"], &[]);
 pub(super) const DELIVERY: Known<'static> = Known::table(
     "delivery",
@@ -23,6 +23,10 @@ pub(super) const DELIVERY: Known<'static> = Known::table(
 );
 pub(super) const BACKOFF: Known<'static> =
     Known { inline: true, ..Known::table("delivery.backoff", &["initial", "max", "jitter"], &[]) };
+pub(super) const AGGREGATE: Known<'static> =
+    Known::table("aggregate", &["category", "retries", "backoff", "snapshot_every", "hot"], &[]);
+pub(super) const AGGREGATE_BACKOFF: Known<'static> =
+    Known { inline: true, ..Known::table("aggregate.backoff", &["initial", "max", "jitter"], &[]) };
 pub(super) const LIMITS: Known<'static> = Known::table("limits", LIMIT_KEYS, &["fuel_per_event", "state"]);
 const LIMIT_KEYS: &[&str] = &[
     "memory",
@@ -51,4 +55,5 @@ pub(super) const SECRET: Known<'static> = Known {
 pub(super) const CONFIG: Known<'static> = Known { any: true, ..Known::table("config", &[], &[]) };
 
 /// Every table with keys of its own.
-pub(super) const TABLES: &[&Known<'static>] = &[&ROOT, &SUBSCRIBE, &DELIVERY, &BACKOFF, &LIMITS, &GRANTS];
+pub(super) const TABLES: &[&Known<'static>] =
+    &[&ROOT, &SUBSCRIBE, &DELIVERY, &BACKOFF, &AGGREGATE, &AGGREGATE_BACKOFF, &LIMITS, &GRANTS];

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
-use super::info::{PluginInfo, Problem, RunningInfo, UsedPercent};
+use super::info::{AggregateInfo, PluginInfo, Problem, RunningInfo, UsedPercent};
 use super::keeper::RollBack;
 use super::prepare::Allowed;
 use super::queries::Queries;
@@ -45,6 +45,8 @@ pub(super) struct Entry {
     pub(super) running: Option<Running>,
     /// What answers its queries.
     pub(super) queries: Queries,
+    /// What decides commands.
+    pub(super) deciding: Option<AggregateInfo>,
     /// Where its keeper takes orders.
     pub(super) orders: Option<mpsc::Sender<RollBack>>,
 }
@@ -209,6 +211,7 @@ impl Entry {
             loading: self.loading,
             problem: self.problem.clone(),
             running: self.running.as_ref().map(Running::info),
+            deciding: self.deciding.clone(),
         }
     }
 }

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::command::Taken;
 use crate::delivery::CommandError;
 use crate::error::ErrorClass;
+use crate::event::{NameError, PluginName};
 use crate::plugin::{SecretSource, SourceError};
 use crate::runtime::LoadError;
 
@@ -147,6 +149,23 @@ pub enum InstallError {
         #[source]
         source: io::Error,
     },
+    /// Another plugin decides for the same aggregates.
+    #[error(transparent)]
+    AggregateTaken(Taken),
+    /// It is not said for which aggregates it decides, and its name cannot say it.
+    #[error(
+        "plugin {plugin} decides commands, and its name is no category of streams: {reason}; write one in {}: \
+         [aggregate] category = \"...\"",
+        manifest.display()
+    )]
+    NoCategory {
+        /// The plugin.
+        plugin: PluginName,
+        /// The manifest, or where it would be.
+        manifest: PathBuf,
+        /// What is wrong with its name.
+        reason: NameError,
+    },
     /// The engine failed on it.
     #[error("{} made the engine panic while it was loaded; please report this component", component.display())]
     Panicked {
@@ -170,7 +189,9 @@ impl InstallError {
             | Self::OtherRoles { .. }
             | Self::OtherFile { .. }
             | Self::NotRebuilt { .. }
+            | Self::NoCategory { .. }
             | Self::ReachesOut { .. } => ErrorClass::Invalid,
+            Self::AggregateTaken(_) => ErrorClass::Conflict,
             Self::NotGranted { .. } | Self::OtherSecret { .. } => ErrorClass::Denied,
             Self::Secret { .. } | Self::Archive { .. } => ErrorClass::Unavailable,
             Self::Panicked { .. } => ErrorClass::Bug,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::delivery::{Cost, KeyMissing, OnExhausted, Policy, Start, Status, Subscription};
-use crate::event::PluginName;
+use crate::event::{Category, PluginName};
 use crate::plugin::{ConfigGrant, ManifestGrants};
 use crate::runtime::{Description, Limits};
 
@@ -28,6 +28,27 @@ pub struct PluginInfo {
     /// What runs; none while nothing could be loaded.
     #[serde(flatten)]
     pub running: Option<RunningInfo>,
+    /// What decides commands; none for a plugin that does not.
+    #[serde(flatten)]
+    pub deciding: Option<AggregateInfo>,
+}
+
+/// A version that decides commands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AggregateInfo {
+    /// For which aggregates: the category of their streams.
+    pub aggregate: Category,
+    /// Version of what its snapshots hold.
+    pub snapshot_schema: u32,
+    /// How many versions have run since the process started, this one included.
+    pub generation: u64,
+    /// SHA-256 of the component, in hex.
+    pub digest: String,
+    /// Its roles, by name.
+    pub roles: Vec<String>,
+    /// How it introduces itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<DescriptionInfo>,
 }
 
 /// What runs under a plugin's name.

@@ -3,6 +3,7 @@
 //! Whatever cannot be loaded changes nothing: the version that runs goes on, and the problem stands on the
 //! board until the files are mended. A problem is logged when it arises, and then not again.
 
+mod deciding;
 mod generations;
 mod revocation;
 
@@ -17,12 +18,14 @@ use super::error::InstallError;
 use super::prepare::{Prepared, load_options, prepare};
 use super::refused::GenerationRefused;
 use crate::clock::Clock;
+use crate::command::Claims;
 use crate::delivery::{self, Setup, State};
 use crate::event::PluginName;
 use crate::plugin::archive::Archive;
 use crate::plugin::source::{Candidate, SourceError};
 use crate::plugin::{Loader, SecretResolver};
 use crate::store::Store;
+use deciding::Deciding;
 use generations::Pending;
 
 /// Components that are loaded at once; a bound on memory, well above what a machine has cores for.
@@ -63,6 +66,7 @@ pub(super) struct Surroundings {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     pub(super) loader: Arc<dyn Loader>,
+    claims: Claims,
     secrets: Arc<dyn SecretResolver>,
     archive: Arc<Archive>,
     loads: Arc<Loads>,
@@ -94,6 +98,8 @@ struct Keeper {
     orders: mpsc::Receiver<RollBack>,
     generation: u64,
     running: Option<Running>,
+    /// What decides commands, where the plugin is an aggregate.
+    deciding: Option<Deciding>,
     /// The files that were dealt with last.
     taken: Option<Candidate>,
     /// What becomes live when its state is built.
@@ -107,6 +113,7 @@ impl Surroundings {
             store: Arc::clone(&options.store),
             clock: Arc::clone(&options.clock),
             loader: Arc::clone(&options.loader),
+            claims: options.claims.clone(),
             secrets: Arc::clone(&options.secrets),
             archive: Arc::new(Archive::new(options.archive.clone())),
             loads: Arc::new(Loads::new()),
@@ -120,8 +127,17 @@ pub(super) fn spawn(name: PluginName, wanted: Wanted, around: Surroundings) -> K
     let (tell, settled) = watch::channel(false);
     let (order, orders) = mpsc::channel(ORDERS_MAX);
     around.board.write(&name, |entry| entry.orders = Some(order));
-    let keeper =
-        Keeper { name, around, wanted: receiver, orders, generation: 0, running: None, taken: None, pending: None };
+    let keeper = Keeper {
+        name,
+        around,
+        wanted: receiver,
+        orders,
+        generation: 0,
+        running: None,
+        deciding: None,
+        taken: None,
+        pending: None,
+    };
     let task = tokio::spawn(keeper.run(tell));
     Kept { wanted, settled, task }
 }
@@ -169,7 +185,15 @@ impl Keeper {
         let prepared = self.prepare(&candidate).await;
         let manifest = Arc::clone(&candidate.manifest);
         let refused = match prepared {
-            Some(Ok(prepared)) if !self.is_outdated(&candidate) => self.take(candidate, prepared).await.err(),
+            Some(Ok(prepared)) if !self.is_outdated(&candidate) => {
+                let taken = if prepared.decides() {
+                    self.claim(candidate, prepared).await
+                } else {
+                    self.give_up_claim();
+                    self.take(candidate, prepared).await
+                };
+                taken.err()
+            }
             Some(Err(error)) => Some(error),
             // Something newer is wanted: that is dealt with next.
             Some(Ok(_)) | None => None,
@@ -183,6 +207,9 @@ impl Keeper {
 
     /// Whether exactly this runs. Handing over the same files again starts a halted plugin anew.
     fn runs(&self, candidate: &Candidate) -> bool {
+        if let Some(deciding) = &self.deciding {
+            return deciding.digest == candidate.digest && deciding.manifest == candidate.manifest;
+        }
         self.running.as_ref().is_some_and(|running| {
             let same = running.of == candidate.digest
                 && running.manifest == candidate.manifest
@@ -262,7 +289,7 @@ impl Keeper {
     /// Logs a problem, once, and puts it on the board.
     fn report(&self, error: &InstallError) {
         let reason = error.line();
-        if self.running.is_some() {
+        if self.running.is_some() || self.deciding.is_some() {
             tracing::warn!(plugin = %self.name, reason, "plugin not replaced; the version that runs goes on");
         } else {
             tracing::warn!(plugin = %self.name, reason, "plugin does not run");
@@ -271,7 +298,8 @@ impl Keeper {
         self.around.board.write(&self.name, |entry| entry.problem = Some(problem));
     }
 
-    async fn stop(self) {
+    async fn stop(mut self) {
+        self.give_up_claim();
         if let Some(running) = &self.running {
             running.dispatcher.stop().await;
             tracing::info!(plugin = %self.name, "plugin stopped");

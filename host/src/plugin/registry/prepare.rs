@@ -10,7 +10,7 @@ use crate::event::{Filter, NameError, Pattern, PluginName, Tag};
 use crate::plugin::grants::both;
 use crate::plugin::source::Candidate;
 use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, ManifestGrants, SecretGrant, SecretResolver, SecretSource};
-use crate::runtime::{Denials, Description, HttpAccess, InstanceOptions, LoadError, LoadOptions, SecretHeader};
+use crate::runtime::{Denials, Description, HttpAccess, InstanceOptions, LoadError, LoadOptions, Role, SecretHeader};
 use crate::schema::Chain;
 
 /// A version that can be swapped in.
@@ -66,7 +66,9 @@ pub(super) fn prepare(
         Version { name, manifest, component, manifest_path, folder: manifest_path.parent(), chain: Arc::clone(chain) };
     let allowed = version.allowed(loaded.description(), secrets)?;
     let policy = &manifest.policy;
-    let setup = allowed.setup(&*loaded, policy, &candidate.digest, policy.partitions);
+    // What decides commands handles no events.
+    let handlers = if loaded.roles().contains(&Role::Aggregate) { 0 } else { policy.partitions };
+    let setup = allowed.setup(&*loaded, policy, &candidate.digest, handlers);
     Ok(Prepared { loaded, allowed, setup })
 }
 
@@ -176,6 +178,11 @@ impl Allowed {
         grants.http.granted = left.http.clone();
         grants.http.private = left.http_private.clone();
         Some(allowed)
+    }
+
+    /// Event types that it may append.
+    pub(super) fn granted(&self) -> Arc<[Pattern]> {
+        Arc::clone(&self.granted)
     }
 
     /// A version with so many handlers of its own.

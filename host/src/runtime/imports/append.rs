@@ -41,7 +41,10 @@ fn check(index: usize, proposed: Proposed) -> Result<NewEvent, EffectError> {
 }
 
 /// Bytes and content type of a payload.
-fn payload(payload: Payload, content_type: Option<String>) -> Result<(Vec<u8>, Option<String>), String> {
+pub(in crate::runtime) fn payload(
+    payload: Payload,
+    content_type: Option<String>,
+) -> Result<(Vec<u8>, Option<String>), String> {
     match (payload, content_type) {
         (Payload::Binary(data), None) => Ok((data, Some(BINARY_CONTENT_TYPE.into()))),
         (Payload::Binary(data), given) => Ok((data, given)),

@@ -9,6 +9,8 @@ mod config;
 mod log;
 mod state;
 
+pub(super) use append::payload;
+
 use super::bindings::types;
 use super::guest::Guest;
 use crate::delivery::{EffectError, Effects};

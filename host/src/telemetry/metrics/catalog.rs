@@ -71,6 +71,19 @@ catalog! {
     PLUGIN_MEMORY = Gauge "plugin_memory" Bytes PARTITION, "Memory that the handler has";
     PLUGIN_FUEL = Counter "plugin_fuel" One PARTITION, "Fuel that the handler used";
     PLUGIN_LOG_BYTES = Counter "plugin_log" Bytes PARTITION, "What the handler wrote to its log";
+    COMMANDS = Counter "commands" One &["aggregate", "result"],
+        "Commands, by result: accepted, rejected, repeated, faulted (the component failed), refused (anything else)";
+    COMMAND = Histogram "command" Seconds &["aggregate"], "Time from a command to its outcome";
+    COMMAND_DECIDE = Histogram "command_decide" Seconds &["aggregate"],
+        "Of that, finding the aggregate and deciding, without the append";
+    COMMAND_CONFLICTS = Counter "command_conflicts" One &["aggregate"],
+        "Decisions that were made again because others had appended to the stream";
+    AGGREGATES_HOT = Gauge "aggregates_in_memory" One &["aggregate"], "Aggregates that are in memory";
+    AGGREGATES_LOADED = Counter "aggregates_loaded" One &["aggregate"],
+        "Aggregates made from a snapshot and their events, because they were not in memory";
+    SNAPSHOTS = Counter "snapshots_written" One &["aggregate"], "Snapshots written";
+    SNAPSHOTS_LEFT_OUT = Counter "snapshots_left_out" One &["aggregate"],
+        "Snapshots that did not fit, so that the aggregate was made from its events";
     REFUSALS = Counter "access_refusals" One &["reason"],
         "Requests, or parts of them, not let in: no_key, unknown_key, denied for want of a scope or of reach";
     OTLP_FAILURES = Counter "otlp_export_failures" One &[], "Exports that the OTLP receiver did not take";

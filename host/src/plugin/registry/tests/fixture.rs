@@ -12,6 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::fake::FakeLoader;
 use crate::clock::ManualClock;
+use crate::command::Claims;
 use crate::event::{EventType, NewEvent, PluginName, Position};
 use crate::plugin::{Loader, NoSecrets, PluginInfo, Problem, Registry, RegistryOptions, RunningInfo};
 use crate::store::memory::MemoryStore;
@@ -62,6 +63,7 @@ impl Fixture {
             clock: self.clock.clone(),
             loader,
             schemas: Arc::default(),
+            claims: Claims::default(),
             debounce: Duration::from_millis(5),
             poll: Duration::from_millis(50),
         };

@@ -89,6 +89,7 @@ fn any_append() -> impl Strategy<Value = AppendRequest> {
             expected,
             condition,
             tracking: tracking.map(|(source, position)| Tracking { source, position }),
+            by_host: false,
         },
     )
 }

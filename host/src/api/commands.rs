@@ -1,0 +1,311 @@
+//! `POST /v1/commands/{aggregate}/{aggregate_id}`: decides a command. `GET /v1/commands/{command_id}`: what became of one.
+//!
+//! A rejection is the domain's answer: 422 with its code, in words and details. Whoever may append to the aggregate's
+//! stream may command it; what was decided is held against the key's reach before it is appended.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::append_body::{parse_condition, parse_data, parse_version};
+use super::append_context::AppendContext;
+use super::blocking::Json;
+use super::fields::Fields;
+use super::params::Params;
+use super::path::Path;
+use super::problem::{Kind, Problem};
+use super::state::ApiState;
+use super::streams::etag;
+use super::whole_body::whole_body;
+use crate::access::Action;
+use crate::command::{Allow, Command, CommandError, Decided, Outcome, Rejection, Settled, Status};
+use crate::error::ErrorClass;
+use crate::event::{Category, EventType, ExpectedVersion, Position, StreamName, Version, metadata_key};
+use crate::gate::Caller;
+use crate::store::AppendRequest;
+
+/// Largest body, in bytes: data of the largest size in base64, and as much again for JSON around it.
+pub(super) const COMMAND_BYTES_MAX: usize = 4 << 20;
+
+/// Fields of a command.
+pub(super) const COMMAND_FIELDS: &[&str] =
+    &["id", "type", "data", "data_base64", "content_type", "metadata", "expected", "condition"];
+
+/// What became of a command.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CommandOutcome)]
+pub(super) struct OutcomeView<'a> {
+    id: &'a str,
+    /// What was wanted; none while it is under way.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    command_type: Option<&'a str>,
+    stream: &'a str,
+    outcome: Word,
+    /// The stream's version after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    version: Option<Version>,
+    /// Position at which its outcome is in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    position: Option<Position>,
+    /// The events that followed.
+    events: Vec<DecidedView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    rejection: Option<RejectionView<'a>>,
+    /// Whether it had this outcome before it was sent this time.
+    repeated: bool,
+}
+
+/// How a command stands.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = CommandState)]
+pub(super) enum Word {
+    Accepted,
+    Rejected,
+    UnderWay,
+}
+
+/// An event that followed from a command.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DecidedEvent)]
+pub(super) struct DecidedView<'a> {
+    id: Uuid,
+    #[serde(rename = "type")]
+    event_type: &'a EventType,
+    version: Version,
+    position: Position,
+}
+
+/// Why a command led to nothing.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Rejection)]
+pub(super) struct RejectionView<'a> {
+    /// What kind of reason it is, for programs.
+    code: &'a str,
+    /// Why, for people.
+    reason: &'a str,
+    /// More for programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'a Value>,
+}
+
+impl<'a> OutcomeView<'a> {
+    fn of(settled: &'a Settled) -> Self {
+        let (outcome, events, rejection) = match &settled.outcome {
+            Outcome::Accepted(events) => (Word::Accepted, events.as_slice(), None),
+            Outcome::Rejected(rejection) => (Word::Rejected, &[][..], Some(rejection)),
+        };
+        let event = |decided: &'a Decided| DecidedView {
+            id: decided.id,
+            event_type: &decided.event_type,
+            version: decided.version,
+            position: decided.position,
+        };
+        Self {
+            id: &settled.id,
+            command_type: Some(&settled.command_type),
+            stream: settled.stream.as_str(),
+            outcome,
+            version: Some(settled.version),
+            position: Some(settled.position),
+            events: events.iter().map(event).collect(),
+            rejection: rejection.map(RejectionView::of),
+            repeated: settled.repeated,
+        }
+    }
+
+    fn under_way(id: &'a str, stream: &'a StreamName) -> Self {
+        Self {
+            id,
+            command_type: None,
+            stream: stream.as_str(),
+            outcome: Word::UnderWay,
+            version: None,
+            position: None,
+            events: Vec::new(),
+            rejection: None,
+            repeated: false,
+        }
+    }
+}
+
+impl<'a> RejectionView<'a> {
+    fn of(rejection: &'a Rejection) -> Self {
+        Self { code: &rejection.code, reason: &rejection.reason, details: rejection.details.as_ref() }
+    }
+}
+
+/// Decides a command.
+pub(super) async fn send(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path((aggregate, key)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Problem> {
+    Params::parse(query.as_deref(), &[])?;
+    must_be_json(request.headers())?;
+    let context = AppendContext::of(request.headers())?;
+    let aggregate = Category::new(aggregate)?;
+    let body = whole_body(&state, request, COMMAND_BYTES_MAX, "send less data, or a reference to it").await?;
+    let mut command = parse(aggregate, key, &body)?;
+    if let Some(traceparent) = context.traceparent() {
+        command.metadata.entry(metadata_key::TRACEPARENT.into()).or_insert_with(|| traceparent.to_owned());
+    }
+    // Its version decides, and a refusal tells it.
+    caller.may(&Action::Expect(&command.stream()?))?;
+    if let Some(condition) = &command.condition {
+        caller.may(&Action::Guard(&condition.fail_if_match))?;
+    }
+    let allow: Allow = Arc::new(move |request: &AppendRequest| caller.may_append(request));
+    let settled = state.commands().send(command, allow).await?;
+    if let Outcome::Rejected(rejection) = &settled.outcome {
+        return Err(Problem::rejected(&settled, rejection));
+    }
+    let fresh = !settled.repeated && matches!(&settled.outcome, Outcome::Accepted(events) if !events.is_empty());
+    let status = if fresh { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = (status, Json::render(&OutcomeView::of(&settled))?).into_response();
+    response.headers_mut().insert(header::ETAG, etag(settled.version));
+    Ok(response)
+}
+
+/// Tells what became of a command.
+pub(super) async fn status(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Problem> {
+    Params::parse(query.as_deref(), &[])?;
+    let unknown = || {
+        let detail = format!(
+            "no command {id:?} is under way or has an outcome; it was never sent, or failed, or its \
+                              outcome was removed"
+        );
+        Problem::not_found(detail).with("id", id.as_str())
+    };
+    match state.commands().status(&id).await?.ok_or_else(unknown)? {
+        Status::UnderWay(stream) => {
+            // Beyond reach it is like one that is not there: the id is not the client's own.
+            caller.judge(&Action::ReadStream(&stream)).map_err(|_| unknown())?;
+            Json::render(&OutcomeView::under_way(&id, &stream))
+        }
+        Status::Settled(settled) => {
+            caller.judge(&Action::ReadStream(&settled.stream)).map_err(|_| unknown())?;
+            Json::render(&OutcomeView::of(&settled))
+        }
+    }
+}
+
+fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let text = headers.get(header::CONTENT_TYPE).map_or(Ok("application/json"), HeaderValue::to_str);
+    let essence = text.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = format!("content type {essence:?} is not understood; send application/json");
+    Err(Problem::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, Kind::UnsupportedMediaType, detail))
+}
+
+/// Reads a command.
+fn parse(aggregate: Category, key: String, body: &[u8]) -> Result<Command, Problem> {
+    let text = std::str::from_utf8(body)
+        .map_err(|error| Problem::invalid(format!("the body is not valid UTF-8 at byte {}", error.valid_up_to())))?;
+    let fields = Fields::parse(text).map_err(Problem::invalid)?;
+    fields.refuse_unknown(COMMAND_FIELDS).map_err(Problem::invalid)?;
+    let required = |name: &'static str, why: &str| {
+        let given = fields.get::<String>(name, "a text").map_err(Problem::invalid)?;
+        given.ok_or_else(|| Problem::invalid(format!("`{name}` is missing; {why}")).with("field", name))
+    };
+    let content_type = fields.get::<String>("content_type", "a text").map_err(Problem::invalid)?;
+    let data = parse_data(&fields, content_type.as_deref()).map_err(Problem::invalid)?;
+    let metadata = fields.get("metadata", "an object whose values are texts").map_err(Problem::invalid)?;
+    let expected = fields.raw("expected").map(|text| parse_version(text.get())).transpose();
+    let expected = expected.map_err(|reason| Problem::invalid(reason.replacen("version", "expected", 1)))?;
+    Ok(Command {
+        aggregate,
+        key,
+        id: required("id", "each command has an id of its own, so that it is never carried out twice")?,
+        command_type: required("type", "it says what is wanted")?,
+        data,
+        content_type: content_type.filter(|given| given != crate::event::JSON_CONTENT_TYPE),
+        metadata: metadata.unwrap_or_default(),
+        expected: expected.unwrap_or(ExpectedVersion::Any),
+        condition: parse_condition(&fields)?,
+    })
+}
+
+impl Problem {
+    /// The domain's answer is no.
+    fn rejected(settled: &Settled, rejection: &Rejection) -> Self {
+        let problem = Self::http(StatusCode::UNPROCESSABLE_ENTITY, Kind::Rejected, rejection.reason.clone())
+            .with("code", rejection.code.as_str())
+            .with("command_id", settled.id.as_str())
+            .with("stream", settled.stream.as_str())
+            .with("version", settled.version.0)
+            .with("position", settled.position.0)
+            .with("repeated", settled.repeated);
+        match &rejection.details {
+            Some(details) => problem.with("details", details.clone()),
+            None => problem,
+        }
+    }
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Self {
+        let (class, detail) = (error.class(), error.to_string());
+        match error {
+            CommandError::Append(error) => error.into(),
+            CommandError::Store(error) => error.into(),
+            CommandError::Denied(denied) => denied.into(),
+            CommandError::IdTaken { id } => Self::new(class, Kind::IdConflict, detail).with("command_id", id),
+            CommandError::UnknownAggregate { aggregate, .. } => {
+                Self::not_found(detail).with("aggregate", aggregate.as_str())
+            }
+            CommandError::Faulted { plugin, faulted } => Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
+                .with("plugin", plugin.as_str())
+                .with("stage", faulted.stage.as_str())
+                .with("fault", faulted.fault.as_str())
+                .with(
+                    "evidence",
+                    json!({
+                        "stderr_tail": faulted.evidence.stderr_tail,
+                        "backtrace": faulted.evidence.backtrace,
+                    }),
+                ),
+            CommandError::NotGranted { plugin, event_type } => Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
+                .with("plugin", plugin.as_str())
+                .with("fault", "denied")
+                .with("event_type", event_type.as_str()),
+            CommandError::Misfit { plugin, stream, version, position, .. } => {
+                Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
+                    .with("plugin", plugin.as_str())
+                    .with("fault", "misfit")
+                    .with("stream", stream.as_str())
+                    .with("version", version.0)
+                    .with("position", position.0)
+            }
+            CommandError::NoState { .. } => Self::new(class, Kind::NotSupported, detail),
+            CommandError::HistoryGone { stream, version } => Self::http(StatusCode::GONE, Kind::Removed, detail)
+                .with("stream", stream.as_str())
+                .with("version", version.0),
+            CommandError::Busy { .. } => Self::http(StatusCode::TOO_MANY_REQUESTS, Kind::TooManyRequests, detail),
+            CommandError::Invalid(_)
+            | CommandError::Contended { .. }
+            | CommandError::NoSuchAggregate { .. }
+            | CommandError::TooFarApart { .. }
+            | CommandError::Panicked => Self::of_class(class, detail),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Commands, and aggregates as of some point.
+
+use serde_json::json;
+
+use super::operation::Op;
+use super::parameter::{after_name, limit, named, query, text, time, told, traceparent};
+use super::shapes::Command;
+use crate::api::commands::OutcomeView;
+use crate::api::problem::Kind;
+use crate::api::stream_state::{DiffView, PAGE_DEFAULT, PAGE_MAX, SnapshotsView, StateView};
+
+/// Its operations.
+pub(super) fn operations() -> [Op; 6] {
+    [send(), status(), state(), diff(), snapshots(), drop_snapshot()].map(|op| op.tag("commands"))
+}
+
+fn send() -> Op {
+    let withdraw = json!({
+        "id": "0199a0a0-0000-7000-8000-000000000002", "type": "Withdraw", "data": { "cents": 500 },
+        "metadata": { "actor": "ada" }, "expected": 3,
+    });
+    Op::post("/v1/commands/{aggregate}/{aggregate_id}", "sendCommand", "Decides a command.")
+        .about(
+            "The component that decides for such aggregates decides it against the aggregate's events, and what follows \
+             is appended. Sent again with the same id it has the outcome that it had; another command under that id is \
+             refused. A rejection (422) is the domain's answer, with its `code` and maybe `details`; it is an outcome too. \
+             After any other problem there is none, and the command may be sent again.",
+        )
+        .takes([traceparent()])
+        .accepts::<Command>("application/json")
+        .example("withdraw", "A command to an account that must be at version 3", withdraw)
+        .answers(201, "What followed, and where it stands.")
+        .json::<OutcomeView<'_>>()
+        .header("ETag", told(text(), "The stream's version."))
+        .answers(200, "The same, when nothing was to be done, or it was done before.")
+        .json::<OutcomeView<'_>>()
+        .header("ETag", told(text(), "The stream's version."))
+        .refuses(404, &[Kind::NotFound])
+        .refuses(408, &[Kind::TimedOut])
+        .refuses(409, &[Kind::WrongExpectedVersion, Kind::ConditionFailed, Kind::StreamDeleted, Kind::IdConflict])
+        .refuses(410, &[Kind::Removed])
+        .refuses(413, &[Kind::TooLarge])
+        .refuses(415, &[Kind::UnsupportedMediaType])
+        .refuses(422, &[Kind::Rejected])
+        .refuses(500, &[Kind::CommandFailed])
+}
+
+fn status() -> Op {
+    Op::get("/v1/commands/{command_id}", "getCommand", "Tells what became of a command.")
+        .answers(200, "Its outcome, or that it is under way.")
+        .json::<OutcomeView<'_>>()
+        .refuses(404, &[Kind::NotFound])
+}
+
+fn state() -> Op {
+    Op::get("/v1/streams/{stream}/state", "getAggregate", "Shows an aggregate as of some point, now unless told.")
+        .takes([
+            query("aggregate", named("Category"), "Whose code shows it; that of the stream's category unless told."),
+            query("at_version", named("Version"), "When the stream had come to this version."),
+            time("at_time", "Before this time."),
+            query("at_position", named("Position"), "When the log had come to this position."),
+        ])
+        .answers(200, "The aggregate.")
+        .json::<StateView<'_>>()
+        .refuses(404, &[Kind::NotFound, Kind::NotSupported])
+        .refuses(409, &[Kind::StreamDeleted])
+        .refuses(410, &[Kind::Removed])
+        .refuses(500, &[Kind::CommandFailed])
+}
+
+fn diff() -> Op {
+    Op::get("/v1/streams/{stream}/diff", "diffAggregate", "Shows what each event between two points changed.")
+        .about("From the beginning unless told, until now unless told.")
+        .takes([
+            query("aggregate", named("Category"), "Whose code shows it; that of the stream's category unless told."),
+            query("from_version", named("Version"), "From this version on."),
+            time("from_time", "From what was before this time on."),
+            query("from_position", named("Position"), "From this position on."),
+            query("to_version", named("Version"), "Up to this version."),
+            time("to_time", "Up to this time."),
+            query("to_position", named("Position"), "Up to this position."),
+        ])
+        .answers(200, "The events between, with what they changed.")
+        .json::<DiffView<'_>>()
+        .refuses(404, &[Kind::NotFound, Kind::NotSupported])
+        .refuses(409, &[Kind::StreamDeleted])
+        .refuses(410, &[Kind::Removed])
+        .refuses(500, &[Kind::CommandFailed])
+}
+
+fn snapshots() -> Op {
+    Op::get("/v1/snapshots", "listSnapshots", "Lists snapshots of aggregates in the order of their streams.")
+        .takes([query("prefix", text(), "Only of streams whose names begin so.")])
+        .takes([after_name(named("StreamName")), limit(PAGE_DEFAULT, PAGE_MAX)])
+        .answers(200, "Some of the snapshots; `next` is the link to those that follow.")
+        .json::<SnapshotsView<'_>>()
+}
+
+fn drop_snapshot() -> Op {
+    Op::delete("/v1/snapshots/{stream}", "dropSnapshot", "Drops a snapshot; it is written again when it is due.")
+        .answers(204, "It is gone.")
+        .refuses(404, &[Kind::NotFound])
+}

@@ -1,0 +1,231 @@
+//! `GET /v1/streams/{stream}/state`: an aggregate as of some point. `GET /v1/streams/{stream}/diff`: what changed it between
+//! two. `GET /v1/snapshots`, `DELETE /v1/snapshots/{stream}`: what makes loading it quick.
+
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::blocking::Json;
+use super::event_view::timestamp;
+use super::params::Params;
+use super::path::Path;
+use super::problem::Problem;
+use super::selection::Link;
+use super::state::ApiState;
+use crate::access::Action;
+use crate::command::{Change, Point, SnapshotInfo, StateAt, Touched};
+use crate::event::{Category, EventType, Position, StreamName, Version};
+use crate::gate::Caller;
+
+/// Snapshots on a page unless told.
+pub(super) const PAGE_DEFAULT: usize = 100;
+/// Most snapshots on a page.
+pub(super) const PAGE_MAX: usize = 1000;
+
+/// An aggregate as of some point.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AggregateState)]
+pub(super) struct StateView<'a> {
+    stream: &'a StreamName,
+    aggregate: &'a Category,
+    /// Version of the last event that is in it.
+    version: Version,
+    /// That event's position.
+    position: Position,
+    /// Version of what the state holds.
+    snapshot_schema: u32,
+    /// The state, when it is JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
+    state: Option<&'a RawValue>,
+    /// The state, when it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    state_base64: Option<String>,
+}
+
+/// What changed an aggregate between two points.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AggregateDiff)]
+pub(super) struct DiffView<'a> {
+    stream: &'a StreamName,
+    from_version: Version,
+    to_version: Version,
+    events: Vec<ChangeView<'a>>,
+}
+
+/// What one event changed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AggregateChange)]
+pub(super) struct ChangeView<'a> {
+    id: Uuid,
+    #[serde(rename = "type")]
+    event_type: &'a EventType,
+    version: Version,
+    position: Position,
+    timestamp: String,
+    changes: Vec<TouchedView<'a>>,
+}
+
+/// A part of the state that changed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StateChange)]
+pub(super) struct TouchedView<'a> {
+    /// Where, as a JSON pointer.
+    path: &'a str,
+    /// What was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<&'a serde_json::Value>,
+    /// What is there now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<&'a serde_json::Value>,
+}
+
+/// Some of the snapshots, in the order of their streams' names.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SnapshotList)]
+pub(super) struct SnapshotsView<'a> {
+    snapshots: Vec<SnapshotView<'a>>,
+    next: Option<String>,
+}
+
+/// A snapshot that there is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Snapshot)]
+pub(super) struct SnapshotView<'a> {
+    stream: &'a StreamName,
+    /// Version of what it holds.
+    schema: u32,
+    /// Up to where it stands for the stream.
+    version: Version,
+    /// The position of that event.
+    position: Position,
+    bytes: usize,
+}
+
+/// Shows an aggregate.
+pub(super) async fn state(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(stream): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Problem> {
+    let params = Params::parse(query.as_deref(), &["aggregate", "at_version", "at_time", "at_position"])?;
+    let stream = StreamName::new(stream)?;
+    may_see(&caller, &stream)?;
+    let point = point(&params, ["at_version", "at_time", "at_position"])?;
+    let found = state.commands().state_at(stream, aggregate(&params)?, point).await?;
+    let StateAt { aggregate, stream, version, position, schema, state } = &found;
+    let json = serde_json::from_slice::<&RawValue>(state).ok();
+    let state_base64 = json.is_none().then(|| STANDARD.encode(state));
+    let (version, position, snapshot_schema) = (*version, *position, *schema);
+    Json::render(&StateView { stream, aggregate, version, position, snapshot_schema, state: json, state_base64 })
+}
+
+/// Shows what changed an aggregate.
+pub(super) async fn diff(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(stream): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Problem> {
+    let known = ["aggregate", "from_version", "from_time", "from_position", "to_version", "to_time", "to_position"];
+    let params = Params::parse(query.as_deref(), &known)?;
+    let stream = StreamName::new(stream)?;
+    may_see(&caller, &stream)?;
+    let from = match point(&params, ["from_version", "from_time", "from_position"])? {
+        Point::Now => Point::Version(Version::START),
+        given => given,
+    };
+    let to = point(&params, ["to_version", "to_time", "to_position"])?;
+    let changed = state.commands().changes(stream.clone(), aggregate(&params)?, (from, to)).await?;
+    let events = changed.events.iter().map(ChangeView::of).collect();
+    Json::render(&DiffView { stream: &stream, from_version: changed.from, to_version: changed.to, events })
+}
+
+/// Lists snapshots.
+pub(super) async fn snapshots(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json, Problem> {
+    let params = Params::parse(query.as_deref(), &["prefix", "after", "limit"])?;
+    let limit = params.limit(PAGE_DEFAULT, PAGE_MAX)?;
+    let prefix = params.one("prefix")?.unwrap_or_default().to_owned();
+    let after = params.one("after")?.map(str::to_owned);
+    let (found, next) = state.commands().snapshots(prefix, after, limit).await?;
+    let next = next.map(|next| {
+        let link = Link::to("/v1/snapshots").with("after", &next);
+        link.with_same(&params, &["prefix", "limit"]).into_text()
+    });
+    Json::render(&SnapshotsView { snapshots: found.iter().map(SnapshotView::of).collect(), next })
+}
+
+/// Drops a snapshot.
+pub(super) async fn drop_snapshot(
+    State(state): State<ApiState>,
+    Path(stream): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<StatusCode, Problem> {
+    Params::parse(query.as_deref(), &[])?;
+    let stream = StreamName::new(stream)?;
+    if state.commands().drop_snapshot(&stream).await? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let detail = format!("there is no snapshot of stream {stream}; `tidemill snapshots ls` lists them");
+    Err(Problem::not_found(detail).with("stream", stream.as_str()))
+}
+
+impl<'a> ChangeView<'a> {
+    fn of(change: &'a Change) -> Self {
+        let touched = |touched: &'a Touched| TouchedView {
+            path: &touched.path,
+            before: touched.before.as_ref(),
+            after: touched.after.as_ref(),
+        };
+        Self {
+            id: change.id,
+            event_type: &change.event_type,
+            version: change.version,
+            position: change.position,
+            timestamp: timestamp(change.timestamp_us),
+            changes: change.changes.iter().map(touched).collect(),
+        }
+    }
+}
+
+impl<'a> SnapshotView<'a> {
+    fn of(info: &'a SnapshotInfo) -> Self {
+        let SnapshotInfo { stream, schema, version, position, bytes } = info;
+        Self { stream, schema: *schema, version: *version, position: *position, bytes: *bytes }
+    }
+}
+
+/// Whether somebody may see what is made of all events of a stream.
+fn may_see(caller: &Caller, stream: &StreamName) -> Result<(), Problem> {
+    caller.may(&Action::ReadStream(stream))?;
+    if !caller.reach().types.is_empty() {
+        caller.may(&Action::ReadAll)?;
+    }
+    Ok(())
+}
+
+fn aggregate(params: &Params) -> Result<Option<Category>, Problem> {
+    Ok(params.one("aggregate")?.map(Category::new).transpose()?)
+}
+
+/// A point, by one of three parameters: a version, a time, a position.
+fn point(params: &Params, [version, time, position]: [&'static str; 3]) -> Result<Point, Problem> {
+    let given = [
+        params.number(version)?.map(|number| Point::Version(Version(number))),
+        params.time_us(time)?.map(Point::Time),
+        params.position(position)?.map(Point::Position),
+    ];
+    let mut given = given.into_iter().flatten();
+    match (given.next(), given.next()) {
+        (None, _) => Ok(Point::Now),
+        (Some(point), None) => Ok(point),
+        (Some(_), Some(_)) => Err(Problem::invalid(format!("give one of `{version}`, `{time}` and `{position}`"))),
+    }
+}

@@ -1,0 +1,461 @@
+//! The way of a command: its outcome is looked for, else it is decided, and the outcome appended.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+
+use super::aggregate::{Asked, Faulted, Stage};
+use super::claims::{Claims, Decider};
+use super::error::CommandError;
+use super::lanes::Lanes;
+use super::record;
+use super::request::Command;
+use super::shard::Source;
+use super::snapshots::{SnapshotInfo, Snapshots, Wish};
+use super::{Outcome, Settled};
+use crate::access::Denied;
+use crate::clock::{Clock, Stopwatch};
+use crate::delivery::{Evidence, Fault};
+use crate::event::{EventType, ExpectedVersion, NewEvent, StreamName, Version};
+use crate::store::{AppendError, AppendRequest, AsyncStore, StreamExpectation};
+
+/// Most commands under way at a time.
+const COMMANDS_MAX: usize = 1024;
+/// Most that look at an aggregate at a time.
+const LOOKS_MAX: usize = 4;
+/// Most events that one command leads to.
+const DECIDED_EVENTS_MAX: usize = 1024;
+/// Largest outcome: payloads, names and metadata of its events, in bytes.
+const DECIDED_BYTES_MAX: usize = 4 << 20;
+
+/// Whether who asks may append what was decided.
+pub type Allow = Arc<dyn Fn(&AppendRequest) -> Result<(), Denied> + Send + Sync>;
+
+/// Carries commands out. Cheap to clone; clones share what is under way.
+#[derive(Clone)]
+pub struct Commands(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) log: AsyncStore,
+    pub(super) claims: Claims,
+    clock: Arc<dyn Clock>,
+    lanes: Lanes,
+    under_way: Mutex<HashMap<String, UnderWay>>,
+    places: Arc<Semaphore>,
+    pub(super) snapshots: Snapshots,
+    /// Places for those that look at an aggregate, each on an instance of its own.
+    pub(super) looks: Arc<Semaphore>,
+}
+
+/// A command that is being decided.
+#[derive(Clone)]
+struct UnderWay {
+    digest: String,
+    stream: StreamName,
+    answer: watch::Receiver<Option<Answer>>,
+}
+
+type Answer = Result<Settled, CommandError>;
+
+/// How far a command has come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Status {
+    /// It is being decided, against this stream.
+    UnderWay(StreamName),
+    /// It has an outcome.
+    Settled(Box<Settled>),
+}
+
+/// A command on its way.
+struct Task {
+    commands: Commands,
+    command: Command,
+    stream: StreamName,
+    digest: String,
+    allow: Allow,
+}
+
+/// What deciding has come to.
+enum Plan {
+    /// It has an outcome already.
+    Settled(Settled),
+    /// This is to be appended.
+    Append(Box<Proposal>),
+}
+
+struct Proposal {
+    request: AppendRequest,
+    outcome: Proposed,
+    /// The version that it was decided at.
+    version: Version,
+    /// Up to where there is a snapshot.
+    snapshot: Version,
+}
+
+enum Proposed {
+    Events(Vec<EventType>),
+    Nothing(Outcome),
+}
+
+impl Commands {
+    /// Commands over a log, for aggregates that are claimed.
+    #[must_use]
+    pub fn new(log: AsyncStore, claims: Claims, clock: Arc<dyn Clock>) -> Self {
+        let snapshots = Snapshots::new(log.clone(), claims.clone());
+        Self(Arc::new(Inner {
+            log,
+            claims,
+            clock,
+            lanes: Lanes::default(),
+            under_way: Mutex::default(),
+            places: Arc::new(Semaphore::new(COMMANDS_MAX)),
+            snapshots,
+            looks: Arc::new(Semaphore::new(LOOKS_MAX)),
+        }))
+    }
+
+    /// Decides a command, and appends what follows; answers when that is durable. One that was sent before is answered
+    /// with the outcome that it had, or is about to have. It goes on when nobody waits for the answer any more.
+    ///
+    /// # Errors
+    /// When there is no outcome. A rejection is one.
+    pub async fn send(&self, command: Command, allow: Allow) -> Answer {
+        let stream = command.check()?;
+        let digest = record::digest(&command);
+        let (mut answer, first) = self.enter(command, stream, digest, allow)?;
+        // An error means that the task has panicked.
+        let settled = answer.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
+        let settled = settled.unwrap_or(Err(CommandError::Panicked))?;
+        Ok(Settled { repeated: settled.repeated || !first, ..settled })
+    }
+
+    /// Lets everything through, for callers that may do all.
+    #[must_use]
+    pub fn allow_all() -> Allow {
+        Arc::new(|_: &AppendRequest| Ok(()))
+    }
+
+    /// How far a command has come; none when there is none of that id, or its outcome was removed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn status(&self, id: &str) -> Result<Option<Status>, CommandError> {
+        let under_way = self.under_way().get(id).map(|under_way| under_way.stream.clone());
+        let id = id.to_owned();
+        let found = self.0.log.run(move |store| record::find(store, &id)).await?;
+        let settled = found.map(|(_, settled)| Status::Settled(Box::new(settled)));
+        Ok(settled.or(under_way.map(Status::UnderWay)))
+    }
+
+    /// Who decides for what.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.0.claims
+    }
+
+    /// Snapshots of streams whose names begin so, in the order of names, strictly after a stream if given, and the
+    /// stream to go on after.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn snapshots(
+        &self,
+        prefix: String,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<SnapshotInfo>, Option<String>), CommandError> {
+        self.0.snapshots.list(prefix, after, limit).await
+    }
+
+    /// Drops the snapshot of a stream; says whether there was one. It is written again when it is due.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub async fn drop_snapshot(&self, stream: &StreamName) -> Result<bool, CommandError> {
+        self.0.snapshots.drop_one(stream).await
+    }
+
+    /// Joins the same command that is under way, or begins it.
+    fn enter(
+        &self,
+        command: Command,
+        stream: StreamName,
+        digest: String,
+        allow: Allow,
+    ) -> Result<(watch::Receiver<Option<Answer>>, bool), CommandError> {
+        let mut under_way = self.under_way();
+        match under_way.get(&command.id) {
+            Some(other) if other.digest != digest => return Err(CommandError::IdTaken { id: command.id }),
+            Some(same) => return Ok((same.answer.clone(), false)),
+            None => {}
+        }
+        let place = Arc::clone(&self.0.places).try_acquire_owned();
+        let place = place.map_err(|_| CommandError::Busy { max: COMMANDS_MAX })?;
+        let (tell, answer) = watch::channel(None);
+        let entry = UnderWay { digest: digest.clone(), stream: stream.clone(), answer: answer.clone() };
+        under_way.insert(command.id.clone(), entry);
+        let left = Left { commands: self.clone(), id: command.id.clone() };
+        let task = Task { commands: self.clone(), command, stream, digest, allow };
+        tokio::spawn(async move {
+            let _place = place;
+            let settled = task.run().await;
+            tell.send_replace(Some(settled));
+            drop(left);
+        });
+        Ok((answer, true))
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<String, UnderWay>> {
+        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Commands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commands").field("claims", &self.0.claims).finish_non_exhaustive()
+    }
+}
+
+/// Takes a command off what is under way, also when its task panics.
+struct Left {
+    commands: Commands,
+    id: String,
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.commands.under_way().remove(&self.id);
+    }
+}
+
+impl Task {
+    async fn run(self) -> Answer {
+        let began = Stopwatch::start();
+        let answer = self.settle().await;
+        let Command { aggregate, id, command_type, .. } = &self.command;
+        let Some(decider) = self.commands.0.claims.get(aggregate) else { return answer };
+        let counts = &decider.counts;
+        let counter = match &answer {
+            Ok(Settled { repeated: true, .. }) => &counts.repeated,
+            Ok(Settled { outcome: Outcome::Accepted(_), .. }) => &counts.accepted,
+            Ok(Settled { outcome: Outcome::Rejected(_), .. }) => &counts.rejected,
+            Err(error) if error.fault().is_some() => &counts.faulted,
+            Err(_) => &counts.refused,
+        };
+        counter.add(1);
+        counts.times.record(began.elapsed_ns());
+        let correlation_id = self.command.metadata.get(crate::event::metadata_key::CORRELATION_ID).unwrap_or(id);
+        match &answer {
+            Ok(Settled { repeated, version, outcome, .. }) => {
+                let rejection = match outcome {
+                    Outcome::Rejected(rejection) => Some(rejection.code.as_str()),
+                    Outcome::Accepted(_) => None,
+                };
+                tracing::debug!(command = id, command_type, stream = %self.stream, correlation_id, repeated, %version, rejection, "command settled");
+            }
+            Err(error) => {
+                tracing::info!(command = id, command_type, stream = %self.stream, correlation_id, %error, "command without outcome");
+            }
+        }
+        answer
+    }
+
+    /// Decides until the stream stands still meanwhile, or often enough.
+    async fn settle(&self) -> Answer {
+        let _place = self.commands.0.lanes.enter(&self.stream).await;
+        let mut attempts = 0;
+        loop {
+            let Some(decider) = self.commands.0.claims.get(&self.command.aggregate) else {
+                return self.unclaimed().await;
+            };
+            attempts += 1;
+            let proposal = match self.plan(&decider).await? {
+                Plan::Settled(settled) => return Ok(settled),
+                Plan::Append(proposal) => proposal,
+            };
+            if matches!(proposal.outcome, Proposed::Events(_)) {
+                (self.allow)(&proposal.request)?;
+            }
+            let Proposal { request, outcome, version, snapshot } = *proposal;
+            let appended = self.commands.0.log.append(request).await.map_err(CommandError::from);
+            let appended = match appended {
+                Ok(appended) => appended,
+                Err(error) if error.is_conflict() => {
+                    decider.counts.decided_again.add(1);
+                    if attempts > decider.setup.policy.retries {
+                        return Err(CommandError::Contended { stream: self.stream.clone(), attempts });
+                    }
+                    let wait_us = decider.setup.policy.backoff.wait_us(attempts, &mut fastrand::Rng::new());
+                    tokio::time::sleep(Duration::from_micros(wait_us)).await;
+                    continue;
+                }
+                // Somebody else's event has the id that follows from the command's.
+                Err(CommandError::Append(AppendError::IdConflict { .. } | AppendError::PartlyStored { .. })) => {
+                    return Err(CommandError::IdTaken { id: self.command.id.clone() });
+                }
+                Err(error) => return Err(error),
+            };
+            return Ok(match outcome {
+                Proposed::Events(types) => {
+                    let settled = record::accepted(&self.command, &self.stream, types, appended);
+                    self.wish_snapshot(&decider, settled.version, snapshot);
+                    settled
+                }
+                Proposed::Nothing(outcome) => Settled {
+                    id: self.command.id.clone(),
+                    command_type: self.command.command_type.clone(),
+                    stream: self.stream.clone(),
+                    version,
+                    position: appended.last_position(),
+                    outcome,
+                    repeated: false,
+                },
+            });
+        }
+    }
+
+    /// What is known of a command that nobody decides.
+    async fn unclaimed(&self) -> Answer {
+        let id = self.command.id.clone();
+        match self.commands.0.log.run(move |store| record::find(store, &id)).await? {
+            Some(found) => self.same(found),
+            None => Err(CommandError::UnknownAggregate {
+                aggregate: self.command.aggregate.clone(),
+                known: self.commands.0.claims.in_words(),
+            }),
+        }
+    }
+
+    fn same(&self, (digest, settled): (String, Settled)) -> Answer {
+        if digest == self.digest { Ok(settled) } else { Err(CommandError::IdTaken { id: self.command.id.clone() }) }
+    }
+
+    /// Looks for an outcome, else decides, on a blocking thread.
+    async fn plan(&self, decider: &Arc<Decider>) -> Result<Plan, CommandError> {
+        let mut shard = decider.shard(&self.stream).lock_owned().await;
+        let (decider, timestamp_us) = (Arc::clone(decider), self.commands.0.clock.now_us());
+        let (command, stream, digest) = (self.command.clone(), self.stream.clone(), self.digest.clone());
+        let planned = self.commands.0.log.run(move |store| {
+            let began = Stopwatch::start();
+            if let Some(found) = record::find(store, &command.id)? {
+                return Ok(Found::Before(found));
+            }
+            let source = Source { setup: &decider.setup, store, stream: &stream, key: &command.key };
+            let planned = shard.with(&source, |host, hot| {
+                check_expected(&command, &stream, hot.version)?;
+                let asked = asked(&command, timestamp_us);
+                let decided = host.decide(hot.handle, &asked).map_err(|faulted| source.faulted(faulted))?;
+                let (version, snapshot) = (hot.version, hot.snapshot);
+                Ok((decided, version, snapshot))
+            });
+            decider.counts.decide_times.record(began.elapsed_ns());
+            let (decided, version, snapshot) = planned?;
+            let proposal = match decided {
+                Ok(events) if events.is_empty() => {
+                    let outcome = Outcome::Accepted(Vec::new());
+                    let event = record::kept(&command, &digest, (&stream, version), None);
+                    let condition = command.condition.clone();
+                    let request = AppendRequest { condition, ..AppendRequest::unconditional(vec![event]) };
+                    Proposal { request, outcome: Proposed::Nothing(outcome), version, snapshot }
+                }
+                Ok(events) => {
+                    let events = checked(&decider, &source, events)?;
+                    propose(&command, &digest, (&stream, version), events, snapshot)
+                }
+                Err(rejection) => {
+                    let event = record::kept(&command, &digest, (&stream, version), Some(&rejection));
+                    let outcome = Proposed::Nothing(Outcome::Rejected(rejection));
+                    Proposal { request: AppendRequest::unconditional(vec![event]), outcome, version, snapshot }
+                }
+            };
+            Ok::<_, CommandError>(Found::Now(Box::new(proposal)))
+        });
+        match planned.await? {
+            Found::Before(found) => self.same(found).map(Plan::Settled),
+            Found::Now(mut proposal) => {
+                proposal.request.by_host = true;
+                Ok(Plan::Append(proposal))
+            }
+        }
+    }
+
+    /// Has a snapshot written when the last one is old enough.
+    fn wish_snapshot(&self, decider: &Decider, version: Version, snapshot: Version) {
+        let every = decider.setup.policy.snapshot_every;
+        if every > 0 && version.0.saturating_sub(snapshot.0) >= every {
+            let Command { aggregate, key, .. } = &self.command;
+            let wish = Wish { category: aggregate.clone(), key: key.clone(), stream: self.stream.clone() };
+            self.commands.0.snapshots.wish(wish);
+        }
+    }
+}
+
+/// What was found in the log, or decided.
+enum Found {
+    Before((String, Settled)),
+    Now(Box<Proposal>),
+}
+
+fn asked(command: &Command, timestamp_us: u64) -> Asked {
+    Asked {
+        id: command.id.clone(),
+        command_type: command.command_type.clone(),
+        data: command.data.clone(),
+        content_type: command.content_type.clone(),
+        metadata: command.metadata.clone(),
+        timestamp_us,
+    }
+}
+
+fn check_expected(command: &Command, stream: &StreamName, version: Version) -> Result<(), CommandError> {
+    if command.expected.holds(version) {
+        return Ok(());
+    }
+    let (stream, expected) = (stream.clone(), command.expected);
+    Err(AppendError::WrongExpectedVersion { stream, expected, actual: version }.into())
+}
+
+/// Holds what was decided against bounds and grants.
+fn checked(decider: &Decider, source: &Source<'_>, events: Vec<NewEvent>) -> Result<Vec<NewEvent>, CommandError> {
+    let plugin = &decider.setup.plugin;
+    let (count, bytes) = (events.len(), events.iter().map(NewEvent::size_bytes).sum::<usize>());
+    if count > DECIDED_EVENTS_MAX || bytes > DECIDED_BYTES_MAX {
+        return Err(source.faulted(bad_reply(format!(
+            "it decided on {count} events of {bytes} bytes; at most {DECIDED_EVENTS_MAX} events of {DECIDED_BYTES_MAX} \
+             bytes may follow from one command"
+        ))));
+    }
+    for (index, event) in events.iter().enumerate() {
+        if let Err(reason) = event.validate() {
+            return Err(source.faulted(bad_reply(format!("event {index} of its decision: {reason}"))));
+        }
+        if !decider.may_append(event.event_type.as_str()) {
+            let error = CommandError::NotGranted { plugin: plugin.clone(), event_type: event.event_type.clone() };
+            tracing::warn!(%plugin, stream = %source.stream, reason = %error, "plugin was denied something");
+            return Err(error);
+        }
+    }
+    Ok(events)
+}
+
+fn bad_reply(reason: String) -> Faulted {
+    Faulted { stage: Stage::Decide, fault: Fault::BadReply, reason, evidence: Evidence::default() }
+}
+
+fn propose(
+    command: &Command,
+    digest: &str,
+    (stream, version): (&StreamName, Version),
+    mut events: Vec<NewEvent>,
+    snapshot: Version,
+) -> Proposal {
+    let types = events.iter().map(|event| event.event_type.clone()).collect();
+    record::complete(command, digest, stream, &mut events);
+    let expected = StreamExpectation { stream: stream.clone(), expected: ExpectedVersion::Exact(version) };
+    let (expected, condition) = (vec![expected], command.condition.clone());
+    let request = AppendRequest { expected, condition, ..AppendRequest::unconditional(events) };
+    Proposal { request, outcome: Proposed::Events(types), version, snapshot }
+}

@@ -1,0 +1,187 @@
+//! Who decides for which category.
+//!
+//! Written by whoever runs plugins, read for each command. A category has one decider at a time; a second one is
+//! refused while the first is there.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
+
+use thiserror::Error;
+use tokio::sync::Mutex as Turn;
+
+use super::aggregate::AggregateCode;
+use super::counts::{AggregateCounts, Counts};
+use super::policy::AggregatePolicy;
+use super::shard::Shard;
+use crate::event::{Category, Pattern, PluginName, StreamName};
+
+/// Most instances of one component that decide side by side.
+const SHARDS_MAX: usize = 8;
+
+/// All that is to be known of who decides.
+#[derive(Clone)]
+pub struct AggregateSetup {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// For which streams.
+    pub category: Category,
+    /// SHA-256 of its component, in hex; empty for native code.
+    pub digest: String,
+    /// Event types that it may append.
+    pub granted: Arc<[Pattern]>,
+    /// Its code.
+    pub code: Arc<dyn AggregateCode>,
+    /// How commands are carried out.
+    pub policy: AggregatePolicy,
+}
+
+impl fmt::Debug for AggregateSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AggregateSetup")
+            .field("plugin", &self.plugin)
+            .field("category", &self.category)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Somebody else decides for the category.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "plugins {plugin} and {holder} both claim aggregate {category}, and {holder} has it; take one of them away, or give \
+     it another [aggregate] category"
+)]
+pub struct Taken {
+    /// Who was refused.
+    pub plugin: PluginName,
+    /// Who decides.
+    pub holder: PluginName,
+    /// For what.
+    pub category: Category,
+}
+
+/// A claim as others see it.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The aggregate.
+    pub category: Category,
+    /// The plugin that decides.
+    pub plugin: PluginName,
+    /// SHA-256 of its component, in hex.
+    pub digest: String,
+    /// What has become of its commands.
+    pub counts: AggregateCounts,
+}
+
+/// Who decides for which category. Cheap to clone; clones share it.
+#[derive(Clone, Default)]
+pub struct Claims(Arc<Mutex<Held>>);
+
+#[derive(Default)]
+struct Held {
+    deciders: BTreeMap<Category, Arc<Decider>>,
+    /// Kept while the process lives, so that counters do not go back.
+    counts: BTreeMap<Category, Arc<Counts>>,
+}
+
+/// Who decides, with the instances that do.
+pub(super) struct Decider {
+    pub(super) setup: AggregateSetup,
+    pub(super) counts: Arc<Counts>,
+    /// Aggregates in memory.
+    hot: Arc<AtomicU64>,
+    shards: Vec<Arc<Turn<Shard>>>,
+}
+
+impl Claims {
+    /// Lets a plugin decide for a category. What it decided for before is let go of; commands that are being decided
+    /// go on with the code they began with.
+    ///
+    /// # Errors
+    /// When another plugin decides for it: nothing is changed then.
+    pub fn claim(&self, setup: AggregateSetup) -> Result<(), Taken> {
+        let mut held = self.lock();
+        let AggregateSetup { plugin, category, .. } = &setup;
+        if let Some(other) = held.deciders.get(category).filter(|other| other.setup.plugin != *plugin) {
+            let holder = other.setup.plugin.clone();
+            return Err(Taken { plugin: plugin.clone(), holder, category: category.clone() });
+        }
+        held.release(plugin);
+        let category = category.clone();
+        let counts = Arc::clone(held.counts.entry(category.clone()).or_default());
+        held.deciders.insert(category, Arc::new(Decider::new(setup, counts)));
+        Ok(())
+    }
+
+    /// Takes a plugin's claims away.
+    pub fn release(&self, plugin: &PluginName) {
+        self.lock().release(plugin);
+    }
+
+    /// Who decides for what.
+    #[must_use]
+    pub fn list(&self) -> Vec<Claimed> {
+        let held = self.lock();
+        let claimed = |(category, decider): (&Category, &Arc<Decider>)| Claimed {
+            category: category.clone(),
+            plugin: decider.setup.plugin.clone(),
+            digest: decider.setup.digest.clone(),
+            counts: decider.counts.read(decider.hot.load(Ordering::Relaxed)),
+        };
+        held.deciders.iter().map(claimed).collect()
+    }
+
+    /// Who decides for a category.
+    pub(super) fn get(&self, category: &Category) -> Option<Arc<Decider>> {
+        self.lock().deciders.get(category).cloned()
+    }
+
+    /// Which categories there are, in words.
+    pub(super) fn in_words(&self) -> String {
+        let names: Vec<_> = self.lock().deciders.keys().map(ToString::to_string).collect();
+        if names.is_empty() { "there is none for any".into() } else { format!("there are {}", names.join(", ")) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Claims").field(&self.in_words()).finish()
+    }
+}
+
+impl Held {
+    fn release(&mut self, plugin: &PluginName) {
+        self.deciders.retain(|_, decider| decider.setup.plugin != *plugin);
+    }
+}
+
+impl Decider {
+    fn new(setup: AggregateSetup, counts: Arc<Counts>) -> Self {
+        let shards = available_parallelism().map_or(1, NonZeroUsize::get).min(SHARDS_MAX);
+        let hot_max = setup.policy.hot.div_ceil(shards);
+        let hot = Arc::<AtomicU64>::default();
+        let shard = || Arc::new(Turn::new(Shard::new(hot_max, Arc::clone(&counts), Arc::clone(&hot))));
+        Self { shards: (0..shards).map(|_| shard()).collect(), setup, counts, hot }
+    }
+
+    /// The instance that a stream's aggregate lives in.
+    pub(super) fn shard(&self, stream: &StreamName) -> Arc<Turn<Shard>> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(stream);
+        let index = usize::try_from(hash % self.shards.len() as u64).unwrap_or(0);
+        #[expect(clippy::indexing_slicing, reason = "it is the rest of a division by the length")]
+        Arc::clone(&self.shards[index])
+    }
+
+    /// Whether it may append events of a type.
+    pub(super) fn may_append(&self, event_type: &str) -> bool {
+        self.setup.granted.iter().any(|pattern| pattern.matches(event_type))
+    }
+}

@@ -1,0 +1,116 @@
+//! What has become of the commands of one kind of aggregate.
+
+use crate::measure::{Counter, Histogram, TIME_BOUNDS_NS, Times};
+
+/// Where the commands of one kind of aggregate are counted.
+#[derive(Debug)]
+pub(super) struct Counts {
+    pub(super) accepted: Counter,
+    pub(super) rejected: Counter,
+    /// Answered with the outcome that they had before.
+    pub(super) repeated: Counter,
+    /// The code failed on them.
+    pub(super) faulted: Counter,
+    /// They have no outcome for another reason.
+    pub(super) refused: Counter,
+    /// Decided again, because the stream had moved.
+    pub(super) decided_again: Counter,
+    pub(super) snapshots: Counter,
+    /// Snapshots that did not fit.
+    pub(super) snapshots_left_out: Counter,
+    pub(super) loaded: Counter,
+    pub(super) times: Histogram<17>,
+    pub(super) decide_times: Histogram<17>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let counter = Counter::default;
+        Self {
+            accepted: counter(),
+            rejected: counter(),
+            repeated: counter(),
+            faulted: counter(),
+            refused: counter(),
+            decided_again: counter(),
+            snapshots: counter(),
+            snapshots_left_out: counter(),
+            loaded: counter(),
+            times: Histogram::new(&TIME_BOUNDS_NS),
+            decide_times: Histogram::new(&TIME_BOUNDS_NS),
+        }
+    }
+}
+
+/// What has become of the commands of one kind of aggregate, since the process began.
+#[derive(Clone, Debug)]
+pub struct AggregateCounts {
+    /// Commands by result.
+    pub results: Results,
+    /// Commands decided again because their stream had moved.
+    pub decided_again: u64,
+    /// Snapshots written.
+    pub snapshots: u64,
+    /// Snapshots that did not fit, and were left out.
+    pub snapshots_left_out: u64,
+    /// Aggregates made from their events, or from a snapshot.
+    pub loaded: u64,
+    /// Aggregates in memory.
+    pub hot: u64,
+    /// Time from a command to its outcome.
+    pub times: Times,
+    /// Of that, finding the aggregate and deciding, without the append.
+    pub decide_times: Times,
+}
+
+/// Commands by what became of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Results {
+    /// Decided, and what followed appended.
+    pub accepted: u64,
+    /// Rejected by the domain.
+    pub rejected: u64,
+    /// Answered with the outcome that they had before.
+    pub repeated: u64,
+    /// The code failed on them.
+    pub faulted: u64,
+    /// No outcome for another reason.
+    pub refused: u64,
+}
+
+impl Results {
+    /// With their names.
+    #[must_use]
+    pub const fn by_name(&self) -> [(&'static str, u64); 5] {
+        let Self { accepted, rejected, repeated, faulted, refused } = *self;
+        [
+            ("accepted", accepted),
+            ("rejected", rejected),
+            ("repeated", repeated),
+            ("faulted", faulted),
+            ("refused", refused),
+        ]
+    }
+}
+
+impl Counts {
+    /// What it has come to; `hot` aggregates are in memory.
+    pub(super) fn read(&self, hot: u64) -> AggregateCounts {
+        AggregateCounts {
+            results: Results {
+                accepted: self.accepted.get(),
+                rejected: self.rejected.get(),
+                repeated: self.repeated.get(),
+                faulted: self.faulted.get(),
+                refused: self.refused.get(),
+            },
+            decided_again: self.decided_again.get(),
+            snapshots: self.snapshots.get(),
+            snapshots_left_out: self.snapshots_left_out.get(),
+            loaded: self.loaded.get(),
+            hot,
+            times: self.times.read(),
+            decide_times: self.decide_times.read(),
+        }
+    }
+}

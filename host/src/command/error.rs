@@ -1,0 +1,169 @@
+//! Why a command has no outcome.
+
+use thiserror::Error;
+
+use super::aggregate::{Faulted, Stage};
+use super::request::InvalidCommand;
+use crate::access::Denied;
+use crate::delivery::Fault;
+use crate::error::ErrorClass;
+use crate::event::{Category, EventType, NameError, PluginName, Position, StreamName, Version};
+use crate::store::{AppendError, StoreError};
+
+/// Why a command has no outcome. Nothing of it is stored, unless the store says otherwise; it may be sent again.
+#[derive(Clone, Debug, Error)]
+pub enum CommandError {
+    /// It is no command.
+    #[error(transparent)]
+    Invalid(#[from] InvalidCommand),
+    /// Nobody decides for such aggregates.
+    #[error("no installed component decides for aggregate {aggregate}; {known}")]
+    UnknownAggregate {
+        /// The aggregate.
+        aggregate: Category,
+        /// Which there are, in words.
+        known: String,
+    },
+    /// The id is that of another command.
+    #[error(
+        "command id {id:?} is that of another command; give each command its own id, and send one again only as it was"
+    )]
+    IdTaken {
+        /// The id.
+        id: String,
+    },
+    /// Who asks may not append what was decided.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The code did not answer, or its answer makes no sense.
+    #[error("plugin {plugin} failed on the command ({}): {}: {}", .faulted.stage.as_str(), .faulted.fault.as_str(), .faulted.reason)]
+    Faulted {
+        /// The plugin.
+        plugin: PluginName,
+        /// What it did.
+        faulted: Box<Faulted>,
+    },
+    /// The code decided on an event that it is not granted.
+    #[error(
+        "plugin {plugin} may not append {event_type:?}; to allow it, add it in its manifest: [grants] append = \
+         [\"{event_type}\"]",
+        event_type = .event_type.as_str()
+    )]
+    NotGranted {
+        /// The plugin.
+        plugin: PluginName,
+        /// The event's type.
+        event_type: EventType,
+    },
+    /// The code cannot take in an event of the aggregate's history.
+    #[error(
+        "plugin {plugin} cannot take in the event at version {version} of stream {stream}: {reason}; install a version \
+         of it that knows such events"
+    )]
+    Misfit {
+        /// The plugin.
+        plugin: PluginName,
+        /// The stream.
+        stream: StreamName,
+        /// The event's version.
+        version: Version,
+        /// The event's position.
+        position: Position,
+        /// What the code says.
+        reason: String,
+    },
+    /// Events of the aggregate's history are not there any more.
+    #[error(
+        "events of stream {stream} after version {version} were removed, and no snapshot stands for them; it takes no \
+         more commands"
+    )]
+    HistoryGone {
+        /// The stream.
+        stream: StreamName,
+        /// The last version that is known.
+        version: Version,
+    },
+    /// The stream moved each time that the command was decided.
+    #[error("stream {stream} moved {attempts} times while the command was decided; send it again")]
+    Contended {
+        /// The stream.
+        stream: StreamName,
+        /// How often it was decided.
+        attempts: u32,
+    },
+    /// The state is not to be had: the code has no snapshots.
+    #[error("plugin {plugin} gives no snapshots, so its state cannot be shown")]
+    NoState {
+        /// The plugin.
+        plugin: PluginName,
+    },
+    /// There was no such aggregate at that point.
+    #[error("stream {stream} has no events up to {point}")]
+    NoSuchAggregate {
+        /// The stream.
+        stream: StreamName,
+        /// The point, in words.
+        point: String,
+    },
+    /// There are more events between two points than are compared at once.
+    #[error("there are more than {max} events between the two; compare points that are closer")]
+    TooFarApart {
+        /// How many are compared.
+        max: usize,
+    },
+    /// Too many commands are under way.
+    #[error("{max} commands are under way already; send it again")]
+    Busy {
+        /// How many may be.
+        max: usize,
+    },
+    /// What was decided cannot be appended.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The host failed.
+    #[error("the host made a mistake while it decided the command; its log has the details")]
+    Panicked,
+}
+
+impl From<NameError> for CommandError {
+    fn from(error: NameError) -> Self {
+        InvalidCommand::from(error).into()
+    }
+}
+
+impl CommandError {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        match self {
+            Self::Invalid(error) => error.class(),
+            Self::UnknownAggregate { .. } | Self::NoSuchAggregate { .. } | Self::NoState { .. } => ErrorClass::NotFound,
+            Self::IdTaken { .. } | Self::HistoryGone { .. } => ErrorClass::Conflict,
+            Self::Denied(error) => error.class(),
+            Self::Faulted { .. } | Self::NotGranted { .. } | Self::Misfit { .. } | Self::Panicked => ErrorClass::Bug,
+            Self::TooFarApart { .. } => ErrorClass::Invalid,
+            Self::Contended { .. } | Self::Busy { .. } => ErrorClass::Unavailable,
+            Self::Append(error) => error.class(),
+            Self::Store(error) => error.class(),
+        }
+    }
+
+    /// Whether the stream moved while the command was decided.
+    pub(super) const fn is_conflict(&self) -> bool {
+        matches!(self, Self::Append(AppendError::WrongExpectedVersion { .. }))
+    }
+
+    /// The fault of the plugin's code, if it is one: its name, and in which call.
+    #[must_use]
+    pub fn fault(&self) -> Option<(&'static str, Stage)> {
+        match self {
+            Self::Faulted { faulted, .. } => Some((faulted.fault.as_str(), faulted.stage)),
+            Self::NotGranted { .. } => Some((Fault::Denied.as_str(), Stage::Decide)),
+            Self::Misfit { .. } => Some(("misfit", Stage::Apply)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Commands: what somebody wants to happen to one aggregate is decided against its history, and what follows from it
+//! is appended, once.
+//!
+//! [`Commands`] is the bus. For each command it loads the aggregate (from memory, a snapshot, or its events), lets its
+//! code decide, and appends the outcome on the condition that the stream has not moved; if it has, it decides again.
+//! What decides is anything that implements [`AggregateCode`]; this module does not know about wasm. Who decides for
+//! which category is in [`Claims`].
+//!
+//! Invariants, held by the tests here and in `tests/tests/commands.rs`:
+//! - a command leads to its events at most once, whoever sends it how often, and whenever the host is killed: ids of
+//!   events follow from the command's id, and the store takes an id once;
+//! - its outcome, a rejection too, is durable before it is answered, and what was answered once is answered again;
+//! - commands of one aggregate are decided one after the other, in the order in which they came;
+//! - an aggregate in memory is never trusted: the stream's version decides, and after a fault it is made anew;
+//! - a snapshot is never trusted either: what does not fit is left out.
+
+mod aggregate;
+mod bus;
+mod claims;
+mod counts;
+mod error;
+mod lanes;
+mod policy;
+mod record;
+mod request;
+mod shard;
+mod snapshot;
+mod snapshots;
+mod temporal;
+
+#[cfg(test)]
+mod tests;
+
+pub use aggregate::{AggregateCode, AggregateHost, Asked, Faulted, Handle, Misfit, Rejection, Stage};
+pub use bus::{Allow, Commands, Status};
+pub use claims::{AggregateSetup, Claimed, Claims, Taken};
+pub use counts::{AggregateCounts, Results};
+pub use error::CommandError;
+pub use policy::AggregatePolicy;
+pub use record::{Decided, Outcome, Settled};
+pub use request::{Command, InvalidCommand};
+pub use snapshots::SnapshotInfo;
+pub use temporal::{Change, Changed, Point, StateAt, Touched};

@@ -1,0 +1,31 @@
+//! How an aggregate's commands are carried out. The manifest says so; this is its typed form.
+
+use crate::delivery::Backoff;
+use crate::event::Category;
+
+/// How an aggregate's commands are carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AggregatePolicy {
+    /// Category of its streams, which is its name; none for the plugin's name.
+    pub category: Option<Category>,
+    /// How often a command is decided again because its stream moved meanwhile.
+    pub retries: u32,
+    /// Waits between those.
+    pub backoff: Backoff,
+    /// A snapshot is written when the last one is so many events old; 0 for never.
+    pub snapshot_every: u64,
+    /// Aggregates kept in memory.
+    pub hot: usize,
+}
+
+impl Default for AggregatePolicy {
+    fn default() -> Self {
+        Self {
+            category: None,
+            retries: 10,
+            backoff: Backoff { initial_ms: 1, max_ms: 100, jitter: true },
+            snapshot_every: 100,
+            hot: 1000,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What is kept of a command, and how it is found again: in the log itself.
+//!
+//! The id of a command's first event follows from the command's id, and so do those of the others; a command that led
+//! to none has an event of its own, of the type `$command` in the stream `$commands`. So the outcome is stored with
+//! what it is the outcome of, and a lookup by that one id tells whether there is one. The first event notes what was
+//! asked (a digest), so that another command under the same id is told apart.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::aggregate::Rejection;
+use super::request::Command;
+use crate::event::{
+    COMMAND_KEY, COMMAND_TYPE, EventType, NewEvent, Position, RecordedEvent, StreamName, Version, metadata_key,
+};
+use crate::store::{Appended, Store, StoreError};
+
+/// Namespace of ids that follow from a command's id: UUID v5 of the URL `urn:tidemill:command`.
+const NAMESPACE: Uuid = Uuid::from_u128(0xdfcc_526a_eed6_593f_8820_40db_16d2_7e98);
+/// Where outcomes are that led to no event.
+const STREAM: &str = "$commands";
+/// Bytes of the digest that are kept.
+const DIGEST_BYTES: usize = 16;
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settled {
+    /// The command's id.
+    pub id: String,
+    /// Its type.
+    pub command_type: String,
+    /// The stream that it was decided against.
+    pub stream: StreamName,
+    /// The stream's version after it.
+    pub version: Version,
+    /// Position at which its outcome is in the log: that of its last event.
+    pub position: Position,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Whether it had this outcome before it was sent this time.
+    pub repeated: bool,
+}
+
+/// The outcome of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// These events followed, maybe none.
+    Accepted(Vec<Decided>),
+    /// The domain's answer was no.
+    Rejected(Rejection),
+}
+
+/// An event that followed from a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// Its id.
+    pub id: Uuid,
+    /// Its type.
+    pub event_type: EventType,
+    /// Its position.
+    pub position: Position,
+    /// Its version.
+    pub version: Version,
+}
+
+/// What the first event of a command notes of it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    /// What was asked.
+    digest: String,
+    #[serde(rename = "type")]
+    command_type: String,
+    /// How many events followed.
+    events: usize,
+}
+
+/// What the event of a command without others holds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    command_id: String,
+    stream: StreamName,
+    version: Version,
+    rejection: Option<Rejection>,
+}
+
+/// What was asked by a command: two with the same digest are the same.
+pub(super) fn digest(command: &Command) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    for text in [command.aggregate.as_str(), &command.key, &command.id, &command.command_type] {
+        part(text.as_bytes());
+    }
+    part(&command.data);
+    part(command.content_type.as_deref().unwrap_or_default().as_bytes());
+    for (key, value) in command.metadata.iter().filter(|(key, _)| *key != metadata_key::TRACEPARENT) {
+        part(key.as_bytes());
+        part(value.as_bytes());
+    }
+    hash.finalize().iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The id of a command's event at `index`.
+pub(super) fn event_id(command_id: &str, index: usize) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("{index}\n{command_id}").as_bytes())
+}
+
+/// Completes the events that follow from a command: ids, stream, and what they say of it.
+pub(super) fn complete(command: &Command, digest: &str, stream: &StreamName, events: &mut [NewEvent]) {
+    let count = events.len();
+    for (index, event) in events.iter_mut().enumerate() {
+        event.id = event_id(&command.id, index);
+        event.stream = Some(stream.clone());
+        for (key, value) in &command.metadata {
+            event.metadata.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+        about(command, event);
+        if index == 0 {
+            note(command, digest, count, event);
+        }
+    }
+}
+
+/// The event of a command that led to no other.
+pub(super) fn kept(
+    command: &Command,
+    digest: &str,
+    (stream, version): (&StreamName, Version),
+    rejection: Option<&Rejection>,
+) -> NewEvent {
+    let (command_id, rejection) = (command.id.clone(), rejection.cloned());
+    let kept = Kept { command_id, stream: stream.clone(), version, rejection };
+    // Texts and numbers always serialise.
+    let data = serde_json::to_vec(&kept).unwrap_or_default();
+    let mut event = NewEvent::json(EventType::from_stored(COMMAND_TYPE), data).on(StreamName::from_stored(STREAM));
+    event.id = event_id(&command.id, 0);
+    event.metadata.clone_from(&command.metadata);
+    about(command, &mut event);
+    note(command, digest, 0, &mut event);
+    event
+}
+
+/// Says of which command an event is, and of which story.
+fn about(command: &Command, event: &mut NewEvent) {
+    let correlation = command.metadata.get(metadata_key::CORRELATION_ID).unwrap_or(&command.id);
+    for (key, value) in [
+        (metadata_key::COMMAND_ID, &command.id),
+        (metadata_key::CAUSATION_ID, &command.id),
+        (metadata_key::CORRELATION_ID, correlation),
+    ] {
+        event.metadata.insert(key.to_owned(), value.clone());
+    }
+}
+
+fn note(command: &Command, digest: &str, events: usize, event: &mut NewEvent) {
+    let note = Note { digest: digest.to_owned(), command_type: command.command_type.clone(), events };
+    let text = serde_json::to_string(&note).unwrap_or_default();
+    event.metadata.insert(COMMAND_KEY.to_owned(), text);
+}
+
+/// The outcome of a command whose events were appended just now.
+pub(super) fn accepted(command: &Command, stream: &StreamName, types: Vec<EventType>, appended: Appended) -> Settled {
+    let decided = |(event, event_type): (crate::store::AppendedEvent, EventType)| Decided {
+        id: event.id,
+        event_type,
+        position: event.position,
+        version: event.version,
+    };
+    let events: Vec<_> = appended.events.into_iter().zip(types).map(decided).collect();
+    let last = events.last();
+    Settled {
+        id: command.id.clone(),
+        command_type: command.command_type.clone(),
+        stream: stream.clone(),
+        version: last.map(|event| event.version).unwrap_or_default(),
+        position: last.map(|event| event.position).unwrap_or_default(),
+        outcome: Outcome::Accepted(events),
+        repeated: false,
+    }
+}
+
+/// The outcome of a command, if it is in the log, and the digest of what was asked. Blocks.
+pub(super) fn find(store: &dyn Store, command_id: &str) -> Result<Option<(String, Settled)>, StoreError> {
+    let Some(first) = store.event(event_id(command_id, 0))? else { return Ok(None) };
+    // An event that somebody else gave this id is of no command.
+    let noted = first.metadata.get(COMMAND_KEY).and_then(|text| serde_json::from_str::<Note>(text).ok());
+    let Some(Note { digest, command_type, events }) = noted else { return Ok(None) };
+    let id = command_id.to_owned();
+    let settled = if events == 0 {
+        let corrupted = |error: serde_json::Error| StoreError::CorruptedRow {
+            what: format!("the outcome of a command at position {}", first.position),
+            reason: error.to_string(),
+        };
+        let Kept { stream, version, rejection, .. } = serde_json::from_slice(&first.data).map_err(corrupted)?;
+        let outcome = rejection.map_or(Outcome::Accepted(Vec::new()), Outcome::Rejected);
+        Settled { id, command_type, stream, version, position: first.position, outcome, repeated: true }
+    } else {
+        let mut decided = vec![decided(&first)];
+        for index in 1..events {
+            let event = store.event(event_id(command_id, index))?;
+            decided.extend(event.as_ref().map(self::decided));
+        }
+        let last = decided.last().map(|event| (event.version, event.position)).unwrap_or_default();
+        let stream = first.stream.clone().unwrap_or_else(|| StreamName::from_stored(STREAM));
+        let (version, position) = last;
+        Settled { id, command_type, stream, version, position, outcome: Outcome::Accepted(decided), repeated: true }
+    };
+    Ok(Some((digest, settled)))
+}
+
+fn decided(event: &RecordedEvent) -> Decided {
+    Decided { id: event.id, event_type: event.event_type.clone(), position: event.position, version: event.version }
+}

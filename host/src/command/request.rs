@@ -1,0 +1,119 @@
+//! A command, as somebody sends it.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::error::ErrorClass;
+use crate::event::{
+    Category, DATA_BYTES_MAX, ExpectedVersion, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, NameError,
+    RESERVED_TYPE_PREFIX, StreamName, check_name,
+};
+use crate::store::AppendCondition;
+
+/// Metadata entries that the host adds to each event of a command.
+const OWN_ENTRIES: usize = 4;
+
+/// A command.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// To which kind of aggregate: the category of its stream.
+    pub aggregate: Category,
+    /// To which one: the rest of its stream's name.
+    pub key: String,
+    /// Its own identity, 1 to 255 bytes: the same command sent again has the outcome that it had.
+    pub id: String,
+    /// What is wanted, 1 to 255 bytes.
+    pub command_type: String,
+    /// With what.
+    pub data: Vec<u8>,
+    /// The media type of `data`; none for JSON.
+    pub content_type: Option<String>,
+    /// Metadata, which its events get.
+    pub metadata: BTreeMap<String, String>,
+    /// What the stream must be when it is decided.
+    pub expected: ExpectedVersion,
+    /// What must hold of the log when its events are appended.
+    pub condition: Option<AppendCondition>,
+}
+
+/// Why something is no command.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InvalidCommand {
+    /// A name in it is not a name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Its data are too large.
+    #[error("data has {bytes} bytes; at most {DATA_BYTES_MAX} are allowed")]
+    DataTooLarge {
+        /// Their size.
+        bytes: usize,
+    },
+    /// Too many metadata entries.
+    #[error("{count} metadata entries; at most {} are allowed", METADATA_ENTRIES_MAX - OWN_ENTRIES)]
+    TooMuchMetadata {
+        /// How many.
+        count: usize,
+    },
+    /// A metadata value is too long.
+    #[error("metadata {key:?} has {bytes} bytes; at most {METADATA_VALUE_BYTES_MAX} are allowed")]
+    MetadataValueTooLong {
+        /// The entry's key.
+        key: String,
+        /// The value's length.
+        bytes: usize,
+    },
+    /// The host alone writes this metadata.
+    #[error("metadata {key:?} is the host's own, as all that begin with '{RESERVED_TYPE_PREFIX}'; give it another key")]
+    ReservedMetadata {
+        /// The entry's key.
+        key: String,
+    },
+}
+
+impl InvalidCommand {
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub const fn class(&self) -> ErrorClass {
+        ErrorClass::Invalid
+    }
+}
+
+impl Command {
+    /// The stream that it is decided against.
+    ///
+    /// # Errors
+    /// When there can be no such stream.
+    pub fn stream(&self) -> Result<StreamName, NameError> {
+        stream_of(&self.aggregate, &self.key)
+    }
+
+    /// Checks all that depends on nothing else.
+    pub(super) fn check(&self) -> Result<StreamName, InvalidCommand> {
+        check_name("command id", &self.id)?;
+        check_name("command type", &self.command_type)?;
+        if self.data.len() > DATA_BYTES_MAX {
+            return Err(InvalidCommand::DataTooLarge { bytes: self.data.len() });
+        }
+        let count = self.metadata.len();
+        if count > METADATA_ENTRIES_MAX - OWN_ENTRIES {
+            return Err(InvalidCommand::TooMuchMetadata { count });
+        }
+        for (key, value) in &self.metadata {
+            check_name("metadata key", key)?;
+            if key.starts_with(RESERVED_TYPE_PREFIX) {
+                return Err(InvalidCommand::ReservedMetadata { key: key.clone() });
+            }
+            if value.len() > METADATA_VALUE_BYTES_MAX {
+                return Err(InvalidCommand::MetadataValueTooLong { key: key.clone(), bytes: value.len() });
+            }
+        }
+        Ok(self.stream()?)
+    }
+}
+
+/// The stream of an aggregate.
+pub(super) fn stream_of(aggregate: &Category, key: &str) -> Result<StreamName, NameError> {
+    check_name("aggregate id", key)?;
+    StreamName::new(format!("{aggregate}-{key}"))
+}

@@ -1,0 +1,170 @@
+//! Writes snapshots, off the way of commands, and shows and drops them.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::mpsc;
+
+use super::claims::Claims;
+use super::error::CommandError;
+use super::shard::Source;
+use super::snapshot::{SNAPSHOT_BYTES_MAX, Snapshot, owner};
+use crate::event::{Category, Position, StreamName, Version};
+use crate::store::{AsyncStore, CommitError, Progress, StateChange, Store, StoreError, UnitOfWork};
+
+/// Aggregates that wait for a snapshot; more are asked for again by their next command.
+const WISHES_MAX: usize = 256;
+/// How often a write is tried when somebody else writes, too.
+const ATTEMPTS_MAX: usize = 8;
+
+/// A snapshot that there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotInfo {
+    /// The aggregate's stream.
+    pub stream: StreamName,
+    /// Version of what it holds.
+    pub schema: u32,
+    /// Up to where it stands for the stream.
+    pub version: Version,
+    /// The position of that event.
+    pub position: Position,
+    /// Its size, in bytes.
+    pub bytes: usize,
+}
+
+/// An aggregate that is to have a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wish {
+    pub(super) category: Category,
+    pub(super) key: String,
+    pub(super) stream: StreamName,
+}
+
+/// Who writes snapshots. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Snapshots(Arc<Inner>);
+
+struct Inner {
+    log: AsyncStore,
+    claims: Claims,
+    waiting: Mutex<HashSet<Wish>>,
+    queue: OnceLock<mpsc::Sender<Wish>>,
+}
+
+impl Snapshots {
+    pub(super) fn new(log: AsyncStore, claims: Claims) -> Self {
+        Self(Arc::new(Inner { log, claims, waiting: Mutex::default(), queue: OnceLock::new() }))
+    }
+
+    /// Has a snapshot written soon. Must be called within a tokio runtime.
+    pub(super) fn wish(&self, wish: Wish) {
+        if !self.waiting(|waiting| waiting.insert(wish.clone())) {
+            return;
+        }
+        let queue = self.0.queue.get_or_init(|| {
+            let (sender, wishes) = mpsc::channel(WISHES_MAX);
+            tokio::spawn(run(Arc::downgrade(&self.0), wishes));
+            sender
+        });
+        if queue.try_send(wish.clone()).is_err() {
+            self.waiting(|waiting| waiting.remove(&wish));
+        }
+    }
+
+    fn waiting<T>(&self, change: impl FnOnce(&mut HashSet<Wish>) -> T) -> T {
+        change(&mut self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes a snapshot and writes it.
+    async fn write(&self, wish: &Wish) -> Result<(), CommandError> {
+        let Some(decider) = self.0.claims.get(&wish.category) else { return Ok(()) };
+        let mut shard = decider.shard(&wish.stream).lock_owned().await;
+        let (wish, taking) = (wish.clone(), Arc::clone(&decider));
+        let schema = decider.setup.code.snapshot_schema();
+        let stream = wish.stream.clone();
+        let taken = self.0.log.run(move |store| {
+            let source = Source { setup: &taking.setup, store, stream: &wish.stream, key: &wish.key };
+            shard.with(&source, |host, hot| {
+                let bytes = host.snapshot(hot.handle).map_err(|faulted| source.faulted(faulted))?;
+                // One that cannot be kept is not asked for again at once.
+                hot.snapshot = hot.version;
+                Ok(bytes.map(|bytes| Snapshot { schema, version: hot.version, position: hot.position, bytes }))
+            })
+        });
+        let Some(snapshot) = taken.await? else { return Ok(()) };
+        let bytes = snapshot.bytes.len();
+        if bytes > SNAPSHOT_BYTES_MAX {
+            tracing::warn!(%stream, bytes, "a snapshot was not kept: it is larger than {SNAPSHOT_BYTES_MAX} bytes");
+            return Ok(());
+        }
+        self.change(vec![StateChange { key: stream.as_str().to_owned(), value: Some(snapshot.encode()) }]).await?;
+        decider.counts.snapshots.add(1);
+        tracing::debug!(%stream, version = %snapshot.version, bytes, "snapshot written");
+        Ok(())
+    }
+
+    /// Writes rows. The store lets one write at a time; who was overtaken tries again.
+    async fn change(&self, state: Vec<StateChange>) -> Result<(), CommandError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let progress = self.0.log.run(|store| {
+                let stored = store.progress(&owner(), 0)?.unwrap_or_default();
+                Ok::<_, StoreError>(Progress { revision: stored.revision + 1, checkpoint: store.head(), ..Progress::default() })
+            });
+            let work = UnitOfWork {
+                owner: owner(),
+                partition: 0,
+                progress: progress.await?,
+                state: state.clone(),
+                events: Vec::new(),
+                dead_letters: Vec::new(),
+            };
+            match self.0.log.commit(work).await {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Fenced { .. }) if attempt < ATTEMPTS_MAX => {}
+                Err(CommitError::Store(error)) => return Err(error.into()),
+                Err(error) => return Err(StoreError::WriteFailed { reason: error.to_string() }.into()),
+            }
+        }
+    }
+
+    /// Snapshots of streams whose names begin so, in the order of names, after a stream if given.
+    pub(super) async fn list(
+        &self,
+        prefix: String,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<(Vec<SnapshotInfo>, Option<String>), CommandError> {
+        let scan = move |store: &dyn Store| store.state_scan(&owner(), &prefix, after.as_deref(), limit);
+        let page = self.0.log.run(scan).await?;
+        let info = |(key, row): (String, Vec<u8>)| {
+            let Snapshot { schema, version, position, bytes } = Snapshot::decode(&row)?;
+            Some(SnapshotInfo { stream: StreamName::new(key).ok()?, schema, version, position, bytes: bytes.len() })
+        };
+        Ok((page.entries.into_iter().filter_map(info).collect(), page.next))
+    }
+
+    /// Drops the snapshot of a stream; says whether there was one.
+    pub(super) async fn drop_one(&self, stream: &StreamName) -> Result<bool, CommandError> {
+        let key = stream.as_str().to_owned();
+        let known = key.clone();
+        let was = self.0.log.run(move |store| store.state_get(&owner(), &known)).await?.is_some();
+        if was {
+            self.change(vec![StateChange { key, value: None }]).await?;
+        }
+        Ok(was)
+    }
+}
+
+/// Writes one after the other, until nobody can ask for more.
+async fn run(inner: std::sync::Weak<Inner>, mut wishes: mpsc::Receiver<Wish>) {
+    while let Some(wish) = wishes.recv().await {
+        let Some(inner) = inner.upgrade() else { return };
+        let snapshots = Snapshots(inner);
+        snapshots.waiting(|waiting| waiting.remove(&wish));
+        if let Err(error) = snapshots.write(&wish).await {
+            tracing::warn!(stream = %wish.stream, %error, "no snapshot was written; its next command asks for one again");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Reads `[aggregate]`.
+
+use super::{ManifestError, backoff, keys};
+use crate::command::AggregatePolicy;
+use crate::document::Section;
+use crate::event::Category;
+
+const RETRIES_MAX: u64 = 1000;
+const SNAPSHOT_EVERY_MAX: u64 = 1_000_000_000;
+/// Each costs what the component keeps for it.
+const HOT_MAX: u64 = 1_000_000;
+
+/// Reads the section.
+pub(super) fn read(section: &Section<'_>) -> Result<AggregatePolicy, ManifestError> {
+    let mut policy = AggregatePolicy::default();
+    if let Some(value) = section.get("category") {
+        const ALLOWED: &str = "the part of streams' names before the first \"-\", such as \"account\"";
+        policy.category = Some(Category::new(value.text(ALLOWED)?).map_err(|_| value.bad(ALLOWED))?);
+    }
+    if let Some(value) = section.get("retries") {
+        policy.retries = u32::try_from(value.integer(0..=RETRIES_MAX)?).unwrap_or(u32::MAX);
+    }
+    if let Some(value) = section.get("backoff") {
+        policy.backoff = backoff(&value.table(&keys::AGGREGATE_BACKOFF)?, policy.backoff)?;
+    }
+    if let Some(value) = section.get("snapshot_every") {
+        policy.snapshot_every = value.integer(0..=SNAPSHOT_EVERY_MAX)?;
+    }
+    if let Some(value) = section.get("hot") {
+        policy.hot = usize::try_from(value.integer(1..=HOT_MAX)?).unwrap_or(usize::MAX);
+    }
+    Ok(policy)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plugin::Manifest;
+
+    #[test]
+    fn what_is_said_of_commands_is_read_and_bounded() {
+        let text = "[aggregate]\ncategory = \"purse\"\nretries = 0\nbackoff = { initial = \"5ms\", jitter = false }\n\
+                    snapshot_every = 7\nhot = 3";
+        let policy = Manifest::parse("plugin.toml", text).unwrap().aggregate;
+        assert_eq!(policy.category.as_ref().map(ToString::to_string).as_deref(), Some("purse"));
+        assert_eq!((policy.retries, policy.snapshot_every, policy.hot), (0, 7, 3));
+        assert_eq!((policy.backoff.initial_ms, policy.backoff.max_ms, policy.backoff.jitter), (5, 100, false));
+        for bad in ["category = \"a-b\"", "category = \"\"", "hot = 0", "retries = -1", "snapshots = 1"] {
+            assert!(Manifest::parse("plugin.toml", &format!("[aggregate]\n{bad}")).is_err(), "{bad}");
+        }
+    }
+}

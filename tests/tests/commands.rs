@@ -1,0 +1,402 @@
+//! Commands through the real server, decided by real components.
+
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tidemill::runtime::{Engine, EngineOptions, LoadError};
+use tidemill_plugins::{ACCOUNT, Example};
+use tidemill_tests::{Server, another_version, guests, install, poll, replace};
+
+/// Commands of each client.
+const COMMANDS: u64 = 60;
+const CLIENTS: u64 = 8;
+
+/// A server that decides for accounts.
+struct Bank {
+    server: Server,
+    _data: TempDir,
+    plugins: TempDir,
+}
+
+impl Bank {
+    fn open() -> Self {
+        Self::with("account", &ACCOUNT)
+    }
+
+    fn with(name: &str, example: &Example) -> Self {
+        let (data, plugins) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        install(plugins.path(), name, example);
+        let server = Server::start(data.path(), plugins.path());
+        Self { server, _data: data, plugins }
+    }
+}
+
+/// Sends a command; answers the status and the body.
+fn send(server: &Server, aggregate: &str, id: &str, body: &Value) -> Option<(u16, Value)> {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let url = format!("{}/v1/commands/{aggregate}/{id}", server.url());
+    let mut answer = agent.post(url).send_json(body).ok()?;
+    let status = answer.status().as_u16();
+    Some((status, answer.body_mut().read_json().ok()?))
+}
+
+fn ask(server: &Server, account: &str, id: &str, what: &str, data: &Value) -> (u16, Value) {
+    send(server, "account", account, &json!({ "id": id, "type": what, "data": data })).expect("an answer")
+}
+
+fn kind(answer: &Value) -> &str {
+    answer["type"].as_str().and_then(|kind| kind.rsplit(':').next()).unwrap_or_default()
+}
+
+/// The events of a stream.
+fn events(server: &Server, stream: &str) -> Vec<Value> {
+    let (mut events, mut after) = (Vec::new(), 0);
+    loop {
+        let Ok(page) = server.try_get(&format!("/v1/streams/{stream}?after={after}&limit=1000")) else { return events };
+        let found = page["events"].as_array().unwrap();
+        let Some(last) = found.last() else { return events };
+        after = last["version"].as_u64().unwrap();
+        events.extend(found.iter().cloned());
+    }
+}
+
+/// The balance after each event; none of them may be below zero.
+fn balances(events: &[Value]) -> Vec<i64> {
+    let mut cents = 0;
+    let balance = |event: &Value| {
+        let amount = event["data"]["cents"].as_i64().unwrap_or_default();
+        cents += if event["type"] == "MoneyDeposited" { amount } else { -amount };
+        assert!(cents >= 0, "below zero after {event}");
+        cents
+    };
+    events.iter().map(balance).collect()
+}
+
+#[test]
+fn an_account_lives_through_its_commands() {
+    let Bank { server, plugins, .. } = Bank::open();
+    let (status, opened) = ask(&server, "7", "c1", "Open", &json!({ "owner": "ada" }));
+    assert_eq!((status, &opened["outcome"], &opened["version"]), (201, &json!("accepted"), &json!(1)), "{opened}");
+    let body = json!({ "id": "c2", "type": "Deposit", "data": { "cents": 500 }, "expected": 1,
+                       "metadata": { "actor": "ada", "correlation_id": "s" } });
+    let (status, paid) = send(&server, "account", "7", &body).unwrap();
+    assert_eq!(
+        (status, &paid["events"][0]["type"], &paid["stream"]),
+        (201, &json!("MoneyDeposited"), &json!("account-7"))
+    );
+    let stored = server.get(&format!("/v1/events/{}", paid["events"][0]["id"].as_str().unwrap()));
+    for (key, value) in [("command_id", "c2"), ("causation_id", "c2"), ("correlation_id", "s"), ("actor", "ada")] {
+        assert_eq!(stored["metadata"][key], value, "{stored}");
+    }
+    let (status, again) = send(&server, "account", "7", &body).unwrap();
+    assert_eq!((status, &again["repeated"], &again["events"]), (200, &json!(true), &paid["events"]));
+    let (status, refused) = send(&server, "account", "7", &json!({ "id": "c2", "type": "Close" })).unwrap();
+    assert_eq!((status, kind(&refused)), (409, "id-conflict"), "{refused}");
+    let (status, refused) = ask(&server, "7", "c3", "Withdraw", &json!({ "cents": 501 }));
+    assert_eq!((status, kind(&refused), &refused["code"]), (422, "rejected", &json!("InsufficientFunds")), "{refused}");
+    assert_eq!(
+        (&refused["details"], &refused["detail"]),
+        (&json!({ "balance_cents": 500 }), &json!("only 500 cents are on the account"))
+    );
+    ask(&server, "7", "c4", "Deposit", &json!({ "cents": 100 }));
+    let (status, same) = ask(&server, "7", "c3", "Withdraw", &json!({ "cents": 501 }));
+    assert_eq!((status, &same["repeated"]), (422, &json!(true)), "as it was decided then: {same}");
+    let (status, refused) =
+        send(&server, "account", "7", &json!({ "id": "c5", "type": "Deposit", "data": { "cents": 1 }, "expected": 1 }))
+            .unwrap();
+    assert_eq!((status, kind(&refused), &refused["actual_version"]), (409, "wrong-expected-version", &json!(3)));
+    let told = server.get("/v1/commands/c3");
+    assert_eq!(
+        (&told["outcome"], &told["rejection"]["code"]),
+        (&json!("rejected"), &json!("InsufficientFunds")),
+        "{told}"
+    );
+    let told = server.get("/v1/commands/c2");
+    assert_eq!((&told["outcome"], &told["events"]), (&json!("accepted"), &paid["events"]), "{told}");
+    assert_eq!(server.try_text("/v1/commands/c99").unwrap().0, 404);
+    let (status, invalid) = ask(&server, "7", "c6", "Deposit", &json!({ "cents": -1 }));
+    assert_eq!((status, &invalid["code"]), (422, &json!("InvalidCommand")), "{invalid}");
+    let (status, unknown) = send(&server, "purse", "7", &json!({ "id": "c7", "type": "Open" })).unwrap();
+    assert!(status == 404 && unknown["detail"].as_str().unwrap().contains("there are account"), "{unknown}");
+    for (bad, what) in [
+        (json!({ "type": "Open" }), "`id` is missing"),
+        (json!({ "id": "c8" }), "`type` is missing"),
+        (json!({ "id": "", "type": "Open" }), "command id is empty"),
+        (json!({ "id": "c8", "type": "Open", "dta": 1 }), "`dta`"),
+        (json!({ "id": "c8", "type": "Open", "expected": -1 }), "`expected` is -1"),
+    ] {
+        let (status, answer) = send(&server, "account", "7", &bad).unwrap();
+        assert!(status == 400 && answer["detail"].as_str().unwrap().contains(what), "{bad}: {answer}");
+    }
+    let plugin = server.get("/v1/plugins/account");
+    assert_eq!((&plugin["aggregate"], &plugin["roles"]), (&json!("account"), &json!(["aggregate"])), "{plugin}");
+    install(plugins.path(), "rival", &ACCOUNT);
+    let problem = poll("the rival to be refused", || {
+        let problem = server.try_get("/v1/plugins/rival").ok()?["problem"]["reason"].as_str()?.to_owned();
+        Some(problem)
+    });
+    assert!(problem.contains("rival") && problem.contains("plugins rival and account both claim"), "{problem}");
+    assert_eq!(ask(&server, "7", "c9", "Deposit", &json!({ "cents": 1 })).0, 201);
+    let metrics = server.try_text("/metrics").unwrap().1;
+    assert!(metrics.contains("tidemill_commands_total{aggregate=\"account\",result=\"rejected\"} 2"), "{metrics}");
+}
+
+#[test]
+fn an_account_is_seen_as_of_any_point_and_by_its_snapshots() {
+    let Bank { server, .. } = Bank::open();
+    ask(&server, "7", "open", "Open", &json!({ "owner": "ada" }));
+    let mut cents = vec![0, 0];
+    for step in 0..120_u64 {
+        let (what, amount) = if step % 3 == 2 { ("Withdraw", 3) } else { ("Deposit", 5) };
+        assert_eq!(ask(&server, "7", &format!("s{step}"), what, &json!({ "cents": amount })).0, 201);
+        let before = cents.last().copied().unwrap_or_default();
+        cents.push(if what == "Deposit" { before + amount } else { before - amount });
+    }
+    let snapshot = poll("a snapshot", || {
+        let found = server.get("/v1/snapshots?prefix=account-");
+        found["snapshots"].get(0).filter(|snapshot| snapshot["version"].as_u64() >= Some(100)).cloned()
+    });
+    assert_eq!(snapshot["stream"], "account-7", "{snapshot}");
+    let stored = events(&server, "account-7");
+    for version in [1, 2, 49, 50, 51, 99, 100, 101, 121] {
+        let event = &stored[version - 1];
+        let position = event["position"].as_u64().unwrap();
+        for point in [format!("at_version={version}"), format!("at_position={position}")] {
+            let state = server.get(&format!("/v1/streams/account-7/state?{point}"));
+            assert_eq!(
+                (&state["version"], &state["state"]["balance_cents"]),
+                (&json!(version), &json!(cents[version])),
+                "{point}"
+            );
+        }
+    }
+    let now = server.get("/v1/streams/account-7/state");
+    assert_eq!((&now["state"]["owner"], &now["version"]), (&json!("ada"), &json!(121)));
+    let time = stored[60]["timestamp"].as_str().unwrap();
+    let then = server.get(&format!("/v1/streams/account-7/state?at_time={time}"));
+    assert!(then["version"].as_u64().unwrap() <= 60, "{then}");
+    assert_eq!(server.try_text("/v1/streams/account-7/state?at_version=1&at_position=1").unwrap().0, 400);
+    assert_eq!(server.try_text("/v1/streams/account-8/state").unwrap().0, 404);
+    let diff = server.get("/v1/streams/account-7/diff?from_version=119&to_version=120");
+    assert_eq!(
+        diff["events"][0]["changes"],
+        json!([
+            { "path": "/balance_cents", "before": cents[119], "after": cents[120] }
+        ]),
+        "{diff}"
+    );
+    let delete = || ureq::delete(format!("{}/v1/snapshots/account-7", server.url())).call();
+    assert_eq!(delete().unwrap().status().as_u16(), 204);
+    assert!(matches!(delete(), Err(ureq::Error::StatusCode(404))));
+    assert_eq!(server.get("/v1/streams/account-7/state")["state"], now["state"]);
+}
+
+#[test]
+fn concurrent_clients_never_take_what_is_not_there_while_the_component_is_replaced() {
+    let Bank { server, plugins, .. } = Bank::open();
+    for account in 0..2 {
+        ask(&server, &account.to_string(), &format!("open-{account}"), "Open", &json!({ "owner": "ada" }));
+    }
+    let (done, rejected) = (AtomicBool::new(false), Mutex::new(0_u64));
+    // What was answered: the events that each account must have.
+    let ledger: Mutex<HashMap<String, Value>> = Mutex::default();
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                let (server, ledger, rejected) = (&server, &ledger, &rejected);
+                scope.spawn(move || {
+                    let mut rng = fastrand::Rng::with_seed(client);
+                    for step in 0..COMMANDS {
+                        let (account, id) = (rng.u8(0..2).to_string(), format!("{client}-{step}"));
+                        let what = if rng.u8(0..5) < 2 { "Deposit" } else { "Withdraw" };
+                        let data = json!({ "cents": rng.u64(1..50) });
+                        let (status, answer) = ask(server, &account, &id, what, &data);
+                        match status {
+                            201 => drop(ledger.lock().unwrap().insert(id.clone(), answer["events"][0]["id"].clone())),
+                            422 => *rejected.lock().unwrap() += 1,
+                            other => panic!("{other}: {answer}"),
+                        }
+                        if rng.u8(0..4) == 0 {
+                            let (repeated, again) = ask(server, &account, &id, what, &data);
+                            assert_eq!((repeated == 422, &again["repeated"]), (status == 422, &json!(true)), "{again}");
+                        }
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            let mut number = 0;
+            while !done.load(Ordering::Relaxed) {
+                number = (number + 1) % 200;
+                replace(&plugins.path().join("account/plugin.wasm"), &another_version(ACCOUNT.component, number));
+                let digest = server.get("/v1/plugins/account")["digest"].clone();
+                poll("another version to decide, or the end", || {
+                    let now = server.get("/v1/plugins/account")["digest"].clone();
+                    (now != digest || done.load(Ordering::Relaxed)).then_some(())
+                });
+            }
+        });
+        let ended: Vec<_> = clients.into_iter().map(|client| client.join()).collect();
+        done.store(true, Ordering::Relaxed);
+        ended.into_iter().for_each(|ended| ended.unwrap());
+    });
+    let ledger = ledger.into_inner().unwrap();
+    let mut found = BTreeMap::new();
+    for account in 0..2 {
+        let stored = events(&server, &format!("account-{account}"));
+        let balance = balances(&stored).last().copied().unwrap();
+        let state = server.get(&format!("/v1/streams/account-{account}/state"));
+        assert_eq!(state["state"]["balance_cents"], json!(balance), "as a fold outside has it");
+        for event in stored.iter().skip(1) {
+            let command = event["metadata"]["command_id"].as_str().unwrap().to_owned();
+            assert!(found.insert(command, event["id"].clone()).is_none(), "twice: {event}");
+        }
+    }
+    assert_eq!(found, ledger.into_iter().collect::<BTreeMap<_, _>>());
+    assert!(rejected.into_inner().unwrap() > 0, "some withdrawals were too much");
+    assert!(server.get("/v1/plugins/account")["generation"].as_u64() > Some(1), "it was replaced");
+}
+
+#[test]
+fn what_was_answered_is_there_exactly_once_after_kill_9() {
+    let (data, plugins) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    install(plugins.path(), "account", &ACCOUNT);
+    // Command to what was answered: whether it was accepted, and the id of its event.
+    let ledger: Mutex<HashMap<(String, String), (bool, Value)>> = Mutex::default();
+    let unanswered: Mutex<Vec<(String, String, Value)>> = Mutex::default();
+    for round in 0..3_u64 {
+        let server = Server::start(data.path(), plugins.path());
+        // What nobody was answered is sent again, and so is some of what was.
+        for (account, id, body) in unanswered.lock().unwrap().drain(..) {
+            let (status, answer) = send(&server, "account", &account, &body).unwrap();
+            ledger.lock().unwrap().insert((account, id), (status != 422, answer["events"][0]["id"].clone()));
+        }
+        for ((account, id), (accepted, event)) in ledger.lock().unwrap().iter().take(50) {
+            let told = server.get(&format!("/v1/commands/{id}"));
+            assert_eq!(told["stream"], json!(format!("account-{account}")), "{told}");
+            assert_eq!((&told["outcome"] == "rejected", &told["events"][0]["id"]), (!*accepted, event), "{told}");
+        }
+        let enough = ledger.lock().unwrap().len() + 400;
+        std::thread::scope(|scope| {
+            for client in 0..CLIENTS {
+                let (server, ledger, unanswered) = (&server, &ledger, &unanswered);
+                scope.spawn(move || {
+                    let mut rng = fastrand::Rng::with_seed(round * 100 + client);
+                    for step in 0.. {
+                        let (account, id) = (rng.u8(0..6).to_string(), format!("{round}-{client}-{step}"));
+                        let what = ["Open", "Deposit", "Deposit", "Withdraw", "Withdraw"][rng.usize(0..5)];
+                        let data =
+                            if what == "Open" { json!({ "owner": "ada" }) } else { json!({ "cents": rng.u64(1..50) }) };
+                        let body = json!({ "id": id, "type": what, "data": data });
+                        match send(server, "account", &account, &body) {
+                            Some((status, answer)) => {
+                                assert!([201, 422].contains(&status), "{status}: {answer}");
+                                let event = answer["events"][0]["id"].clone();
+                                ledger.lock().unwrap().insert((account, id), (status == 201, event));
+                            }
+                            None => return unanswered.lock().unwrap().push((account, id, body)),
+                        }
+                    }
+                });
+            }
+            poll("answered commands", || (ledger.lock().unwrap().len() >= enough).then_some(()));
+            server.kill_now();
+        });
+    }
+    let server = Server::start(data.path(), plugins.path());
+    let mut found = HashMap::new();
+    for account in 0..6 {
+        let stored = events(&server, &format!("account-{account}"));
+        balances(&stored);
+        for event in stored {
+            let command = event["metadata"]["command_id"].as_str().unwrap().to_owned();
+            assert!(found.insert((account.to_string(), command), event["id"].clone()).is_none(), "twice: {event}");
+        }
+    }
+    let ledger = ledger.into_inner().unwrap();
+    for (command, (accepted, event)) in &ledger {
+        assert_eq!(found.get(command), accepted.then_some(event), "{command:?}");
+    }
+    assert!(ledger.len() >= 1200 && ledger.values().any(|(accepted, _)| !accepted));
+}
+
+#[test]
+fn a_component_that_misbehaves_leaves_nothing_and_is_told_with_evidence() {
+    let manifest = "[aggregate]\ncategory = \"number\"\nsnapshot_every = 2\n[limits]\nbatch_time = \"200ms\"\n\
+                    [grants]\nappend = [\"Added\", \"Broken\"]\n";
+    let example = Example { name: "numbers", component: guests::AGGREGATE_CASES, manifest };
+    let Bank { server, .. } = Bank::with("numbers", &example);
+    let ask = |id: &str, what: &str| send(&server, "number", "1", &json!({ "id": id, "type": what })).unwrap();
+    assert_eq!(ask("first", "Add").0, 201);
+    for (what, fault, words) in [
+        ("Trap", "trap", "it does not like Trap"),
+        ("Spin", "deadline", "200 ms"),
+        ("Grow", "out_of_memory", "[limits] memory"),
+        ("Denied", "denied", "append = [\"Stolen\"]"),
+        ("Thousands", "bad_reply", "5000 events"),
+        ("NoName", "bad_reply", "event type is empty"),
+        ("BadRejection", "bad_reply", "the code of its rejection"),
+    ] {
+        let (status, answer) = ask(what, what);
+        assert_eq!((status, kind(&answer), &answer["fault"]), (500, "command-failed", &json!(fault)), "{answer}");
+        assert!(answer["detail"].as_str().unwrap().contains(words), "{answer}");
+        assert_eq!(server.try_text(&format!("/v1/commands/{what}")).unwrap().0, 404, "{what} may be sent again");
+    }
+    let (_, trapped) = ask("Trap", "Trap");
+    assert!(trapped["evidence"]["backtrace"].as_str().is_some_and(|trace| !trace.is_empty()), "{trapped}");
+    let (status, later) = ask("later", "Later");
+    assert_eq!((status, &later["code"], &later["details"]), (422, &json!("Later"), &json!({ "in": 5 })));
+    assert_eq!(events(&server, "number-1").len(), 1, "nothing was appended");
+    for step in 0..4 {
+        assert_eq!(ask(&step.to_string(), if step == 1 { "Break" } else { "Add" }).0, 201);
+    }
+    // Its snapshots are broken from now on: they are left out, and it goes on.
+    let snapshots = poll("a broken snapshot", || {
+        let found = server.get("/v1/snapshots")["snapshots"].clone();
+        (found[0]["bytes"] == 6).then_some(found)
+    });
+    assert_eq!(snapshots[0]["stream"], "number-1");
+    ask("again", "Trap");
+    assert_eq!(ask("last", "Add").0, 201, "made anew of its events");
+    let event = json!({ "events": [{ "type": "Foreign", "stream": "number-1" }] });
+    server.try_post("/v1/events", &event).unwrap();
+    let (status, answer) = ask("more", "Add");
+    assert_eq!((status, &answer["fault"], &answer["version"]), (500, &json!("misfit"), &json!(7)), "{answer}");
+    assert!(answer["detail"].as_str().unwrap().contains("Foreign is not known"), "{answer}");
+    assert_eq!(send(&server, "number", "2", &json!({ "id": "other", "type": "Add" })).unwrap().0, 201, "others go on");
+}
+
+#[test]
+fn a_component_that_decides_may_import_nothing_by_which_it_could_act() {
+    let engine = Engine::new(EngineOptions::default()).unwrap();
+    let refused = engine.load(guests::IMPURE_AGGREGATE).unwrap_err();
+    assert!(matches!(&refused, LoadError::NotPure { import } if import.contains("/state@")), "{refused}");
+    engine.load(guests::AGGREGATE_CASES).unwrap();
+}
+
+#[test]
+fn an_aggregate_must_say_for_which_streams() {
+    let manifest = "[grants]\nappend = [\"Account*\", \"Money*\"]\n";
+    let plugin = Example { name: "my-bank", component: ACCOUNT.component, manifest };
+    let Bank { server, plugins, .. } = Bank::with("my-bank", &plugin);
+    let reason = || server.get("/v1/plugins/my-bank")["problem"]["reason"].as_str().map(str::to_owned);
+    let problem = poll("the problem", reason);
+    assert!(problem.contains("[aggregate] category") && problem.contains("plugin.toml"), "{problem}");
+    let cured = format!("[aggregate]\ncategory = \"konto\"\n{manifest}");
+    fs::write(plugins.path().join("my-bank/plugin.toml"), cured).unwrap();
+    poll("it to decide", || (server.get("/v1/plugins/my-bank")["aggregate"] == "konto").then_some(()));
+    assert_eq!(
+        send(&server, "konto", "1", &json!({ "id": "a", "type": "Open", "data": { "owner": "b" } })).unwrap().0,
+        201
+    );
+    fs::remove_dir_all(plugins.path().join("my-bank")).unwrap();
+    poll("it to be gone", || {
+        (send(&server, "konto", "1", &json!({ "id": "b", "type": "Close" })).unwrap().0 == 404).then_some(())
+    });
+}
