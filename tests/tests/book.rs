@@ -10,6 +10,7 @@ use tidemill::plugin::Manifest;
 use tidemill_templates::{LANGUAGES, Language};
 use tidemill_tests::book::{Page, Sample, Session};
 use tidemill_tests::projects::can_build;
+use tidemill_tests::tidemill;
 
 /// A test for each page that has something to run, and the languages that have to be built for it.
 macro_rules! pages {
@@ -135,6 +136,30 @@ fn every_sample_is_tried() {
                 _ => None,
             };
             faults.extend(fault.map(|fault| format!("{}:{}: {fault}", page.file.display(), shown.line)));
+        }
+    }
+    assert_none(&faults);
+}
+
+/// Commands of the prose, and those of the project's first page, which no test follows: they are there, with these options.
+#[test]
+fn commands_that_are_only_named_exist() {
+    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+    let of_readme = readme.lines().filter(|line| line.starts_with("tidemill ")).map(str::to_owned);
+    let named: BTreeSet<_> = pages().into_iter().flat_map(|(_, page)| page.named).chain(of_readme).collect();
+    assert!(named.len() > 20, "{named:?}");
+    let mut faults = Vec::new();
+    for command in named {
+        let said = command.split(" #").next().unwrap_or_default();
+        let is_word = |word: &&str| !word.starts_with('-') && word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+        let words = said.split_whitespace().skip(1).filter(|word| *word != "help").take_while(is_word).take(2);
+        let help = tidemill().args(words).arg("--help").output().unwrap();
+        let text = String::from_utf8_lossy(&help.stdout);
+        let options = said.split_whitespace().filter(|word| word.starts_with("--"));
+        let mut names = options.map(|option| option.split('=').next().unwrap_or(option));
+        let unknown = names.find(|name| !text.contains(name));
+        if !help.status.success() || unknown.is_some() {
+            faults.push(format!("`{command}`: there is no such command, or no option {unknown:?}"));
         }
     }
     assert_none(&faults);

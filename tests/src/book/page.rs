@@ -12,6 +12,8 @@ pub struct Page {
     pub samples: Vec<Shown>,
     /// Where its links lead, as they are written.
     pub links: Vec<String>,
+    /// Commands that it names in passing, without running them.
+    pub named: Vec<String>,
     /// The anchors of its headings, as forges and mdBook make them.
     pub anchors: Vec<String>,
 }
@@ -68,8 +70,10 @@ impl Page {
         let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let (samples, prose) = apart(&text);
         let links = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()).map(str::to_owned).collect();
+        let code = prose.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+        let named = code.filter(|code| code.starts_with("tidemill ")).map(str::to_owned).collect();
         let headings = prose.lines().filter(|line| line.starts_with('#'));
-        Self { file: file.into(), samples, links, anchors: headings.map(anchor).collect() }
+        Self { file: file.into(), samples, links, named, anchors: headings.map(anchor).collect() }
     }
 
     /// Whether there is something to run.
