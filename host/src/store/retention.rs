@@ -383,6 +383,10 @@ mod tests {
         settle(&store, "slow", 9);
         assert_eq!(act(&[]), (7, 9, Some(("parker".to_owned(), 7))), "its dead letter");
         let kept = [Owner::from(plugin("parker"))];
+        let live = Owner { plugin: plugin("parker"), generation: 1 };
+        let progress = Progress { revision: 1, checkpoint: Position(9), ..Progress::default() };
+        let (state, events, dead_letters) = (Vec::new(), Vec::new(), Vec::new());
+        store.commit(UnitOfWork { owner: live, partition: 0, progress, state, events, dead_letters }).wait().unwrap();
         let status = apply(&store, &policies, &[], &kept, 10_000_000).unwrap().remove(0);
         let blocked_by = Some(Needed { plugin: plugin("parker"), from: Position(7), kept: Some(0) });
         assert_eq!((status.removed_before, status.blocked_by), (Position(7), blocked_by), "it alone holds that back");

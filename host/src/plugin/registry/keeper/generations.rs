@@ -198,12 +198,19 @@ impl Keeper {
         manifest.policy.key.clone_from(&candidate.manifest.policy.key);
         let path = self.around.archive.find(digest).unwrap_or_else(|| candidate.component_path.clone());
         let kept = candidate.with_component(path, digest.to_owned()).with_manifest(Arc::new(manifest));
-        match self.prepare(&kept).await {
-            Some(prepared) => self.switch(&kept, candidate.digest.clone(), prepared?).await?,
-            None => return Ok(()),
-        }
-        self.revoke(&candidate.manifest.grants).await;
-        Ok(())
+        let Some(prepared) = self.prepare(&kept).await else { return Ok(()) };
+        let Prepared { loaded, allowed, .. } = prepared?;
+        let before = &kept.manifest.grants;
+        let left = before.within(&candidate.manifest.grants);
+        let allowed = allowed.within(before, &left);
+        let narrowed = kept.with_manifest(Arc::new(Manifest { grants: left, ..(*kept.manifest).clone() }));
+        let Some(allowed) = allowed else {
+            // It may not read what it listens to: that is refused, and said, as of any other.
+            return self.prepare(&narrowed).await.map_or(Ok(()), |prepared| prepared.map(drop));
+        };
+        let policy = &narrowed.manifest.policy;
+        let setup = allowed.setup(&*loaded, policy, digest, policy.partitions);
+        self.switch(&narrowed, candidate.digest.clone(), Prepared { loaded, allowed, setup }).await
     }
 
     /// Has a version build its state; it becomes what runs when that is live.
