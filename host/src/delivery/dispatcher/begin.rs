@@ -13,6 +13,10 @@ use crate::store::{CommitError, DeadLetter, Owner, PluginChange, Progress, ReadR
 /// Set-aside events read at a time: with their evidence they are some hundred KiB.
 const ROWS_READ: usize = 256;
 
+/// Through which lifts the events of a state went that was built through several: no chain is called so, and only
+/// building it anew ends it.
+const MIXED_LIFTS: &str = "mixed";
+
 /// Where a plugin's partitions begin.
 #[derive(Debug)]
 pub(super) struct Begun {
@@ -50,8 +54,9 @@ pub(super) fn begin(
         Some((old, progress)) => laid_out(&owner, &stored.record, layout, (&old, progress), store).map_err(said)?,
     };
     let mut record = record.with_component(component);
-    if record.lifts != subscription.lifts && is_empty(&owner, known_none, store).map_err(said)? {
-        record.lifts.clone_from(&subscription.lifts);
+    if record.lifts != subscription.lifts {
+        let fresh = is_empty(&owner, known_none, store).map_err(said)?;
+        record.lifts = if fresh { subscription.lifts.clone() } else { MIXED_LIFTS.to_owned() };
     }
     let record = without_abandoned(&owner, record, layout.partitions, store).map_err(said)?;
     if record != stored.record || !progress.is_empty() {

@@ -141,6 +141,11 @@ async fn a_state_that_was_built_through_other_lifts_is_told_until_it_is_built_an
     let told = until(&dispatcher, |status| status.rebuild_due.is_some()).await.rebuild_due.unwrap();
     assert!(told.contains("the upcasters"), "{told}");
 
+    dispatcher.swap(lifting(listener(&["New", "Old"]), &Arc::default())).await.unwrap();
+    let told = until(&dispatcher, |status| status.checkpoint == Position(1)).await.rebuild_due;
+    assert!(told.is_some(), "nobody knows what was handled meanwhile");
+    dispatcher.swap(lifting(listener(&["New", "Old"]), &chain(SHOP))).await.unwrap();
+
     let how = Rebuild::Begin { from: None, reason: "told".into(), live: "digest".into() };
     dispatcher.rebuild(lifting(listener(&["New", "Old"]), &chain(SHOP)), how).await.unwrap();
     until(&dispatcher, |status| status.generation == 1 && status.rebuild_due.is_none()).await;
