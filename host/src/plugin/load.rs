@@ -3,6 +3,7 @@
 //! A seam, so that the rules of the registry are tested without wasm. The runtime's [`Engine`] is the one
 //! that hosts use.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::command::AggregateCode;
@@ -46,6 +47,11 @@ pub trait Loaded: Send + Sync + 'static {
     /// How it introduces itself, if it does.
     fn description(&self) -> Option<&Description>;
 
+    /// What its authors say of it, in its file; nothing unless it says otherwise.
+    fn labels(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
     /// Whether two runs over the same events give the same result: it reaches nothing outside.
     fn replayable(&self) -> bool;
 
@@ -81,6 +87,10 @@ impl Loaded for LoadedComponent {
 
     fn description(&self) -> Option<&Description> {
         self.description()
+    }
+
+    fn labels(&self) -> BTreeMap<String, String> {
+        self.labels().clone()
     }
 
     fn replayable(&self) -> bool {

@@ -110,6 +110,8 @@ pub(super) struct Loaded {
     pub(super) digest: String,
     pub(super) roles: Vec<Role>,
     pub(super) description: Option<Description>,
+    /// What its authors say of it, by label.
+    pub(super) labels: BTreeMap<String, String>,
     pub(super) linked: Linked,
     /// What is called.
     pub(super) entry: Entry,
@@ -136,6 +138,12 @@ impl LoadedComponent {
     #[must_use]
     pub fn description(&self) -> Option<&Description> {
         self.0.description.as_ref()
+    }
+
+    /// What its authors say of it, in its file: `version`, `authors`, `licenses`, `source` and the like.
+    #[must_use]
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.0.labels
     }
 
     /// A handler that runs it as a subscriber, on an instance of its own that is made at the first call.

@@ -1,5 +1,6 @@
 //! The engine: its configuration, and the way from bytes to a [`LoadedComponent`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
@@ -21,7 +22,7 @@ use super::instance::Linked;
 use super::ticker::Ticker;
 use super::trial::{self, Exports};
 use super::upcaster::{Upcaster, UpcasterExports};
-use super::{Limits, LoadError, authority, compile, mismatch};
+use super::{Anatomy, Limits, LoadError, authority, compile, mismatch};
 use crate::error::ErrorClass;
 use crate::schema::{Lift, Upcast};
 
@@ -140,16 +141,18 @@ impl Engine {
     pub fn load_with(&self, component: &[u8], options: &LoadOptions) -> Result<LoadedComponent, LoadError> {
         compile::check_kind(component)?;
         let digest = compile::digest(component);
+        // A file that does not read is told of by what compiles it.
+        let labels = Anatomy::of(component).map(|anatomy| anatomy.labels).unwrap_or_default();
         let component = self.compiled(component, &digest)?;
         let engine = &self.0.engine;
-        self.linked(&component, digest, options).map_err(|error| mismatch::explain(engine, &component, error))
+        self.linked(&component, (digest, labels), options).map_err(|error| mismatch::explain(engine, &component, error))
     }
 
     /// Checks a compiled component against all that the host has and wants, and tries it.
     fn linked(
         &self,
         component: &Component,
-        digest: String,
+        (digest, labels): (String, BTreeMap<String, String>),
         options: &LoadOptions,
     ) -> Result<LoadedComponent, LoadError> {
         contract::check_unstable(&self.0.engine, component, &options.unstable)?;
@@ -174,6 +177,7 @@ impl Engine {
             digest,
             roles: known.roles(),
             description,
+            labels,
             linked,
             entry,
         }))

@@ -1,6 +1,8 @@
 //! Shapes of what is shown of plugins, which is put together of what the registry says and what the store keeps.
 #![expect(dead_code, reason = "the fields are there to be described")]
 
+use std::collections::BTreeMap;
+
 use utoipa::ToSchema;
 
 use crate::delivery::{Generations, Status};
@@ -63,6 +65,9 @@ pub(super) struct Plugin {
     snapshot_schema: Option<u32>,
     #[schema(nullable = false)]
     description: Option<DescriptionInfo>,
+    /// What its authors say of it, in its file.
+    #[schema(nullable = false)]
+    labels: Option<BTreeMap<String, String>>,
     #[schema(nullable = false)]
     subscription: Option<SubscriptionInfo>,
     #[schema(nullable = false)]

@@ -224,6 +224,7 @@ impl Running {
             digest: self.digest.clone(),
             roles: self.loaded.roles().iter().map(ToString::to_string).collect(),
             description: self.loaded.description().map(Into::into),
+            labels: self.loaded.labels(),
             subscription: (&*self.allowed.subscription).into(),
             policy: policy.into(),
             limits: limits.into(),

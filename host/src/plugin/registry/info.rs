@@ -1,5 +1,6 @@
 //! What can be seen of plugins from outside: plain texts and numbers, ready to be written as JSON.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -63,6 +64,9 @@ pub struct RunningInfo {
     /// How it introduces itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<DescriptionInfo>,
+    /// What its authors say of it, in its file: `version`, `authors`, `licenses`, `source` and the like.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// What it listens to: the manifest's word, else the description's.
     pub subscription: SubscriptionInfo,
     /// How it is driven.
