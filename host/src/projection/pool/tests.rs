@@ -16,7 +16,9 @@ struct Echo {
 impl Projection for Echo {
     fn query(&mut self, query: &Query, _: Moment) -> Result<Answer, NoAnswer> {
         match query.name.as_str() {
-            "together" => drop(self.together.wait()),
+            "together" => {
+                self.together.wait();
+            }
             "nothing" => return Err(NoAnswer::Unknown),
             _ => {}
         }
@@ -25,7 +27,7 @@ impl Projection for Echo {
 }
 
 fn moment() -> Moment {
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(ManualClock::new(1))));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(ManualClock::at(1))));
     let live = live_state(&PluginName::new("p").unwrap(), &*store, None).unwrap();
     Moment { owner: live.owner, state: live.state, checkpoint: Position(7), now_us: 1 }
 }
