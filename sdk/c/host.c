@@ -274,9 +274,9 @@ bool exports_tidemill_plugin_projection_query(exports_tidemill_plugin_projection
     tm_scratch scratch = {0};
     tm_event event = {.position = request->checkpoint, .scratch = &scratch};
     size_t count = request->parameters.len;
-    tm_parameter *parameters = tm_alloc(&event, count * sizeof *parameters);
+    tm_query_parameter *parameters = tm_alloc(&event, count * sizeof *parameters);
     for (size_t i = 0; i < count; i++)
-        parameters[i] = (tm_parameter){borrowed(request->parameters.ptr[i].f0), borrowed(request->parameters.ptr[i].f1)};
+        parameters[i] = (tm_query_parameter){borrowed(request->parameters.ptr[i].f0), borrowed(request->parameters.ptr[i].f1)};
     tm_query query = {borrowed(request->query), request->checkpoint, parameters, count};
     const tm_query_handler *handler = query_of(query.name);
     tm_answer answer = {0};

@@ -117,12 +117,12 @@ void tm_log(tm_event *event, tm_level level, const char *format, ...);
 typedef struct {
     tm_text name;
     tm_text value;
-} tm_parameter;
+} tm_query_parameter;
 
 typedef struct {
     tm_text name;
     uint64_t checkpoint; /* every matching event up to here is in the state, or set aside */
-    const tm_parameter *parameters; /* in the order given; a name may come several times */
+    const tm_query_parameter *parameters; /* in the order given; a name may come several times */
     size_t parameter_count;
 } tm_query;
 

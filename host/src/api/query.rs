@@ -82,7 +82,7 @@ async fn answer(
         Ok(answer) => Ok((headers(&answer, checkpoint.0)?, answer.body).into_response()),
         Err(why) => {
             let known = declared(state, &plugin);
-            let shows_evidence = caller.may(&Action::Admin).is_ok();
+            let shows_evidence = caller.could(&Action::Admin);
             Err(no_answer(&plugin, &query.name, why, &known, shows_evidence).with("checkpoint", checkpoint.0))
         }
     }

@@ -117,6 +117,12 @@ impl Caller {
         policy.decide(&self.principal, action).inspect_err(|_| self.gate.denied.add(1))
     }
 
+    /// Whether the caller could do something that was not asked for: neither counted nor logged.
+    #[must_use]
+    pub fn could(&self, action: &Action<'_>) -> bool {
+        self.gate.policy.borrow().decide(&self.principal, action).is_ok()
+    }
+
     /// Whether the caller may append all of this.
     ///
     /// # Errors

@@ -152,3 +152,23 @@ fn bounds_are_said_and_nothing_past_them_takes_effect() {
     assert!(matches!(error, EffectError::LimitExceeded(_)), "{error}");
     assert_eq!(effects.state_get("big").unwrap().unwrap()[0], 14);
 }
+
+#[test]
+fn a_call_that_reads_sees_the_state_and_changes_nothing() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+    let state = vec![StateChange { key: "k".into(), value: Some(b"1".to_vec()) }];
+    let (owner, progress) = (Owner::from(plugin()), Progress { revision: 1, ..Progress::default() });
+    let work = UnitOfWork { owner: owner.clone(), partition: 0, progress, state, events: vec![], dead_letters: vec![] };
+    store.commit(work).wait().unwrap();
+    let state = Arc::new(StoredState { owner: owner.clone(), store });
+    let mut effects = Effects::reading(owner, state);
+    let event = NewEvent::json(EventType::new("T").unwrap(), "1");
+    let denied = [effects.state_set("k", vec![]), effects.state_delete("k"), effects.append(Position(1), event)];
+    for result in denied {
+        let Err(EffectError::Denied(text)) = &result else { panic!("{result:?}") };
+        assert!(text.contains("a query reads"), "{text}");
+    }
+    assert_eq!(effects.state_get("k").unwrap().as_deref(), Some(&b"1"[..]));
+    assert_eq!(effects.state_scan("", None, 10).unwrap().entries.len(), 1);
+    assert!(effects.is_empty());
+}

@@ -16,7 +16,9 @@ struct Echo {
 impl Projection for Echo {
     fn query(&mut self, query: &Query, _: Moment) -> Result<Answer, NoAnswer> {
         match query.name.as_str() {
-            "together" => drop(self.together.wait()),
+            "together" => {
+                self.together.wait();
+            }
             "nothing" => return Err(NoAnswer::Unknown),
             _ => {}
         }
