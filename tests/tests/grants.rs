@@ -258,7 +258,9 @@ fn answer(
 ) -> std::io::Result<()> {
     let lines = BufReader::new(&mut stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
     let head: Vec<_> = lines.collect();
-    let path = head.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
+    // Who does not believe the certificate sends no request.
+    let Some(first) = head.first() else { return Ok(()) };
+    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
     seen.lock().unwrap().push(head.join("\n").to_lowercase());
     match path.strip_prefix("/to/") {
         Some(host) => {

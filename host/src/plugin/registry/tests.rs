@@ -268,6 +268,34 @@ async fn what_asks_for_more_than_granted_does_not_run_and_names_the_line_to_writ
 }
 
 #[tokio::test]
+async fn a_grant_that_is_taken_back_is_lost_at_the_next_batch_and_comes_back() {
+    let manifest = |append: &str| format!("[subscribe]\ntypes = [\"E\"]\n[grants]\nappend = [{append}]");
+    let fixture = Fixture::new(|fixture| {
+        fixture.put("orders/plugin.toml", &manifest("\"Stock*\""));
+        fixture.put("orders/orders.wasm", "asks emits");
+    });
+    let emitted = || fixture.store.head().0 - 3;
+    let first = fixture.append(3).await;
+    fixture.until_handled("orders", first).await;
+    wait("it emits", || (emitted() == 3).then_some(())).await;
+    fixture.put("orders/plugin.toml", &manifest(""));
+    fixture.until_problem("orders").await;
+    let denied = fixture.append(1).await;
+    fixture.until_handled("orders", denied).await;
+    assert_eq!((fixture.store.head(), handled_by(&fixture, "denied")), (denied, vec![denied.0]));
+    fixture.put("orders/plugin.toml", &manifest("\"*\""));
+    fixture.until("orders", |info| info.problem.is_none()).await;
+    let again = fixture.append(1).await;
+    wait("it emits again", || (fixture.store.head() == again.next()).then_some(())).await;
+    assert_eq!(handled_by(&fixture, "denied"), [denied.0]);
+}
+
+/// What a version reports.
+fn handled_by(fixture: &Fixture, label: &str) -> Vec<u64> {
+    fixture.journal().into_iter().filter(|(by, _)| by == label).map(|(_, position)| position).collect()
+}
+
+#[tokio::test]
 async fn small_components_do_not_wait_for_large_ones() {
     let fixture = Fixture::new(|fixture| {
         for number in 0..12 {

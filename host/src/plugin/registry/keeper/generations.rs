@@ -42,9 +42,7 @@ impl Keeper {
         self.pending = None;
         self.taken = Some(candidate.clone());
         let stale = known.building.as_ref().is_some_and(|building| building.component != candidate.digest);
-        if stale {
-            self.cancel().await;
-        }
+        self.cancel_if(stale).await;
         match plan {
             Plan::Installed => {
                 let lifts = &prepared.setup.subscription.lifts;
@@ -58,6 +56,7 @@ impl Keeper {
                 let (loaded, allowed) = (Arc::clone(&prepared.loaded), prepared.allowed.clone());
                 let (digest, manifest) = (candidate.digest.clone(), Arc::clone(&candidate.manifest));
                 self.switch(&candidate, digest.clone(), prepared).await?;
+                self.cancel_if(stale).await;
                 if own {
                     self.build(Pending { digest, loaded, allowed, manifest }, Rebuild::GoOn).await?;
                 } else if is_due {
@@ -72,6 +71,7 @@ impl Keeper {
                     return Err(InstallError::NotRebuilt { component: candidate.component_path });
                 }
                 self.run_kept(&candidate, &live).await?;
+                self.cancel_if(stale).await;
                 let goes_on = known.building.is_some() && !stale;
                 let reason = format!("component {} replaces {live}", candidate.digest);
                 let how = if goes_on { Rebuild::GoOn } else { Rebuild::Begin { from: None, reason, live } };
@@ -79,11 +79,10 @@ impl Keeper {
                 let manifest = Arc::clone(&candidate.manifest);
                 self.build(Pending { digest: candidate.digest.clone(), loaded, allowed, manifest }, how).await?;
             }
-            Plan::Instead(run) => self.run_kept(&candidate, &run).await?,
-        }
-        if stale {
-            // Whatever ran before this process did not know of it could not be told.
-            self.cancel().await;
+            Plan::Instead(run) => {
+                self.run_kept(&candidate, &run).await?;
+                self.cancel_if(stale).await;
+            }
         }
         self.tidy(candidate.digest).await;
         Ok(())
@@ -243,8 +242,12 @@ impl Keeper {
         work.await.ok().flatten().map(Arc::new)
     }
 
-    /// Ends the building of what is not installed any more.
-    async fn cancel(&self) {
+    /// Ends the building of what is not installed any more: before another version is swapped in, and after, as nothing
+    /// may have run before that could be told.
+    async fn cancel_if(&self, stale: bool) {
+        if !stale {
+            return;
+        }
         let Some(running) = self.running.as_ref().filter(|running| !running.dispatcher.is_stopped()) else { return };
         match running.dispatcher.cancel_rebuild().await {
             Ok(()) | Err(CommandError::NotRebuilding { .. }) => {}

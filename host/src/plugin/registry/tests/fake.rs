@@ -2,12 +2,13 @@
 //!
 //! `v1` and the like are what it reports having handled events as; `broken` cannot be loaded, `panic`
 //! panics the engine, `slow` loads only when [`FakeLoader::release`] was called, `halt` stops before its
-//! first event, `asks` describes itself as wanting to append `StockReserved`, `schema=1` names the schema of its state.
+//! first event, `asks` describes itself as wanting to append `StockReserved`, `emits` appends one for each event and
+//! reports when it may not, `schema=1` names the schema of its state.
 
 use std::sync::{Arc, Condvar, Mutex};
 
 use crate::delivery::{Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Verdict};
-use crate::event::Position;
+use crate::event::{EventType, NewEvent, Position};
 use crate::plugin::{Loaded, Loader};
 use crate::runtime::{Description, InstanceOptions, LoadError, LoadOptions, Role};
 
@@ -32,6 +33,7 @@ struct FakeLoaded {
 struct FakeHandler {
     label: String,
     halts: bool,
+    emits: bool,
     journal: Journal,
 }
 
@@ -81,13 +83,20 @@ impl Loaded for FakeLoaded {
         Box::new(FakeHandler {
             label: format!("{}: {}{suffix}", options.plugin, self.text),
             halts: self.text.contains("halt"),
+            emits: self.text.contains("emits"),
             journal: Arc::clone(&self.journal),
         })
     }
 }
 
 impl Handler for FakeHandler {
-    fn handle(&mut self, batch: EventBatch, effects: Effects) -> Handled {
+    fn handle(&mut self, batch: EventBatch, mut effects: Effects) -> Handled {
+        for event in batch.iter().filter(|_| self.emits) {
+            let reserved = NewEvent::json(EventType::new("StockReserved").unwrap(), "1");
+            if effects.append(event.position, reserved).is_err() {
+                self.journal.lock().unwrap().push(("denied".into(), event.position));
+            }
+        }
         let outcome = if self.halts {
             Err(HandleError::Failure(Failure { index: 0, verdict: Verdict::Stop, reason: "no".into() }))
         } else {
