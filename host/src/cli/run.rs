@@ -13,6 +13,7 @@ use super::color::Color;
 use super::error::{CliError, Exit, ProgramError};
 use super::identity::Identity;
 use super::output::{Output, complain};
+use super::plugins::PluginsCommand;
 use super::{
     append, backup, bench, color, completions, config, dead_letters, dev, doctor, events_read, events_tail,
     events_types, export, import, keys, layers, new, plugins, restore, retention, state, streams, suggest, top, verify,
@@ -92,9 +93,18 @@ fn run(cli: Cli, layers: Option<&Layers>, program: &Program, output: &mut Output
             Ok((program.demo)(options)?)
         }
         other => {
-            telemetry::init(LogFormat::Pretty, global.log.as_deref().unwrap_or("warn"), color::on_stderr())?;
+            telemetry::init(LogFormat::Pretty, global.log.as_deref().unwrap_or(level(&other)), color::on_stderr())?;
             ask(other, global, program, output)
         }
+    }
+}
+
+/// How much a command logs: what it reports itself is not told a second time.
+const fn level(command: &Command) -> &'static str {
+    match command {
+        Command::Dev(_) => "error",
+        Command::Plugins(PluginsCommand::Test(_)) => "error,tidemill::plugin=warn",
+        _ => "warn",
     }
 }
 
