@@ -188,7 +188,7 @@ fn what_changes_is_built_or_only_run_again_until_an_interruption() {
 
     project.write("fixtures/one.json", expecting(7).as_bytes());
     let (steps, done) = watching.until(&["done"]);
-    assert_eq!((steps, done["failed"].as_u64()), (["load", "call", "feed", "done"].map(String::from).into(), Some(0)));
+    assert_eq!((steps, done["failed"].as_u64()), (["call", "feed", "done"].map(String::from).into(), Some(0)));
 
     project.write("fixtures/one.json", b"{\"wen\": []}");
     let (_, error) = watching.until(&["error"]);
@@ -239,6 +239,15 @@ fn a_servers_events_are_handed_over_and_nothing_is_written_to_it() {
     assert_eq!(server.get("/v1/events?limit=1")["head"], 5, "nothing was written");
     let plugins = server.get("/v1/plugins");
     assert_eq!(plugins["plugins"].as_array().map(Vec::len), Some(0), "{plugins}");
+    let watching = Watching::start(project.dev(&["--server", server.url(), "--from", "4", "--json"]));
+    let (steps, _) = watching.until(&["done"]);
+    assert_eq!(steps.iter().filter(|step| *step == "call").count(), 2, "{steps:?}");
+    server.try_post("/v1/events", &json!({ "events": [placed(5, 9)] })).unwrap();
+    let (_, call) = watching.until(&["call"]);
+    assert_eq!(call["positions"], json!([6]), "what comes in is handed over, and only that is told");
+    assert_eq!(call["call"]["state"]["customer/ada"]["orders"], 3, "{call}");
+    assert_eq!(watching.until(&["done"]).0, ["feed", "done"]);
+    assert_eq!(watching.interrupt(), Some(0));
     drop(server);
     let run = project.run(&["--server", "http://127.0.0.1:1", "--once"]);
     assert_eq!(run.status.code(), Some(5), "{}", text(&run.stderr));

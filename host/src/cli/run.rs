@@ -94,9 +94,18 @@ fn run(cli: Cli, layers: Option<&Layers>, program: &Program, output: &mut Output
             Ok((program.demo)(options)?)
         }
         other => {
-            telemetry::init(LogFormat::Pretty, global.log.as_deref().unwrap_or("warn"), color::on_stderr())?;
+            telemetry::init(LogFormat::Pretty, global.log.as_deref().unwrap_or(level(&other)), color::on_stderr())?;
             ask(other, global, program, output)
         }
+    }
+}
+
+/// How much a command logs: what it reports itself is not told a second time.
+const fn level(command: &Command) -> &'static str {
+    match command {
+        Command::Dev(_) => "error",
+        Command::Plugins(PluginsCommand::Test(_)) => "error,tidemill::plugin=warn",
+        _ => "warn",
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Feed {
     pub(super) fixture: Fixture,
     /// Where each stands in a server's log; empty where that says nothing.
     pub(super) positions: Vec<u64>,
+    /// How many of them were shown before.
+    pub(super) shown: usize,
 }
 
 /// The fixtures of a project. Those that are none are told by themselves.
@@ -36,7 +38,7 @@ pub(super) fn fixtures(folder: &Path) -> Result<Vec<Result<Feed, CliError>>, Cli
     let read = |from: PathBuf| {
         let text = fs::read_to_string(&from).map_err(|error| failed(&KitError::unreadable(&from, &error)))?;
         let fixture = Fixture::parse(&from, &text).map_err(|error| failed(&error))?;
-        Ok(Feed { from, fixture, positions: Vec::new() })
+        Ok(Feed { from, fixture, positions: Vec::new(), shown: 0 })
     };
     Ok(files.into_iter().map(read).collect())
 }
@@ -93,7 +95,7 @@ fn feed(from: PathBuf, mut when: Vec<Value>) -> Feed {
     if positions.len() != when.len() {
         positions.clear();
     }
-    Feed { from, fixture: Fixture { when, ..Fixture::default() }, positions }
+    Feed { from, fixture: Fixture { when, ..Fixture::default() }, positions, shown: 0 }
 }
 
 /// A plugin's filter, as the options of commands say it.

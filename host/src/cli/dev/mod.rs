@@ -48,7 +48,8 @@ Its plugin.toml says what it listens to and may do, its fixtures/ what it is giv
 
 For each event it is told what the plugin answered, appended, stored and logged, and what that took: in a
 call of its own, so a server, which hands events over in batches, takes less. Fixtures are also run in
-batches, and what comes then decides. Nothing is written to a server.")]
+batches, and what comes then decides. Of a server, what comes in meanwhile is handed over too, up to the
+limit; nothing is written to it.")]
 pub(super) struct DevArgs {
     /// The project's folder
     #[arg(default_value = ".")]
@@ -130,15 +131,49 @@ async fn watch(args: &DevArgs, server: Server, output: &mut Output<'_>) -> Resul
     loop {
         let sources = Sources::of(&args.folder, args.events.as_deref())?;
         watcher.rearm(sources.folders.iter().map(PathBuf::as_path));
-        if seen.as_ref() != Some(&sources.state) {
-            let ran = session.step(&sources.state, &mut show).await;
+        let changed = seen.as_ref() != Some(&sources.state);
+        let news = !changed && session.has_news().await;
+        if changed || news {
+            let ran = session.step(&sources.state, news, &mut show).await;
             if args.once {
                 return ran;
             }
             show.ran(ran)?;
-            show.watching(&args.folder)?;
+            if changed {
+                show.watching(&args.folder)?;
+            }
             seen = Some(sources.state);
         }
         watcher.due(false).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use crate::cli::args::Command;
+    use crate::cli::layers;
+
+    #[test]
+    fn a_server_that_is_named_is_asked_for_its_events() {
+        let asks = |line: &str| {
+            let words: Vec<_> = line.split(' ').map(OsString::from).collect();
+            let (cli, _) = layers::parse(&words).ok().unwrap();
+            let Command::Dev(args) = cli.command else { panic!("{line}") };
+            args.live
+        };
+        for line in [
+            "tidemill dev --server localhost:1",
+            "tidemill --server localhost:1 dev",
+            "tidemill dev --from 7",
+            "tidemill dev --limit 7",
+            "tidemill dev --live",
+        ] {
+            assert!(asks(line), "{line}");
+        }
+        for line in ["tidemill dev", "tidemill dev x --once", "tidemill dev --events a.ndjson --limit 7"] {
+            assert!(!asks(line), "{line}");
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! What is kept from run to run: what was built, and what is loaded.
 
+use std::hash::Hasher as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
+use xxhash_rust::xxh3::Xxh3Default;
 
 use super::DevArgs;
 use super::build::build;
@@ -12,14 +14,19 @@ use super::project::Project;
 use super::show::{Show, Tally};
 use super::sources::State;
 use crate::cli::client::Client;
-use crate::cli::component_file::{ComponentFile, engine};
+use crate::cli::component_file::ComponentFile;
 use crate::cli::error::{CliError, Exit};
 use crate::clock::Stopwatch;
-use crate::config::HostSecrets;
+use crate::config::{HostSecrets, own_compiler};
+use crate::error::with_sources;
 use crate::kit::{Disturbance, Kit, KitError, Report, Traced};
+use crate::runtime::{CompileLimits, Compiler, Engine, EngineOptions};
 
 /// The operator's word on the plugin, in its project.
 const MANIFEST: &str = "plugin.toml";
+
+/// How long compiling may take, in milliseconds: one's own component is not hostile, and the machine may be busy.
+const COMPILE_MS_MAX: u64 = 600_000;
 
 /// A plugin under development.
 pub(super) struct Session<'a> {
@@ -27,15 +34,39 @@ pub(super) struct Session<'a> {
     client: Arc<Client>,
     /// The sources of the last build that went well.
     built_from: Option<u64>,
+    /// What is loaded, with the digest of its component and its manifest.
+    loaded: Option<(u64, Arc<Kit>)>,
+    /// What a server's log has given so far.
+    fed: Fed,
+}
+
+/// Events of a server's log.
+#[derive(Clone, Copy)]
+struct Fed {
+    events: usize,
+    /// Where the next one may stand.
+    next: u64,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(args: &'a DevArgs, client: Client) -> Self {
-        Self { args, client: Arc::new(client), built_from: None }
+        let fed = Fed { events: 0, next: args.from };
+        Self { args, client: Arc::new(client), built_from: None, loaded: None, fed }
     }
 
-    /// Builds if need be, loads, and runs.
-    pub(super) async fn step(&mut self, state: &State, show: &mut Show<'_, '_>) -> Result<(), CliError> {
+    /// Whether the server has more events for the plugin. One that does not answer has none.
+    pub(super) async fn has_news(&self) -> bool {
+        let Some((_, kit)) = &self.loaded else { return false };
+        if !self.args.live || self.fed.events as u64 >= self.args.limit {
+            return false;
+        }
+        let (client, filter, next) = (Arc::clone(&self.client), kit.filter().clone(), self.fed.next);
+        let more = blocking(move || feed::of_server(next, 1, &filter, &client)).await;
+        more.is_ok_and(|more| !more.fixture.when.is_empty())
+    }
+
+    /// Builds and loads if need be, and runs. With news, only what is new is shown.
+    pub(super) async fn step(&mut self, state: &State, news: bool, show: &mut Show<'_, '_>) -> Result<(), CliError> {
         let project = Project::read(&self.args.folder)?;
         if self.built_from != Some(state.built_from) {
             self.built_from = None;
@@ -44,7 +75,8 @@ impl<'a> Session<'a> {
         }
         let kit = self.load(&project, show).await?;
         let mut tally = Tally::default();
-        for feed in self.feeds(&kit).await? {
+        let shown = if news { self.fed.events } else { 0 };
+        for feed in self.feeds(&kit, shown).await? {
             match feed {
                 Ok(feed) => self.run(&kit, feed, &mut tally, show).await?,
                 Err(error) if self.args.once => return Err(error),
@@ -77,12 +109,16 @@ impl<'a> Session<'a> {
     }
 
     /// Loads what was built, as the host would.
-    async fn load(&self, project: &Project, show: &mut Show<'_, '_>) -> Result<Arc<Kit>, CliError> {
+    async fn load(&mut self, project: &Project, show: &mut Show<'_, '_>) -> Result<Arc<Kit>, CliError> {
         let manifest = project.folder.join(MANIFEST);
         let component = project.component.clone();
-        let loaded = blocking(move || load(&component, &manifest)).await?;
-        show.loaded(project, &loaded)?;
+        let known = self.loaded.take();
+        let (digest, loaded) = blocking(move || load(&component, &manifest, known)).await?;
+        if loaded.is_new {
+            show.loaded(project, &loaded)?;
+        }
         let kit = loaded.kit;
+        self.loaded = Some((digest, Arc::clone(&kit)));
         let is_real = self.args.live || self.args.events.is_some();
         if is_real && !self.args.http && !kit.is_replayable() {
             let what = "it may send HTTP requests, and would send them for these events";
@@ -91,7 +127,7 @@ impl<'a> Session<'a> {
         Ok(kit)
     }
 
-    async fn feeds(&self, kit: &Arc<Kit>) -> Result<Vec<Result<Feed, CliError>>, CliError> {
+    async fn feeds(&mut self, kit: &Arc<Kit>, shown: usize) -> Result<Vec<Result<Feed, CliError>>, CliError> {
         let args = self.args;
         if let Some(file) = &args.events {
             return Ok(vec![feed::of_file(file, args.limit)]);
@@ -101,7 +137,10 @@ impl<'a> Session<'a> {
         }
         let (client, filter) = (Arc::clone(&self.client), kit.filter().clone());
         let (from, limit) = (args.from, args.limit);
-        blocking(move || feed::of_server(from, limit, &filter, &client)).await.map(|feed| vec![Ok(feed)])
+        let feed = blocking(move || feed::of_server(from, limit, &filter, &client)).await?;
+        let next = feed.positions.last().map_or(from, |last| last.saturating_add(1));
+        self.fed = Fed { events: feed.fixture.when.len(), next };
+        Ok(vec![Ok(Feed { shown, ..feed })])
     }
 
     async fn run(
@@ -126,6 +165,8 @@ pub(super) struct Loaded {
     pub(super) kit: Arc<Kit>,
     pub(super) bytes: usize,
     pub(super) ms: u64,
+    /// Whether it is another one than before.
+    pub(super) is_new: bool,
 }
 
 /// What came of a feed.
@@ -151,13 +192,36 @@ impl Ran {
     }
 }
 
-fn load(component: &Path, manifest: &Path) -> Result<Loaded, CliError> {
+/// Loads a component under its manifest, unless both are those that are loaded. Answers their digest too.
+fn load(component: &Path, manifest: &Path, known: Option<(u64, Arc<Kit>)>) -> Result<(u64, Loaded), CliError> {
     let watch = Stopwatch::start();
     let file = ComponentFile::read(component, manifest.is_file().then_some(manifest))?;
     let proposed = file.proposed();
     let bytes = proposed.component.len();
-    let kit = Kit::new(&proposed, &engine()?, Box::new(HostSecrets)).map_err(|error| feed::failed(&error))?;
-    Ok(Loaded { kit: Arc::new(kit), bytes, ms: u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX) })
+    let mut digest = Xxh3Default::new();
+    digest.write(proposed.component);
+    digest.write(format!("{:?}", proposed.manifest).as_bytes());
+    let digest = digest.finish();
+    let known = known.filter(|(loaded, _)| *loaded == digest).map(|(_, kit)| kit);
+    let is_new = known.is_none();
+    let kit = match known {
+        Some(kit) => kit,
+        None => {
+            let kit = Kit::new(&proposed, &engine()?, Box::new(HostSecrets));
+            Arc::new(kit.map_err(|error| feed::failed(&error))?)
+        }
+    };
+    let ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok((digest, Loaded { kit, bytes, ms, is_new }))
+}
+
+fn engine() -> Result<Engine, CliError> {
+    let patient = |compiler: Compiler| {
+        let limits = CompileLimits { time_ms: COMPILE_MS_MAX, ..compiler.limits };
+        Compiler { limits, ..compiler }
+    };
+    Engine::new(EngineOptions { cache_dir: None, compiler: own_compiler().map(patient) })
+        .map_err(|error| CliError::new(error.class().into(), with_sources(&error)))
 }
 
 fn run(kit: &Kit, feed: &Feed) -> Result<Ran, KitError> {

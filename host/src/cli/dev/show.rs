@@ -82,7 +82,7 @@ impl<'o, 'w> Show<'o, 'w> {
     }
 
     pub(super) fn loaded(&mut self, project: &Project, loaded: &Loaded) -> Result<(), CliError> {
-        let Loaded { kit, bytes, ms } = loaded;
+        let Loaded { kit, bytes, ms, .. } = loaded;
         let description = kit.description().cloned().unwrap_or_default();
         let types: Vec<_> = kit.filter().types.iter().map(|pattern| pattern.as_str()).collect();
         if self.json {
@@ -114,7 +114,7 @@ impl<'o, 'w> Show<'o, 'w> {
         tally.us += traced.calls.iter().map(|call| call.us).sum::<u64>();
         tally.memory_peak_bytes = tally.memory_peak_bytes.max(traced.report.memory_peak_bytes);
         if self.json {
-            for call in &traced.calls {
+            for call in unseen(feed, &traced.calls) {
                 self.line(
                     &json!({ "step": "call", "of": report.name, "positions": positions(feed, call), "call": call }),
                 )?;
@@ -128,7 +128,7 @@ impl<'o, 'w> Show<'o, 'w> {
         let about =
             if report.about.is_empty() { String::new() } else { format!(": {}", shown(&report.about, usize::MAX)) };
         self.output.heading(&format!("\n{}{about}", feed.from.display()))?;
-        traced.calls.iter().try_for_each(|call| self.call(feed, call))?;
+        unseen(feed, &traced.calls).try_for_each(|call| self.call(feed, call))?;
         self.verdict(feed, ran, passed)
     }
 
@@ -268,6 +268,12 @@ impl<'o, 'w> Show<'o, 'w> {
         };
         if self.coloured { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.into() }
     }
+}
+
+/// The calls that were not shown before.
+fn unseen<'a>(feed: &Feed, calls: &'a [Call]) -> impl Iterator<Item = &'a Call> {
+    let shown = feed.shown;
+    calls.iter().filter(move |call| call.events.iter().any(|event| event.index >= shown))
 }
 
 /// Where the events of a call stand in a server's log.

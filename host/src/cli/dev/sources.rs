@@ -44,6 +44,7 @@ impl Sources {
         let (mut built, mut fed) = (Xxh3Default::new(), Xxh3Default::new());
         let mut folders = Vec::new();
         let mut left = vec![folder.to_owned()];
+        let events_file = events.and_then(|file| fs::canonicalize(file).ok());
         while let Some(folder_now) = left.pop() {
             let entries = match fs::read_dir(&folder_now) {
                 Ok(entries) => entries.collect::<io::Result<Vec<_>>>().map_err(failed)?,
@@ -59,7 +60,8 @@ impl Sources {
                     continue;
                 }
                 let first = path.strip_prefix(folder).ok().and_then(|path| path.iter().next());
-                let is_fed = FED.iter().any(|name| first.is_some_and(|first| first == *name));
+                let is_events = events_file.is_some() && fs::canonicalize(&path).ok() == events_file;
+                let is_fed = is_events || FED.iter().any(|name| first.is_some_and(|first| first == *name));
                 add(if is_fed { &mut fed } else { &mut built }, &path);
             }
             folders.push(folder_now);
