@@ -220,7 +220,7 @@ fn engine() -> Result<Engine, CliError> {
         let limits = CompileLimits { time_ms: COMPILE_MS_MAX, ..compiler.limits };
         Compiler { limits, ..compiler }
     };
-    Engine::new(EngineOptions { cache_dir: None, compiler: own_compiler().map(patient) })
+    Engine::new(EngineOptions { compiler: own_compiler().map(patient), ..EngineOptions::default() })
         .map_err(|error| CliError::new(error.class().into(), with_sources(&error)))
 }
 
