@@ -103,7 +103,7 @@ fn run(cli: Cli, layers: Option<&Layers>, program: &Program, output: &mut Output
 /// How much a command logs: what it reports itself is not told a second time.
 const fn level(command: &Command) -> &'static str {
     match command {
-        Command::Dev(_) => "error",
+        Command::Dev(_) => "error,tidemill::plugin=off",
         Command::Plugins(PluginsCommand::Test(_)) => "error,tidemill::plugin=warn",
         _ => "warn",
     }

@@ -271,7 +271,7 @@ given:
             (
                 "a.yaml",
                 "when: [{ type: A }]\nthen: { log: [{ level: warning, message: a }] }",
-                "in `then.log`: unknown level `warning`; did you mean `warn`?",
+                "in `then.log`: unknown level `warning`; known are `trace`, `debug`, `info`, `warn`",
             ),
         ] {
             let said = refused(name, text);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::EVENTS_MAX;
 use crate::cli::client::Client;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::events_read::Page;
@@ -71,7 +72,7 @@ pub(super) fn of_server(from: u64, limit: u64, filter: &Filter, client: &Client)
 }
 
 /// The events of a file.
-pub(super) fn of_file(file: &Path, limit: u64) -> Result<Feed, CliError> {
+pub(super) fn of_file(file: &Path, limit: Option<u64>) -> Result<Feed, CliError> {
     let text = fs::read_to_string(file).map_err(|error| failed(&KitError::unreadable(file, &error)))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let event = |(index, line): (usize, &str)| {
@@ -81,7 +82,13 @@ pub(super) fn of_file(file: &Path, limit: u64) -> Result<Feed, CliError> {
             .and_then(|value| if value.is_object() { Ok(value) } else { Err("it is no JSON object".into()) })
             .map_err(|reason| CliError::usage(format_args!("{}, line {number}: {reason}", file.display())))
     };
-    let events = lines.take(usize::try_from(limit).unwrap_or(usize::MAX)).map(event).collect::<Result<_, _>>()?;
+    // One more than may be: then it is told, and nothing is passed over.
+    let take = usize::try_from(limit.unwrap_or(EVENTS_MAX + 1)).unwrap_or(usize::MAX);
+    let events: Vec<_> = lines.take(take).map(event).collect::<Result<_, _>>()?;
+    if events.len() as u64 > EVENTS_MAX {
+        let what = format!("{} has more than {EVENTS_MAX} events", file.display());
+        return Err(CliError::usage(what).hint("give --limit N to take the first of them"));
+    }
     Ok(feed(file.into(), events))
 }
 
@@ -123,12 +130,14 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let lines = "{\"type\":\"A\",\"position\":7,\"version\":2,\"timestamp\":\"2026-01-01T00:00:00Z\"}\n\n{\"type\":\"B\",\"position\":9}\n";
         fs::write(file.path(), lines).unwrap();
-        let found = of_file(file.path(), 100).unwrap();
+        let found = of_file(file.path(), None).unwrap();
         assert_eq!(found.positions, [7, 9]);
         assert_eq!(found.fixture.when[0].to_string(), r#"{"timestamp":"2026-01-01T00:00:00Z","type":"A"}"#);
-        assert_eq!(of_file(file.path(), 1).unwrap().fixture.when.len(), 1);
+        assert_eq!(of_file(file.path(), Some(1)).unwrap().fixture.when.len(), 1);
         fs::write(file.path(), "{\"type\":\"A\"}\n[]\n").unwrap();
-        let Err(CliError::Failed { exit, what, .. }) = of_file(file.path(), 9) else { panic!("a list is no event") };
+        let Err(CliError::Failed { exit, what, .. }) = of_file(file.path(), Some(9)) else {
+            panic!("a list is no event")
+        };
         assert!(exit == Exit::Usage && what.ends_with("line 2: it is no JSON object"), "{what}");
     }
 }

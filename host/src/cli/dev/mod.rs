@@ -20,6 +20,7 @@ use clap::{ArgMatches, Args};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::project::Project;
 use self::session::Session;
 use self::show::Show;
 use self::sources::Sources;
@@ -28,6 +29,10 @@ use super::error::{CliError, Exit};
 use super::output::Output;
 use crate::plugin::{Pace, Watcher};
 
+/// Most events of a run.
+const EVENTS_MAX: u64 = 50_000;
+/// Events that are taken of a server, unless it is said.
+const LIVE_EVENTS: u64 = 100;
 /// How files are watched: an editor writes several at once.
 const PACE: Pace = Pace { debounce: Duration::from_millis(200), poll: Duration::from_secs(2) };
 
@@ -60,9 +65,9 @@ pub(super) struct DevArgs {
     /// Begin with the event at this position of the server's log
     #[arg(long, value_name = "POSITION", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     from: u64,
-    /// Take so many events that it listens to, at most
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=50_000))]
-    limit: u64,
+    /// Take so many events at most [default: 100 of a server, all of a file]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=EVENTS_MAX))]
+    limit: Option<u64>,
     /// Hand it the events of a file instead, one JSON object a line
     #[arg(long, value_name = "FILE", conflicts_with_all = ["live", "from"])]
     events: Option<PathBuf>,
@@ -124,6 +129,8 @@ async fn interrupted() {
 }
 
 async fn watch(args: &DevArgs, server: Server, output: &mut Output<'_>) -> Result<(), CliError> {
+    // A folder that is none of a project is not gone through.
+    Project::read(&args.folder)?;
     let mut show = Show::new(output, args.json);
     let mut session = Session::new(args, Client::Server(server));
     let mut watcher = Watcher::new(PACE);

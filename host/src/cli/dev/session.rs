@@ -7,12 +7,12 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::DevArgs;
 use super::build::build;
 use super::feed::{self, Feed};
 use super::project::Project;
 use super::show::{Show, Tally};
 use super::sources::State;
+use super::{DevArgs, LIVE_EVENTS};
 use crate::cli::client::Client;
 use crate::cli::component_file::ComponentFile;
 use crate::cli::error::{CliError, Exit};
@@ -57,7 +57,7 @@ impl<'a> Session<'a> {
     /// Whether the server has more events for the plugin. One that does not answer has none.
     pub(super) async fn has_news(&self) -> bool {
         let Some((_, kit)) = &self.loaded else { return false };
-        if !self.args.live || self.fed.events as u64 >= self.args.limit {
+        if !self.args.live || self.fed.events as u64 >= self.live_limit() {
             return false;
         }
         let (client, filter, next) = (Arc::clone(&self.client), kit.filter().clone(), self.fed.next);
@@ -91,6 +91,10 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         Err(CliError::new(Exit::Failure, tally.verdict()))
+    }
+
+    fn live_limit(&self) -> u64 {
+        self.args.limit.unwrap_or(LIVE_EVENTS)
     }
 
     async fn build(&self, project: &Project, show: &mut Show<'_, '_>) -> Result<(), CliError> {
@@ -136,7 +140,7 @@ impl<'a> Session<'a> {
             return feed::fixtures(&args.folder);
         }
         let (client, filter) = (Arc::clone(&self.client), kit.filter().clone());
-        let (from, limit) = (args.from, args.limit);
+        let (from, limit) = (args.from, self.live_limit());
         let feed = blocking(move || feed::of_server(from, limit, &filter, &client)).await?;
         let next = feed.positions.last().map_or(from, |last| last.saturating_add(1));
         self.fed = Fed { events: feed.fixture.when.len(), next };

@@ -56,7 +56,8 @@ impl Sources {
             paths.sort();
             for path in paths.into_iter().filter(|path| counts(path)) {
                 if path.is_dir() {
-                    left.push(path);
+                    // A link may lead back to where it is.
+                    left.extend(Some(path).filter(|path| !path.is_symlink()));
                     continue;
                 }
                 let first = path.strip_prefix(folder).ok().and_then(|path| path.iter().next());
@@ -108,6 +109,7 @@ mod tests {
         let state = || Sources::of(project.path(), None).unwrap().state;
         write("src/lib.rs", "a");
         write("fixtures/a.json", "a");
+        std::os::unix::fs::symlink(project.path(), project.path().join("src/loop")).unwrap();
         let first = state();
         for name in ["target/a.wasm", "build/plugin.wasm", "sdk/go/bindings/a.go", "Cargo.lock", "README.md", ".git/x"]
         {
