@@ -34,9 +34,9 @@ Examples:
   tidemill plugins install oci://localhost:5000/acme/big-orders@sha256:... --plugins plugins --replace
   tidemill plugins install https://example.com/big-orders.wasm --plugins plugins --key minisign.pub
 
-It is checked as `plugins check` does it, and put in place in one step; a running server takes it up. What it asks for
-is shown, and granted with --grant only. With --replace the manifest that is there stays in force.
-Exit codes: 2 it does not fit or is not sound, 3 there is nothing, 4 there is a plugin of that name, 5 it cannot be got,
+It is checked as `plugins check` does it, and put in place in one step; a running server takes it up.
+What it asks for is shown, and granted with --grant only. With --replace the manifest that is there stays.
+Exit codes: 2 it does not fit, 3 there is nothing, 4 there is a plugin of that name, 5 it cannot be got,
 6 it asks for more than it is granted, or is not what --digest or --key say")]
 pub(in crate::cli) struct InstallArgs {
     /// FILE, https://URL, or oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]

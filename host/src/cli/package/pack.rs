@@ -28,9 +28,10 @@ Examples:
   tidemill plugins pack build/plugin.wasm -o big-orders.wasm --label licenses=Apache-2.0
   tidemill plugins pack . --label version=1.2.3 --label revision=$(git rev-parse HEAD)
 
-Labels are name, version, description, authors, licenses, source, revision and homepage: the custom sections that tools
-for components know. Those that are not given are taken from Cargo.toml, package.json or pyproject.toml, from git, and
-from what the component describes. The manifest's grants are requests to whoever installs it.")]
+Labels are name, version, description, authors, licenses, source, revision and homepage: the custom
+sections that tools for components know. Those that are not given are taken from Cargo.toml, package.json
+or pyproject.toml, from git, and from what the component describes. The manifest's grants are requests to
+whoever installs it.")]
 pub(in crate::cli) struct PackArgs {
     /// The project's folder, or its component
     #[arg(value_name = "DIR|FILE")]

@@ -102,7 +102,7 @@ fn an_import_of_another_type_is_named() {
         imports: r#"(import "tidemill:plugin/config@0.1.0" (instance (export "get" (func (param "key" u32)))))"#,
         ..OK
     };
-    refused(&guest.text(), &["config@0.1.0", "`get`", "u32"]);
+    refused(&guest.text(), &["`get` of config", "u32"]);
 }
 
 #[test]

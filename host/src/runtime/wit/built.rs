@@ -15,8 +15,8 @@ impl Wit {
     /// What a component imports and exports of the contract's package. A type that is larger than anybody reads is cut.
     pub(in crate::runtime) fn of_component(engine: &wasmtime::Engine, component: &Component) -> Self {
         let ty = component.component_type();
-        let items = ty.imports(engine).chain(ty.exports(engine));
-        let instances: Vec<_> = items
+        let items = || ty.imports(engine).chain(ty.exports(engine));
+        let instances: Vec<_> = items()
             .filter_map(|(name, item)| match item.ty {
                 ComponentItem::ComponentInstance(instance) => Some((InterfaceName::parse(name)?, instance)),
                 _ => None,
@@ -24,6 +24,9 @@ impl Wit {
             .filter(|(name, _)| name.package == PACKAGE)
             .collect();
         let mut reader = Reader { names: Vec::new(), left: TYPES_MAX };
+        for (name, item) in items() {
+            reader.name_type(name, item.ty);
+        }
         for (_, instance) in &instances {
             reader.name_types(engine, instance);
         }
@@ -43,11 +46,15 @@ struct Reader {
 impl Reader {
     fn name_types(&mut self, engine: &wasmtime::Engine, instance: &ComponentInstance) {
         for (name, item) in instance.exports(engine) {
-            if let ComponentItem::Type(ty) = item.ty
-                && matches!(ty, Type::Record(_) | Type::Variant(_) | Type::Enum(_) | Type::Flags(_))
-            {
-                self.names.push((ty, name.to_owned()));
-            }
+            self.name_type(name, item.ty);
+        }
+    }
+
+    fn name_type(&mut self, name: &str, item: ComponentItem) {
+        if let ComponentItem::Type(ty) = item
+            && matches!(ty, Type::Record(_) | Type::Variant(_) | Type::Enum(_) | Type::Flags(_))
+        {
+            self.names.push((ty, name.to_owned()));
         }
     }
 

@@ -37,7 +37,7 @@ pub(super) struct Wit {
 pub(super) struct Interface {
     /// By name.
     pub(super) functions: BTreeMap<String, Function>,
-    /// By name; what it uses of others is not among them.
+    /// By name; what it uses of others is among them.
     #[cfg_attr(not(test), expect(dead_code, reason = "releases are compared by it"))]
     types: BTreeMap<String, Shape>,
 }

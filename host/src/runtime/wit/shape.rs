@@ -41,7 +41,7 @@ pub(in crate::runtime) struct Difference {
     pub(in crate::runtime) wanted: String,
 }
 
-/// Where a function differs from what it is held against: the innermost part that has a name on both sides.
+/// Where a function differs from what it is held against: the innermost part that has a name there.
 pub(in crate::runtime) fn differ(name: &str, has: &Function, wanted: &Function) -> Option<Difference> {
     let types = |function: &Function| function.parameters.iter().map(|(_, shape)| shape.clone()).map(Some).collect();
     let (left, right): (Vec<_>, Vec<_>) = (types(has), types(wanted));
@@ -130,8 +130,8 @@ fn same(has: &Shape, wanted: &Shape) -> Same {
         (Kind::Of(name, has), Kind::Of(other, wanted)) if name == other => all(has, wanted),
         _ => Err(None),
     };
-    found.map_err(|inner| match (inner, &has.name, &wanted.name) {
-        (None, Some(_), Some(_)) => Some(Difference { has: has.definition(), wanted: wanted.definition() }),
+    found.map_err(|inner| match (inner, &wanted.name) {
+        (None, Some(_)) => Some(Difference { has: has.definition(), wanted: wanted.definition() }),
         (inner, ..) => inner,
     })
 }

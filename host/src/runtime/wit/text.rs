@@ -50,9 +50,7 @@ impl Reader<'_> {
 
     fn interface(&self, interface: &ParsedInterface) -> Interface {
         let functions = interface.functions.iter().map(|(name, function)| (name.clone(), self.function(function)));
-        let own = |id: &TypeId| self.0.types.get(*id).is_some_and(|def| matches!(def.owner, TypeOwner::Interface(_)));
-        let types = interface.types.iter().filter(|(_, id)| own(id));
-        let types = types.map(|(name, id)| (name.clone(), self.shape(Type::Id(*id))));
+        let types = interface.types.iter().map(|(name, id)| (name.clone(), self.shape(Type::Id(*id))));
         Interface { functions: functions.collect(), types: types.collect() }
     }
 
