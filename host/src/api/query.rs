@@ -215,7 +215,7 @@ mod tests {
             (r#"{"parameters":{"a":{}}}"#, "parameter `a` is {}; it must be a text"),
             (r#"{"parameters":{"a":[null]}}"#, "parameter `a` is null"),
             (r#"{"parameters":[]}"#, "`parameters`: [] is not a JSON object"),
-            (r#"{"params":{}}"#, "unknown field `params`; did you mean `parameters`?"),
+            (r#"{"paramters":{}}"#, "unknown field `paramters`; did you mean `parameters`?"),
             ("", "not valid JSON"),
         ] {
             let error = parameters(body.as_bytes()).unwrap_err();

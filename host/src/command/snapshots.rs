@@ -110,7 +110,11 @@ impl Snapshots {
             attempt += 1;
             let progress = self.0.log.run(|store| {
                 let stored = store.progress(&owner(), 0)?.unwrap_or_default();
-                Ok::<_, StoreError>(Progress { revision: stored.revision + 1, checkpoint: store.head(), ..Progress::default() })
+                Ok::<_, StoreError>(Progress {
+                    revision: stored.revision + 1,
+                    checkpoint: store.head(),
+                    ..Progress::default()
+                })
             });
             let work = UnitOfWork {
                 owner: owner(),

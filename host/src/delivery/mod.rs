@@ -34,8 +34,8 @@ pub use dispatcher::{CommandError, Dispatcher, Rebuild, Redriven, Retry, Setup, 
 pub use effects::{EffectError, Effects};
 pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Restarts, Usage, Verdict};
 pub use key::{InvalidKey, Key};
-pub use live_state::{LiveState, live_state};
 pub use lifting::lifting;
+pub use live_state::{LiveState, live_state};
 pub(crate) use machine::BEHIND;
 pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
 pub use record::{

@@ -83,7 +83,18 @@ impl RegistryOptions {
     #[must_use]
     pub fn new(directory: PathBuf, store: Arc<dyn Store>, clock: Arc<dyn Clock>, loader: Arc<dyn Loader>) -> Self {
         let (claims, secrets, schemas) = (Claims::default(), Arc::new(NoSecrets), Arc::default());
-        Self { directory, store, clock, loader, claims, secrets, archive: None, schemas, debounce: DEBOUNCE, poll: POLL }
+        Self {
+            directory,
+            store,
+            clock,
+            loader,
+            claims,
+            secrets,
+            archive: None,
+            schemas,
+            debounce: DEBOUNCE,
+            poll: POLL,
+        }
     }
 }
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use wasmtime::component::{Component, ComponentExportIndex};
 
 use super::aggregate::Functions;
+use super::bindings::{QueryParams, QueryResults};
 use super::component::{Description, InstanceOptions};
 use super::contract::KnownExports;
 use super::fault::{Failed, chain};
 use super::guest::Guest;
 use super::instance::{self, Instance, Linked};
 use super::lane::Lane;
-use super::bindings::{QueryParams, QueryResults};
 use super::{Limits, LoadError, bindings};
 use crate::delivery::Fault;
 use crate::event::PluginName;
@@ -135,7 +135,9 @@ pub(super) fn run(
         RoleExports::Subscriber { lane, handle, query } => {
             instance.handle(lane, &handle.index).map_err(|error| handle.mismatched(&error))?;
             if let Some(export) = &query {
-                instance.function::<QueryParams<'static>, QueryResults>(&export.index).map_err(|error| export.mismatched(&error))?;
+                instance
+                    .function::<QueryParams<'static>, QueryResults>(&export.index)
+                    .map_err(|error| export.mismatched(&error))?;
             }
             Entry::Subscriber { lane, handle: handle.index, query: query.map(|export| export.index) }
         }

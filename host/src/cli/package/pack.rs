@@ -26,7 +26,7 @@ const MANIFEST: &str = "plugin.toml";
 Examples:
   tidemill plugins pack .                                 what the project in this folder has built
   tidemill plugins pack build/plugin.wasm -o big-orders.wasm --label licenses=Apache-2.0
-  tidemill plugins pack . --label version=1.2.3 --label revision=$(git rev-parse HEAD)
+  tidemill plugins pack . --label version=1.2.3 --label revision=3f2a9c1
 
 Labels are name, version, description, authors, licenses, source, revision and homepage: the custom
 sections that tools for components know. Those that are not given are taken from Cargo.toml, package.json

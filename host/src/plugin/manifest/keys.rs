@@ -2,8 +2,11 @@
 
 use crate::document::Known;
 
-pub(super) const ROOT: Known<'static> =
-    Known::table("", &["component", "unstable", "subscribe", "delivery", "aggregate", "limits", "grants", "config"], &[]);
+pub(super) const ROOT: Known<'static> = Known::table(
+    "",
+    &["component", "unstable", "subscribe", "delivery", "aggregate", "limits", "grants", "config"],
+    &[],
+);
 pub(super) const SUBSCRIBE: Known<'static> = Known::table("subscribe", &["types", "tags", "streams", "start"], &[]);
 pub(super) const DELIVERY: Known<'static> = Known::table(
     "delivery",

@@ -112,7 +112,7 @@ fn the_defaults_are_those_of_the_default_file() {
 fn values_of_the_wrong_kind_are_refused_by_both() {
     for wrong in [
         "component = 1",
-        "unstable = [\"timers\"]",
+        "unstable = \"timers\"",
         "subscribe.types = \"A\"",
         "subscribe.tags = [1]",
         "delivery.key_missing = \"skip\"",

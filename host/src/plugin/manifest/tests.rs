@@ -157,7 +157,7 @@ fn errors_say_where_what_and_what_to_do() {
         (
             "[subscribed]",
             "plugin.toml:1: unknown table [subscribed]; did you mean \"subscribe\"? \
-             known here: component, subscribe, delivery, aggregate, limits, grants, config",
+             known here: component, unstable, subscribe, delivery, aggregate, limits, grants, config",
         ),
         ("types = []", "plugin.toml:1: unknown key \"types\"; \"types\" belongs in [subscribe]"),
         (

@@ -1,8 +1,7 @@
 //! Interfaces from WIT as it is written.
 
 use wit_parser::{
-    Function as Parsed, Handle, Interface as ParsedInterface, Resolve, SourceMap, Type, TypeDefKind, TypeId, TypeOwner,
-    WorldItem,
+    Function as Parsed, Handle, Interface as ParsedInterface, Resolve, SourceMap, Type, TypeDefKind, TypeId, WorldItem,
 };
 
 use super::shape::{Function, Kind, Shape};
