@@ -37,6 +37,7 @@ fn stream() -> Op {
     let op = Op::get("/v1/streams/{stream}", "readStream", "Reads the events of a stream, by version.")
         .about(FORMS)
         .takes(page(named("Version"), named("Version")))
+        .takes([time("since", "Only events stored then or later."), time("until", "Only events stored before.")])
         .takes(at_least("the log"))
         .answers(200, "A page of the stream's events; `next` is the link to the one that follows.")
         .json::<streams::StreamView<'_>>()
