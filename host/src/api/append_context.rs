@@ -69,6 +69,16 @@ impl AppendContext {
         self.expected.is_some()
     }
 
+    /// What a stream must be at.
+    pub(super) const fn expected(&self) -> Option<ExpectedVersion> {
+        self.expected
+    }
+
+    /// The id of the event at `index`, if it follows from an idempotency key.
+    pub(super) fn id(&self, index: usize) -> Option<Uuid> {
+        self.key.as_ref().map(|key| Uuid::new_v5(&NAMESPACE, format!("{key}\n{index}").as_bytes()))
+    }
+
     /// Completes an append.
     ///
     /// # Errors
@@ -93,8 +103,8 @@ impl AppendContext {
 
     /// Completes one event, the one at `index`.
     pub(super) fn complete(&self, event: &mut NewEvent, has_id: bool, index: usize) {
-        if let Some(key) = self.key.as_ref().filter(|_| !has_id) {
-            event.id = Uuid::new_v5(&NAMESPACE, format!("{key}\n{index}").as_bytes());
+        if !has_id {
+            event.id = self.id(index).unwrap_or(event.id);
         }
         let Some(traceparent) = &self.traceparent else { return };
         if event.metadata.len() < METADATA_ENTRIES_MAX && !event.metadata.contains_key(metadata_key::TRACEPARENT) {
@@ -104,7 +114,7 @@ impl AppendContext {
 }
 
 /// The version that `If-Match` or `If-None-Match` expects of a stream; none when neither is given.
-pub(super) fn expected_of(headers: &HeaderMap) -> Result<Option<ExpectedVersion>, Problem> {
+fn expected_of(headers: &HeaderMap) -> Result<Option<ExpectedVersion>, Problem> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
     match (text(header::IF_MATCH), text(header::IF_NONE_MATCH)) {
         (None, None) => Ok(None),

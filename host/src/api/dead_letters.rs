@@ -16,6 +16,7 @@ use super::problem::Problem;
 use super::registry::CommandRefused;
 use super::selection::Link;
 use super::state::ApiState;
+use super::state_entries::at_least;
 use crate::delivery::{CommandError, Redriven, Retry, live_owner};
 use crate::error::with_sources;
 use crate::event::{PluginName, Position, RecordedEvent};
@@ -84,11 +85,11 @@ pub(super) async fn list(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
-    let params = Params::parse(query.as_deref(), &["after", "limit", "key"])?;
+    let params = Params::parse(query.as_deref(), &["after", "limit", "key", "at_least", "timeout_ms"])?;
     let name = PluginName::new(name)?;
     let after = params.position("after")?.unwrap_or_default();
     let limit = params.limit(PAGE_DEFAULT, PAGE_MAX)?;
-    let installed = state.plugins().get(&name).is_some();
+    let installed = at_least(&state, &params, &name).await?;
     blocking(&state, move |store| {
         if !installed {
             known(store, &name)?;

@@ -15,6 +15,7 @@ use super::plugin_view::{Now, view};
 use super::problem::Problem;
 use super::registry::PluginSummary;
 use super::state::ApiState;
+use super::state_entries::at_least;
 use crate::delivery::stored_checkpoint;
 use crate::event::PluginName;
 use crate::store::{SNAPSHOTS_OWNER, Store};
@@ -44,8 +45,9 @@ pub(super) async fn get(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
-    Params::parse(query.as_deref(), &[])?;
+    let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
     let name = PluginName::new(name)?;
+    at_least(&state, &params, &name).await?;
     let (installed, rehearsals, time_us) = (state.plugins().get(&name), state.plugins().rehearsals(), state.now_us());
     blocking(&state, move |store| {
         if installed.is_none() {

@@ -106,8 +106,8 @@ pub(super) async fn get(
     .await
 }
 
-/// Waits if the request asks for it; answers whether the plugin is installed.
-async fn at_least(state: &ApiState, params: &Params, name: &PluginName) -> Result<bool, Problem> {
+/// Waits until the plugin has come so far, if the request asks for it; answers whether the plugin is installed.
+pub(super) async fn at_least(state: &ApiState, params: &Params, name: &PluginName) -> Result<bool, Problem> {
     if let Some(at_least) = AtLeast::parse(params)? {
         must_be_known(state, name).await?;
         at_least.of_plugin(state, name).await?;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::append_context::expected_of;
+use super::append_context::AppendContext;
 use super::blocking::Json;
 use super::params::{Params, bad_value};
 use super::path::Path;
@@ -29,7 +29,8 @@ pub(super) struct DeletedView {
     position: Position,
 }
 
-/// Deletes a stream, if it is at `expected_version` or the version that `If-Match` names. Sent again with the same `id` it is a retry.
+/// Deletes a stream, if it is at `expected_version` or the version that `If-Match` names. Sent again with
+/// the same `id` or `Idempotency-Key` it is a retry.
 pub(super) async fn delete(
     State(state): State<ApiState>,
     caller: Caller,
@@ -41,7 +42,8 @@ pub(super) async fn delete(
     let stream = StreamName::new(stream)?;
     // The tombstone is an event like others.
     caller.may(&Action::AppendEvent(&EventType::from_stored(TOMBSTONE_TYPE), Some(&stream)))?;
-    let precondition = expected_of(&headers)?;
+    let context = AppendContext::of(&headers)?.by(&caller);
+    let precondition = context.expected();
     let expected = match precondition {
         Some(_) if params.one("expected_version")?.is_some() => {
             return Err(Problem::invalid("both `expected_version` and If-Match are given; give one"));
@@ -50,10 +52,11 @@ pub(super) async fn delete(
         None => expected_version(&params)?,
     };
     let mut deletion = StreamDeletion { expected, ..StreamDeletion::of(stream.clone()) };
+    deletion.id = context.id(0).unwrap_or(deletion.id);
     if let Some(text) = params.one("id")? {
         deletion.id = Uuid::try_parse(text).map_err(|_| bad_value("id", text, "give a UUID, or leave it out"))?;
     }
-    let deleted = state.log().delete_stream(deletion).await.map_err(|error| match Problem::from(error) {
+    let deleted = caller.delete_stream(state.log(), deletion).await.map_err(|error| match Problem::from(error) {
         problem if problem.kind() == Kind::WrongExpectedVersion && precondition.is_some() => {
             problem.under(StatusCode::PRECONDITION_FAILED)
         }

@@ -22,9 +22,21 @@ use crate::event::{Filter, Position, Query, RecordedEvent, StreamName, Version};
 use crate::gate::Caller;
 use crate::store::{Direction, ReadPage, ReadRequest, Store, StoreError, StreamHead};
 
-const PARAMS: &[&str] = &["after", "before", "limit", "direction", "complete", schema::PARAM, "at_least", "timeout_ms"];
+const PARAMS: &[&str] = &[
+    "after",
+    "before",
+    "since",
+    "until",
+    "limit",
+    "direction",
+    "complete",
+    schema::PARAM,
+    "at_least",
+    "timeout_ms",
+];
 
-/// A page of a stream; a deleted one is read like any other. `after` and `before` are versions here, not positions.
+/// A page of a stream; a deleted one is read like any other. `after` and `before` are versions here, not positions; as of a time it
+/// is read by `until`, and `version` is that of now.
 #[derive(Serialize, ToSchema)]
 #[schema(as = StreamPage)]
 pub(super) struct StreamView<'a> {
@@ -56,6 +68,8 @@ pub(super) async fn read(
         query: shown.query(),
         after: Version(params.number("after")?.unwrap_or(0)),
         before: params.number("before")?.map(Version),
+        since_us: params.time_us("since")?,
+        until_us: params.time_us("until")?,
         direction: direction(&params)?,
         limit: params.limit(PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX)?,
         complete: params.flag("complete")?,
@@ -90,6 +104,8 @@ struct Range {
     query: Query,
     after: Version,
     before: Option<Version>,
+    since_us: Option<u64>,
+    until_us: Option<u64>,
     direction: Direction,
     limit: usize,
     complete: bool,
@@ -101,6 +117,8 @@ impl Range {
             query: self.query.clone(),
             after_version: self.after,
             before: self.before_position(store, stream)?,
+            since_us: self.since_us,
+            until_us: self.until_us,
             direction: self.direction,
             limit: self.limit,
             bytes_max: PAGE_BYTES_MAX,
@@ -143,6 +161,6 @@ impl Range {
             Direction::Forwards => link.with("after", &last).with_same(params, &["before"]),
             Direction::Backwards => link.with("before", &last).with_same(params, &["after"]),
         };
-        Some(link.with_same(params, &["limit", "direction", "complete", schema::PARAM]).into_text())
+        Some(link.with_same(params, &["since", "until", "limit", "direction", "complete", schema::PARAM]).into_text())
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::access::{Action, Denied, KeyName, NoEntry, Policy, Principal, Secret};
 use crate::event::{Filter, InvalidQuery, Query, RecordedEvent};
 use crate::measure::Counter;
-use crate::store::{AppendError, AppendRequest, Appended, AsyncStore};
+use crate::store::{AppendError, AppendRequest, Appended, AsyncStore, StreamDeletion};
 
 /// What `Authorization` begins with, in any case.
 const SCHEME: &str = "Bearer ";
@@ -166,16 +166,32 @@ impl Caller {
     /// # Errors
     /// As [`AsyncStore::append`].
     pub async fn append(&self, store: &AsyncStore, request: AppendRequest) -> Result<Appended, AppendError> {
-        let (index, id, position) = match store.append(request).await {
-            Err(AppendError::IdConflict { index, id, position }) => (index, id, position),
-            answer => return answer,
-        };
+        match store.append(request).await {
+            Err(error) => Err(self.discreet(store, error).await),
+            appended => appended,
+        }
+    }
+
+    /// Ends a stream, which was allowed, and tells of a refusal as [`Self::append`] does.
+    ///
+    /// # Errors
+    /// As [`AsyncStore::delete_stream`].
+    pub async fn delete_stream(&self, store: &AsyncStore, deletion: StreamDeletion) -> Result<Appended, AppendError> {
+        match store.delete_stream(deletion).await {
+            Err(error) => Err(self.discreet(store, error).await),
+            deleted => deleted,
+        }
+    }
+
+    /// An error that tells no more than the caller may read.
+    async fn discreet(&self, store: &AsyncStore, error: AppendError) -> AppendError {
+        let AppendError::IdConflict { index, id, position } = error else { return error };
         let taken = store.event(id).await.ok().flatten();
         let policy = Arc::clone(&self.gate.policy.borrow());
         // Nothing was asked for that might be denied: it is not counted.
         let reads = |event: RecordedEvent| policy.decide(&self.principal, &Action::ReadEvent(&event)).is_ok();
         let told = taken.is_some_and(reads);
-        Err(if told { AppendError::IdConflict { index, id, position } } else { AppendError::IdTaken { index, id } })
+        if told { AppendError::IdConflict { index, id, position } } else { AppendError::IdTaken { index, id } }
     }
 
     /// What the caller is once expelled.

@@ -85,7 +85,7 @@ fn delete_stream() -> Op {
     let again = "Id of the tombstone: the same one sent again is a retry.";
     Op::delete("/v1/streams/{stream}", "deleteStream", "Ends a stream for good.")
         .about("Appends a tombstone. The stream's events stay readable; it takes no more.")
-        .takes([query("expected_version", text(), expected), query("id", uuid(), again)])
+        .takes([query("expected_version", text(), expected), query("id", uuid(), again), idempotency_key()])
         .takes(preconditions())
         .answers(200, "Where the tombstone stands.")
         .json::<DeletedView>()

@@ -29,6 +29,7 @@ fn shown() -> Vec<Op> {
         .answers(200, "The plugins, and what is wrong with their directory.")
         .json::<PluginList>();
     let get = Op::get("/v1/plugins/{name}", "getPlugin", "Shows a plugin.")
+        .takes(at_least("the plugin"))
         .answers(200, "What the registry and the store know of it.")
         .json::<Plugin>();
     let scan = Op::get("/v1/plugins/{name}/state", "scanState", "Lists a plugin's state in the order of keys.")
@@ -41,8 +42,7 @@ fn shown() -> Vec<Op> {
         .takes(at_least("the plugin"))
         .answers(200, "The value: JSON in `value`, anything else in `value_base64`.")
         .json::<EntryView<'_>>();
-    let reads = [scan, key].map(|op| op.refuses(503, &[Kind::TimedOut]));
-    let known = [get].into_iter().chain(reads).map(|op| op.refuses(404, &[Kind::NotFound]));
+    let known = [get, scan, key].map(|op| op.refuses(404, &[Kind::NotFound]).refuses(503, &[Kind::TimedOut]));
     [list].into_iter().chain(known).collect()
 }
 
@@ -113,9 +113,11 @@ fn set_aside() -> Vec<Op> {
         .takes([query("after", named("Position"), "Only dead letters after this position.")])
         .takes([limit(dead_letters::PAGE_DEFAULT, dead_letters::PAGE_MAX)])
         .takes([query("key", text(), "Only those of this key.")])
+        .takes(at_least("the plugin"))
         .answers(200, "Some dead letters; `next` is the link to those that follow.")
         .json::<DeadLetterPage<'_>>()
-        .refuses(404, &[Kind::NotFound]);
+        .refuses(404, &[Kind::NotFound])
+        .refuses(503, &[Kind::TimedOut]);
     let get = Op::get(letter, "getDeadLetter", "Shows a dead letter, with its evidence and its event.")
         .answers(200, "The dead letter.")
         .json::<DeadLetterView<'_>>()

@@ -40,6 +40,7 @@ fn stream() -> Op {
         .about(FORMS)
         .takes(page(named("Version"), named("Version")))
         .takes([schema()])
+        .takes([time("since", "Only events stored then or later."), time("until", "Only events stored before.")])
         .takes(at_least("the log"))
         .answers(200, "A page of the stream's events; `next` is the link to the one that follows.")
         .json::<streams::StreamView<'_>>()

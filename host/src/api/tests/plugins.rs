@@ -135,6 +135,10 @@ async fn state_can_be_read_as_of_a_position() {
     api.commit("gone", 1, 2, &[("k", b"1")], &[]);
     assert_eq!(api.get("/v1/plugins/gone/state/k?at_least=1").await.0, 503, "what does not run does not come so far");
     assert_eq!(api.get("/v1/plugins/nobody/state/k?at_least=1").await.0, 404);
+    for path in ["/v1/plugins/billing", "/v1/plugins/billing/dead-letters"] {
+        assert_eq!(api.get(&format!("{path}?at_least=2")).await.0, 200, "{path}");
+        assert_eq!(api.get(&format!("{path}?at_least=3&timeout_ms=1")).await.0, 503, "{path}");
+    }
 }
 
 #[tokio::test]

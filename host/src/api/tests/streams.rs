@@ -55,6 +55,49 @@ async fn a_deleted_stream_stays_readable_and_takes_no_more_events() {
 }
 
 #[tokio::test]
+async fn a_deletion_sent_again_with_its_idempotency_key_is_a_retry() {
+    let api = Api::new();
+    api.fill("a", &["A"]).await;
+    api.fill("b", &["A"]).await;
+    let delete = async |stream: &str| {
+        let path = format!("/v1/streams/{stream}");
+        let (status, _, text) = api.exchange("DELETE", &path, &[("idempotency-key", "k")], String::new()).await;
+        (status, serde_json::from_str::<Value>(&text).unwrap())
+    };
+    let first = delete("a").await;
+    assert_eq!((first.0, &first.1["position"]), (200, &json!(3)));
+    assert_eq!(delete("a").await, first);
+    let (status, problem) = delete("b").await;
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:tidemill:problem:id-conflict")), "another request");
+    assert_eq!(api.store.head(), Position(3));
+}
+
+#[tokio::test]
+async fn a_stream_is_read_as_of_a_time() {
+    let api = Api::new();
+    for kind in ["A", "B", "C"] {
+        api.fill("s", &[kind]).await;
+        api.fill("other", &["D"]).await;
+        api.clock.advance_us(10_000_000);
+    }
+    for (query, expected) in [
+        ("until=2023-11-14T22:13:40Z", vec![1, 3]),
+        ("until=2023-11-14T22:13:40Z&direction=backwards&limit=1", vec![3]),
+        ("since=2023-11-14T22:13:30Z&until=2023-11-14T22:13:40Z", vec![3]),
+        ("since=2023-11-14T22:13:30Z&after=2", vec![5]),
+        ("until=2000-01-01T00:00:00Z", vec![]),
+    ] {
+        assert_eq!(api.positions(&format!("/v1/streams/s?{query}")).await, expected, "{query}");
+    }
+    let (_, page) = api.get("/v1/streams/s?until=2023-11-14T22:13:40Z&limit=1").await;
+    assert_eq!(page["version"], 3, "the version of now");
+    let next = page["next"].as_str().unwrap();
+    assert_eq!(next, "/v1/streams/s?after=1&until=2023-11-14T22%3A13%3A40Z&limit=1");
+    let (_, page) = api.get(next).await;
+    assert_eq!(positions(&page), [3]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_deleted_is_said() {
     let api = Api::new();
     api.fill("open", &["A"]).await;
