@@ -117,7 +117,7 @@ fn declared_lifts_reach_plugins_and_readers_and_nothing_stored_changes() {
     assert!(seen(&server, split).unwrap().contains("type=Sent"), "only the part that it listens to");
 
     let lifted = ("OrderCreated".to_owned(), 1, json!({ "quantity": 2, "currency": "EUR" }));
-    assert_eq!(read(&server, "type=OrderCreated"), [lifted.clone()], "an event is found by its name of today");
+    assert_eq!(read(&server, "type=OrderCreated"), [lifted], "an event is found by its name of today");
     assert_eq!(read(&server, "type=OrderPlaced"), []);
     assert_eq!(read(&server, "type=OrderPlaced&schema=stored"), [("OrderPlaced".into(), 1, json!({ "qty": "2" }))]);
     let types: Vec<_> = read(&server, "").into_iter().map(|(name, ..)| name).collect();

@@ -16,6 +16,7 @@ use super::files::read_component;
 use super::steady::{Contents, Steady};
 use crate::error::with_sources;
 use crate::plugin::{LoadedUpcaster, Loader};
+use crate::runtime::LoadError;
 use crate::schema::{Chain, Step, rules};
 
 /// Its name in the plugins directory.
@@ -32,6 +33,8 @@ pub(crate) struct Upcasters {
     taken: Option<(Contents, Taken)>,
     /// Components by the SHA-256 of their bytes, so that each is compiled once.
     loaded: HashMap<String, LoadedUpcaster>,
+    /// Whether the last chain failed for lack of time, so that the same files may make one.
+    hurried: bool,
 }
 
 /// What a look found.
@@ -48,7 +51,7 @@ impl Upcasters {
     /// Nothing is seen yet.
     pub(crate) fn new(directory: &Path, loader: Arc<dyn Loader>) -> Self {
         let files = Steady::new(directory.join(UPCASTERS_FOLDER), &["toml", "wasm"]);
-        Self { files, loader, taken: None, loaded: HashMap::new() }
+        Self { files, loader, taken: None, loaded: HashMap::new(), hurried: false }
     }
 
     /// Looks at the folder. Blocks: components that it has not met are compiled.
@@ -58,7 +61,9 @@ impl Upcasters {
             Ok(found) => found,
             Err(error) => return Outlook { chain: Some(Err(error)), settling: false, folder },
         };
-        if settled && self.taken.as_ref().is_none_or(|(taken, _)| *taken != contents) {
+        let known = self.taken.as_ref().is_some_and(|(taken, _)| *taken == contents) && !self.hurried;
+        if settled && !known {
+            self.hurried = false;
             let chain = self.chain(&contents);
             self.loaded.retain(|digest, _| contents.values().any(|other| other == digest));
             self.taken = Some((contents, chain));
@@ -80,8 +85,9 @@ impl Upcasters {
             Some(loaded) => loaded.clone(),
             None => {
                 let bytes = read_component(path, digest)?;
-                let loaded = self.loader.load_upcaster(&bytes).map_err(|error| SourceError::Upcasters {
-                    reason: format!("{}: {}", path.display(), with_sources(&error)),
+                let loaded = self.loader.load_upcaster(&bytes).map_err(|error| {
+                    self.hurried |= matches!(error, LoadError::CompileLimit { .. });
+                    SourceError::Upcasters { reason: format!("{}: {}", path.display(), with_sources(&error)) }
                 })?;
                 self.loaded.insert(digest.to_owned(), loaded.clone());
                 loaded
