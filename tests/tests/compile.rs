@@ -73,8 +73,15 @@ fn a_compile_that_takes_too_long_is_stopped() {
 }
 
 #[test]
+fn a_compile_that_takes_too_much_of_the_processor_is_stopped() {
+    let limits = CompileLimits { cpu_ms: 1_000, ..CompileLimits::default() };
+    let reason = limit(engine(compiler(limits)).load(&bomb(64, 100, 400)).unwrap_err());
+    assert!(reason.contains("more than 1000 ms of the processor's time"), "{reason}");
+}
+
+#[test]
 fn a_compile_that_takes_too_much_memory_is_stopped() {
-    let limits = CompileLimits { memory_bytes: 1 << 30, time_ms: 600_000 };
+    let limits = CompileLimits { memory_bytes: 1 << 30, cpu_ms: 600_000, ..CompileLimits::default() };
     let engine = engine(compiler(limits));
     let reason = limit(engine.load(&bomb(2, 2000, 400)).unwrap_err());
     assert!(reason.contains("more than 1024 MiB"), "{reason}");

@@ -22,18 +22,8 @@ use crate::event::{Filter, Position, Query, RecordedEvent, StreamName, Version};
 use crate::gate::Caller;
 use crate::store::{Direction, ReadPage, ReadRequest, Store, StoreError, StreamHead};
 
-const PARAMS: &[&str] = &[
-    "after",
-    "before",
-    "since",
-    "until",
-    "limit",
-    "direction",
-    "complete",
-    schema::PARAM,
-    "at_least",
-    "timeout_ms",
-];
+const PARAMS: &[&str] =
+    &["after", "before", "since", "until", "limit", "direction", "complete", schema::PARAM, "at_least", "timeout_ms"];
 
 /// A page of a stream; a deleted one is read like any other. `after` and `before` are versions here, not positions; as of a time it
 /// is read by `until`, and `version` is that of now.

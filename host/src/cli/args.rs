@@ -190,6 +190,8 @@ pub(super) struct ServeArgs {
 pub(super) struct CompileArgs {
     /// Address space, in bytes
     pub(super) memory_bytes: u64,
+    /// Processor time, in milliseconds
+    pub(super) cpu_ms: u64,
     /// Wall time, in milliseconds
     pub(super) time_ms: u64,
 }

@@ -71,8 +71,8 @@ pub fn main(program: &Program) -> ExitCode {
 fn run(cli: Cli, layers: Option<&Layers>, program: &Program, output: &mut Output<'_>) -> Result<(), CliError> {
     let Cli { global, command } = cli;
     match command {
-        Command::CompileComponent(CompileArgs { memory_bytes, time_ms }) => {
-            let limits = CompileLimits { memory_bytes, time_ms };
+        Command::CompileComponent(CompileArgs { memory_bytes, cpu_ms, time_ms }) => {
+            let limits = CompileLimits { memory_bytes, cpu_ms, time_ms };
             compile_child(&limits, &mut io::stdin(), &mut io::stdout())
                 .map_err(|error| CliError::new(Exit::Failure, format_args!("cannot compile: {error}")))
         }

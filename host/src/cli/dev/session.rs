@@ -20,13 +20,10 @@ use crate::clock::Stopwatch;
 use crate::config::{HostSecrets, own_compiler};
 use crate::error::with_sources;
 use crate::kit::{Disturbance, Kit, KitError, Report, Traced};
-use crate::runtime::{CompileLimits, Compiler, Engine, EngineOptions};
+use crate::runtime::{Engine, EngineOptions};
 
 /// The operator's word on the plugin, in its project.
 const MANIFEST: &str = "plugin.toml";
-
-/// How long compiling may take, in milliseconds: one's own component is not hostile, and the machine may be busy.
-const COMPILE_MS_MAX: u64 = 600_000;
 
 /// A plugin under development.
 pub(super) struct Session<'a> {
@@ -220,11 +217,7 @@ fn load(component: &Path, manifest: &Path, known: Option<(u64, Arc<Kit>)>) -> Re
 }
 
 fn engine() -> Result<Engine, CliError> {
-    let patient = |compiler: Compiler| {
-        let limits = CompileLimits { time_ms: COMPILE_MS_MAX, ..compiler.limits };
-        Compiler { limits, ..compiler }
-    };
-    Engine::new(EngineOptions { compiler: own_compiler().map(patient), ..EngineOptions::default() })
+    Engine::new(EngineOptions { compiler: own_compiler(), ..EngineOptions::default() })
         .map_err(|error| CliError::new(error.class().into(), with_sources(&error)))
 }
 

@@ -11,9 +11,6 @@ use crate::runtime::compile::COMPONENT_BYTES_MAX;
 use crate::runtime::engine;
 use crate::runtime::fault::chain;
 
-/// Processor time that it may use for each second that it may run: with less it would be stopped early on many
-/// cores. Only a host that has died lets it come to this.
-const CPU_PER_SECOND: u64 = 8;
 /// How far it steps back behind the threads that deliver events.
 const NICE: i32 = 5;
 /// Most that it may write to a file: what it says on stderr.
@@ -46,7 +43,9 @@ fn compile(component: &[u8]) -> answer::Answer {
 fn bound(limits: &CompileLimits) -> io::Result<()> {
     let set = |resource, max: u64| setrlimit(resource, Rlimit { current: Some(max), maximum: Some(max) });
     set(Resource::As, limits.memory_bytes)?;
-    set(Resource::Cpu, limits.time_ms.div_ceil(1_000).saturating_mul(CPU_PER_SECOND))?;
+    // The lower one ends it by a signal that tells why.
+    let cpu_seconds = limits.cpu_ms.div_ceil(1_000);
+    setrlimit(Resource::Cpu, Rlimit { current: Some(cpu_seconds), maximum: Some(cpu_seconds.saturating_add(1)) })?;
     set(Resource::Core, 0)?;
     set(Resource::Fsize, FILE_BYTES_MAX)?;
     // Good manners; without them it compiles all the same.

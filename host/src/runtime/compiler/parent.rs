@@ -11,6 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use super::answer::{self, Answer};
 use crate::runtime::LoadError;
 use crate::runtime::text::one_line;
@@ -23,13 +25,15 @@ const SAID_BYTES_MAX: u64 = 2048;
 pub struct CompileLimits {
     /// Address space of the process, in bytes.
     pub memory_bytes: u64,
-    /// Wall time, in milliseconds.
+    /// Processor time, over all of its threads, in milliseconds; held to in whole seconds.
+    pub cpu_ms: u64,
+    /// Wall time, in milliseconds: a busy machine needs more of it than of the processor's.
     pub time_ms: u64,
 }
 
 impl Default for CompileLimits {
     fn default() -> Self {
-        Self { memory_bytes: 4 << 30, time_ms: 60_000 }
+        Self { memory_bytes: 4 << 30, cpu_ms: 60_000, time_ms: 600_000 }
     }
 }
 
@@ -49,8 +53,8 @@ impl Compiler {
     /// The `tidemill` binary at this path.
     #[must_use]
     pub fn tidemill(program: PathBuf, limits: CompileLimits) -> Self {
-        let CompileLimits { memory_bytes, time_ms } = limits;
-        let arguments = ["compile-component".into(), memory_bytes.to_string(), time_ms.to_string()];
+        let CompileLimits { memory_bytes, cpu_ms, time_ms } = limits;
+        let arguments = ["compile-component".into(), memory_bytes.to_string(), cpu_ms.to_string(), time_ms.to_string()];
         Self { program, arguments: arguments.map(OsString::from).into(), limits }
     }
 
@@ -75,6 +79,10 @@ impl Compiler {
             let reason = format!("the compiler {} ended with {status}: {said}", self.program.display());
             return LoadError::Engine { reason };
         };
+        if signal == Signal::XCPU.as_raw() {
+            let reason = format!("it takes more than {} ms of the processor's time", self.limits.cpu_ms);
+            return LoadError::CompileLimit { reason };
+        }
         let mebibytes = self.limits.memory_bytes >> 20;
         LoadError::CompileLimit {
             reason: format!(
