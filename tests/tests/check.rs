@@ -65,7 +65,7 @@ fn what_the_host_would_not_run_is_refused_in_its_words() {
     refused(b"hello", 2, &["not WebAssembly", "hello"]);
     refused(&COUNTER.component[..COUNTER.component.len() / 2], 2, &["not a valid component"]);
     refused(guests::UNKNOWN_IMPORT, 2, &["it imports", "does not offer"]);
-    refused(guests::NO_EXPORTS, 2, &["none of which makes it a plugin"]);
+    refused(guests::NO_EXPORTS, 2, &["which makes it no plugin"]);
     refused(guests::HTTP_GET, 6, &["granted no HTTP", "[grants] http"]);
     let (exit, _, errors) = told(&Folder::holding(&[]).check(&[]));
     assert!(exit == Some(3) && errors.contains("plugin.wasm cannot be read"), "{errors}");

@@ -203,16 +203,16 @@ fn concurrent_clients_never_take_what_is_not_there_while_the_component_is_replac
     for account in 0..2 {
         ask(&server, &account.to_string(), &format!("open-{account}"), "Open", &json!({ "owner": "ada" }));
     }
-    let (done, rejected) = (AtomicBool::new(false), Mutex::new(0_u64));
+    let (done, replaced, rejected) = (AtomicBool::new(false), AtomicBool::new(false), Mutex::new(0_u64));
     // What was answered: the events that each account must have.
     let ledger: Mutex<HashMap<String, Value>> = Mutex::default();
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| {
-                let (server, ledger, rejected) = (&server, &ledger, &rejected);
+                let (server, ledger, rejected, replaced) = (&server, &ledger, &rejected, &replaced);
                 scope.spawn(move || {
                     let mut rng = fastrand::Rng::with_seed(client);
-                    for step in 0..COMMANDS {
+                    for step in (0..).take_while(|step| *step < COMMANDS || !replaced.load(Ordering::Relaxed)) {
                         let (account, id) = (rng.u8(0..2).to_string(), format!("{client}-{step}"));
                         let what = if rng.u8(0..5) < 2 { "Deposit" } else { "Withdraw" };
                         let data = json!({ "cents": rng.u64(1..50) });
@@ -238,6 +238,7 @@ fn concurrent_clients_never_take_what_is_not_there_while_the_component_is_replac
                 let digest = server.get("/v1/plugins/account")["digest"].clone();
                 poll("another version to decide, or the end", || {
                     let now = server.get("/v1/plugins/account")["digest"].clone();
+                    replaced.fetch_or(now != digest, Ordering::Relaxed);
                     (now != digest || done.load(Ordering::Relaxed)).then_some(())
                 });
             }

@@ -159,7 +159,7 @@ fn what_is_no_fixture_is_refused_with_the_reason() {
     assert!(exit == Some(3) && errors.contains("nowhere cannot be read"), "{errors}");
     let (exit, _, errors) =
         Folder::of(guests::NO_EXPORTS, "", &json!({ "when": [placed(1)], "then": { "appended": [] } })).own(&[]);
-    assert!(exit == Some(2) && errors.contains("none of which makes it a plugin"), "{errors}");
+    assert!(exit == Some(2) && errors.contains("which makes it no plugin"), "{errors}");
 }
 
 #[test]

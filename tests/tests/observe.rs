@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
-use tidemill_plugins::{COUNTER, Example};
+use tidemill_plugins::{ACCOUNT, COUNTER, DASHBOARD, Example};
 use tidemill_tests::{Server, guests, install, openmetrics, poll, tidemill};
 
 struct Setting {
@@ -52,15 +52,23 @@ fn metrics_are_strict_openmetrics_and_exactly_those_of_the_page() {
     let prepare = |plugins: &Path| {
         install(plugins, "counter", &COUNTER);
         install(plugins, "rejects", &rejects);
+        install(plugins, "dashboard", &DASHBOARD);
+        install(plugins, "account", &ACCOUNT);
     };
     let setting = Setting::start(prepare, |command| {
         command.args(["--retention", "order=1000000events", "--grpc-listen", "127.0.0.1:0"]);
     });
     setting.append("Ticked", 3);
     setting.append("Poison", 1);
-    for plugin in ["counter", "rejects"] {
+    let url = setting.server.url();
+    poll("somebody to decide", || {
+        let open = json!({ "id": "open-7", "type": "Open", "data": { "owner": "ada" } });
+        ureq::post(format!("{url}/v1/commands/account/7")).send_json(open).ok()
+    });
+    for plugin in ["counter", "rejects", "dashboard"] {
         setting.server.settle(plugin);
     }
+    ureq::get(format!("{url}/v1/plugins/dashboard/query/summary")).call().unwrap();
     let read = ["bench", "read", "--grpc-only", "--events", "1", "--grpc"];
     let read = tidemill().args(["--server", setting.server.url()]).args(read).arg(setting.server.grpc()).output();
     assert!(read.unwrap().status.success());
@@ -87,13 +95,13 @@ fn metrics_are_strict_openmetrics_and_exactly_those_of_the_page() {
     }
     assert_eq!(families.len(), rows.len(), "every family is on the page");
     let of = |plugin| [("plugin", plugin), ("partition", "0")];
-    assert_eq!(value(&families, "tidemill_head_position", "", &[]), 4.0);
+    assert_eq!(value(&families, "tidemill_head_position", "", &[]), 5.0);
     assert!(value(&families, "tidemill_append_seconds", "_count", &[]) >= 2.0);
     let read = [("method", "Read"), ("code", "OK")];
     assert_eq!(value(&families, "tidemill_grpc_requests", "_total", &read), 1.0);
-    assert_eq!(value(&families, "tidemill_plugin_checkpoint_position", "", &of("counter")), 4.0);
+    assert_eq!(value(&families, "tidemill_plugin_checkpoint_position", "", &of("counter")), 5.0);
     assert_eq!(value(&families, "tidemill_plugin_lag_events", "", &of("counter")), 0.0);
-    assert_eq!(value(&families, "tidemill_plugin_handled_events", "_total", &of("rejects")), 3.0);
+    assert_eq!(value(&families, "tidemill_plugin_handled_events", "_total", &of("rejects")), 4.0);
     assert_eq!(value(&families, "tidemill_plugin_parked_events", "", &of("rejects")), 1.0);
     let rejected = [("plugin", "rejects"), ("result", "reject")];
     assert!(value(&families, "tidemill_plugin_attempts", "_total", &rejected) >= 1.0);

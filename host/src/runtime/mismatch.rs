@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 use wasmtime::component::Component;
 
 use super::LoadError;
-use super::contract::{InterfaceName, OFFERED, PACKAGE, PACKAGE_VERSION, WASI_OFFERED, WASI_VERSION, compatible};
+use super::contract::{
+    DESCRIPTION, InterfaceName, OFFERED, PACKAGE, PACKAGE_VERSION, PROJECTION, UPCASTER, WASI_OFFERED, WASI_VERSION,
+    compatible,
+};
 use super::wit::{Difference, Interface, Wit, differ};
 use crate::nearest::nearest;
 
@@ -99,13 +102,19 @@ pub(super) fn no_role(exports: &[String]) -> String {
             .into(),
         _ => "it was built for another world".into(),
     });
-    let names: Vec<_> = roles.iter().map(|role| format!("{PACKAGE}/{role}@{PACKAGE_VERSION}")).collect();
+    // What lifts events lies elsewhere, and what answers queries does so beside another role.
+    let makes_a_plugin = |role: &&&str| ![PROJECTION, UPCASTER].contains(*role);
+    let names = roles.iter().filter(makes_a_plugin).map(|role| format!("{PACKAGE}/{role}@{PACKAGE_VERSION}"));
+    let names: Vec<_> = names.collect();
     format!("{words}; a plugin exports {}", names.join(" or "))
 }
 
 fn other_world(export: &str, roles: &[&str]) -> Option<String> {
     let name = InterfaceName::parse(export)?;
     match (name.package, name.interface) {
+        (PACKAGE, PROJECTION) if compatible(name.version, PACKAGE_VERSION) => {
+            Some("it answers queries, and handles no events whose state it could tell of: export a subscriber, too".into())
+        }
         (PACKAGE, role) if roles.contains(&role) => Some(other_version(name.version)),
         (PACKAGE, other) => nearest(other, roles).map(|meant| format!("did you mean {meant}?")),
         ("wasi:cli", "run") => Some(
@@ -123,10 +132,10 @@ fn other_world(export: &str, roles: &[&str]) -> Option<String> {
     }
 }
 
-/// The interfaces that make a plugin: what the contract's worlds export, but for the introduction.
+/// The interfaces that components export for the host: what the contract's worlds export, but for the introduction.
 fn roles() -> BTreeSet<String> {
     let mut roles = Wit::contract().map(Wit::exported).unwrap_or_default();
-    roles.remove(super::contract::DESCRIPTION);
+    roles.remove(DESCRIPTION);
     roles
 }
 

@@ -20,7 +20,7 @@ use super::signature;
 use crate::access::Secret;
 use crate::error::with_sources;
 use crate::event::PluginName;
-use crate::plugin::{Asked, Checked, Placing, Present, packed_manifest, packed_name};
+use crate::plugin::{Asked, Checked, PlaceError, Placing, Present, packed_manifest, packed_name};
 
 /// What errors call the manifest that a component carries.
 const EMBEDDED: &str = "the embedded plugin.toml";
@@ -114,6 +114,10 @@ pub(in crate::cli) fn run(args: &InstallArgs, identity: Identity, output: &mut O
     }
     let name = name(args, &component)?;
     let present = Present::find(&args.plugins, &name);
+    let unplaced = |error: PlaceError| CliError::new(error.class().into(), with_sources(&error));
+    if let Some(Present { path, .. }) = present.as_ref().filter(|_| !args.replace) {
+        return Err(unplaced(PlaceError::There { name, path: path.clone() }));
+    }
     let chosen = choose(args, &component, present.as_ref())?;
     let path = PathBuf::from(args.source.to_string());
     let checked = checked(&path, &component, &chosen.text).map_err(|error| chosen.hint(error))?;
@@ -124,7 +128,7 @@ pub(in crate::cli) fn run(args: &InstallArgs, identity: Identity, output: &mut O
         manifest: &chosen.text,
         replace: args.replace,
     };
-    let folder = placing.place().map_err(|error| CliError::new(error.class().into(), with_sources(&error)))?;
+    let folder = placing.place().map_err(unplaced)?;
     let installed = Installed {
         name: name.to_string(),
         folder,

@@ -3,6 +3,7 @@
 //! Names of types count for nothing, as they do for the engine; names of fields, cases and flags do.
 
 use std::fmt;
+use std::mem::discriminant;
 
 /// A type.
 #[derive(Clone, Debug)]
@@ -131,7 +132,10 @@ fn same(has: &Shape, wanted: &Shape) -> Same {
         _ => Err(None),
     };
     found.map_err(|inner| match (inner, &wanted.name) {
-        (None, Some(_)) => Some(Difference { has: has.definition(), wanted: wanted.definition() }),
+        // Of types of another kind, where they stand says more than what each is.
+        (None, Some(_)) if discriminant(&has.kind) == discriminant(&wanted.kind) => {
+            Some(Difference { has: has.definition(), wanted: wanted.definition() })
+        }
         (inner, ..) => inner,
     })
 }
