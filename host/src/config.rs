@@ -91,7 +91,7 @@ pub struct ServeOptions {
     #[arg(long, value_name = "SECONDS", env = "TIDEMILL_DRAIN_TIME", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=DRAIN_SECONDS_MAX))]
     pub drain_time: u64,
     /// Send traces and metrics by OTLP (protobuf over HTTP) to this receiver, such as http://localhost:4318 or, within
-    /// TLS, https://otlp.example.com
+    /// TLS, `https://otlp.example.com`
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
     /// File of the certificate authority (PEM) that an https:// receiver is trusted by, and by no other [default: the

@@ -129,8 +129,8 @@ impl Run<'_> {
         match &asked.error {
             None => assert_eq!(Some(&body), asked.answer.as_ref(), "{}: query {}", self.name, asked.query),
             Some(error) => {
-                let (kind, detail) =
-                    (body["type"].as_str().unwrap_or_default(), body["detail"].as_str().unwrap_or_default());
+                let field = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+                let (kind, detail) = (field("type"), field("detail"));
                 let told = match error.as_str() {
                     "failed" => kind.ends_with(":query-failed"),
                     error => kind.ends_with(&format!(":{error}-query")),

@@ -1,6 +1,6 @@
 //! A server within its limits and behind TLS, as its operator and bad clients meet it.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write};

@@ -9,7 +9,7 @@ use super::ask::AskArgs;
 use super::backup::BackupArgs;
 use super::bench::BenchCommand;
 use super::color::Color;
-use super::command::CommandCommand;
+use super::command::CommandsCommand;
 use super::completions::{CompletionsArgs, ManArgs};
 use super::config::ConfigCommand;
 use super::dead_letters::DeadLettersCommand;
@@ -96,8 +96,8 @@ pub(super) enum Command {
     #[command(subcommand)]
     Streams(StreamsCommand),
     /// Send a command to an aggregate; see what became of one
-    #[command(subcommand)]
-    Command(CommandCommand),
+    #[command(subcommand, name = "command")]
+    Commands(CommandsCommand),
     /// See and drop snapshots of aggregates
     #[command(subcommand)]
     Snapshots(SnapshotsCommand),

@@ -15,7 +15,7 @@ use super::query::Query;
 use super::retrying;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum CommandCommand {
+pub(super) enum CommandsCommand {
     /// Send a command to an aggregate; answers what followed
     Send(Box<SendArgs>),
     /// Tell what became of a command
@@ -73,7 +73,7 @@ pub(super) struct StatusArgs {
     pub(super) source: SourceArgs,
 }
 
-impl CommandCommand {
+impl CommandsCommand {
     /// Where to read; sending needs a server.
     pub(super) fn source(&self) -> SourceArgs {
         match self {
@@ -122,10 +122,10 @@ struct Rejection {
 }
 
 /// Runs one of the commands.
-pub(super) fn run(command: &CommandCommand, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
+pub(super) fn run(command: &CommandsCommand, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     match command {
-        CommandCommand::Send(args) => send(args, client, output),
-        CommandCommand::Status(args) => {
+        CommandsCommand::Send(args) => send(args, client, output),
+        CommandsCommand::Status(args) => {
             let answer: Box<RawValue> = client.get(&Query::path(&["v1", "commands", &args.id]))?;
             print(answer.get(), args.source.json, output)
         }

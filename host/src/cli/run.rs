@@ -142,7 +142,7 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
             let client = client(&command.source(), server, program)?;
             streams::run(&command, &client, output).map_err(|error| suggest::stream(error, command.stream(), &client))
         }
-        Command::Command(args) => command::run(&args, &client(&args.source(), server, program)?, output),
+        Command::Commands(args) => command::run(&args, &client(&args.source(), server, program)?, output),
         Command::Snapshots(args) => {
             stream_state::snapshots(&args, &client(&SourceArgs::default(), server, program)?, output)
         }

@@ -24,7 +24,7 @@ pub struct Subscription {
     pub filter: Filter,
     /// From where, while there is no checkpoint.
     pub start: Start,
-    /// What tells the lifts that its events may go through from others; empty for none. See [`lifting`](super::lifting).
+    /// What tells the lifts that its events may go through from others; empty for none. See [`lifting`](super::lifting()).
     pub lifts: String,
 }
 

@@ -7,10 +7,11 @@ use test_guests::aggregate::exports::tidemill::plugin::aggregate::{
 };
 use test_guests::{Event, Payload};
 
-struct Cases;
+/// The component.
+pub struct Cases;
 
 /// The number, and whether snapshots of it are broken.
-struct Number(Cell<u64>, Cell<bool>);
+pub struct Number(Cell<u64>, Cell<bool>);
 
 impl Guest for Cases {
     type Aggregate = Number;

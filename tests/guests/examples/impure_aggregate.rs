@@ -5,9 +5,11 @@ use test_guests::aggregate::exports::tidemill::plugin::aggregate::{
 };
 use test_guests::{Event, state};
 
-struct Impure;
+/// The component.
+pub struct Impure;
 
-struct Nothing;
+/// What it decides for.
+pub struct Nothing;
 
 impl Guest for Impure {
     type Aggregate = Nothing;

@@ -55,8 +55,9 @@ fn query(request: &Request) -> Result<QueryAnswer, QueryError> {
             let before = counted()?;
             work(number(request, "rounds"));
             let scanned = state::scan("count", None, 10).map_err(|error| QueryError::Failed(text_of(error)))?;
-            let scanned = scanned.entries.into_iter().map(|entry| String::from_utf8_lossy(&entry.value).into_owned());
-            json(format!("[{before},{},{}]", counted()?, scanned.last().unwrap_or_else(|| "0".into())))
+            let mut scanned =
+                scanned.entries.into_iter().map(|entry| String::from_utf8_lossy(&entry.value).into_owned());
+            json(format!("[{before},{},{}]", counted()?, scanned.next_back().unwrap_or_else(|| "0".into())))
         }
         "echo/all" => {
             let pairs: Vec<_> =

@@ -39,7 +39,7 @@ What it asks for is shown, and granted with --grant only. With --replace the man
 Exit codes: 2 it does not fit, 3 there is nothing, 4 there is a plugin of that name, 5 it cannot be got,
 6 it asks for more than it is granted, or is not what --digest or --key say")]
 pub(in crate::cli) struct InstallArgs {
-    /// FILE, https://URL, or oci://REGISTRY/REPOSITORY[:TAG][@DIGEST]
+    /// A file, an https:// URL, or oci://REGISTRY/REPOSITORY, which may be followed by :TAG and @DIGEST
     source: Source,
     /// The plugins directory, as `serve --plugins` has it
     #[arg(long, value_name = "DIR", env = "TIDEMILL_PLUGINS")]

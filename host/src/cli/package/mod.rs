@@ -1,7 +1,7 @@
 //! `tidemill plugins pack` and `install`: a plugin as one file, and from wherever it is into a plugins directory.
 //!
-//! [`fetch`] gets bytes, from a file, a URL or a registry, and answers only what their digests say; [`install`] checks
-//! them as the host would and puts them in place; [`pack`] makes such a file.
+//! [`fetch`] gets bytes, from a file, a URL or a registry, and answers only what their digests say; [`install()`] checks
+//! them as the host would and puts them in place; [`pack()`] makes such a file.
 
 mod fetch;
 mod install;

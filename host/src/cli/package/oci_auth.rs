@@ -52,8 +52,8 @@ pub(super) fn answer(fetcher: &Fetcher, registry: &str, challenge: &str) -> Resu
     if !challenge.bearer {
         return fetcher.credentials.as_ref().map(Credentials::basic).ok_or_else(|| denied("asks for a user"));
     }
-    let secure = challenge.realm.starts_with("https://");
-    if !secure && !(is_local(registry) && is_local(host_of(&challenge.realm))) {
+    let is_kept_here = is_local(registry) && is_local(host_of(&challenge.realm));
+    if !is_kept_here && !challenge.realm.starts_with("https://") {
         return Err(denied("sends to a token server without TLS"));
     }
     let url = challenge.url();

@@ -3,6 +3,7 @@
 //! So a store can be opened as a server would open it, which mends, makes and removes files, and nothing of that is
 //! there afterwards. Files are opened for reading alone. No file is made, so none belongs to whoever looked.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -205,12 +206,15 @@ impl DiskFile for UntouchedFile {
         let below_bytes = over.below_bytes;
         for (page, within, count) in pages(offset, bytes.len()) {
             let (piece, rest) = bytes.split_at(count);
-            if !over.pages.contains_key(&page) {
-                let mut whole = vec![0; PAGE_BYTES].into_boxed_slice();
-                self.read_below(below_bytes, page * PAGE_BYTES as u64, &mut whole)?;
-                over.pages.insert(page, whole);
-            }
-            if let Some(place) = over.pages.get_mut(&page).and_then(|page| page.get_mut(within..within + count)) {
+            let whole = match over.pages.entry(page) {
+                Entry::Occupied(written) => written.into_mut(),
+                Entry::Vacant(place) => {
+                    let mut whole = vec![0; PAGE_BYTES].into_boxed_slice();
+                    self.read_below(below_bytes, page * PAGE_BYTES as u64, &mut whole)?;
+                    place.insert(whole)
+                }
+            };
+            if let Some(place) = whole.get_mut(within..within + count) {
                 place.copy_from_slice(piece);
             }
             bytes = rest;
