@@ -207,7 +207,7 @@ fn told<R: Serialize + fmt::Display>(rejection: &R) -> contract::Rejection {
     contract::Rejection { code, reason: rejection.to_string(), details }
 }
 
-/// Makes a crate a component that decides commands: exports a type that implements [`Aggregate`](crate::Aggregate),
+/// Makes a crate a component that decides commands: exports a type that implements [`Aggregate`],
 /// with a description. After the type follow, if wanted, the methods of [`Description`](crate::Description) as
 /// `key = value`; the types of its events are what it asks to append.
 #[macro_export]

@@ -24,7 +24,7 @@ use crate::{
 ///
 /// export!(handle, summary = "Counts events by type", types = ["Order*"]);
 /// ```
-/// `query = answer` behind the subscriber makes it a [`Projection`](crate::Projection), and so does
+/// `query = answer` behind the subscriber makes it a [`Projection`], and so does
 /// `export!(projection: value)` for a value that is one.
 ///
 /// Name, version and summary are those of the package if not given. On targets other than wasm it
