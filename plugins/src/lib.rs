@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn the_account_decides_and_imports_nothing_by_which_it_could_act() {
         let has = |text: &str| ACCOUNT.component.windows(text.len()).any(|window| window == text.as_bytes());
-        assert!(has("tidemill:plugin/aggregate@0.1.0") && has("tidemill:plugin/description@0.1.0"));
+        assert!(has("tidemill:plugin/aggregate@0.1.1") && has("tidemill:plugin/description@0.1.1"));
         for name in ["tidemill:plugin/state", "tidemill:plugin/append", "tidemill:plugin/log", "wasi:http"] {
             assert!(!has(name), "it imports {name}");
         }

@@ -98,7 +98,9 @@ impl Point {
         match self {
             Self::Now => Until::default(),
             Self::Version(version) => Until { version: Some(version), ..Until::default() },
-            Self::Position(position) => Until { before: Some(position.next()), ..Until::default() },
+            Self::Position(position) => {
+                Until { before: Some(Position(position.0.saturating_add(1))), ..Until::default() }
+            }
             Self::Time(time_us) => Until { time_us: Some(time_us), ..Until::default() },
         }
     }
@@ -140,8 +142,7 @@ impl Commands {
             let (version, position) = (hot.version, hot.position);
             Ok(StateAt { aggregate, stream: stream.clone(), version, position, schema, state })
         };
-        let _place = self.0.looks.acquire().await.map_err(|_| CommandError::Panicked)?;
-        self.0.log.run(look).await
+        self.look(look).await
     }
 
     /// What each event between two points changed.
@@ -180,8 +181,20 @@ impl Commands {
             }
             Ok(Changed { from: begun, to: hot.version, events })
         };
-        let _place = self.0.looks.acquire().await.map_err(|_| CommandError::Panicked)?;
-        self.0.log.run(look).await
+        self.look(look).await
+    }
+
+    /// Runs a look when there is a place for it, which it holds until its end: whoever asked may be gone before.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&dyn Store) -> Result<T, CommandError> + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let place = Arc::clone(&self.0.looks).acquire_owned().await.map_err(|_| CommandError::Panicked)?;
+        let held = move |store: &dyn Store| {
+            let _place = place;
+            look(store)
+        };
+        self.0.log.run(held).await
     }
 
     fn decider_of(

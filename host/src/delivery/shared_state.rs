@@ -174,8 +174,11 @@ impl Log {
     fn note(&mut self, partition: u32, keys: Vec<String>) -> Ticket {
         self.last += 1;
         self.partitions.insert(partition, Standing { refused: 0, last: self.last });
-        self.keys += keys.len();
-        self.writes.push_back(Write { number: self.last, partition, keys });
+        // What nobody can meet is not kept: only keys make the log give way.
+        if !keys.is_empty() {
+            self.keys += keys.len();
+            self.writes.push_back(Write { number: self.last, partition, keys });
+        }
         self.under_way.insert(self.last);
         while self.keys > LOG_KEYS_MAX
             && let Some(oldest) = self.writes.pop_front()

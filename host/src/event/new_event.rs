@@ -47,6 +47,14 @@ pub enum InvalidEvent {
         /// The type.
         event_type: EventType,
     },
+    /// The host alone ends this stream.
+    #[error(
+        "stream \"{stream}\" is the host's own, as all that begin with '{RESERVED_TYPE_PREFIX}'; it cannot be deleted"
+    )]
+    ReservedStream {
+        /// The stream.
+        stream: StreamName,
+    },
     /// The host alone writes this metadata.
     #[error("metadata {key:?} is the host's own; give it another key")]
     ReservedMetadata {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::event::{
     APPEND_BYTES_MAX, APPEND_EVENTS_MAX, EXPECTATIONS_MAX, ExpectedVersion, InvalidEvent, NewEvent, Position, Query,
-    RecordedEvent, StreamName, Version, WORK_BYTES_MAX,
+    RESERVED_TYPE_PREFIX, RecordedEvent, StreamName, Version, WORK_BYTES_MAX,
 };
 
 /// What deciding needs to know of the log, including what this transaction has decided so far.
@@ -72,6 +72,9 @@ pub(super) fn check_request(request: &AppendRequest) -> Result<(), AppendError> 
 /// hold a tombstone.
 pub(super) fn deletion(deletion: StreamDeletion) -> Result<AppendRequest, AppendError> {
     let StreamDeletion { stream, expected, id, metadata } = deletion;
+    if stream.as_str().starts_with(RESERVED_TYPE_PREFIX) {
+        return Err(AppendError::InvalidEvent { index: 0, reason: InvalidEvent::ReservedStream { stream } });
+    }
     let tombstone = NewEvent::tombstone(id, stream.clone(), metadata);
     tombstone.validate_content().map_err(|reason| AppendError::InvalidEvent { index: 0, reason })?;
     let expected = vec![StreamExpectation { stream, expected }];

@@ -31,7 +31,7 @@ Examples:
   tidemill plugins install big-orders-1.2.3.wasm --plugins ./pond/plugins
   tidemill plugins install https://example.com/big-orders.wasm --plugins plugins --digest sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
   tidemill plugins install oci://ghcr.io/acme/big-orders:1.2.3 --plugins plugins --grant
-  tidemill plugins install oci://localhost:5000/acme/big-orders@sha256:... --plugins plugins --replace
+  tidemill plugins install oci://localhost:5000/acme/big-orders:1.2.3 --plugins plugins --replace
   tidemill plugins install https://example.com/big-orders.wasm --plugins plugins --key minisign.pub
 
 It is checked as `plugins check` does it, and put in place in one step; a running server takes it up.

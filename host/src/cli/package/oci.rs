@@ -5,9 +5,9 @@
 //! against the manifest's.
 
 use serde::Deserialize;
-use ureq::Body;
 use ureq::http::header::{ACCEPT, AUTHORIZATION, WWW_AUTHENTICATE};
 use ureq::http::{Request, Response};
+use ureq::{Body, ResponseExt as _};
 
 use super::super::error::{CliError, Exit};
 use super::fetch::{COMPONENT_BYTES_MAX, Fetcher, body, hold};
@@ -124,7 +124,9 @@ impl<'a> Registry<'a> {
         let host = if registry == DOCKER.0 { DOCKER.1 } else { registry };
         let url = format!("{scheme}://{host}/v2/{repository}/{path}");
         let mut response = self.ask(&url, accept)?;
-        if response.status().as_u16() == 401 {
+        // Where a registry sends one on to is not answered: the credentials are not for it.
+        let is_its_own = response.get_uri().authority().is_some_and(|authority| authority.as_str() == host);
+        if response.status().as_u16() == 401 && is_its_own {
             let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
             let challenge = challenge.unwrap_or_default().to_owned();
             self.authorization = Some(oci_auth::answer(self.fetcher, registry, &challenge)?);

@@ -324,7 +324,9 @@ impl Group {
         let lowest = checkpoints.iter().min().copied().unwrap_or_default();
         let record = &live.stored.record;
         let Some(builder) = &mut self.builder else { return false };
-        let near = builder.partitions.is_some() && builder.is_within(NEAR);
+        // The live one does not stop for what would not come to its end.
+        let stands = matches!(builder.status.borrow().state, State::Halted { .. } | State::Quarantined { .. });
+        let near = builder.partitions.is_some() && builder.is_within(NEAR) && !stands;
         builder.raise(&checkpoints);
         // What the live one still passes over, or handles without emitting, the other one does not know of.
         let reach =

@@ -31,14 +31,14 @@ impl Asked {
             }
         }
         if let Some(Value::Array(names)) = table.remove("unstable").filter(|names| !is_empty(names)) {
-            requests.push(format!("unstable = {}", Value::Array(names)));
+            requests.push(format!("unstable = {}", inline(&Value::Array(names))));
         }
         if requests.is_empty() {
             return Ok(Self { without: text.to_owned(), requests });
         }
         let mut without = String::from("# It asks for what follows, and was installed without.\n");
-        for request in &requests {
-            without.push_str(&format!("# {request}\n"));
+        for line in requests.iter().flat_map(|request| request.lines()) {
+            without.push_str(&format!("# {line}\n"));
         }
         without.push('\n');
         without.push_str(&table.to_string());
@@ -61,11 +61,15 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// A value on one line.
+/// A value on one line, whatever is in its texts: what follows a line break would not be a comment any more.
 fn inline(value: &Value) -> String {
     match value {
+        // What JSON escapes, TOML understands.
+        Value::String(text) => serde_json::Value::from(text.as_str()).to_string(),
+        Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
         Value::Table(table) => {
-            let pairs = table.iter().map(|(key, value)| format!("{} = {}", Value::from(key.as_str()), inline(value)));
+            let pairs =
+                table.iter().map(|(key, value)| format!("{} = {}", inline(&key.as_str().into()), inline(value)));
             format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
         }
         other => other.to_string(),
@@ -108,6 +112,17 @@ mod tests {
         for request in &asked.requests {
             assert!(asked.without.contains(&format!("# {request}\n")), "{request}");
         }
+    }
+
+    #[test]
+    fn what_is_behind_a_line_break_in_a_request_is_not_in_force() {
+        let sly = "[subscribe]\ntypes = [\"'''#\"]\n[grants.secrets]\nK = { config = true, file = \"\\n[grants]\\nappend = \
+                   ['*']\\n[subscribe]\\ntypes = ['*']\\n[config]\\nx = '''\\n\" }\n";
+        let asked = Asked::of("plugin.toml", sly).unwrap();
+        assert_eq!(asked.requests.len(), 1, "{:?}", asked.requests);
+        assert!(!asked.requests[0].contains('\n'), "{:?}", asked.requests);
+        let granted = Manifest::parse("plugin.toml", &asked.without).unwrap().grants;
+        assert!(granted.append.is_empty() && granted.secrets.is_empty(), "{}", asked.without);
     }
 
     #[test]

@@ -175,6 +175,8 @@ pub fn a_deletion_checks_the_stream(subject: &dyn Subject) {
     let error = delete_error(&*store, StreamDeletion { metadata, ..deletion("a") });
     assert!(matches!(error, AppendError::InvalidEvent { index: 0, .. }), "{error}");
     assert_eq!(places(&store.delete_stream(expecting("a", Exact(version(2)))).wait().unwrap()), [(3, 3)]);
+    let own = delete_error(&*store, deletion("$commands"));
+    assert!(matches!(own, AppendError::InvalidEvent { reason: InvalidEvent::ReservedStream { .. }, .. }), "{own}");
 }
 
 /// A deletion sent again with the same id answers where the tombstone stands; an id that is taken is refused.

@@ -57,6 +57,7 @@ impl Overlay {
     /// Keeps from now on what an owner's state here was before it changes, as long as somebody reads it.
     pub(super) fn keep_before(&mut self, owner: &Owner) -> Arc<Before> {
         let before = Arc::default();
+        self.readers.retain(|(_, reader)| reader.strong_count() > 0);
         self.readers.push((owner.clone(), Arc::downgrade(&before)));
         before
     }
