@@ -153,7 +153,7 @@ pub(super) async fn snapshots(State(state): State<ApiState>, RawQuery(query): Ra
     let params = Params::parse(query.as_deref(), &["prefix", "after", "limit"])?;
     let limit = params.limit(PAGE_DEFAULT, PAGE_MAX)?;
     let prefix = params.one("prefix")?.unwrap_or_default().to_owned();
-    let after = params.one("after")?.map(str::to_owned);
+    let after = params.one("after")?.map(StreamName::new).transpose()?.map(String::from);
     let (found, next) = state.commands().snapshots(prefix, after, limit).await?;
     let next = next.map(|next| {
         let link = Link::to("/v1/snapshots").with("after", &next);

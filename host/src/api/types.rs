@@ -177,7 +177,7 @@ pub(super) async fn get(
         let lifts = known.lifts(name.as_str());
         if stored.is_none() && schemas.is_empty() && lifts.is_empty() {
             let detail = format!("no event has the type {name}, no upcaster makes it and no schema describes it");
-            return Err(Problem::not_found(detail).with("type", name.as_str()));
+            return Err(Problem::not_found(detail).with("event_type", name.as_str()));
         }
         Json::render(&TypeView {
             name: name.as_str(),
