@@ -147,14 +147,16 @@ pub(super) fn check_imports(
 
 /// Checks that a component imports nothing by which it could act, or come to another result.
 pub(super) fn check_pure(engine: &wasmtime::Engine, component: &Component) -> Result<(), LoadError> {
+    acting_import(engine, component).map_or(Ok(()), |import| Err(LoadError::NotPure { import }))
+}
+
+/// The first import by which a component could act.
+fn acting_import(engine: &wasmtime::Engine, component: &Component) -> Option<String> {
     let acts = |name: &str| {
         InterfaceName::parse(name)
             .is_some_and(|name| name.is_http() || (name.package == PACKAGE && name.interface != "types"))
     };
-    match component.component_type().imports(engine).find(|(name, _)| acts(name)) {
-        Some((name, _)) => Err(LoadError::NotPure { import: name.to_owned() }),
-        None => Ok(()),
-    }
+    component.component_type().imports(engine).map(|(name, _)| name).find(|name| acts(name)).map(str::to_owned)
 }
 
 fn check_interface<'a>(
@@ -246,13 +248,7 @@ impl KnownExports {
     pub(super) fn upcaster(engine: &wasmtime::Engine, component: &Component) -> Result<String, LoadError> {
         let (known, found) = Self::found(engine, component);
         let upcaster = known.upcaster.ok_or_else(|| LoadError::no_upcaster(&found))?;
-        let acts = |name: &&str| {
-            InterfaceName::parse(name).is_some_and(|name| name.package == PACKAGE && name.interface != "types")
-        };
-        match component.component_type().imports(engine).map(|(name, _)| name).find(acts) {
-            Some(import) => Err(LoadError::Impure { import: import.to_owned() }),
-            None => Ok(upcaster),
-        }
+        acting_import(engine, component).map_or(Ok(upcaster), |import| Err(LoadError::Impure { import }))
     }
 
     /// What the host knows of the exports, and the names of all.

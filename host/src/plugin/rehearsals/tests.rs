@@ -179,9 +179,12 @@ async fn a_candidate_that_was_compared_with_something_else_is_shadowed_again() {
     let fixture = Fixture::of("abc", false).await;
     fixture.shadow("abc v2", None).await.unwrap();
     put(&fixture.directory.path().join("plugins/it.wasm"), "abc v3");
-    while fixture.rehearsals.installed(&name()).unwrap().digest() != digest_of(b"abc v3") {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let looked = async {
+        while fixture.rehearsals.installed(&name()).unwrap().digest() != digest_of(b"abc v3") {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), looked).await.expect("the third version is installed");
     let refused = fixture.rehearsals.promote(&name(), true).await.unwrap_err();
     assert!(matches!(refused, RehearsalRefused::OtherLive { .. }), "{refused}");
     assert_eq!(fixture.files()["it.wasm"], "abc v3");
