@@ -198,6 +198,21 @@ fn an_account_is_seen_as_of_any_point_and_by_its_snapshots() {
 }
 
 #[test]
+fn what_decides_loses_a_grant_that_is_taken_back() {
+    let Bank { server, plugins, .. } = Bank::open();
+    ask(&server, "1", "open", "Open", &json!({ "owner": "ada" }));
+    ask(&server, "1", "deposit", "Deposit", &json!({ "cents": 100_000 }));
+    let withdraw = |id: String| ask(&server, "1", &id, "Withdraw", &json!({ "cents": 1 })).0;
+    assert_eq!(withdraw("before".into()), 201);
+    let narrowed = ACCOUNT.manifest.replace("\"MoneyWithdrawn\", ", "");
+    assert_ne!(narrowed, ACCOUNT.manifest);
+    replace(&plugins.path().join("account/plugin.toml"), narrowed.as_bytes());
+    let mut ids = (0..).map(|number| format!("after-{number}"));
+    poll("the grant to be lost", || (withdraw(ids.next().unwrap()) != 201).then_some(()));
+    assert_ne!(withdraw("later".into()), 201);
+}
+
+#[test]
 fn concurrent_clients_never_take_what_is_not_there_while_the_component_is_replaced() {
     let Bank { server, plugins, .. } = Bank::open();
     for account in 0..2 {

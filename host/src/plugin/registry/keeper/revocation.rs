@@ -13,8 +13,17 @@ use crate::plugin::{Manifest, ManifestGrants};
 
 impl Keeper {
     /// Takes from what runs, and from what is built to replace it, what is granted no more. A version that may not be
-    /// handed any more what it listens to is stopped: to go on it would have to pass events over.
+    /// handed any more what it listens to is stopped: to go on it would have to pass events over. What decides commands
+    /// gives its claim up.
     pub(super) async fn revoke(&mut self, granted: &ManifestGrants) {
+        if let Some(deciding) = &self.deciding {
+            let before = &deciding.manifest.grants;
+            if before.within(granted) != *before {
+                tracing::warn!(plugin = %self.name, "plugin decides no more commands: not all that it runs with is still granted");
+                self.give_up_claim();
+            }
+            return;
+        }
         let Some(running) = self.running.as_mut().filter(|running| !running.dispatcher.is_stopped()) else { return };
         let before = &running.manifest.grants;
         let left = before.within(granted);
