@@ -75,10 +75,12 @@ pub struct Effects {
     granted: Arc<[Pattern]>,
     /// How far from its first cause an appended event may be.
     causation_depth_max: u32,
-    /// Every key written in this unit, with its latest value.
-    staged: BTreeMap<String, Option<Vec<u8>>>,
-    /// What this call overwrote in `staged`, newest last.
-    undo: Vec<(String, Option<Option<Vec<u8>>>)>,
+    /// Every key written in this unit.
+    staged: BTreeMap<String, Staged>,
+    /// Every key written in this call, with what the calls before it had staged.
+    undo: Vec<(String, Option<Staged>)>,
+    /// Number of the call in progress.
+    calls: u64,
     /// Committed values read or written before. They stay true: nobody else writes them, but other partitions,
     /// which `sharing` tells of.
     cache: HashMap<String, Option<Vec<u8>>>,
@@ -95,6 +97,13 @@ pub struct Effects {
     suppressed: u64,
     /// None where nobody shares the state.
     sharing: Option<Sharing>,
+}
+
+/// A key's latest value.
+struct Staged {
+    value: Option<Vec<u8>>,
+    /// Number of the call that wrote it.
+    call: u64,
 }
 
 /// What is known of other partitions that write the same state.
@@ -150,6 +159,7 @@ impl Effects {
             causation_depth_max: CAUSATION_DEPTH_MAX,
             staged: BTreeMap::new(),
             undo: Vec::new(),
+            calls: 0,
             cache: HashMap::new(),
             cache_bytes: 0,
             events: Vec::new(),
@@ -207,6 +217,7 @@ impl Effects {
     pub fn begin_call(&mut self, batch: EventBatch) {
         self.begin_unit();
         self.undo.clear();
+        self.calls += 1;
         self.unit_bytes = self.staged_bytes();
         self.call = Call { batch: Some(batch), first_event: self.events.len(), ..Call::default() };
     }
@@ -218,9 +229,9 @@ impl Effects {
 
     /// Takes back everything since [`Self::begin_call`].
     pub fn discard_call(&mut self) {
-        for (key, before) in self.undo.drain(..).rev() {
+        for (key, before) in self.undo.drain(..) {
             match before {
-                Some(value) => self.staged.insert(key, value),
+                Some(staged) => self.staged.insert(key, staged),
                 None => self.staged.remove(&key),
             };
         }
@@ -264,7 +275,7 @@ impl Effects {
         self.call = Call::default();
         let staged = std::mem::take(&mut self.staged);
         let mut changes = Vec::with_capacity(staged.len());
-        for (key, value) in staged {
+        for (key, Staged { value, .. }) in staged {
             self.remember(&key, value.clone());
             changes.push(StateChange { key, value });
         }
@@ -313,7 +324,7 @@ impl Effects {
     pub(crate) fn staged_by_call(&self) -> (BTreeMap<&str, Option<&[u8]>>, &[NewEvent]) {
         let written = |(key, _): &'_ (String, _)| self.staged.get_key_value(key);
         let state = self.undo.iter().filter_map(written);
-        let state = state.map(|(key, value)| (key.as_str(), value.as_deref())).collect();
+        let state = state.map(|(key, staged)| (key.as_str(), staged.value.as_deref())).collect();
         (state, self.events.get(self.call.first_event..).unwrap_or_default())
     }
 
@@ -328,8 +339,8 @@ impl Effects {
     /// # Errors
     /// When the key is out of bounds or the store cannot be read.
     pub fn state_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, EffectError> {
-        if let Some(value) = self.staged.get(key) {
-            return Ok(value.clone());
+        if let Some(staged) = self.staged.get(key) {
+            return Ok(staged.value.clone());
         }
         if let Some(sharing) = &mut self.sharing {
             sharing.reads.keys.insert(key.to_owned());
@@ -488,14 +499,16 @@ impl Effects {
             )));
         }
         self.call.state_bytes = state_bytes;
-        let before = match self.staged.get_mut(key) {
-            Some(current) => Some(std::mem::replace(current, value)),
+        let staged = Staged { value, call: self.calls };
+        match self.staged.get_mut(key) {
+            // What this call wrote before is not wanted back.
+            Some(current) if current.call == staged.call => *current = staged,
+            Some(current) => self.undo.push((key.into(), Some(std::mem::replace(current, staged)))),
             None => {
-                self.staged.insert(key.into(), value);
-                None
+                self.staged.insert(key.into(), staged);
+                self.undo.push((key.into(), None));
             }
-        };
-        self.undo.push((key.into(), before));
+        }
         Ok(())
     }
 
@@ -527,7 +540,7 @@ fn appended_id(plugin: &PluginName, cause: Position, ordinal: u32) -> Uuid {
 
 /// Lays staged changes over a page of committed entries.
 fn merge_staged(
-    staged: &BTreeMap<String, Option<Vec<u8>>>,
+    staged: &BTreeMap<String, Staged>,
     stored: StatePage,
     prefix: &str,
     after: Option<&str>,
@@ -540,8 +553,8 @@ fn merge_staged(
         .range(from.to_owned()..)
         .take_while(|(key, _)| key.starts_with(prefix) && end.as_ref().is_none_or(|end| *key <= end))
         .filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
-    for (key, value) in changes {
-        match value {
+    for (key, staged) in changes {
+        match &staged.value {
             Some(value) => merged.insert(key.clone(), value.clone()),
             None => merged.remove(key),
         };

@@ -396,6 +396,14 @@ impl Status {
         }
     }
 
+    /// Shows that a partition has stopped by itself.
+    pub(super) fn halt(&mut self, partition: u32, reason: &str) {
+        if let Some(slot) = self.partitions.iter_mut().find(|slot| slot.partition == partition) {
+            slot.state = State::Halted { reason: reason.into() };
+            self.sum();
+        }
+    }
+
     /// Begins with new partitions, which have come so far; what the old ones did counts on.
     pub(super) fn begin(&mut self, partitions: Vec<PartitionStatus>) {
         self.before = self.counters;

@@ -17,7 +17,7 @@ const PLUGINS: [usize; 3] = [1, 4, 16];
 /// Partitions of one plugin.
 const PARTITIONS: [u32; 2] = [1, 2];
 /// Most events in one call, and how many events are handed over so: small calls are slow.
-const BATCHES: [(usize, u64); 3] = [(1, EVENTS / 10), (16, EVENTS / 2), (256, EVENTS)];
+const BATCHES: [(usize, u64); 4] = [(1, EVENTS / 10), (16, EVENTS / 2), (256, EVENTS), (1024, EVENTS)];
 
 /// All events to several counters at once.
 pub(crate) fn plugins(runtime: &Runtime, store: &Arc<dyn Store>) -> anyhow::Result<()> {
@@ -55,7 +55,7 @@ pub(crate) fn batches(runtime: &Runtime, store: &Arc<dyn Store>) -> anyhow::Resu
             let policy = Policy { batch_events_max, ..Policy::default() };
             let start = Start::After(Position(store.head().0.saturating_sub(events)));
             let subscription = Subscription { start, ..Subscription::default() };
-            let name = format!("{lane}-{batch_events_max}");
+            let name = format!("batch-{lane}-{batch_events_max}");
             let setup = setup(&name, subscription, policy, vec![component(bytes)?])?;
             row(&format!("{lane} {batch_events_max}"), &deliver_all(runtime, store, vec![setup])?);
         }

@@ -47,6 +47,17 @@ pub(super) struct Common {
     pub(super) beside: Beside,
 }
 
+impl Common {
+    /// Shows that a partition has ended with the thread that called its handler: the runtime goes down, or the host has
+    /// a fault.
+    fn thread_is_gone<T>(&self, partition: u32) -> Option<T> {
+        let reason = "the thread of its delivery is gone; replace the component, or start the host anew";
+        error!(plugin = %self.plugin, partition, reason, "delivery halted");
+        self.status.send_modify(|status| status.halt(partition, reason));
+        None
+    }
+}
+
 /// One partition's delivery.
 pub(super) struct Task {
     common: Arc<Common>,
@@ -54,7 +65,7 @@ pub(super) struct Task {
     orders: mpsc::Receiver<Order>,
     head: watch::Receiver<Position>,
     machine: Machine,
-    /// None while a call has it.
+    /// None where it was lost when it was warmed up.
     handler: Option<Box<dyn Handler>>,
     effects: Effects,
     /// Held by a unit while partitions take turns.
@@ -125,30 +136,20 @@ impl Task {
 
     /// Delivers until told to stop; gives the handler back, unless its thread is gone.
     pub(super) async fn run(mut self) -> Option<Box<dyn Handler>> {
-        let mut input = Input::GoOn;
+        let mut action = self.next(Input::GoOn);
         loop {
-            if !self.orders.is_empty() || self.orders.is_closed() {
-                self.machine.request_yield();
-            }
-            let action = self.step(input);
-            // What a commit is about is shown when it is durable.
-            if !matches!(action, Action::Commit(_)) {
-                let state = self.publish();
-                self.redrives.settle(&self.machine, &state);
-            }
-            let next = match action {
+            let input = match action {
+                Action::Handle(_) | Action::Rehandle => {
+                    self.take_turn().await;
+                    let (common, partition) = (Arc::clone(&self.common), self.share.partition);
+                    match tokio::task::spawn_blocking(move || self.hand_over(action)).await {
+                        Ok(handed_over) => (self, action) = handed_over,
+                        Err(_) => return common.thread_is_gone(partition),
+                    }
+                    continue;
+                }
                 Action::Fetch(after) => Some(self.fetch(after).await),
-                Action::Handle(range) => {
-                    self.effects.hush(self.page_quiet.clone());
-                    let batch = self.page.slice(range);
-                    let tried = self.tried(&batch);
-                    Some(self.handle(batch, tried).await)
-                }
                 Action::Recall(position) => Some(self.recall(position).await),
-                Action::Rehandle => {
-                    self.effects.hush(Quiet::all(self.recalled_quiet));
-                    Some(self.handle(self.recalled.clone(), self.recalled_tries).await)
-                }
                 Action::Commit(commit) => Some(self.commit(commit).await.0),
                 // Nothing is staged.
                 Action::Wait { after, until_us } => {
@@ -161,8 +162,8 @@ impl Task {
                     self.obey().await
                 }
             };
-            match next {
-                Some(next) => input = next,
+            match input {
+                Some(input) => action = self.next(input),
                 None => break,
             }
         }
@@ -170,6 +171,57 @@ impl Task {
         self.end_reading().await;
         self.show(State::Stopped);
         self.handler
+    }
+
+    /// What to do next, by what came of the last.
+    fn next(&mut self, input: Input) -> Action {
+        if !self.orders.is_empty() || self.orders.is_closed() {
+            self.machine.request_yield();
+        }
+        let action = self.step(input);
+        // What a commit is about is shown when it is durable.
+        if !matches!(action, Action::Commit(_)) {
+            let state = self.publish();
+            self.redrives.settle(&self.machine, &state);
+        }
+        action
+    }
+
+    /// Calls the handler, on this thread, until something else is to be done. To change threads for each call would
+    /// cost more than a small call does.
+    fn hand_over(mut self, mut action: Action) -> (Self, Action) {
+        loop {
+            let input = match action {
+                Action::Handle(range) => {
+                    self.effects.hush(self.page_quiet.clone());
+                    let batch = self.page.slice(range);
+                    let tried = self.tried(&batch);
+                    self.handle(batch, tried)
+                }
+                Action::Rehandle => {
+                    self.effects.hush(Quiet::all(self.recalled_quiet));
+                    self.handle(self.recalled.clone(), self.recalled_tries)
+                }
+                other => return (self, other),
+            };
+            action = self.next(input);
+            if self.needs_turn() {
+                return (self, action);
+            }
+        }
+    }
+
+    /// Whether partitions may take turns, and a unit begins.
+    fn needs_turn(&self) -> bool {
+        self.turn.is_none() && self.common.shared.is_some() && self.effects.shares_new_unit()
+    }
+
+    async fn take_turn(&mut self) {
+        if self.needs_turn()
+            && let Some(shared) = &self.common.shared
+        {
+            self.turn = shared.turn().await;
+        }
     }
 
     async fn fetch(&mut self, after: Position) -> Input {
@@ -233,41 +285,26 @@ impl Task {
 
     /// Calls the handler with a batch whose first event was tried so often before. A panic takes the staged effects
     /// with it.
-    async fn handle(&mut self, batch: EventBatch, tried: u32) -> Input {
-        if self.turn.is_none()
-            && self.effects.shares_new_unit()
-            && let Some(shared) = &self.common.shared
-        {
-            self.turn = shared.turn().await;
-        }
-        let fresh = self.effects.fresh();
-        let mut effects = std::mem::replace(&mut self.effects, fresh);
-        let Some(mut handler) = self.handler.take() else {
+    fn handle(&mut self, batch: EventBatch, tried: u32) -> Input {
+        let about = self.call(&batch, tried);
+        let Some(handler) = self.handler.as_mut() else {
             return Input::HandlerGone;
         };
-        let (clock, about) = (Arc::clone(&self.common.clock), self.call(&batch, tried));
-        let call = tokio::task::spawn_blocking(move || {
-            effects.begin_call(batch.clone());
-            let began = Stopwatch::start();
-            let called = about.run(|| cost::call(&mut *handler, batch, effects, &*clock));
-            match &called.handled {
-                Ok(Handled { outcome: Err(error), .. }) => about.failed(error),
-                Ok(_) => {}
-                Err(_) => about.panicked(),
-            }
-            (handler, called, began.elapsed_ns())
-        });
-        match call.await {
-            Ok((handler, called, ns)) => {
-                self.counters.batch_times.record(ns);
-                self.cost.count(&called, handler.usage().since(self.used_before));
-                self.handler = Some(handler);
-                match called.handled {
-                    Ok(handled) => self.handled(handled),
-                    Err(panic) => self.panicked(panic.as_ref()),
-                }
-            }
-            Err(_) => Input::HandlerGone,
+        let fresh = self.effects.fresh();
+        let mut effects = std::mem::replace(&mut self.effects, fresh);
+        effects.begin_call(batch.clone());
+        let began = Stopwatch::start();
+        let called = about.run(|| cost::call(&mut **handler, batch, effects, &*self.common.clock));
+        match &called.handled {
+            Ok(Handled { outcome: Err(error), .. }) => about.failed(error),
+            Ok(_) => {}
+            Err(_) => about.panicked(),
+        }
+        self.counters.batch_times.record(began.elapsed_ns());
+        self.cost.count(&called, handler.usage().since(self.used_before));
+        match called.handled {
+            Ok(handled) => self.handled(handled),
+            Err(panic) => self.panicked(panic.as_ref()),
         }
     }
 
