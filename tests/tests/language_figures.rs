@@ -168,8 +168,8 @@ fn deliver(
         ..Subscription::default()
     };
     let granted = Arc::new([Pattern::new("CustomerGotVip").unwrap()]);
-    let setup =
-        Setup { plugin, subscription, policy, granted, component_digest: String::new(), handlers: vec![handler] };
+    let ([component_digest, manifest_digest], handlers) = ([const { String::new() }; 2], vec![handler]);
+    let setup = Setup { plugin, subscription, policy, granted, component_digest, manifest_digest, handlers };
     let begin = cpu_time();
     let took = runtime.block_on(async {
         let dispatcher = spawn(setup, Arc::clone(store), Arc::new(SystemClock));

@@ -29,7 +29,7 @@ use super::status::Status;
 use crate::clock::Clock;
 use crate::event::{Pattern, PluginName, Position};
 use crate::store::Store;
-use command::Command;
+use command::{Command, Swap};
 pub use command::{CommandError, Rebuild, Redriven, Retry, StillFailing};
 
 /// Commands that may wait for a boundary; senders wait when there are more.
@@ -47,6 +47,8 @@ pub struct Setup {
     pub granted: Arc<[Pattern]>,
     /// SHA-256 of its component, in hex; empty for native handlers.
     pub component_digest: String,
+    /// SHA-256 of what its manifest says, in hex; empty where it has none. Under another one a halt ends.
+    pub manifest_digest: String,
     /// Its code, once for each partition: there are as many partitions as there are of these.
     pub handlers: Vec<Box<dyn Handler>>,
 }
@@ -87,7 +89,26 @@ impl Dispatcher {
     /// # Errors
     /// When the plugin is stopped.
     pub async fn swap(&self, setup: Setup) -> Result<(), CommandError> {
-        self.ask(|answer| Command::Swap(Box::new(setup), answer)).await
+        self.ask(|answer| Command::Swap(Box::new(Swap { setup, over: None, fresh: true }), answer)).await?
+    }
+
+    /// The same, if this component is live: SHA-256, in hex.
+    ///
+    /// # Errors
+    /// When another component is live by now, or the plugin is stopped.
+    pub async fn replace(&self, setup: Setup, live: &str) -> Result<(), CommandError> {
+        let swap = Swap { setup, over: Some(live.into()), fresh: true };
+        self.ask(|answer| Command::Swap(Box::new(swap), answer)).await?
+    }
+
+    /// Goes on with the component that is live, which is allowed less: what has stopped it, and what it has failed at,
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// When another component is live by now, or the plugin is stopped.
+    pub async fn narrow(&self, setup: Setup) -> Result<(), CommandError> {
+        let swap = Swap { over: Some(setup.component_digest.clone()), fresh: false, setup };
+        self.ask(|answer| Command::Swap(Box::new(swap), answer)).await?
     }
 
     /// Finishes or rolls back what is in flight, and stops. Answers when every task has ended.

@@ -90,6 +90,10 @@ impl Handler for Lifting {
         handled
     }
 
+    fn warm_up(&mut self) {
+        self.inner.warm_up();
+    }
+
     fn usage(&self) -> Usage {
         self.inner.usage()
     }

@@ -41,9 +41,9 @@ mod unit;
 use std::ops::Range;
 
 pub(crate) use failure::BEHIND;
-pub(super) use io::{Action, Commit, CommitFailure, Input, Page, Recalled, Staged};
+pub(super) use io::{Action, Commit, CommitFailure, Elsewhere, Input, Page, Recalled, Staged};
 pub(super) use queue::Row;
-pub(super) use stop::FaultRun;
+pub(super) use stop::{FaultRun, VersionId};
 
 use super::handler::{Evidence, Fault, HandleError};
 use super::key::{Key, Sequence};
@@ -80,8 +80,8 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Start {
     pub(super) policy: Policy,
-    /// SHA-256 of the component, in hex; empty for native handlers.
-    pub(super) component_digest: String,
+    /// Which version it is.
+    pub(super) version: VersionId,
     /// As stored.
     pub(super) progress: Progress,
     /// The partition's set-aside events, in position order.
@@ -103,7 +103,7 @@ pub(super) struct Start {
 pub(super) struct Machine {
     policy: Policy,
     key: Key,
-    component_digest: String,
+    version: VersionId,
     phase: Phase,
     yield_wanted: bool,
     paused: bool,
@@ -153,9 +153,9 @@ pub(super) struct Machine {
 impl Machine {
     /// A machine that goes on from where `start` says.
     pub(super) fn new(start: Start) -> Self {
-        let Start { policy, component_digest, mut progress, rows, settled, paused, rebuilding, fresh, seed } = start;
+        let Start { policy, version, mut progress, rows, settled, paused, rebuilding, fresh, seed } = start;
         let mut queue = Queue::load(rows);
-        let mut stop = progress.stopped.as_ref().and_then(|stopped| Stop::load(stopped, &component_digest));
+        let mut stop = progress.stopped.as_ref().and_then(|stopped| Stop::load(stopped, &version));
         if fresh || broken(Rule::StopIsKept) {
             (progress.failing, stop) = (progress.failing.filter(|_| !fresh), None);
         }
@@ -164,7 +164,7 @@ impl Machine {
         }
         Self {
             key: policy.key(),
-            component_digest,
+            version,
             phase: Phase::Yielded,
             yield_wanted: false,
             paused,
@@ -233,8 +233,8 @@ impl Machine {
                 sequences.iter().for_each(|sequence| self.queue.force(sequence, now_us));
                 self.queue.settle();
             }
-            Input::Release(held) => {
-                self.queue.release(&held, now_us);
+            Input::Release(elsewhere) => {
+                self.queue.release(&elsewhere, now_us);
                 self.queue.settle();
             }
             Input::Discard(sequence, position) => return Some(self.discard(&sequence, position, now_us)),
@@ -429,7 +429,7 @@ impl Machine {
         match &self.stop {
             // It ends with the process, and shows nothing of what was before.
             Some(Stop::Broken(_)) => self.progress.stopped.clone(),
-            stop => stop.as_ref().and_then(|stop| stop.stored(&self.component_digest)),
+            stop => stop.as_ref().and_then(|stop| stop.stored(&self.version)),
         }
     }
 }

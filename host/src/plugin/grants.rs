@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::event::Pattern;
 use crate::runtime::{AddressGrant, HttpGrant};
@@ -110,6 +110,16 @@ pub enum SecretSource {
     Environment(String),
     /// A file; a relative path is one from the manifest's folder. A line break at its end does not count.
     File(PathBuf),
+}
+
+impl SecretSource {
+    /// The same, with a path, if it has one, that does not depend on where the host was started.
+    pub(super) fn from_folder(&self, folder: Option<&Path>) -> Self {
+        match (self, folder) {
+            (Self::File(path), Some(folder)) => Self::File(folder.join(path)),
+            _ => self.clone(),
+        }
+    }
 }
 
 impl fmt::Display for SecretSource {

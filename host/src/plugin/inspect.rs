@@ -44,7 +44,7 @@ pub fn inspect(
     let plugins = plugins.into_iter().map(|(name, found)| {
         let (source, problem) = match found {
             Found::Settling => (directory.join(name.as_str()), Some("its files are still being written".to_owned())),
-            Found::Broken(problem) => (directory.join(name.as_str()), Some(with_sources(&problem))),
+            Found::Broken(broken) => (directory.join(name.as_str()), Some(with_sources(&broken.problem))),
             Found::Ready(candidate) => {
                 let tried = try_out(&name, &candidate, loader, secrets);
                 (candidate.source.clone(), tried.err().map(|error| with_sources(&error)))

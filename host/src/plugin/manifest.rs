@@ -20,6 +20,7 @@ use crate::delivery::{Backoff, Key, KeyMissing, OnExhausted, Policy, Start};
 use crate::document::{Document, Section, Value, format_duration_ms, integer};
 use crate::event::{Pattern, Position, Tag};
 use crate::plugin::ManifestGrants;
+use crate::plugin::source::digest_of;
 use crate::runtime::Limits;
 
 /// The commented manifest that holds every key with its default.
@@ -102,6 +103,14 @@ impl Manifest {
             grants::read(&section, &mut manifest)?;
         }
         Ok(manifest)
+    }
+}
+
+impl Manifest {
+    /// Tells it from one that says something else: SHA-256 in hex, as this release reads it.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        digest_of(format!("{self:?}").as_bytes())
     }
 }
 

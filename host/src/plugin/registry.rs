@@ -42,7 +42,7 @@ use super::watcher::Pace;
 use super::{Loader, NoSecrets, SecretResolver};
 use crate::clock::Clock;
 use crate::command::Claims;
-use crate::delivery::{Dispatcher, Rebuild};
+use crate::delivery::{CommandError, Dispatcher, Rebuild};
 use crate::event::{PluginName, Position};
 use crate::schema::{Chain, SchemaCell, TypeSchemas};
 use crate::store::{SNAPSHOTS_OWNER, Store, StoreError};
@@ -193,7 +193,13 @@ impl Registry {
         let setup = running.allowed.setup(&*running.loaded, policy, &running.digest, policy.partitions);
         let reason = "an operator asked for it".into();
         let how = Rebuild::Begin { from, reason, live: running.digest.clone() };
-        Ok(running.dispatcher.rebuild(setup, how).await?)
+        running.dispatcher.rebuild(setup, how).await?;
+        // It may have lost a grant before that began: what is built would have it still.
+        if Arc::ptr_eq(&running.manifest, &self.running(name)?.manifest) {
+            return Ok(());
+        }
+        running.dispatcher.cancel_rebuild().await?;
+        Err(CommandError::Replaced { plugin: name.clone() }.into())
     }
 
     /// Ends a rebuild and drops what it has built.

@@ -23,7 +23,7 @@ use layout::{Folder, Layout, Places};
 pub(crate) use type_files::TypeFiles;
 pub(crate) use upcasters::{Outlook, UPCASTERS_FOLDER, Upcasters};
 
-use super::Manifest;
+use super::{Manifest, SecretSource};
 use crate::event::PluginName;
 use crate::schema::Chain;
 
@@ -42,6 +42,8 @@ pub(crate) struct Candidate {
     pub(crate) digest: String,
     /// What lifts its events to today's schema.
     pub(crate) chain: Arc<Chain>,
+    /// How the files were that its secrets come from, in the order of their names; none of one that is not there.
+    pub(crate) secrets: Vec<Option<Stamp>>,
     /// Metadata of component and manifest, so that a touched file counts as changed.
     stamps: (Stamp, Option<Stamp>),
 }
@@ -73,6 +75,21 @@ impl Candidate {
     }
 }
 
+/// Files that are not a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    /// What is wrong with them.
+    pub(crate) problem: SourceError,
+    /// What their manifest says, where that is known: what runs is allowed no more.
+    pub(crate) manifest: Option<Arc<Manifest>>,
+}
+
+impl From<SourceError> for Broken {
+    fn from(problem: SourceError) -> Self {
+        Self { problem, manifest: None }
+    }
+}
+
 /// What there is under a plugin's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -81,7 +98,7 @@ pub(crate) enum Found {
     /// A plugin that can be loaded.
     Ready(Box<Candidate>),
     /// Files that are not one.
-    Broken(SourceError),
+    Broken(Broken),
 }
 
 /// What one look found.
@@ -114,7 +131,7 @@ enum Subject {
 }
 
 /// What is found about one subject; none when there is nothing any more.
-type Finding = Option<Result<Box<Candidate>, SourceError>>;
+type Finding = Option<Result<Box<Candidate>, Broken>>;
 
 impl Scanner {
     /// Nothing is seen yet.
@@ -137,7 +154,7 @@ impl Scanner {
         }
         self.files.end();
         for (path, problem) in layout.strays {
-            findings.insert(Subject::Stray(path), (Some(Err(problem)), true));
+            findings.insert(Subject::Stray(path), (Some(Err(problem.into())), true));
         }
         for subject in self.seen.keys() {
             findings.entry(subject.clone()).or_insert((None, true));
@@ -160,14 +177,14 @@ impl Scanner {
             (Subject::Plugin(name), Some(Ok(candidate))) if settled => {
                 scan.plugins.insert(name.clone(), Found::Ready(candidate.clone()));
             }
-            (Subject::Plugin(name), Some(Err(problem))) if settled => {
-                scan.plugins.insert(name.clone(), Found::Broken(problem.clone()));
+            (Subject::Plugin(name), Some(Err(broken))) if settled => {
+                scan.plugins.insert(name.clone(), Found::Broken(broken.clone()));
             }
             (Subject::Plugin(name), _) => {
                 scan.plugins.insert(name.clone(), Found::Settling);
             }
-            (Subject::Stray(path), Some(Err(problem))) if settled => {
-                scan.strays.insert(path.clone(), problem.clone());
+            (Subject::Stray(path), Some(Err(broken))) if settled => {
+                scan.strays.insert(path.clone(), broken.problem.clone());
             }
             (Subject::Stray(_), _) => {}
         }
@@ -175,11 +192,11 @@ impl Scanner {
     }
 
     /// What a plugin's files are, and whether all of them are steady.
-    fn inspect(&mut self, name: &PluginName, places: Places) -> (Result<Box<Candidate>, SourceError>, bool) {
+    fn inspect(&mut self, name: &PluginName, places: Places) -> (Result<Box<Candidate>, Broken>, bool) {
         let mut steady = true;
         let found = match (places.folder, places.component) {
             (Some(folder), Some(file)) => {
-                Err(SourceError::TwoOfOneName { name: name.clone(), folder: folder.path, file })
+                Err(SourceError::TwoOfOneName { name: name.clone(), folder: folder.path, file }.into())
             }
             (Some(folder), None) => self.inspect_folder(folder, &mut steady),
             (None, component) => {
@@ -190,33 +207,27 @@ impl Scanner {
         (found, steady)
     }
 
-    fn inspect_folder(&mut self, folder: Folder, steady: &mut bool) -> Result<Box<Candidate>, SourceError> {
-        let Some(manifest_path) = folder.manifest else { return Err(SourceError::NoManifest { folder: folder.path }) };
-        let look = self.files.manifest(&manifest_path)?;
+    fn inspect_folder(&mut self, folder: Folder, steady: &mut bool) -> Result<Box<Candidate>, Broken> {
+        let Some(manifest_path) = &folder.manifest else {
+            return Err(SourceError::NoManifest { folder: folder.path }.into());
+        };
+        let look = self.files.manifest(manifest_path)?;
         *steady &= look.steady;
         let manifest = look.content?;
-        let component_path = match &manifest.component {
-            Some(named) => {
-                let path = folder.path.join(named);
-                if !path.exists() {
-                    return Err(SourceError::MissingComponent { manifest: manifest_path, component: named.clone() });
-                }
-                path
-            }
-            None => the_only(&folder.path, folder.components)?,
-        };
-        let component = self.files.component(&component_path)?;
+        let component = component_of(&folder, manifest_path, &manifest)
+            .and_then(|path| self.files.component(&path).map(|look| (path, look)));
+        let (component_path, component) =
+            component.map_err(|problem| Broken { problem, manifest: Some(Arc::clone(&manifest)) })?;
         *steady &= component.steady;
-        let stamps = (component.stamp, Some(look.stamp));
-        let (source, digest) = (folder.path, component.content);
         Ok(Box::new(Candidate {
-            source,
-            manifest_path,
+            secrets: stamps_of_secrets(&manifest, Some(&folder.path)),
+            manifest_path: manifest_path.clone(),
+            source: folder.path,
             manifest,
             component_path,
-            digest,
+            digest: component.content,
             chain: Arc::default(),
-            stamps,
+            stamps: (component.stamp, Some(look.stamp)),
         }))
     }
 
@@ -225,8 +236,8 @@ impl Scanner {
         component_path: PathBuf,
         manifest_path: Option<&Path>,
         steady: &mut bool,
-    ) -> Result<Box<Candidate>, SourceError> {
-        let mut manifest = Arc::default();
+    ) -> Result<Box<Candidate>, Broken> {
+        let mut manifest = Arc::<Manifest>::default();
         let mut manifest_stamp = None;
         if let Some(path) = manifest_path {
             let look = self.files.manifest(path)?;
@@ -234,12 +245,15 @@ impl Scanner {
             manifest = look.content?;
             manifest_stamp = Some(look.stamp);
             if manifest.component.is_some() {
-                return Err(SourceError::ComponentNamed { manifest: path.into() });
+                let problem = SourceError::ComponentNamed { manifest: path.into() };
+                return Err(Broken { problem, manifest: Some(manifest) });
             }
         }
-        let component = self.files.component(&component_path)?;
+        let component = self.files.component(&component_path);
+        let component = component.map_err(|problem| Broken { problem, manifest: Some(Arc::clone(&manifest)) })?;
         *steady &= component.steady;
         Ok(Box::new(Candidate {
+            secrets: stamps_of_secrets(&manifest, component_path.parent()),
             source: component_path.clone(),
             manifest_path: component_path.with_extension("toml"),
             manifest,
@@ -251,13 +265,33 @@ impl Scanner {
     }
 }
 
+/// Where the component of a folder is.
+fn component_of(folder: &Folder, manifest_path: &Path, manifest: &Manifest) -> Result<PathBuf, SourceError> {
+    let Some(named) = &manifest.component else { return the_only(&folder.path, &folder.components) };
+    let path = folder.path.join(named);
+    if path.exists() {
+        return Ok(path);
+    }
+    Err(SourceError::MissingComponent { manifest: manifest_path.into(), component: named.clone() })
+}
+
+/// How the files are that a manifest's secrets come from.
+fn stamps_of_secrets(manifest: &Manifest, folder: Option<&Path>) -> Vec<Option<Stamp>> {
+    let sources = manifest.grants.secrets.values().map(|secret| secret.source.from_folder(folder));
+    let paths = sources.filter_map(|source| match source {
+        SecretSource::File(path) => Some(path),
+        SecretSource::Environment(_) => None,
+    });
+    paths.map(|path| Stamp::of(&path, u64::MAX).ok()).collect()
+}
+
 /// The one component of a folder.
-fn the_only(folder: &Path, components: Vec<PathBuf>) -> Result<PathBuf, SourceError> {
+fn the_only(folder: &Path, components: &[PathBuf]) -> Result<PathBuf, SourceError> {
     let names = || {
         let names = components.iter().filter_map(|path| path.file_name());
         names.map(|name| name.to_string_lossy()).collect::<Vec<_>>().join(", ")
     };
-    match components.as_slice() {
+    match components {
         [] => Err(SourceError::NoComponent { folder: folder.into() }),
         [component] => Ok(component.clone()),
         _ => Err(SourceError::SeveralComponents { folder: folder.into(), names: names() }),

@@ -24,11 +24,18 @@ pub struct Progress {
     pub stopped: Option<Stopped>,
 }
 
-/// What has stopped a partition: it hands nothing over until another component runs, or an operator resumes it.
+/// What has stopped a partition: it hands nothing over until another component runs, under another
+/// manifest or on events that are lifted otherwise, or an operator resumes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {
     /// SHA-256 of the component that ran, in hex.
     pub component: String,
+    /// SHA-256 of what its manifest said, in hex; empty where it had none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub manifest: String,
+    /// What tells the lifts that its events went through from others; empty for none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub lifts: String,
     /// Whether it faults on everything, rather than cannot go on from where it stands.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub quarantined: bool,

@@ -10,7 +10,7 @@ use tidemill_plugins::COUNTER;
 use tidemill_tests::guests;
 use tokio::runtime::Runtime;
 
-use crate::{EVENTS, Measured, component, deliver_all, setup};
+use crate::{EVENTS, Key, Measured, NativeCounter, component, deliver_all, setup};
 
 /// Plugins side by side.
 const PLUGINS: [usize; 3] = [1, 4, 16];
@@ -33,15 +33,29 @@ pub(crate) fn plugins(runtime: &Runtime, store: &Arc<dyn Store>) -> anyhow::Resu
     Ok(())
 }
 
-/// All events to one counter in several instances.
+/// What is counted by: events of one stream, all of them in one partition, or of a type, which every partition sees.
+const KEYS: [(&str, Key); 2] =
+    [("own", |event| event.stream.as_ref().map_or("", |it| it.as_str())), ("one", |_| "all")];
+
+/// All events to one counter in several instances: a component that counts by type, so that every partition writes the
+/// same few keys; and a native one, where each partition writes keys of its own, and where all write one.
 pub(crate) fn partitions(runtime: &Runtime, store: &Arc<dyn Store>) -> anyhow::Result<()> {
     println!("\n{EVENTS} events of ten streams to one counter in several partitions\n");
     head("partitions");
-    for partitions in PARTITIONS {
+    let measure = |name: &str, partitions: u32, handlers| -> anyhow::Result<()> {
         let policy = Policy { partitions, ..Policy::default() };
-        let handlers = counters(partitions as usize)?;
-        let setup = setup(&format!("in-{partitions}"), Subscription::default(), policy, handlers)?;
-        row(&partitions.to_string(), &deliver_all(runtime, store, vec![setup])?);
+        let setup = setup(&format!("{name}-{partitions}"), Subscription::default(), policy, handlers)?;
+        row(&format!("{name} {partitions}"), &deliver_all(runtime, store, vec![setup])?);
+        Ok(())
+    };
+    for partitions in PARTITIONS {
+        measure("by-type", partitions, counters(partitions as usize)?)?;
+    }
+    for (name, key) in KEYS {
+        for partitions in PARTITIONS {
+            let counter = |_| Box::new(NativeCounter { key }) as Box<dyn Handler>;
+            measure(&format!("native-{name}-key"), partitions, (0..partitions).map(counter).collect())?;
+        }
     }
     Ok(())
 }

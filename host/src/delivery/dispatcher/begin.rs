@@ -73,7 +73,7 @@ fn is_empty(owner: &Owner, began_never: bool, store: &dyn Store) -> Result<bool,
 }
 
 /// Where a generation that is built stands: its progress and its rows. What the live one has set aside waits for what
-/// becomes of it there; what it has not is tried at once. Blocks.
+/// becomes of it there, what was discarded there is left out; what neither was is tried at once. Blocks.
 pub(super) fn built(
     owner: &Owner,
     live: &Owner,
@@ -81,9 +81,16 @@ pub(super) fn built(
     store: &dyn Store,
 ) -> Result<(Vec<Progress>, Vec<Vec<Row>>), StoreError> {
     let mut rows = rows(owner, partitions, store)?;
-    for row in rows.iter_mut().flatten() {
-        row.held = store.dead_letter(live, row.position)?.is_some_and(|row| !row.is_discarded());
-        row.due_us = (!row.held).then_some(0);
+    for rows in &mut rows {
+        let mut kept = Vec::with_capacity(rows.len());
+        for row in rows.drain(..) {
+            match store.dead_letter(live, row.position)? {
+                Some(other) if other.is_discarded() => {}
+                Some(_) => kept.push(Row { held: true, due_us: None, ..row }),
+                None => kept.push(Row { held: false, due_us: Some(0), ..row }),
+            }
+        }
+        *rows = kept;
     }
     Ok((progress_rows(owner, partitions, store)?, rows))
 }

@@ -1,12 +1,11 @@
 //! What delivery is told from outside, and how it answers.
 
-use std::collections::BTreeSet;
-
 use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::Setup;
 use crate::delivery::key::Sequence;
+use crate::delivery::machine::Elsewhere;
 use crate::error::ErrorClass;
 use crate::event::{PluginName, Position};
 use crate::store::{CommitError, StoreError};
@@ -16,7 +15,7 @@ const FAILING_TOLD_MAX: usize = 100;
 
 /// What a plugin's group is told, and where the answer goes.
 pub(super) enum Command {
-    Swap(Box<Setup>, oneshot::Sender<()>),
+    Swap(Box<Swap>, oneshot::Sender<Result<(), CommandError>>),
     Stop,
     Pause(bool, oneshot::Sender<Result<(), CommandError>>),
     Retry(Retry, oneshot::Sender<Result<Redriven, CommandError>>),
@@ -24,6 +23,15 @@ pub(super) enum Command {
     Rebuild(Box<Setup>, Rebuild, oneshot::Sender<Result<(), CommandError>>),
     CancelRebuild(oneshot::Sender<Result<(), CommandError>>),
     RollBack(Box<Setup>, String, oneshot::Sender<Result<(), CommandError>>),
+}
+
+/// Another version, or the same one that is allowed less.
+pub(super) struct Swap {
+    pub(super) setup: Setup,
+    /// SHA-256 of the component that it takes over from, in hex; none for whichever is live.
+    pub(super) over: Option<String>,
+    /// Whether it has failed at nothing yet: what stops the plugin ends.
+    pub(super) fresh: bool,
 }
 
 /// How a generation is built.
@@ -49,8 +57,8 @@ pub(super) enum Order {
     Resume(oneshot::Sender<()>),
     Retry(Lines, oneshot::Sender<Result<Redriven, CommandError>>),
     Discard(Sequence, Position, oneshot::Sender<Result<(), CommandError>>),
-    /// Of the events that were taken over as set aside these are it still.
-    Release(BTreeSet<Position>, oneshot::Sender<Result<Redriven, CommandError>>),
+    /// What has become of the events that were taken over as set aside.
+    Release(Elsewhere, oneshot::Sender<Result<Redriven, CommandError>>),
 }
 
 /// Which set-aside events of a partition.

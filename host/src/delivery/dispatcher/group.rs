@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 use super::Setup;
 use super::begin::{Begun, begin};
 use super::beside::Beside;
-use super::command::{Command, CommandError, Order};
+use super::command::{Command, CommandError, Order, Swap};
 use super::generations::{check_return, roll_back};
 use super::partitions::{Around, Launch, Partitions, Version, ask};
 use super::rebuild::Builder;
@@ -58,7 +58,8 @@ pub(super) struct Rested {
 /// What follows when the partitions have stopped.
 enum Next {
     Stop,
-    Swap(Version),
+    /// This version; whether it has failed at nothing yet.
+    Swap(Version, bool),
     /// The generation that is built becomes live.
     Finish,
     /// This version and its state become live again, in place of an installed one.
@@ -92,16 +93,16 @@ impl Group {
             }
             let Live { owner, partitions, .. } = live;
             let rested = Rested { owner, version: partitions.stop().await };
-            self.fresh = matches!(next, Next::Swap(_));
+            self.fresh = matches!(next, Next::Swap(_, true));
             version = match next {
                 Next::Finish => self.finish(rested).await,
                 Next::RollBack(version, installed, answer) => self.roll_back(rested, version, installed, answer).await,
-                Next::Stop | Next::Swap(_) => {
+                Next::Stop | Next::Swap(..) => {
                     if let Some(builder) = self.builder.take() {
                         builder.stop().await;
                     }
                     match next {
-                        Next::Swap(version) => version,
+                        Next::Swap(version, _) => version,
                         _ => return self.commands,
                     }
                 }
@@ -135,13 +136,14 @@ impl Group {
                 () = tokio::time::sleep(BEGIN_RETRY) => {}
                 command = self.commands.recv() => match command {
                     None | Some(Command::Stop) => return None,
-                    Some(Command::Swap(newer, answer)) => {
-                        version = (*newer).into();
-                        self.fresh = true;
-                        self.answer_when_begun(move || {
-                            let _ = answer.send(());
-                        });
-                    }
+                    Some(Command::Swap(swap, answer)) => match self.checked(&version, &swap) {
+                        Ok(()) => {
+                            self.fresh |= swap.fresh;
+                            version = swap.setup.into();
+                            self.answer_when_begun(move || drop(answer.send(Ok(()))));
+                        }
+                        Err(error) => drop(answer.send(Err(error))),
+                    },
                     // Dropping it answers that nobody drives the plugin.
                     Some(_) => {}
                 },
@@ -199,12 +201,14 @@ impl Group {
         let building = live.stored.record.building.is_some();
         match command {
             Command::Stop => return Some(Next::Stop),
-            Command::Swap(setup, answer) => {
-                self.answer_when_begun(move || {
-                    let _ = answer.send(());
-                });
-                return Some(Next::Swap(self.ready(live, (*setup).into()).await));
-            }
+            Command::Swap(swap, answer) => match self.checked(&live.partitions.version, &swap) {
+                Ok(()) => {
+                    self.answer_when_begun(move || drop(answer.send(Ok(()))));
+                    let fresh = swap.fresh;
+                    return Some(Next::Swap(self.ready(live, swap.setup.into()).await, fresh));
+                }
+                Err(error) => drop(answer.send(Err(error))),
+            },
             // Whether anybody still waits for an answer does not matter.
             Command::Pause(paused, answer) => drop(answer.send(self.set_paused(live, paused).await)),
             Command::Retry(_, answer) if building => drop(answer.send(Err(CommandError::Rebuilding { plugin }))),
@@ -231,6 +235,12 @@ impl Group {
             }
         }
         None
+    }
+
+    /// Refuses a swap that was meant for another version.
+    fn checked(&self, live: &Version, swap: &Swap) -> Result<(), CommandError> {
+        let meant = swap.over.as_ref().is_none_or(|over| *over == live.component_digest);
+        meant.then_some(()).ok_or_else(|| CommandError::Replaced { plugin: self.around.plugin.clone() })
     }
 
     /// Does beforehand, while the old version goes on, what a new one needs to take over: its instances, and its name in

@@ -16,7 +16,7 @@ use crate::delivery::effects::Effects;
 use crate::delivery::handler::Handler;
 use crate::delivery::key::Share;
 use crate::delivery::layout::{Layout, Settled};
-use crate::delivery::machine::{Machine, Row, Start};
+use crate::delivery::machine::{Machine, Row, Start, VersionId};
 use crate::delivery::policy::{Policy, Subscription};
 use crate::delivery::shared_state::SharedState;
 use crate::delivery::status::Status;
@@ -37,16 +37,17 @@ pub(super) struct Version {
     pub(super) policy: Policy,
     pub(super) granted: Arc<[Pattern]>,
     pub(super) component_digest: String,
+    manifest_digest: String,
     /// Of each partition; none where its thread is gone.
     handlers: Vec<Option<Box<dyn Handler>>>,
 }
 
 impl From<Setup> for Version {
     fn from(setup: Setup) -> Self {
-        let Setup { plugin: _, subscription, mut policy, granted, component_digest, handlers } = setup;
+        let Setup { plugin: _, subscription, mut policy, granted, component_digest, manifest_digest, handlers } = setup;
         policy.partitions = u32::try_from(handlers.len()).unwrap_or(u32::MAX).max(1);
         let handlers = handlers.into_iter().map(Some).collect();
-        Self { subscription, policy, granted, component_digest, handlers }
+        Self { subscription, policy, granted, component_digest, manifest_digest, handlers }
     }
 }
 
@@ -180,7 +181,11 @@ impl Starter<'_> {
         let seed = plugin.as_str().bytes().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
         let machine = Machine::new(Start {
             policy: self.version.policy.clone(),
-            component_digest: self.version.component_digest.clone(),
+            version: VersionId {
+                component: self.version.component_digest.clone(),
+                manifest: self.version.manifest_digest.clone(),
+                lifts: self.version.subscription.lifts.clone(),
+            },
             progress,
             rows,
             settled: self.settled.clone(),

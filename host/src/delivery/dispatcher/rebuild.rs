@@ -1,7 +1,6 @@
 //! A generation that is built beside the live one: a second set of partitions, which is quiet, never ahead of the
 //! live one, and takes over what that one has set aside. When it has come as far it becomes live.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use super::group::{Group, Live, Rested, panicked};
 use super::partitions::{Around, Launch, Partitions, Version, ask};
 use super::task::blocking;
 use crate::delivery::layout::{Layout, Settled};
+use crate::delivery::machine::Elsewhere;
 use crate::delivery::policy::{self, Subscription};
 use crate::delivery::record::{Abandoned, Building, Edit, Instead, Record};
 use crate::delivery::start;
@@ -123,25 +123,25 @@ impl Builder {
         all && at.zip(&self.limits).all(|(at, limit)| at >= limit.borrow().0)
     }
 
-    /// Has what the live one has settled since it was taken over handled here, too, and waits for it.
+    /// Has what the live one has settled since it was taken over handled here, too, and waits for it. What was discarded
+    /// there goes: its row comes over when this generation is made live.
     async fn release(&mut self, around: &Around, live: &Owner) -> Result<(), CommandError> {
         let none = self.status.borrow().set_aside;
         if none.parked + none.waiting == 0 {
             return Ok(());
         }
         let (store, live) = (Arc::clone(&around.store), live.clone());
-        let held = blocking(move || {
-            let mut held = BTreeSet::new();
+        let elsewhere = blocking(move || {
+            let mut elsewhere = Elsewhere::default();
             each_row(&*store, &live, Position::START, Position(u64::MAX), |row| {
-                if !row.is_discarded() {
-                    held.insert(row.position);
-                }
+                let rows = if row.is_discarded() { &mut elsewhere.discarded } else { &mut elsewhere.held };
+                rows.insert(row.position);
             })?;
-            Ok(held)
+            Ok(elsewhere)
         });
-        let held = held.await?;
+        let elsewhere = elsewhere.await?;
         for orders in self.senders() {
-            ask(&around.plugin, &orders, |answer| Order::Release(held.clone(), answer)).await??;
+            ask(&around.plugin, &orders, |answer| Order::Release(elsewhere.clone(), answer)).await??;
         }
         Ok(())
     }

@@ -43,9 +43,9 @@ pub(in crate::delivery) enum Input {
     Force(Vec<Sequence>),
     /// At a boundary: an operator gives this set-aside event up.
     Discard(Sequence, Position),
-    /// At a boundary: of the events that were taken over as set aside, these are it still. Those that were first of
-    /// their key and are no more are wanted.
-    Release(BTreeSet<Position>),
+    /// At a boundary: what has become of the events that were taken over as set aside. Those that were first of their
+    /// key and are settled there are wanted.
+    Release(Elsewhere),
     /// At a boundary: hand nothing over until [`Input::Resume`].
     Pause,
     /// At a boundary: end what stopped delivery.
@@ -67,6 +67,15 @@ pub(in crate::delivery) struct Page {
     pub(in crate::delivery) carried: BTreeMap<Position, DeadLetter>,
     /// Which of the events emit nothing.
     pub(in crate::delivery) quiet: Quiet,
+}
+
+/// What another generation has not handled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::delivery) struct Elsewhere {
+    /// Events that it has set aside.
+    pub(in crate::delivery) held: BTreeSet<Position>,
+    /// Events that an operator discarded there: nobody handles them.
+    pub(in crate::delivery) discarded: BTreeSet<Position>,
 }
 
 /// How much the unit of work holds.

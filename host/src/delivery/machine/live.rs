@@ -184,7 +184,7 @@ impl Machine {
             due_us: None,
             first_us: failing.first_us,
             last_us: failing.last_us,
-            component_digest: self.component_digest.clone(),
+            component_digest: self.version.component.clone(),
             stderr_tail: evidence.stderr_tail,
             backtrace: evidence.backtrace,
             quiet: false,

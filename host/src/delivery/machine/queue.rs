@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::io::Elsewhere;
 use crate::delivery::key::Sequence;
 use crate::event::Position;
 
@@ -103,9 +104,17 @@ impl Queue {
         self.add(sequence, position, None);
     }
 
-    /// Of those that wait for what becomes of them elsewhere only these go on waiting; a line whose head does not is
-    /// wanted handled, up to the next that does.
-    pub(super) fn release(&mut self, held: &BTreeSet<Position>, now_us: u64) {
+    /// Of those that wait for what becomes of them elsewhere only these go on waiting; what was given up there goes, and
+    /// a line whose head was neither is wanted handled, up to the next that waits.
+    pub(super) fn release(&mut self, Elsewhere { held, discarded }: &Elsewhere, now_us: u64) {
+        let is_gone = |row: &&Position| discarded.contains(row) && self.held.contains(row);
+        let gone = |(sequence, line): (&Sequence, &Line)| {
+            line.rows.iter().filter(is_gone).map(|row| (sequence.clone(), *row)).collect::<Vec<_>>()
+        };
+        for (sequence, position) in self.lines.iter().flat_map(gone).collect::<Vec<_>>() {
+            self.held.remove(&position);
+            self.remove(&sequence, position, now_us);
+        }
         let released: BTreeSet<_> = self.held.difference(held).copied().collect();
         self.held.retain(|position| held.contains(position));
         let is_released = |line: &Line| line.rows.front().is_some_and(|head| released.contains(head));
@@ -285,15 +294,28 @@ mod tests {
         let rows = vec![held(row("a", 1, None)), held(row("a", 2, None)), row("a", 3, None), held(row("b", 4, None))];
         let mut queue = Queue::load(rows);
         assert_eq!(ready(&queue, 100), None);
-        queue.release(&[Position(2)].into(), 10);
+        queue.release(&Elsewhere { held: [Position(2)].into(), discarded: BTreeSet::new() }, 10);
         assert_eq!(queue.ready(10, true), Some((&key("a"), Position(1), true)));
         queue.remove(&key("a"), Position(1), 11);
         assert!(!queue.is_forced(&key("a")) && queue.is_forced(&key("b")), "the second waits still");
         queue.remove(&key("b"), Position(4), 12);
         assert_eq!(ready(&queue, 100), None);
-        queue.release(&BTreeSet::new(), 13);
+        queue.release(&Elsewhere::default(), 13);
         queue.remove(&key("a"), Position(2), 14);
         assert_eq!(ready(&queue, 14), Some(("a".into(), 3)), "the third was never held");
+    }
+
+    #[test]
+    fn what_is_given_up_elsewhere_goes_and_nobody_tries_it() {
+        let held = |row: Row| Row { held: true, ..row };
+        let rows = vec![held(row("a", 1, None)), held(row("a", 2, None)), row("a", 3, None), held(row("b", 4, None))];
+        let mut queue = Queue::load(rows);
+        let given_up = |positions: &[u64]| positions.iter().copied().map(Position).collect::<BTreeSet<_>>();
+        // The third is set aside here alone: that is nothing to the other one.
+        queue.release(&Elsewhere { held: [Position(2)].into(), discarded: given_up(&[1, 3, 4]) }, 10);
+        assert_eq!((ready(&queue, 100), queue.len()), (None, 2), "the second waits still");
+        queue.release(&Elsewhere { held: BTreeSet::new(), discarded: given_up(&[1, 2, 3, 4]) }, 11);
+        assert_eq!((ready(&queue, 100), queue.len()), (Some(("a".into(), 3)), 1));
     }
 
     #[test]

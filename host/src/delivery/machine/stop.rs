@@ -10,6 +10,17 @@ use crate::store::Stopped;
 /// quarantined.
 const FAULTED_OUT_MAX: usize = 3;
 
+/// What tells a version of a plugin from one that may go on where it has stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::delivery) struct VersionId {
+    /// SHA-256 of the component, in hex; empty for native handlers.
+    pub(in crate::delivery) component: String,
+    /// SHA-256 of what its manifest says, in hex.
+    pub(in crate::delivery) manifest: String,
+    /// What tells the lifts that its events go through from others.
+    pub(in crate::delivery) lifts: String,
+}
+
 /// Why nothing is handed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -31,20 +42,22 @@ impl Stop {
 
     /// What is written down of a component's stop; none where it ends with the process. That of a native handler does:
     /// nobody knows whether another program has mended it.
-    pub(super) fn stored(&self, component: &str) -> Option<Stopped> {
+    pub(super) fn stored(&self, version: &VersionId) -> Option<Stopped> {
         let (reason, quarantined) = match self {
             Self::Halted(reason) => (reason, false),
             Self::Quarantined(reason) => (reason, true),
             Self::Broken(_) => return None,
         };
-        (!component.is_empty()).then(|| Stopped { component: component.into(), quarantined, reason: reason.clone() })
+        let VersionId { component, manifest, lifts } = version.clone();
+        let reason = reason.clone();
+        (!component.is_empty()).then_some(Stopped { component, manifest, lifts, quarantined, reason })
     }
 
-    /// What was written down of a component's stop; of another component's none.
-    pub(super) fn load(stored: &Stopped, component: &str) -> Option<Self> {
-        let Stopped { component: of, quarantined, reason } = stored.clone();
+    /// What was written down of a version's stop; of another version's none.
+    pub(super) fn load(stored: &Stopped, version: &VersionId) -> Option<Self> {
+        let Stopped { component, manifest, lifts, quarantined, reason } = stored.clone();
         let make = if quarantined { Self::Quarantined } else { Self::Halted };
-        (of == component).then(|| make(reason))
+        (VersionId { component, manifest, lifts } == *version).then(|| make(reason))
     }
 }
 

@@ -13,6 +13,7 @@ use super::queries::Queries;
 use crate::clock::Clock;
 use crate::delivery::Dispatcher;
 use crate::event::PluginName;
+use crate::plugin::source::Stamp;
 use crate::plugin::{Loaded, Manifest, SourceError};
 use crate::projection::{Pool, QueryCounts, QueryRefused};
 use crate::schema::Chain;
@@ -64,6 +65,8 @@ pub(super) struct Running {
     pub(super) dispatcher: Dispatcher,
     pub(super) component_path: PathBuf,
     pub(super) manifest_path: PathBuf,
+    /// How the files were that its secrets were read from.
+    pub(super) secrets: Vec<Option<Stamp>>,
 }
 
 impl Board {
@@ -202,6 +205,11 @@ impl Entry {
     /// Notes where the files are.
     pub(super) fn at(&mut self, source: &Path) {
         self.source = source.into();
+    }
+
+    /// Has further queries answered by what the version that runs is allowed now.
+    pub(super) fn renew_queries(&mut self) {
+        self.running.iter().for_each(|running| self.queries.renew(running));
     }
 
     fn info(&self, name: &PluginName) -> PluginInfo {

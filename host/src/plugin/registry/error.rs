@@ -137,6 +137,12 @@ pub enum InstallError {
         /// The component.
         component: PathBuf,
     },
+    /// What was built became live while it was installed.
+    #[error("what plugin {plugin} built became live meanwhile, again and again; touch its files to have them taken up")]
+    Overtaken {
+        /// The plugin.
+        plugin: PluginName,
+    },
     /// Building its state did not begin.
     #[error("its state cannot be rebuilt, so what ran before goes on")]
     Rebuild(#[source] CommandError),
@@ -191,12 +197,20 @@ impl InstallError {
             | Self::NotRebuilt { .. }
             | Self::NoCategory { .. }
             | Self::ReachesOut { .. } => ErrorClass::Invalid,
-            Self::AggregateTaken(_) => ErrorClass::Conflict,
+            Self::AggregateTaken(_) | Self::Overtaken { .. } => ErrorClass::Conflict,
             Self::NotGranted { .. } | Self::OtherSecret { .. } => ErrorClass::Denied,
             Self::Secret { .. } | Self::Archive { .. } => ErrorClass::Unavailable,
             Self::Panicked { .. } => ErrorClass::Bug,
             Self::Delivery(error) | Self::Rebuild(error) => error.class(),
         }
+    }
+
+    /// Whether something else is live than what it was installed over: then it is installed anew.
+    pub(super) const fn is_overtaken(&self) -> bool {
+        matches!(
+            self,
+            Self::Overtaken { .. } | Self::Rebuild(CommandError::Replaced { .. } | CommandError::NotRebuilding { .. })
+        )
     }
 
     /// The error with its causes, in one line.

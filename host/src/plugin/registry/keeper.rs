@@ -1,7 +1,8 @@
 //! The task of one plugin: makes what runs into what is wanted, one step at a time.
 //!
 //! Whatever cannot be loaded changes nothing: the version that runs goes on, and the problem stands on the
-//! board until the files are mended. A problem is logged when it arises, and then not again.
+//! board until the files are mended. A problem is logged when it arises, and then not again. What the manifest that was
+//! read last does not grant, nothing does that runs under its name (`revocation`).
 
 mod deciding;
 mod generations;
@@ -19,11 +20,11 @@ use super::prepare::{Prepared, load_options, prepare};
 use super::refused::GenerationRefused;
 use crate::clock::Clock;
 use crate::command::Claims;
-use crate::delivery::{self, Setup, State};
+use crate::delivery::{self, CommandError, Setup, State};
 use crate::event::PluginName;
 use crate::plugin::archive::Archive;
-use crate::plugin::source::{Candidate, SourceError};
-use crate::plugin::{Loader, SecretResolver};
+use crate::plugin::source::{Broken, Candidate};
+use crate::plugin::{Loader, Manifest, SecretResolver};
 use crate::store::Store;
 use deciding::Deciding;
 use generations::Pending;
@@ -34,6 +35,9 @@ const LOADS_MAX: usize = 8;
 const LARGE_LOADS_MAX: usize = 2;
 /// From how many bytes on a component is large.
 const LARGE_BYTES: u64 = 1 << 20;
+
+/// How often a version is installed anew because what was built has become live meanwhile.
+const ROUNDS_MAX: usize = 4;
 
 /// Operators who wait at once; more wait to be heard.
 const ORDERS_MAX: usize = 8;
@@ -78,7 +82,7 @@ pub(super) enum Wanted {
     /// This version.
     Ready(Box<Candidate>),
     /// What runs already, if anything: the files are broken.
-    Broken(SourceError),
+    Broken(Broken),
     /// Nothing.
     Gone,
 }
@@ -102,6 +106,8 @@ struct Keeper {
     deciding: Option<Deciding>,
     /// The files that were dealt with last.
     taken: Option<Candidate>,
+    /// The manifest that was read last, taken or not: nothing is done that it does not grant.
+    read: Option<Arc<Manifest>>,
     /// What becomes live when its state is built.
     pending: Option<Pending>,
 }
@@ -136,6 +142,7 @@ pub(super) fn spawn(name: PluginName, wanted: Wanted, around: Surroundings) -> K
         running: None,
         deciding: None,
         taken: None,
+        read: None,
         pending: None,
     };
     let task = tokio::spawn(keeper.run(tell));
@@ -148,7 +155,10 @@ impl Keeper {
             let wanted = self.wanted.borrow_and_update().clone();
             match wanted {
                 Wanted::Ready(candidate) => self.install(*candidate).await,
-                Wanted::Broken(problem) => self.report(&problem.into()),
+                Wanted::Broken(Broken { problem, manifest }) => {
+                    self.read = manifest.or(self.read.take());
+                    self.refuse(&problem.into()).await;
+                }
                 Wanted::Gone => break,
             }
             settled.send_replace(true);
@@ -177,42 +187,51 @@ impl Keeper {
     /// Makes a candidate run, unless it runs already or cannot.
     async fn install(&mut self, candidate: Candidate) {
         self.around.board.write(&self.name, |entry| entry.at(&candidate.source));
-        if self.runs(&candidate) {
-            self.around.board.write(&self.name, |entry| entry.problem = None);
-            return;
-        }
-        self.around.board.write(&self.name, |entry| entry.loading = true);
-        let prepared = self.prepare(&candidate).await;
-        let manifest = Arc::clone(&candidate.manifest);
-        let refused = match prepared {
-            Some(Ok(prepared)) if !self.is_outdated(&candidate) => {
-                let taken = if prepared.decides() {
-                    self.claim(candidate, prepared).await
-                } else {
-                    self.give_up_claim();
-                    self.take(candidate, prepared).await
-                };
-                taken.err()
+        self.read = Some(Arc::clone(&candidate.manifest));
+        for round in 1..=ROUNDS_MAX {
+            self.keep_up().await;
+            if self.runs(&candidate) {
+                self.around.board.write(&self.name, |entry| entry.problem = None);
+                break;
             }
-            Some(Err(error)) => Some(error),
-            // Something newer is wanted: that is dealt with next.
-            Some(Ok(_)) | None => None,
-        };
-        if let Some(error) = refused {
-            self.revoke(&manifest.grants).await;
-            self.report(&error);
+            self.around.board.write(&self.name, |entry| entry.loading = true);
+            match self.try_to_install(candidate.clone()).await {
+                Err(error) if error.is_overtaken() && round < ROUNDS_MAX => {}
+                Err(error) => {
+                    self.refuse(&error).await;
+                    break;
+                }
+                Ok(()) => break,
+            }
         }
         self.around.board.write(&self.name, |entry| entry.loading = false);
+    }
+
+    async fn try_to_install(&mut self, candidate: Candidate) -> Result<(), InstallError> {
+        match self.prepare(&candidate).await {
+            // Something newer is wanted: that is dealt with next.
+            None => Ok(()),
+            Some(Ok(_)) if self.is_outdated(&candidate) => Ok(()),
+            Some(Err(error)) => Err(error),
+            Some(Ok(prepared)) if prepared.decides() => self.claim(candidate, prepared).await,
+            Some(Ok(prepared)) => {
+                self.give_up_claim();
+                self.take(candidate, prepared).await
+            }
+        }
     }
 
     /// Whether exactly this runs. Handing over the same files again starts a halted plugin anew.
     fn runs(&self, candidate: &Candidate) -> bool {
         if let Some(deciding) = &self.deciding {
-            return deciding.digest == candidate.digest && deciding.manifest == candidate.manifest;
+            return deciding.digest == candidate.digest
+                && deciding.manifest == candidate.manifest
+                && deciding.secrets == candidate.secrets;
         }
         self.running.as_ref().is_some_and(|running| {
             let same = running.of == candidate.digest
                 && running.manifest == candidate.manifest
+                && running.secrets == candidate.secrets
                 && running.allowed.is_lifted_as_by(&candidate.chain);
             let halted = matches!(running.dispatcher.status().state, State::Halted { .. } | State::Quarantined { .. });
             same && !halted && !running.dispatcher.is_stopped()
@@ -256,14 +275,20 @@ impl Keeper {
         }
     }
 
-    /// Swaps a version in, or starts the first one. `of` is the component that is installed, which need not be its own.
-    async fn switch(&mut self, candidate: &Candidate, of: String, prepared: Prepared) -> Result<(), InstallError> {
+    /// Swaps a version of this component and manifest in, or starts the first one. `candidate` is what is installed.
+    async fn switch(
+        &mut self,
+        candidate: &Candidate,
+        (digest, manifest): (String, Arc<Manifest>),
+        prepared: Prepared,
+    ) -> Result<(), InstallError> {
         let Prepared { loaded, allowed, setup } = prepared;
         let alive = |running: &&Running| !running.dispatcher.is_stopped();
         let dispatcher = match self.running.as_ref().filter(alive) {
             None => self.start(setup),
-            Some(running) => match running.dispatcher.swap(setup).await {
+            Some(running) => match running.dispatcher.replace(setup, &running.digest).await {
                 Ok(()) => running.dispatcher.clone(),
+                Err(CommandError::Replaced { plugin }) => return Err(InstallError::Overtaken { plugin }),
                 Err(error) => {
                     self.running = None;
                     self.around.board.write(&self.name, |entry| entry.running = None);
@@ -273,11 +298,21 @@ impl Keeper {
         };
         self.generation += 1;
         let generation = self.generation;
-        let Candidate { digest, manifest, manifest_path, component_path, .. } = candidate.clone();
-        let running =
-            Running { generation, digest, of, manifest, loaded, allowed, dispatcher, component_path, manifest_path };
-        tracing::info!(plugin = %self.name, generation, digest = %running.digest, "plugin runs");
-        self.running = Some(running);
+        let Candidate { digest: of, manifest_path, component_path, secrets, .. } = candidate.clone();
+        tracing::info!(plugin = %self.name, generation, digest, "plugin runs");
+        self.running = Some(Running {
+            generation,
+            digest,
+            of,
+            manifest,
+            loaded,
+            allowed,
+            dispatcher,
+            component_path,
+            manifest_path,
+            secrets,
+        });
+        self.pending = None;
         self.show();
         Ok(())
     }
@@ -286,9 +321,16 @@ impl Keeper {
         delivery::spawn(setup, Arc::clone(&self.around.store), Arc::clone(&self.around.clock))
     }
 
+    /// Leaves what runs as it is, but for what the manifest that was read last grants no more, and tells the problem.
+    async fn refuse(&mut self, error: &InstallError) {
+        let stopped = self.revoke().await;
+        let reason =
+            stopped.map_or_else(|| error.line(), |why| format!("{}; what ran before is stopped: {why}", error.line()));
+        self.report(reason);
+    }
+
     /// Logs a problem, once, and puts it on the board.
-    fn report(&self, error: &InstallError) {
-        let reason = error.line();
+    fn report(&self, reason: String) {
         if self.running.is_some() || self.deciding.is_some() {
             tracing::warn!(plugin = %self.name, reason, "plugin not replaced; the version that runs goes on");
         } else {

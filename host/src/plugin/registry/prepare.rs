@@ -9,7 +9,7 @@ use crate::delivery::{Policy, Setup, Subscription, lifting};
 use crate::event::{Filter, NameError, Pattern, PluginName, Tag};
 use crate::plugin::grants::both;
 use crate::plugin::source::Candidate;
-use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, ManifestGrants, SecretGrant, SecretResolver, SecretSource};
+use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, ManifestGrants, SecretGrant, SecretResolver};
 use crate::runtime::{Denials, Description, HttpAccess, InstanceOptions, LoadError, LoadOptions, Role, SecretHeader};
 use crate::schema::Chain;
 
@@ -42,6 +42,8 @@ pub(super) struct Allowed {
     chain: Arc<Chain>,
     /// Event types that it may append.
     granted: Arc<[Pattern]>,
+    /// Of the manifest that it was made of.
+    manifest_digest: String,
     /// What its handlers are made with.
     pub(super) options: InstanceOptions,
 }
@@ -101,7 +103,8 @@ impl Version<'_> {
         let append = if requests.append.is_empty() { &manifest.grants.append } else { &requests.append };
         let granted = append.as_slice().into();
         let (subscription, chain) = (Arc::new(subscription), Arc::clone(&self.chain));
-        Ok(Allowed { subscription, chain, granted, options: self.instance(requests, secrets)? })
+        let (manifest_digest, options) = (manifest.digest(), self.instance(requests, secrets)?);
+        Ok(Allowed { subscription, chain, granted, manifest_digest, options })
     }
 
     /// The instance's part of what the manifest allows: what is both granted and asked for.
@@ -132,7 +135,7 @@ impl Version<'_> {
         secrets: &dyn SecretResolver,
         options: &mut InstanceOptions,
     ) -> Result<(), InstallError> {
-        let source = from_folder(&grant.source, self.folder);
+        let source = grant.source.from_folder(self.folder);
         let failed = |reason: String| InstallError::Secret {
             name: secret.to_owned(),
             manifest: self.manifest_path.into(),
@@ -193,6 +196,7 @@ impl Allowed {
             policy: policy.clone(),
             granted: Arc::clone(&self.granted),
             component_digest: digest.into(),
+            manifest_digest: self.manifest_digest.clone(),
             handlers: (0..handlers).map(|_| loaded.subscriber(self.options.clone())).collect(),
         };
         lifting(setup, &self.chain)
@@ -219,14 +223,6 @@ impl Allowed {
 /// How a plugin with this manifest is loaded.
 pub(super) fn load_options(manifest: &Manifest) -> LoadOptions {
     LoadOptions { limits: manifest.limits, http: !manifest.grants.http.is_empty(), unstable: manifest.unstable.clone() }
-}
-
-/// A source whose path, if it has one, does not depend on where the host was started.
-fn from_folder(source: &SecretSource, folder: Option<&Path>) -> SecretSource {
-    match (source, folder) {
-        (SecretSource::File(path), Some(folder)) => SecretSource::File(folder.join(path)),
-        _ => source.clone(),
-    }
 }
 
 /// What the plugin listens to: key by key the manifest's word, else the description's.

@@ -28,9 +28,13 @@ pub(super) struct Queries {
 impl Queries {
     /// Makes a version answer that has become what runs.
     pub(super) fn follow(&mut self, running: &Running) {
-        if self.generation == running.generation {
-            return;
+        if self.generation != running.generation {
+            self.renew(running);
         }
+    }
+
+    /// Has further queries answered by what the version that runs is allowed now.
+    pub(super) fn renew(&mut self, running: &Running) {
         self.generation = running.generation;
         let (loaded, options) = (Arc::clone(&running.loaded), running.allowed.options.clone());
         let (plugin, counted) = (options.plugin.clone(), Arc::clone(&self.counted));

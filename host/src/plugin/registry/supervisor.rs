@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::keeper::{self, Kept, Surroundings, Wanted};
 use crate::event::PluginName;
 use crate::plugin::Loader;
-use crate::plugin::source::{Found, Outlook, Scan, Scanner, SourceError, TypeFiles, Upcasters};
+use crate::plugin::source::{Broken, Found, Outlook, Scan, Scanner, SourceError, TypeFiles, Upcasters};
 use crate::plugin::watcher::{Pace, Watcher};
 
 /// Looks after which the start is over even though somebody keeps writing in the directory.
@@ -129,10 +129,12 @@ impl Supervisor {
                     // Events that are not lifted are not handed over.
                     Some(Err(reason)) => {
                         let reason = reason.clone();
-                        settling |= !self.want(name, Wanted::Broken(SourceError::Unlifted { reason }));
+                        let problem = SourceError::Unlifted { reason };
+                        let manifest = Some(Arc::clone(&candidate.manifest));
+                        settling |= !self.want(name, Wanted::Broken(Broken { problem, manifest }));
                     }
                 },
-                Found::Broken(problem) => settling |= !self.want(name, Wanted::Broken(problem)),
+                Found::Broken(broken) => settling |= !self.want(name, Wanted::Broken(broken)),
             }
         }
         self.looks = self.looks.saturating_add(1);

@@ -105,7 +105,8 @@ impl Files {
 }
 
 impl Stamp {
-    fn of(path: &Path, bytes_max: u64) -> Result<Self, SourceError> {
+    /// What a file's metadata says; it has at most so many bytes.
+    pub(super) fn of(path: &Path, bytes_max: u64) -> Result<Self, SourceError> {
         let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         if !metadata.is_file() {
             return Err(SourceError::NotAFile { path: path.into() });

@@ -51,7 +51,7 @@ impl Fixture {
 
     fn problem(&mut self, name: &str) -> String {
         match self.found(name) {
-            Some(Found::Broken(problem)) => self.strip(&problem),
+            Some(Found::Broken(broken)) => self.strip(&broken.problem),
             other => panic!("{name} is not broken: {other:?}"),
         }
     }

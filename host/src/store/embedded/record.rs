@@ -277,9 +277,9 @@ mod tests {
             revision,
             checkpoint: Position(checkpoint),
             stopped: failing.as_ref().map(|reason| Stopped {
-                component: String::new(),
                 quarantined: time % 2 == 0,
                 reason: reason.clone(),
+                ..Stopped::default()
             }),
             failing: failing.map(|reason| Failing {
                 position: Position(checkpoint),

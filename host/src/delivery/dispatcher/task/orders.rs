@@ -34,8 +34,8 @@ impl Task {
                     let _ = answer.send(());
                 }
                 Order::Retry(lines, answer) => self.retry(lines, answer),
-                Order::Release(held, answer) => {
-                    self.step(Input::Release(held));
+                Order::Release(elsewhere, answer) => {
+                    self.step(Input::Release(elsewhere));
                     self.redrives.add(self.machine.forced(), answer);
                 }
                 Order::Discard(sequence, position, answer) => {

@@ -1,5 +1,7 @@
 //! Delivery through a chain: what is stored under older schemas is handed over in today's.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::delivery::lifting;
 use crate::schema::{Chain, PART_KEY, rules};
@@ -156,4 +158,23 @@ async fn a_state_that_was_built_through_other_lifts_is_told_until_it_is_built_an
 
     let again = start(lifting(listener(&["New", "Old"]), &chain(SHOP)), &store);
     assert_eq!(until(&again, |status| status.checkpoint == Position(1)).await.rebuild_due, None);
+}
+
+#[tokio::test]
+async fn a_version_whose_events_are_lifted_is_made_ready_before_it_takes_over() {
+    struct Ready(Arc<AtomicBool>);
+    impl Handler for Ready {
+        fn handle(&mut self, _: EventBatch, effects: Effects) -> Handled {
+            Handled { effects, outcome: Ok(()), evidence: Evidence::default() }
+        }
+
+        fn warm_up(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let (store, ready) = (store(), Arc::new(AtomicBool::new(false)));
+    let dispatcher = start(lifting(listener(&["New"]), &chain(SHOP)), &store);
+    let handlers: Vec<Box<dyn Handler>> = vec![Box::new(Ready(Arc::clone(&ready)))];
+    dispatcher.swap(lifting(Setup { handlers, ..listener(&["New"]) }, &chain(SHOP))).await.unwrap();
+    assert!(ready.load(Ordering::Relaxed));
 }

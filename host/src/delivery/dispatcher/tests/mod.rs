@@ -53,6 +53,7 @@ where
         policy: Policy { batch_events_max: 16, max_attempts: 3, backoff, ..Policy::default() },
         granted: Arc::new([Pattern::new("Echo*").unwrap()]),
         component_digest: "digest".into(),
+        manifest_digest: String::new(),
         handlers: vec![Box::new(Each(handle))],
     }
 }

@@ -233,6 +233,75 @@ async fn dead_letters_are_carried_over_and_each_emits_once_in_the_end() {
     dispatcher.stop().await;
 }
 
+/// A discard that was told before a rebuild began, and carried out when that had taken the event over: with the process
+/// ending in between, and without.
+#[tokio::test]
+async fn what_is_discarded_while_a_rebuild_has_it_taken_over_no_generation_handles() {
+    for restarted in [false, true] {
+        let store = store();
+        append_to(&store, 0, "abcab").await;
+        // So many that what is built is not near before it is let go on.
+        append_to(&store, 5, &"c".repeat(1200)).await;
+        let dispatcher = start(version("one", &[1]), &store);
+        settled(&dispatcher, &store).await;
+        let gates: [Arc<AtomicBool>; 2] = Default::default();
+        // The live one is busy with an event, and takes no orders.
+        let Setup { handlers, .. } = version("one", &[1]);
+        let handlers = handlers.into_iter().map(|inner| waiting(inner, 1205, &gates[0])).collect();
+        dispatcher.swap(Setup { handlers, ..version("one", &[]) }).await.unwrap();
+        append_to(&store, 1205, "c").await;
+        let discard = async {
+            let discarded = dispatcher.discard_dead_letter(Position(2)).await;
+            discarded.unwrap();
+        };
+        let rebuild = async {
+            dispatcher.rebuild(gated("one", &[], 5, &gates[1]), begin("one")).await.unwrap();
+            until(&dispatcher, |status| {
+                status.rebuild.as_ref().is_some_and(|it| it.position == Position(5) && it.set_aside.parked == 1)
+            })
+            .await;
+            gates[0].store(true, Ordering::Relaxed);
+        };
+        tokio::join!(discard, rebuild);
+        let dispatcher = if restarted {
+            dispatcher.stop().await;
+            let dispatcher = start(version("one", &[1]), &store);
+            dispatcher.rebuild(gated("one", &[], 5, &gates[1]), Rebuild::GoOn).await.unwrap();
+            dispatcher
+        } else {
+            dispatcher
+        };
+        gates[1].store(true, Ordering::Relaxed);
+        generation(&dispatcher, 1).await;
+        settled(&dispatcher, &store).await;
+        let streams = "abcab".chars().chain(std::iter::repeat_n('c', 1201));
+        let without = (0..).zip(streams).filter(|(number, _)| *number != 1);
+        assert_eq!(state(&store), fold(without), "restarted: {restarted}");
+        let owner = live_owner(&plugin(), &*store).unwrap();
+        let rows = store.dead_letters(&owner, Position::START, 10).unwrap();
+        assert_eq!(rows.iter().map(|row| (row.position.0, row.is_discarded())).collect::<Vec<_>>(), [(2, true)]);
+        echoed_once(&store, (0..1206).filter(|number| *number != 1));
+        dispatcher.stop().await;
+    }
+}
+
+/// A handler that does not answer for what holds a number until a gate is open.
+fn waiting(mut inner: Box<dyn Handler>, wait: u32, gate: &Arc<AtomicBool>) -> Box<dyn Handler> {
+    struct Waiting<F>(F);
+    impl<F: FnMut(EventBatch, Effects) -> Handled + Send + 'static> Handler for Waiting<F> {
+        fn handle(&mut self, batch: EventBatch, effects: Effects) -> Handled {
+            (self.0)(batch, effects)
+        }
+    }
+    let gate = Arc::clone(gate);
+    Box::new(Waiting(move |batch: EventBatch, effects: Effects| {
+        while batch.iter().any(|event| data(event) >= wait) && !gate.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        inner.handle(batch, effects)
+    }))
+}
+
 #[tokio::test]
 async fn what_the_live_one_settles_meanwhile_is_settled_in_the_rebuilt_one_too() {
     let store = store();

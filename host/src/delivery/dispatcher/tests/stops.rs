@@ -97,6 +97,50 @@ async fn a_quarantine_and_a_halt_outlive_the_process_until_a_command_or_another_
 }
 
 #[tokio::test]
+async fn a_halt_outlives_the_process_under_the_same_words_and_ends_under_others() {
+    let words = |manifest: &str, lifts: &str, setup: Setup| {
+        let subscription = Subscription { lifts: lifts.into(), ..setup.subscription };
+        Setup { manifest_digest: manifest.into(), subscription, ..setup }
+    };
+    for (manifest, lifts) in [("another", "chain"), ("manifest", "another")] {
+        let store = store();
+        append(&store, "N", 0..3).await;
+        let stopping = setup(|_, _| Err((Verdict::Stop, "enough".into())));
+        let dispatcher = start(words("manifest", "chain", stopping), &store);
+        let before = until(&dispatcher, |status| matches!(status.state, State::Halted { .. })).await;
+        dispatcher.stop().await;
+        let dispatcher = start(words("manifest", "chain", setup(fine)), &store);
+        let after = until(&dispatcher, |status| status.state != State::Running).await;
+        assert_eq!((after.state, after.checkpoint), (before.state, before.checkpoint));
+        dispatcher.stop().await;
+        let dispatcher = start(words(manifest, lifts, setup(fine)), &store);
+        until(&dispatcher, |status| status.checkpoint == Position(3)).await;
+        dispatcher.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_is_allowed_less_stays_stopped_and_another_one_goes_on() {
+    let store = store();
+    append(&store, "N", 0..3).await;
+    let dispatcher = start(setup(|_, _| Err((Verdict::Stop, "enough".into()))), &store);
+    let stopped = until(&dispatcher, |status| matches!(status.state, State::Halted { .. })).await;
+    dispatcher.narrow(Setup { granted: Arc::new([]), ..setup(fine) }).await.unwrap();
+    let still = dispatcher.status();
+    assert_eq!((still.state, still.checkpoint), (stopped.state, Position(0)));
+    // What is meant for another version than the live one changes nothing.
+    let other = || Setup { component_digest: "other".into(), ..setup(fine) };
+    for refused in [dispatcher.narrow(other()).await, dispatcher.replace(other(), "other").await] {
+        assert!(matches!(refused, Err(CommandError::Replaced { .. })), "{refused:?}");
+    }
+    assert!(matches!(dispatcher.status().state, State::Halted { .. }));
+    dispatcher.replace(other(), "digest").await.unwrap();
+    until(&dispatcher, |status| status.checkpoint == Position(3)).await;
+    assert_eq!(seen(&store), [0, 1, 2]);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
 async fn a_halt_ends_by_resuming() {
     let store = store();
     append(&store, "N", 0..3).await;

@@ -6,10 +6,14 @@ use crate::delivery::handler::{EventBatch, Failure, Verdict};
 use crate::delivery::policy::{Backoff, KeyMissing, OnExhausted};
 use crate::store::{DeadLetter, DeadLetterChange};
 
+fn version(component: &str, manifest: &str, lifts: &str) -> VersionId {
+    VersionId { component: component.into(), manifest: manifest.into(), lifts: lifts.into() }
+}
+
 fn start(policy: Policy) -> Start {
     Start {
         policy,
-        component_digest: "digest".into(),
+        version: version("digest", "", ""),
         progress: Progress::default(),
         rows: Vec::new(),
         settled: Vec::new(),
@@ -184,7 +188,9 @@ fn what_stopped_a_component_stops_it_after_a_restart_and_no_other() {
     assert_eq!(restarted.step(Input::GoOn, 0), Action::Wait { after: None, until_us: None });
     assert!(matches!(restarted.state(0), State::Halted { reason } if reason == stopped.reason));
     for mut other in [
-        from(|start| Start { component_digest: "other".into(), ..start }),
+        from(|start| Start { version: version("other", "", ""), ..start }),
+        from(|start| Start { version: version("digest", "other", ""), ..start }),
+        from(|start| Start { version: version("digest", "", "other"), ..start }),
         from(|start| Start { fresh: true, ..start }),
     ] {
         let action = other.step(Input::GoOn, 0);

@@ -10,7 +10,9 @@ use super::handler::{self, Mood};
 use crate::delivery::handler::EventBatch;
 use crate::delivery::key::{Key, Sequence, Share};
 use crate::delivery::layout::Layout;
-use crate::delivery::machine::{Action, BEHIND, Commit, CommitFailure, Input, Machine, Page, Row, Staged, Start};
+use crate::delivery::machine::{
+    Action, BEHIND, Commit, CommitFailure, Input, Machine, Page, Row, Staged, Start, VersionId,
+};
 use crate::delivery::policy::{Backoff, KeyMissing, OnExhausted, Policy};
 use crate::delivery::status::State;
 use crate::event::{EventType, Position, RecordedEvent, StreamName, Version};
@@ -143,7 +145,7 @@ impl World {
         let node = |partition: u32| Node {
             machine: Machine::new(Start {
                 policy: self.policy.clone(),
-                component_digest: "digest".into(),
+                version: VersionId { component: "digest".into(), ..VersionId::default() },
                 progress: self.durable.progress[partition as usize].clone(),
                 rows: rows(partition),
                 settled: self.durable.before.clone(),

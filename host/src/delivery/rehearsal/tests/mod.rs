@@ -71,6 +71,7 @@ where
         },
         granted: types(&["*"]).into(),
         component_digest: "digest".into(),
+        manifest_digest: String::new(),
         handlers: vec![Box::new(Each(handle))],
     }
 }

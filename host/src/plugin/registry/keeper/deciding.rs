@@ -8,13 +8,14 @@ use crate::event::Category;
 use crate::plugin::Manifest;
 use crate::plugin::registry::error::InstallError;
 use crate::plugin::registry::info::AggregateInfo;
-use crate::plugin::source::Candidate;
+use crate::plugin::source::{Candidate, Stamp};
 use crate::runtime::Role;
 
 /// What decides.
 pub(super) struct Deciding {
     pub(super) digest: String,
     pub(super) manifest: Arc<Manifest>,
+    pub(super) secrets: Vec<Option<Stamp>>,
 }
 
 impl Prepared {
@@ -57,7 +58,8 @@ impl Keeper {
             roles: loaded.roles().iter().map(ToString::to_string).collect(),
             description: loaded.description().map(Into::into),
         };
-        self.deciding = Some(Deciding { digest: candidate.digest, manifest: candidate.manifest });
+        let Candidate { digest, manifest, secrets, .. } = candidate;
+        self.deciding = Some(Deciding { digest, manifest, secrets });
         self.around.board.write(&self.name, |entry| {
             entry.running = None;
             entry.deciding = Some(info);

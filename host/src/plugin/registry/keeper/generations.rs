@@ -36,13 +36,19 @@ enum Plan {
 impl Keeper {
     /// Makes what is installed run, or has its state built, or leaves it, as the record says.
     pub(super) async fn take(&mut self, candidate: Candidate, prepared: Prepared) -> Result<(), InstallError> {
-        let known = self.archived(&candidate).await?;
+        let mut known = self.archived(&candidate).await?;
+        let is_stale = |known: &Generations| {
+            known.building.as_ref().is_some_and(|building| building.component != candidate.digest)
+        };
+        if self.cancel_if(is_stale(&known)).await {
+            // It may have become live instead.
+            self.keep_up().await;
+            known = self.archived(&candidate).await?;
+        }
+        let stale = is_stale(&known);
         let schema = schema_of(&*prepared.loaded).map(str::to_owned);
         let plan = self.plan(&candidate, schema, &known).await;
-        self.pending = None;
         self.taken = Some(candidate.clone());
-        let stale = known.building.as_ref().is_some_and(|building| building.component != candidate.digest);
-        self.cancel_if(stale).await;
         match plan {
             Plan::Installed => {
                 let lifts = &prepared.setup.subscription.lifts;
@@ -55,10 +61,10 @@ impl Keeper {
                 let own = known.building.is_some_and(|building| building.component == candidate.digest);
                 let (loaded, allowed) = (Arc::clone(&prepared.loaded), prepared.allowed.clone());
                 let (digest, manifest) = (candidate.digest.clone(), Arc::clone(&candidate.manifest));
-                self.switch(&candidate, digest.clone(), prepared).await?;
+                self.switch(&candidate, (digest.clone(), Arc::clone(&manifest)), prepared).await?;
                 self.cancel_if(stale).await;
                 if own {
-                    self.build(Pending { digest, loaded, allowed, manifest }, Rebuild::GoOn).await?;
+                    self.go_on(Pending { digest, loaded, allowed, manifest }).await?;
                 } else if is_due {
                     let reason = "the upcasters have changed".into();
                     let how = Rebuild::Begin { from: None, reason, live: digest.clone() };
@@ -178,15 +184,30 @@ impl Keeper {
         let runs = self.running.as_mut().filter(|running| {
             running.digest == digest
                 && layout(&running.manifest) == layout(&candidate.manifest)
+                && running.secrets == candidate.secrets
                 && running.allowed.is_lifted_as_by(&candidate.chain)
                 && !running.dispatcher.is_stopped()
         });
         if let Some(running) = runs {
             running.of = candidate.digest.clone();
-            self.revoke(&candidate.manifest.grants).await;
-            self.show();
-            return Ok(());
+            // One that it has stopped is refused below, with the reason.
+            if self.revoke().await.is_none() {
+                self.show();
+                return Ok(());
+            }
         }
+        let Some((manifest, prepared)) = self.kept(candidate, digest).await? else { return Ok(()) };
+        self.switch(candidate, (digest.to_owned(), manifest), prepared).await
+    }
+
+    /// A component that is kept, ready to run in place of what is installed, with the manifest that it runs under then:
+    /// the one that it ran under, but for what `candidate`'s grants no more, and how that shares events out. None when
+    /// the plugin is to stop.
+    async fn kept(
+        &self,
+        candidate: &Candidate,
+        digest: &str,
+    ) -> Result<Option<(Arc<Manifest>, Prepared)>, InstallError> {
         let ran = self.running.as_ref().filter(|running| running.digest == digest);
         let own = match ran {
             Some(running) => Some(Arc::clone(&running.manifest)),
@@ -197,19 +218,20 @@ impl Keeper {
         manifest.policy.key.clone_from(&candidate.manifest.policy.key);
         let path = self.around.archive.find(digest).unwrap_or_else(|| candidate.component_path.clone());
         let kept = candidate.with_component(path, digest.to_owned()).with_manifest(Arc::new(manifest));
-        let Some(prepared) = self.prepare(&kept).await else { return Ok(()) };
+        let Some(prepared) = self.prepare(&kept).await else { return Ok(None) };
         let Prepared { loaded, allowed, .. } = prepared?;
         let before = &kept.manifest.grants;
         let left = before.within(&candidate.manifest.grants);
         let allowed = allowed.within(before, &left);
-        let narrowed = kept.with_manifest(Arc::new(Manifest { grants: left, ..(*kept.manifest).clone() }));
+        let manifest = Arc::new(Manifest { grants: left, ..(*kept.manifest).clone() });
         let Some(allowed) = allowed else {
             // It may not read what it listens to: that is refused, and said, as of any other.
-            return self.prepare(&narrowed).await.map_or(Ok(()), |prepared| prepared.map(drop));
+            let refused = self.prepare(&kept.with_manifest(Arc::clone(&manifest))).await;
+            return refused.transpose().map(|prepared| prepared.map(|prepared| (manifest, prepared)));
         };
-        let policy = &narrowed.manifest.policy;
+        let policy = &manifest.policy;
         let setup = allowed.setup(&*loaded, policy, digest, policy.partitions);
-        self.switch(&narrowed, candidate.digest.clone(), Prepared { loaded, allowed, setup }).await
+        Ok(Some((manifest, Prepared { loaded, allowed, setup })))
     }
 
     /// Has a version build its state; it becomes what runs when that is live.
@@ -218,10 +240,16 @@ impl Keeper {
         let Pending { digest, loaded, allowed, manifest } = &pending;
         let setup = allowed.setup(&**loaded, &manifest.policy, digest, manifest.policy.partitions);
         running.dispatcher.rebuild(setup, how).await.map_err(InstallError::Rebuild)?;
-        if running.digest != *digest {
-            self.pending = Some(pending);
-        }
+        self.pending = (running.digest != *digest).then_some(pending);
         Ok(())
+    }
+
+    /// Has the version that runs go on to build its state, unless that is over.
+    async fn go_on(&mut self, own: Pending) -> Result<(), InstallError> {
+        match self.build(own, Rebuild::GoOn).await {
+            Err(InstallError::Rebuild(CommandError::NotRebuilding { .. })) => Ok(()),
+            done => done,
+        }
     }
 
     /// Keeps the manifest of what runs with its component, for when another one is installed.
@@ -243,16 +271,15 @@ impl Keeper {
     }
 
     /// Ends the building of what is not installed any more: before another version is swapped in, and after, as nothing
-    /// may have run before that could be told.
-    async fn cancel_if(&self, stale: bool) {
-        if !stale {
-            return;
-        }
-        let Some(running) = self.running.as_ref().filter(|running| !running.dispatcher.is_stopped()) else { return };
+    /// may have run before that could be told. Whether something ran that was told.
+    async fn cancel_if(&self, stale: bool) -> bool {
+        let alive = |running: &&Running| stale && !running.dispatcher.is_stopped();
+        let Some(running) = self.running.as_ref().filter(alive) else { return false };
         match running.dispatcher.cancel_rebuild().await {
             Ok(()) | Err(CommandError::NotRebuilding { .. }) => {}
             Err(error) => tracing::warn!(plugin = %self.name, %error, "a rebuild could not be ended"),
         }
+        true
     }
 
     /// Waits until the version that is being built is live, or is not being built any more.
@@ -262,6 +289,14 @@ impl Keeper {
         let over = status.wait_for(|status| status.component == pending.digest || status.rebuild.is_none()).await;
         // An error means that the delivery has ended: nothing is built any more.
         drop(over);
+    }
+
+    /// Notes that the version that was built runs, if it has become live while something else was done.
+    pub(super) async fn keep_up(&mut self) {
+        let live = self.running.as_ref().map(|running| running.dispatcher.status().component);
+        if self.pending.as_ref().is_some_and(|pending| live.as_ref() == Some(&pending.digest)) {
+            self.adopt().await;
+        }
     }
 
     /// Notes that the version that was built runs, if it does.
@@ -281,6 +316,7 @@ impl Keeper {
 
     /// Returns to what was live before.
     pub(super) async fn roll_back(&mut self) -> Result<(), GenerationRefused> {
+        self.keep_up().await;
         let plugin = self.name.clone();
         let not_running = || GenerationRefused::NotRunning { plugin: plugin.clone() };
         let (running, candidate) = self.running.clone().zip(self.taken.clone()).ok_or_else(not_running)?;
@@ -292,23 +328,24 @@ impl Keeper {
         }
         let previous = known.previous.ok_or_else(|| CommandError::NothingBefore { plugin: plugin.clone() })?;
         let digest = previous.component;
-        let (loaded, allowed) = if digest == running.digest {
-            (Arc::clone(&running.loaded), running.allowed.clone())
+        let (loaded, allowed, manifest) = if digest == running.digest {
+            (Arc::clone(&running.loaded), running.allowed.clone(), Arc::clone(&running.manifest))
         } else {
-            let path = self.around.archive.find(&digest);
-            let path =
-                path.ok_or(GenerationRefused::ComponentGone { plugin: plugin.clone(), digest: digest.clone() })?;
-            let prepared = self.prepare(&candidate.with_component(path, digest.clone())).await;
-            let Prepared { loaded, allowed, .. } = prepared.ok_or_else(not_running)??;
-            (loaded, allowed)
+            if self.around.archive.find(&digest).is_none() {
+                return Err(GenerationRefused::ComponentGone { plugin, digest });
+            }
+            let granted = self.read.as_ref().unwrap_or(&candidate.manifest).grants.clone();
+            let asked = Arc::new(Manifest { grants: granted, ..(*running.manifest).clone() });
+            let kept = self.kept(&candidate.with_manifest(asked), &digest).await?;
+            let (manifest, Prepared { loaded, allowed, .. }) = kept.ok_or_else(not_running)?;
+            (loaded, allowed, manifest)
         };
-        let policy = &running.manifest.policy;
-        let setup = allowed.setup(&*loaded, policy, &digest, policy.partitions);
+        let setup = allowed.setup(&*loaded, &manifest.policy, &digest, manifest.policy.partitions);
         running.dispatcher.roll_back(setup, &running.of).await?;
         self.generation += 1;
         tracing::info!(plugin = %self.name, generation = self.generation, digest, "plugin rolled back");
         let installed = running.of.clone();
-        self.running = Some(Running { generation: self.generation, digest, loaded, allowed, ..running });
+        self.running = Some(Running { generation: self.generation, digest, loaded, allowed, manifest, ..running });
         self.show();
         self.tidy(installed).await;
         Ok(())

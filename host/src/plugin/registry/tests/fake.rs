@@ -2,14 +2,18 @@
 //!
 //! `v1` and the like are what it reports having handled events as; `broken` cannot be loaded, `panic`
 //! panics the engine, `slow` loads only when [`FakeLoader::release`] was called, `halt` stops before its
-//! first event, `asks` describes itself as wanting to append `StockReserved`, `emits` appends one for each event and
-//! reports when it may not, `schema=1` names the schema of its state.
+//! first event, `late` handles nothing before [`FakeLoader::open`] was called, `asks` describes itself as wanting to
+//! append `StockReserved`, `emits` appends one for each event and reports when it may not, `answers` answers queries
+//! with its configuration, `schema=1` names the schema of its state.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
 
+use super::fixture::DEADLINE;
 use crate::delivery::{Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Verdict};
 use crate::event::{EventType, NewEvent, Position};
 use crate::plugin::{Loaded, Loader};
+use crate::projection::{Answer, Moment, NoAnswer, Projection, Query};
 use crate::runtime::{Description, InstanceOptions, LoadError, LoadOptions, Role};
 
 /// Who handled what, in order.
@@ -20,28 +24,57 @@ pub(super) struct FakeLoader {
     pub(super) journal: Journal,
     /// Every component that a load was tried of.
     pub(super) loads: Mutex<Vec<String>>,
-    released: Mutex<bool>,
-    release: Condvar,
+    released: Gate,
+    opened: Arc<Gate>,
+}
+
+/// Is closed, until it is opened.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+
+    /// Waits until it is opened; a test that never does so has failed, and shall end.
+    fn pass(&self) {
+        drop(self.opened.wait_timeout_while(self.open.lock().unwrap(), DEADLINE, |open| !*open).unwrap());
+    }
 }
 
 struct FakeLoaded {
     text: String,
     description: Option<Description>,
+    roles: Vec<Role>,
     journal: Journal,
+    opened: Arc<Gate>,
 }
 
 struct FakeHandler {
     label: String,
     halts: bool,
+    waits: Option<Arc<Gate>>,
     emits: bool,
     journal: Journal,
 }
 
+/// Answers with what it is configured with.
+struct Config(BTreeMap<String, String>);
+
 impl FakeLoader {
     /// Lets every slow component load.
     pub(super) fn release(&self) {
-        *self.released.lock().unwrap() = true;
-        self.release.notify_all();
+        self.released.open();
+    }
+
+    /// Lets every late component handle events.
+    pub(super) fn open(&self) {
+        self.opened.open();
     }
 }
 
@@ -51,7 +84,7 @@ impl Loader for FakeLoader {
         self.loads.lock().unwrap().push(text.clone());
         assert!(!text.contains("panic"), "the engine panics");
         if text.contains("slow") {
-            drop(self.release.wait_while(self.released.lock().unwrap(), |released| !*released).unwrap());
+            self.released.pass();
         }
         if text.contains("broken") {
             return Err(LoadError::NotWasm { found: format!("{text:?}") });
@@ -61,13 +94,16 @@ impl Loader for FakeLoader {
         let described = !append.is_empty() || schema.is_some();
         let description = Description { append, extra: schema.into_iter().collect(), ..Description::default() };
         let description = described.then_some(description);
-        Ok(Arc::new(FakeLoaded { text, description, journal: Arc::clone(&self.journal) }))
+        let answers = text.contains("answers").then_some(Role::Projection);
+        let roles = [Role::Subscriber].into_iter().chain(answers).collect();
+        let (journal, opened) = (Arc::clone(&self.journal), Arc::clone(&self.opened));
+        Ok(Arc::new(FakeLoaded { text, description, roles, journal, opened }))
     }
 }
 
 impl Loaded for FakeLoaded {
     fn roles(&self) -> &[Role] {
-        &[Role::Subscriber]
+        &self.roles
     }
 
     fn description(&self) -> Option<&Description> {
@@ -78,19 +114,32 @@ impl Loaded for FakeLoaded {
         true
     }
 
+    fn projection(&self, options: InstanceOptions) -> Option<Box<dyn Projection>> {
+        Some(Box::new(Config(options.config)))
+    }
+
     fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler> {
         let suffix = options.config.get("suffix").map(String::as_str).unwrap_or_default();
         Box::new(FakeHandler {
             label: format!("{}: {}{suffix}", options.plugin, self.text),
             halts: self.text.contains("halt"),
+            waits: self.text.contains("late").then(|| Arc::clone(&self.opened)),
             emits: self.text.contains("emits"),
             journal: Arc::clone(&self.journal),
         })
     }
 }
 
+impl Projection for Config {
+    fn query(&mut self, _: &Query, _: Moment) -> Result<Answer, NoAnswer> {
+        let body = self.0.values().cloned().collect::<String>().into_bytes();
+        Ok(Answer { content_type: "text/plain".into(), body })
+    }
+}
+
 impl Handler for FakeHandler {
     fn handle(&mut self, batch: EventBatch, mut effects: Effects) -> Handled {
+        self.waits.iter().for_each(|gate| gate.pass());
         for event in batch.iter().filter(|_| self.emits) {
             let reserved = NewEvent::json(EventType::new("StockReserved").unwrap(), "1");
             if effects.append(event.position, reserved).is_err() {

@@ -14,7 +14,9 @@ use super::fake::FakeLoader;
 use crate::clock::ManualClock;
 use crate::command::Claims;
 use crate::event::{EventType, NewEvent, PluginName, Position};
-use crate::plugin::{Loader, NoSecrets, PluginInfo, Problem, Registry, RegistryOptions, RunningInfo};
+use crate::plugin::{
+    Loader, PluginInfo, Problem, Registry, RegistryOptions, RunningInfo, SecretResolver, SecretSource,
+};
 use crate::store::memory::MemoryStore;
 use crate::store::{AppendRequest, Store};
 
@@ -29,6 +31,18 @@ pub(super) struct Fixture {
     pub(super) store: Arc<MemoryStore>,
     pub(super) loader: Arc<FakeLoader>,
     pub(super) registry: Option<Registry>,
+}
+
+/// Secrets in files.
+struct Files;
+
+impl SecretResolver for Files {
+    fn resolve(&self, source: &SecretSource) -> Result<String, String> {
+        match source {
+            SecretSource::File(path) => fs::read_to_string(path).map_err(|error| error.to_string()),
+            SecretSource::Environment(_) => Err("there are none".into()),
+        }
+    }
 }
 
 impl Fixture {
@@ -56,7 +70,7 @@ impl Fixture {
 
     fn start(&mut self, loader: Arc<dyn Loader>) {
         let options = RegistryOptions {
-            secrets: Arc::new(NoSecrets),
+            secrets: Arc::new(Files),
             archive: Some(self.kept.path().into()),
             directory: self.directory.path().into(),
             store: self.store.clone(),
