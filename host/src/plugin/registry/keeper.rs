@@ -20,7 +20,7 @@ use super::refused::GenerationRefused;
 use crate::clock::Clock;
 use crate::command::Claims;
 use crate::delivery::{self, Setup, State};
-use crate::event::PluginName;
+use crate::event::{Category, PluginName};
 use crate::plugin::archive::Archive;
 use crate::plugin::source::{Candidate, SourceError};
 use crate::plugin::{Loader, SecretResolver};
@@ -100,6 +100,8 @@ struct Keeper {
     running: Option<Running>,
     /// What decides commands, where the plugin is an aggregate.
     deciding: Option<Deciding>,
+    /// The category that it would decide for, if another plugin did not.
+    claimed_elsewhere: Option<Category>,
     /// The files that were dealt with last.
     taken: Option<Candidate>,
     /// What becomes live when its state is built.
@@ -107,6 +109,14 @@ struct Keeper {
 }
 
 impl Surroundings {
+    /// Waits until nobody decides for a category; for ever where none is waited for.
+    async fn free(&self, category: Option<&Category>) {
+        match category {
+            Some(category) => self.claims.free(category).await,
+            None => std::future::pending().await,
+        }
+    }
+
     pub(super) fn new(options: &RegistryOptions, board: Arc<Board>) -> Self {
         Self {
             board,
@@ -135,6 +145,7 @@ pub(super) fn spawn(name: PluginName, wanted: Wanted, around: Surroundings) -> K
         generation: 0,
         running: None,
         deciding: None,
+        claimed_elsewhere: None,
         taken: None,
         pending: None,
     };
@@ -146,6 +157,7 @@ impl Keeper {
     async fn run(mut self, settled: watch::Sender<bool>) {
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
+            self.claimed_elsewhere = None;
             match wanted {
                 Wanted::Ready(candidate) => self.install(*candidate).await,
                 Wanted::Broken(problem) => self.report(&problem.into()),
@@ -159,11 +171,13 @@ impl Keeper {
         self.stop().await;
     }
 
-    /// Waits for another wish, and does what comes up meanwhile. False when the registry stops.
+    /// Waits for another wish, or until the last one may come true after all, and does what comes up meanwhile. False
+    /// when the registry stops.
     async fn wait(&mut self) -> bool {
         loop {
             tokio::select! {
                 changed = self.wanted.changed() => return changed.is_ok(),
+                () = self.around.free(self.claimed_elsewhere.as_ref()) => return true,
                 Some(answer) = self.orders.recv() => {
                     let done = self.roll_back().await;
                     // Whether anybody still waits for an answer does not matter.
@@ -189,8 +203,12 @@ impl Keeper {
                 let taken = if prepared.decides() {
                     self.claim(candidate, prepared).await
                 } else {
-                    self.give_up_claim();
-                    self.take(candidate, prepared).await
+                    let taken = self.take(candidate, prepared).await;
+                    // One that decides goes on until what replaces it runs.
+                    if taken.is_ok() {
+                        self.give_up_claim();
+                    }
+                    taken
                 };
                 taken.err()
             }
@@ -208,7 +226,9 @@ impl Keeper {
     /// Whether exactly this runs. Handing over the same files again starts a halted plugin anew.
     fn runs(&self, candidate: &Candidate) -> bool {
         if let Some(deciding) = &self.deciding {
-            return deciding.digest == candidate.digest && deciding.manifest == candidate.manifest;
+            return deciding.digest == candidate.digest
+                && deciding.manifest == candidate.manifest
+                && deciding.chain == candidate.chain;
         }
         self.running.as_ref().is_some_and(|running| {
             let same = running.of == candidate.digest

@@ -10,11 +10,14 @@ use crate::plugin::registry::error::InstallError;
 use crate::plugin::registry::info::AggregateInfo;
 use crate::plugin::source::Candidate;
 use crate::runtime::Role;
+use crate::schema::Chain;
 
 /// What decides.
 pub(super) struct Deciding {
     pub(super) digest: String,
     pub(super) manifest: Arc<Manifest>,
+    /// What lifts the events of its aggregates.
+    pub(super) chain: Arc<Chain>,
 }
 
 impl Prepared {
@@ -38,10 +41,14 @@ impl Keeper {
             category: category.clone(),
             digest: candidate.digest.clone(),
             granted: allowed.granted(),
+            chain: Arc::clone(&candidate.chain),
             code,
             policy,
         };
-        self.around.claims.claim(setup).map_err(InstallError::AggregateTaken)?;
+        if let Err(taken) = self.around.claims.claim(setup) {
+            self.claimed_elsewhere = Some(category);
+            return Err(InstallError::AggregateTaken(taken));
+        }
         if let Some(running) = self.running.take() {
             running.dispatcher.stop().await;
         }
@@ -57,7 +64,8 @@ impl Keeper {
             roles: loaded.roles().iter().map(ToString::to_string).collect(),
             description: loaded.description().map(Into::into),
         };
-        self.deciding = Some(Deciding { digest: candidate.digest, manifest: candidate.manifest });
+        let Candidate { digest, manifest, chain, .. } = candidate;
+        self.deciding = Some(Deciding { digest, manifest, chain });
         self.around.board.write(&self.name, |entry| {
             entry.running = None;
             entry.deciding = Some(info);
