@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill::runtime::{Engine, EngineOptions, LoadError};
 use tidemill_plugins::{ACCOUNT, Example};
-use tidemill_tests::{Server, another_version, guests, install, poll, replace};
+use tidemill_tests::{Server, another_version, guests, install, poll, replace, tidemill};
 
 /// Commands of each client.
 const COMMANDS: u64 = 60;
@@ -386,6 +386,102 @@ fn a_component_that_misbehaves_leaves_nothing_and_is_told_with_evidence() {
     assert_eq!((status, &answer["fault"], &answer["version"]), (500, &json!("misfit"), &json!(7)), "{answer}");
     assert!(answer["detail"].as_str().unwrap().contains("Foreign is not known"), "{answer}");
     assert_eq!(send(&server, "number", "2", &json!({ "id": "other", "type": "Add" })).unwrap().0, 201, "others go on");
+}
+
+#[test]
+fn commands_under_way_are_settled_when_the_server_is_asked_to_end() {
+    let Bank { server, .. } = Bank::open();
+    for account in 0..CLIENTS {
+        ask(&server, &account.to_string(), &format!("open-{account}"), "Open", &json!({ "owner": "ada" }));
+    }
+    let (answers, enough) = (Mutex::new(BTreeMap::<u16, u64>::new()), 40);
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (server, answers) = (&server, &answers);
+            scope.spawn(move || {
+                for step in 0.. {
+                    let body = json!({ "id": format!("{client}-{step}"), "type": "Deposit", "data": { "cents": 1 } });
+                    let Some((status, answer)) = send(server, "account", &client.to_string(), &body) else { return };
+                    assert!([201, 503].contains(&status), "{status}: {answer}");
+                    *answers.lock().unwrap().entry(status).or_default() += 1;
+                    if status == 503 {
+                        return;
+                    }
+                }
+            });
+        }
+        poll("answered commands", || (answers.lock().unwrap().values().sum::<u64>() >= enough).then_some(()));
+        server.ask_to_end();
+    });
+    assert!(answers.into_inner().unwrap()[&201] >= enough);
+}
+
+#[test]
+fn a_rival_decides_when_who_decided_goes() {
+    let Bank { server, plugins, .. } = Bank::open();
+    ask(&server, "1", "open", "Open", &json!({ "owner": "ada" }));
+    install(plugins.path(), "rival", &ACCOUNT);
+    poll("the rival to be refused", || {
+        server.try_get("/v1/plugins/rival").ok()?["problem"]["reason"].as_str().map(str::to_owned)
+    });
+    fs::remove_dir_all(plugins.path().join("account")).unwrap();
+    poll("the rival to decide", || (server.try_get("/v1/plugins/rival").ok()?["aggregate"] == "account").then_some(()));
+    assert!(server.get("/v1/plugins/rival")["problem"].is_null());
+    let (status, answer) = ask(&server, "1", "deposit", "Deposit", &json!({ "cents": 1 }));
+    assert_eq!((status, &answer["version"]), (201, &json!(2)), "{answer}");
+}
+
+#[test]
+fn numbers_at_their_end_are_points_and_no_mistakes_of_the_server() {
+    let Bank { server, .. } = Bank::open();
+    ask(&server, "7", "open", "Open", &json!({ "owner": "ada" }));
+    let max = u64::MAX;
+    for point in [format!("at_version={max}"), format!("at_position={max}"), "at_time=9999-12-30T00:00:00Z".into()] {
+        assert_eq!(server.get(&format!("/v1/streams/account-7/state?{point}"))["version"], 1, "{point}");
+    }
+    for (query, events) in [
+        (format!("to_version={max}"), 1),
+        (format!("to_position={max}"), 1),
+        ("to_time=9999-12-30T00:00:00Z".into(), 1),
+        (format!("from_version={max}"), 0),
+        (format!("from_position={max}&to_position={max}"), 0),
+        ("from_time=9999-12-30T00:00:00Z".into(), 0),
+    ] {
+        let diff = server.get(&format!("/v1/streams/account-7/diff?{query}"));
+        assert_eq!(
+            (diff["events"].as_array().unwrap().len(), &diff["next"]),
+            (events, &Value::Null),
+            "{query}: {diff}"
+        );
+    }
+    let body = json!({ "id": "pinned", "type": "Deposit", "data": { "cents": 1 }, "expected": max });
+    let (status, answer) = send(&server, "account", "7", &body).unwrap();
+    assert_eq!((status, kind(&answer)), (409, "wrong-expected-version"), "{answer}");
+    let condition = json!({ "fail_if_match": { "types": ["AccountClosed"] }, "after": max });
+    let body = json!({ "id": "guarded", "type": "Deposit", "data": { "cents": 1 }, "condition": condition });
+    let (status, answer) = send(&server, "account", "7", &body).unwrap();
+    assert_eq!(status, 400, "{answer}");
+}
+
+#[test]
+fn what_changed_comes_in_pages_that_the_command_line_follows() {
+    let Bank { server, .. } = Bank::open();
+    ask(&server, "7", "open", "Open", &json!({ "owner": "ada" }));
+    let event = json!({ "type": "MoneyDeposited", "stream": "account-7", "data": { "cents": 1 } });
+    server.try_post("/v1/events", &json!({ "events": vec![event; 1100] })).unwrap();
+    let first = server.get("/v1/streams/account-7/diff?to_version=1101");
+    assert_eq!((first["events"].as_array().unwrap().len(), &first["to_version"]), (1000, &json!(1000)));
+    let next = first["next"].as_str().unwrap();
+    assert_eq!(next, "/v1/streams/account-7/diff?from_version=1000&to_version=1101");
+    let rest = server.get(next);
+    assert_eq!((rest["events"].as_array().unwrap().len(), &rest["next"]), (101, &Value::Null));
+    let output = tidemill().args(["--server", server.url(), "streams", "diff", "account-7"]).output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        shown.contains("\n1101  MoneyDeposited") && shown.contains("/balance_cents: 1099 -> 1100"),
+        "{}",
+        shown.len()
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidemill_plugins::Example;
+use tidemill_plugins::{ACCOUNT, Example};
 use tidemill_templates::Language;
 use tidemill_tests::projects::{can_build, path};
 use tidemill_tests::{Server, guests, install, poll, replace, tidemill};
@@ -314,6 +314,106 @@ fn types_are_listed_with_what_is_known_of_them_and_appends_are_held_to_enforced_
     assert_eq!(refused(json!({ "sum": "1" })).0, 400, "what held before goes on");
     replace(&schemas.join("Paid.1.json"), b"{ \"type\": \"object\" }");
     poll("the schema to be taken", || (refused(json!({ "sum": "1" })).0 == 201).then_some(()));
+}
+
+/// Sends a command to account 1; answers the status and the body.
+fn command(server: &Server, id: &str, what: &str, data: &Value) -> (u16, Value) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let body = json!({ "id": id, "type": what, "data": data });
+    let mut answer = agent.post(format!("{}/v1/commands/account/1", server.url())).send_json(body).unwrap();
+    (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
+}
+
+fn balance(server: &Server) -> Value {
+    server.get("/v1/streams/account-1/state")["state"]["balance_cents"].clone()
+}
+
+#[test]
+fn aggregates_are_made_of_events_as_they_are_today_and_anew_when_the_chain_changes() {
+    let setting = Setting::new();
+    let lift = |rule: &str| {
+        format!("[[upcast]]\ntype = \"PaidIn\"\nfrom = 1\nto = 1\nas = \"MoneyDeposited\"\nrules = [{rule}]\n")
+    };
+    setting.put("bank.toml", lift("{ rename = \"/amount\", to = \"cents\" }").as_bytes());
+    install(setting.plugins.path(), "account", &ACCOUNT);
+    let server = setting.start();
+    assert_eq!(command(&server, "open", "Open", &json!({ "owner": "ada" })).0, 201);
+    append_to(&server, Some("account-1"), "PaidIn", 1, &json!({ "amount": 5, "low": 2 }));
+    let (status, answer) = command(&server, "all", "Withdraw", &json!({ "cents": 6 }));
+    assert_eq!((status, &answer["details"]["balance_cents"]), (422, &json!(5)), "{answer}");
+    assert_eq!(command(&server, "some", "Withdraw", &json!({ "cents": 1 })).1["version"], 3);
+    assert_eq!(balance(&server), 4);
+
+    setting.put("bank.toml", lift("{ rename = \"/low\", to = \"cents\" }").as_bytes());
+    poll("the aggregate to be made anew", || (balance(&server) == 1).then_some(()));
+    let (status, answer) = command(&server, "later", "Withdraw", &json!({ "cents": 2 }));
+    assert_eq!((status, &answer["details"]["balance_cents"]), (422, &json!(1)), "what was in memory, too: {answer}");
+
+    setting.put("bank.toml", lift("{ rename = \"/low\", to = \"amount\" }").as_bytes());
+    let mut tried = 0;
+    let failed = poll("the lift to fail", || {
+        tried += 1;
+        let (status, answer) = command(&server, &format!("failing-{tried}"), "Deposit", &json!({ "cents": 1 }));
+        (status == 500).then_some(answer)
+    });
+    assert_eq!((&failed["type"], &failed["fault"]), (&json!("urn:tidemill:problem:command-failed"), &json!("upcast")));
+    assert!(failed["detail"].as_str().unwrap().contains("bank.toml:1 says: beside /low there is"), "{failed}");
+    assert_eq!(failed["version"], 2, "{failed}");
+    assert_eq!(server.try_text("/v1/streams/account-1/state").unwrap().0, 500);
+}
+
+#[test]
+fn a_broken_schema_at_the_start_holds_back_its_own_type_only() {
+    let setting = Setting::new();
+    let schemas = setting.plugins.path().join("schemas");
+    fs::create_dir_all(schemas.join("Folder.1.json")).unwrap();
+    replace(&schemas.join("Paid.1.json"), br#"{ "x-enforce": true, "type": "object" }"#);
+    replace(&schemas.join("Sent.1.json"), b"{");
+    let server = setting.start();
+    let sent = |event_type: &str, data: Value| {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let body = json!({ "events": [{ "type": event_type, "data": data }] });
+        let mut answer = agent.post(format!("{}/v1/events", server.url())).send_json(body).unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    };
+    for event_type in ["Sent", "Folder"] {
+        let (status, text) = sent(event_type, json!({}));
+        assert!(
+            status == 400 && text.contains("until that is mended") && text.contains(&format!("{event_type}.1.json")),
+            "{text}"
+        );
+    }
+    assert_eq!((sent("Paid", json!(1)).0, sent("Paid", json!({})).0, sent("Other", json!(1)).0), (400, 201, 201));
+    let told = poll("the problem to be told", || Some(problems(&server)).filter(|told| told.contains("Sent.1.json")));
+    assert!(told.contains("Folder.1.json"), "{told}");
+    replace(&schemas.join("Sent.1.json"), b"{}");
+    poll("the schema to be taken", || (sent("Sent", json!({})).0 == 201).then_some(()));
+}
+
+#[test]
+fn an_append_that_is_stored_is_answered_again_whatever_its_schema_asks_for_by_now() {
+    let setting = Setting::new();
+    let schemas = setting.plugins.path().join("schemas");
+    fs::create_dir_all(&schemas).unwrap();
+    let server = setting.start();
+    let id = |last: u8| format!("0199a0a0-0000-7000-8000-0000000000{last:02}");
+    let sent = |last: u8, data: Value| {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let body = json!({ "events": [{ "id": id(last), "type": "Paid", "data": data }] });
+        let mut answer = agent.post(format!("{}/v1/events", server.url())).send_json(body).unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_json::<Value>().unwrap())
+    };
+    let (_, first) = sent(1, json!(1));
+    replace(&schemas.join("Paid.1.json"), br#"{ "x-enforce": true, "type": "object" }"#);
+    let mut number = 1;
+    poll("the schema to be taken", || {
+        number += 1;
+        (sent(number, json!(2)).0 == 400).then_some(())
+    });
+    let (status, again) = sent(1, json!(1));
+    assert_eq!((status, &again["first_position"]), (200, &first["first_position"]), "{again}");
+    let (status, other) = sent(1, json!(3));
+    assert_eq!((status, &other["type"]), (409, &json!("urn:tidemill:problem:id-conflict")), "{other}");
 }
 
 /// The upcaster that the documentation shows in a language, built as it says.

@@ -16,6 +16,8 @@ use uuid::Uuid;
 use super::append_body::{parse_condition, parse_data, parse_version};
 use super::append_context::AppendContext;
 use super::blocking::Json;
+use super::discreet::{discreet, may_learn};
+use super::draining::draining;
 use super::fields::Fields;
 use super::params::Params;
 use super::path::Path;
@@ -167,8 +169,13 @@ pub(super) async fn send(
     if let Some(condition) = &command.condition {
         caller.may(&Action::Guard(&condition.fail_if_match))?;
     }
+    let (reader, stream) = (caller.clone(), command.stream()?);
     let allow: Allow = Arc::new(move |request: &AppendRequest| caller.may_append(request));
-    let settled = state.commands().send(command, allow).await?;
+    let settled = state.commands().send(command, allow).await.map_err(|error| match error {
+        // What decided has stopped before the command came to it.
+        CommandError::UnknownAggregate { .. } if state.is_closing() => draining(),
+        error => discreet(&reader, &stream, error).into(),
+    })?;
     if let Outcome::Rejected(rejection) = &settled.outcome {
         return Err(Problem::rejected(&settled, rejection));
     }
@@ -201,7 +208,9 @@ pub(super) async fn status(
             Json::render(&OutcomeView::under_way(&id, &stream))
         }
         Status::Settled(settled) => {
-            caller.judge(&Action::ReadStream(&settled.stream)).map_err(|_| unknown())?;
+            if !may_learn(&caller, &settled) {
+                return Err(unknown());
+            }
             Json::render(&OutcomeView::of(&settled))
         }
     }
@@ -296,6 +305,13 @@ impl From<CommandError> for Problem {
                     .with("version", version.0)
                     .with("position", position.0)
             }
+            CommandError::Unlifted { stream, version, position, .. } => {
+                Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
+                    .with("fault", "upcast")
+                    .with("stream", stream.as_str())
+                    .with("version", version.0)
+                    .with("position", position.0)
+            }
             CommandError::NoState { .. } => Self::new(class, Kind::NotSupported, detail),
             CommandError::HistoryGone { stream, version } => Self::http(StatusCode::GONE, Kind::Removed, detail)
                 .with("stream", stream.as_str())
@@ -304,7 +320,7 @@ impl From<CommandError> for Problem {
             CommandError::Invalid(_)
             | CommandError::Contended { .. }
             | CommandError::NoSuchAggregate { .. }
-            | CommandError::TooFarApart { .. }
+            | CommandError::StateTooLarge { .. }
             | CommandError::Panicked => Self::of_class(class, detail),
         }
     }

@@ -15,8 +15,13 @@ pub(super) async fn refuse_writes(
     next: Next,
 ) -> Result<Response, Problem> {
     if state.is_closing() && !request.method().is_safe() {
-        let detail = "the server is shutting down and takes no more writes; nothing was done; send it again later";
-        return Err(Problem::of_class(ErrorClass::Unavailable, detail));
+        return Err(draining());
     }
     Ok(next.run(request).await)
+}
+
+/// What was to be written came too late.
+pub(super) fn draining() -> Problem {
+    let detail = "the server is shutting down and takes no more writes; nothing was done; send it again later";
+    Problem::of_class(ErrorClass::Unavailable, detail)
 }

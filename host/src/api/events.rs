@@ -83,8 +83,8 @@ pub(super) async fn list(
     }
     blocking(&state, move |store| {
         let mut page = store.read(&request)?;
+        shown.page(&mut page, request.direction);
         let next = next(&params, &request, &page);
-        page.events = shown.events(page.events, request.direction);
         let (events, head, removed_before) = (views(&page.events), page.head, page.removed_before);
         form.page(&page, &PageView { events, head, removed_before, next: next.as_deref() }, next.as_deref())
     })

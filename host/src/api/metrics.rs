@@ -93,6 +93,7 @@ fn aggregate(gathered: &mut Gathered, claimed: &Claimed) {
     gathered.whole(&catalog::AGGREGATES_HOT, &[name], counts.hot);
     gathered.whole(&catalog::AGGREGATES_LOADED, &[name], counts.loaded);
     gathered.whole(&catalog::SNAPSHOTS, &[name], counts.snapshots);
+    gathered.whole(&catalog::SNAPSHOTS_FAILED, &[name], counts.snapshots_failed);
     gathered.whole(&catalog::SNAPSHOTS_LEFT_OUT, &[name], counts.snapshots_left_out);
 }
 

@@ -23,6 +23,7 @@ mod cloud_event_body;
 mod cloud_event_view;
 mod commands;
 mod dead_letters;
+mod discreet;
 mod doctor;
 mod draining;
 mod event_view;

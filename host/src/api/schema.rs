@@ -9,10 +9,10 @@ use super::params::{Params, bad_value};
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
 use crate::error::ErrorClass;
-use crate::event::{Filter, Query, RecordedEvent};
+use crate::event::{Filter, Position, Query, RecordedEvent, Version};
 use crate::gate::Caller;
-use crate::schema::{Chain, SchemaView, lift_one, lift_page};
-use crate::store::{Direction, StoreError};
+use crate::schema::{Chain, Portion, SchemaView, lift_one, lift_page};
+use crate::store::{Direction, ReadPage, StoreError};
 
 /// Its name among the parameters.
 pub(super) const PARAM: &str = "schema";
@@ -65,19 +65,35 @@ impl Shown {
         self.chain.as_ref().is_some_and(|chain| !chain.is_empty())
     }
 
-    /// Events of the store as they are shown. Blocks where [`Self::is_lifting`].
-    pub(super) fn events(&self, mut events: Vec<RecordedEvent>, direction: Direction) -> Vec<RecordedEvent> {
-        let Some(chain) = self.chain.as_ref().filter(|chain| !chain.is_empty()) else { return events };
-        // What one event becomes stands in the order that the reader goes.
-        let backwards = direction == Direction::Backwards;
-        if backwards {
-            events.reverse();
+    /// Events of the store as they are shown, and those that are not lifted yet. Blocks where [`Self::is_lifting`].
+    pub(super) fn events(
+        &self,
+        events: Vec<RecordedEvent>,
+        direction: Direction,
+    ) -> (Vec<RecordedEvent>, Vec<RecordedEvent>) {
+        match self.chain.as_ref().filter(|chain| !chain.is_empty()) {
+            Some(chain) => {
+                let backwards = direction == Direction::Backwards;
+                lift_page(Portion::of(chain), (&self.asked, &self.reach), events, backwards)
+            }
+            None => (events, Vec::new()),
         }
-        let mut shown = lift_page(chain, &self.asked, &self.reach, events);
-        if backwards {
-            shown.reverse();
-        }
-        shown
+    }
+
+    /// A page as it is shown; where it becomes too much, it ends earlier. Answers the stream's version up to which, or
+    /// down to which, it goes. Blocks where [`Self::is_lifting`].
+    pub(super) fn page(&self, page: &mut ReadPage, direction: Direction) -> Option<Version> {
+        let last = page.events.last().map(|event| event.version);
+        let (shown, rest) = self.events(std::mem::take(&mut page.events), direction);
+        page.events = shown;
+        let Some(next) = rest.first() else { return last };
+        let before = |number: u64| match direction {
+            Direction::Forwards => number.saturating_sub(1),
+            Direction::Backwards => number.saturating_add(1),
+        };
+        page.complete = false;
+        page.through = Position(before(next.position.0));
+        Some(Version(before(next.version.0)))
     }
 
     /// One event as it is shown. Blocks where [`Self::is_lifting`].

@@ -124,6 +124,11 @@ impl ApiState {
         self.0.commands.get_or_init(|| self.commands_of(Claims::default()))
     }
 
+    /// Waits until no command is under way.
+    pub async fn commands_settled(&self) {
+        self.commands().idle().await;
+    }
+
     fn commands_of(&self, claims: Claims) -> Commands {
         let clock = self.0.clock.get().cloned().unwrap_or_else(|| Arc::new(SystemClock));
         Commands::new(self.0.log.clone(), claims, clock)

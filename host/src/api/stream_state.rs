@@ -14,6 +14,7 @@ use super::blocking::Json;
 use super::event_view::timestamp;
 use super::params::Params;
 use super::path::Path;
+use super::percent::encode;
 use super::problem::Problem;
 use super::selection::Link;
 use super::state::ApiState;
@@ -57,6 +58,8 @@ pub(super) struct DiffView<'a> {
     from_version: Version,
     to_version: Version,
     events: Vec<ChangeView<'a>>,
+    /// The link to what changed it further, where that is not all.
+    next: Option<String>,
 }
 
 /// What one event changed.
@@ -145,7 +148,12 @@ pub(super) async fn diff(
     let to = point(&params, ["to_version", "to_time", "to_position"])?;
     let changed = state.commands().changes(stream.clone(), aggregate(&params)?, (from, to)).await?;
     let events = changed.events.iter().map(ChangeView::of).collect();
-    Json::render(&DiffView { stream: &stream, from_version: changed.from, to_version: changed.to, events })
+    let next = (!changed.complete).then(|| {
+        let link = Link::to(format!("/v1/streams/{}/diff", encode(stream.as_str())));
+        let link = link.with("from_version", &changed.to.to_string());
+        link.with_same(&params, &["aggregate", "to_version", "to_time", "to_position"]).into_text()
+    });
+    Json::render(&DiffView { stream: &stream, from_version: changed.from, to_version: changed.to, events, next })
 }
 
 /// Lists snapshots.

@@ -18,7 +18,7 @@ use super::selection::Link;
 use super::state::ApiState;
 use super::wait::AtLeast;
 use crate::access::Action;
-use crate::event::{Filter, Position, Query, RecordedEvent, StreamName, Version};
+use crate::event::{Filter, Position, Query, StreamName, Version};
 use crate::gate::Caller;
 use crate::store::{Direction, ReadPage, ReadRequest, Store, StoreError, StreamHead};
 
@@ -72,8 +72,8 @@ pub(super) async fn read(
             return Err(Problem::not_found(format!("stream {stream} has no events")).with("stream", stream.as_str()));
         };
         let mut page = range.read(store, &stream)?;
-        let next = range.next(&params, &stream, &page);
-        page.events = shown.events(page.events, range.direction);
+        let last = shown.page(&mut page, range.direction);
+        let next = range.next(&params, &stream, last.filter(|_| !page.complete));
         let (events, head, removed_before) = (views(&page.events), page.head, page.removed_before);
         let (stream, next) = (stream.as_str(), next.as_deref());
         let whole = StreamView { stream, version, deleted, events, head, removed_before, next };
@@ -141,11 +141,9 @@ impl Range {
         Ok(store.read(&request)?.events.first().map(|event| event.position))
     }
 
-    fn next(&self, params: &Params, stream: &StreamName, page: &ReadPage) -> Option<String> {
-        let last = page.events.last().map(|event: &RecordedEvent| event.version.to_string())?;
-        if page.complete {
-            return None;
-        }
+    /// Where the next page begins; none where this one goes up to no version, as it is the last.
+    fn next(&self, params: &Params, stream: &StreamName, last: Option<Version>) -> Option<String> {
+        let last = last?.to_string();
         let link = Link::to(format!("/v1/streams/{}", encode(stream.as_str())));
         let link = match self.direction {
             Direction::Forwards => link.with("after", &last).with_same(params, &["before"]),

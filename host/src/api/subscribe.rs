@@ -31,7 +31,7 @@ use crate::access::Action;
 use crate::error::ErrorClass;
 use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
 use crate::gate::Caller;
-use crate::store::{Direction, Feed, ReadRequest, Store};
+use crate::store::{Direction, Feed, ReadRequest, Store, StoreError};
 
 const PARAMS: &[&str] = &["after", "type", "tag", "stream", "category", schema::PARAM];
 const STREAM_PARAMS: &[&str] = &["after", "type", "tag", schema::PARAM];
@@ -114,7 +114,16 @@ fn respond(state: ApiState, shown: Shown, after: Position) -> Result<Response, P
     let (sender, pages) = mpsc::channel(1);
     let (last, farewell) = oneshot::channel();
     let feed = state.log().subscribe(shown.query(), after);
-    let subscriber = Subscriber { state, shown, feed, pages: sender, removed_before: None, told: after, _place: place };
+    let subscriber = Subscriber {
+        state,
+        shown,
+        feed,
+        unlifted: Vec::new(),
+        pages: sender,
+        removed_before: None,
+        told: after,
+        _place: place,
+    };
     tokio::spawn(async move {
         if let Err(problem) = subscriber.run().await {
             let _ = last.send(problem);
@@ -138,6 +147,8 @@ struct Subscriber {
     /// As which of its forms it sees events.
     shown: Shown,
     feed: Feed,
+    /// Read, and not lifted yet.
+    unlifted: Vec<RecordedEvent>,
     pages: mpsc::Sender<Bytes>,
     /// Before which position the client was told that events may be missing.
     removed_before: Option<Position>,
@@ -151,8 +162,9 @@ impl Subscriber {
     async fn run(mut self) -> Result<(), Problem> {
         loop {
             let text = tokio::select! {
-                page = self.feed.next_page() => {
-                    let page = self.lift(page?).await?;
+                filled = fill(&mut self.unlifted, &mut self.feed) => {
+                    filled?;
+                    let page = self.lift().await?;
                     self.renew();
                     self.render(&page)?
                 }
@@ -178,18 +190,22 @@ impl Subscriber {
         }
     }
 
-    /// The events as the client sees them.
-    async fn lift(&self, page: Vec<RecordedEvent>) -> Result<Vec<RecordedEvent>, Problem> {
+    /// The next events as the client sees them.
+    async fn lift(&mut self) -> Result<Vec<RecordedEvent>, Problem> {
+        let page = std::mem::take(&mut self.unlifted);
         if !self.shown.is_lifting() {
             return Ok(page);
         }
         let shown = self.shown.clone();
-        blocking(&self.state, move |_| Ok(shown.events(page, Direction::Forwards))).await
+        let (page, rest) = blocking(&self.state, move |_| Ok(shown.events(page, Direction::Forwards))).await?;
+        self.unlifted = rest;
+        Ok(page)
     }
 
-    /// Goes on by another chain, where there is one: other stored events may become what is asked for.
+    /// Goes on by another chain, where there is one and nothing is left to lift by this one: other stored events may
+    /// become what is asked for.
     fn renew(&mut self) {
-        if self.shown.renew(&self.state) {
+        if self.unlifted.is_empty() && self.shown.renew(&self.state) {
             self.feed = self.state.log().subscribe(self.shown.query(), self.feed.through());
         }
     }
@@ -222,6 +238,14 @@ impl Subscriber {
         self.told = through;
         format!(": idle\nid: {through}\n\n").into()
     }
+}
+
+/// Waits for events, unless there are some. Dropping the future loses nothing.
+async fn fill(unlifted: &mut Vec<RecordedEvent>, feed: &mut Feed) -> Result<(), StoreError> {
+    if unlifted.is_empty() {
+        *unlifted = feed.next_page().await?;
+    }
+    Ok(())
 }
 
 fn too_slow(told: Position) -> Problem {
@@ -263,8 +287,16 @@ mod tests {
         let feed = state.log().subscribe(shown.query(), Position::START);
         let (pages, _taken) = mpsc::channel(1);
         let place = state.places().subscribers.take().unwrap();
-        let mut subscriber =
-            Subscriber { state, shown, feed, pages, removed_before: None, told: Position::START, _place: place };
+        let mut subscriber = Subscriber {
+            state,
+            shown,
+            feed,
+            unlifted: Vec::new(),
+            pages,
+            removed_before: None,
+            told: Position::START,
+            _place: place,
+        };
         assert_eq!(subscriber.heartbeat(), b": idle\n\n");
         let event = NewEvent::json(EventType::new("Common").unwrap(), "1");
         store.append(AppendRequest::unconditional(vec![event])).await.unwrap();

@@ -92,7 +92,7 @@ fn trust(http_ca: Option<&Path>) -> Result<Trust, ServeError> {
 }
 
 /// Serves until SIGTERM or SIGINT, then drains for as long as the options let it: writes are refused, subscriptions
-/// end, plugins stop at their batch boundary, requests in flight are answered, the store closes. `listening` is told how its URLs begin,
+/// end, commands under way are settled, plugins stop at their batch boundary, requests in flight are answered, the store closes. `listening` is told how its URLs begin,
 /// and the addresses: of HTTP, and of gRPC if it is served.
 ///
 /// # Errors
@@ -158,6 +158,8 @@ pub async fn serve(
     state.close();
     phase.send_replace(Phase::Draining);
     let stopping = async {
+        // What decides them is a plugin.
+        state.commands_settled().await;
         host.clone().shutdown().await;
         phase.send_replace(Phase::Ending);
     };

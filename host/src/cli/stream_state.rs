@@ -58,7 +58,7 @@ pub(super) struct DiffArgs {
     /// Up to this version [default: the end]
     #[arg(long, value_name = "N")]
     pub(super) to_version: Option<u64>,
-    /// Print the server's answer as JSON
+    /// Print the server's answers as JSON, one page a line
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -103,6 +103,7 @@ struct Shown {
 #[derive(Deserialize)]
 struct Diff {
     events: Vec<Change>,
+    next: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -159,12 +160,22 @@ pub(super) fn diff(args: &DiffArgs, client: &Client, output: &mut Output<'_>) ->
         .with_some("aggregate", args.aggregate.as_ref())
         .with_some("from_version", args.from_version)
         .with_some("to_version", args.to_version);
-    let answer: Box<RawValue> = client.get(&query)?;
-    if args.json {
-        return output.json_line(answer.get());
+    let mut path = Some(query.as_str().to_owned());
+    while let Some(page) = path {
+        let answer: Box<RawValue> = client.get_path(&page)?;
+        let Diff { events, next } = parse(answer.get())?;
+        if args.json {
+            output.json_line(answer.get())?;
+        } else {
+            changes(&events, output)?;
+        }
+        path = next;
     }
-    let Diff { events } = parse(answer.get())?;
-    for Change { event_type, version, timestamp, changes } in &events {
+    Ok(())
+}
+
+fn changes(events: &[Change], output: &mut Output<'_>) -> Result<(), CliError> {
+    for Change { event_type, version, timestamp, changes } in events {
         output.heading(&format!("{version}  {}  {}", shown(event_type, usize::MAX), shown(timestamp, 64)))?;
         for Touched { path, before, after } in changes {
             let text = |value: &Option<Value>| {

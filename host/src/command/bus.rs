@@ -11,9 +11,10 @@ use super::aggregate::{Asked, Faulted, Stage};
 use super::claims::{Claims, Decider};
 use super::error::CommandError;
 use super::lanes::Lanes;
+use super::places::Places;
 use super::record;
 use super::request::Command;
-use super::shard::Source;
+use super::shard::{Source, Unsaved};
 use super::snapshots::{SnapshotInfo, Snapshots, Wish};
 use super::{Outcome, Settled};
 use crate::access::Denied;
@@ -44,7 +45,7 @@ pub(super) struct Inner {
     clock: Arc<dyn Clock>,
     lanes: Lanes,
     under_way: Mutex<HashMap<String, UnderWay>>,
-    places: Arc<Semaphore>,
+    places: Places,
     pub(super) snapshots: Snapshots,
     /// Places for those that look at an aggregate, each on an instance of its own.
     pub(super) looks: Arc<Semaphore>,
@@ -91,8 +92,8 @@ struct Proposal {
     outcome: Proposed,
     /// The version that it was decided at.
     version: Version,
-    /// Up to where there is a snapshot.
-    snapshot: Version,
+    /// What no snapshot stands for.
+    unsaved: Unsaved,
 }
 
 enum Proposed {
@@ -111,25 +112,41 @@ impl Commands {
             clock,
             lanes: Lanes::default(),
             under_way: Mutex::default(),
-            places: Arc::new(Semaphore::new(COMMANDS_MAX)),
+            places: Places::new(COMMANDS_MAX),
             snapshots,
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
         }))
     }
 
     /// Decides a command, and appends what follows; answers when that is durable. One that was sent before is answered
-    /// with the outcome that it had, or is about to have. It goes on when nobody waits for the answer any more.
+    /// with the outcome that it had, or is about to have, if whoever sends it now may append that. It goes on when nobody
+    /// waits for the answer any more.
     ///
     /// # Errors
     /// When there is no outcome. A rejection is one.
     pub async fn send(&self, command: Command, allow: Allow) -> Answer {
         let stream = command.check()?;
         let digest = record::digest(&command);
-        let (mut answer, first) = self.enter(command, stream, digest, allow)?;
-        // An error means that the task has panicked.
-        let settled = answer.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
-        let settled = settled.unwrap_or(Err(CommandError::Panicked))?;
-        Ok(Settled { repeated: settled.repeated || !first, ..settled })
+        loop {
+            let (mut answer, first) = self.enter(&command, &stream, &digest, &allow)?;
+            // An error means that the task has panicked.
+            let settled = answer.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
+            let settled = match settled.unwrap_or(Err(CommandError::Panicked)) {
+                // That is of who was first, and nothing came of it.
+                Err(CommandError::Denied(_)) if !first => continue,
+                settled => settled?,
+            };
+            let repeated = settled.repeated || !first;
+            if repeated {
+                record::as_appended(&command, &settled).map_or(Ok(()), |request| allow(&request))?;
+            }
+            return Ok(Settled { repeated, ..settled });
+        }
+    }
+
+    /// Waits until no command is under way.
+    pub async fn idle(&self) {
+        self.0.places.idle().await;
     }
 
     /// Lets everything through, for callers that may do all.
@@ -181,29 +198,33 @@ impl Commands {
     /// Joins the same command that is under way, or begins it.
     fn enter(
         &self,
-        command: Command,
-        stream: StreamName,
-        digest: String,
-        allow: Allow,
+        command: &Command,
+        stream: &StreamName,
+        digest: &str,
+        allow: &Allow,
     ) -> Result<(watch::Receiver<Option<Answer>>, bool), CommandError> {
         let mut under_way = self.under_way();
         match under_way.get(&command.id) {
-            Some(other) if other.digest != digest => return Err(CommandError::IdTaken { id: command.id }),
+            Some(other) if other.digest != digest => return Err(CommandError::IdTaken { id: command.id.clone() }),
             Some(same) => return Ok((same.answer.clone(), false)),
             None => {}
         }
-        let place = Arc::clone(&self.0.places).try_acquire_owned();
-        let place = place.map_err(|_| CommandError::Busy { max: COMMANDS_MAX })?;
+        let busy = |under_way| CommandError::Busy { aggregate: command.aggregate.clone(), under_way };
+        let place = self.0.places.take(&command.aggregate).map_err(busy)?;
+        // Now, as tasks begin in any order.
+        let (began, mut lane) = (Stopwatch::start(), self.0.lanes.enter(stream));
         let (tell, answer) = watch::channel(None);
+        let (stream, digest) = (stream.clone(), digest.to_owned());
         let entry = UnderWay { digest: digest.clone(), stream: stream.clone(), answer: answer.clone() };
         under_way.insert(command.id.clone(), entry);
         let left = Left { commands: self.clone(), id: command.id.clone() };
-        let task = Task { commands: self.clone(), command, stream, digest, allow };
+        let task = Task { commands: self.clone(), command: command.clone(), stream, digest, allow: Arc::clone(allow) };
         tokio::spawn(async move {
             let _place = place;
-            let settled = task.run().await;
-            tell.send_replace(Some(settled));
+            lane.turn().await;
+            let settled = task.run(began).await;
             drop(left);
+            tell.send_replace(Some(settled));
         });
         Ok((answer, true))
     }
@@ -232,8 +253,8 @@ impl Drop for Left {
 }
 
 impl Task {
-    async fn run(self) -> Answer {
-        let began = Stopwatch::start();
+    /// Settles the command, which came when `began` did, at its turn.
+    async fn run(self, began: Stopwatch) -> Answer {
         let answer = self.settle().await;
         let Command { aggregate, id, command_type, .. } = &self.command;
         let Some(decider) = self.commands.0.claims.get(aggregate) else { return answer };
@@ -265,7 +286,6 @@ impl Task {
 
     /// Decides until the stream stands still meanwhile, or often enough.
     async fn settle(&self) -> Answer {
-        let _place = self.commands.0.lanes.enter(&self.stream).await;
         let mut attempts = 0;
         loop {
             let Some(decider) = self.commands.0.claims.get(&self.command.aggregate) else {
@@ -279,7 +299,7 @@ impl Task {
             if matches!(proposal.outcome, Proposed::Events(_)) {
                 (self.allow)(&proposal.request)?;
             }
-            let Proposal { request, outcome, version, snapshot } = *proposal;
+            let Proposal { request, outcome, version, unsaved } = *proposal;
             let appended = self.commands.0.log.append(request).await.map_err(CommandError::from);
             let appended = match appended {
                 Ok(appended) => appended,
@@ -301,7 +321,7 @@ impl Task {
             return Ok(match outcome {
                 Proposed::Events(types) => {
                     let settled = record::accepted(&self.command, &self.stream, types, appended);
-                    self.wish_snapshot(&decider, settled.version, snapshot);
+                    self.wish_snapshot(&decider, settled.version, unsaved);
                     settled
                 }
                 Proposed::Nothing(outcome) => Settled {
@@ -348,27 +368,28 @@ impl Task {
                 check_expected(&command, &stream, hot.version)?;
                 let asked = asked(&command, timestamp_us);
                 let decided = host.decide(hot.handle, &asked).map_err(|faulted| source.faulted(faulted))?;
-                let (version, snapshot) = (hot.version, hot.snapshot);
-                Ok((decided, version, snapshot))
+                // Within, so that code that decides what makes no sense is not kept.
+                let decided = match decided {
+                    Ok(events) => Ok(checked(&decider, &source, events)?),
+                    Err(rejection) => Err(rejection),
+                };
+                Ok((decided, hot.version, hot.unsaved))
             });
             decider.counts.decide_times.record(began.elapsed_ns());
-            let (decided, version, snapshot) = planned?;
+            let (decided, version, unsaved) = planned?;
             let proposal = match decided {
                 Ok(events) if events.is_empty() => {
                     let outcome = Outcome::Accepted(Vec::new());
                     let event = record::kept(&command, &digest, (&stream, version), None);
                     let condition = command.condition.clone();
                     let request = AppendRequest { condition, ..AppendRequest::unconditional(vec![event]) };
-                    Proposal { request, outcome: Proposed::Nothing(outcome), version, snapshot }
+                    Proposal { request, outcome: Proposed::Nothing(outcome), version, unsaved }
                 }
-                Ok(events) => {
-                    let events = checked(&decider, &source, events)?;
-                    propose(&command, &digest, (&stream, version), events, snapshot)
-                }
+                Ok(events) => propose(&command, &digest, (&stream, version), events, unsaved),
                 Err(rejection) => {
                     let event = record::kept(&command, &digest, (&stream, version), Some(&rejection));
                     let outcome = Proposed::Nothing(Outcome::Rejected(rejection));
-                    Proposal { request: AppendRequest::unconditional(vec![event]), outcome, version, snapshot }
+                    Proposal { request: AppendRequest::unconditional(vec![event]), outcome, version, unsaved }
                 }
             };
             Ok::<_, CommandError>(Found::Now(Box::new(proposal)))
@@ -383,9 +404,8 @@ impl Task {
     }
 
     /// Has a snapshot written when the last one is old enough.
-    fn wish_snapshot(&self, decider: &Decider, version: Version, snapshot: Version) {
-        let every = decider.setup.policy.snapshot_every;
-        if every > 0 && version.0.saturating_sub(snapshot.0) >= every {
+    fn wish_snapshot(&self, decider: &Decider, version: Version, unsaved: Unsaved) {
+        if unsaved.is_due(&decider.setup.policy, version) {
             let Command { aggregate, key, .. } = &self.command;
             let wish = Wish { category: aggregate.clone(), key: key.clone(), stream: self.stream.clone() };
             self.commands.0.snapshots.wish(wish);
@@ -450,12 +470,12 @@ fn propose(
     digest: &str,
     (stream, version): (&StreamName, Version),
     mut events: Vec<NewEvent>,
-    snapshot: Version,
+    unsaved: Unsaved,
 ) -> Proposal {
     let types = events.iter().map(|event| event.event_type.clone()).collect();
     record::complete(command, digest, stream, &mut events);
     let expected = StreamExpectation { stream: stream.clone(), expected: ExpectedVersion::Exact(version) };
     let (expected, condition) = (vec![expected], command.condition.clone());
     let request = AppendRequest { expected, condition, ..AppendRequest::unconditional(events) };
-    Proposal { request, outcome: Proposed::Events(types), version, snapshot }
+    Proposal { request, outcome: Proposed::Events(types), version, unsaved }
 }

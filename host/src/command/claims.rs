@@ -12,13 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
 use thiserror::Error;
-use tokio::sync::Mutex as Turn;
+use tokio::sync::{Mutex as Turn, watch};
 
 use super::aggregate::AggregateCode;
 use super::counts::{AggregateCounts, Counts};
 use super::policy::AggregatePolicy;
 use super::shard::Shard;
 use crate::event::{Category, Pattern, PluginName, StreamName};
+use crate::schema::Chain;
 
 /// Most instances of one component that decide side by side.
 const SHARDS_MAX: usize = 8;
@@ -34,6 +35,8 @@ pub struct AggregateSetup {
     pub digest: String,
     /// Event types that it may append.
     pub granted: Arc<[Pattern]>,
+    /// What lifts the events of its aggregates.
+    pub chain: Arc<Chain>,
     /// Its code.
     pub code: Arc<dyn AggregateCode>,
     /// How commands are carried out.
@@ -79,7 +82,14 @@ pub struct Claimed {
 
 /// Who decides for which category. Cheap to clone; clones share it.
 #[derive(Clone, Default)]
-pub struct Claims(Arc<Mutex<Held>>);
+pub struct Claims(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    held: Mutex<Held>,
+    /// Counts changes.
+    changes: watch::Sender<u64>,
+}
 
 #[derive(Default)]
 struct Held {
@@ -114,12 +124,25 @@ impl Claims {
         let category = category.clone();
         let counts = Arc::clone(held.counts.entry(category.clone()).or_default());
         held.deciders.insert(category, Arc::new(Decider::new(setup, counts)));
+        drop(held);
+        self.changed();
         Ok(())
     }
 
     /// Takes a plugin's claims away.
     pub fn release(&self, plugin: &PluginName) {
         self.lock().release(plugin);
+        self.changed();
+    }
+
+    /// Waits until nobody decides for a category.
+    pub async fn free(&self, category: &Category) {
+        // Before the look, so that no change after it goes unseen.
+        let mut changes = self.0.changes.subscribe();
+        while self.get(category).is_some() {
+            // The sender lives in `self`.
+            let _ = changes.changed().await;
+        }
     }
 
     /// Who decides for what.
@@ -147,7 +170,11 @@ impl Claims {
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.0.changes.send_modify(|changes| *changes = changes.wrapping_add(1));
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Counts {
     /// Decided again, because the stream had moved.
     pub(super) decided_again: Counter,
     pub(super) snapshots: Counter,
+    /// Snapshots that could not be made or written.
+    pub(super) snapshots_failed: Counter,
     /// Snapshots that did not fit.
     pub(super) snapshots_left_out: Counter,
     pub(super) loaded: Counter,
@@ -34,6 +36,7 @@ impl Default for Counts {
             refused: counter(),
             decided_again: counter(),
             snapshots: counter(),
+            snapshots_failed: counter(),
             snapshots_left_out: counter(),
             loaded: counter(),
             times: Histogram::new(&TIME_BOUNDS_NS),
@@ -51,6 +54,8 @@ pub struct AggregateCounts {
     pub decided_again: u64,
     /// Snapshots written.
     pub snapshots: u64,
+    /// Snapshots that could not be made or written.
+    pub snapshots_failed: u64,
     /// Snapshots that did not fit, and were left out.
     pub snapshots_left_out: u64,
     /// Aggregates made from their events, or from a snapshot.
@@ -106,6 +111,7 @@ impl Counts {
             },
             decided_again: self.decided_again.get(),
             snapshots: self.snapshots.get(),
+            snapshots_failed: self.snapshots_failed.get(),
             snapshots_left_out: self.snapshots_left_out.get(),
             loaded: self.loaded.get(),
             hot,

@@ -72,6 +72,21 @@ pub enum CommandError {
         /// What the code says.
         reason: String,
     },
+    /// An event of the aggregate's history cannot be lifted to today's schema.
+    #[error(
+        "the event at version {version} of stream {stream} cannot be lifted to today's schema: {reason}; mend the \
+         upcasters"
+    )]
+    Unlifted {
+        /// The stream.
+        stream: StreamName,
+        /// The event's version.
+        version: Version,
+        /// The event's position.
+        position: Position,
+        /// What lifts it, and what that says.
+        reason: String,
+    },
     /// Events of the aggregate's history are not there any more.
     #[error(
         "events of stream {stream} after version {version} were removed, and no snapshot stands for them; it takes no \
@@ -105,17 +120,25 @@ pub enum CommandError {
         /// The point, in words.
         point: String,
     },
-    /// There are more events between two points than are compared at once.
-    #[error("there are more than {max} events between the two; compare points that are closer")]
-    TooFarApart {
-        /// How many are compared.
-        max: usize,
+    /// The state is too large to be shown.
+    #[error("the state of stream {stream} at version {version} has {bytes} bytes; at most {bytes_max} are shown")]
+    StateTooLarge {
+        /// The stream.
+        stream: StreamName,
+        /// The aggregate's version.
+        version: Version,
+        /// The state's size.
+        bytes: usize,
+        /// What is shown.
+        bytes_max: usize,
     },
     /// Too many commands are under way.
-    #[error("{max} commands are under way already; send it again")]
+    #[error("{under_way} commands to {aggregate} are under way, as many as there are places for now; send it again")]
     Busy {
-        /// How many may be.
-        max: usize,
+        /// The aggregate.
+        aggregate: Category,
+        /// How many there are.
+        under_way: usize,
     },
     /// What was decided cannot be appended.
     #[error(transparent)]
@@ -143,8 +166,12 @@ impl CommandError {
             Self::UnknownAggregate { .. } | Self::NoSuchAggregate { .. } | Self::NoState { .. } => ErrorClass::NotFound,
             Self::IdTaken { .. } | Self::HistoryGone { .. } => ErrorClass::Conflict,
             Self::Denied(error) => error.class(),
-            Self::Faulted { .. } | Self::NotGranted { .. } | Self::Misfit { .. } | Self::Panicked => ErrorClass::Bug,
-            Self::TooFarApart { .. } => ErrorClass::Invalid,
+            Self::Faulted { .. }
+            | Self::NotGranted { .. }
+            | Self::Misfit { .. }
+            | Self::Unlifted { .. }
+            | Self::Panicked => ErrorClass::Bug,
+            Self::StateTooLarge { .. } => ErrorClass::Invalid,
             Self::Contended { .. } | Self::Busy { .. } => ErrorClass::Unavailable,
             Self::Append(error) => error.class(),
             Self::Store(error) => error.class(),
@@ -156,13 +183,19 @@ impl CommandError {
         matches!(self, Self::Append(AppendError::WrongExpectedVersion { .. }))
     }
 
-    /// The fault of the plugin's code, if it is one: its name, and in which call.
+    /// Whether the code died of a snapshot.
+    pub(super) fn is_of_snapshot(&self) -> bool {
+        matches!(self, Self::Faulted { faulted, .. } if faulted.stage == Stage::Restore)
+    }
+
+    /// The fault of the plugin's code, or of what lifts its events, if it is one: its name, and in which call.
     #[must_use]
     pub fn fault(&self) -> Option<(&'static str, Stage)> {
         match self {
             Self::Faulted { faulted, .. } => Some((faulted.fault.as_str(), faulted.stage)),
             Self::NotGranted { .. } => Some((Fault::Denied.as_str(), Stage::Decide)),
             Self::Misfit { .. } => Some(("misfit", Stage::Apply)),
+            Self::Unlifted { .. } => Some((Fault::Upcast.as_str(), Stage::Apply)),
             _ => None,
         }
     }

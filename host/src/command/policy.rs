@@ -14,6 +14,9 @@ pub struct AggregatePolicy {
     pub backoff: Backoff,
     /// A snapshot is written when the last one is so many events old; 0 for never.
     pub snapshot_every: u64,
+    /// A snapshot is written, too, when handing over what came since the last one took so long, in milliseconds; 0 for
+    /// never.
+    pub snapshot_after_ms: u64,
     /// Aggregates kept in memory.
     pub hot: usize,
 }
@@ -25,6 +28,7 @@ impl Default for AggregatePolicy {
             retries: 10,
             backoff: Backoff { initial_ms: 1, max_ms: 100, jitter: true },
             snapshot_every: 100,
+            snapshot_after_ms: 0,
             hot: 1000,
         }
     }

@@ -14,7 +14,7 @@ use super::request::Command;
 use crate::event::{
     COMMAND_KEY, COMMAND_TYPE, EventType, NewEvent, Position, RecordedEvent, StreamName, Version, metadata_key,
 };
-use crate::store::{Appended, Store, StoreError};
+use crate::store::{AppendRequest, Appended, Store, StoreError, StreamExpectation};
 
 /// Namespace of ids that follow from a command's id: UUID v5 of the URL `urn:tidemill:command`.
 const NAMESPACE: Uuid = Uuid::from_u128(0xdfcc_526a_eed6_593f_8820_40db_16d2_7e98);
@@ -180,6 +180,16 @@ pub(super) fn accepted(command: &Command, stream: &StreamName, types: Vec<EventT
         outcome: Outcome::Accepted(events),
         repeated: false,
     }
+}
+
+/// An outcome as the append that it came of, for who judges whether somebody may append it; none where no events followed.
+pub(super) fn as_appended(command: &Command, settled: &Settled) -> Option<AppendRequest> {
+    let Outcome::Accepted(decided) = &settled.outcome else { return None };
+    let event = |decided: &Decided| NewEvent::json(decided.event_type.clone(), "null").on(settled.stream.clone());
+    let events: Vec<_> = decided.iter().map(event).collect();
+    let expected = vec![StreamExpectation { stream: settled.stream.clone(), expected: command.expected }];
+    let condition = command.condition.clone();
+    (!events.is_empty()).then(|| AppendRequest { expected, condition, ..AppendRequest::unconditional(events) })
 }
 
 /// The outcome of a command, if it is in the log, and the digest of what was asked. Blocks.

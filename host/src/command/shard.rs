@@ -7,18 +7,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::aggregate::{AggregateHost, Faulted, Handle, Misfit};
+use super::aggregate::{AggregateHost, Faulted, Handle};
 use super::claims::AggregateSetup;
 use super::counts::Counts;
 use super::error::CommandError;
-use super::snapshot;
-use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
-use crate::store::{AppendError, ReadPage, ReadRequest, Store};
+use super::history::{Until, take_in};
+use super::policy::AggregatePolicy;
+use super::snapshot::{self, Snapshot};
+use crate::clock::Stopwatch;
+use crate::event::{Filter, Position, StreamName, Version};
+use crate::store::{ReadRequest, Store};
 
-/// Most events handed over in one call.
-const PAGE_EVENTS_MAX: usize = 1000;
-/// Payload bytes after which a page ends.
-const PAGE_BYTES_MAX: usize = 4 << 20;
+/// Most streams of which it is known that their code failed to give a snapshot.
+const TRIED_MAX: usize = 1024;
 
 /// An instance with aggregates.
 pub(super) struct Shard {
@@ -27,6 +28,8 @@ pub(super) struct Shard {
     hot_max: usize,
     /// Counts uses, to find what was not used for longest.
     uses: u64,
+    /// Where code failed to give a snapshot, and at which version.
+    tried: HashMap<StreamName, Version>,
     counts: Arc<Counts>,
     /// Aggregates in memory, of all shards together.
     in_memory: Arc<AtomicU64>,
@@ -39,28 +42,30 @@ pub(super) struct Hot {
     /// Up to where it has taken in its stream.
     pub(super) version: Version,
     pub(super) position: Position,
-    /// Up to where a snapshot of it was asked for or is known.
-    pub(super) snapshot: Version,
+    /// What no snapshot of it stands for.
+    pub(super) unsaved: Unsaved,
     used: u64,
 }
 
-/// Where to stop taking in events; none for the end of the stream.
+/// What there is of an aggregate since a snapshot of it was asked for or is known.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Until {
-    pub(super) version: Option<Version>,
-    /// Only events before this position.
-    pub(super) before: Option<Position>,
-    /// Only events before this time.
-    pub(super) time_us: Option<u64>,
+pub(super) struct Unsaved {
+    /// The version that it stands at.
+    since: Version,
+    /// How long handing over what followed has taken, in nanoseconds.
+    taking_in_ns: u64,
 }
 
-impl Until {
-    /// Whether an event at a place is within.
-    fn reaches(&self, version: Version, position: Position) -> bool {
-        // Of a time nothing is known without reading.
-        self.version.is_none_or(|until| version <= until)
-            && self.before.is_none_or(|before| position < before)
-            && self.time_us.is_none()
+impl Unsaved {
+    /// Whether an aggregate at a version is to have another one.
+    pub(super) const fn is_due(&self, policy: &AggregatePolicy, version: Version) -> bool {
+        let (every, after_ns) = (policy.snapshot_every, policy.snapshot_after_ms.saturating_mul(1_000_000));
+        let events = version.0.saturating_sub(self.since.0);
+        (every > 0 && events >= every) || (after_ns > 0 && events > 0 && self.taking_in_ns >= after_ns)
+    }
+
+    pub(super) fn of(since: Version) -> Self {
+        Self { since, ..Self::default() }
     }
 }
 
@@ -88,7 +93,15 @@ impl Source<'_> {
 
 impl Shard {
     pub(super) fn new(hot_max: usize, counts: Arc<Counts>, in_memory: Arc<AtomicU64>) -> Self {
-        Self { host: None, hot: HashMap::new(), hot_max: hot_max.max(1), uses: 0, counts, in_memory }
+        Self {
+            host: None,
+            hot: HashMap::new(),
+            hot_max: hot_max.max(1),
+            uses: 0,
+            tried: HashMap::new(),
+            counts,
+            in_memory,
+        }
     }
 
     /// Brings an aggregate up to the end of its stream, and does something with it. After an error the aggregate, and
@@ -98,29 +111,69 @@ impl Shard {
         source: &Source<'_>,
         work: impl FnOnce(&mut dyn AggregateHost, &mut Hot) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
-        let known = self.take(source.stream);
+        let mut loaded = self.take(source.stream).map_or_else(|| self.load(source), Ok);
         let host = self.host.get_or_insert_with(|| source.setup.code.host());
-        let mut loaded = match known {
-            Some(hot) => Ok(hot),
-            None => {
-                self.counts.loaded.add(1);
-                load(&mut **host, source, Until::default(), &self.counts)
-            }
-        };
         let done = match &mut loaded {
-            Ok(hot) => take_in(&mut **host, source, hot, Until::default())
-                .and_then(|()| check_whole(source, hot))
-                .and_then(|()| work(&mut **host, hot)),
+            Ok(hot) => {
+                let began = Stopwatch::start();
+                let taken = take_in(&mut **host, source, hot, Until::default());
+                hot.unsaved.taking_in_ns = hot.unsaved.taking_in_ns.saturating_add(began.elapsed_ns());
+                taken.and_then(|()| work(&mut **host, hot))
+            }
             Err(error) => Err(error.clone()),
         };
-        let lost = matches!(done, Err(CommandError::Faulted { .. })) || host.is_full();
+        let lost = matches!(done, Err(CommandError::Faulted { .. } | CommandError::NotGranted { .. }));
         match (loaded, &done) {
-            _ if lost => self.reset(),
+            _ if lost || host.is_full() => self.reset(),
             (Ok(hot), Ok(_)) => self.keep(source.stream, hot),
             (Ok(hot), Err(_)) => self.drop_one(hot.handle),
             (Err(_), _) => {}
         }
         done
+    }
+
+    /// The state of an aggregate, to be kept; none where its code has no snapshots. Whether that succeeds or not, the
+    /// next one is due as many events later as if it had. Blocks.
+    pub(super) fn snapshot(&mut self, source: &Source<'_>) -> Result<Option<Snapshot>, CommandError> {
+        let mut tried = None;
+        let taken = self.with(source, |host, hot| {
+            tried = Some(hot.version);
+            hot.unsaved = Unsaved::of(hot.version);
+            let bytes = host.snapshot(hot.handle).map_err(|faulted| source.faulted(faulted))?;
+            Ok(bytes.map(|bytes| Snapshot::of(source.setup, hot, bytes)))
+        });
+        match (&taken, tried) {
+            (Ok(_), _) => drop(self.tried.remove(source.stream)),
+            (Err(_), Some(version)) => self.note_tried(source.stream, version),
+            (Err(_), None) => {}
+        }
+        taken
+    }
+
+    fn note_tried(&mut self, stream: &StreamName, version: Version) {
+        if self.tried.len() >= TRIED_MAX {
+            self.tried.clear();
+        }
+        self.tried.insert(stream.clone(), version);
+    }
+
+    /// Makes an aggregate from its snapshot, or without events. Code that dies of a snapshot is started anew, and gets
+    /// the events.
+    fn load(&mut self, source: &Source<'_>) -> Result<Hot, CommandError> {
+        self.counts.loaded.add(1);
+        let host = self.host.get_or_insert_with(|| source.setup.code.host());
+        let mut hot = match restored(&mut **host, source, Until::default(), &self.counts) {
+            Ok(Some(hot)) => hot,
+            Ok(None) => begun(&mut **host, source)?,
+            Err(error) if error.is_of_snapshot() => {
+                self.reset();
+                begun(&mut **self.host.insert(source.setup.code.host()), source)?
+            }
+            Err(error) => return Err(error),
+        };
+        let tried = self.tried.get(source.stream).copied().unwrap_or_default();
+        hot.unsaved.since = hot.unsaved.since.max(tried);
+        Ok(hot)
     }
 
     /// Forgets an aggregate, which is made anew when it is needed.
@@ -162,38 +215,49 @@ impl Shard {
     }
 }
 
-/// Makes an aggregate from the newest snapshot that fits and lies within, or without events.
-pub(super) fn load(
+/// An aggregate as its snapshot has it, if there is one that fits and lies within.
+pub(super) fn restored(
     host: &mut dyn AggregateHost,
     source: &Source<'_>,
     until: Until,
     counts: &Counts,
-) -> Result<Hot, CommandError> {
-    if let Some(found) = snapshot::read(source.store, source.stream)? {
-        let snapshot::Snapshot { version, position, .. } = found;
-        if found.schema == source.setup.code.snapshot_schema() && until.reaches(version, position) {
-            match fits(source, &found)?
-                .then(|| host.restore(source.key, &found.bytes))
-                .transpose()
-                .map_err(|faulted| source.faulted(faulted))?
-            {
-                Some(Ok(handle)) => return Ok(Hot { handle, version, position, snapshot: version, used: 0 }),
-                Some(Err(reason)) => {
-                    tracing::warn!(stream = %source.stream, reason, "a snapshot was left out: it does not load");
-                }
-                None => tracing::warn!(stream = %source.stream, "a snapshot was left out: it is of another history"),
+) -> Result<Option<Hot>, CommandError> {
+    let Some(found) = snapshot::read(source.store, source.stream)? else { return Ok(None) };
+    let (version, position) = (found.version, found.position);
+    let reason = match usable(source, &found, until)? {
+        Ok(false) => return Ok(None),
+        Ok(true) => match host.restore(source.key, &found.bytes).map_err(|faulted| source.faulted(faulted)) {
+            Ok(Ok(handle)) => {
+                return Ok(Some(Hot { handle, version, position, unsaved: Unsaved::of(version), used: 0 }));
             }
-            counts.snapshots_left_out.add(1);
-        } else if found.schema != source.setup.code.snapshot_schema() {
-            counts.snapshots_left_out.add(1);
-        }
-    }
-    let handle = host.make(source.key).map_err(|faulted| source.faulted(faulted))?;
-    Ok(Hot { handle, version: Version::START, position: Position::START, snapshot: Version::START, used: 0 })
+            Ok(Err(reason)) => format!("it does not load: {reason}"),
+            Err(error) => {
+                counts.snapshots_left_out.add(1);
+                return Err(error);
+            }
+        },
+        Err(reason) => reason.to_owned(),
+    };
+    tracing::info!(stream = %source.stream, reason, "a snapshot was left out");
+    counts.snapshots_left_out.add(1);
+    Ok(None)
 }
 
-/// Whether the event that a snapshot stands at is where it says, or was removed.
-fn fits(source: &Source<'_>, found: &snapshot::Snapshot) -> Result<bool, CommandError> {
+/// An aggregate without events.
+pub(super) fn begun(host: &mut dyn AggregateHost, source: &Source<'_>) -> Result<Hot, CommandError> {
+    let handle = host.make(source.key).map_err(|faulted| source.faulted(faulted))?;
+    Ok(Hot { handle, version: Version::START, position: Position::START, unsaved: Unsaved::default(), used: 0 })
+}
+
+/// Whether a snapshot lies within a point, if this code made it of this history: its event is where it says, or was
+/// removed.
+fn usable(source: &Source<'_>, found: &Snapshot, until: Until) -> Result<Result<bool, &'static str>, CommandError> {
+    if !found.is_of(source.setup) {
+        return Ok(Err("another component, schema or chain of upcasters made it"));
+    }
+    if !until.reaches(found.version, found.position) {
+        return Ok(Ok(false));
+    }
     let Position(position) = found.position;
     let request = ReadRequest {
         query: Filter::stream(source.stream).into(),
@@ -204,92 +268,9 @@ fn fits(source: &Source<'_>, found: &snapshot::Snapshot) -> Result<bool, Command
     };
     let page = source.store.read(&request)?;
     Ok(match page.events.first() {
-        Some(event) => event.version == found.version,
-        None => page.removed_before.is_some_and(|before| before > found.position),
+        Some(event) if event.version == found.version => Ok(until.time_us.is_none_or(|time| event.timestamp_us < time)),
+        // When a removed event was stored is not known.
+        None if page.removed_before.is_some_and(|before| before > found.position) => Ok(until.time_us.is_none()),
+        Some(_) | None => Err("it is of another history"),
     })
-}
-
-/// Hands the events over that follow what an aggregate has taken in.
-pub(super) fn take_in(
-    host: &mut dyn AggregateHost,
-    source: &Source<'_>,
-    hot: &mut Hot,
-    until: Until,
-) -> Result<(), CommandError> {
-    let mut request = ReadRequest {
-        query: Filter::stream(source.stream).into(),
-        after: hot.position,
-        before: until.before,
-        until_us: until.time_us,
-        after_version: hot.version,
-        limit: PAGE_EVENTS_MAX,
-        bytes_max: PAGE_BYTES_MAX,
-        ..ReadRequest::default()
-    };
-    loop {
-        let page = source.store.read(&request)?;
-        let within = |event: &&RecordedEvent| until.version.is_none_or(|until| event.version <= until);
-        let count = page.events.iter().take_while(within).count();
-        let ReadPage { events, through, complete, .. } = page;
-        let (wanted, beyond) = events.split_at_checked(count).unwrap_or((&events, &[]));
-        apply(host, source, hot, wanted)?;
-        if complete || !beyond.is_empty() {
-            return Ok(());
-        }
-        request.after = through;
-    }
-}
-
-/// Hands events over that follow each other.
-pub(super) fn apply(
-    host: &mut dyn AggregateHost,
-    source: &Source<'_>,
-    hot: &mut Hot,
-    events: &[RecordedEvent],
-) -> Result<(), CommandError> {
-    let Some(last) = events.last() else { return Ok(()) };
-    let mut version = hot.version;
-    for event in events {
-        if event.is_tombstone() {
-            let stream = source.stream.clone();
-            return Err(AppendError::StreamDeleted { stream, version: event.version }.into());
-        }
-        if event.version != version.next() {
-            return Err(CommandError::HistoryGone { stream: source.stream.clone(), version });
-        }
-        version = event.version;
-    }
-    let applied = host.apply(hot.handle, events).map_err(|faulted| source.faulted(faulted))?;
-    applied.map_err(|misfit| misfits(source, events, misfit))?;
-    hot.version = last.version;
-    hot.position = last.position;
-    Ok(())
-}
-
-fn misfits(source: &Source<'_>, events: &[RecordedEvent], misfit: Misfit) -> CommandError {
-    let event = events.get(misfit.index);
-    CommandError::Misfit {
-        plugin: source.setup.plugin.clone(),
-        stream: source.stream.clone(),
-        version: event.map_or(Version::START, |event| event.version),
-        position: event.map_or(Position::START, |event| event.position),
-        reason: misfit.reason,
-    }
-}
-
-/// Checks that one that is at no event is so because there never was one.
-fn check_whole(source: &Source<'_>, hot: &Hot) -> Result<(), CommandError> {
-    if hot.version != Version::START {
-        return Ok(());
-    }
-    match source.store.stream_head(source.stream)? {
-        Some(head) if head.deleted => {
-            Err(AppendError::StreamDeleted { stream: source.stream.clone(), version: head.version }.into())
-        }
-        // A first event that came this moment is met when the command is decided again.
-        Some(head) if source.store.removals().horizon(source.stream.category()) > head.position => {
-            Err(CommandError::HistoryGone { stream: source.stream.clone(), version: Version::START })
-        }
-        _ => Ok(()),
-    }
 }

@@ -1,14 +1,22 @@
 //! A snapshot as a row: the state of one aggregate at a version of its stream, one for each stream.
 //!
 //! Rows are kept as those of plugins are, under a name that no plugin can have. *Key: the stream's name -> value: format
-//! (1 byte, 1), schema (4 bytes), version (8), position (8), all big-endian, then what the code gave.* Written by
+//! (1 byte, 2), schema (4 bytes), maker (16), version (8), position (8), numbers big-endian, then what the code gave.* The
+//! maker is the beginning of the SHA-256 of who made it: the plugin's name, the category, and the digest of the chain
+//! that lifted its events, each but the last followed by a 0. What another one made is left out, as is another format. Written by
 //! `snapshots`; read by `shard`, which checks it against the log; grows with streams; trimmed by `snapshots drop`.
 
+use sha2::{Digest as _, Sha256};
+
+use super::claims::AggregateSetup;
+use super::shard::Hot;
 use crate::event::{PluginName, Position, StreamName, Version};
 use crate::store::{Owner, SNAPSHOTS_OWNER, Store, StoreError};
 
 /// The format of the row.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// Bytes that are kept of the digest of who made it.
+const MAKER_BYTES: usize = 16;
 /// Largest snapshot that is kept, in bytes.
 pub(super) const SNAPSHOT_BYTES_MAX: usize = 1 << 20;
 
@@ -16,15 +24,28 @@ pub(super) const SNAPSHOT_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Snapshot {
     pub(super) schema: u32,
+    maker: [u8; MAKER_BYTES],
     pub(super) version: Version,
     pub(super) position: Position,
     pub(super) bytes: Vec<u8>,
 }
 
 impl Snapshot {
+    /// One that code gave just now.
+    pub(super) fn of(setup: &AggregateSetup, hot: &Hot, bytes: Vec<u8>) -> Self {
+        let (version, position) = (hot.version, hot.position);
+        Self { schema: setup.code.snapshot_schema(), maker: maker(setup), version, position, bytes }
+    }
+
+    /// Whether this code made it of the same history, and understands it.
+    pub(super) fn is_of(&self, setup: &AggregateSetup) -> bool {
+        self.schema == setup.code.snapshot_schema() && self.maker == maker(setup)
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut row = vec![FORMAT];
         row.extend(self.schema.to_be_bytes());
+        row.extend(self.maker);
         row.extend(self.version.0.to_be_bytes());
         row.extend(self.position.0.to_be_bytes());
         row.extend(&self.bytes);
@@ -35,15 +56,24 @@ impl Snapshot {
     pub(super) fn decode(row: &[u8]) -> Option<Self> {
         let (format, rest) = row.split_first()?;
         let (schema, rest) = rest.split_first_chunk()?;
+        let (maker, rest) = rest.split_first_chunk()?;
         let (version, rest) = rest.split_first_chunk()?;
         let (position, bytes) = rest.split_first_chunk()?;
         (*format == FORMAT).then(|| Self {
             schema: u32::from_be_bytes(*schema),
+            maker: *maker,
             version: Version(u64::from_be_bytes(*version)),
             position: Position(u64::from_be_bytes(*position)),
             bytes: bytes.to_vec(),
         })
     }
+}
+
+/// What tells who makes snapshots from others.
+fn maker(setup: &AggregateSetup) -> [u8; MAKER_BYTES] {
+    let AggregateSetup { plugin, category, chain, .. } = setup;
+    let digest = Sha256::digest(format!("{plugin}\0{category}\0{}", chain.digest()));
+    digest.first_chunk().copied().unwrap_or_default()
 }
 
 /// Whose rows they are.
@@ -64,11 +94,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_snapshot_survives_as_a_row(schema: u32, version: u64, position: u64, bytes: Vec<u8>) {
-            let snapshot = Snapshot { schema, version: Version(version), position: Position(position), bytes };
+        fn a_snapshot_survives_as_a_row(schema: u32, maker: [u8; 16], version: u64, position: u64, bytes: Vec<u8>) {
+            let snapshot = Snapshot { schema, maker, version: Version(version), position: Position(position), bytes };
             let row = snapshot.encode();
             prop_assert_eq!(Snapshot::decode(&row), Some(snapshot));
-            prop_assert_eq!(Snapshot::decode(&row[..20]), None);
+            prop_assert_eq!(Snapshot::decode(&row[..36]), None);
             prop_assert_eq!(Snapshot::decode(&[&[FORMAT + 1], &row[1..]].concat()), None);
         }
     }

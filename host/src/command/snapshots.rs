@@ -80,16 +80,10 @@ impl Snapshots {
         let Some(decider) = self.0.claims.get(&wish.category) else { return Ok(()) };
         let mut shard = decider.shard(&wish.stream).lock_owned().await;
         let (wish, taking) = (wish.clone(), Arc::clone(&decider));
-        let schema = decider.setup.code.snapshot_schema();
         let stream = wish.stream.clone();
         let taken = self.0.log.run(move |store| {
             let source = Source { setup: &taking.setup, store, stream: &wish.stream, key: &wish.key };
-            shard.with(&source, |host, hot| {
-                let bytes = host.snapshot(hot.handle).map_err(|faulted| source.faulted(faulted))?;
-                // One that cannot be kept is not asked for again at once.
-                hot.snapshot = hot.version;
-                Ok(bytes.map(|bytes| Snapshot { schema, version: hot.version, position: hot.position, bytes }))
-            })
+            shard.snapshot(&source)
         });
         let Some(snapshot) = taken.await? else { return Ok(()) };
         let bytes = snapshot.bytes.len();
@@ -143,7 +137,7 @@ impl Snapshots {
         let scan = move |store: &dyn Store| store.state_scan(&owner(), &prefix, after.as_deref(), limit);
         let page = self.0.log.run(scan).await?;
         let info = |(key, row): (String, Vec<u8>)| {
-            let Snapshot { schema, version, position, bytes } = Snapshot::decode(&row)?;
+            let Snapshot { schema, version, position, bytes, .. } = Snapshot::decode(&row)?;
             Some(SnapshotInfo { stream: StreamName::new(key).ok()?, schema, version, position, bytes: bytes.len() })
         };
         Ok((page.entries.into_iter().filter_map(info).collect(), page.next))
@@ -168,7 +162,10 @@ async fn run(inner: std::sync::Weak<Inner>, mut wishes: mpsc::Receiver<Wish>) {
         let snapshots = Snapshots(inner);
         snapshots.waiting(|waiting| waiting.remove(&wish));
         if let Err(error) = snapshots.write(&wish).await {
-            tracing::warn!(stream = %wish.stream, %error, "no snapshot was written; its next command asks for one again");
+            tracing::warn!(stream = %wish.stream, %error, "no snapshot was written; it is tried again when the next is due");
+            if let Some(decider) = snapshots.0.claims.get(&wish.category) {
+                decider.counts.snapshots_failed.add(1);
+            }
         }
     }
 }

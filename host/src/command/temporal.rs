@@ -14,12 +14,19 @@ use super::aggregate::AggregateHost;
 use super::bus::Commands;
 use super::claims::Decider;
 use super::error::CommandError;
-use super::shard::{Hot, Source, Until, apply, load, take_in};
-use crate::event::{Category, EventType, Filter, Position, RecordedEvent, StreamName, Version};
-use crate::store::{ReadRequest, Store};
+use super::history::{Until, apply, check_whole, take_in};
+use super::shard::{Hot, Source, begun, restored};
+use crate::event::{Category, EventType, Position, RecordedEvent, StreamName, Version};
+use crate::store::{ReadPage, Store};
 
-/// Most events between two points that are compared.
+/// Most events between two points that are compared at a time.
 const EVENTS_MAX: usize = 1000;
+/// Most that is told of them at a time, in bytes of JSON, but for what the last one changed.
+const CHANGES_BYTES_MAX: usize = 4 << 20;
+/// States that are looked at for that, in bytes.
+const STATES_BYTES_MAX: usize = 256 << 20;
+/// Largest state that is shown, in bytes.
+const STATE_BYTES_MAX: usize = 16 << 20;
 
 /// A point in the life of an aggregate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,10 +64,12 @@ pub struct StateAt {
 pub struct Changed {
     /// The aggregate at the first one.
     pub from: Version,
-    /// At the other.
+    /// At the last event that is compared.
     pub to: Version,
     /// Each event between, in order.
     pub events: Vec<Change>,
+    /// Whether that is all of them: else go on from the version that this comes to.
+    pub complete: bool,
 }
 
 /// What one event changed.
@@ -132,8 +141,7 @@ impl Commands {
         let (decider, key) = self.decider_of(&stream, aggregate)?;
         let look = move |store: &dyn Store| {
             let source = Source { setup: &decider.setup, store, stream: &stream, key: &key };
-            let mut host = decider.setup.code.host();
-            let hot = at(&mut *host, &source, point, &decider)?;
+            let (mut host, hot) = at(&source, point, &decider)?;
             if hot.version == Version::START {
                 return Err(CommandError::NoSuchAggregate { stream: stream.clone(), point: point.to_string() });
             }
@@ -145,10 +153,10 @@ impl Commands {
         self.look(look).await
     }
 
-    /// What each event between two points changed.
+    /// What each event between two points changed: the first of them, as many as are told at a time.
     ///
     /// # Errors
-    /// As [`Self::state_at`]; and when there are too many events between.
+    /// As [`Self::state_at`].
     pub async fn changes(
         &self,
         stream: StreamName,
@@ -158,28 +166,10 @@ impl Commands {
         let (decider, key) = self.decider_of(&stream, aggregate)?;
         let look = move |store: &dyn Store| {
             let source = Source { setup: &decider.setup, store, stream: &stream, key: &key };
-            let mut host = decider.setup.code.host();
-            let mut hot = at(&mut *host, &source, from, &decider)?;
-            let begun = hot.version;
-            let mut before = shown(&state(&mut *host, &source, &hot)?);
-            let mut events = Vec::new();
-            for event in between(store, &stream, &hot, to.until())? {
-                apply(&mut *host, &source, &mut hot, std::slice::from_ref(&event))?;
-                let after = shown(&state(&mut *host, &source, &hot)?);
-                let mut changes = Vec::new();
-                compare(&mut String::new(), Some(&before), Some(&after), &mut changes);
-                before = after;
-                let (version, position, timestamp_us) = (event.version, event.position, event.timestamp_us);
-                events.push(Change {
-                    id: event.id,
-                    event_type: event.event_type,
-                    version,
-                    position,
-                    timestamp_us,
-                    changes,
-                });
-            }
-            Ok(Changed { from: begun, to: hot.version, events })
+            let (mut host, hot) = at(&source, from, &decider)?;
+            let before = shown(&state(&mut *host, &source, &hot)?);
+            let changed = Changed { from: hot.version, to: hot.version, events: Vec::new(), complete: false };
+            Walk { host, source, hot, before, bytes: 0, looked_at: 0, changed }.until(to.until())
         };
         self.look(look).await
     }
@@ -214,49 +204,94 @@ impl Commands {
     }
 }
 
-/// The aggregate as of a point.
-fn at(host: &mut dyn AggregateHost, source: &Source<'_>, point: Point, decider: &Decider) -> Result<Hot, CommandError> {
-    let mut hot = load(host, source, point.until(), &decider.counts)?;
-    take_in(host, source, &mut hot, point.until())?;
-    Ok(hot)
+/// The aggregate as of a point, in an instance of its own.
+fn at(source: &Source<'_>, point: Point, decider: &Decider) -> Result<(Box<dyn AggregateHost>, Hot), CommandError> {
+    let mut host = source.setup.code.host();
+    let mut hot = match restored(&mut *host, source, point.until(), &decider.counts) {
+        Ok(Some(hot)) => hot,
+        Ok(None) => begun(&mut *host, source)?,
+        Err(error) if error.is_of_snapshot() => {
+            host = source.setup.code.host();
+            begun(&mut *host, source)?
+        }
+        Err(error) => return Err(error),
+    };
+    take_in(&mut *host, source, &mut hot, point.until())?;
+    Ok((host, hot))
 }
 
 fn state(host: &mut dyn AggregateHost, source: &Source<'_>, hot: &Hot) -> Result<Vec<u8>, CommandError> {
     let state = host.snapshot(hot.handle).map_err(|faulted| source.faulted(faulted))?;
-    state.ok_or_else(|| CommandError::NoState { plugin: source.setup.plugin.clone() })
+    let state = state.ok_or_else(|| CommandError::NoState { plugin: source.setup.plugin.clone() })?;
+    match state.len() {
+        bytes if bytes > STATE_BYTES_MAX => {
+            let stream = source.stream.clone();
+            Err(CommandError::StateTooLarge { stream, version: hot.version, bytes, bytes_max: STATE_BYTES_MAX })
+        }
+        _ => Ok(state),
+    }
 }
 
-/// The events after an aggregate's version, up to a point.
-fn between(
-    store: &dyn Store,
-    stream: &StreamName,
-    hot: &Hot,
-    until: Until,
-) -> Result<Vec<RecordedEvent>, CommandError> {
-    let mut request = ReadRequest {
-        query: Filter::stream(stream).into(),
-        after: hot.position,
-        after_version: hot.version,
-        before: until.before,
-        until_us: until.time_us,
-        limit: EVENTS_MAX + 1,
-        ..ReadRequest::default()
-    };
-    let mut events = Vec::new();
-    loop {
-        let page = store.read(&request)?;
-        let (complete, through) = (page.complete, page.through);
-        let within = |event: &RecordedEvent| until.version.is_none_or(|until| event.version <= until);
-        let found = page.events.len();
-        events.extend(page.events.into_iter().take_while(within));
-        if events.len() > EVENTS_MAX {
-            return Err(CommandError::TooFarApart { max: EVENTS_MAX });
+/// An aggregate that goes from event to event.
+struct Walk<'a> {
+    host: Box<dyn AggregateHost>,
+    source: Source<'a>,
+    hot: Hot,
+    /// Its state as of the last one.
+    before: Value,
+    /// What the changes take so far.
+    bytes: usize,
+    /// What the states took.
+    looked_at: usize,
+    changed: Changed,
+}
+
+impl Walk<'_> {
+    /// Goes on up to a point, or until there is enough to tell.
+    fn until(mut self, until: Until) -> Result<Changed, CommandError> {
+        let mut request = until.after(&self.source, &self.hot);
+        loop {
+            let ReadPage { mut events, through, complete, removed_before, .. } = self.source.store.read(&request)?;
+            let is_beyond = until.cut(&mut events);
+            for event in events {
+                if self.is_full() {
+                    return Ok(self.changed);
+                }
+                self.step(event)?;
+            }
+            if complete || is_beyond {
+                check_whole(&self.source, &self.hot, until, removed_before)?;
+                return Ok(Changed { complete: true, ..self.changed });
+            }
+            request.after = through;
         }
-        let past = until.version.is_some_and(|until| events.last().is_some_and(|event| event.version >= until));
-        if complete || past || found == 0 && through == request.after {
-            return Ok(events);
-        }
-        request.after = through;
+    }
+
+    const fn is_full(&self) -> bool {
+        self.changed.events.len() >= EVENTS_MAX || self.bytes >= CHANGES_BYTES_MAX || self.looked_at >= STATES_BYTES_MAX
+    }
+
+    fn step(&mut self, event: RecordedEvent) -> Result<(), CommandError> {
+        let RecordedEvent { id, version, position, timestamp_us, .. } = event;
+        let event_type = event.event_type.clone();
+        apply(&mut *self.host, &self.source, &mut self.hot, vec![event])?;
+        let after = state(&mut *self.host, &self.source, &self.hot)?;
+        self.looked_at += after.len();
+        let after = shown(&after);
+        let mut changes = Vec::new();
+        compare(&mut String::new(), Some(&self.before), Some(&after), &mut changes);
+        self.before = after;
+        self.bytes += changes.iter().map(Touched::size_bytes).sum::<usize>();
+        self.changed.to = version;
+        self.changed.events.push(Change { id, event_type, version, position, timestamp_us, changes });
+        Ok(())
+    }
+}
+
+impl Touched {
+    fn size_bytes(&self) -> usize {
+        let size = |value: &Option<Value>| value.as_ref().map_or(0, |value| value.to_string().len());
+        self.path.len() + size(&self.before) + size(&self.after)
     }
 }
 

@@ -16,6 +16,9 @@ use crate::event::{
 use crate::store::memory::MemoryStore;
 use crate::store::{AppendCondition, AppendError, AppendRequest, AsyncStore, ReadRequest, Store};
 
+mod history;
+mod turns;
+
 /// Purses: `Add` puts in, `Take` takes out what is there; other commands misbehave.
 #[derive(Default)]
 struct Purses {
@@ -30,6 +33,15 @@ struct Purses {
     /// Held while a decision is made, if told.
     gate: Arc<Mutex<()>>,
     refuses_snapshots: AtomicBool,
+    dies_of_snapshots: AtomicBool,
+    fails_to_snapshot: AtomicBool,
+    /// If not 0, states are texts of so many bytes.
+    wide: usize,
+    is_full: AtomicBool,
+    /// How long a call with events takes.
+    applies_for_ms: u64,
+    /// Bytes of each call with events.
+    calls: Mutex<Vec<usize>>,
 }
 
 struct Purse {
@@ -73,12 +85,17 @@ impl AggregateHost for Purse {
         if self.code.refuses_snapshots.load(Ordering::Relaxed) {
             return Ok(Err("not mine".into()));
         }
+        if self.code.dies_of_snapshots.load(Ordering::Relaxed) {
+            return Err(fault(Stage::Restore));
+        }
         self.code.restored.fetch_add(1, Ordering::Relaxed);
         let cents = std::str::from_utf8(snapshot).unwrap().parse().unwrap();
         Ok(Ok(self.hold(cents)))
     }
 
     fn apply(&mut self, aggregate: Handle, events: &[RecordedEvent]) -> Result<Result<(), Misfit>, Faulted> {
+        std::thread::sleep(std::time::Duration::from_millis(self.code.applies_for_ms));
+        self.code.calls.lock().unwrap().push(events.iter().map(RecordedEvent::size_bytes).sum());
         for (index, event) in events.iter().enumerate() {
             let amount: i64 = serde_json::from_slice(&event.data).unwrap();
             let change = match event.event_type.as_str() {
@@ -115,7 +132,12 @@ impl AggregateHost for Purse {
     }
 
     fn snapshot(&mut self, aggregate: Handle) -> Result<Option<Vec<u8>>, Faulted> {
-        Ok(self.code.snapshots.then(|| self.held[&aggregate.0].to_string().into_bytes()))
+        if self.code.fails_to_snapshot.load(Ordering::Relaxed) {
+            return Err(fault(Stage::Snapshot));
+        }
+        let cents = self.held[&aggregate.0].to_string();
+        let wide = || format!("\"{cents}{}\"", "x".repeat(self.code.wide)).into_bytes();
+        Ok(self.code.snapshots.then(|| if self.code.wide > 0 { wide() } else { cents.clone().into_bytes() }))
     }
 
     fn forget(&mut self, aggregate: Handle) -> Result<(), Faulted> {
@@ -124,7 +146,7 @@ impl AggregateHost for Purse {
     }
 
     fn is_full(&self) -> bool {
-        false
+        self.code.is_full.load(Ordering::Relaxed)
     }
 
     fn memory_bytes(&self) -> usize {
@@ -146,6 +168,7 @@ fn setup(plugin: &str, code: &Arc<Purses>, policy: &AggregatePolicy) -> Aggregat
         category: Category::new("purse").unwrap(),
         digest: String::new(),
         granted: Arc::new(["Added", "Taken", "$command"].map(|name| Pattern::new(name).unwrap())),
+        chain: Arc::default(),
         code: Arc::new(Code(Arc::clone(code))),
         policy: policy.clone(),
     }
@@ -174,6 +197,14 @@ impl World {
         let clock = Arc::new(ManualClock::at(2_000_000));
         let commands = Commands::new(AsyncStore::new(self.store.clone()), claims, clock);
         Self { store: Arc::clone(&self.store), code, commands, policy: self.policy.clone() }
+    }
+
+    /// The same with this code, and nothing in memory.
+    fn reclaimed(self) -> Self {
+        let claims = Claims::default();
+        claims.claim(setup("purses", &self.code, &self.policy)).unwrap();
+        let commands = Commands::new(AsyncStore::new(self.store.clone()), claims, Arc::new(ManualClock::at(3_000_000)));
+        Self { commands, ..self }
     }
 
     async fn send(&self, command: Command) -> Result<Settled, CommandError> {

@@ -60,6 +60,16 @@ impl RecordedEvent {
         self.event_type.as_str() == TOMBSTONE_TYPE
     }
 
+    /// What it takes, in bytes: its payload, names, labels and metadata.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.data.len()
+            + self.event_type.as_str().len()
+            + self.stream.as_ref().map_or(0, |stream| stream.as_str().len())
+            + self.tags.iter().map(|tag| tag.as_str().len()).sum::<usize>()
+            + self.metadata.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
+    }
+
     /// Media type of the payload, in full.
     #[must_use]
     pub fn content_type(&self) -> &str {

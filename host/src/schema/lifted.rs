@@ -1,19 +1,24 @@
 //! An event on its way through the chain.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use super::chain::Chain;
 use super::lift::{Step, Upcasted};
-use crate::event::{DATA_BYTES_MAX, EventType, Position, RecordedEvent};
+use crate::clock::Stopwatch;
+use crate::event::{DATA_BYTES_MAX, EventType, Position, RecordedEvent, check_name};
 
 /// Metadata key of what was made of an event that became several: its place among them, from 0. They have the
 /// position and the id of the stored event in common.
 pub const PART_KEY: &str = "$part";
 
 /// Most events that one stored event may become.
-const PARTS_MAX: usize = 256;
-/// Most data that one stored event may become, in bytes.
-const PARTS_BYTES_MAX: usize = 4 << 20;
+pub(super) const PARTS_MAX: usize = 256;
+/// Most that one stored event may become, in bytes: payloads, names and metadata.
+pub(super) const PARTS_BYTES_MAX: usize = 4 << 20;
+/// How long one stored event is lifted: no step begins later.
+const EVENT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Why an event cannot be lifted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -30,52 +35,43 @@ pub struct LiftError {
 }
 
 impl Chain {
-    /// What events are today, in order. Blocks where a step is code.
-    ///
-    /// # Errors
-    /// That of the first event that cannot be lifted.
-    pub fn lift_all(&self, events: Vec<RecordedEvent>) -> Result<Vec<RecordedEvent>, LiftError> {
-        let mut lifted = Vec::with_capacity(events.len());
-        for event in events {
-            match self.lift(&event)? {
-                None => lifted.push(event),
-                Some(parts) => lifted.extend(parts),
-            }
-        }
-        Ok(lifted)
-    }
-
     /// What an event is today: itself (none), or what is made of it, in order; empty if it is dropped. Blocks where
     /// a step is code.
     ///
     /// # Errors
-    /// When a step fails, answers what it did not declare, or makes too much.
+    /// When a step fails, answers what it did not declare, makes too much, or all of them take too long.
     pub fn lift(&self, event: &RecordedEvent) -> Result<Option<Vec<RecordedEvent>>, LiftError> {
+        let began = Stopwatch::start();
+        self.lift_while(event, &|| began.elapsed() < EVENT_TIME_MAX)
+    }
+
+    /// The same, as long as there is time, which is asked before each step.
+    pub(super) fn lift_while(
+        &self,
+        event: &RecordedEvent,
+        has_time: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<RecordedEvent>>, LiftError> {
         if self.step(event).is_none() {
             return Ok(None);
         }
-        let (mut open, mut lifted, mut bytes) = (vec![event.clone()], Vec::new(), 0);
+        // What all of them take, lifted or not yet.
+        let mut bytes = event.size_bytes();
+        let (mut open, mut lifted) = (vec![event.clone()], Vec::new());
         while let Some(next) = open.pop() {
-            let failed = |reason| LiftError {
-                position: next.position,
-                event_type: next.event_type.clone(),
-                from: next.schema_version,
-                reason,
-            };
+            let failed = |reason| LiftError::of(&next, reason);
             match self.step(&next) {
-                None => {
-                    bytes += next.data.len();
-                    lifted.push(next);
-                }
+                None => lifted.push(next),
                 Some(None) => return Err(failed("nothing lifts it; add a lift from this version".into())),
+                Some(Some(_)) if !has_time() => return Err(LiftError::of(event, too_slow())),
                 Some(Some(step)) => {
-                    let made = step.run(&next).map_err(|reason| failed(format!("{} says: {reason}", step.origin)))?;
+                    let made = step.made(&next).map_err(|reason| failed(format!("{} says: {reason}", step.origin)))?;
+                    bytes = bytes.saturating_sub(next.size_bytes()) + size_of_all(&made);
                     // The first of them is lifted on first, so the order stays.
-                    open.extend(made.into_iter().rev().map(|made| step.replaced(&next, made)));
+                    open.extend(made.into_iter().rev());
                 }
             }
             if open.len() + lifted.len() > PARTS_MAX || bytes > PARTS_BYTES_MAX {
-                return Err(too_much(event));
+                return Err(LiftError::of(event, too_much()));
             }
         }
         if lifted.len() > 1 {
@@ -87,36 +83,56 @@ impl Chain {
     }
 }
 
-fn too_much(event: &RecordedEvent) -> LiftError {
-    LiftError {
-        position: event.position,
-        event_type: event.event_type.clone(),
-        from: event.schema_version,
-        reason: format!("it becomes more than {PARTS_MAX} events, or {PARTS_BYTES_MAX} bytes"),
+/// What events take, in bytes.
+pub(super) fn size_of_all(events: &[RecordedEvent]) -> usize {
+    events.iter().map(RecordedEvent::size_bytes).sum()
+}
+
+impl LiftError {
+    fn of(event: &RecordedEvent, reason: String) -> Self {
+        let (event_type, from) = (event.event_type.clone(), event.schema_version);
+        Self { position: event.position, event_type, from, reason }
     }
 }
 
+fn too_much() -> String {
+    format!("it becomes more than {PARTS_MAX} events, or {PARTS_BYTES_MAX} bytes")
+}
+
+fn too_slow() -> String {
+    format!("lifting it takes more than {} s", EVENT_TIME_MAX.as_secs())
+}
+
 impl Step {
-    /// What it makes of an event, held against what it declares.
-    fn run(&self, event: &RecordedEvent) -> Result<Vec<Upcasted>, String> {
+    /// What it makes of an event, held against what it declares. Of the event's own labels and metadata each has a copy.
+    fn made(&self, event: &RecordedEvent) -> Result<Vec<RecordedEvent>, String> {
         let made = self.upcast.upcast(event)?;
         if made.len() > PARTS_MAX {
             return Err(format!("it made {} events; at most {PARTS_MAX} are allowed", made.len()));
         }
-        for Upcasted { event_type, data, content_type } in &made {
-            if !self.lift.into.contains(event_type) {
-                return Err(format!("it made a {event_type}, which it does not declare; it declares {}", self.lift));
-            }
-            if data.len() > DATA_BYTES_MAX {
-                return Err(format!("it made {} bytes of data; at most {DATA_BYTES_MAX} are allowed", data.len()));
-            }
-            if content_type.is_none()
-                && let Err(error) = serde_json::from_slice::<&serde_json::value::RawValue>(data)
-            {
-                return Err(format!("it made a {event_type} whose data is not JSON: {error}"));
-            }
+        let around = event.size_bytes() - event.data.len();
+        if made.iter().map(|made| made.data.len() + around).sum::<usize>() > PARTS_BYTES_MAX {
+            return Err(too_much());
         }
-        Ok(made)
+        made.iter().try_for_each(|made| self.check(made))?;
+        Ok(made.into_iter().map(|made| self.replaced(event, made)).collect())
+    }
+
+    fn check(&self, made: &Upcasted) -> Result<(), String> {
+        let Upcasted { event_type, data, content_type } = made;
+        if !self.lift.into.contains(event_type) {
+            return Err(format!("it made a {event_type}, which it does not declare; it declares {}", self.lift));
+        }
+        if data.len() > DATA_BYTES_MAX {
+            return Err(format!("it made {} bytes of data; at most {DATA_BYTES_MAX} are allowed", data.len()));
+        }
+        match content_type {
+            Some(content_type) => check_name("content type", content_type).map_err(|error| error.to_string()),
+            None => match serde_json::from_slice::<&serde_json::value::RawValue>(data) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(format!("it made a {event_type} whose data is not JSON: {error}")),
+            },
+        }
     }
 
     /// The event with what is made of it in its place.

@@ -6,7 +6,7 @@
 //!
 //! What data of a type looks like is for JSON Schemas to say ([`TypeSchemas`]), to which appends may be held.
 //!
-//! Pure: no IO, no tokio, no clock. What is stored never changes; where a chain comes from, and who reads through
+//! Pure: no IO, no tokio, no wall clock; how long lifting takes is bounded. What is stored never changes; where a chain comes from, and who reads through
 //! it, is for others. Of an event a lift changes type, schema version, data and content type, and nothing else: where
 //! it stands, what it is labelled with and when it was stored are the log's.
 
@@ -15,6 +15,7 @@ mod check;
 mod lift;
 mod lifted;
 mod page;
+mod portion;
 pub mod rules;
 #[cfg(test)]
 mod tests;
@@ -25,4 +26,5 @@ pub use check::ChainError;
 pub use lift::{Lift, Step, Upcast, Upcasted};
 pub use lifted::{LiftError, PART_KEY};
 pub use page::{SchemaView, UNLIFTED_KEY, lift_one, lift_page};
+pub use portion::Portion;
 pub use types::{FieldError, InvalidSchema, SchemaCell, SchemaFile, TypeSchema, TypeSchemas};

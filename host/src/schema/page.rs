@@ -1,6 +1,7 @@
 //! Pages of stored events as a reader of today's schema sees them.
 
 use super::chain::Chain;
+use super::portion::Portion;
 use crate::event::{Filter, Query, RecordedEvent};
 
 /// Metadata key of an event that a reader is shown as it is stored, although it is not of today's schema: why.
@@ -17,25 +18,37 @@ pub enum SchemaView {
 }
 
 /// Lifts the events of a page that a query was asked for in today's types; what does not match it then is not shown.
-/// An event that cannot be lifted is shown, where it is within `reach`, as it is stored, and says why. Blocks where a
-/// step is code.
+/// An event that cannot be lifted is shown, where it is within `reach`, as it is stored, and says why. Answers those
+/// as well to which it did not come before the portion was full, the first never. Blocks where a step is code.
 #[must_use]
-pub fn lift_page(chain: &Chain, query: &Query, reach: &Filter, events: Vec<RecordedEvent>) -> Vec<RecordedEvent> {
-    if chain.is_empty() {
-        return events;
-    }
+pub fn lift_page(
+    mut portion: Portion<'_>,
+    (query, reach): (&Query, &Filter),
+    events: Vec<RecordedEvent>,
+    backwards: bool,
+) -> (Vec<RecordedEvent>, Vec<RecordedEvent>) {
     let mut lifted = Vec::with_capacity(events.len());
-    for event in events {
-        match chain.lift(&event) {
-            Ok(Some(parts)) => lifted.extend(parts.into_iter().filter(|part| query.matches(part))),
+    let mut events = events.into_iter();
+    while let Some(event) = events.next() {
+        match portion.lift(&event) {
+            Ok(Some(mut parts)) => {
+                // They stand in the order that the reader goes.
+                if backwards {
+                    parts.reverse();
+                }
+                lifted.extend(parts.into_iter().filter(|part| query.matches(part)));
+            }
             // Stored under a type that others are lifted from: whether it is asked for is seen now.
             Ok(None) if query.matches(&event) => lifted.push(event),
             Ok(None) => {}
             Err(error) if reach.matches(&event) => lifted.push(marked(event, error.to_string())),
             Err(_) => {}
         }
+        if portion.is_full() {
+            break;
+        }
     }
-    lifted
+    (lifted, events.collect())
 }
 
 /// One event as a reader of today's schema sees it, who gets exactly one: itself where it became several or none.

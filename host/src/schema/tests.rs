@@ -156,23 +156,9 @@ fn a_rule_that_cannot_be_carried_out_is_told_with_its_place() {
 
 #[test]
 fn code_is_held_to_what_it_declares() {
-    struct Makes(Vec<Upcasted>);
-    impl Upcast for Makes {
-        fn upcast(&self, _: &RecordedEvent) -> Result<Vec<Upcasted>, String> {
-            Ok(self.0.clone())
-        }
-    }
-    let name = |name: &str| EventType::new(name).unwrap();
-    let made = |event_type: &str, data: &[u8]| Upcasted {
-        event_type: name(event_type),
-        data: data.into(),
-        content_type: None,
-    };
-    let error = |made: Vec<Upcasted>| {
-        let lift = Lift { event_type: name("A"), from: 1, to: 2, into: vec![name("A")] };
-        let step = Step { lift, origin: "u.wasm".into(), identity: "1".into(), upcast: Arc::new(Makes(made)) };
-        Chain::new(vec![step]).unwrap().lift(&event("A", 1, "1")).unwrap_err().to_string()
-    };
+    let made =
+        |event_type: &str, data: &[u8]| Upcasted { event_type: EventType::new(event_type).unwrap(), ..of_a(data) };
+    let error = |made: Vec<Upcasted>| makes(made).lift(&event("A", 1, "1")).unwrap_err().to_string();
     assert!(
         error(vec![made("B", b"1")])
             .contains("u.wasm says: it made a B, which it does not declare; it declares A 1 → A 2")
@@ -193,7 +179,8 @@ fn pages_show_what_is_asked_for_in_today_s_types() {
         vec![good, bad, event("PaidAndSent", 1, "{}"), event("Noise", 1, "{}"), event("OrderPlaced", 9, "{}")]
     };
     let seen = |query: &Query, reach: &Filter| -> Vec<(String, bool)> {
-        let page = lift_page(&chain, query, reach, stored());
+        let (page, rest) = lift_page(Portion::of(&chain), (query, reach), stored(), false);
+        assert_eq!(rest, []);
         page.iter().map(|it| (it.event_type.as_str().to_owned(), it.metadata.contains_key(UNLIFTED_KEY))).collect()
     };
     let created = Query::from(types(&["OrderCreated"]));
@@ -208,6 +195,82 @@ fn pages_show_what_is_asked_for_in_today_s_types() {
         one(event("PaidAndSent", 1, "{}")),
         "event 7 is 2 events in today's schema; read them by after=6 and limit=1"
     );
+}
+
+/// Makes the same of every event.
+struct Makes(Vec<Upcasted>);
+
+impl Upcast for Makes {
+    fn upcast(&self, _: &RecordedEvent) -> Result<Vec<Upcasted>, String> {
+        Ok(self.0.clone())
+    }
+}
+
+/// A chain of one step, which makes these of each event of type A.
+fn makes(made: Vec<Upcasted>) -> Chain {
+    let name = |name: &str| EventType::new(name).unwrap();
+    let lift = Lift { event_type: name("A"), from: 1, to: 2, into: vec![name("A")] };
+    Chain::new(vec![Step { lift, origin: "u.wasm".into(), identity: "1".into(), upcast: Arc::new(Makes(made)) }])
+        .unwrap()
+}
+
+fn of_a(data: &[u8]) -> Upcasted {
+    Upcasted { event_type: EventType::new("A").unwrap(), data: data.into(), content_type: None }
+}
+
+#[test]
+fn what_an_event_becomes_is_bounded_with_its_labels_and_metadata_and_in_time() {
+    let chain = makes(vec![of_a(b"1"); 64]);
+    let mut heavy = event("A", 1, "1");
+    heavy.metadata = (0..64).map(|key| (key.to_string(), "x".repeat(4096))).collect();
+    let error = chain.lift(&heavy).unwrap_err().to_string();
+    assert!(error.contains("more than 256 events, or 4194304 bytes"), "{error}");
+    assert_eq!(chain.lift(&event("A", 1, "1")).unwrap().unwrap().len(), 64);
+    let steps = std::cell::Cell::new(0);
+    let twice = || steps.replace(steps.get() + 1) < 2;
+    let three =
+        "[[upcast]]\ntype = \"A\"\nfrom = 1\n[[upcast]]\ntype = \"A\"\nfrom = 2\n[[upcast]]\ntype = \"A\"\nfrom = 3";
+    let three = self::chain(three).unwrap();
+    let error = three.lift_while(&event("A", 1, "1"), &twice).unwrap_err().to_string();
+    assert!(error.ends_with("A 1: lifting it takes more than 5 s"), "{error}");
+    let made = Upcasted { content_type: Some("x".repeat(300)), ..of_a(b"1") };
+    assert!(makes(vec![made]).lift(&event("A", 1, "1")).unwrap_err().to_string().contains("content type"));
+}
+
+#[test]
+fn a_page_that_becomes_too_much_ends_earlier() {
+    let chain = makes(vec![of_a(b"1"), of_a(b"2")]);
+    let stored = || -> Vec<RecordedEvent> {
+        (1..=5).map(|at| RecordedEvent { position: Position(at), ..event("A", 1, "1") }).collect()
+    };
+    let page = |portion: Portion<'_>, backwards: bool| {
+        let (page, rest) = lift_page(portion, (&Query::all(), &Filter::all()), stored(), backwards);
+        let data: Vec<_> = page.iter().map(|part| (part.position.0, part.data[0])).collect();
+        (data, rest.iter().map(|event| event.position.0).collect::<Vec<_>>())
+    };
+    let whole = Portion::of(&chain);
+    assert_eq!((page(whole, false).0.len(), page(Portion::of(&chain), false).1), (10, vec![]));
+    let hour = std::time::Duration::from_secs(3600);
+    // Each part has 8 bytes: its type, its data, its place and that key.
+    let small = || Portion::of(&chain).within(17, hour);
+    assert_eq!(page(small(), false), (vec![(1, b'1'), (1, b'2'), (2, b'1'), (2, b'2')], vec![3, 4, 5]));
+    assert_eq!(page(small(), true).0[..2], [(1, b'2'), (1, b'1')], "parts stand in the order that the reader goes");
+    let slow = Portion::of(&chain).within(usize::MAX, std::time::Duration::ZERO);
+    assert_eq!(page(slow, false).1, vec![2, 3, 4, 5], "one is always lifted");
+}
+
+#[test]
+fn rules_have_an_identity_of_their_own() {
+    let text = r#"[[upcast]]
+        type = "A"
+        from = 1
+        into = [{ type = "B", rules = [
+            { add = "/a~1b", value = { x = 1 } }, { remove = "/c" }, { rename = "/d", to = "e" },
+            { move = "/f", to = "/g/h" }, { convert = "/i", to = "integer" },
+        ] }, { type = "C" }]"#;
+    let steps = rules::read("t.toml", text).unwrap();
+    let expected = r#"[["B",[["add","/a~1b","{\"x\":1}"],["remove","/c"],["rename","/d","e"],["move","/f","/g/h"],["convert","/i","integer"]]],["C",[]]]"#;
+    assert_eq!(steps[0].identity, expected);
 }
 
 #[test]
@@ -227,6 +290,13 @@ fn rules_reach_into_arrays_and_make_what_is_missing() {
     assert_eq!(data(r#"{ remove = "/no/such" }"#, items), items.replace(' ', ""));
     assert_eq!(data(r#"{ add = "/a/b", value = { c = [1, 2.5, true] } }"#, "{}"), r#"{"a":{"b":{"c":[1,2.5,true]}}}"#);
     assert_eq!(data(r#"{ add = "/a", value = 1 }"#, r#"{"a":null}"#), r#"{"a":null}"#, "what is there stays");
+    let lost = rules(r#"{ move = "/items/1/n", to = "/items/9/n" }"#).lift(&event("A", 1, items)).unwrap_err();
+    assert!(lost.to_string().contains("there is no place /items/9/n, to which /items/1/n is moved"), "{lost}");
+    assert_eq!(data(r#"{ move = "/no", to = "/items/9/n" }"#, items), items.replace(' ', ""), "nothing is moved");
+    let many = format!("[{}]", vec!["{}"; 100_000].join(","));
+    let added = format!("{{ add = \"/*/a\", value = \"{}\" }}", "x".repeat(100));
+    let error = rules(&added).lift(&event("A", 1, &many)).unwrap_err().to_string();
+    assert!(error.contains("what is added at /*/a is more than 1048576 bytes"), "{error}");
     for (kind, from, to) in [
         ("string", "1.50", r#""1.50""#),
         ("string", "true", r#""true""#),

@@ -40,7 +40,7 @@ impl InvalidSchema {
     }
 }
 
-/// One document of one version of a type.
+/// One document of one version of a type, or why it cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaFile {
     /// Where it is, as errors name it.
@@ -49,15 +49,17 @@ pub struct SchemaFile {
     pub event_type: EventType,
     /// The schema version that it describes.
     pub version: u32,
-    /// Its text.
-    pub text: String,
+    /// Its text, or why there is none.
+    pub text: Result<String, String>,
 }
 
 /// The documents of all types.
 #[derive(Debug, Default)]
 pub struct TypeSchemas {
-    types: BTreeMap<EventType, BTreeMap<u32, TypeSchema>>,
-    /// Whether any of them is held to.
+    types: BTreeMap<EventType, BTreeMap<u32, Arc<TypeSchema>>>,
+    /// Of types with a document that is none what is wrong with it: what it may ask for is not known.
+    broken: BTreeMap<EventType, InvalidSchema>,
+    /// Whether appends are held to anything.
     enforces: bool,
 }
 
@@ -109,29 +111,43 @@ impl UrlLoader for Nowhere {
 }
 
 impl TypeSchemas {
-    /// Reads documents.
-    ///
-    /// # Errors
-    /// The first one that is none, reaches outside, or describes what another one does.
-    pub fn read(files: Vec<SchemaFile>) -> Result<Self, InvalidSchema> {
-        let mut all = Self::default();
-        for SchemaFile { origin, event_type, version, text } in files {
-            let invalid = |reason: String| InvalidSchema { origin: origin.clone(), reason };
-            let schema = TypeSchema::read(&origin, &text).map_err(invalid)?;
-            all.enforces |= schema.enforced;
+    /// Reads documents, each by itself. In place of one that is none, reaches outside, or describes what another one
+    /// does, stays what described that version `before`. Where nothing did, its type is not appended, but for versions
+    /// that have a document. Answers what is wrong, too.
+    #[must_use]
+    pub fn read(files: Vec<SchemaFile>, before: &Self) -> (Self, Vec<InvalidSchema>) {
+        let (mut all, mut problems) = (Self::default(), Vec::new());
+        for file in files {
+            let (event_type, version, origin) = (file.event_type.clone(), file.version, file.origin.clone());
             let of_type = all.types.entry(event_type.clone()).or_default();
-            if let Some(other) = of_type.insert(version, schema) {
-                let reason = format!("{event_type} {version} is described by {} already", other.origin);
-                return Err(InvalidSchema { origin, reason });
+            let read = match of_type.get(&version) {
+                Some(other) => Err(format!("{event_type} {version} is described by {} already", other.origin)),
+                None => file.text.and_then(|text| TypeSchema::read(&origin, &text)),
+            };
+            let reason = match read {
+                Ok(schema) => {
+                    of_type.insert(version, Arc::new(schema));
+                    continue;
+                }
+                Err(reason) => reason,
+            };
+            let invalid = InvalidSchema { origin, reason };
+            match before.types.get(&event_type).and_then(|versions| versions.get(&version)) {
+                Some(schema) => drop(of_type.entry(version).or_insert_with(|| Arc::clone(schema))),
+                None => drop(all.broken.insert(event_type, invalid.clone())),
             }
+            problems.push(invalid);
         }
-        Ok(all)
+        all.types.retain(|_, versions| !versions.is_empty());
+        let enforced = |versions: &BTreeMap<u32, Arc<TypeSchema>>| versions.values().any(|schema| schema.enforced);
+        all.enforces = !all.broken.is_empty() || all.types.values().any(enforced);
+        (all, problems)
     }
 
     /// The documents of a type, by version.
     pub fn of(&self, event_type: &str) -> impl Iterator<Item = (u32, &TypeSchema)> {
         let of_type = self.types.iter().find(|(name, _)| name.as_str() == event_type);
-        of_type.into_iter().flat_map(|(_, versions)| versions).map(|(version, schema)| (*version, schema))
+        of_type.into_iter().flat_map(|(_, versions)| versions).map(|(version, schema)| (*version, &**schema))
     }
 
     /// Every type that has a document.
@@ -147,11 +163,17 @@ impl TypeSchemas {
         if !self.enforces {
             return Ok(());
         }
-        let Some(versions) = self.types.get(&event.event_type) else { return Ok(()) };
-        match versions.get(&event.schema_version) {
-            Some(schema) if schema.enforced => schema.check(event),
-            Some(_) => Ok(()),
-            None if versions.values().any(|schema| schema.enforced) => {
+        let (none, name) = (BTreeMap::new(), &event.event_type);
+        let versions = self.types.get(name).unwrap_or(&none);
+        match (versions.get(&event.schema_version), self.broken.get(name)) {
+            (Some(schema), _) if schema.enforced => schema.check(event),
+            (Some(_), _) => Ok(()),
+            (None, Some(broken)) => {
+                let reason =
+                    format!("a schema of {name} is broken, and it is not appended until that is mended: {broken}");
+                Err(vec![FieldError { path: String::new(), reason }])
+            }
+            (None, None) if versions.values().any(|schema| schema.enforced) => {
                 let known: Vec<_> = versions.keys().map(u32::to_string).collect();
                 let reason = format!(
                     "there is no schema for version {} of {}; there is one for {}",
@@ -161,7 +183,7 @@ impl TypeSchemas {
                 );
                 Err(vec![FieldError { path: String::new(), reason }])
             }
-            None => Ok(()),
+            (None, None) => Ok(()),
         }
     }
 }
@@ -219,7 +241,18 @@ mod tests {
 
     fn file(event_type: &str, version: u32, text: &str) -> SchemaFile {
         let origin = format!("{event_type}.{version}.json");
-        SchemaFile { origin, event_type: EventType::new(event_type).unwrap(), version, text: text.into() }
+        SchemaFile { origin, event_type: EventType::new(event_type).unwrap(), version, text: Ok(text.into()) }
+    }
+
+    fn read(files: Vec<SchemaFile>) -> TypeSchemas {
+        let (schemas, problems) = TypeSchemas::read(files, &TypeSchemas::default());
+        assert_eq!(problems, []);
+        schemas
+    }
+
+    fn problem(files: Vec<SchemaFile>) -> String {
+        let (_, problems) = TypeSchemas::read(files, &TypeSchemas::default());
+        problems.iter().map(ToString::to_string).collect()
     }
 
     fn event(event_type: &str, schema_version: u32, data: &str) -> NewEvent {
@@ -234,7 +267,7 @@ mod tests {
 
     #[test]
     fn events_are_held_to_what_asks_for_it_with_each_field_named() {
-        let schemas = TypeSchemas::read(vec![file("Paid", 1, PAID), file("Sent", 1, r#"{"type":"object"}"#)]).unwrap();
+        let schemas = read(vec![file("Paid", 1, PAID), file("Sent", 1, r#"{"type":"object"}"#)]);
         assert_eq!(schemas.check(&event("Paid", 1, r#"{"sum":1,"at":"2026-01-31T12:00:00Z"}"#)), Ok(()));
         for free in [event("Sent", 1, "1"), event("Sent", 9, "1"), event("Other", 1, "1")] {
             assert_eq!(schemas.check(&free), Ok(()), "{free:?}");
@@ -257,10 +290,30 @@ mod tests {
             ("{", "not JSON"),
             (r#"{"x-enforce":"yes"}"#, "allowed is true or false"),
         ] {
-            let error = TypeSchemas::read(vec![file("Paid", 1, text)]).unwrap_err().to_string();
+            let error = problem(vec![file("Paid", 1, text)]);
             assert!(error.starts_with("Paid.1.json: ") && error.contains(words), "{error}");
         }
-        let twice = TypeSchemas::read(vec![file("A", 1, "{}"), file("A", 1, "{}")]).unwrap_err().to_string();
+        let twice = problem(vec![file("A", 1, "{}"), file("A", 1, "{}")]);
         assert!(twice.contains("A 1 is described by A.1.json already"), "{twice}");
+    }
+
+    #[test]
+    fn a_broken_document_holds_back_its_own_type_only_and_what_was_good_before_goes_on() {
+        let good = || vec![file("Sent", 1, "{}"), file("Paid", 1, PAID)];
+        let with = |extra: SchemaFile| good().into_iter().chain([extra]).collect::<Vec<_>>();
+        let unread = SchemaFile { text: Err("it cannot be read".into()), ..file("Made", 1, "") };
+        let (schemas, problems) = TypeSchemas::read(with(unread.clone()), &TypeSchemas::default());
+        assert_eq!((problems.len(), problems[0].to_string()), (1, "Made.1.json: it cannot be read".into()));
+        let refused = schemas.check(&event("Made", 2, "1")).unwrap_err();
+        assert!(refused[0].reason.ends_with("until that is mended: Made.1.json: it cannot be read"), "{refused:?}");
+        assert!(schemas.check(&event("Paid", 1, "{}")).is_err(), "the others are held to");
+        assert_eq!(schemas.check(&event("Sent", 1, "1")), Ok(()));
+
+        let (mended, problems) =
+            TypeSchemas::read(with(file("Made", 1, r#"{"x-enforce":true,"type":"object"}"#)), &schemas);
+        assert_eq!((problems, mended.check(&event("Made", 1, "{}"))), (Vec::new(), Ok(())));
+        let (again, problems) = TypeSchemas::read(with(unread), &mended);
+        assert_eq!((problems.len(), again.check(&event("Made", 1, "{}"))), (1, Ok(())), "as it was before");
+        assert!(again.check(&event("Made", 1, "1")).is_err());
     }
 }

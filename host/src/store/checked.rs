@@ -28,9 +28,19 @@ impl CheckedStore {
 
     fn check(&self, events: &[NewEvent]) -> Result<(), AppendError> {
         let schemas = self.schemas.get();
-        events.iter().enumerate().try_for_each(|(index, event)| {
-            schemas.check(event).map_err(|errors| AppendError::InvalidEvent { index, reason: against(event, &errors) })
+        events.iter().enumerate().try_for_each(|(index, event)| match schemas.check(event) {
+            Err(errors) if self.inner.event(event.id)?.is_none() => {
+                Err(AppendError::InvalidEvent { index, reason: against(event, &errors) })
+            }
+            // One that is stored is not appended again, whatever is asked for by now: the store tells where it is.
+            Ok(()) | Err(_) => Ok(()),
         })
+    }
+
+    /// Whether nothing has to be looked for.
+    fn fits(&self, events: &[NewEvent]) -> bool {
+        let schemas = self.schemas.get();
+        events.iter().all(|event| schemas.check(event).is_ok())
     }
 }
 
@@ -55,17 +65,11 @@ impl Store for CheckedStore {
     }
 
     fn try_append(&self, request: AppendRequest) -> Result<Pending<Result<Appended, AppendError>>, AppendRequest> {
-        match self.check(&request.events) {
-            Ok(()) => self.inner.try_append(request),
-            Err(error) => Ok(Pending::ready(Err(error))),
-        }
+        if self.fits(&request.events) { self.inner.try_append(request) } else { Err(request) }
     }
 
     fn try_commit(&self, work: UnitOfWork) -> Result<Pending<Result<Committed, CommitError>>, UnitOfWork> {
-        match self.check(&work.events) {
-            Ok(()) => self.inner.try_commit(work),
-            Err(error) => Ok(Pending::ready(Err(CommitError::Append(error)))),
-        }
+        if self.fits(&work.events) { self.inner.try_commit(work) } else { Err(work) }
     }
 
     fn delete_stream(&self, deletion: StreamDeletion) -> Pending<Result<Appended, AppendError>> {

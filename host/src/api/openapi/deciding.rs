@@ -70,7 +70,8 @@ fn state() -> Op {
 
 fn diff() -> Op {
     Op::get("/v1/streams/{stream}/diff", "diffAggregate", "Shows what each event between two points changed.")
-        .about("From the beginning unless told, until now unless told.")
+        .about("From the beginning unless told, until now unless told. What takes too much for one answer ends earlier; `next` is \
+             the link to what follows.")
         .takes([
             query("aggregate", named("Category"), "Whose code shows it; that of the stream's category unless told."),
             query("from_version", named("Version"), "From this version on."),

@@ -14,8 +14,8 @@ use crate::gate::Gate;
 const READER: u8 = 0;
 const APPENDER: u8 = 1;
 const OPERATOR: u8 = 2;
-const SHOP: u8 = 3;
-const TYPES: u8 = 4;
+pub(super) const SHOP: u8 = 3;
+pub(super) const TYPES: u8 = 4;
 
 fn secret(byte: u8) -> Secret {
     Secret::of_bytes(&[byte; 32])
@@ -43,13 +43,13 @@ fn keys() -> Keys {
 }
 
 /// An API that asks for keys, over a log with four events.
-struct Guarded {
-    api: Api,
+pub(super) struct Guarded {
+    pub(super) api: Api,
     gate: Arc<Gate>,
 }
 
 impl Guarded {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let api = Api::new();
         let gate = Arc::new(Gate::new(Policy::open()));
         let _ = api.state.clone().with_gate(Arc::clone(&gate));
@@ -66,12 +66,12 @@ impl Guarded {
         self.api.exchange(method, path, &fields, body.to_owned()).await
     }
 
-    async fn json(&self, key: u8, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    pub(super) async fn json(&self, key: u8, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let (status, _, text) = self.ask(Some(key), method, path, &body.to_string()).await;
         (status, serde_json::from_str(&text).unwrap())
     }
 
-    async fn get(&self, key: u8, path: &str) -> (u16, Value) {
+    pub(super) async fn get(&self, key: u8, path: &str) -> (u16, Value) {
         self.json(key, "GET", path, &Value::Null).await
     }
 

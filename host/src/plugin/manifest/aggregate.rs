@@ -7,6 +7,7 @@ use crate::event::Category;
 
 const RETRIES_MAX: u64 = 1000;
 const SNAPSHOT_EVERY_MAX: u64 = 1_000_000_000;
+const SNAPSHOT_AFTER_MS_MAX: u64 = 600_000;
 /// Each costs what the component keeps for it.
 const HOT_MAX: u64 = 1_000_000;
 
@@ -26,6 +27,9 @@ pub(super) fn read(section: &Section<'_>) -> Result<AggregatePolicy, ManifestErr
     if let Some(value) = section.get("snapshot_every") {
         policy.snapshot_every = value.integer(0..=SNAPSHOT_EVERY_MAX)?;
     }
+    if let Some(value) = section.get("snapshot_after") {
+        policy.snapshot_after_ms = value.duration_ms(0..=SNAPSHOT_AFTER_MS_MAX)?;
+    }
     if let Some(value) = section.get("hot") {
         policy.hot = usize::try_from(value.integer(1..=HOT_MAX)?).unwrap_or(usize::MAX);
     }
@@ -39,10 +43,11 @@ mod tests {
     #[test]
     fn what_is_said_of_commands_is_read_and_bounded() {
         let text = "[aggregate]\ncategory = \"purse\"\nretries = 0\nbackoff = { initial = \"5ms\", jitter = false }\n\
-                    snapshot_every = 7\nhot = 3";
+                    snapshot_every = 7\nsnapshot_after = \"20ms\"\nhot = 3";
         let policy = Manifest::parse("plugin.toml", text).unwrap().aggregate;
         assert_eq!(policy.category.as_ref().map(ToString::to_string).as_deref(), Some("purse"));
         assert_eq!((policy.retries, policy.snapshot_every, policy.hot), (0, 7, 3));
+        assert_eq!(policy.snapshot_after_ms, 20);
         assert_eq!((policy.backoff.initial_ms, policy.backoff.max_ms, policy.backoff.jitter), (5, 100, false));
         for bad in ["category = \"a-b\"", "category = \"\"", "hot = 0", "retries = -1", "snapshots = 1"] {
             assert!(Manifest::parse("plugin.toml", &format!("[aggregate]\n{bad}")).is_err(), "{bad}");

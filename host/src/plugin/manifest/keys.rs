@@ -27,7 +27,7 @@ pub(super) const DELIVERY: Known<'static> = Known::table(
 pub(super) const BACKOFF: Known<'static> =
     Known { inline: true, ..Known::table("delivery.backoff", &["initial", "max", "jitter"], &[]) };
 pub(super) const AGGREGATE: Known<'static> =
-    Known::table("aggregate", &["category", "retries", "backoff", "snapshot_every", "hot"], &[]);
+    Known::table("aggregate", &["category", "retries", "backoff", "snapshot_every", "snapshot_after", "hot"], &[]);
 pub(super) const AGGREGATE_BACKOFF: Known<'static> =
     Known { inline: true, ..Known::table("aggregate.backoff", &["initial", "max", "jitter"], &[]) };
 pub(super) const LIMITS: Known<'static> = Known::table("limits", LIMIT_KEYS, &["fuel_per_event", "state"]);

@@ -21,7 +21,7 @@ use super::refused::GenerationRefused;
 use crate::clock::Clock;
 use crate::command::Claims;
 use crate::delivery::{self, CommandError, Setup, State};
-use crate::event::PluginName;
+use crate::event::{Category, PluginName};
 use crate::plugin::archive::Archive;
 use crate::plugin::source::{Broken, Candidate};
 use crate::plugin::{Loader, Manifest, SecretResolver};
@@ -104,6 +104,8 @@ struct Keeper {
     running: Option<Running>,
     /// What decides commands, where the plugin is an aggregate.
     deciding: Option<Deciding>,
+    /// The category that it would decide for, if another plugin did not.
+    claimed_elsewhere: Option<Category>,
     /// The files that were dealt with last.
     taken: Option<Candidate>,
     /// The manifest that was read last, taken or not: nothing is done that it does not grant.
@@ -113,6 +115,14 @@ struct Keeper {
 }
 
 impl Surroundings {
+    /// Waits until nobody decides for a category; for ever where none is waited for.
+    async fn free(&self, category: Option<&Category>) {
+        match category {
+            Some(category) => self.claims.free(category).await,
+            None => std::future::pending().await,
+        }
+    }
+
     pub(super) fn new(options: &RegistryOptions, board: Arc<Board>) -> Self {
         Self {
             board,
@@ -141,6 +151,7 @@ pub(super) fn spawn(name: PluginName, wanted: Wanted, around: Surroundings) -> K
         generation: 0,
         running: None,
         deciding: None,
+        claimed_elsewhere: None,
         taken: None,
         read: None,
         pending: None,
@@ -153,6 +164,7 @@ impl Keeper {
     async fn run(mut self, settled: watch::Sender<bool>) {
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
+            self.claimed_elsewhere = None;
             match wanted {
                 Wanted::Ready(candidate) => self.install(*candidate).await,
                 Wanted::Broken(Broken { problem, manifest }) => {
@@ -169,11 +181,13 @@ impl Keeper {
         self.stop().await;
     }
 
-    /// Waits for another wish, and does what comes up meanwhile. False when the registry stops.
+    /// Waits for another wish, or until the last one may come true after all, and does what comes up meanwhile. False
+    /// when the registry stops.
     async fn wait(&mut self) -> bool {
         loop {
             tokio::select! {
                 changed = self.wanted.changed() => return changed.is_ok(),
+                () = self.around.free(self.claimed_elsewhere.as_ref()) => return true,
                 Some(answer) = self.orders.recv() => {
                     let done = self.roll_back().await;
                     // Whether anybody still waits for an answer does not matter.
@@ -215,8 +229,10 @@ impl Keeper {
             Some(Err(error)) => Err(error),
             Some(Ok(prepared)) if prepared.decides() => self.claim(candidate, prepared).await,
             Some(Ok(prepared)) => {
+                self.take(candidate, prepared).await?;
+                // One that decides goes on until what replaces it runs.
                 self.give_up_claim();
-                self.take(candidate, prepared).await
+                Ok(())
             }
         }
     }
@@ -226,7 +242,8 @@ impl Keeper {
         if let Some(deciding) = &self.deciding {
             return deciding.digest == candidate.digest
                 && deciding.manifest == candidate.manifest
-                && deciding.secrets == candidate.secrets;
+                && deciding.secrets == candidate.secrets
+                && deciding.chain == candidate.chain;
         }
         self.running.as_ref().is_some_and(|running| {
             let same = running.of == candidate.digest

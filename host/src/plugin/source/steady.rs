@@ -11,6 +11,9 @@ use super::layout::list;
 /// Every file, by its path, with the SHA-256 of its bytes in hex.
 pub(super) type Contents = BTreeMap<PathBuf, String>;
 
+/// The same, where a file that cannot be read says why.
+pub(super) type Each = BTreeMap<PathBuf, Result<String, SourceError>>;
+
 /// Looks at a folder, and remembers what it saw.
 #[derive(Debug)]
 pub(super) struct Steady {
@@ -19,7 +22,7 @@ pub(super) struct Steady {
     endings: &'static [&'static str],
     files: Files,
     /// What the last look found; none before the first.
-    seen: Option<Contents>,
+    seen: Option<Each>,
 }
 
 impl Steady {
@@ -34,18 +37,31 @@ impl Steady {
     }
 
     /// What is in it, and whether two looks have found the same. Blocks.
+    ///
+    /// # Errors
+    /// When the folder, or one of its files, cannot be read.
     pub(super) fn look(&mut self) -> Result<(Contents, bool), SourceError> {
+        let (each, settled) = self.look_at_each()?;
+        let contents = each.into_iter().map(|(path, found)| Ok((path, found?))).collect::<Result<_, SourceError>>()?;
+        Ok((contents, settled))
+    }
+
+    /// The same, of files that do not depend on each other. Blocks.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub(super) fn look_at_each(&mut self) -> Result<(Each, bool), SourceError> {
         let unreadable =
             |error: std::io::Error| SourceError::Unreadable { path: self.folder.clone(), reason: error.to_string() };
         // A folder that is not there has nothing to stand still but its absence.
         let absent = self.seen.is_none() && !self.folder.exists();
         let paths = if self.folder.is_dir() { list(&self.folder).map_err(unreadable)? } else { Vec::new() };
-        let (mut contents, mut steady) = (Contents::new(), true);
+        let (mut contents, mut steady) = (Each::new(), true);
         self.files.begin();
         for path in paths.into_iter().filter(|path| ends(path, self.endings)) {
-            let look = self.files.component(&path)?;
-            steady &= look.steady;
-            contents.insert(path, look.content);
+            let look = self.files.component(&path);
+            steady &= look.as_ref().map_or(true, |look| look.steady);
+            contents.insert(path, look.map(|look| look.content));
         }
         self.files.end();
         let settled = absent || (steady && self.seen.as_ref() == Some(&contents));

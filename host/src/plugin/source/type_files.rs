@@ -1,13 +1,13 @@
 //! The folder of JSON Schemas: `schemas/TYPE.VERSION.json` in the plugins directory.
 //!
-//! They are taken as a whole when they have stood still for two looks, or refused as a whole, and then those before
-//! go on. What is there at the start is taken at once, so that nothing is appended unseen.
+//! They are taken when they have stood still for two looks, each by itself: a broken one changes nothing for others.
+//! What is there at the start is taken at once, so that nothing is appended unseen.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::SourceError;
-use super::steady::{Contents, Steady};
+use super::steady::{Each, Steady};
 use super::upcasters::text;
 use crate::event::EventType;
 use crate::schema::{SchemaCell, SchemaFile, TypeSchemas};
@@ -20,7 +20,7 @@ pub(crate) struct TypeFiles {
     files: Steady,
     schemas: Arc<SchemaCell>,
     /// What was dealt with last, and what was wrong with it.
-    taken: Option<(Contents, Option<SourceError>)>,
+    taken: Option<(Each, Option<SourceError>)>,
 }
 
 impl TypeFiles {
@@ -28,7 +28,7 @@ impl TypeFiles {
     pub(crate) fn new(directory: &Path, schemas: Arc<SchemaCell>) -> Self {
         let files = Steady::new(directory.join(FOLDER), &["json"]);
         let mut all = Self { files, schemas, taken: None };
-        if let Ok((contents, _)) = all.files.look() {
+        if let Ok((contents, _)) = all.files.look_at_each() {
             all.take(contents);
         }
         all
@@ -37,7 +37,7 @@ impl TypeFiles {
     /// Looks at the folder; answers what is wrong with it, and whether another look is due one debounce later. Blocks.
     pub(crate) fn look(&mut self) -> (Option<(PathBuf, SourceError)>, bool) {
         let folder = self.files.folder().to_owned();
-        let (contents, settled) = match self.files.look() {
+        let (contents, settled) = match self.files.look_at_each() {
             Ok(found) => found,
             Err(error) => return (Some((folder, error)), false),
         };
@@ -48,33 +48,32 @@ impl TypeFiles {
         (problem.map(|problem| (folder, problem)), !settled)
     }
 
-    fn take(&mut self, contents: Contents) {
-        let problem = match read(&contents) {
-            Ok(schemas) => {
-                self.schemas.set(Arc::new(schemas));
-                None
+    fn take(&mut self, contents: Each) {
+        let (mut files, mut problems) = (Vec::new(), Vec::new());
+        for (path, found) in &contents {
+            match file(path, found) {
+                Ok(file) => files.push(file),
+                Err(problem) => problems.push(problem),
             }
-            Err(problem) => Some(problem),
-        };
+        }
+        let (schemas, invalid) = TypeSchemas::read(files, &self.schemas.get());
+        self.schemas.set(Arc::new(schemas));
+        problems.extend(invalid.iter().map(ToString::to_string));
+        let problem = (!problems.is_empty()).then(|| SourceError::Schemas { reason: problems.join("; ") });
         self.taken = Some((contents, problem));
     }
 }
 
-fn read(contents: &Contents) -> Result<TypeSchemas, SourceError> {
-    let files = contents.keys().map(|path| file(path)).collect::<Result<_, _>>()?;
-    TypeSchemas::read(files).map_err(|error| SourceError::Schemas { reason: error.to_string() })
-}
-
-/// A document, whose type and version its name says.
-fn file(path: &Path) -> Result<SchemaFile, SourceError> {
+/// A document, whose type and version its name says; where it says none, what is wrong.
+fn file(path: &Path, found: &Result<String, SourceError>) -> Result<SchemaFile, String> {
     let origin = path.display().to_string();
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let named = stem.rsplit_once('.').and_then(|(name, version)| {
         let version = version.parse().ok().filter(|version| *version > 0)?;
         Some((EventType::new(name).ok()?, version))
     });
-    let (event_type, version) = named.ok_or_else(|| SourceError::Schemas {
-        reason: format!("{origin}: its name must say what it describes, such as OrderPlaced.2.json"),
-    })?;
-    Ok(SchemaFile { origin, event_type, version, text: text(path)? })
+    let (event_type, version) =
+        named.ok_or_else(|| format!("{origin}: its name must say what it describes, such as OrderPlaced.2.json"))?;
+    let text = found.clone().and_then(|_| text(path)).map_err(|error| error.to_string());
+    Ok(SchemaFile { origin, event_type, version, text })
 }

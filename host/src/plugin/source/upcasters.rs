@@ -33,9 +33,19 @@ pub(crate) struct Upcasters {
     taken: Option<(Contents, Taken)>,
     /// Components by the SHA-256 of their bytes, so that each is compiled once.
     loaded: HashMap<String, LoadedUpcaster>,
-    /// Whether the last chain failed for lack of time, so that the same files may make one.
-    hurried: bool,
+    /// Set where the last chain failed for lack of time, so that the same files may make one.
+    hurried: Option<Hurried>,
 }
+
+/// A chain that failed for lack of time is made again: after two looks, then after four, and so on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hurried {
+    attempts: u32,
+    looks_left: u32,
+}
+
+/// Doublings of the wait before a hurried chain is made again.
+const DOUBLINGS_MAX: u32 = 8;
 
 /// What a look found.
 pub(crate) struct Outlook {
@@ -51,7 +61,7 @@ impl Upcasters {
     /// Nothing is seen yet.
     pub(crate) fn new(directory: &Path, loader: Arc<dyn Loader>) -> Self {
         let files = Steady::new(directory.join(UPCASTERS_FOLDER), &["toml", "wasm"]);
-        Self { files, loader, taken: None, loaded: HashMap::new(), hurried: false }
+        Self { files, loader, taken: None, loaded: HashMap::new(), hurried: None }
     }
 
     /// Looks at the folder. Blocks: components that it has not met are compiled.
@@ -61,14 +71,23 @@ impl Upcasters {
             Ok(found) => found,
             Err(error) => return Outlook { chain: Some(Err(error)), settling: false, folder },
         };
-        let known = self.taken.as_ref().is_some_and(|(taken, _)| *taken == contents) && !self.hurried;
-        if settled && !known {
-            self.hurried = false;
+        let same = self.taken.as_ref().is_some_and(|(taken, _)| *taken == contents);
+        if settled && (!same || self.is_due()) {
+            let before = self.hurried.take().filter(|_| same).unwrap_or_default();
             let chain = self.chain(&contents);
+            self.hurried = self.hurried.map(|_| before.again());
             self.loaded.retain(|digest, _| contents.values().any(|other| other == digest));
             self.taken = Some((contents, chain));
         }
         Outlook { chain: self.taken.as_ref().map(|(_, chain)| chain.clone()), settling: !settled, folder }
+    }
+
+    /// Whether the same files are to be tried again at this look.
+    fn is_due(&mut self) -> bool {
+        self.hurried.as_mut().is_some_and(|hurried| {
+            hurried.looks_left = hurried.looks_left.saturating_sub(1);
+            hurried.looks_left == 0
+        })
     }
 
     fn chain(&mut self, contents: &Contents) -> Taken {
@@ -86,7 +105,9 @@ impl Upcasters {
             None => {
                 let bytes = read_component(path, digest)?;
                 let loaded = self.loader.load_upcaster(&bytes).map_err(|error| {
-                    self.hurried |= matches!(error, LoadError::CompileLimit { .. });
+                    if matches!(error, LoadError::CompileLimit { .. }) {
+                        self.hurried = Some(Hurried::default());
+                    }
                     SourceError::Upcasters { reason: format!("{}: {}", path.display(), with_sources(&error)) }
                 })?;
                 self.loaded.insert(digest.to_owned(), loaded.clone());
@@ -103,6 +124,13 @@ impl Upcasters {
     }
 }
 
+impl Hurried {
+    fn again(self) -> Self {
+        let attempts = self.attempts + 1;
+        Self { attempts, looks_left: 1 << attempts.min(DOUBLINGS_MAX) }
+    }
+}
+
 fn declared(path: &Path) -> Result<Vec<Step>, SourceError> {
     let steps = rules::read(&path.display().to_string(), &text(path)?);
     steps.map_err(|error| SourceError::Upcasters { reason: error.to_string() })
@@ -114,4 +142,50 @@ pub(super) fn text(path: &Path) -> Result<String, SourceError> {
         io::ErrorKind::InvalidData => SourceError::NotText { path: path.into() },
         _ => SourceError::Unreadable { path: path.into(), reason: error.to_string() },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::plugin::Loaded;
+    use crate::runtime::LoadOptions;
+
+    /// Never has the time to compile anything.
+    #[derive(Default)]
+    struct Hasty(AtomicU32);
+
+    impl Loader for Hasty {
+        fn load(&self, _: &[u8], _: &LoadOptions) -> Result<Arc<dyn Loaded>, LoadError> {
+            Err(LoadError::no_upcaster(&[]))
+        }
+
+        fn load_upcaster(&self, _: &[u8]) -> Result<LoadedUpcaster, LoadError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(LoadError::CompileLimit { reason: "it took too long".into() })
+        }
+    }
+
+    #[test]
+    fn a_component_that_cannot_be_compiled_in_time_is_tried_again_ever_more_rarely() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join(UPCASTERS_FOLDER)).unwrap();
+        fs::write(directory.path().join(UPCASTERS_FOLDER).join("u.wasm"), "wasm").unwrap();
+        let loader = Arc::new(Hasty::default());
+        let mut upcasters = Upcasters::new(directory.path(), Arc::clone(&loader) as Arc<dyn Loader>);
+        let mut tries = Vec::new();
+        for look in 0..70 {
+            let before = loader.0.load(Ordering::Relaxed);
+            let outlook = upcasters.look();
+            assert!(outlook.settling || outlook.chain.unwrap().is_err());
+            tries.extend((loader.0.load(Ordering::Relaxed) > before).then_some(look));
+        }
+        let [first, rest @ ..] = tries.as_slice() else { panic!("it is never tried") };
+        assert_eq!(rest.iter().map(|look| look - first).collect::<Vec<_>>(), [2, 6, 14, 30, 62]);
+        fs::write(directory.path().join(UPCASTERS_FOLDER).join("u.wasm"), "other wasm").unwrap();
+        let before = loader.0.load(Ordering::Relaxed);
+        (0..3).for_each(|_| drop(upcasters.look()));
+        assert_eq!(loader.0.load(Ordering::Relaxed), before + 1, "another file is tried as soon as it stands still");
+    }
 }

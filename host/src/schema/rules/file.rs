@@ -10,6 +10,7 @@ use super::rule::{Kind, Rule};
 use super::{Declared, Output};
 use crate::document::{Document, DocumentError, Known, Section, Value, integer};
 use crate::event::EventType;
+use crate::schema::lifted::PARTS_MAX;
 use crate::schema::{Lift, Step};
 
 const ROOT: Known<'static> = Known::table("", &["upcast"], &[]);
@@ -52,7 +53,7 @@ fn step(file: &str, value: &Value<'_>) -> Result<Step, DocumentError> {
     }
     let lift = Lift { event_type, from, to: to.unwrap_or(from.saturating_add(1)), into };
     let declared = Declared { outputs };
-    let identity = format!("{declared:?}");
+    let identity = declared.identity();
     Ok(Step { lift, origin: format!("{file}:{}", value.line()), identity, upcast: Arc::new(declared) })
 }
 
@@ -75,6 +76,9 @@ fn outputs(section: &Section<'_>, event_type: &EventType) -> Result<Vec<Output>,
         return Err(other.bad("nothing beside [[upcast.into]], each of which has its own type and rules"));
     }
     let outputs = tables(&into, "tables, each written [[upcast.into]]")?;
+    if outputs.len() > PARTS_MAX {
+        return Err(into.bad(&format!("at most {PARTS_MAX} tables")));
+    }
     let output = |value: &Value<'_>| {
         let section = value.table(&INTO)?;
         let event_type = type_of(&required(value, &section, "type")?)?;

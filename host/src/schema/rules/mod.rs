@@ -11,6 +11,8 @@ pub use file::read;
 pub use path::{InvalidPath, JsonPath};
 pub use rule::{Kind, Rule};
 
+use serde_json::{Value, json};
+
 use super::{Upcast, Upcasted};
 use crate::event::{EventType, RecordedEvent};
 use node::Node;
@@ -34,6 +36,16 @@ pub struct Declared {
 impl Upcast for Declared {
     fn upcast(&self, event: &RecordedEvent) -> Result<Vec<Upcasted>, String> {
         self.outputs.iter().map(|output| output.of(event)).collect()
+    }
+}
+
+impl Declared {
+    /// What it does, as JSON text that stays the same from release to release: an array of outputs, each a type and its
+    /// rules.
+    fn identity(&self) -> String {
+        let rules = |output: &Output| output.rules.iter().map(Rule::identity).collect::<Vec<_>>();
+        let output = |output: &Output| json!([output.event_type.as_str(), rules(output)]);
+        Value::from(self.outputs.iter().map(output).collect::<Vec<_>>()).to_string()
     }
 }
 

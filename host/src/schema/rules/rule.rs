@@ -1,9 +1,10 @@
 //! One change of a document.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::node::Node;
 use super::path::JsonPath;
+use crate::event::DATA_BYTES_MAX;
 
 /// A change of a document. Where a path leads to nothing, there is nothing to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +107,17 @@ fn integer(text: &str) -> Option<String> {
 }
 
 impl Rule {
+    /// What it is, as a JSON array: its kind, its places as pointers, and what it takes.
+    pub(super) fn identity(&self) -> Value {
+        match self {
+            Self::Add { path, value } => json!(["add", path.to_string(), value]),
+            Self::Remove { path } => json!(["remove", path.to_string()]),
+            Self::Rename { path, to } => json!(["rename", path.to_string(), to]),
+            Self::Move { path, to } => json!(["move", path.to_string(), to.to_string()]),
+            Self::Convert { path, to } => json!(["convert", path.to_string(), to.name()]),
+        }
+    }
+
     /// Changes a document.
     ///
     /// # Errors
@@ -113,8 +125,15 @@ impl Rule {
     pub(super) fn apply<'a>(&self, root: &mut Node<'a>) -> Result<(), String> {
         match self {
             Self::Add { path, value } => {
-                let (way, key) = path.split();
-                root.walk(way, true, &mut |parent| put(parent, key, path, false, || Node::of_text(value.clone())))
+                let ((way, key), mut bytes) = (path.split(), 0);
+                root.walk(way, true, &mut |parent| {
+                    // A place may be many.
+                    bytes += value.len();
+                    if bytes > DATA_BYTES_MAX {
+                        return Err(format!("what is added at {path} is more than {DATA_BYTES_MAX} bytes"));
+                    }
+                    put(parent, key, path, false, || Node::of_text(value.clone()))
+                })
             }
             Self::Remove { path } => {
                 let (way, key) = path.split();
@@ -136,7 +155,11 @@ impl Rule {
                 })?;
                 let Some(taken) = taken else { return Ok(()) };
                 let ((way, key), mut taken) = (to.split(), Some(taken));
-                root.walk(way, true, &mut |parent| put(parent, key, to, true, || taken.take()))
+                root.walk(way, true, &mut |parent| put(parent, key, to, true, || taken.take()))?;
+                if taken.is_some() {
+                    return Err(format!("there is no place {to}, to which {path} is moved"));
+                }
+                Ok(())
             }
             Self::Convert { path, to } => {
                 let (way, key) = path.split();

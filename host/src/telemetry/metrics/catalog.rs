@@ -82,6 +82,8 @@ catalog! {
     AGGREGATES_LOADED = Counter "aggregates_loaded" One &["aggregate"],
         "Aggregates made from a snapshot and their events, because they were not in memory";
     SNAPSHOTS = Counter "snapshots_written" One &["aggregate"], "Snapshots written";
+    SNAPSHOTS_FAILED = Counter "snapshots_failed" One &["aggregate"],
+        "Snapshots that could not be made or written; the next one is tried when it is due";
     SNAPSHOTS_LEFT_OUT = Counter "snapshots_left_out" One &["aggregate"],
         "Snapshots that did not fit, so that the aggregate was made from its events";
     REFUSALS = Counter "access_refusals" One &["reason"],

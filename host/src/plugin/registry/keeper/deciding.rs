@@ -10,12 +10,15 @@ use crate::plugin::registry::error::InstallError;
 use crate::plugin::registry::info::AggregateInfo;
 use crate::plugin::source::{Candidate, Stamp};
 use crate::runtime::Role;
+use crate::schema::Chain;
 
 /// What decides.
 pub(super) struct Deciding {
     pub(super) digest: String,
     pub(super) manifest: Arc<Manifest>,
     pub(super) secrets: Vec<Option<Stamp>>,
+    /// What lifts the events of its aggregates.
+    pub(super) chain: Arc<Chain>,
 }
 
 impl Prepared {
@@ -39,10 +42,14 @@ impl Keeper {
             category: category.clone(),
             digest: candidate.digest.clone(),
             granted: allowed.granted(),
+            chain: Arc::clone(&candidate.chain),
             code,
             policy,
         };
-        self.around.claims.claim(setup).map_err(InstallError::AggregateTaken)?;
+        if let Err(taken) = self.around.claims.claim(setup) {
+            self.claimed_elsewhere = Some(category);
+            return Err(InstallError::AggregateTaken(taken));
+        }
         if let Some(running) = self.running.take() {
             running.dispatcher.stop().await;
         }
@@ -58,8 +65,8 @@ impl Keeper {
             roles: loaded.roles().iter().map(ToString::to_string).collect(),
             description: loaded.description().map(Into::into),
         };
-        let Candidate { digest, manifest, secrets, .. } = candidate;
-        self.deciding = Some(Deciding { digest, manifest, secrets });
+        let Candidate { digest, manifest, secrets, chain, .. } = candidate;
+        self.deciding = Some(Deciding { digest, manifest, secrets, chain });
         self.around.board.write(&self.name, |entry| {
             entry.running = None;
             entry.deciding = Some(info);

@@ -1,0 +1,137 @@
+//! Who is served when: order, places, who joins, and who waits for a claim.
+
+use futures::FutureExt as _;
+use futures::future::join_all;
+
+use super::*;
+use crate::access::Denied;
+
+fn denied() -> Allow {
+    Arc::new(|_: &AppendRequest| Err(Denied::NoKey))
+}
+
+/// Holds all decisions up until it is dropped.
+struct Shut {
+    open: Option<std::sync::mpsc::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Shut {
+    async fn of(world: &World) -> Self {
+        let gate = Arc::clone(&world.code.gate);
+        let (open, opened) = std::sync::mpsc::channel::<()>();
+        let (shut, is_shut) = tokio::sync::oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let _held = gate.lock();
+            shut.send(()).unwrap();
+            let _ = opened.recv();
+        });
+        is_shut.await.unwrap();
+        Self { open: Some(open), thread: Some(thread) }
+    }
+}
+
+impl Drop for Shut {
+    fn drop(&mut self) {
+        drop(self.open.take());
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn commands_of_one_aggregate_are_decided_in_the_order_in_which_they_came() {
+    let world = World::new(never());
+    let sent = join_all((0..100).map(|step| world.send(command(&step.to_string(), "Add", 1)))).await;
+    let versions: Vec<_> = sent.into_iter().map(|settled| settled.unwrap().version.0).collect();
+    assert_eq!(versions, (1..=100).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_a_command_is_judged_by_itself() {
+    for (first, second, is_served) in
+        [(denied(), Commands::allow_all(), true), (Commands::allow_all(), denied(), false)]
+    {
+        let world = World::new(never());
+        let shut = Shut::of(&world).await;
+        let sent = |allow: Allow| {
+            let commands = world.commands.clone();
+            tokio::spawn(async move { commands.send(command("a", "Add", 1), allow).await })
+        };
+        let first = sent(first);
+        while world.commands.status("a").await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+        let second = sent(second);
+        drop(shut);
+        let (first, second) = (first.await.unwrap(), second.await.unwrap());
+        assert_eq!((first.is_ok(), second.is_ok()), (!is_served, is_served), "{first:?}, {second:?}");
+        let refused = first.err().or(second.err()).unwrap();
+        assert!(matches!(refused, CommandError::Denied(_)), "{refused}");
+        assert_eq!(world.events("purse-1").len(), 1);
+        let later = world.commands.send(command("a", "Add", 1), denied()).await;
+        assert!(matches!(later, Err(CommandError::Denied(_))), "{later:?}");
+        assert!(world.send(command("a", "Add", 1)).await.unwrap().repeated);
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_before_it_is_decided_or_for_who_sent_it_leaves_its_id_free() {
+    let world = World::new(never());
+    let invalid = Command { command_type: String::new(), ..command("a", "Add", 1) };
+    assert!(matches!(world.send(invalid).await, Err(CommandError::Invalid(_))));
+    let other = Command { key: "2".into(), ..command("a", "Add", 9) };
+    assert!(matches!(world.commands.send(other, denied()).await, Err(CommandError::Denied(_))));
+    assert!(matches!(world.send(command("a", "Trap", 1)).await, Err(CommandError::Faulted { .. })));
+    assert!(!world.send(command("a", "Add", 1)).await.unwrap().repeated);
+}
+
+#[tokio::test]
+async fn an_instance_that_decided_what_makes_no_sense_is_not_used_again() {
+    let world = World::new(never());
+    for (made, what) in (1..).zip(["Steal", "Flood", "Forge", "Trap"]) {
+        world.send(command(&format!("{what} before"), "Add", 1)).await.unwrap();
+        assert_eq!(world.code.made.load(Ordering::Relaxed), made, "before {what}");
+        world.send(command(what, what, 1)).await.unwrap_err();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aggregate_that_is_slow_leaves_room_for_others() {
+    let world = World::new(never());
+    let quick = Arc::new(Purses { schema: 1, ..Purses::default() });
+    let category = Category::new("box").unwrap();
+    let boxes = AggregateSetup { category: category.clone(), ..setup("boxes", &quick, &world.policy) };
+    world.commands.claims().claim(boxes).unwrap();
+    let shut = Shut::of(&world).await;
+    let slow: Vec<_> = (0..600_u64)
+        .map(|number| {
+            let commands = world.commands.clone();
+            let slow = Command { key: number.to_string(), ..command(&number.to_string(), "Add", 1) };
+            tokio::spawn(async move { commands.send(slow, Commands::allow_all()).await })
+        })
+        .collect();
+    while slow.iter().filter(|sent| sent.is_finished()).count() < 88 {
+        tokio::task::yield_now().await;
+    }
+    let busy = world.send(command("more", "Add", 1)).await.unwrap_err();
+    assert!(busy.to_string().starts_with("512 commands to purse are under way"), "{busy}");
+    world.send(Command { aggregate: category, ..command("box", "Add", 1) }).await.unwrap();
+    assert!(world.commands.idle().now_or_never().is_none());
+    drop(shut);
+    let refused = join_all(slow).await.into_iter().filter(|sent| sent.as_ref().unwrap().is_err()).count();
+    assert_eq!(refused, 88);
+    world.commands.idle().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_was_refused_is_heard_of_when_its_holder_goes() {
+    let world = World::new(never());
+    let (claims, category) = (world.commands.claims(), Category::new("purse").unwrap());
+    let mut free = Box::pin(claims.free(&category));
+    assert!((&mut free).now_or_never().is_none());
+    claims.claim(setup("purses", &world.code, &world.policy)).unwrap();
+    assert!((&mut free).now_or_never().is_none());
+    claims.release(&PluginName::new("purses").unwrap());
+    free.await;
+    claims.claim(setup("others", &world.code, &world.policy)).unwrap();
+}
