@@ -24,7 +24,9 @@ use super::state::ApiState;
 use super::streams::etag;
 use super::whole_body::whole_body;
 use crate::access::Action;
-use crate::command::{Allow, Command, CommandError, Decided, Outcome, Rejection, Settled, Status};
+use crate::command::{
+    Allow, Command, CommandError, Decided, Faulted, FieldFault, Outcome, Progress, Rejection, Settled, Status,
+};
 use crate::error::ErrorClass;
 use crate::event::{Category, EventType, ExpectedVersion, Position, StreamName, Version, metadata_key};
 use crate::gate::Caller;
@@ -35,7 +37,7 @@ pub(super) const COMMAND_BYTES_MAX: usize = 4 << 20;
 
 /// Fields of a command.
 pub(super) const COMMAND_FIELDS: &[&str] =
-    &["id", "type", "data", "data_base64", "content_type", "metadata", "expected", "condition"];
+    &["id", "type", "data", "data_base64", "content_type", "metadata", "expected", "condition", "deadline_ms"];
 
 /// What became of a command.
 #[derive(Serialize, ToSchema)]
@@ -242,10 +244,26 @@ fn parse(aggregate: Category, key: String, body: &[u8]) -> Result<Command, Probl
         metadata: metadata.unwrap_or_default(),
         expected: expected.unwrap_or(ExpectedVersion::Any),
         condition: parse_condition(&fields)?,
+        deadline_ms: fields.get("deadline_ms", "a whole number").map_err(Problem::invalid)?,
     })
 }
 
 impl Problem {
+    /// A command that is not handed over to be decided; its id is free.
+    fn not_decided(detail: String) -> Self {
+        Self::http(StatusCode::UNPROCESSABLE_ENTITY, Kind::InvalidCommand, detail)
+    }
+
+    /// Code did not answer, with what it left behind.
+    fn failed(detail: String, faulted: &Faulted) -> Self {
+        let Faulted { stage, fault, evidence, .. } = faulted;
+        let evidence = json!({ "stderr_tail": evidence.stderr_tail, "backtrace": evidence.backtrace });
+        Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
+            .with("stage", stage.as_str())
+            .with("fault", fault.as_str())
+            .with("evidence", evidence)
+    }
+
     /// The domain's answer is no.
     fn rejected(settled: &Settled, rejection: &Rejection) -> Self {
         let problem = Self::http(StatusCode::UNPROCESSABLE_ENTITY, Kind::Rejected, rejection.reason.clone())
@@ -262,6 +280,12 @@ impl Problem {
     }
 }
 
+/// What is wrong with a command, place by place.
+fn field_faults(errors: Vec<FieldFault>) -> Vec<Value> {
+    let one = |FieldFault { pointer, code, message }| json!({ "pointer": pointer, "code": code, "message": message });
+    errors.into_iter().map(one).collect()
+}
+
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         let (class, detail) = (error.class(), error.to_string());
@@ -273,17 +297,20 @@ impl From<CommandError> for Problem {
             CommandError::UnknownAggregate { aggregate, .. } => {
                 Self::not_found(detail).with("aggregate", aggregate.as_str())
             }
-            CommandError::Faulted { plugin, faulted } => Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
-                .with("plugin", plugin.as_str())
-                .with("stage", faulted.stage.as_str())
-                .with("fault", faulted.fault.as_str())
-                .with(
-                    "evidence",
-                    json!({
-                        "stderr_tail": faulted.evidence.stderr_tail,
-                        "backtrace": faulted.evidence.backtrace,
-                    }),
-                ),
+            CommandError::Faulted { plugin, faulted } => Self::failed(detail, &faulted).with("plugin", plugin.as_str()),
+            CommandError::ValidatorFailed { validator, faulted } => {
+                Self::failed(detail, &faulted).with("validator", validator)
+            }
+            CommandError::Refused { errors, .. } => Self::not_decided(detail).with("errors", field_faults(errors)),
+            CommandError::UnknownType { aggregate, .. } => {
+                Self::not_decided(detail).with("aggregate", aggregate.as_str()).with("errors", json!([]))
+            }
+            CommandError::Expired { deadline_ms, progress } => {
+                Self::http(StatusCode::GATEWAY_TIMEOUT, Kind::DeadlinePassed, detail)
+                    .with("deadline_ms", deadline_ms)
+                    .with("decided", progress == Progress::Appending)
+                    .with("appended", false)
+            }
             CommandError::NotGranted { plugin, event_type } => Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
                 .with("plugin", plugin.as_str())
                 .with("fault", "denied")
@@ -305,6 +332,7 @@ impl From<CommandError> for Problem {
             | CommandError::Contended { .. }
             | CommandError::NoSuchAggregate { .. }
             | CommandError::TooFarApart { .. }
+            | CommandError::ChecksUnknown { .. }
             | CommandError::Panicked => Self::of_class(class, detail),
         }
     }

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::api::Maintenance;
 use crate::clock::{Clock, SystemClock};
-use crate::command::Claims;
+use crate::command::{Checks, Claims, Commands};
 use crate::config::HostSecrets;
 use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
@@ -17,7 +17,7 @@ use crate::plugin::{Loader, PluginInfo, Problem, Registry, RegistryOptions, Rehe
 use crate::runtime::{Compiler, Engine, EngineError, EngineOptions, Trust};
 use crate::schema::SchemaCell;
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
-use crate::store::{CheckedStore, Store, StoreError};
+use crate::store::{AsyncStore, CheckedStore, Store, StoreError};
 
 /// Folder for compiled components, below the data directory.
 const CACHE_FOLDER: &str = "cache";
@@ -89,7 +89,7 @@ pub struct Host {
     log: Arc<dyn Store>,
     registry: Option<Arc<Registry>>,
     rehearsals: Option<Arc<Rehearsals>>,
-    claims: Claims,
+    commands: Commands,
     clock: Arc<dyn Clock>,
 }
 
@@ -114,18 +114,25 @@ impl Host {
         let schemas = Arc::<SchemaCell>::default();
         let log: Arc<dyn Store> =
             Arc::new(CheckedStore::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&schemas)));
+        let checks = Arc::<Checks>::default();
+        let commands = Commands::held_to(
+            AsyncStore::new(Arc::clone(&log)),
+            claims.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&checks),
+        );
         let Some((engine, directory)) = plugins else {
-            return Ok(Self { store, log, registry: None, rehearsals: None, claims, clock });
+            return Ok(Self { store, log, registry: None, rehearsals: None, commands, clock });
         };
         let (on, loader) = (Arc::clone(&log), Arc::new(engine) as Arc<dyn Loader>);
         let options = RegistryOptions::new(directory, Arc::clone(&on), Arc::clone(&clock), Arc::clone(&loader));
-        let (secrets, claimed) = (Arc::new(HostSecrets), claims.clone());
-        let options = RegistryOptions { secrets, archive, schemas, claims: claimed, ..options };
+        let secrets = Arc::new(HostSecrets);
+        let options = RegistryOptions { secrets, archive, schemas, claims, checks, ..options };
         let registry = Arc::new(Registry::start(options));
         let (runs, time) = (Arc::clone(&registry), Arc::clone(&clock));
         let options = RehearsalsOptions { registry: runs, store: on, clock: time, loader, candidates };
         let rehearsals = Some(Arc::new(Rehearsals::new(options)));
-        Ok(Self { store, log, registry: Some(registry), rehearsals, claims, clock })
+        Ok(Self { store, log, registry: Some(registry), rehearsals, commands, clock })
     }
 
     fn open(options: &HostOptions) -> Result<Opened, HostError> {
@@ -159,10 +166,10 @@ impl Host {
         Arc::clone(&self.store) as Arc<dyn Maintenance>
     }
 
-    /// Who decides commands.
+    /// Carries commands out.
     #[must_use]
-    pub fn claims(&self) -> Claims {
-        self.claims.clone()
+    pub fn commands(&self) -> Commands {
+        self.commands.clone()
     }
 
     /// Every plugin there is in the directory, in name order: running, loading or broken.

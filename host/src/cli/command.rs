@@ -56,6 +56,9 @@ pub(super) struct SendArgs {
     /// What no event may match: {"fail_if_match":[{"types":[],"streams":[],"tags":[]}],"after":POSITION}
     #[arg(long, value_name = "JSON")]
     pub(super) condition: Option<String>,
+    /// How long it may take until it is appended, in milliseconds; after that it is not begun
+    #[arg(long, value_name = "MS")]
+    pub(super) deadline_ms: Option<u64>,
     /// Print the server's answer as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -162,6 +165,9 @@ fn body(args: &SendArgs) -> Result<Vec<u8>, CliError> {
     fields.insert("id".into(), id.into());
     fields.insert("type".into(), json!(args.command_type));
     fields.insert("metadata".into(), metadata.into());
+    if let Some(ms) = args.deadline_ms {
+        fields.insert("deadline_ms".into(), ms.into());
+    }
     if let Some(expected) = &args.expect_version {
         fields.insert("expected".into(), expected.clone());
     }

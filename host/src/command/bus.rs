@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 use super::aggregate::{Asked, Faulted, Stage};
+use super::checks::Checks;
 use super::claims::{Claims, Decider};
+use super::deadline::{Deadline, Progress};
 use super::error::CommandError;
 use super::lanes::Lanes;
 use super::record;
@@ -41,6 +43,7 @@ pub struct Commands(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) log: AsyncStore,
     pub(super) claims: Claims,
+    checks: Arc<Checks>,
     clock: Arc<dyn Clock>,
     lanes: Lanes,
     under_way: Mutex<HashMap<String, UnderWay>>,
@@ -76,6 +79,7 @@ struct Task {
     stream: StreamName,
     digest: String,
     allow: Allow,
+    deadline: Arc<Deadline>,
 }
 
 /// What deciding has come to.
@@ -104,10 +108,17 @@ impl Commands {
     /// Commands over a log, for aggregates that are claimed.
     #[must_use]
     pub fn new(log: AsyncStore, claims: Claims, clock: Arc<dyn Clock>) -> Self {
+        Self::held_to(log, claims, clock, Arc::default())
+    }
+
+    /// The same, for commands that are held to schemas and validators.
+    #[must_use]
+    pub fn held_to(log: AsyncStore, claims: Claims, clock: Arc<dyn Clock>, checks: Arc<Checks>) -> Self {
         let snapshots = Snapshots::new(log.clone(), claims.clone());
         Self(Arc::new(Inner {
             log,
             claims,
+            checks,
             clock,
             lanes: Lanes::default(),
             under_way: Mutex::default(),
@@ -198,7 +209,8 @@ impl Commands {
         let entry = UnderWay { digest: digest.clone(), stream: stream.clone(), answer: answer.clone() };
         under_way.insert(command.id.clone(), entry);
         let left = Left { commands: self.clone(), id: command.id.clone() };
-        let task = Task { commands: self.clone(), command, stream, digest, allow };
+        let deadline = Arc::new(self.deadline(&command));
+        let task = Task { commands: self.clone(), command, stream, digest, allow, deadline };
         tokio::spawn(async move {
             let _place = place;
             let settled = task.run().await;
@@ -206,6 +218,12 @@ impl Commands {
             drop(left);
         });
         Ok((answer, true))
+    }
+
+    /// The deadline of a command: its own, else what its manifest says.
+    fn deadline(&self, command: &Command) -> Deadline {
+        let usual = || self.0.claims.get(&command.aggregate)?.setup.policy.deadline_ms;
+        Deadline::new(Arc::clone(&self.0.clock), command.deadline_ms.or_else(usual), None)
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<String, UnderWay>> {
@@ -234,7 +252,7 @@ impl Drop for Left {
 impl Task {
     async fn run(self) -> Answer {
         let began = Stopwatch::start();
-        let answer = self.settle().await;
+        let answer = self.deadline.bound(self.settle()).await;
         let Command { aggregate, id, command_type, .. } = &self.command;
         let Some(decider) = self.commands.0.claims.get(aggregate) else { return answer };
         let counts = &decider.counts;
@@ -242,6 +260,8 @@ impl Task {
             Ok(Settled { repeated: true, .. }) => &counts.repeated,
             Ok(Settled { outcome: Outcome::Accepted(_), .. }) => &counts.accepted,
             Ok(Settled { outcome: Outcome::Rejected(_), .. }) => &counts.rejected,
+            Err(CommandError::Refused { .. } | CommandError::UnknownType { .. }) => &counts.invalid,
+            Err(CommandError::Expired { .. }) => &counts.expired,
             Err(error) if error.fault().is_some() => &counts.faulted,
             Err(_) => &counts.refused,
         };
@@ -266,6 +286,9 @@ impl Task {
     /// Decides until the stream stands still meanwhile, or often enough.
     async fn settle(&self) -> Answer {
         let _place = self.commands.0.lanes.enter(&self.stream).await;
+        if let Some(settled) = self.check().await? {
+            return Ok(settled);
+        }
         let mut attempts = 0;
         loop {
             let Some(decider) = self.commands.0.claims.get(&self.command.aggregate) else {
@@ -279,6 +302,7 @@ impl Task {
             if matches!(proposal.outcome, Proposed::Events(_)) {
                 (self.allow)(&proposal.request)?;
             }
+            self.deadline.enter(Progress::Appending)?;
             let Proposal { request, outcome, version, snapshot } = *proposal;
             let appended = self.commands.0.log.append(request).await.map_err(CommandError::from);
             let appended = match appended {
@@ -288,6 +312,7 @@ impl Task {
                     if attempts > decider.setup.policy.retries {
                         return Err(CommandError::Contended { stream: self.stream.clone(), attempts });
                     }
+                    self.deadline.enter(Progress::Waiting)?;
                     let wait_us = decider.setup.policy.backoff.wait_us(attempts, &mut fastrand::Rng::new());
                     tokio::time::sleep(Duration::from_micros(wait_us)).await;
                     continue;
@@ -333,16 +358,44 @@ impl Task {
         if digest == self.digest { Ok(settled) } else { Err(CommandError::IdTaken { id: self.command.id.clone() }) }
     }
 
+    /// Holds the command to what such commands are held to, unless it has an outcome: that is answered then.
+    async fn check(&self) -> Result<Option<Settled>, CommandError> {
+        let Some(decider) = self.commands.0.claims.get(&self.command.aggregate) else { return Ok(None) };
+        let (rules, unknown) = (self.commands.0.checks.of(&self.command), unknown_type(&decider, &self.command));
+        if matches!(rules, Ok(None)) && unknown.is_none() {
+            return Ok(None);
+        }
+        let (command, deadline) = (self.command.clone(), Arc::clone(&self.deadline));
+        let timestamp_us = self.commands.0.clock.now_us();
+        let checked = self.commands.0.log.run(move |store| {
+            if let Some(found) = record::find(store, &command.id)? {
+                return Ok(Some(found));
+            }
+            deadline.enter(Progress::Checked)?;
+            if let Some(error) = unknown {
+                return Err(error);
+            }
+            if let Some(rules) = rules? {
+                rules.hold(&command, &asked(&command, timestamp_us))?;
+            }
+            deadline.enter(Progress::Waiting)?;
+            Ok(None)
+        });
+        checked.await?.map(|found| self.same(found)).transpose()
+    }
+
     /// Looks for an outcome, else decides, on a blocking thread.
     async fn plan(&self, decider: &Arc<Decider>) -> Result<Plan, CommandError> {
         let mut shard = decider.shard(&self.stream).lock_owned().await;
         let (decider, timestamp_us) = (Arc::clone(decider), self.commands.0.clock.now_us());
         let (command, stream, digest) = (self.command.clone(), self.stream.clone(), self.digest.clone());
+        let deadline = Arc::clone(&self.deadline);
         let planned = self.commands.0.log.run(move |store| {
             let began = Stopwatch::start();
             if let Some(found) = record::find(store, &command.id)? {
                 return Ok(Found::Before(found));
             }
+            deadline.enter(Progress::Deciding)?;
             let source = Source { setup: &decider.setup, store, stream: &stream, key: &command.key };
             let planned = shard.with(&source, |host, hot| {
                 check_expected(&command, &stream, hot.version)?;
@@ -397,6 +450,16 @@ impl Task {
 enum Found {
     Before((String, Settled)),
     Now(Box<Proposal>),
+}
+
+/// The error of a command whose type is not among those that its manifest lists.
+fn unknown_type(decider: &Decider, command: &Command) -> Option<CommandError> {
+    let known: Vec<_> = decider.setup.policy.commands.as_ref()?.iter().map(String::as_str).collect();
+    let given = command.command_type.as_str();
+    (!known.contains(&given)).then(|| CommandError::UnknownType {
+        aggregate: command.aggregate.clone(),
+        unknown: crate::nearest::unknown("command type", given, &known),
+    })
 }
 
 fn asked(command: &Command, timestamp_us: u64) -> Asked {

@@ -3,6 +3,8 @@
 use thiserror::Error;
 
 use super::aggregate::{Faulted, Stage};
+use super::checks::FieldFault;
+use super::deadline::Progress;
 use super::request::InvalidCommand;
 use crate::access::Denied;
 use crate::delivery::Fault;
@@ -111,6 +113,49 @@ pub enum CommandError {
         /// How many are compared.
         max: usize,
     },
+    /// The aggregate has no such type of command.
+    #[error("aggregate {aggregate} takes no such command: {unknown}")]
+    UnknownType {
+        /// The aggregate.
+        aggregate: Category,
+        /// The type, and the one that may be meant.
+        unknown: String,
+    },
+    /// It does not fit its schema, or a validator refuses it.
+    #[error("{by} refuses the command{}", told(.errors))]
+    Refused {
+        /// Who refuses it, in words.
+        by: String,
+        /// What is wrong, where; at least one.
+        errors: Vec<FieldFault>,
+    },
+    /// A validator did not answer, or its answer makes no sense.
+    #[error("validator {validator} failed on the command: {}: {}", .faulted.fault.as_str(), .faulted.reason)]
+    ValidatorFailed {
+        /// Its name.
+        validator: String,
+        /// What it did.
+        faulted: Box<Faulted>,
+    },
+    /// What commands are held to is not known.
+    #[error("{what} are not known, so nothing is decided: {reason}")]
+    ChecksUnknown {
+        /// What is not known.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// Its deadline has passed.
+    #[error(
+        "the deadline of {deadline_ms} ms passed while the command {}; nothing of it was appended, nor will be: send it \
+         again, with more time", .progress.in_words()
+    )]
+    Expired {
+        /// The deadline, in milliseconds.
+        deadline_ms: u64,
+        /// How far it had come.
+        progress: Progress,
+    },
     /// Too many commands are under way.
     #[error("{max} commands are under way already; send it again")]
     Busy {
@@ -143,9 +188,15 @@ impl CommandError {
             Self::UnknownAggregate { .. } | Self::NoSuchAggregate { .. } | Self::NoState { .. } => ErrorClass::NotFound,
             Self::IdTaken { .. } | Self::HistoryGone { .. } => ErrorClass::Conflict,
             Self::Denied(error) => error.class(),
-            Self::Faulted { .. } | Self::NotGranted { .. } | Self::Misfit { .. } | Self::Panicked => ErrorClass::Bug,
-            Self::TooFarApart { .. } => ErrorClass::Invalid,
-            Self::Contended { .. } | Self::Busy { .. } => ErrorClass::Unavailable,
+            Self::Faulted { .. }
+            | Self::NotGranted { .. }
+            | Self::Misfit { .. }
+            | Self::ValidatorFailed { .. }
+            | Self::Panicked => ErrorClass::Bug,
+            Self::TooFarApart { .. } | Self::UnknownType { .. } | Self::Refused { .. } => ErrorClass::Invalid,
+            Self::Contended { .. } | Self::Busy { .. } | Self::ChecksUnknown { .. } | Self::Expired { .. } => {
+                ErrorClass::Unavailable
+            }
             Self::Append(error) => error.class(),
             Self::Store(error) => error.class(),
         }
@@ -160,10 +211,23 @@ impl CommandError {
     #[must_use]
     pub fn fault(&self) -> Option<(&'static str, Stage)> {
         match self {
-            Self::Faulted { faulted, .. } => Some((faulted.fault.as_str(), faulted.stage)),
+            Self::Faulted { faulted, .. } | Self::ValidatorFailed { faulted, .. } => {
+                Some((faulted.fault.as_str(), faulted.stage))
+            }
             Self::NotGranted { .. } => Some((Fault::Denied.as_str(), Stage::Decide)),
             Self::Misfit { .. } => Some(("misfit", Stage::Apply)),
             _ => None,
         }
     }
+}
+
+/// The first errors, behind a colon.
+fn told(errors: &[FieldFault]) -> String {
+    const TOLD_MAX: usize = 3;
+    let one = |FieldFault { pointer, message, .. }: &FieldFault| match pointer.as_str() {
+        "" => message.clone(),
+        pointer => format!("{pointer}: {message}"),
+    };
+    let told: Vec<_> = errors.iter().take(TOLD_MAX).map(one).collect();
+    if told.is_empty() { String::new() } else { format!(": {}", told.join("; ")) }
 }

@@ -11,13 +11,17 @@
 //!   events follow from the command's id, and the store takes an id once;
 //! - its outcome, a rejection too, is durable before it is answered, and what was answered once is answered again;
 //! - commands of one aggregate are decided one after the other, in the order in which they came;
+//! - a command that does not fit its schema, or that a validator refuses, is not decided, and its id is free;
+//! - after its deadline nothing is begun for a command, and whether it was appended is always told truly;
 //! - an aggregate in memory is never trusted: the stream's version decides, and after a fault it is made anew;
 //! - a snapshot is never trusted either: what does not fit is left out.
 
 mod aggregate;
 mod bus;
+mod checks;
 mod claims;
 mod counts;
+mod deadline;
 mod error;
 mod lanes;
 mod policy;
@@ -33,8 +37,10 @@ mod tests;
 
 pub use aggregate::{AggregateCode, AggregateHost, Asked, Faulted, Handle, Misfit, Rejection, Stage};
 pub use bus::{Allow, Commands, Status};
+pub use checks::{Checks, FieldFault, Subject, Validate, Validator};
 pub use claims::{AggregateSetup, Claimed, Claims, Taken};
 pub use counts::{AggregateCounts, Results};
+pub use deadline::Progress;
 pub use error::CommandError;
 pub use policy::AggregatePolicy;
 pub use record::{Decided, Outcome, Settled};

@@ -16,6 +16,10 @@ pub struct AggregatePolicy {
     pub snapshot_every: u64,
     /// Aggregates kept in memory.
     pub hot: usize,
+    /// The types of commands that there are; none for any.
+    pub commands: Option<Vec<String>>,
+    /// How long a command may take that does not say so itself; none for as long as it takes.
+    pub deadline_ms: Option<u64>,
 }
 
 impl Default for AggregatePolicy {
@@ -26,6 +30,8 @@ impl Default for AggregatePolicy {
             backoff: Backoff { initial_ms: 1, max_ms: 100, jitter: true },
             snapshot_every: 100,
             hot: 1000,
+            commands: None,
+            deadline_ms: None,
         }
     }
 }

@@ -209,6 +209,7 @@ fn command(id: &str, command_type: &str, data: i64) -> Command {
         metadata: BTreeMap::new(),
         expected: ExpectedVersion::Any,
         condition: None,
+        deadline_ms: None,
     }
 }
 

@@ -149,7 +149,7 @@ impl TypeSchemas {
         }
         let Some(versions) = self.types.get(&event.event_type) else { return Ok(()) };
         match versions.get(&event.schema_version) {
-            Some(schema) if schema.enforced => schema.check(event),
+            Some(schema) if schema.enforced => schema.check_data(&event.data),
             Some(_) => Ok(()),
             None if versions.values().any(|schema| schema.enforced) => {
                 let known: Vec<_> = versions.keys().map(u32::to_string).collect();
@@ -167,7 +167,7 @@ impl TypeSchemas {
 }
 
 impl TypeSchema {
-    fn read(origin: &str, text: &str) -> Result<Self, String> {
+    pub(super) fn read(origin: &str, text: &str) -> Result<Self, String> {
         let document: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
         let enforced = match document.get(ENFORCE) {
             None => false,
@@ -183,10 +183,13 @@ impl TypeSchema {
         Ok(Self { origin: origin.to_owned(), enforced, document, schemas, index })
     }
 
-    /// Holds an event to it.
-    fn check(&self, event: &NewEvent) -> Result<(), Vec<FieldError>> {
+    /// Holds data to it.
+    ///
+    /// # Errors
+    /// What is wrong with them, where.
+    pub fn check_data(&self, data: &[u8]) -> Result<(), Vec<FieldError>> {
         let whole = |reason: String| vec![FieldError { path: String::new(), reason }];
-        let data: Value = serde_json::from_slice(&event.data).map_err(|error| whole(format!("no JSON: {error}")))?;
+        let data: Value = serde_json::from_slice(data).map_err(|error| whole(format!("no JSON: {error}")))?;
         self.schemas.validate(&data, self.index).map_err(|error| {
             let mut errors = Vec::new();
             leaves(&error, &mut errors);
