@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -19,13 +19,15 @@ use super::blocking::Json;
 use super::fields::Fields;
 use super::params::Params;
 use super::path::Path;
+use super::percent_encode;
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
 use super::streams::etag;
 use super::whole_body::whole_body;
 use crate::access::Action;
 use crate::command::{
-    Allow, Command, CommandError, Decided, Faulted, FieldFault, Outcome, Progress, Rejection, Settled, Status,
+    Accepted, Allow, Command, CommandError, Decided, Failure, Faulted, FieldFault, Outcome, Progress, Rejection,
+    Settled, Status,
 };
 use crate::error::ErrorClass;
 use crate::event::{Category, EventType, ExpectedVersion, Position, StreamName, Version, metadata_key};
@@ -63,6 +65,10 @@ pub(super) struct OutcomeView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     rejection: Option<RejectionView<'a>>,
+    /// Why it was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    failure: Option<FailureView<'a>>,
     /// Whether it had this outcome before it was sent this time.
     repeated: bool,
 }
@@ -74,7 +80,9 @@ pub(super) struct OutcomeView<'a> {
 pub(super) enum Word {
     Accepted,
     Rejected,
+    Queued,
     UnderWay,
+    Failed,
 }
 
 /// An event that followed from a command.
@@ -101,6 +109,22 @@ pub(super) struct RejectionView<'a> {
     details: Option<&'a Value>,
 }
 
+/// Why an accepted command was given up.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CommandFailure)]
+pub(super) struct FailureView<'a> {
+    /// What kind of failure it is: a fault's name, or a class of errors.
+    kind: &'a str,
+    /// Why, for people.
+    reason: &'a str,
+    /// How often it was tried.
+    attempts: u32,
+    /// The last of what the component wrote.
+    stderr_tail: &'a str,
+    /// The component's backtrace.
+    backtrace: &'a str,
+}
+
 impl<'a> OutcomeView<'a> {
     fn of(settled: &'a Settled) -> Self {
         let (outcome, events, rejection) = match &settled.outcome {
@@ -122,22 +146,36 @@ impl<'a> OutcomeView<'a> {
             position: Some(settled.position),
             events: events.iter().map(event).collect(),
             rejection: rejection.map(RejectionView::of),
+            failure: None,
             repeated: settled.repeated,
         }
     }
 
-    fn under_way(id: &'a str, stream: &'a StreamName) -> Self {
+    /// One without an outcome.
+    fn open(id: &'a str, stream: &'a StreamName, outcome: Word) -> Self {
         Self {
             id,
             command_type: None,
             stream: stream.as_str(),
-            outcome: Word::UnderWay,
+            outcome,
             version: None,
             position: None,
             events: Vec::new(),
             rejection: None,
+            failure: None,
             repeated: false,
         }
+    }
+
+    fn queued(accepted: &'a Accepted) -> Self {
+        let open = Self::open(&accepted.id, &accepted.stream, Word::Queued);
+        Self { position: Some(accepted.position), repeated: accepted.repeated, ..open }
+    }
+
+    fn failed(failure: &'a Failure) -> Self {
+        let Failure { command_id, stream, kind, reason, attempts, stderr_tail, backtrace } = failure;
+        let view = FailureView { kind, reason, attempts: *attempts, stderr_tail, backtrace };
+        Self { failure: Some(view), ..Self::open(command_id, stream, Word::Failed) }
     }
 }
 
@@ -155,7 +193,8 @@ pub(super) async fn send(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
-    Params::parse(query.as_deref(), &[])?;
+    let params = Params::parse(query.as_deref(), &["wait"])?;
+    let later = !waits(&params)? || prefers_later(request.headers());
     must_be_json(request.headers())?;
     let context = AppendContext::of(request.headers())?;
     let aggregate = Category::new(aggregate)?;
@@ -169,6 +208,9 @@ pub(super) async fn send(
     if let Some(condition) = &command.condition {
         caller.may(&Action::Guard(&condition.fail_if_match))?;
     }
+    if later {
+        return accept(&state, &caller, command).await;
+    }
     let allow: Allow = Arc::new(move |request: &AppendRequest| caller.may_append(request));
     let settled = state.commands().send(command, allow).await?;
     if let Outcome::Rejected(rejection) = &settled.outcome {
@@ -179,6 +221,32 @@ pub(super) async fn send(
     let mut response = (status, Json::render(&OutcomeView::of(&settled))?).into_response();
     response.headers_mut().insert(header::ETAG, etag(settled.version));
     Ok(response)
+}
+
+/// Accepts a command that is decided later.
+async fn accept(state: &ApiState, caller: &Caller, command: Command) -> Result<Response, Problem> {
+    let accepted = state.commands().accept(command, caller.reach().types).await?;
+    let at = HeaderValue::try_from(format!("/v1/commands/{}", percent_encode(&accepted.id)));
+    let mut response = (StatusCode::ACCEPTED, Json::render(&OutcomeView::queued(&accepted))?).into_response();
+    response.headers_mut().extend(at.ok().map(|at| (header::LOCATION, at)));
+    let applied = (HeaderName::from_static("preference-applied"), HeaderValue::from_static("respond-async"));
+    response.headers_mut().extend([applied]);
+    Ok(response)
+}
+
+/// Whether the answer is waited for, as a parameter says.
+fn waits(params: &Params) -> Result<bool, Problem> {
+    match params.one("wait")? {
+        None | Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(other) => Err(Problem::invalid(format!("`wait` is {other:?}; it must be true or false"))),
+    }
+}
+
+/// Whether the client prefers not to wait (RFC 7240 §4.1).
+fn prefers_later(headers: &HeaderMap) -> bool {
+    let texts = headers.get_all("prefer").into_iter().filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).any(|text| text.trim().eq_ignore_ascii_case("respond-async"))
 }
 
 /// Tells what became of a command.
@@ -200,7 +268,16 @@ pub(super) async fn status(
         Status::UnderWay(stream) => {
             // Beyond reach it is like one that is not there: the id is not the client's own.
             caller.judge(&Action::ReadStream(&stream)).map_err(|_| unknown())?;
-            Json::render(&OutcomeView::under_way(&id, &stream))
+            Json::render(&OutcomeView::open(&id, &stream, Word::UnderWay))
+        }
+        Status::Queued { stream, position } => {
+            caller.judge(&Action::ReadStream(&stream)).map_err(|_| unknown())?;
+            let open = OutcomeView::open(&id, &stream, Word::Queued);
+            Json::render(&OutcomeView { position: Some(position), ..open })
+        }
+        Status::Failed(failure) => {
+            caller.judge(&Action::ReadStream(&failure.stream)).map_err(|_| unknown())?;
+            Json::render(&OutcomeView::failed(&failure))
         }
         Status::Settled(settled) => {
             caller.judge(&Action::ReadStream(&settled.stream)).map_err(|_| unknown())?;
@@ -333,6 +410,8 @@ impl From<CommandError> for Problem {
             | CommandError::NoSuchAggregate { .. }
             | CommandError::TooFarApart { .. }
             | CommandError::ChecksUnknown { .. }
+            | CommandError::QueueFull { .. }
+            | CommandError::TooMuchToKeep
             | CommandError::Panicked => Self::of_class(class, detail),
         }
     }

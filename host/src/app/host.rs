@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::api::Maintenance;
 use crate::clock::{Clock, SystemClock};
-use crate::command::{Checks, Claims, Commands};
+use crate::command::{Checks, Claims, Commands, QueueTask};
 use crate::config::HostSecrets;
 use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
@@ -90,6 +90,8 @@ pub struct Host {
     registry: Option<Arc<Registry>>,
     rehearsals: Option<Arc<Rehearsals>>,
     commands: Commands,
+    /// Decides what was accepted; none without plugins, as nobody would decide.
+    queue: Option<Arc<QueueTask>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -122,7 +124,7 @@ impl Host {
             Arc::clone(&checks),
         );
         let Some((engine, directory)) = plugins else {
-            return Ok(Self { store, log, registry: None, rehearsals: None, commands, clock });
+            return Ok(Self { store, log, registry: None, rehearsals: None, commands, queue: None, clock });
         };
         let (on, loader) = (Arc::clone(&log), Arc::new(engine) as Arc<dyn Loader>);
         let options = RegistryOptions::new(directory, Arc::clone(&on), Arc::clone(&clock), Arc::clone(&loader));
@@ -132,7 +134,9 @@ impl Host {
         let (runs, time) = (Arc::clone(&registry), Arc::clone(&clock));
         let options = RehearsalsOptions { registry: runs, store: on, clock: time, loader, candidates };
         let rehearsals = Some(Arc::new(Rehearsals::new(options)));
-        Ok(Self { store, log, registry: Some(registry), rehearsals, commands, clock })
+        let loaded = Arc::clone(&registry);
+        let queue = Some(Arc::new(commands.work(async move { loaded.ready().await })));
+        Ok(Self { store, log, registry: Some(registry), rehearsals, commands, queue, clock })
     }
 
     fn open(options: &HostOptions) -> Result<Opened, HostError> {
@@ -229,6 +233,9 @@ impl Host {
     /// Stops the plugins at their next batch boundary. The store closes when the last handle to it is
     /// dropped.
     pub async fn shutdown(self) {
+        if let Some(queue) = &self.queue {
+            queue.stop();
+        }
         if let Some(registry) = &self.registry {
             registry.shutdown().await;
         }

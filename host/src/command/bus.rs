@@ -13,16 +13,17 @@ use super::claims::{Claims, Decider};
 use super::deadline::{Deadline, Progress};
 use super::error::CommandError;
 use super::lanes::Lanes;
+use super::queue::{Queue, QueueOptions};
 use super::record;
 use super::request::Command;
 use super::shard::Source;
 use super::snapshots::{SnapshotInfo, Snapshots, Wish};
-use super::{Outcome, Settled};
+use super::{Failure, Outcome, Settled};
 use crate::access::Denied;
 use crate::clock::{Clock, Stopwatch};
 use crate::delivery::{Evidence, Fault};
-use crate::event::{EventType, ExpectedVersion, NewEvent, StreamName, Version};
-use crate::store::{AppendError, AppendRequest, AsyncStore, StreamExpectation};
+use crate::event::{EventType, ExpectedVersion, NewEvent, Position, StreamName, Version};
+use crate::store::{AppendError, AppendRequest, AsyncStore, Store, StreamExpectation};
 
 /// Most commands under way at a time.
 const COMMANDS_MAX: usize = 1024;
@@ -49,6 +50,7 @@ pub(super) struct Inner {
     under_way: Mutex<HashMap<String, UnderWay>>,
     places: Arc<Semaphore>,
     pub(super) snapshots: Snapshots,
+    pub(super) queue: Queue,
     /// Places for those that look at an aggregate, each on an instance of its own.
     pub(super) looks: Arc<Semaphore>,
 }
@@ -68,8 +70,17 @@ type Answer = Result<Settled, CommandError>;
 pub enum Status {
     /// It is being decided, against this stream.
     UnderWay(StreamName),
+    /// It was accepted, and waits.
+    Queued {
+        /// The stream that it will be decided against.
+        stream: StreamName,
+        /// Position at which it was accepted.
+        position: Position,
+    },
     /// It has an outcome.
     Settled(Box<Settled>),
+    /// It was accepted, and given up.
+    Failed(Box<Failure>),
 }
 
 /// A command on its way.
@@ -114,6 +125,18 @@ impl Commands {
     /// The same, for commands that are held to schemas and validators.
     #[must_use]
     pub fn held_to(log: AsyncStore, claims: Claims, clock: Arc<dyn Clock>, checks: Arc<Checks>) -> Self {
+        Self::queueing(log, claims, clock, checks, QueueOptions::default())
+    }
+
+    /// The same, with another queue than the usual one.
+    #[must_use]
+    pub fn queueing(
+        log: AsyncStore,
+        claims: Claims,
+        clock: Arc<dyn Clock>,
+        checks: Arc<Checks>,
+        queue: QueueOptions,
+    ) -> Self {
         let snapshots = Snapshots::new(log.clone(), claims.clone());
         Self(Arc::new(Inner {
             log,
@@ -124,6 +147,7 @@ impl Commands {
             under_way: Mutex::default(),
             places: Arc::new(Semaphore::new(COMMANDS_MAX)),
             snapshots,
+            queue: Queue::new(queue),
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
         }))
     }
@@ -134,9 +158,21 @@ impl Commands {
     /// # Errors
     /// When there is no outcome. A rejection is one.
     pub async fn send(&self, command: Command, allow: Allow) -> Answer {
+        let deadline = self.deadline(&command, None);
+        self.send_within(command, allow, deadline).await
+    }
+
+    /// The same for one that was accepted at a time, from which its deadline is counted.
+    pub(super) async fn send_since(&self, command: Command, allow: Allow, since_us: u64) -> Answer {
+        let deadline = self.deadline(&command, Some(since_us));
+        self.send_within(command, allow, deadline).await
+    }
+
+    async fn send_within(&self, command: Command, allow: Allow, deadline: Deadline) -> Answer {
         let stream = command.check()?;
         let digest = record::digest(&command);
-        let (mut answer, first) = self.enter(command, stream, digest, allow)?;
+        let task = Task { commands: self.clone(), command, stream, digest, allow, deadline: Arc::new(deadline) };
+        let (mut answer, first) = self.enter(task)?;
         // An error means that the task has panicked.
         let settled = answer.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
         let settled = settled.unwrap_or(Err(CommandError::Panicked))?;
@@ -156,9 +192,12 @@ impl Commands {
     pub async fn status(&self, id: &str) -> Result<Option<Status>, CommandError> {
         let under_way = self.under_way().get(id).map(|under_way| under_way.stream.clone());
         let id = id.to_owned();
-        let found = self.0.log.run(move |store| record::find(store, &id)).await?;
-        let settled = found.map(|(_, settled)| Status::Settled(Box::new(settled)));
-        Ok(settled.or(under_way.map(Status::UnderWay)))
+        let look = move |store: &dyn Store| match (record::find(store, &id)?, under_way) {
+            (Some((_, settled)), _) => Ok(Some(Status::Settled(Box::new(settled)))),
+            (None, Some(stream)) => Ok(Some(Status::UnderWay(stream))),
+            (None, None) => Self::accepted_status(store, &id).map_err(CommandError::from),
+        };
+        self.0.log.run(look).await
     }
 
     /// Who decides for what.
@@ -190,16 +229,13 @@ impl Commands {
     }
 
     /// Joins the same command that is under way, or begins it.
-    fn enter(
-        &self,
-        command: Command,
-        stream: StreamName,
-        digest: String,
-        allow: Allow,
-    ) -> Result<(watch::Receiver<Option<Answer>>, bool), CommandError> {
+    fn enter(&self, task: Task) -> Result<(watch::Receiver<Option<Answer>>, bool), CommandError> {
+        let Task { command, stream, digest, .. } = &task;
         let mut under_way = self.under_way();
         match under_way.get(&command.id) {
-            Some(other) if other.digest != digest => return Err(CommandError::IdTaken { id: command.id }),
+            Some(other) if other.digest != *digest => {
+                return Err(CommandError::IdTaken { id: command.id.clone() });
+            }
             Some(same) => return Ok((same.answer.clone(), false)),
             None => {}
         }
@@ -209,8 +245,6 @@ impl Commands {
         let entry = UnderWay { digest: digest.clone(), stream: stream.clone(), answer: answer.clone() };
         under_way.insert(command.id.clone(), entry);
         let left = Left { commands: self.clone(), id: command.id.clone() };
-        let deadline = Arc::new(self.deadline(&command));
-        let task = Task { commands: self.clone(), command, stream, digest, allow, deadline };
         tokio::spawn(async move {
             let _place = place;
             let settled = task.run().await;
@@ -220,10 +254,25 @@ impl Commands {
         Ok((answer, true))
     }
 
-    /// The deadline of a command: its own, else what its manifest says.
-    fn deadline(&self, command: &Command) -> Deadline {
+    /// Holds a command to what such commands are held to, without deciding it.
+    ///
+    /// # Errors
+    /// When it does not fit, or nobody decides for such aggregates.
+    pub(super) async fn hold(&self, command: &Command, stream: &StreamName) -> Result<(), CommandError> {
+        let (command, stream, allow) = (command.clone(), stream.clone(), Self::allow_all());
+        let deadline = Arc::new(self.deadline(&command, None));
+        let digest = record::digest(&command);
+        let task = Task { commands: self.clone(), command, stream, digest, allow, deadline };
+        if self.0.claims.get(&task.command.aggregate).is_none() {
+            return task.unclaimed().await.map(drop);
+        }
+        task.deadline.bound(task.check()).await.map(drop)
+    }
+
+    /// The deadline of a command: its own, else what its manifest says; counted from now, or from a time.
+    fn deadline(&self, command: &Command, since_us: Option<u64>) -> Deadline {
         let usual = || self.0.claims.get(&command.aggregate)?.setup.policy.deadline_ms;
-        Deadline::new(Arc::clone(&self.0.clock), command.deadline_ms.or_else(usual), None)
+        Deadline::new(Arc::clone(&self.0.clock), command.deadline_ms.or_else(usual), since_us)
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<String, UnderWay>> {

@@ -7,7 +7,7 @@ use super::checks::FieldFault;
 use super::deadline::Progress;
 use super::request::InvalidCommand;
 use crate::access::Denied;
-use crate::delivery::Fault;
+use crate::delivery::{Evidence, Fault};
 use crate::error::ErrorClass;
 use crate::event::{Category, EventType, NameError, PluginName, Position, StreamName, Version};
 use crate::store::{AppendError, StoreError};
@@ -156,6 +156,17 @@ pub enum CommandError {
         /// How far it had come.
         progress: Progress,
     },
+    /// Too many accepted commands wait to be decided.
+    #[error("{max} accepted commands wait to be decided already; send it again later")]
+    QueueFull {
+        /// How many may.
+        max: u64,
+    },
+    /// What a command asks of the log beside its data is too much to be kept until it is decided.
+    #[error(
+        "the command's condition is too large to be kept until it is decided; make it smaller, or wait for the answer"
+    )]
+    TooMuchToKeep,
     /// Too many commands are under way.
     #[error("{max} commands are under way already; send it again")]
     Busy {
@@ -193,12 +204,25 @@ impl CommandError {
             | Self::Misfit { .. }
             | Self::ValidatorFailed { .. }
             | Self::Panicked => ErrorClass::Bug,
-            Self::TooFarApart { .. } | Self::UnknownType { .. } | Self::Refused { .. } => ErrorClass::Invalid,
-            Self::Contended { .. } | Self::Busy { .. } | Self::ChecksUnknown { .. } | Self::Expired { .. } => {
-                ErrorClass::Unavailable
+            Self::TooFarApart { .. } | Self::UnknownType { .. } | Self::Refused { .. } | Self::TooMuchToKeep => {
+                ErrorClass::Invalid
             }
+            Self::Contended { .. }
+            | Self::Busy { .. }
+            | Self::QueueFull { .. }
+            | Self::ChecksUnknown { .. }
+            | Self::Expired { .. } => ErrorClass::Unavailable,
             Self::Append(error) => error.class(),
             Self::Store(error) => error.class(),
+        }
+    }
+
+    /// What a component left behind that failed.
+    #[must_use]
+    pub fn evidence(&self) -> Option<&Evidence> {
+        match self {
+            Self::Faulted { faulted, .. } | Self::ValidatorFailed { faulted, .. } => Some(&faulted.evidence),
+            _ => None,
         }
     }
 

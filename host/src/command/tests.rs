@@ -1,5 +1,7 @@
 //! Commands against a store in memory, decided by native code.
 
+mod queue;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -47,6 +47,16 @@ pub const COMMAND_KEY: &str = "$command";
 /// the host, never by an append of others.
 pub const COMMAND_TYPE: &str = "$command";
 
+/// Type of the event by which a command is accepted that is decided later. Written by the host, never by an append of
+/// others.
+pub const ACCEPTED_TYPE: &str = "$command-accepted";
+
+/// The stream of those.
+pub const ACCEPTED_STREAM: &str = "$commands-accepted";
+
+/// Type of the event by which an accepted command is given up. Written by the host, never by an append of others.
+pub const FAILED_TYPE: &str = "$command-failed";
+
 /// Known metadata keys (DESIGN: the event).
 pub mod metadata_key {
     /// Groups all that follows from one first cause.
