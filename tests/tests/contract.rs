@@ -262,7 +262,7 @@ fn all_but_the_strange_guests_play_the_subscriber() {
         let contract = |interface: &str| format!("tidemill:plugin/{interface}@{version}");
         let exports: Vec<_> = component.component_type().exports(&engine).map(|(name, _)| name.to_owned()).collect();
         let lanes = ["subscriber", "bulk-subscriber"].map(|lane| exports.contains(&contract(lane)));
-        let other = ["aggregate", "upcaster"].iter().any(|role| exports.contains(&contract(role)));
+        let other = ["aggregate", "upcaster", "validator"].iter().any(|role| exports.contains(&contract(role)));
         assert_eq!(lanes.contains(&true), !other && !strange.contains(name), "{name} exports {exports:?}");
         match name.split_once('_') {
             Some(("bulk", _)) => assert_eq!(lanes, [false, true], "{name}"),

@@ -83,6 +83,12 @@ pub enum Denied {
         /// The scope that it needs.
         scope: Scope,
     },
+    /// What followed from a command is beyond what who sent it may append.
+    #[error("who sent the command may not append events of type {event_type:?}; send it with a key of wider reach")]
+    Beyond {
+        /// The event's type.
+        event_type: String,
+    },
     /// The key is for that, but not there.
     #[error("key {key} has the scope `{scope}` only for {reach}, and {what}; use a key of wider reach")]
     Reach {
@@ -109,6 +115,7 @@ impl Denied {
     pub const fn scope(&self) -> Option<Scope> {
         match self {
             Self::NoKey | Self::Revoked { .. } => None,
+            Self::Beyond { .. } => Some(Scope::Append),
             Self::Scope { scope, .. } | Self::Reach { scope, .. } => Some(*scope),
         }
     }

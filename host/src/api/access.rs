@@ -199,6 +199,7 @@ impl From<Denied> for Problem {
         match denied {
             Denied::NoKey => NoEntry::NoKey.into(),
             Denied::Revoked { .. } => NoEntry::UnknownKey.into(),
+            Denied::Beyond { .. } => Self::new(ErrorClass::Denied, Kind::Denied, detail),
             Denied::Scope { scope, .. } | Denied::Reach { scope, .. } => {
                 Self::new(ErrorClass::Denied, Kind::Denied, detail).with("scope", Scope::as_str(scope))
             }

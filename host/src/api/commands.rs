@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -21,12 +21,16 @@ use super::draining::draining;
 use super::fields::Fields;
 use super::params::Params;
 use super::path::Path;
+use super::percent_encode;
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
 use super::streams::etag;
 use super::whole_body::whole_body;
 use crate::access::Action;
-use crate::command::{Allow, Command, CommandError, Decided, Outcome, Rejection, Settled, Status};
+use crate::command::{
+    Accepted, Allow, Command, CommandError, Decided, Failure, Faulted, FieldFault, Outcome, Progress, Rejection,
+    Settled, Status,
+};
 use crate::error::ErrorClass;
 use crate::event::{Category, EventType, ExpectedVersion, Position, StreamName, Version, metadata_key};
 use crate::gate::Caller;
@@ -37,7 +41,7 @@ pub(super) const COMMAND_BYTES_MAX: usize = 4 << 20;
 
 /// Fields of a command.
 pub(super) const COMMAND_FIELDS: &[&str] =
-    &["id", "type", "data", "data_base64", "content_type", "metadata", "expected", "condition"];
+    &["id", "type", "data", "data_base64", "content_type", "metadata", "expected", "condition", "deadline_ms"];
 
 /// What became of a command.
 #[derive(Serialize, ToSchema)]
@@ -63,6 +67,10 @@ pub(super) struct OutcomeView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     rejection: Option<RejectionView<'a>>,
+    /// Why it was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    failure: Option<FailureView<'a>>,
     /// Whether it had this outcome before it was sent this time.
     repeated: bool,
 }
@@ -74,7 +82,9 @@ pub(super) struct OutcomeView<'a> {
 pub(super) enum Word {
     Accepted,
     Rejected,
+    Queued,
     UnderWay,
+    Failed,
 }
 
 /// An event that followed from a command.
@@ -101,6 +111,22 @@ pub(super) struct RejectionView<'a> {
     details: Option<&'a Value>,
 }
 
+/// Why an accepted command was given up.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CommandFailure)]
+pub(super) struct FailureView<'a> {
+    /// What kind of failure it is: a fault's name, or a class of errors.
+    kind: &'a str,
+    /// Why, for people.
+    reason: &'a str,
+    /// How often it was tried.
+    attempts: u32,
+    /// The last of what the component wrote.
+    stderr_tail: &'a str,
+    /// The component's backtrace.
+    backtrace: &'a str,
+}
+
 impl<'a> OutcomeView<'a> {
     fn of(settled: &'a Settled) -> Self {
         let (outcome, events, rejection) = match &settled.outcome {
@@ -122,22 +148,36 @@ impl<'a> OutcomeView<'a> {
             position: Some(settled.position),
             events: events.iter().map(event).collect(),
             rejection: rejection.map(RejectionView::of),
+            failure: None,
             repeated: settled.repeated,
         }
     }
 
-    fn under_way(id: &'a str, stream: &'a StreamName) -> Self {
+    /// One without an outcome.
+    fn open(id: &'a str, stream: &'a StreamName, outcome: Word) -> Self {
         Self {
             id,
             command_type: None,
             stream: stream.as_str(),
-            outcome: Word::UnderWay,
+            outcome,
             version: None,
             position: None,
             events: Vec::new(),
             rejection: None,
+            failure: None,
             repeated: false,
         }
+    }
+
+    fn queued(accepted: &'a Accepted) -> Self {
+        let open = Self::open(&accepted.id, &accepted.stream, Word::Queued);
+        Self { position: Some(accepted.position), repeated: accepted.repeated, ..open }
+    }
+
+    fn failed(failure: &'a Failure) -> Self {
+        let Failure { command_id, stream, kind, reason, attempts, stderr_tail, backtrace } = failure;
+        let view = FailureView { kind, reason, attempts: *attempts, stderr_tail, backtrace };
+        Self { failure: Some(view), ..Self::open(command_id, stream, Word::Failed) }
     }
 }
 
@@ -155,7 +195,8 @@ pub(super) async fn send(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
-    Params::parse(query.as_deref(), &[])?;
+    let params = Params::parse(query.as_deref(), &["wait"])?;
+    let later = !waits(&params)? || prefers_later(request.headers());
     must_be_json(request.headers())?;
     let context = AppendContext::of(request.headers())?;
     let aggregate = Category::new(aggregate)?;
@@ -170,6 +211,9 @@ pub(super) async fn send(
         caller.may(&Action::Guard(&condition.fail_if_match))?;
     }
     let (reader, stream) = (caller.clone(), command.stream()?);
+    if later {
+        return accept(&state, &caller, command).await;
+    }
     let allow: Allow = Arc::new(move |request: &AppendRequest| caller.may_append(request));
     let settled = state.commands().send(command, allow).await.map_err(|error| match error {
         // What decided has stopped before the command came to it.
@@ -184,6 +228,32 @@ pub(super) async fn send(
     let mut response = (status, Json::render(&OutcomeView::of(&settled))?).into_response();
     response.headers_mut().insert(header::ETAG, etag(settled.version));
     Ok(response)
+}
+
+/// Accepts a command that is decided later.
+async fn accept(state: &ApiState, caller: &Caller, command: Command) -> Result<Response, Problem> {
+    let accepted = state.commands().accept(command, caller.reach().types).await?;
+    let at = HeaderValue::try_from(format!("/v1/commands/{}", percent_encode(&accepted.id)));
+    let mut response = (StatusCode::ACCEPTED, Json::render(&OutcomeView::queued(&accepted))?).into_response();
+    response.headers_mut().extend(at.ok().map(|at| (header::LOCATION, at)));
+    let applied = (HeaderName::from_static("preference-applied"), HeaderValue::from_static("respond-async"));
+    response.headers_mut().extend([applied]);
+    Ok(response)
+}
+
+/// Whether the answer is waited for, as a parameter says.
+fn waits(params: &Params) -> Result<bool, Problem> {
+    match params.one("wait")? {
+        None | Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(other) => Err(Problem::invalid(format!("`wait` is {other:?}; it must be true or false"))),
+    }
+}
+
+/// Whether the client prefers not to wait (RFC 7240 §4.1).
+fn prefers_later(headers: &HeaderMap) -> bool {
+    let texts = headers.get_all("prefer").into_iter().filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).any(|text| text.trim().eq_ignore_ascii_case("respond-async"))
 }
 
 /// Tells what became of a command.
@@ -205,7 +275,16 @@ pub(super) async fn status(
         Status::UnderWay(stream) => {
             // Beyond reach it is like one that is not there: the id is not the client's own.
             caller.judge(&Action::ReadStream(&stream)).map_err(|_| unknown())?;
-            Json::render(&OutcomeView::under_way(&id, &stream))
+            Json::render(&OutcomeView::open(&id, &stream, Word::UnderWay))
+        }
+        Status::Queued { stream, position } => {
+            caller.judge(&Action::ReadStream(&stream)).map_err(|_| unknown())?;
+            let open = OutcomeView::open(&id, &stream, Word::Queued);
+            Json::render(&OutcomeView { position: Some(position), ..open })
+        }
+        Status::Failed(failure) => {
+            caller.judge(&Action::ReadStream(&failure.stream)).map_err(|_| unknown())?;
+            Json::render(&OutcomeView::failed(&failure))
         }
         Status::Settled(settled) => {
             if !may_learn(&caller, &settled) {
@@ -251,10 +330,26 @@ fn parse(aggregate: Category, key: String, body: &[u8]) -> Result<Command, Probl
         metadata: metadata.unwrap_or_default(),
         expected: expected.unwrap_or(ExpectedVersion::Any),
         condition: parse_condition(&fields)?,
+        deadline_ms: fields.get("deadline_ms", "a whole number").map_err(Problem::invalid)?,
     })
 }
 
 impl Problem {
+    /// A command that is not handed over to be decided; its id is free.
+    fn not_decided(detail: String) -> Self {
+        Self::http(StatusCode::UNPROCESSABLE_ENTITY, Kind::InvalidCommand, detail)
+    }
+
+    /// Code did not answer, with what it left behind.
+    fn failed(detail: String, faulted: &Faulted) -> Self {
+        let Faulted { stage, fault, evidence, .. } = faulted;
+        let evidence = json!({ "stderr_tail": evidence.stderr_tail, "backtrace": evidence.backtrace });
+        Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
+            .with("stage", stage.as_str())
+            .with("fault", fault.as_str())
+            .with("evidence", evidence)
+    }
+
     /// The domain's answer is no.
     fn rejected(settled: &Settled, rejection: &Rejection) -> Self {
         let problem = Self::http(StatusCode::UNPROCESSABLE_ENTITY, Kind::Rejected, rejection.reason.clone())
@@ -271,6 +366,12 @@ impl Problem {
     }
 }
 
+/// What is wrong with a command, place by place.
+fn field_faults(errors: Vec<FieldFault>) -> Vec<Value> {
+    let one = |FieldFault { pointer, code, message }| json!({ "pointer": pointer, "code": code, "message": message });
+    errors.into_iter().map(one).collect()
+}
+
 impl From<CommandError> for Problem {
     fn from(error: CommandError) -> Self {
         let (class, detail) = (error.class(), error.to_string());
@@ -282,17 +383,20 @@ impl From<CommandError> for Problem {
             CommandError::UnknownAggregate { aggregate, .. } => {
                 Self::not_found(detail).with("aggregate", aggregate.as_str())
             }
-            CommandError::Faulted { plugin, faulted } => Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
-                .with("plugin", plugin.as_str())
-                .with("stage", faulted.stage.as_str())
-                .with("fault", faulted.fault.as_str())
-                .with(
-                    "evidence",
-                    json!({
-                        "stderr_tail": faulted.evidence.stderr_tail,
-                        "backtrace": faulted.evidence.backtrace,
-                    }),
-                ),
+            CommandError::Faulted { plugin, faulted } => Self::failed(detail, &faulted).with("plugin", plugin.as_str()),
+            CommandError::ValidatorFailed { validator, faulted } => {
+                Self::failed(detail, &faulted).with("validator", validator)
+            }
+            CommandError::Refused { errors, .. } => Self::not_decided(detail).with("errors", field_faults(errors)),
+            CommandError::UnknownType { aggregate, .. } => {
+                Self::not_decided(detail).with("aggregate", aggregate.as_str()).with("errors", json!([]))
+            }
+            CommandError::Expired { deadline_ms, progress } => {
+                Self::http(StatusCode::GATEWAY_TIMEOUT, Kind::DeadlinePassed, detail)
+                    .with("deadline_ms", deadline_ms)
+                    .with("decided", progress == Progress::Appending)
+                    .with("appended", false)
+            }
             CommandError::NotGranted { plugin, event_type } => Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
                 .with("plugin", plugin.as_str())
                 .with("fault", "denied")
@@ -321,6 +425,9 @@ impl From<CommandError> for Problem {
             | CommandError::Contended { .. }
             | CommandError::NoSuchAggregate { .. }
             | CommandError::StateTooLarge { .. }
+            | CommandError::ChecksUnknown { .. }
+            | CommandError::QueueFull { .. }
+            | CommandError::TooMuchToKeep
             | CommandError::Panicked => Self::of_class(class, detail),
         }
     }

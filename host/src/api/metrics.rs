@@ -10,7 +10,7 @@ use super::plugin_view::Now;
 use super::problem::Problem;
 use super::registry::PluginSummary;
 use super::state::ApiState;
-use crate::command::Claimed;
+use crate::command::{Claimed, Commands, QueueCounts};
 use crate::delivery::{self, PartitionStatus};
 use crate::error::ErrorClass;
 use crate::gate::Refusals;
@@ -36,6 +36,7 @@ pub async fn gather(state: &ApiState) -> Vec<Family> {
         gathered.whole(&catalog::READY, &[], u64::from(ready));
         store(&mut gathered, &gathering);
         gathering.commands().claims().list().iter().for_each(|claimed| aggregate(&mut gathered, claimed));
+        queue(&mut gathered, gathering.commands(), &**gathering.store());
         edge(&mut gathered, &gathering);
         let now = Now { head: gathering.store().head(), time_us: gathering.now_us() };
         for summary in gathering.plugins().list() {
@@ -95,6 +96,17 @@ fn aggregate(gathered: &mut Gathered, claimed: &Claimed) {
     gathered.whole(&catalog::SNAPSHOTS, &[name], counts.snapshots);
     gathered.whole(&catalog::SNAPSHOTS_FAILED, &[name], counts.snapshots_failed);
     gathered.whole(&catalog::SNAPSHOTS_LEFT_OUT, &[name], counts.snapshots_left_out);
+}
+
+fn queue(gathered: &mut Gathered, commands: &Commands, store: &dyn Store) {
+    let QueueCounts { accepted, settled, failed, retried } = commands.queue_counts();
+    for (result, count) in [("accepted", accepted), ("settled", settled), ("failed", failed), ("retried", retried)] {
+        gathered.whole(&catalog::COMMANDS_QUEUED, &[result], count);
+    }
+    match commands.waiting(store) {
+        Ok(waiting) => gathered.whole(&catalog::COMMANDS_WAITING, &[], waiting),
+        Err(error) => tracing::warn!(%error, "how many commands wait is not in the metrics"),
+    }
 }
 
 fn edge(gathered: &mut Gathered, state: &ApiState) {

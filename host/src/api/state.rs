@@ -114,24 +114,20 @@ impl ApiState {
 
     /// The same, of a server that decides commands.
     #[must_use]
-    pub fn with_claims(self, claims: Claims) -> Self {
-        let _ = self.0.commands.set(self.commands_of(claims));
+    pub fn with_commands(self, commands: Commands) -> Self {
+        let _ = self.0.commands.set(commands);
         self
     }
 
     /// Who carries commands out; without claims, nobody decides for anything.
     pub(super) fn commands(&self) -> &Commands {
-        self.0.commands.get_or_init(|| self.commands_of(Claims::default()))
+        let clock = || self.0.clock.get().cloned().unwrap_or_else(|| Arc::new(SystemClock));
+        self.0.commands.get_or_init(|| Commands::new(self.0.log.clone(), Claims::default(), clock()))
     }
 
     /// Waits until no command is under way.
     pub async fn commands_settled(&self) {
         self.commands().idle().await;
-    }
-
-    fn commands_of(&self, claims: Claims) -> Commands {
-        let clock = self.0.clock.get().cloned().unwrap_or_else(|| Arc::new(SystemClock));
-        Commands::new(self.0.log.clone(), claims, clock)
     }
 
     /// The same, of a server that asks who sends a request.

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::api::Maintenance;
 use crate::clock::{Clock, SystemClock};
-use crate::command::Claims;
+use crate::command::{Checks, Claims, Commands, QueueTask};
 use crate::config::HostSecrets;
 use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
@@ -17,7 +17,7 @@ use crate::plugin::{Loader, PluginInfo, Problem, Registry, RegistryOptions, Rehe
 use crate::runtime::{Compiler, Engine, EngineError, EngineOptions, Trust};
 use crate::schema::SchemaCell;
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
-use crate::store::{CheckedStore, Store, StoreError};
+use crate::store::{AsyncStore, CheckedStore, Store, StoreError};
 
 /// Folder for compiled components, below the data directory.
 const CACHE_FOLDER: &str = "cache";
@@ -89,7 +89,9 @@ pub struct Host {
     log: Arc<dyn Store>,
     registry: Option<Arc<Registry>>,
     rehearsals: Option<Arc<Rehearsals>>,
-    claims: Claims,
+    commands: Commands,
+    /// Decides what was accepted; none without plugins, as nobody would decide.
+    queue: Option<Arc<QueueTask>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -114,18 +116,27 @@ impl Host {
         let schemas = Arc::<SchemaCell>::default();
         let log: Arc<dyn Store> =
             Arc::new(CheckedStore::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&schemas)));
+        let checks = Arc::<Checks>::default();
+        let commands = Commands::held_to(
+            AsyncStore::new(Arc::clone(&log)),
+            claims.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&checks),
+        );
         let Some((engine, directory)) = plugins else {
-            return Ok(Self { store, log, registry: None, rehearsals: None, claims, clock });
+            return Ok(Self { store, log, registry: None, rehearsals: None, commands, queue: None, clock });
         };
         let (on, loader) = (Arc::clone(&log), Arc::new(engine) as Arc<dyn Loader>);
         let options = RegistryOptions::new(directory, Arc::clone(&on), Arc::clone(&clock), Arc::clone(&loader));
-        let (secrets, claimed) = (Arc::new(HostSecrets), claims.clone());
-        let options = RegistryOptions { secrets, archive, schemas, claims: claimed, ..options };
+        let secrets = Arc::new(HostSecrets);
+        let options = RegistryOptions { secrets, archive, schemas, claims, checks, ..options };
         let registry = Arc::new(Registry::start(options));
         let (runs, time) = (Arc::clone(&registry), Arc::clone(&clock));
         let options = RehearsalsOptions { registry: runs, store: on, clock: time, loader, candidates };
         let rehearsals = Some(Arc::new(Rehearsals::new(options)));
-        Ok(Self { store, log, registry: Some(registry), rehearsals, claims, clock })
+        let loaded = Arc::clone(&registry);
+        let queue = Some(Arc::new(commands.work(async move { loaded.ready().await })));
+        Ok(Self { store, log, registry: Some(registry), rehearsals, commands, queue, clock })
     }
 
     fn open(options: &HostOptions) -> Result<Opened, HostError> {
@@ -159,10 +170,10 @@ impl Host {
         Arc::clone(&self.store) as Arc<dyn Maintenance>
     }
 
-    /// Who decides commands.
+    /// Carries commands out.
     #[must_use]
-    pub fn claims(&self) -> Claims {
-        self.claims.clone()
+    pub fn commands(&self) -> Commands {
+        self.commands.clone()
     }
 
     /// Every plugin there is in the directory, in name order: running, loading or broken.
@@ -222,6 +233,9 @@ impl Host {
     /// Stops the plugins at their next batch boundary. The store closes when the last handle to it is
     /// dropped.
     pub async fn shutdown(self) {
+        if let Some(queue) = &self.queue {
+            queue.stop();
+        }
         if let Some(registry) = &self.registry {
             registry.shutdown().await;
         }

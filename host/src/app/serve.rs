@@ -129,7 +129,7 @@ pub async fn serve(
     let state = ApiState::maintained(host.store(), Arc::new(Showing(host.clone())), host.maintenance());
     let pulse = Arc::new(Pulse::start(host.maintenance()));
     let state = state.with_retention(retention.status()).with_clock(host.clock()).with_pulse(Arc::clone(&pulse));
-    let state = state.with_gate(guarding.gate()).with_limits(options.limits.clone()).with_claims(host.claims());
+    let state = state.with_gate(guarding.gate()).with_limits(options.limits.clone()).with_commands(host.commands());
     let state = match &sending {
         Some(sending) => sending.of(state, host.clock()),
         None => state,

@@ -28,6 +28,7 @@ Examples:
   tidemill command send account 7 Open --data '{\"owner\":\"ada\"}'
   tidemill command send account 7 Withdraw --data '{\"cents\":500}' --expect-version 3
   tidemill command send account 7 Deposit --data '{\"cents\":1}' --id pay-1    sent twice, it counts once
+  tidemill command send account 7 Deposit --data '{\"cents\":1}' --async    decided later; see command status
 
 The plugin that decides for such aggregates (`tidemill plugins ls`) decides it against the events of the stream
 AGGREGATE-ID. A lost connection is no harm: it is sent again under the same id. Exit codes: 1 also when it is
@@ -56,6 +57,12 @@ pub(super) struct SendArgs {
     /// What no event may match: {"fail_if_match":[{"types":[],"streams":[],"tags":[]}],"after":POSITION}
     #[arg(long, value_name = "JSON")]
     pub(super) condition: Option<String>,
+    /// How long it may take until it is appended, in milliseconds; after that it is not begun
+    #[arg(long, value_name = "MS")]
+    pub(super) deadline_ms: Option<u64>,
+    /// Do not wait for the decision: answer when the command is accepted for good
+    #[arg(long = "async")]
+    pub(super) later: bool,
     /// Print the server's answer as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -105,6 +112,14 @@ struct Answer {
     #[serde(default)]
     events: Vec<Event>,
     rejection: Option<Rejection>,
+    failure: Option<Failure>,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    kind: String,
+    reason: String,
+    attempts: u32,
 }
 
 #[derive(Deserialize)]
@@ -135,6 +150,7 @@ pub(super) fn run(command: &CommandsCommand, client: &Client, output: &mut Outpu
 fn send(args: &SendArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     let server = client.server()?;
     let path = Query::path(&["v1", "commands", &args.aggregate, &args.key]);
+    let path = path.with_some("wait", args.later.then_some(false));
     let answer = retrying::append(server, &path, "application/json", &body(args)?).map_err(|error| match error {
         ClientError::Refused(refusal) if refusal.is("rejected") => {
             let code = refusal.problem.code.as_deref().unwrap_or("rejected");
@@ -162,6 +178,9 @@ fn body(args: &SendArgs) -> Result<Vec<u8>, CliError> {
     fields.insert("id".into(), id.into());
     fields.insert("type".into(), json!(args.command_type));
     fields.insert("metadata".into(), metadata.into());
+    if let Some(ms) = args.deadline_ms {
+        fields.insert("deadline_ms".into(), ms.into());
+    }
     if let Some(expected) = &args.expect_version {
         fields.insert("expected".into(), expected.clone());
     }
@@ -182,6 +201,10 @@ fn print(answer: &str, json: bool, output: &mut Output<'_>) -> Result<(), CliErr
     output.line(&format!("command {id} on {stream}: {outcome}, at version {version} and position {position}"))?;
     for Event { event_type, version, position } in &answer.events {
         output.line(&format!("  {} at version {version}, position {position}", shown(event_type, usize::MAX)))?;
+    }
+    if let Some(Failure { kind, reason, attempts }) = &answer.failure {
+        let (kind, reason) = (shown(kind, 64), shown(reason, usize::MAX));
+        output.line(&format!("  given up after {attempts} attempts ({kind}): {reason}"))?;
     }
     match &answer.rejection {
         Some(Rejection { code, reason }) => {

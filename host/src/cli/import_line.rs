@@ -6,7 +6,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use crate::api::{ParsedEvent, parse_event};
-use crate::event::{COMMAND_KEY, COMMAND_TYPE, TOMBSTONE_TYPE, TRACKING_KEY};
+use crate::event::{ACCEPTED_TYPE, COMMAND_KEY, COMMAND_TYPE, FAILED_TYPE, TOMBSTONE_TYPE, TRACKING_KEY};
 
 /// Key of the metadata that tells when an imported event was stored first, as its `timestamp` was exported.
 pub(super) const TIME_KEY: &str = "original_time";
@@ -52,8 +52,8 @@ impl Order {
             let stream = stream.ok_or("it ends a stream, but `stream` is missing")?;
             return Ok(Some(Imported::Deletion { stream, id }));
         }
-        if event_type.as_deref() == Some(COMMAND_TYPE) {
-            // The outcome of a command that changed nothing.
+        if matches!(event_type.as_deref(), Some(COMMAND_TYPE | ACCEPTED_TYPE | FAILED_TYPE)) {
+            // What the other store noted of a command, which changed nothing there.
             return Ok(None);
         }
         keep_origin(&mut fields, time)?;

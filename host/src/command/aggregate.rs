@@ -126,6 +126,8 @@ pub enum Stage {
     Start,
     /// Making one of a snapshot.
     Restore,
+    /// Holding a command against a validator's rules.
+    Validate,
     /// Taking in events.
     Apply,
     /// Deciding.
@@ -141,6 +143,7 @@ impl Stage {
         match self {
             Self::Start => "start",
             Self::Restore => "restore",
+            Self::Validate => "validate",
             Self::Apply => "apply",
             Self::Decide => "decide",
             Self::Snapshot => "snapshot",

@@ -8,20 +8,23 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 use super::aggregate::{Asked, Faulted, Stage};
+use super::checks::Checks;
 use super::claims::{Claims, Decider};
+use super::deadline::{Deadline, Progress};
 use super::error::CommandError;
-use super::lanes::Lanes;
+use super::lanes::{self, Lanes};
 use super::places::Places;
+use super::queue::{Queue, QueueOptions};
 use super::record;
 use super::request::Command;
 use super::shard::{Source, Unsaved};
 use super::snapshots::{SnapshotInfo, Snapshots, Wish};
-use super::{Outcome, Settled};
+use super::{Failure, Outcome, Settled};
 use crate::access::Denied;
 use crate::clock::{Clock, Stopwatch};
 use crate::delivery::{Evidence, Fault};
-use crate::event::{EventType, ExpectedVersion, NewEvent, StreamName, Version};
-use crate::store::{AppendError, AppendRequest, AsyncStore, StreamExpectation};
+use crate::event::{EventType, ExpectedVersion, NewEvent, Position, StreamName, Version};
+use crate::store::{AppendError, AppendRequest, AsyncStore, Store, StreamExpectation};
 
 /// Most commands under way at a time.
 const COMMANDS_MAX: usize = 1024;
@@ -42,11 +45,13 @@ pub struct Commands(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) log: AsyncStore,
     pub(super) claims: Claims,
+    checks: Arc<Checks>,
     clock: Arc<dyn Clock>,
     lanes: Lanes,
     under_way: Mutex<HashMap<String, UnderWay>>,
     places: Places,
     pub(super) snapshots: Snapshots,
+    pub(super) queue: Queue,
     /// Places for those that look at an aggregate, each on an instance of its own.
     pub(super) looks: Arc<Semaphore>,
 }
@@ -66,8 +71,17 @@ type Answer = Result<Settled, CommandError>;
 pub enum Status {
     /// It is being decided, against this stream.
     UnderWay(StreamName),
+    /// It was accepted, and waits.
+    Queued {
+        /// The stream that it will be decided against.
+        stream: StreamName,
+        /// Position at which it was accepted.
+        position: Position,
+    },
     /// It has an outcome.
     Settled(Box<Settled>),
+    /// It was accepted, and given up.
+    Failed(Box<Failure>),
 }
 
 /// A command on its way.
@@ -77,6 +91,7 @@ struct Task {
     stream: StreamName,
     digest: String,
     allow: Allow,
+    deadline: Arc<Deadline>,
 }
 
 /// What deciding has come to.
@@ -105,15 +120,35 @@ impl Commands {
     /// Commands over a log, for aggregates that are claimed.
     #[must_use]
     pub fn new(log: AsyncStore, claims: Claims, clock: Arc<dyn Clock>) -> Self {
+        Self::held_to(log, claims, clock, Arc::default())
+    }
+
+    /// The same, for commands that are held to schemas and validators.
+    #[must_use]
+    pub fn held_to(log: AsyncStore, claims: Claims, clock: Arc<dyn Clock>, checks: Arc<Checks>) -> Self {
+        Self::queueing(log, claims, clock, checks, QueueOptions::default())
+    }
+
+    /// The same, with another queue than the usual one.
+    #[must_use]
+    pub fn queueing(
+        log: AsyncStore,
+        claims: Claims,
+        clock: Arc<dyn Clock>,
+        checks: Arc<Checks>,
+        queue: QueueOptions,
+    ) -> Self {
         let snapshots = Snapshots::new(log.clone(), claims.clone());
         Self(Arc::new(Inner {
             log,
             claims,
+            checks,
             clock,
             lanes: Lanes::default(),
             under_way: Mutex::default(),
             places: Places::new(COMMANDS_MAX),
             snapshots,
+            queue: Queue::new(queue),
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
         }))
     }
@@ -125,10 +160,29 @@ impl Commands {
     /// # Errors
     /// When there is no outcome. A rejection is one.
     pub async fn send(&self, command: Command, allow: Allow) -> Answer {
+        let deadline = self.deadline(&command, None);
+        self.send_within(command, allow, deadline).await
+    }
+
+    /// The same for one that was accepted at a time, from which its deadline is counted.
+    pub(super) async fn send_since(&self, command: Command, allow: Allow, since_us: u64) -> Answer {
+        let deadline = self.deadline(&command, Some(since_us));
+        self.send_within(command, allow, deadline).await
+    }
+
+    async fn send_within(&self, command: Command, allow: Allow, deadline: Deadline) -> Answer {
         let stream = command.check()?;
         let digest = record::digest(&command);
+        let deadline = Arc::new(deadline);
         loop {
-            let (mut answer, first) = self.enter(&command, &stream, &digest, &allow)?;
+            let (mut answer, first) = self.enter(Task {
+                commands: self.clone(),
+                command: command.clone(),
+                stream: stream.clone(),
+                digest: digest.clone(),
+                allow: Arc::clone(&allow),
+                deadline: Arc::clone(&deadline),
+            })?;
             // An error means that the task has panicked.
             let settled = answer.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
             let settled = match settled.unwrap_or(Err(CommandError::Panicked)) {
@@ -162,9 +216,12 @@ impl Commands {
     pub async fn status(&self, id: &str) -> Result<Option<Status>, CommandError> {
         let under_way = self.under_way().get(id).map(|under_way| under_way.stream.clone());
         let id = id.to_owned();
-        let found = self.0.log.run(move |store| record::find(store, &id)).await?;
-        let settled = found.map(|(_, settled)| Status::Settled(Box::new(settled)));
-        Ok(settled.or(under_way.map(Status::UnderWay)))
+        let look = move |store: &dyn Store| match (record::find(store, &id)?, under_way) {
+            (Some((_, settled)), _) => Ok(Some(Status::Settled(Box::new(settled)))),
+            (None, Some(stream)) => Ok(Some(Status::UnderWay(stream))),
+            (None, None) => Self::accepted_status(store, &id).map_err(CommandError::from),
+        };
+        self.0.log.run(look).await
     }
 
     /// Who decides for what.
@@ -196,37 +253,52 @@ impl Commands {
     }
 
     /// Joins the same command that is under way, or begins it.
-    fn enter(
-        &self,
-        command: &Command,
-        stream: &StreamName,
-        digest: &str,
-        allow: &Allow,
-    ) -> Result<(watch::Receiver<Option<Answer>>, bool), CommandError> {
+    fn enter(&self, task: Task) -> Result<(watch::Receiver<Option<Answer>>, bool), CommandError> {
+        let Task { command, stream, digest, .. } = &task;
         let mut under_way = self.under_way();
         match under_way.get(&command.id) {
-            Some(other) if other.digest != digest => return Err(CommandError::IdTaken { id: command.id.clone() }),
+            Some(other) if other.digest != *digest => {
+                return Err(CommandError::IdTaken { id: command.id.clone() });
+            }
             Some(same) => return Ok((same.answer.clone(), false)),
             None => {}
         }
         let busy = |under_way| CommandError::Busy { aggregate: command.aggregate.clone(), under_way };
         let place = self.0.places.take(&command.aggregate).map_err(busy)?;
         // Now, as tasks begin in any order.
-        let (began, mut lane) = (Stopwatch::start(), self.0.lanes.enter(stream));
+        let (began, in_lane) = (Stopwatch::start(), self.0.lanes.enter(stream));
         let (tell, answer) = watch::channel(None);
-        let (stream, digest) = (stream.clone(), digest.to_owned());
         let entry = UnderWay { digest: digest.clone(), stream: stream.clone(), answer: answer.clone() };
         under_way.insert(command.id.clone(), entry);
         let left = Left { commands: self.clone(), id: command.id.clone() };
-        let task = Task { commands: self.clone(), command: command.clone(), stream, digest, allow: Arc::clone(allow) };
         tokio::spawn(async move {
             let _place = place;
-            lane.turn().await;
-            let settled = task.run(began).await;
+            let settled = task.run(began, in_lane).await;
             drop(left);
             tell.send_replace(Some(settled));
         });
         Ok((answer, true))
+    }
+
+    /// Holds a command to what such commands are held to, without deciding it.
+    ///
+    /// # Errors
+    /// When it does not fit, or nobody decides for such aggregates.
+    pub(super) async fn hold(&self, command: &Command, stream: &StreamName) -> Result<(), CommandError> {
+        let (command, stream, allow) = (command.clone(), stream.clone(), Self::allow_all());
+        let deadline = Arc::new(self.deadline(&command, None));
+        let digest = record::digest(&command);
+        let task = Task { commands: self.clone(), command, stream, digest, allow, deadline };
+        if self.0.claims.get(&task.command.aggregate).is_none() {
+            return task.unclaimed().await.map(drop);
+        }
+        task.deadline.bound(task.check()).await.map(drop)
+    }
+
+    /// The deadline of a command: its own, else what its manifest says; counted from now, or from a time.
+    fn deadline(&self, command: &Command, since_us: Option<u64>) -> Deadline {
+        let usual = || self.0.claims.get(&command.aggregate)?.setup.policy.deadline_ms;
+        Deadline::new(Arc::clone(&self.0.clock), command.deadline_ms.or_else(usual), since_us)
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<String, UnderWay>> {
@@ -254,8 +326,12 @@ impl Drop for Left {
 
 impl Task {
     /// Settles the command, which came when `began` did, at its turn.
-    async fn run(self, began: Stopwatch) -> Answer {
-        let answer = self.settle().await;
+    async fn run(self, began: Stopwatch, mut place: lanes::Place) -> Answer {
+        let at_its_turn = async {
+            place.turn().await;
+            self.settle().await
+        };
+        let answer = self.deadline.bound(at_its_turn).await;
         let Command { aggregate, id, command_type, .. } = &self.command;
         let Some(decider) = self.commands.0.claims.get(aggregate) else { return answer };
         let counts = &decider.counts;
@@ -263,6 +339,8 @@ impl Task {
             Ok(Settled { repeated: true, .. }) => &counts.repeated,
             Ok(Settled { outcome: Outcome::Accepted(_), .. }) => &counts.accepted,
             Ok(Settled { outcome: Outcome::Rejected(_), .. }) => &counts.rejected,
+            Err(CommandError::Refused { .. } | CommandError::UnknownType { .. }) => &counts.invalid,
+            Err(CommandError::Expired { .. }) => &counts.expired,
             Err(error) if error.fault().is_some() => &counts.faulted,
             Err(_) => &counts.refused,
         };
@@ -286,6 +364,9 @@ impl Task {
 
     /// Decides until the stream stands still meanwhile, or often enough.
     async fn settle(&self) -> Answer {
+        if let Some(settled) = self.check().await? {
+            return Ok(settled);
+        }
         let mut attempts = 0;
         loop {
             let Some(decider) = self.commands.0.claims.get(&self.command.aggregate) else {
@@ -299,6 +380,7 @@ impl Task {
             if matches!(proposal.outcome, Proposed::Events(_)) {
                 (self.allow)(&proposal.request)?;
             }
+            self.deadline.enter(Progress::Appending)?;
             let Proposal { request, outcome, version, unsaved } = *proposal;
             let appended = self.commands.0.log.append(request).await.map_err(CommandError::from);
             let appended = match appended {
@@ -308,6 +390,7 @@ impl Task {
                     if attempts > decider.setup.policy.retries {
                         return Err(CommandError::Contended { stream: self.stream.clone(), attempts });
                     }
+                    self.deadline.enter(Progress::Waiting)?;
                     let wait_us = decider.setup.policy.backoff.wait_us(attempts, &mut fastrand::Rng::new());
                     tokio::time::sleep(Duration::from_micros(wait_us)).await;
                     continue;
@@ -353,16 +436,44 @@ impl Task {
         if digest == self.digest { Ok(settled) } else { Err(CommandError::IdTaken { id: self.command.id.clone() }) }
     }
 
+    /// Holds the command to what such commands are held to, unless it has an outcome: that is answered then.
+    async fn check(&self) -> Result<Option<Settled>, CommandError> {
+        let Some(decider) = self.commands.0.claims.get(&self.command.aggregate) else { return Ok(None) };
+        let (rules, unknown) = (self.commands.0.checks.of(&self.command), unknown_type(&decider, &self.command));
+        if matches!(rules, Ok(None)) && unknown.is_none() {
+            return Ok(None);
+        }
+        let (command, deadline) = (self.command.clone(), Arc::clone(&self.deadline));
+        let timestamp_us = self.commands.0.clock.now_us();
+        let checked = self.commands.0.log.run(move |store| {
+            if let Some(found) = record::find(store, &command.id)? {
+                return Ok(Some(found));
+            }
+            deadline.enter(Progress::Checked)?;
+            if let Some(error) = unknown {
+                return Err(error);
+            }
+            if let Some(rules) = rules? {
+                rules.hold(&command, &asked(&command, timestamp_us))?;
+            }
+            deadline.enter(Progress::Waiting)?;
+            Ok(None)
+        });
+        checked.await?.map(|found| self.same(found)).transpose()
+    }
+
     /// Looks for an outcome, else decides, on a blocking thread.
     async fn plan(&self, decider: &Arc<Decider>) -> Result<Plan, CommandError> {
         let mut shard = decider.shard(&self.stream).lock_owned().await;
         let (decider, timestamp_us) = (Arc::clone(decider), self.commands.0.clock.now_us());
         let (command, stream, digest) = (self.command.clone(), self.stream.clone(), self.digest.clone());
+        let deadline = Arc::clone(&self.deadline);
         let planned = self.commands.0.log.run(move |store| {
             let began = Stopwatch::start();
             if let Some(found) = record::find(store, &command.id)? {
                 return Ok(Found::Before(found));
             }
+            deadline.enter(Progress::Deciding)?;
             let source = Source { setup: &decider.setup, store, stream: &stream, key: &command.key };
             let planned = shard.with(&source, |host, hot| {
                 check_expected(&command, &stream, hot.version)?;
@@ -417,6 +528,16 @@ impl Task {
 enum Found {
     Before((String, Settled)),
     Now(Box<Proposal>),
+}
+
+/// The error of a command whose type is not among those that its manifest lists.
+fn unknown_type(decider: &Decider, command: &Command) -> Option<CommandError> {
+    let known: Vec<_> = decider.setup.policy.commands.as_ref()?.iter().map(String::as_str).collect();
+    let given = command.command_type.as_str();
+    (!known.contains(&given)).then(|| CommandError::UnknownType {
+        aggregate: command.aggregate.clone(),
+        unknown: crate::nearest::unknown("command type", given, &known),
+    })
 }
 
 fn asked(command: &Command, timestamp_us: u64) -> Asked {

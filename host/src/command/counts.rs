@@ -9,6 +9,10 @@ pub(super) struct Counts {
     pub(super) rejected: Counter,
     /// Answered with the outcome that they had before.
     pub(super) repeated: Counter,
+    /// They do not fit a schema, or a validator refuses them, or nobody knows their type.
+    pub(super) invalid: Counter,
+    /// Their deadline passed.
+    pub(super) expired: Counter,
     /// The code failed on them.
     pub(super) faulted: Counter,
     /// They have no outcome for another reason.
@@ -32,6 +36,8 @@ impl Default for Counts {
             accepted: counter(),
             rejected: counter(),
             repeated: counter(),
+            invalid: counter(),
+            expired: counter(),
             faulted: counter(),
             refused: counter(),
             decided_again: counter(),
@@ -77,6 +83,10 @@ pub struct Results {
     pub rejected: u64,
     /// Answered with the outcome that they had before.
     pub repeated: u64,
+    /// Not decided: they do not fit a schema, a validator refuses them, or their type is not known.
+    pub invalid: u64,
+    /// Not decided, or not appended, as their deadline passed.
+    pub expired: u64,
     /// The code failed on them.
     pub faulted: u64,
     /// No outcome for another reason.
@@ -86,12 +96,14 @@ pub struct Results {
 impl Results {
     /// With their names.
     #[must_use]
-    pub const fn by_name(&self) -> [(&'static str, u64); 5] {
-        let Self { accepted, rejected, repeated, faulted, refused } = *self;
+    pub const fn by_name(&self) -> [(&'static str, u64); 7] {
+        let Self { accepted, rejected, repeated, invalid, expired, faulted, refused } = *self;
         [
             ("accepted", accepted),
             ("rejected", rejected),
             ("repeated", repeated),
+            ("invalid", invalid),
+            ("expired", expired),
             ("faulted", faulted),
             ("refused", refused),
         ]
@@ -106,6 +118,8 @@ impl Counts {
                 accepted: self.accepted.get(),
                 rejected: self.rejected.get(),
                 repeated: self.repeated.get(),
+                invalid: self.invalid.get(),
+                expired: self.expired.get(),
                 faulted: self.faulted.get(),
                 refused: self.refused.get(),
             },

@@ -3,9 +3,11 @@
 use thiserror::Error;
 
 use super::aggregate::{Faulted, Stage};
+use super::checks::FieldFault;
+use super::deadline::Progress;
 use super::request::InvalidCommand;
 use crate::access::Denied;
-use crate::delivery::Fault;
+use crate::delivery::{Evidence, Fault};
 use crate::error::ErrorClass;
 use crate::event::{Category, EventType, NameError, PluginName, Position, StreamName, Version};
 use crate::store::{AppendError, StoreError};
@@ -132,6 +134,60 @@ pub enum CommandError {
         /// What is shown.
         bytes_max: usize,
     },
+    /// The aggregate has no such type of command.
+    #[error("aggregate {aggregate} takes no such command: {unknown}")]
+    UnknownType {
+        /// The aggregate.
+        aggregate: Category,
+        /// The type, and the one that may be meant.
+        unknown: String,
+    },
+    /// It does not fit its schema, or a validator refuses it.
+    #[error("{by} refuses the command{}", told(.errors))]
+    Refused {
+        /// Who refuses it, in words.
+        by: String,
+        /// What is wrong, where; at least one.
+        errors: Vec<FieldFault>,
+    },
+    /// A validator did not answer, or its answer makes no sense.
+    #[error("validator {validator} failed on the command: {}: {}", .faulted.fault.as_str(), .faulted.reason)]
+    ValidatorFailed {
+        /// Its name.
+        validator: String,
+        /// What it did.
+        faulted: Box<Faulted>,
+    },
+    /// What commands are held to is not known.
+    #[error("{what} are not known, so nothing is decided: {reason}")]
+    ChecksUnknown {
+        /// What is not known.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// Its deadline has passed.
+    #[error(
+        "the deadline of {deadline_ms} ms passed while the command {}; nothing of it was appended, nor will be: send it \
+         again, with more time", .progress.in_words()
+    )]
+    Expired {
+        /// The deadline, in milliseconds.
+        deadline_ms: u64,
+        /// How far it had come.
+        progress: Progress,
+    },
+    /// Too many accepted commands wait to be decided.
+    #[error("{max} accepted commands wait to be decided already; send it again later")]
+    QueueFull {
+        /// How many may.
+        max: u64,
+    },
+    /// What a command asks of the log beside its data is too much to be kept until it is decided.
+    #[error(
+        "the command's condition is too large to be kept until it is decided; make it smaller, or wait for the answer"
+    )]
+    TooMuchToKeep,
     /// Too many commands are under way.
     #[error("{under_way} commands to {aggregate} are under way, as many as there are places for now; send it again")]
     Busy {
@@ -170,11 +226,27 @@ impl CommandError {
             | Self::NotGranted { .. }
             | Self::Misfit { .. }
             | Self::Unlifted { .. }
+            | Self::ValidatorFailed { .. }
             | Self::Panicked => ErrorClass::Bug,
-            Self::StateTooLarge { .. } => ErrorClass::Invalid,
-            Self::Contended { .. } | Self::Busy { .. } => ErrorClass::Unavailable,
+            Self::StateTooLarge { .. } | Self::UnknownType { .. } | Self::Refused { .. } | Self::TooMuchToKeep => {
+                ErrorClass::Invalid
+            }
+            Self::Contended { .. }
+            | Self::Busy { .. }
+            | Self::QueueFull { .. }
+            | Self::ChecksUnknown { .. }
+            | Self::Expired { .. } => ErrorClass::Unavailable,
             Self::Append(error) => error.class(),
             Self::Store(error) => error.class(),
+        }
+    }
+
+    /// What a component left behind that failed.
+    #[must_use]
+    pub fn evidence(&self) -> Option<&Evidence> {
+        match self {
+            Self::Faulted { faulted, .. } | Self::ValidatorFailed { faulted, .. } => Some(&faulted.evidence),
+            _ => None,
         }
     }
 
@@ -192,11 +264,24 @@ impl CommandError {
     #[must_use]
     pub fn fault(&self) -> Option<(&'static str, Stage)> {
         match self {
-            Self::Faulted { faulted, .. } => Some((faulted.fault.as_str(), faulted.stage)),
+            Self::Faulted { faulted, .. } | Self::ValidatorFailed { faulted, .. } => {
+                Some((faulted.fault.as_str(), faulted.stage))
+            }
             Self::NotGranted { .. } => Some((Fault::Denied.as_str(), Stage::Decide)),
             Self::Misfit { .. } => Some(("misfit", Stage::Apply)),
             Self::Unlifted { .. } => Some((Fault::Upcast.as_str(), Stage::Apply)),
             _ => None,
         }
     }
+}
+
+/// The first errors, behind a colon.
+fn told(errors: &[FieldFault]) -> String {
+    const TOLD_MAX: usize = 3;
+    let one = |FieldFault { pointer, message, .. }: &FieldFault| match pointer.as_str() {
+        "" => message.clone(),
+        pointer => format!("{pointer}: {message}"),
+    };
+    let told: Vec<_> = errors.iter().take(TOLD_MAX).map(one).collect();
+    if told.is_empty() { String::new() } else { format!(": {}", told.join("; ")) }
 }

@@ -11,35 +11,48 @@
 //!   events follow from the command's id, and the store takes an id once;
 //! - its outcome, a rejection too, is durable before it is answered, and what was answered once is answered again;
 //! - commands of one aggregate are decided one after the other, in the order in which they came;
+//! - a command that does not fit its schema, or that a validator refuses, is not decided, and its id is free;
+//! - a command that was accepted is in the log before anybody is told so, and is settled once: with an outcome, or given
+//!   up with its evidence;
+//! - after its deadline nothing is begun for a command, and whether it was appended is always told truly;
 //! - an aggregate in memory is never trusted: the stream's version decides, and after a fault it is made anew;
 //! - a snapshot is never trusted either: what does not fit is left out.
 
 mod aggregate;
 mod bus;
+mod checks;
 mod claims;
 mod counts;
+mod deadline;
 mod error;
 mod history;
 mod lanes;
 mod places;
 mod policy;
+mod queue;
+mod queue_checkpoint;
 mod record;
 mod request;
 mod shard;
 mod snapshot;
 mod snapshots;
 mod temporal;
+mod waiting;
 
 #[cfg(test)]
 mod tests;
 
 pub use aggregate::{AggregateCode, AggregateHost, Asked, Faulted, Handle, Misfit, Rejection, Stage};
 pub use bus::{Allow, Commands, Status};
+pub use checks::{Checks, FieldFault, Subject, Validate, Validator};
 pub use claims::{AggregateSetup, Claimed, Claims, Taken};
 pub use counts::{AggregateCounts, Results};
+pub use deadline::Progress;
 pub use error::CommandError;
 pub use policy::AggregatePolicy;
+pub use queue::{QueueCounts, QueueOptions, QueueTask};
 pub use record::{Decided, Outcome, Settled};
 pub use request::{Command, InvalidCommand};
 pub use snapshots::SnapshotInfo;
 pub use temporal::{Change, Changed, Point, StateAt, Touched};
+pub use waiting::{Accepted, Failure};

@@ -19,6 +19,10 @@ pub struct AggregatePolicy {
     pub snapshot_after_ms: u64,
     /// Aggregates kept in memory.
     pub hot: usize,
+    /// The types of commands that there are; none for any.
+    pub commands: Option<Vec<String>>,
+    /// How long a command may take that does not say so itself; none for as long as it takes.
+    pub deadline_ms: Option<u64>,
 }
 
 impl Default for AggregatePolicy {
@@ -30,6 +34,8 @@ impl Default for AggregatePolicy {
             snapshot_every: 100,
             snapshot_after_ms: 0,
             hot: 1000,
+            commands: None,
+            deadline_ms: None,
         }
     }
 }

@@ -144,7 +144,7 @@ pub(super) fn kept(
 }
 
 /// Says of which command an event is, and of which story.
-fn about(command: &Command, event: &mut NewEvent) {
+pub(super) fn about(command: &Command, event: &mut NewEvent) {
     let correlation = command.metadata.get(metadata_key::CORRELATION_ID).unwrap_or(&command.id);
     for (key, value) in [
         (metadata_key::COMMAND_ID, &command.id),

@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use crate::error::ErrorClass;
 use crate::event::{
-    Category, DATA_BYTES_MAX, ExpectedVersion, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, NameError,
-    RESERVED_TYPE_PREFIX, StreamName, check_name,
+    COMMAND_DEADLINE_MS_MAX, Category, DATA_BYTES_MAX, ExpectedVersion, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX,
+    NameError, RESERVED_TYPE_PREFIX, StreamName, check_name,
 };
 use crate::store::AppendCondition;
 
@@ -35,6 +35,8 @@ pub struct Command {
     pub expected: ExpectedVersion,
     /// What must hold of the log when its events are appended.
     pub condition: Option<AppendCondition>,
+    /// How long it may take from now until it is appended; none for what its manifest says.
+    pub deadline_ms: Option<u64>,
 }
 
 /// Why something is no command.
@@ -48,6 +50,12 @@ pub enum InvalidCommand {
     DataTooLarge {
         /// Their size.
         bytes: usize,
+    },
+    /// Its deadline is out of bounds.
+    #[error("deadline_ms is {ms}; 1 to {COMMAND_DEADLINE_MS_MAX} are allowed")]
+    Deadline {
+        /// The deadline, in milliseconds.
+        ms: u64,
     },
     /// Too many metadata entries.
     #[error("{count} metadata entries; at most {} are allowed", METADATA_ENTRIES_MAX - OWN_ENTRIES)]
@@ -94,6 +102,9 @@ impl Command {
         check_name("command type", &self.command_type)?;
         if self.data.len() > DATA_BYTES_MAX {
             return Err(InvalidCommand::DataTooLarge { bytes: self.data.len() });
+        }
+        if let Some(ms) = self.deadline_ms.filter(|ms| !(1..=COMMAND_DEADLINE_MS_MAX).contains(ms)) {
+            return Err(InvalidCommand::Deadline { ms });
         }
         let count = self.metadata.len();
         if count > METADATA_ENTRIES_MAX - OWN_ENTRIES {

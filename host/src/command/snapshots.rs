@@ -98,7 +98,7 @@ impl Snapshots {
     }
 
     /// Writes rows. The store lets one write at a time; who was overtaken tries again.
-    async fn change(&self, state: Vec<StateChange>) -> Result<(), CommandError> {
+    pub(super) async fn change(&self, state: Vec<StateChange>) -> Result<(), CommandError> {
         let mut attempt = 0;
         loop {
             attempt += 1;

@@ -1,5 +1,7 @@
 //! Commands against a store in memory, decided by native code.
 
+mod queue;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -240,6 +242,7 @@ fn command(id: &str, command_type: &str, data: i64) -> Command {
         metadata: BTreeMap::new(),
         expected: ExpectedVersion::Any,
         condition: None,
+        deadline_ms: None,
     }
 }
 

@@ -15,6 +15,7 @@ mod layout;
 mod lifting;
 mod record;
 
+mod accepted;
 mod cost;
 mod effects;
 mod policy;
@@ -29,6 +30,7 @@ mod start;
 
 pub mod rehearsal;
 
+pub use accepted::{Envelope, find as find_accepted};
 pub use cost::Cost;
 pub use dispatcher::{CommandError, Dispatcher, Rebuild, Redriven, Retry, Setup, StillFailing, spawn};
 pub use effects::{EffectError, Effects};

@@ -12,6 +12,8 @@ pub const TAGS_MAX: usize = 64;
 pub const METADATA_ENTRIES_MAX: usize = 64;
 /// Longest metadata value, in bytes of UTF-8.
 pub const METADATA_VALUE_BYTES_MAX: usize = 4096;
+/// Longest deadline of a command, in milliseconds.
+pub const COMMAND_DEADLINE_MS_MAX: u64 = 600_000;
 /// Most events in one append.
 pub const APPEND_EVENTS_MAX: usize = 10_000;
 /// Largest append: payloads, names and metadata together, in bytes.

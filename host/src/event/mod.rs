@@ -13,9 +13,9 @@ mod recorded;
 
 pub use filter::{Filter, Pattern};
 pub use limits::{
-    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, DATA_BYTES_MAX, EXPECTATIONS_MAX, METADATA_ENTRIES_MAX,
-    METADATA_VALUE_BYTES_MAX, NAME_BYTES_MAX, PAGE_STREAMS_MAX, PLUGIN_NAME_BYTES_MAX, QUERY_ITEMS_MAX,
-    QUERY_NAMES_MAX, TAGS_MAX, WORK_BYTES_MAX,
+    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, COMMAND_DEADLINE_MS_MAX, DATA_BYTES_MAX, EXPECTATIONS_MAX,
+    METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, NAME_BYTES_MAX, PAGE_STREAMS_MAX, PLUGIN_NAME_BYTES_MAX,
+    QUERY_ITEMS_MAX, QUERY_NAMES_MAX, TAGS_MAX, WORK_BYTES_MAX,
 };
 pub use name::{Category, EventType, NameError, PluginName, StreamName, Tag};
 pub(crate) use name::{category_of, check_plain as check_name};
@@ -46,6 +46,16 @@ pub const COMMAND_KEY: &str = "$command";
 /// Type of the event that keeps the outcome of a command that led to no other: a rejection, or nothing to do. Written by
 /// the host, never by an append of others.
 pub const COMMAND_TYPE: &str = "$command";
+
+/// Type of the event by which a command is accepted that is decided later. Written by the host, never by an append of
+/// others.
+pub const ACCEPTED_TYPE: &str = "$command-accepted";
+
+/// The stream of those.
+pub const ACCEPTED_STREAM: &str = "$commands-accepted";
+
+/// Type of the event by which an accepted command is given up. Written by the host, never by an append of others.
+pub const FAILED_TYPE: &str = "$command-failed";
 
 /// Known metadata keys (DESIGN: the event).
 pub mod metadata_key {

@@ -22,7 +22,9 @@ pub(super) fn denied(denied: Denied) -> Status {
     match denied {
         Denied::NoKey => unknown(NoEntry::NoKey),
         Denied::Revoked { .. } => unknown(NoEntry::UnknownKey),
-        Denied::Scope { .. } | Denied::Reach { .. } => status(Code::PermissionDenied, denied.to_string()),
+        Denied::Scope { .. } | Denied::Reach { .. } | Denied::Beyond { .. } => {
+            status(Code::PermissionDenied, denied.to_string())
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::command::AggregateCode;
+use crate::command::{AggregateCode, Validate};
 use crate::delivery::Handler;
 use crate::projection::Projection;
 use crate::runtime::{Description, Engine, InstanceOptions, LoadError, LoadOptions, LoadedComponent, Role};
@@ -27,6 +27,14 @@ pub trait Loader: Send + Sync + 'static {
     /// When the bytes are not an upcaster that this release can run.
     fn load_upcaster(&self, _: &[u8]) -> Result<LoadedUpcaster, LoadError> {
         Err(LoadError::no_upcaster(&[]))
+    }
+
+    /// The same for a component that holds commands against rules. As it stands here it loads none.
+    ///
+    /// # Errors
+    /// When the bytes are not a validator that this release can run.
+    fn load_validator(&self, _: &[u8], _: InstanceOptions) -> Result<Arc<dyn Validate>, LoadError> {
+        Err(LoadError::no_validator(&[]))
     }
 }
 
@@ -77,6 +85,10 @@ impl Loader for Engine {
     fn load_upcaster(&self, component: &[u8]) -> Result<LoadedUpcaster, LoadError> {
         let (lifts, upcast) = self.load_upcaster(component)?;
         Ok(LoadedUpcaster { lifts, upcast })
+    }
+
+    fn load_validator(&self, component: &[u8], options: InstanceOptions) -> Result<Arc<dyn Validate>, LoadError> {
+        self.load_validator(component, options)
     }
 }
 

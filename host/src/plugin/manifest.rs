@@ -8,12 +8,14 @@ mod aggregate;
 mod config;
 mod grants;
 mod keys;
+mod validator;
 
 use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
 pub use crate::document::DocumentError as ManifestError;
+pub(super) use validator::ValidatorManifest;
 
 use crate::command::AggregatePolicy;
 use crate::delivery::{Backoff, Key, KeyMissing, OnExhausted, Policy, Start};

@@ -37,11 +37,11 @@ use keeper::Surroundings;
 pub(super) use prepare::try_out;
 pub use refused::GenerationRefused;
 
-use super::source::{TypeFiles, UPCASTERS_FOLDER};
+use super::source::{CommandFiles, TypeFiles, UPCASTERS_FOLDER};
 use super::watcher::Pace;
 use super::{Loader, NoSecrets, SecretResolver};
 use crate::clock::Clock;
-use crate::command::Claims;
+use crate::command::{Checks, Claims};
 use crate::delivery::{CommandError, Dispatcher, Rebuild};
 use crate::event::{PluginName, Position};
 use crate::schema::{Chain, SchemaCell, TypeSchemas};
@@ -71,6 +71,8 @@ pub struct RegistryOptions {
     pub archive: Option<PathBuf>,
     /// Where what appends are held to is put.
     pub schemas: Arc<SchemaCell>,
+    /// Where what commands are held to is put.
+    pub checks: Arc<Checks>,
     /// How long files must stand still before they are taken.
     pub debounce: Duration,
     /// How long to go without a look at the directory when no notification comes; at least `debounce`.
@@ -83,6 +85,7 @@ impl RegistryOptions {
     #[must_use]
     pub fn new(directory: PathBuf, store: Arc<dyn Store>, clock: Arc<dyn Clock>, loader: Arc<dyn Loader>) -> Self {
         let (claims, secrets, schemas) = (Claims::default(), Arc::new(NoSecrets), Arc::default());
+        let checks = Arc::default();
         Self {
             directory,
             store,
@@ -92,6 +95,7 @@ impl RegistryOptions {
             secrets,
             archive: None,
             schemas,
+            checks,
             debounce: DEBOUNCE,
             poll: POLL,
         }
@@ -139,7 +143,8 @@ impl Registry {
         let pace = Pace { debounce: options.debounce, poll: options.poll };
         let (directory, schemas) = (options.directory, options.schemas);
         let types = TypeFiles::new(&directory, Arc::clone(&schemas));
-        tokio::spawn(supervisor::run((directory, types), pace, surroundings, tell_ready, stopping));
+        let checks = CommandFiles::new(&directory, options.checks, Arc::clone(&surroundings.loader));
+        tokio::spawn(supervisor::run((directory, types, checks), pace, surroundings, tell_ready, stopping));
         Self { board, store, secrets, schemas, ready, stop }
     }
 

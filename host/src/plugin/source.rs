@@ -5,17 +5,20 @@
 //! half copied, not a removal that is half of a replacement. It never says what to do about it; that is
 //! the registry's. It blocks, and knows no time: its caller leaves one debounce between two looks.
 
+mod command_files;
 mod error;
 mod files;
 mod layout;
 mod steady;
 mod type_files;
 mod upcasters;
+mod validators;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use command_files::CommandFiles;
 pub use error::SourceError;
 use files::{Files, read_component};
 pub(crate) use files::{Stamp, digest_of};

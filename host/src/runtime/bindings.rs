@@ -149,6 +149,33 @@ pub(super) enum QueryError {
     Other(String),
 }
 
+/// `validator.checked-command`, borrowed.
+#[derive(Clone, Copy, Debug, ComponentType, Lower)]
+#[component(record)]
+pub(super) struct CheckedCommand<'a> {
+    pub(super) id: &'a str,
+    pub(super) aggregate: &'a str,
+    pub(super) key: &'a str,
+    #[component(name = "command-type")]
+    pub(super) command_type: &'a str,
+    pub(super) data: Payload<'a>,
+    pub(super) metadata: &'a [(&'a str, &'a str)],
+    #[component(name = "timestamp-us")]
+    pub(super) timestamp_us: u64,
+}
+
+/// `validator.field-error`.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(super) struct FieldError {
+    pub(super) path: String,
+    pub(super) code: String,
+    pub(super) message: String,
+}
+
+/// `validator.validate`. The lifetime is that of the arguments, and shrinks at each call.
+pub(super) type Validate = TypedFunc<(CheckedCommand<'static>,), (Result<(), Vec<FieldError>>,)>;
+
 /// Parameters of `projection.query`.
 pub(super) type QueryParams<'a> = (Request<'a>,);
 /// Its results.

@@ -22,6 +22,8 @@ const UNSTABLE: &str = "unstable-";
 pub(super) const PROJECTION: &str = "projection";
 /// The export that makes a component an upcaster.
 pub(super) const UPCASTER: &str = "upcaster";
+/// The export that makes a component a validator.
+pub(super) const VALIDATOR: &str = "validator";
 /// The export that makes a component decide commands.
 pub(super) const AGGREGATE: &str = "aggregate";
 /// The WASI release line that is linked.
@@ -147,14 +149,15 @@ pub(super) fn check_imports(
 
 /// Checks that a component imports nothing by which it could act, or come to another result.
 pub(super) fn check_pure(engine: &wasmtime::Engine, component: &Component) -> Result<(), LoadError> {
-    acting_import(engine, component).map_or(Ok(()), |import| Err(LoadError::NotPure { import }))
+    acting_import(engine, component, &[]).map_or(Ok(()), |import| Err(LoadError::NotPure { import }))
 }
 
-/// The first import by which a component could act.
-fn acting_import(engine: &wasmtime::Engine, component: &Component) -> Option<String> {
+/// The first import by which a component could act, but for interfaces of the contract that it may have.
+fn acting_import(engine: &wasmtime::Engine, component: &Component, may: &[&str]) -> Option<String> {
     let acts = |name: &str| {
-        InterfaceName::parse(name)
-            .is_some_and(|name| name.is_http() || (name.package == PACKAGE && name.interface != "types"))
+        InterfaceName::parse(name).is_some_and(|name| {
+            name.is_http() || (name.package == PACKAGE && name.interface != "types" && !may.contains(&name.interface))
+        })
     };
     component.component_type().imports(engine).map(|(name, _)| name).find(|name| acts(name)).map(str::to_owned)
 }
@@ -226,6 +229,8 @@ pub(super) struct KnownExports {
     pub(super) description: Option<String>,
     /// The interface that makes it an upcaster.
     upcaster: Option<String>,
+    /// The interface that makes it a validator.
+    validator: Option<String>,
 }
 
 impl KnownExports {
@@ -237,8 +242,9 @@ impl KnownExports {
                 Err(LoadError::TwoRoles { one: aggregate.clone(), other: subscriber.clone() })
             }
             (None, None) => {
-                let misplaced = known.upcaster.map(|export| LoadError::Misplaced { export });
-                Err(misplaced.unwrap_or_else(|| LoadError::no_role(&found)))
+                let upcaster = known.upcaster.map(|export| LoadError::Misplaced { export });
+                let validator = known.validator.map(|export| LoadError::MisplacedValidator { export });
+                Err(upcaster.or(validator).unwrap_or_else(|| LoadError::no_role(&found)))
             }
             _ => Ok(known),
         }
@@ -248,7 +254,15 @@ impl KnownExports {
     pub(super) fn upcaster(engine: &wasmtime::Engine, component: &Component) -> Result<String, LoadError> {
         let (known, found) = Self::found(engine, component);
         let upcaster = known.upcaster.ok_or_else(|| LoadError::no_upcaster(&found))?;
-        acting_import(engine, component).map_or(Ok(upcaster), |import| Err(LoadError::Impure { import }))
+        acting_import(engine, component, &[]).map_or(Ok(upcaster), |import| Err(LoadError::Impure { import }))
+    }
+
+    /// The interface that makes a component a validator; of what acts it may import its configuration only.
+    pub(super) fn validator(engine: &wasmtime::Engine, component: &Component) -> Result<String, LoadError> {
+        let (known, found) = Self::found(engine, component);
+        let validator = known.validator.ok_or_else(|| LoadError::no_validator(&found))?;
+        let acting = acting_import(engine, component, &["config"]);
+        acting.map_or(Ok(validator), |import| Err(LoadError::ImpureValidator { import }))
     }
 
     /// What the host knows of the exports, and the names of all.
@@ -270,6 +284,8 @@ impl KnownExports {
                 known.description = Some(name.to_owned());
             } else if interface == UPCASTER {
                 known.upcaster = Some(name.to_owned());
+            } else if interface == VALIDATOR {
+                known.validator = Some(name.to_owned());
             }
         }
         (known, found)
@@ -323,6 +339,7 @@ mod tests {
         table.insert((PROJECTION.into(), "query".into()));
         table.insert((DESCRIPTION.into(), "describe".into()));
         table.extend(["lifts", "upcast"].map(|function| (UPCASTER.to_owned(), function.to_owned())));
+        table.insert((VALIDATOR.into(), "validate".into()));
         table.extend(["snapshot-schema", "apply", "decide", "snapshot"].map(|name| (AGGREGATE.into(), name.into())));
         assert_eq!(table, wit_functions());
         assert_eq!(tidemill_templates::contract(), format!("{PACKAGE}@{PACKAGE_VERSION}"));

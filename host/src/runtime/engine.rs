@@ -13,6 +13,7 @@ use wasmtime::{Config, Strategy, WasmBacktraceDetails};
 
 use super::cache::{self, Cache};
 use super::compiler::Compiler;
+use super::component::InstanceOptions;
 use super::component::{Loaded, LoadedComponent};
 use super::contract::{self, KnownExports};
 use super::fault::{FRAMES_MAX, chain};
@@ -22,7 +23,9 @@ use super::instance::Linked;
 use super::ticker::Ticker;
 use super::trial::{self, Exports};
 use super::upcaster::{Upcaster, UpcasterExports};
+use super::validator::Validator;
 use super::{Anatomy, Limits, LoadError, authority, compile, mismatch};
+use crate::command::Validate;
 use crate::error::ErrorClass;
 use crate::schema::{Lift, Upcast};
 
@@ -201,6 +204,23 @@ impl Engine {
         let linked = Linked { pre, waits: false, trust: self.0.trust.clone() };
         let (lifts, upcaster) = Upcaster::load(Arc::clone(&self.0), linked, exports)?;
         Ok((lifts, Arc::new(upcaster)))
+    }
+
+    /// Loads a component that holds commands against rules, and tries it. Blocks: compiling takes from milliseconds to
+    /// seconds.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_validator(&self, component: &[u8], options: InstanceOptions) -> Result<Arc<dyn Validate>, LoadError> {
+        compile::check_kind(component)?;
+        let component = self.compiled(component, &compile::digest(component))?;
+        contract::check_imports(&self.0.engine, &component, false)?;
+        let interface = KnownExports::validator(&self.0.engine, &component)?;
+        let export = trial::Export::find(&component, &interface, "validate")?;
+        let pre = self.0.linker.instantiate_pre(&component);
+        let pre = pre.map_err(|error| LoadError::MismatchedImport { reason: chain(&error) })?;
+        let linked = Linked { pre, waits: false, trust: self.0.trust.clone() };
+        Ok(Arc::new(Validator::load(Arc::clone(&self.0), linked, export, options)?))
     }
 
     /// From the cache, or compiled and cached.

@@ -143,6 +143,30 @@ pub enum LoadError {
         /// What it exports.
         exports: String,
     },
+    /// It holds commands against rules, and lies where plugins do.
+    #[error(
+        "it exports {export}, so it holds commands against rules: put it into the folder `validators` of the plugins \
+         directory"
+    )]
+    MisplacedValidator {
+        /// The export.
+        export: String,
+    },
+    /// It lies among validators, and could act.
+    #[error(
+        "it imports {import}: what a validator says of a command follows from that command and its configuration alone; \
+         build it for the world `validator-plugin`"
+    )]
+    ImpureValidator {
+        /// The import's name.
+        import: String,
+    },
+    /// It lies among validators, and is none.
+    #[error("it exports {exports}, which makes no validator; one exports tidemill:plugin/validator@0.1.1")]
+    NoValidator {
+        /// What it exports.
+        exports: String,
+    },
     /// It exports something under the right name with another type.
     #[error(
         "its export {export} has another type than the contract's: {reason}; build it against \
@@ -183,6 +207,11 @@ impl LoadError {
         Self::NoUpcaster { exports: listed(exports) }
     }
 
+    /// Nothing of what it exports makes it a validator.
+    pub(crate) fn no_validator(exports: &[String]) -> Self {
+        Self::NoValidator { exports: listed(exports) }
+    }
+
     /// What kind of thing went wrong.
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
@@ -201,6 +230,9 @@ impl LoadError {
             | Self::Misplaced { .. }
             | Self::Impure { .. }
             | Self::NoUpcaster { .. }
+            | Self::MisplacedValidator { .. }
+            | Self::ImpureValidator { .. }
+            | Self::NoValidator { .. }
             | Self::MismatchedExport { .. }
             | Self::Trial { .. } => ErrorClass::Invalid,
             Self::NotGranted { .. } | Self::HttpNotGranted { .. } | Self::Unstable { .. } => ErrorClass::Denied,

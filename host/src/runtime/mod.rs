@@ -45,6 +45,7 @@ mod ticker;
 mod transcript;
 mod trial;
 mod upcaster;
+mod validator;
 mod wasi;
 mod wit;
 

@@ -117,7 +117,7 @@ impl Export {
             })
     }
 
-    fn mismatched(&self, error: &wasmtime::Error) -> LoadError {
+    pub(super) fn mismatched(&self, error: &wasmtime::Error) -> LoadError {
         LoadError::MismatchedExport { export: self.name.clone(), reason: chain(error) }
     }
 }

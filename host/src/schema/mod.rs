@@ -12,6 +12,7 @@
 
 mod chain;
 mod check;
+mod commands;
 mod lift;
 mod lifted;
 mod page;
@@ -23,6 +24,7 @@ mod types;
 
 pub use chain::Chain;
 pub use check::ChainError;
+pub use commands::{CommandSchemaFile, CommandSchemas};
 pub use lift::{Lift, Step, Upcast, Upcasted};
 pub use lifted::{LiftError, PART_KEY};
 pub use page::{SchemaView, UNLIFTED_KEY, lift_one, lift_page};

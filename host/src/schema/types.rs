@@ -166,7 +166,7 @@ impl TypeSchemas {
         let (none, name) = (BTreeMap::new(), &event.event_type);
         let versions = self.types.get(name).unwrap_or(&none);
         match (versions.get(&event.schema_version), self.broken.get(name)) {
-            (Some(schema), _) if schema.enforced => schema.check(event),
+            (Some(schema), _) if schema.enforced => schema.check_data(&event.data),
             (Some(_), _) => Ok(()),
             (None, Some(broken)) => {
                 let reason =
@@ -189,7 +189,7 @@ impl TypeSchemas {
 }
 
 impl TypeSchema {
-    fn read(origin: &str, text: &str) -> Result<Self, String> {
+    pub(super) fn read(origin: &str, text: &str) -> Result<Self, String> {
         let document: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
         let enforced = match document.get(ENFORCE) {
             None => false,
@@ -205,10 +205,13 @@ impl TypeSchema {
         Ok(Self { origin: origin.to_owned(), enforced, document, schemas, index })
     }
 
-    /// Holds an event to it.
-    fn check(&self, event: &NewEvent) -> Result<(), Vec<FieldError>> {
+    /// Holds data to it.
+    ///
+    /// # Errors
+    /// What is wrong with them, where.
+    pub fn check_data(&self, data: &[u8]) -> Result<(), Vec<FieldError>> {
         let whole = |reason: String| vec![FieldError { path: String::new(), reason }];
-        let data: Value = serde_json::from_slice(&event.data).map_err(|error| whole(format!("no JSON: {error}")))?;
+        let data: Value = serde_json::from_slice(data).map_err(|error| whole(format!("no JSON: {error}")))?;
         self.schemas.validate(&data, self.index).map_err(|error| {
             let mut errors = Vec::new();
             leaves(&error, &mut errors);

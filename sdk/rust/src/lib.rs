@@ -67,11 +67,16 @@ mod subscriber;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod typed;
+mod validator;
+#[doc(hidden)]
+pub mod validator_bindings;
 
 #[doc(hidden)]
 pub use aggregate::{Live, describe_aggregate};
 #[doc(hidden)]
 pub use export::{answer_query, describe_component, handle_batch};
+#[doc(hidden)]
+pub use validator::{new_validator, validate_command};
 
 pub use aggregate::{Aggregate, Asked};
 pub use config::Config;
@@ -85,3 +90,4 @@ pub use query::Query;
 pub use state::{Scan, State};
 pub use subscriber::{Context, Subscriber};
 pub use typed::{Typed, event_types, typed};
+pub use validator::{CheckedCommand, FieldError, Validator};

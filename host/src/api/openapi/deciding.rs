@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::operation::Op;
-use super::parameter::{after_name, limit, named, query, text, time, told, traceparent};
+use super::parameter::{after_name, flag, header, limit, named, query, text, time, told, traceparent};
 use super::shapes::Command;
 use crate::api::commands::OutcomeView;
 use crate::api::problem::Kind;
@@ -26,7 +26,11 @@ fn send() -> Op {
              refused. A rejection (422) is the domain's answer, with its `code` and maybe `details`; it is an outcome too. \
              After any other problem there is none, and the command may be sent again.",
         )
-        .takes([traceparent()])
+        .takes([
+            traceparent(),
+            query("wait", flag(), "Whether to wait for the decision; else it is accepted, and decided later. True unless told."),
+            header("Prefer", text(), "With `respond-async` it is accepted, and decided later."),
+        ])
         .accepts::<Command>("application/json")
         .example("withdraw", "A command to an account that must be at version 3", withdraw)
         .answers(201, "What followed, and where it stands.")
@@ -35,19 +39,23 @@ fn send() -> Op {
         .answers(200, "The same, when nothing was to be done, or it was done before.")
         .json::<OutcomeView<'_>>()
         .header("ETag", told(text(), "The stream's version."))
+        .answers(202, "It is in the log, and decided later; `outcome` is `queued`.")
+        .json::<OutcomeView<'_>>()
+        .header("Location", told(text(), "Where what becomes of it is told."))
         .refuses(404, &[Kind::NotFound])
         .refuses(408, &[Kind::TimedOut])
         .refuses(409, &[Kind::WrongExpectedVersion, Kind::ConditionFailed, Kind::StreamDeleted, Kind::IdConflict])
         .refuses(410, &[Kind::Removed])
         .refuses(413, &[Kind::TooLarge])
         .refuses(415, &[Kind::UnsupportedMediaType])
-        .refuses(422, &[Kind::Rejected])
+        .refuses(422, &[Kind::Rejected, Kind::InvalidCommand])
         .refuses(500, &[Kind::CommandFailed])
+        .refuses(504, &[Kind::DeadlinePassed])
 }
 
 fn status() -> Op {
     Op::get("/v1/commands/{command_id}", "getCommand", "Tells what became of a command.")
-        .answers(200, "Its outcome, or that it is under way.")
+        .answers(200, "Its outcome, or that it is queued, under way, or given up.")
         .json::<OutcomeView<'_>>()
         .refuses(404, &[Kind::NotFound])
 }

@@ -97,6 +97,9 @@ pub(super) struct Command {
     /// What its stream must be.
     expected: Option<ExpectedVersion>,
     condition: Option<Condition>,
+    /// How long it may take until it is appended, in milliseconds; what its plugin's manifest says unless given.
+    #[schema(minimum = 1, maximum = 600_000)]
+    deadline_ms: Option<u64>,
 }
 
 /// Where a stream must be.

@@ -3,7 +3,7 @@
 use super::{ManifestError, backoff, keys};
 use crate::command::AggregatePolicy;
 use crate::document::Section;
-use crate::event::Category;
+use crate::event::{COMMAND_DEADLINE_MS_MAX, Category, check_name};
 
 const RETRIES_MAX: u64 = 1000;
 const SNAPSHOT_EVERY_MAX: u64 = 1_000_000_000;
@@ -17,6 +17,16 @@ pub(super) fn read(section: &Section<'_>) -> Result<AggregatePolicy, ManifestErr
     if let Some(value) = section.get("category") {
         const ALLOWED: &str = "the part of streams' names before the first \"-\", such as \"account\"";
         policy.category = Some(Category::new(value.text(ALLOWED)?).map_err(|_| value.bad(ALLOWED))?);
+    }
+    if let Some(value) = section.get("commands") {
+        let commands = value.texts(|name| check_name("command type", &name).map(|()| name))?;
+        if commands.is_empty() {
+            return Err(value.bad("at least one type of command; without the key every type is handed over"));
+        }
+        policy.commands = Some(commands);
+    }
+    if let Some(value) = section.get("deadline") {
+        policy.deadline_ms = Some(value.duration_ms(1..=COMMAND_DEADLINE_MS_MAX)?);
     }
     if let Some(value) = section.get("retries") {
         policy.retries = u32::try_from(value.integer(0..=RETRIES_MAX)?).unwrap_or(u32::MAX);
@@ -43,13 +53,22 @@ mod tests {
     #[test]
     fn what_is_said_of_commands_is_read_and_bounded() {
         let text = "[aggregate]\ncategory = \"purse\"\nretries = 0\nbackoff = { initial = \"5ms\", jitter = false }\n\
-                    snapshot_every = 7\nsnapshot_after = \"20ms\"\nhot = 3";
+                    snapshot_every = 7\nsnapshot_after = \"20ms\"\nhot = 3\ncommands = [\"Add\"]\ndeadline = \"2s\"";
         let policy = Manifest::parse("plugin.toml", text).unwrap().aggregate;
         assert_eq!(policy.category.as_ref().map(ToString::to_string).as_deref(), Some("purse"));
+        assert_eq!((policy.commands, policy.deadline_ms), (Some(vec!["Add".to_owned()]), Some(2000)));
         assert_eq!((policy.retries, policy.snapshot_every, policy.hot), (0, 7, 3));
         assert_eq!(policy.snapshot_after_ms, 20);
         assert_eq!((policy.backoff.initial_ms, policy.backoff.max_ms, policy.backoff.jitter), (5, 100, false));
-        for bad in ["category = \"a-b\"", "category = \"\"", "hot = 0", "retries = -1", "snapshots = 1"] {
+        for bad in [
+            "category = \"a-b\"",
+            "category = \"\"",
+            "hot = 0",
+            "retries = -1",
+            "snapshots = 1",
+            "commands = []",
+            "deadline = 2",
+        ] {
             assert!(Manifest::parse("plugin.toml", &format!("[aggregate]\n{bad}")).is_err(), "{bad}");
         }
     }

@@ -26,8 +26,11 @@ pub(super) const DELIVERY: Known<'static> = Known::table(
 );
 pub(super) const BACKOFF: Known<'static> =
     Known { inline: true, ..Known::table("delivery.backoff", &["initial", "max", "jitter"], &[]) };
-pub(super) const AGGREGATE: Known<'static> =
-    Known::table("aggregate", &["category", "retries", "backoff", "snapshot_every", "snapshot_after", "hot"], &[]);
+pub(super) const AGGREGATE: Known<'static> = Known::table(
+    "aggregate",
+    &["category", "commands", "deadline", "retries", "backoff", "snapshot_every", "snapshot_after", "hot"],
+    &[],
+);
 pub(super) const AGGREGATE_BACKOFF: Known<'static> =
     Known { inline: true, ..Known::table("aggregate.backoff", &["initial", "max", "jitter"], &[]) };
 pub(super) const LIMITS: Known<'static> = Known::table("limits", LIMIT_KEYS, &["fuel_per_event", "state"]);
@@ -60,3 +63,8 @@ pub(super) const CONFIG: Known<'static> = Known { any: true, ..Known::table("con
 /// Every table with keys of its own.
 pub(super) const TABLES: &[&Known<'static>] =
     &[&ROOT, &SUBSCRIBE, &DELIVERY, &BACKOFF, &AGGREGATE, &AGGREGATE_BACKOFF, &LIMITS, &GRANTS];
+
+/// The keys of a validator's file.
+pub(super) const VALIDATOR: Known<'static> = Known::table("", &["commands", "limits", "config"], &[]);
+/// Its tables with keys of their own.
+pub(super) const VALIDATOR_TABLES: &[&Known<'static>] = &[&VALIDATOR, &LIMITS];

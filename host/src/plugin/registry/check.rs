@@ -126,9 +126,23 @@ pub fn check(
     };
     match loaded.map_err(failed) {
         Ok(loaded) => checked.take(&*loaded, &proposed.version(), secrets),
-        Err(error) => checked.refused = Some(Refusal::of(&error)),
+        Err(error) => match lesser_role(proposed, loader) {
+            Some(role) => checked.roles.push(role),
+            None => checked.refused = Some(Refusal::of(&error)),
+        },
     }
     Ok(checked)
+}
+
+/// The role of a component that is no plugin, but lies in a folder of its own.
+fn lesser_role(proposed: &Proposed<'_>, loader: &dyn Loader) -> Option<&'static str> {
+    let Proposed { name, component, manifest, .. } = *proposed;
+    let options =
+        InstanceOptions { config: manifest.config.clone(), ..InstanceOptions::new(name.clone(), manifest.limits) };
+    if loader.load_validator(component, options).is_ok() {
+        return Some("validator");
+    }
+    loader.load_upcaster(component).is_ok().then_some("upcaster")
 }
 
 impl Proposed<'_> {

@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use super::keeper::{self, Kept, Surroundings, Wanted};
 use crate::event::PluginName;
 use crate::plugin::Loader;
-use crate::plugin::source::{Broken, Found, Outlook, Scan, Scanner, SourceError, TypeFiles, Upcasters};
+use crate::plugin::source::{
+    Broken, CommandFiles, Found, Outlook, Scan, Scanner, SourceError, TypeFiles, Upcasters,
+};
 use crate::plugin::watcher::{Pace, Watcher};
 
 /// Looks after which the start is over even though somebody keeps writing in the directory.
@@ -23,6 +25,8 @@ struct Eyes {
     upcasters: Upcasters,
     /// None where looking panicked.
     types: Option<TypeFiles>,
+    /// The same.
+    checks: Option<CommandFiles>,
     watcher: Watcher,
     loader: Arc<dyn Loader>,
 }
@@ -39,7 +43,7 @@ struct Supervisor {
 
 /// Runs the plugins of a directory until it is told to stop.
 pub(super) async fn run(
-    (directory, types): (PathBuf, TypeFiles),
+    (directory, types, checks): (PathBuf, TypeFiles, CommandFiles),
     pace: Pace,
     around: Surroundings,
     ready: watch::Sender<bool>,
@@ -48,7 +52,7 @@ pub(super) async fn run(
     let mut supervisor =
         Supervisor { around, kept: BTreeMap::new(), leaving: BTreeMap::new(), ready: Some(ready), looks: 0 };
     let loader = Arc::clone(&supervisor.around.loader);
-    let mut eyes = Eyes::open(directory, pace, loader, Some(types));
+    let mut eyes = Eyes::open(directory, pace, loader, Some((types, checks)));
     loop {
         let (back, outcome, outlook) = eyes.look(pace).await;
         eyes = back;
@@ -63,10 +67,11 @@ pub(super) async fn run(
 }
 
 impl Eyes {
-    fn open(directory: PathBuf, pace: Pace, loader: Arc<dyn Loader>, types: Option<TypeFiles>) -> Self {
+    fn open(directory: PathBuf, pace: Pace, loader: Arc<dyn Loader>, files: Option<(TypeFiles, CommandFiles)>) -> Self {
+        let (types, checks) = files.unzip();
         let (scanner, watcher) = (Scanner::new(directory.clone()), Watcher::new(pace));
         let upcasters = Upcasters::new(&directory, Arc::clone(&loader));
-        Self { directory, scanner, upcasters, types, watcher, loader }
+        Self { directory, scanner, upcasters, types, checks, watcher, loader }
     }
 
     /// Looks at the directory, and watches what is in it from then on.
@@ -80,6 +85,9 @@ impl Eyes {
                 let (problem, settling) = types.look();
                 scan.strays.extend(problem);
                 scan.settling |= settling;
+            }
+            if let (Ok(scan), Some(checks)) = (&mut outcome, &mut self.checks) {
+                scan.settling |= checks.look(&mut scan.strays, &mut scan.folders);
             }
             if let Ok(scan) = &outcome {
                 let folders = scan.folders.iter().map(PathBuf::as_path);

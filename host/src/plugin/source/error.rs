@@ -61,6 +61,12 @@ pub enum SourceError {
         /// The bound.
         bytes_max: u64,
     },
+    /// The validators cannot be asked.
+    #[error("{reason}; those before go on, if there were any")]
+    Validators {
+        /// What is wrong, and where.
+        reason: String,
+    },
     /// A manifest is not UTF-8.
     #[error("{} is not UTF-8 text; save it as UTF-8", path.display())]
     NotText {
@@ -159,6 +165,7 @@ impl SourceError {
             | Self::NotText { .. }
             | Self::Upcasters { .. }
             | Self::Schemas { .. }
+            | Self::Validators { .. }
             | Self::Unlifted { .. }
             | Self::BadName { .. }
             | Self::NoManifest { .. }

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::validators::VALIDATORS_FOLDER;
 use super::{SourceError, UPCASTERS_FOLDER};
 use crate::event::PluginName;
 
@@ -75,7 +76,7 @@ impl Layout {
 
     fn add_folder(&mut self, path: &Path) {
         self.folders.push(path.to_owned());
-        if path.file_name() == Some(OsStr::new(UPCASTERS_FOLDER)) {
+        if [UPCASTERS_FOLDER, VALIDATORS_FOLDER].iter().any(|folder| path.file_name() == Some(OsStr::new(folder))) {
             return;
         }
         match Folder::of(path) {

@@ -20,6 +20,8 @@ pub(super) struct Steady {
     folder: PathBuf,
     /// How the files end that matter.
     endings: &'static [&'static str],
+    /// Whether the files are one folder further down.
+    nested: bool,
     files: Files,
     /// What the last look found; none before the first.
     seen: Option<Each>,
@@ -28,7 +30,12 @@ pub(super) struct Steady {
 impl Steady {
     /// Nothing is seen yet.
     pub(super) fn new(folder: PathBuf, endings: &'static [&'static str]) -> Self {
-        Self { folder, endings, files: Files::default(), seen: None }
+        Self { folder, endings, nested: false, files: Files::default(), seen: None }
+    }
+
+    /// The same, of files that are in folders of this one.
+    pub(super) fn nested(folder: PathBuf, endings: &'static [&'static str]) -> Self {
+        Self { nested: true, ..Self::new(folder, endings) }
     }
 
     /// The folder.
@@ -55,7 +62,11 @@ impl Steady {
             |error: std::io::Error| SourceError::Unreadable { path: self.folder.clone(), reason: error.to_string() };
         // A folder that is not there has nothing to stand still but its absence.
         let absent = self.seen.is_none() && !self.folder.exists();
-        let paths = if self.folder.is_dir() { list(&self.folder).map_err(unreadable)? } else { Vec::new() };
+        let mut paths = if self.folder.is_dir() { list(&self.folder).map_err(unreadable)? } else { Vec::new() };
+        if self.nested {
+            let folders = paths.into_iter().filter(|path| path.is_dir());
+            paths = folders.map(|folder| list(&folder)).collect::<Result<Vec<_>, _>>().map_err(unreadable)?.concat();
+        }
         let (mut contents, mut steady) = (Each::new(), true);
         self.files.begin();
         for path in paths.into_iter().filter(|path| ends(path, self.endings)) {

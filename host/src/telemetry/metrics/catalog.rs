@@ -72,7 +72,10 @@ catalog! {
     PLUGIN_FUEL = Counter "plugin_fuel" One PARTITION, "Fuel that the handler used";
     PLUGIN_LOG_BYTES = Counter "plugin_log" Bytes PARTITION, "What the handler wrote to its log";
     COMMANDS = Counter "commands" One &["aggregate", "result"],
-        "Commands, by result: accepted, rejected, repeated, faulted (the component failed), refused (anything else)";
+        "Commands, by result: accepted, rejected, repeated, invalid (against a schema or a validator), expired, faulted (a component failed), refused (anything else)";
+    COMMANDS_QUEUED = Counter "commands_queued" One &["result"],
+        "Commands that are decided later, by what became of them: accepted, settled, failed (given up), retried";
+    COMMANDS_WAITING = Gauge "commands_waiting" One &[], "Accepted commands that are not settled";
     COMMAND = Histogram "command" Seconds &["aggregate"], "Time from a command to its outcome";
     COMMAND_DECIDE = Histogram "command_decide" Seconds &["aggregate"],
         "Of that, finding the aggregate and deciding, without the append";

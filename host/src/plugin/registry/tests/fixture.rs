@@ -76,6 +76,7 @@ impl Fixture {
             store: self.store.clone(),
             clock: self.clock.clone(),
             loader,
+            checks: Arc::default(),
             schemas: Arc::default(),
             claims: Claims::default(),
             debounce: Duration::from_millis(5),

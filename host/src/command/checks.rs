@@ -1,0 +1,167 @@
+//! What commands are held to before they are decided: the JSON Schema of their type, then validators, in their order.
+//!
+//! Both are put here by whoever watches the plugins directory, and read for each command that has no outcome yet. While
+//! they are not known, nothing is decided: a command must not slip through because a file is broken.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::aggregate::{Asked, Faulted};
+use super::error::CommandError;
+use super::request::Command;
+use crate::event::Pattern;
+use crate::schema::CommandSchemas;
+
+/// Most errors of one command that are told.
+const ERRORS_MAX: usize = 64;
+
+/// Code that holds a command against rules of its own. Cheap to share.
+pub trait Validate: Send + Sync + 'static {
+    /// What is wrong with a command; nothing where it may be decided. Blocks.
+    ///
+    /// # Errors
+    /// When the code does not answer.
+    fn validate(&self, subject: &Subject<'_>) -> Result<Vec<FieldFault>, Faulted>;
+}
+
+/// A command that is to be decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The kind of aggregate.
+    pub aggregate: &'a str,
+    /// Which one of them.
+    pub key: &'a str,
+    /// The command.
+    pub asked: &'a Asked,
+}
+
+/// A place in a command's data, and what is wrong there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldFault {
+    /// A JSON pointer; empty for the whole.
+    pub pointer: String,
+    /// What kind of fault it is, for programs; empty where nobody says.
+    pub code: String,
+    /// What is wrong, for people.
+    pub message: String,
+}
+
+/// A validator as it is installed.
+#[derive(Clone)]
+pub struct Validator {
+    /// Its name.
+    pub name: String,
+    /// Which commands it is asked of, as `aggregate:Type`.
+    pub commands: Arc<[Pattern]>,
+    /// Its code.
+    pub code: Arc<dyn Validate>,
+}
+
+impl Validator {
+    fn takes(&self, named: &str) -> bool {
+        self.commands.iter().any(|pattern| pattern.matches(named))
+    }
+}
+
+/// What commands are held to. Shared by whoever sets it and the bus.
+#[derive(Default)]
+pub struct Checks(RwLock<Held>);
+
+#[derive(Clone)]
+struct Held {
+    schemas: Known<Arc<CommandSchemas>>,
+    validators: Known<Arc<[Validator]>>,
+}
+
+/// What is known, or why it is not.
+type Known<T> = Result<T, String>;
+
+impl Default for Held {
+    fn default() -> Self {
+        Self { schemas: Ok(Arc::default()), validators: Ok(Arc::new([])) }
+    }
+}
+
+impl std::fmt::Debug for Checks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Checks")
+    }
+}
+
+impl Checks {
+    /// Puts other schemas in place; none known, with the reason, only where there were none before.
+    pub fn set_schemas(&self, schemas: Result<CommandSchemas, String>) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        held.schemas = schemas.map(Arc::new);
+    }
+
+    /// Puts other validators in place, in the order in which they are asked.
+    pub fn set_validators(&self, validators: Result<Vec<Validator>, String>) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        held.validators = validators.map(Into::into);
+    }
+
+    /// What such a command is held to; none where nothing is.
+    pub(super) fn of(&self, command: &Command) -> Result<Option<Rules>, CommandError> {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let unknown = |what: &str| {
+            let what = what.to_owned();
+            move |reason| CommandError::ChecksUnknown { what, reason }
+        };
+        let schemas = held.schemas.map_err(unknown("the schemas of commands"))?;
+        let all = held.validators.map_err(unknown("the validators of commands"))?;
+        let named = format!("{}:{}", command.aggregate, command.command_type);
+        let validators: Vec<_> = all.iter().filter(|validator| validator.takes(&named)).cloned().collect();
+        let has_schema = schemas.get(command.aggregate.as_str(), &command.command_type).is_some();
+        Ok((has_schema || !validators.is_empty()).then_some(Rules { schemas, validators }))
+    }
+}
+
+/// What one command is held to.
+pub(super) struct Rules {
+    schemas: Arc<CommandSchemas>,
+    validators: Vec<Validator>,
+}
+
+impl Rules {
+    /// Holds a command to them. The first that finds something ends it. Blocks.
+    pub(super) fn hold(&self, command: &Command, asked: &Asked) -> Result<(), CommandError> {
+        let aggregate = command.aggregate.as_str();
+        if let Some(schema) = self.schemas.get(aggregate, &command.command_type) {
+            let fault = |error: crate::schema::FieldError| FieldFault {
+                pointer: error.path,
+                code: "schema".into(),
+                message: error.reason,
+            };
+            let found = schema.check_data(&command.data).err().unwrap_or_default();
+            refused("its schema", found.into_iter().map(fault).collect())?;
+        }
+        let subject = Subject { aggregate, key: &command.key, asked };
+        for Validator { name, code, .. } in &self.validators {
+            let found = code.validate(&subject).map_err(|faulted| failed(name, command, faulted))?;
+            refused(&format!("validator {name}"), found)?;
+        }
+        Ok(())
+    }
+}
+
+fn refused(by: &str, mut errors: Vec<FieldFault>) -> Result<(), CommandError> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    errors.truncate(ERRORS_MAX);
+    Err(CommandError::Refused { by: by.to_owned(), errors })
+}
+
+fn failed(validator: &str, command: &Command, faulted: Faulted) -> CommandError {
+    tracing::warn!(
+        validator,
+        command = command.id,
+        command_type = command.command_type,
+        fault = faulted.fault.as_str(),
+        reason = faulted.reason,
+        stderr = faulted.evidence.stderr_tail,
+        backtrace = faulted.evidence.backtrace,
+        "a validator failed"
+    );
+    CommandError::ValidatorFailed { validator: validator.to_owned(), faulted: Box::new(faulted) }
+}

@@ -1,0 +1,109 @@
+//! Commands that wait in the log, as the bus takes them; and those of them that were given up.
+//!
+//! One that was given up has an event `$command-failed` in the stream `$commands`, whose id follows from the command's:
+//! the reason and the evidence are as durable as an outcome.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::error::CommandError;
+use super::record;
+use super::request::Command;
+use crate::delivery::{Envelope, Evidence};
+use crate::event::{COMMAND_KEY, EventType, FAILED_TYPE, NewEvent, Pattern, Position, RecordedEvent, StreamName};
+use crate::store::{Store, StoreError};
+
+/// Namespace of ids of failures: a random UUID, fixed for ever.
+const NAMESPACE: Uuid = Uuid::from_u128(0x9d0b_61c8_27e4_4c15_b3f0_5a86_e214_7f3d);
+/// Where failures are.
+const STREAM: &str = "$commands";
+
+/// A command that was accepted, and is not decided yet.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// Its id.
+    pub id: String,
+    /// The stream that it will be decided against.
+    pub stream: StreamName,
+    /// Position at which it was accepted.
+    pub position: Position,
+    /// Whether it was accepted, or had an outcome, before it was sent this time.
+    pub repeated: bool,
+}
+
+/// Why an accepted command was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The command's id.
+    pub command_id: String,
+    /// The stream that it was for.
+    pub stream: StreamName,
+    /// What kind of failure it is: a fault's name, or a class of errors.
+    pub kind: String,
+    /// Why, for people.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The last of what the component wrote to stderr and to the log.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stderr_tail: String,
+    /// The component's backtrace.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub backtrace: String,
+}
+
+/// The event by which a command is accepted; who sent it may lead to events of these types only, if any are given.
+pub(super) fn event(command: &Command, digest: &str, types: &[Pattern]) -> Result<NewEvent, CommandError> {
+    let Command { aggregate, key, id, command_type, .. } = command.clone();
+    let envelope = Envelope::new(id, aggregate, key, command_type);
+    let mut envelope = envelope.expecting(command.expected, command.condition.clone());
+    envelope.digest = digest.to_owned();
+    envelope.types = types.to_vec();
+    envelope.deadline_ms = command.deadline_ms;
+    let mut event = NewEvent::json(EventType::from_stored(FAILED_TYPE), command.data.clone());
+    event.content_type.clone_from(&command.content_type);
+    event.metadata.clone_from(&command.metadata);
+    envelope.seal(event).ok_or(CommandError::TooMuchToKeep)
+}
+
+/// A command as it was accepted, and the event types that may follow.
+pub(super) fn command(event: &RecordedEvent, envelope: Envelope) -> (Command, Vec<Pattern>) {
+    let (expected, condition) = (envelope.expected(), envelope.condition());
+    let mut metadata = event.metadata.clone();
+    metadata.remove(COMMAND_KEY);
+    let Envelope { id, aggregate, key, command_type, types, deadline_ms, .. } = envelope;
+    let (data, content_type) = (event.data.clone(), event.content_type.clone());
+    let command =
+        Command { aggregate, key, id, command_type, data, content_type, metadata, expected, condition, deadline_ms };
+    (command, types)
+}
+
+/// The event by which a command is given up.
+pub(super) fn failed(command: &Command, stream: &StreamName, error: &CommandError, attempts: u32) -> NewEvent {
+    let Evidence { stderr_tail, backtrace } = error.evidence().cloned().unwrap_or_default();
+    let kind = error.fault().map_or_else(|| format!("{:?}", error.class()).to_lowercase(), |(fault, _)| fault.into());
+    let (command_id, stream, reason) = (command.id.clone(), stream.clone(), error.to_string());
+    let failure = Failure { command_id, stream, kind, reason, attempts, stderr_tail, backtrace };
+    // Texts and numbers always serialise.
+    let data = serde_json::to_vec(&failure).unwrap_or_default();
+    let mut event = NewEvent::json(EventType::from_stored(FAILED_TYPE), data).on(StreamName::from_stored(STREAM));
+    event.id = failed_id(&command.id);
+    event.metadata.clone_from(&command.metadata);
+    record::about(command, &mut event);
+    event
+}
+
+fn failed_id(command_id: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, command_id.as_bytes())
+}
+
+/// Why a command was given up, if it was. Blocks.
+pub(super) fn find_failure(store: &dyn Store, command_id: &str) -> Result<Option<Failure>, StoreError> {
+    let Some(event) = store.event(failed_id(command_id))? else { return Ok(None) };
+    let corrupted = |error: serde_json::Error| StoreError::CorruptedRow {
+        what: format!("the failure of a command at position {}", event.position),
+        reason: error.to_string(),
+    };
+    let of_host = event.event_type.as_str() == FAILED_TYPE;
+    of_host.then(|| serde_json::from_slice(&event.data).map_err(corrupted)).transpose()
+}
