@@ -370,6 +370,7 @@ fn patience(error: &CommandError) -> Patience {
         CommandError::Faulted { .. }
         | CommandError::NotGranted { .. }
         | CommandError::Misfit { .. }
+        | CommandError::Unlifted { .. }
         | CommandError::ValidatorFailed { .. }
         | CommandError::ChecksUnknown { .. }
         | CommandError::UnknownAggregate { .. }
