@@ -67,11 +67,16 @@ mod subscriber;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod typed;
+mod upcaster;
+#[doc(hidden)]
+pub mod upcaster_bindings;
 
 #[doc(hidden)]
 pub use aggregate::{Live, describe_aggregate};
 #[doc(hidden)]
 pub use export::{answer_query, describe_component, handle_batch};
+#[doc(hidden)]
+pub use upcaster::{declared_lifts, upcast};
 
 pub use aggregate::{Aggregate, Asked};
 pub use config::Config;
@@ -85,3 +90,4 @@ pub use query::Query;
 pub use state::{Scan, State};
 pub use subscriber::{Context, Subscriber};
 pub use typed::{Typed, event_types, typed};
+pub use upcaster::Lift;
