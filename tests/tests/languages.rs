@@ -71,6 +71,18 @@ fn templates_work(language: &str) {
     }
 }
 
+/// Most bytes of the first plugin in Rust: a change that makes every plugin larger is seen here.
+const RUST_BYTES_MAX: usize = 200_000;
+
+#[test]
+fn a_plugin_in_rust_is_small() {
+    let rust = Language::named("rust").unwrap();
+    if can_build(rust) {
+        let bytes = Project::new(rust, "size", "big-orders").build().len();
+        assert!(bytes <= RUST_BYTES_MAX, "{bytes} bytes");
+    }
+}
+
 fn check_and_test(folder: &Path, component: &[u8], has_manifest: bool, role: &str) {
     fs::write(folder.join("built.wasm"), component).unwrap();
     let manifest: &[&str] = if has_manifest { &["--manifest", "plugin.toml"] } else { &[] };

@@ -17,7 +17,8 @@ use super::subject::Traced;
 use super::world::{FIRST_ID, event, everything, microseconds, set};
 use super::wrapped::Disturbance;
 use crate::clock::{Clock, ManualClock, Stopwatch};
-use crate::command::{AggregateSetup, Claims, Command, CommandError, Commands, Outcome, Point, Settled};
+use crate::command::{AggregateSetup, Claims, Command, CommandError, Commands, Outcome, Point, Rejection, Settled};
+use crate::error::with_sources;
 use crate::event::{Category, ExpectedVersion, RecordedEvent, StreamName};
 use crate::plugin::{Loaded, Proposed, Runnable};
 use crate::runtime::Anatomy;
@@ -112,6 +113,41 @@ impl Deciding {
     }
 }
 
+impl Came {
+    /// Takes an answer in; what is to be told of the call.
+    fn take(
+        &mut self,
+        index: usize,
+        answer: Result<Settled, CommandError>,
+        given: Given,
+        stored: &[RecordedEvent],
+    ) -> Call {
+        match answer.map(|settled| settled.outcome) {
+            Ok(Outcome::Accepted(events)) => {
+                let of = |id: Uuid| stored.iter().find(|event| event.id == id);
+                let decided: Vec<_> = events.iter().filter_map(|event| of(event.id)).collect();
+                let appended = decided.iter().map(|event| appended(index, event)).collect();
+                self.decided.extend(decided.into_iter().map(|event| decided_of(index, event)));
+                Call { appended, ..Call::of(given, "accepted") }
+            }
+            Ok(Outcome::Rejected(Rejection { code, reason, details })) => {
+                let told = format!("{code}: {reason}");
+                self.rejected.push(Rejected { command: index, code, reason: vec![reason], details });
+                Call { reason: Some(told), ..Call::of(given, "rejected") }
+            }
+            Err(error) => {
+                let reason = with_sources(&error);
+                self.differ(format!("command {index} has no outcome"), Some(Value::String(reason.clone())));
+                Call { reason: Some(reason), ..Call::of(given, "failed") }
+            }
+        }
+    }
+
+    fn differ(&mut self, what: String, found: Option<Value>) {
+        self.differences.push(Difference { what, expected: None, found });
+    }
+}
+
 impl<'a> Bench<'a> {
     /// A log with the history that a fixture gives.
     fn of(deciding: &'a Deciding, file: &Path, fixture: &Fixture, disturbance: Disturbance) -> Result<Self, KitError> {
@@ -173,39 +209,14 @@ impl<'a> Bench<'a> {
         let us = u64::try_from(watch.elapsed().as_micros()).unwrap_or(u64::MAX);
         if self.disturbance.twice {
             let again = bus.send(command.clone(), Commands::allow_all()).await;
-            if again.as_ref().ok().map(|settled| &settled.outcome)
-                != answer.as_ref().ok().map(|settled| &settled.outcome)
-            {
-                let what = format!("command {index} had another outcome when it was sent again");
-                came.differences.push(Difference { what, expected: None, found: None });
+            let [once, twice] = [&answer, &again].map(|answer| answer.as_ref().ok().map(|settled| &settled.outcome));
+            if once != twice {
+                came.differ(format!("command {index} had another outcome when it was sent again"), None);
             }
         }
         let given = Given { index, event_type: command.command_type, stream: Some(self.stream.to_string()) };
-        match answer {
-            Ok(Settled { outcome: Outcome::Accepted(events), .. }) => {
-                let stored = self.stored()?;
-                let of = |id: Uuid| stored.iter().find(|event| event.id == id);
-                let decided: Vec<_> = events.iter().filter_map(|event| of(event.id)).collect();
-                let appended = decided.iter().map(|event| appended(index, event)).collect();
-                came.calls.push(Call { appended, us, ..Call::of(given, "accepted") });
-                came.decided.extend(decided.into_iter().map(|event| decided_of(index, event)));
-            }
-            Ok(Settled { outcome: Outcome::Rejected(rejection), .. }) => {
-                let reason = format!("{}: {}", rejection.code, rejection.reason);
-                came.calls.push(Call { reason: Some(reason), us, ..Call::of(given, "rejected") });
-                let (code, reason) = (rejection.code, vec![rejection.reason]);
-                came.rejected.push(Rejected { command: index, code, reason, details: rejection.details });
-            }
-            Err(error) => {
-                let found = Some(Value::String(error.to_string()));
-                came.calls.push(Call { reason: Some(error.to_string()), us, ..Call::of(given, "failed") });
-                came.differences.push(Difference {
-                    what: format!("command {index} has no outcome"),
-                    expected: None,
-                    found,
-                });
-            }
-        }
+        let call = came.take(index, answer, given, &self.stored()?);
+        came.calls.push(Call { us, ..call });
         Ok(())
     }
 

@@ -181,7 +181,11 @@ impl Checked {
             self.warnings.push(what.into());
         }
         match version.allowed(loaded.description(), secrets) {
-            Ok(allowed) => self.subscription = Some((&*allowed.subscription).into()),
+            // What decides commands listens to nothing.
+            Ok(allowed) if !loaded.roles().contains(&Role::Aggregate) => {
+                self.subscription = Some((&*allowed.subscription).into());
+            }
+            Ok(_) => {}
             Err(error) => self.refused = Some(Refusal::of(&error)),
         }
     }
