@@ -55,7 +55,12 @@ pub(in crate::cli) fn run(args: &RemoveArgs, output: &mut Output<'_>) -> Result<
         return output.json(&json!({ "name": args.plugin, "removed": path }));
     }
     output.line(&format!("removed {path}"))?;
-    output.line("its state, its checkpoint and its dead letters stay in the data directory, under its name")
+    match present.path.parent().is_some_and(|folder| folder.ends_with(UPCASTERS_FOLDER)) {
+        true => output.line("what it lifted is from now on as it is stored"),
+        false => {
+            output.line("its state, its checkpoint and its dead letters stay in the data directory, under its name")
+        }
+    }
 }
 
 /// Asks whoever sits there.
