@@ -99,11 +99,20 @@ impl Project {
     /// When it cannot be made.
     #[must_use]
     pub fn new(language: &'static Language, purpose: &str, name: &str) -> Self {
+        Self::of_role(language, "subscriber", purpose, name)
+    }
+
+    /// The same, of a plugin of this role.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn of_role(language: &'static Language, role: &str, purpose: &str, name: &str) -> Self {
         let place = below_target("projects").join(format!("{purpose}-{}", language.name));
         let folder = place.join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&place).expect("a folder below target/");
-        let made = tidemill().current_dir(&place).args(["new", name, "--lang", language.name]).output();
+        let made = tidemill().current_dir(&place).args(["new", name, "--lang", language.name, "--role", role]).output();
         let made = made.expect("the binary under test runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         if language.name == "rust" {

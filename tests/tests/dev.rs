@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidemill_plugins::ORDER_TOTALS;
+use tidemill_plugins::{ACCOUNT, ORDER_TOTALS};
 use tidemill_templates::Language;
 use tidemill_tests::projects::{Project, can_build};
+use tidemill_tests::told::complains;
 use tidemill_tests::{Server, guests, poll, tidemill};
 
 /// Longest wait for a line; only reached by a failure.
@@ -80,6 +81,31 @@ fn a_project_in_go_is_developed() {
 #[test]
 fn a_project_in_c_is_developed() {
     a_project_is_developed("c");
+}
+
+#[test]
+fn what_decides_or_lifts_is_shown_on_its_fixtures_and_gets_no_events_of_others() {
+    let decides = json!({ "when": [{ "type": "Open", "data": { "owner": "ada" } }, { "type": "Open", "data": { "owner": "bob" } }],
+        "then": { "rejected": [{ "command": 1, "code": "AlreadyOpen" }] } });
+    let lifts = json!({ "when": [{ "type": "Bought", "data": 1 }, { "type": "Bought", "data": "poison" }],
+        "then": { "refused": [{ "event": 1 }] } });
+    let accepted =
+        ["an aggregate", "accepted", "appended   AccountOpened account-1", "rejected", "AlreadyOpen: ", "  passed\n"];
+    let lifted = ["an upcaster", "lifted", "appended   Bought 2", "refused", "it is poisoned", "  passed\n"];
+    for (component, manifest, fixture, words) in
+        [(ACCOUNT.component, ACCOUNT.manifest, decides, accepted), (guests::UPCASTER, "", lifts, lifted)]
+    {
+        let project = Copied::of(component, manifest);
+        project.write("fixtures/a.json", fixture.to_string().as_bytes());
+        let run = project.dev(&["--once"]).output().unwrap();
+        let (shown, errors) = (text(&run.stdout), text(&run.stderr));
+        assert_eq!(run.status.code(), Some(0), "{shown}{errors}");
+        assert!(words.iter().all(|words| shown.contains(words)), "{words:?} in: {shown}");
+        project.write("a.ndjson", b"{\"type\":\"A\"}\n");
+        let events = project.path("a.ndjson");
+        let refused = project.dev(&["--once", "--events", events.to_str().unwrap()]).output().unwrap();
+        complains(&refused, 2, &["handles no events of a server or a file"]);
+    }
 }
 
 /// A project whose build copies a component.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill::kit::{CheckError, Kit};
-use tidemill_plugins::ORDER_TOTALS;
+use tidemill_plugins::{ACCOUNT, ORDER_TOTALS};
 use tidemill_tests::{guests, tidemill};
 
 fn shared() -> PathBuf {
@@ -249,6 +249,138 @@ fn an_event_is_of_the_time_that_it_says() {
     assert_eq!(exit, Some(0), "{shown}{errors}");
     let (exit, _, errors) = fixture("2026-02-01T12:00:00Z", "2026-01-31T12:00:00Z").own(&[]);
     assert!(exit == Some(2) && errors.contains("event 1 of `when`: its `timestamp` is before"), "{errors}");
+}
+
+/// Rules for orders, and what must come of three of them.
+const RULES: &str = "[[upcast]]\ntype = \"Placed\"\nfrom = 1\nrules = [{ rename = \"/qty\", to = \"quantity\" }]\n\
+                     [[upcast]]\ntype = \"Placed\"\nfrom = 2\nrules = [{ convert = \"/quantity\", to = \"integer\" }]\n";
+
+#[test]
+fn rules_that_lift_events_are_tested_without_a_component() {
+    let folder = Folder::of(guests::UPCASTER, "", &json!({}));
+    let (rules, fixture) = (folder.path("upcasters/orders.toml"), folder.path("lifted.yaml"));
+    fs::create_dir(folder.path("upcasters")).unwrap();
+    fs::write(&rules, RULES).unwrap();
+    let when = "when:\n  - { type: Placed, schema_version: 1, data: { qty: '2' } }\n  - { type: Placed, schema_version: 2, \
+                data: { quantity: many } }\n  - { type: Other, data: 1 }\n";
+    fs::write(&fixture, when).unwrap();
+    let test = |what: &Path, options: &[&str]| {
+        let output = tidemill().args(["plugins", "test"]).arg(what).arg(&fixture).args(options).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    assert!(test(&rules, &[]).1.contains("it expects nothing"));
+    assert_eq!(test(&rules, &["--bless"]).0, Some(0));
+    let blessed = fs::read_to_string(&fixture).unwrap();
+    for words in ["quantity: 2", "schema_version: 3", "event: 2", "refused:", "/quantity"] {
+        assert!(blessed.contains(words), "{words} in: {blessed}");
+    }
+    for options in [&[][..], &["--twice"], &["--crash"]] {
+        assert_eq!(test(&rules, options).0, Some(0), "{options:?}");
+        assert_eq!(test(&folder.path("upcasters"), options).0, Some(0), "their folder, as one chain");
+    }
+    Kit::open_upcasters(&rules).unwrap().check(&fixture).unwrap();
+    fs::write(&fixture, blessed.replace("quantity: 2", "quantity: 3")).unwrap();
+    let (exit, said) = test(&rules, &[]);
+    assert!(exit == Some(1) && said.contains("lifted event 0"), "{said}");
+    fs::write(folder.path("upcasters/again.toml"), RULES).unwrap();
+    let (exit, said) = test(&folder.path("upcasters"), &[]);
+    assert!(exit == Some(2) && said.contains("overlap"), "{said}");
+    fs::create_dir(folder.path("empty")).unwrap();
+    let (exit, said) = test(&folder.path("empty"), &[]);
+    assert!(exit == Some(2) && said.contains("holds no lift"), "{said}");
+}
+
+#[test]
+fn a_component_that_lifts_events_is_tested_with_what_it_refuses() {
+    let fixture = json!({
+        "when": [
+            { "type": "Bought", "data": 1 }, { "type": "Pair", "data": 2 }, { "type": "Bought", "data": "poison" },
+            { "type": "Bought", "data": "trap" }, { "type": "Bought", "data": "other" }
+        ],
+        "then": {
+            "lifted": [
+                { "event": 0, "type": "Bought", "schema_version": 2, "data": { "was": 1 } },
+                { "event": 1, "type": "Left", "schema_version": 1, "data": 2 },
+                { "event": 1, "type": "Right", "schema_version": 1, "data": 2 }
+            ],
+            "refused": [
+                { "event": 2, "reason": ["it is poisoned"] }, { "event": 3, "reason": ["trap"] },
+                { "event": 4, "reason": ["does not declare"] }
+            ]
+        }
+    });
+    let folder = Folder::of(guests::UPCASTER, "", &fixture);
+    for options in [&[][..], &["--twice"], &["--crash"]] {
+        let (exit, shown, errors) = folder.own(options);
+        assert_eq!(exit, Some(0), "{options:?}: {shown}{errors}");
+    }
+}
+
+#[test]
+fn an_aggregate_is_tested_by_its_commands() {
+    let fixture = json!({
+        "about": "Never below zero.",
+        "aggregate": "7",
+        "given": { "events": [{ "type": "AccountOpened", "data": { "owner": "ada" } }] },
+        "when": [
+            { "type": "Deposit", "data": { "cents": 5 } },
+            { "type": "Withdraw", "data": { "cents": 9 } },
+            { "type": "Withdraw", "data": { "cents": 5 }, "id": "all" },
+            { "type": "Withdraw", "data": { "cents": 5 }, "id": "all" }
+        ],
+        "then": {
+            "decided": [
+                { "command": 0, "type": "MoneyDeposited", "data": { "cents": 5 } },
+                { "command": 2, "type": "MoneyWithdrawn", "data": { "cents": 5 } },
+                { "command": 3, "type": "MoneyWithdrawn", "data": { "cents": 5 } }
+            ],
+            "rejected": [{ "command": 1, "code": "InsufficientFunds", "details": { "balance_cents": 5 } }],
+            "state": { "owner": "ada", "balance_cents": 0, "closed": false }
+        }
+    });
+    let folder = Folder::of(ACCOUNT.component, ACCOUNT.manifest, &fixture);
+    for options in [&[][..], &["--twice"], &["--crash"], &["--twice", "--crash"]] {
+        let (exit, shown, errors) = folder.own(options);
+        assert_eq!(exit, Some(0), "{options:?}: {shown}{errors}");
+    }
+    let mut wrong = fixture.clone();
+    wrong["then"]["rejected"][0]["code"] = json!("NotOpen");
+    wrong["then"]["state"]["balance_cents"] = json!(1);
+    folder.write(&wrong);
+    let (exit, shown, _) = folder.own(&[]);
+    assert!(exit == Some(1) && shown.contains("rejection 0") && shown.contains("state \"balance_cents\""), "{shown}");
+    folder.write(&json!({ "when": fixture["when"], "then": {} }));
+    assert_eq!(folder.own(&["--bless"]).0, Some(0));
+    assert_eq!(folder.fixture()["then"]["rejected"][0]["code"], "NotOpen", "there was no account before");
+    // One that may append nothing has no outcome, and that is told.
+    let denied = Folder::of(ACCOUNT.component, "[grants]\nappend = [\"AccountOpened\"]", &fixture);
+    let (exit, shown, errors) = denied.own(&[]);
+    assert!(exit != Some(0), "{shown}{errors}");
+}
+
+#[test]
+fn parts_of_another_role_are_refused() {
+    let refused = |component: &[u8], manifest: &str, fixture: &Value, words: &str| {
+        let (exit, shown, errors) = Folder::of(component, manifest, fixture).own(&[]);
+        assert!(exit == Some(2) && errors.contains(words), "{words} in: {shown}{errors}");
+    };
+    let (event, command) = (json!([{ "type": "A", "data": 1 }]), json!([{ "type": "Close" }]));
+    let of = |when: &Value, then: Value| json!({ "when": when, "then": then });
+    let words = "`then.appended` is not of an upcaster, for which `then` has `lifted`, `refused`";
+    refused(guests::UPCASTER, "", &of(&event, json!({ "appended": [] })), words);
+    let account = |fixture: &Value, words| refused(ACCOUNT.component, ACCOUNT.manifest, fixture, words);
+    account(&of(&command, json!({ "log": [] })), "`then.log` is not of an aggregate");
+    let mut given = of(&command, json!({ "decided": [] }));
+    given["given"] = json!({ "state": { "a": 1 } });
+    account(&given, "`given.state` is not of an aggregate");
+    account(
+        &of(&json!([{ "type": "Close", "dta": 1 }]), json!({ "decided": [] })),
+        "command 0 of `when`: unknown field `dta`",
+    );
+    account(&of(&command, json!({ "decided": [{ "comand": 0 }] })), "did you mean `command`?");
+    let (component, manifest) = (ORDER_TOTALS.component, ORDER_TOTALS.manifest);
+    refused(component, manifest, &of(&event, json!({ "rejected": [] })), "`then.rejected` is not of a subscriber");
 }
 
 #[test]

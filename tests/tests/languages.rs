@@ -12,7 +12,7 @@ use tidemill_plugins::ORDER_TOTALS;
 use tidemill_templates::{LANGUAGES, Language};
 use tidemill_tests::fixtures;
 use tidemill_tests::projects::{Project, can_build};
-use tidemill_tests::tidemill;
+use tidemill_tests::{tidemill, told};
 
 fn order_totals() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("plugins/order-totals")
@@ -52,14 +52,51 @@ fn example_passes(language: &str) {
     fixtures::run(&project.build(), ORDER_TOTALS.manifest, &shared_fixtures());
 }
 
-fn template_works(language: &str) {
+/// The template of every role that the language has is built. What handles events is run by the real host on its
+/// fixtures; each is tested as its README says.
+fn templates_work(language: &str) {
     let language = Language::named(language).unwrap();
     if !can_build(language) {
         return;
     }
-    let project = Project::new(language, "template", "big-orders");
-    let manifest = fs::read_to_string(project.folder().join("plugin.toml")).unwrap();
-    fixtures::run(&project.build(), &manifest, &fixtures::all(&project.folder().join("fixtures")));
+    for role in language.roles() {
+        let name = format!("a-{}", role.name);
+        let project = Project::of_role(language, role.name, "template", &name);
+        let component = project.build();
+        let manifest = fs::read_to_string(project.folder().join("plugin.toml"));
+        if let (Ok(manifest), "subscriber" | "projection") = (&manifest, role.name) {
+            fixtures::run(&component, manifest, &fixtures::all(&project.folder().join("fixtures")));
+        }
+        check_and_test(project.folder(), &component, manifest.is_ok(), role.name);
+    }
+}
+
+/// Most bytes of the first plugin in Rust: a change that makes every plugin larger is seen here.
+const RUST_BYTES_MAX: usize = 200_000;
+
+#[test]
+fn a_plugin_in_rust_is_small() {
+    let rust = Language::named("rust").unwrap();
+    if can_build(rust) {
+        let bytes = Project::new(rust, "size", "big-orders").build().len();
+        assert!(bytes <= RUST_BYTES_MAX, "{bytes} bytes");
+    }
+}
+
+fn check_and_test(folder: &Path, component: &[u8], has_manifest: bool, role: &str) {
+    fs::write(folder.join("built.wasm"), component).unwrap();
+    let manifest: &[&str] = if has_manifest { &["--manifest", "plugin.toml"] } else { &[] };
+    let checked = tidemill().current_dir(folder).args(["plugins", "check", "built.wasm"]).args(manifest).output();
+    let (checked, role) = (checked.unwrap(), format!("roles        {role}"));
+    let shown = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success() && shown.contains(&role), "{shown}{checked:?}");
+    for disturbed in [&[][..], &["--twice"], &["--crash"]] {
+        let mut command = tidemill();
+        command.current_dir(folder).args(["plugins", "test", "built.wasm", "fixtures"]).args(manifest).args(disturbed);
+        let tested = command.output().unwrap();
+        let said = String::from_utf8_lossy(&tested.stdout);
+        assert!(tested.status.success(), "{disturbed:?}: {said}{}", String::from_utf8_lossy(&tested.stderr));
+    }
 }
 
 #[test]
@@ -88,28 +125,28 @@ fn the_example_in_c_passes_the_shared_fixtures() {
 }
 
 #[test]
-fn the_template_in_rust_works() {
-    template_works("rust");
+fn the_templates_in_rust_work() {
+    templates_work("rust");
 }
 
 #[test]
-fn the_template_in_typescript_works() {
-    template_works("js");
+fn the_templates_in_typescript_work() {
+    templates_work("js");
 }
 
 #[test]
-fn the_template_in_python_works() {
-    template_works("python");
+fn the_templates_in_python_work() {
+    templates_work("python");
 }
 
 #[test]
-fn the_template_in_go_works() {
-    template_works("go");
+fn the_templates_in_go_work() {
+    templates_work("go");
 }
 
 #[test]
-fn the_template_in_c_works() {
-    template_works("c");
+fn the_templates_in_c_work() {
+    templates_work("c");
 }
 
 #[test]
@@ -126,8 +163,16 @@ fn a_project_says_what_to_install_next_and_is_never_written_over() {
         let again = new(&[&name, "--lang", language.name]);
         assert_eq!(again.status.code(), Some(4), "a folder that is there is a conflict");
     }
-    for bad in [&["Big Orders"][..], &["../up"], &["ok", "--lang", "cobol"], &["ok", "--role", "mill"]] {
+    for bad in [
+        &["Big Orders"][..],
+        &["../up"],
+        &["ok", "--lang", "cobol"],
+        &["ok", "--role", "mill"],
+        &["ok", "--lang", "c", "--role", "upcaster"],
+    ] {
         assert_eq!(new(bad).status.code(), Some(2), "{bad:?}");
     }
+    let lacks = new(&["ok", "--lang", "go", "--role", "upcaster"]);
+    told::complains(&lacks, 2, &["no template of an upcaster in Go", "--lang rust", "--role projection"]);
     assert!(!directory.path().join("ok").exists() && !directory.path().parent().unwrap().join("up").exists());
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidemill_plugins::{COUNTER, ORDERS};
 use tidemill_tests::told::complains;
-use tidemill_tests::{Server, poll, tidemill};
+use tidemill_tests::{Server, guests, poll, tidemill};
 
 /// What Debian's minisign made: a key, a text, and its signature.
 const KEY: &str = include_str!("packaging/minisign.pub");
@@ -53,9 +53,19 @@ impl Place {
     }
 
     fn install(&self, source: &str, more: &[&str]) -> Output {
+        self.install_as(source, more, &[])
+    }
+
+    /// The same, with variables.
+    fn install_as(&self, source: &str, more: &[&str], variables: &[(&str, &str)]) -> Output {
         let plugins = self.path("plugins");
         let mut command = tidemill();
-        command.args(["plugins", "install", source, "--plugins"]).arg(plugins).args(more).output().unwrap()
+        command.args(["plugins", "install", source, "--plugins"]).arg(plugins).args(more);
+        command.envs(variables.iter().copied()).output().unwrap()
+    }
+
+    fn rm(&self, name: &str, more: &[&str]) -> Output {
+        tidemill().args(["plugins", "rm", name, "--plugins"]).arg(self.path("plugins")).args(more).output().unwrap()
     }
 
     /// What is in the plugins directory, by path.
@@ -179,6 +189,137 @@ fn a_registry_is_asked_by_tag_and_by_digest() {
     registry.push_index("acme/counter", "multi", COUNTER.component);
     let installed = place.install(&registry.reference("acme/counter:multi"), &[]);
     assert!(installed.status.success(), "{installed:?}");
+}
+
+#[test]
+fn a_user_is_sent_to_the_registry_that_it_is_for_and_to_no_other() {
+    let place = Place::new();
+    // me:secret
+    let registry = Registry::start_for(Some("token"), Some("Basic bWU6c2VjcmV0"));
+    registry.push("acme/counter", "1.0", COUNTER.component);
+    let reference = registry.reference("acme/counter:1.0");
+    let user = [("TIDEMILL_REGISTRY_USER", "me"), ("TIDEMILL_REGISTRY_PASSWORD", "secret")];
+    let with = |registry: &str, name: &str| {
+        let variables = [user[0], user[1], ("TIDEMILL_REGISTRY", registry)];
+        place.install_as(&reference, &["--name", name], &variables)
+    };
+    complains(&place.install(&reference, &[]), 6, &["token server answered 401", "TIDEMILL_REGISTRY="]);
+    complains(&place.install_as(&reference, &[], &user), 2, &["--registry"]);
+    complains(&with("ghcr.io", "other"), 6, &["is for ghcr.io and is not sent to 127.0.0.1", "auths"]);
+    assert_eq!(place.installed(), BTreeSet::new());
+    let sent = with(registry.address(), "named");
+    assert!(sent.status.success(), "{sent:?}");
+    let kept = format!(r#"{{"auths":{{"{}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#, registry.address());
+    place.write("docker/config.json", kept.as_bytes());
+    let docker = place.path("docker");
+    let docker = [("DOCKER_CONFIG", docker.to_str().unwrap())];
+    let sent = place.install_as(&reference, &["--name", "kept"], &docker);
+    assert!(sent.status.success(), "{sent:?}");
+    place.write("docker/config.json", b"{\"auths\": secret}");
+    let odd = place.install_as(&reference, &["--name", "odd"], &docker);
+    complains(&odd, 2, &["config.json is not understood, at line 1"]);
+    assert!(!String::from_utf8_lossy(&odd.stderr).contains("secret"), "{odd:?}");
+}
+
+#[test]
+fn a_plugin_is_taken_out_whole_and_a_running_server_lets_it_go() {
+    let place = Place::new();
+    let file = place.write("counter.wasm", COUNTER.component);
+    assert!(place.install(file.to_str().unwrap(), &["--name", "counts"]).status.success());
+    place.write("plugins/counts/salt.txt", b"salt");
+    let server = Server::start(&place.path("data"), &place.path("plugins"));
+    let runs = || server.try_get("/v1/plugins/counts").ok().filter(|plugin| plugin["digest"].is_string());
+    poll("the plugin to run", runs);
+    complains(&place.rm("count", &["--yes"]), 3, &["no plugin", "did you mean counts?"]);
+    complains(&place.rm("upcasters", &["--yes"]), 3, &["no plugin"]);
+    complains(&place.rm("../data", &["--yes"]), 3, &["no plugin"]);
+    complains(&place.rm("counts", &[]), 2, &["--yes"]);
+    assert_eq!(place.installed().len(), 3, "nothing went");
+    let removed = place.rm("counts", &["--yes"]);
+    assert!(removed.status.success(), "{removed:?}");
+    assert!(String::from_utf8_lossy(&removed.stdout).contains("stay in the data directory"), "{removed:?}");
+    poll("the plugin to be gone", || runs().is_none().then_some(()));
+    assert_eq!(place.installed(), BTreeSet::new());
+    complains(&place.rm("counts", &["--yes"]), 3, &["no plugin"]);
+}
+
+#[test]
+fn what_an_author_wrote_is_shown_and_more_of_the_machine_is_only_asked_for() {
+    let place = Place::new();
+    let manifest =
+        "[limits]\nmemory = \"512MiB\"\nbatch_time = \"100ms\"\n[delivery]\npartitions = 2\nmax_attempts = 7\n";
+    place.packed(COUNTER.component, manifest, &[]);
+    let source = place.path("packed.wasm");
+    let source = source.to_str().unwrap();
+    let installed = place.install(source, &["--name", "counts"]);
+    assert!(installed.status.success(), "{installed:?}");
+    let shown = String::from_utf8(installed.stdout).unwrap();
+    for line in [
+        "asked for, not granted: [limits] memory = \"512MiB\"",
+        "asked for, not granted: [delivery] partitions = 2",
+        "in force, by its author: [limits] batch_time = \"100ms\"",
+        "in force, by its author: [delivery] max_attempts = 7",
+    ] {
+        assert!(shown.contains(line), "{line} is not in: {shown}");
+    }
+    let written: toml::Table = fs::read_to_string(place.path("plugins/counts/plugin.toml")).unwrap().parse().unwrap();
+    assert!(written["limits"].get("memory").is_none() && written["delivery"].get("partitions").is_none(), "{written}");
+    let granted = place.install(source, &["--name", "counts", "--replace", "--grant", "--json"]);
+    let said: Value = serde_json::from_slice(&granted.stdout).unwrap();
+    assert_eq!((&said["granted"], said["in_force"].as_array().unwrap().len()), (&true.into(), 2), "{said}");
+    let huge = format!("# {}\n", "x".repeat(70_000));
+    place.write("huge.toml", huge.as_bytes());
+    let file = place.write("counter.wasm", COUNTER.component);
+    let mut pack = tidemill();
+    pack.args(["plugins", "pack"]).arg(file).arg("--manifest").arg(place.path("huge.toml"));
+    let refused = pack.arg("-o").arg(place.path("huge.wasm")).output().unwrap();
+    complains(&refused, 2, &["the embedded plugin.toml has", "at most 65536"]);
+    assert!(!place.path("huge.wasm").exists());
+}
+
+#[test]
+fn what_lifts_events_is_installed_among_its_like() {
+    let place = Place::new();
+    let file = place.write("bought.wasm", guests::UPCASTER);
+    let source = file.to_str().unwrap();
+    let checked = tidemill().args(["plugins", "check", source]).output().unwrap();
+    let shown = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.status.success(), "{shown}");
+    assert!(shown.contains("roles        upcaster") && shown.contains("lifts        Bought 1 → Bought 2"), "{shown}");
+    assert!(place.install(source, &[]).status.success());
+    assert_eq!(place.installed(), BTreeSet::from(["upcasters/bought.wasm".to_owned()]));
+    complains(&place.install(source, &[]), 4, &["--replace"]);
+    assert!(place.install(source, &["--replace"]).status.success());
+    complains(&place.install(source, &["--name", "upcasters"]), 2, &["no name for a plugin"]);
+    assert!(place.rm("bought", &["--yes"]).status.success());
+    assert_eq!(place.installed(), BTreeSet::new());
+}
+
+#[test]
+fn what_is_compiled_once_is_not_compiled_again() {
+    let place = Place::new();
+    let file = place.write("counter.wasm", COUNTER.component);
+    let cache = place.path("cache");
+    let check = |variables: &[(&str, &Path)]| {
+        let mut command = tidemill();
+        command.args(["plugins", "check", "--json"]).arg(&file).envs(variables.iter().copied());
+        let checked = command.output().unwrap();
+        assert!(checked.status.success(), "{checked:?}");
+    };
+    let kept = || {
+        let entries = fs::read_dir(cache.join("tidemill")).into_iter().flatten().map(|entry| entry.unwrap());
+        entries.map(|entry| (entry.file_name(), entry.metadata().unwrap().modified().unwrap())).collect::<Vec<_>>()
+    };
+    check(&[]);
+    assert_eq!(kept().len(), 0, "without a home there is no place");
+    check(&[("XDG_CACHE_HOME", &cache)]);
+    let first = kept();
+    assert_eq!(first.len(), 1);
+    check(&[("XDG_CACHE_HOME", &cache)]);
+    assert_eq!(kept(), first, "it is read, not written");
+    fs::write(cache.join("tidemill").join(&first[0].0), b"damaged").unwrap();
+    check(&[("XDG_CACHE_HOME", &cache)]);
+    assert_eq!(kept().len(), 1);
 }
 
 #[test]

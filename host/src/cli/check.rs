@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::HumanBytes;
 
-use super::component_file::{ComponentFile, engine};
+use super::component_file::{CacheArgs, ComponentFile};
 use super::error::CliError;
 use super::output::{Output, shown, talk};
 use crate::config::HostSecrets;
@@ -32,12 +32,14 @@ pub(super) struct CheckArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    cache: CacheArgs,
 }
 
 /// Checks a component, and tells what was found.
 pub(super) fn run(args: &CheckArgs, output: &mut Output<'_>) -> Result<(), CliError> {
     let file = ComponentFile::read(&args.file, args.manifest.as_deref())?;
-    let checked = check(&file.proposed(), &engine()?, &HostSecrets)
+    let checked = check(&file.proposed(), &args.cache.engine()?, &HostSecrets)
         .map_err(|error| CliError::new(error.class().into(), with_sources(&error)))?;
     if args.json {
         output.json(&checked)?;
@@ -90,6 +92,9 @@ fn print(checked: &Checked, file: &Path, output: &mut Output<'_>) -> Result<(), 
                 line(what, &names.join(", "))?;
             }
         }
+    }
+    for lift in &checked.lifts {
+        line("lifts", lift)?;
     }
     for (kind, tools) in &anatomy.producers {
         let tools: Vec<_> =

@@ -1,7 +1,11 @@
 //! A component and the manifest it would run under, as files that are given to a command.
 
-use std::fs;
+use std::env;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+
+use clap::Args;
 
 use super::error::{CliError, Exit};
 use crate::config::own_compiler;
@@ -52,10 +56,58 @@ impl ComponentFile {
     }
 }
 
-/// An engine that compiles as the host does, and keeps nothing.
+/// Where what was compiled is kept, so that the same component is compiled once.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct CacheArgs {
+    /// Keep what was compiled in this directory, which must be your own [default: tidemill in XDG_CACHE_HOME or ~/.cache]
+    #[arg(long, value_name = "DIR", env = "TIDEMILL_CACHE")]
+    cache: Option<PathBuf>,
+    /// Compile anew, and keep nothing
+    #[arg(long, conflicts_with = "cache")]
+    no_cache: bool,
+}
+
+impl CacheArgs {
+    /// An engine that compiles as the host does. What is kept is found by the component's digest and the engine's
+    /// version, and run only if it is, byte for byte, what was written.
+    pub(super) fn engine(&self) -> Result<Engine, CliError> {
+        let cache_dir = match (&self.cache, self.no_cache) {
+            (_, true) => None,
+            (Some(dir), _) => Some(own(dir).map_err(|why| unusable(dir, &why))?),
+            // Where there is no such place, it is compiled anew.
+            (None, _) => users().and_then(|dir| own(&dir).ok()),
+        };
+        Engine::new(EngineOptions { compiler: own_compiler(), cache_dir, ..EngineOptions::default() })
+            .map_err(|error| CliError::new(error.class().into(), with_sources(&error)))
+    }
+}
+
+/// The place for such things of the user who runs this.
+fn users() -> Option<PathBuf> {
+    let absolute = |variable: &str| env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    Some(absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?.join("tidemill"))
+}
+
+/// A directory that nobody else can write to: what is in it is run as code. Made if it is not there.
+fn own(dir: &Path) -> Result<PathBuf, String> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir).and_then(|()| fs::metadata(dir));
+    let found = made.map_err(|error| error.to_string())?;
+    let (mine, theirs) = (rustix::process::geteuid().as_raw(), found.uid());
+    match () {
+        () if theirs != mine => Err("it belongs to somebody else".into()),
+        () if found.mode() & 0o022 != 0 => Err("others can write to it; take that away by `chmod go-w`".into()),
+        () => Ok(dir.into()),
+    }
+}
+
+fn unusable(dir: &Path, why: &str) -> CliError {
+    CliError::usage(format_args!("--cache {}: {why}", dir.display()))
+        .hint("what is kept there is run as code: give a directory of your own, or --no-cache")
+}
+
+/// An engine that keeps nothing.
 pub(super) fn engine() -> Result<Engine, CliError> {
-    Engine::new(EngineOptions { compiler: own_compiler(), ..EngineOptions::default() })
-        .map_err(|error| CliError::new(error.class().into(), with_sources(&error)))
+    CacheArgs { cache: None, no_cache: true }.engine()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CliError> {
@@ -75,4 +127,23 @@ fn parse(path: &Path) -> Result<Manifest, CliError> {
 fn name(file: &Path) -> PluginName {
     let stem = |path: &Path| PluginName::new(path.file_stem()?.to_str()?).ok();
     stem(file).unwrap_or_else(|| PluginName::from_stored("plugin"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_cache_that_others_can_write_to_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = place.path().join("cache/deep");
+        let args = |dir: &Path| CacheArgs { cache: Some(dir.into()), no_cache: false };
+        args(&dir).engine().unwrap();
+        assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o777, 0o700);
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+        let Err(CliError::Failed { what, hint, .. }) = args(&dir).engine() else { panic!("it was taken") };
+        assert!(what.contains("others can write to it") && hint.is_some(), "{what}");
+    }
 }

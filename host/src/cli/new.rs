@@ -7,9 +7,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+use clap::builder::PossibleValue;
 use clap::builder::PossibleValuesParser;
-use clap::{Args, ValueEnum};
-use tidemill_templates::{LANGUAGES, Language, contract};
+use tidemill_templates::{LANGUAGES, Language, ROLES, Role, contract};
 
 use super::error::{CliError, Exit};
 use super::output::Output;
@@ -23,6 +24,9 @@ Examples:
   tidemill new big-orders                  a plugin in Rust, in ./big-orders
   tidemill new big-orders --lang js        in TypeScript or JavaScript
   tidemill new big-orders --lang python
+  tidemill new order-totals --role projection   makes state of events, and answers queries from it
+  tidemill new orders --role aggregate          decides commands
+  tidemill new order-cents --role upcaster      lifts events of an older schema
 
 The project carries the SDK's sources and the contract that it was made for, a manifest, and fixtures:
 events it is given, and what must come of them. Its README says how to build and run it; `tidemill dev` in
@@ -34,29 +38,27 @@ pub(super) struct NewArgs {
     #[arg(long, default_value = "rust", value_parser = languages())]
     lang: String,
     /// What it does for the host
-    #[arg(long, value_enum, default_value_t)]
-    role: Role,
-}
-
-/// What a plugin does for the host.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Role {
-    /// Reacts to events: keeps state, appends events
-    #[default]
-    Subscriber,
+    #[arg(long, default_value = "subscriber", value_parser = roles())]
+    role: String,
 }
 
 fn languages() -> PossibleValuesParser {
     LANGUAGES.iter().map(|language| language.name).collect::<Vec<_>>().into()
 }
 
+fn roles() -> PossibleValuesParser {
+    ROLES.iter().map(|role| PossibleValue::new(role.name).help(role.does)).collect::<Vec<_>>().into()
+}
+
 /// Makes the project, and says what to do with it.
 pub(super) fn run(args: &NewArgs, output: &mut Output<'_>) -> Result<(), CliError> {
-    let NewArgs { name, lang, role: Role::Subscriber } = args;
+    let NewArgs { name, lang, role } = args;
     check(name)?;
     let language = Language::named(lang).ok_or_else(|| CliError::usage(format_args!("no language {lang:?}")))?;
+    let role = Role::named(role).ok_or_else(|| CliError::usage(format_args!("no role {role:?}")))?;
+    let files = language.project(role, name).ok_or_else(|| lacks(language, role))?;
     let folder = PathBuf::from(name);
-    write(&folder, &language.project(name))?;
+    write(&folder, &files)?;
     output.line(&format!("{name}/ is a {} plugin for {}. Next:", language.title, contract()))?;
     for command in [&format!("cd {name}")[..]].into_iter().chain(language.install.iter().copied()) {
         output.line(&format!("  {command}"))?;
@@ -64,6 +66,20 @@ pub(super) fn run(args: &NewArgs, output: &mut Output<'_>) -> Result<(), CliErro
     output.line(&format!("  {}", language.build))?;
     output.line(&format!("The plugin is then {}.", language.component(name)))?;
     output.line("Or `tidemill dev`: it builds on every change and shows what the plugin does. README.md has more.")
+}
+
+/// Which languages have the role, and which roles the language has.
+fn lacks(language: &Language, role: &Role) -> CliError {
+    let with = LANGUAGES.iter().filter(|other| other.roles().any(|has| has == role));
+    let with: Vec<_> = with.map(|other| format!("--lang {}", other.name)).collect();
+    let has: Vec<_> = language.roles().map(|has| format!("--role {}", has.name)).collect();
+    let what = format!("there is no template of {} in {}", role.title, language.title);
+    CliError::usage(what).hint(format_args!(
+        "it is there by {}; {} has {}; any language that makes components can export the role of wit/ itself",
+        with.join(", "),
+        language.title,
+        has.join(", ")
+    ))
 }
 
 /// A name becomes a folder, a crate, a module and a plugin: what all of them take.

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::component_file::{ComponentFile, engine};
+use super::component_file::{CacheArgs, ComponentFile};
 use super::error::{CliError, Exit};
 use super::output::{Output, shown};
 use crate::config::HostSecrets;
 use crate::error::with_sources;
-use crate::kit::{Disturbance, Fixture, Kit, KitError, Report};
+use crate::kit::{Disturbance, Fixture, Kit, KitError, Report, Then};
 use clap::Args;
 
 /// Partitions that events are shuffled among.
@@ -22,6 +22,7 @@ Examples:
   tidemill plugins test plugin.wasm fixtures/vip.json --twice --crash
   tidemill plugins test plugin.wasm fixtures --bless       write down what came as what must come
   tidemill plugins test plugin.wasm fixtures --junit report.xml
+  tidemill plugins test plugins/upcasters lifted           upcasters: their folder, a component, or a file of rules
 
 A fixture is a file of YAML or JSON:
   about: A second order makes a VIP.
@@ -40,13 +41,21 @@ A fixture is a file of YAML or JSON:
     log:
       - { level: info, message: ada is a VIP }
     stopped: [words of the reason]
+Of an aggregate, `when` are commands (`type`, `data`, `id`, `metadata`), `given.events` its history, `aggregate` which one
+(1), and `then` has
+    decided: [{ command: 0, type: MoneyWithdrawn, data: { cents: 5 } }]
+    rejected: [{ command: 1, code: InsufficientFunds, reason: [words of it], details: {} }]
+    state: { balance_cents: 7 }
+Of an upcaster, `then` has
+    lifted: [{ event: 0, type: OrderPlaced, schema_version: 2, data: {} }]
+    refused: [{ event: 1, reason: [words of it] }]
 `config` and `given` may be missing. Of `then` at least one part must be there, and each that is there is
 compared as a whole. The first event is of 2026-01-01T00:00:00Z, each later one of a second after the one
 before it, unless it says its own `timestamp`; ids that are not given count up. Events are tried at most
 twice. `log` has the lines of calls that were handled, and of each attempt that failed; it is not compared
 with --shuffle-partitions.")]
 pub(super) struct TestArgs {
-    /// The component
+    /// The component; of upcasters, a file of rules or a folder too
     component: PathBuf,
     /// Files of fixtures, or folders of them
     #[arg(required = true)]
@@ -72,6 +81,8 @@ pub(super) struct TestArgs {
     /// Print one JSON object for each fixture
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    cache: CacheArgs,
 }
 
 /// Runs every fixture, and tells what came of each.
@@ -79,8 +90,7 @@ pub(super) fn run(args: &TestArgs, output: &mut Output<'_>) -> Result<(), CliErr
     let files =
         args.fixtures.iter().map(|place| Fixture::files(place)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let fixtures = files.into_iter().flatten().map(|file| read(file, args.bless)).collect::<Result<Vec<_>, _>>()?;
-    let component = ComponentFile::read(&args.component, args.manifest.as_deref())?;
-    let kit = Kit::new(&component.proposed(), &engine()?, Box::new(HostSecrets)).map_err(failed)?;
+    let kit = kit(args)?;
     let disturbance = Disturbance {
         twice: args.twice,
         crash: args.crash,
@@ -88,6 +98,9 @@ pub(super) fn run(args: &TestArgs, output: &mut Output<'_>) -> Result<(), CliErr
     };
     let mut reports = Vec::new();
     for (file, text, mut fixture) in fixtures {
+        if args.bless && fixture.then == Then::default() {
+            fixture.then = kit.unsaid();
+        }
         let report = kit.run(&file, &fixture, disturbance).map_err(failed)?;
         if args.bless && report.settled {
             if !report.passed() {
@@ -108,6 +121,16 @@ pub(super) fn run(args: &TestArgs, output: &mut Output<'_>) -> Result<(), CliErr
         return Ok(());
     }
     Err(CliError::new(Exit::Failure, format_args!("{failing} of {} fixtures failed", reports.len())))
+}
+
+/// What is tested: a component under its manifest, or what lifts events, which has none.
+fn kit(args: &TestArgs) -> Result<Kit, CliError> {
+    let engine = args.cache.engine()?;
+    if args.component.is_dir() || args.component.extension().is_some_and(|ending| ending == "toml") {
+        return Kit::upcasters(&args.component, &engine).map_err(failed);
+    }
+    let component = ComponentFile::read(&args.component, args.manifest.as_deref())?;
+    Kit::new(&component.proposed(), &engine, Box::new(HostSecrets)).map_err(failed)
 }
 
 /// A fixture with its text; one that is to be blessed may expect nothing yet.
@@ -144,8 +167,12 @@ fn tell(report: &Report, args: &TestArgs, output: &mut Output<'_>) -> Result<(),
         (false, true) => "blessed",
         (false, false) => "FAILED",
     };
-    let (us, peak) = (report.handler_us, report.memory_peak_bytes.div_ceil(1024));
-    output.line(&format!("{verdict:<8} {}  {us} us, {peak} KiB", shown(&report.name, 256)))?;
+    // Of what decides or lifts it is not known.
+    let peak = match report.memory_peak_bytes.div_ceil(1024) {
+        0 => String::new(),
+        peak => format!(", {peak} KiB"),
+    };
+    output.line(&format!("{verdict:<8} {}  {} us{peak}", shown(&report.name, 256), report.handler_us))?;
     if report.passed() {
         return Ok(());
     }

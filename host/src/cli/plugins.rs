@@ -13,7 +13,7 @@ use super::error::CliError;
 use super::generations::{self, RebuildArgs, RollbackArgs};
 use super::identity::Identity;
 use super::output::{Output, shown, talk};
-use super::package::{self, InstallArgs, PackArgs};
+use super::package::{self, InstallArgs, PackArgs, RemoveArgs};
 use super::plugin_test::{self, TestArgs};
 use super::query::Query;
 use super::rehearsal_report;
@@ -32,6 +32,8 @@ pub(super) enum PluginsCommand {
     Pack(PackArgs),
     /// Put a plugin from a file, a URL or a registry into a plugins directory
     Install(Box<InstallArgs>),
+    /// Take a plugin out of a plugins directory
+    Rm(RemoveArgs),
     /// Give a component the events of fixtures, and see whether what must come of them comes; without a server
     Test(TestArgs),
     /// Have a plugin handle nothing until it is resumed, restarts included
@@ -84,7 +86,7 @@ impl PluginsCommand {
     /// The plugin that it is about.
     pub(super) fn plugin(&self) -> Option<&str> {
         match self {
-            Self::Ls(_) | Self::Check(_) | Self::Pack(_) | Self::Install(_) | Self::Test(_) => None,
+            Self::Ls(_) | Self::Check(_) | Self::Pack(_) | Self::Install(_) | Self::Rm(_) | Self::Test(_) => None,
             Self::Inspect(args) => Some(&args.plugin),
             Self::Pause(args) | Self::Resume(args) => Some(&args.plugin),
             Self::Replay(args) => Some(&args.plugin),
@@ -103,6 +105,7 @@ impl PluginsCommand {
             Self::Check(_)
             | Self::Pack(_)
             | Self::Install(_)
+            | Self::Rm(_)
             | Self::Test(_)
             | Self::Pause(_)
             | Self::Resume(_)
@@ -135,6 +138,7 @@ pub(super) fn run(command: &PluginsCommand, client: &Client, output: &mut Output
         PluginsCommand::Check(args) => check::run(args, output),
         PluginsCommand::Pack(args) => package::pack(args, output),
         PluginsCommand::Install(args) => package::install(args, Identity::default(), output),
+        PluginsCommand::Rm(args) => package::remove(args, output),
         PluginsCommand::Test(args) => plugin_test::run(args, output),
         PluginsCommand::Promote(args) => rehearsals::promote(args, client, output),
         PluginsCommand::Rebuild(args) => generations::rebuild(args, client, output),

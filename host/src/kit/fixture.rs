@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Asked;
 use crate::runtime::LogLine;
 
-/// Events that a plugin is given, and what must come of them.
+/// Events, or commands, that a plugin is given, and what must come of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fixture {
@@ -21,7 +21,11 @@ pub struct Fixture {
     /// What was there before.
     #[serde(default, skip_serializing_if = "Given::is_empty")]
     pub given: Given,
-    /// The events that it handles, as they are appended; one may say its `timestamp`.
+    /// Which aggregate the commands are for; `1` if none is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregate: Option<String>,
+    /// The events that it handles or lifts, as they are appended; of an aggregate, the commands that it decides. Each may
+    /// say its `timestamp`.
     pub when: Vec<Value>,
     /// What must come of them.
     #[serde(default, deserialize_with = "nothing_if_null")]
@@ -35,7 +39,7 @@ pub struct Given {
     /// The plugin's state, as JSON.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub state: BTreeMap<String, Value>,
-    /// Events of the log, handled long ago.
+    /// Events of the log, handled long ago; of an aggregate, its history.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Value>,
 }
@@ -62,6 +66,78 @@ pub struct Then {
     /// When it has to stop: texts of the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Vec<String>>,
+    /// The events that follow from commands, in order: of an aggregate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Vec<Decided>>,
+    /// The commands that were rejected, in order: of an aggregate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<Vec<Rejected>>,
+    /// What the events are in today's schema, in order: of an upcaster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifted: Option<Vec<Lifted>>,
+    /// The events that cannot be lifted, in order: of an upcaster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Vec<Refused>>,
+}
+
+/// An event that follows from a command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decided {
+    /// Index of the command, in `when`.
+    pub command: usize,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Its tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Its payload.
+    #[serde(default)]
+    pub data: Value,
+}
+
+/// A command that leads to nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rejected {
+    /// Its index in `when`.
+    pub command: usize,
+    /// Why, for programs.
+    pub code: String,
+    /// Texts that the reason holds.
+    #[serde(default)]
+    pub reason: Vec<String>,
+    /// More for programs; what is not said may be anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Value>,
+}
+
+/// An event in today's schema.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lifted {
+    /// Index of the event that it was made of, in `when`.
+    pub event: usize,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Version of its payload's schema.
+    pub schema_version: u32,
+    /// Its payload.
+    #[serde(default)]
+    pub data: Value,
+}
+
+/// An event that cannot be lifted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// Its index in `when`.
+    pub event: usize,
+    /// Texts that the reason holds.
+    #[serde(default)]
+    pub reason: Vec<String>,
 }
 
 /// An event that the plugin appended.
@@ -110,7 +186,7 @@ impl Then {
 }
 
 impl Given {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }

@@ -18,13 +18,20 @@ use crate::runtime::LogLine;
 const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
 /// The fields of each part, by its place in a fixture.
 const FIELDS: &[(&str, &[&str])] = &[
-    ("", &["about", "config", "given", "when", "then"]),
+    ("", &["about", "config", "given", "aggregate", "when", "then"]),
     ("given", &["state", "events"]),
-    ("then", &["state", "appended", "dead_letters", "queries", "log", "stopped"]),
+    (
+        "then",
+        &["state", "appended", "dead_letters", "queries", "log", "stopped", "decided", "rejected", "lifted", "refused"],
+    ),
     ("then.appended", &["cause", "type", "stream", "tags", "data"]),
     ("then.dead_letters", &["event", "kind", "attempts", "reason"]),
     ("then.queries", &["query", "parameters", "answer", "error", "reason"]),
     ("then.log", &["level", "message"]),
+    ("then.decided", &["command", "type", "tags", "data"]),
+    ("then.rejected", &["command", "code", "reason", "details"]),
+    ("then.lifted", &["event", "type", "schema_version", "data"]),
+    ("then.refused", &["event", "reason"]),
 ];
 
 /// How a file is written.
@@ -42,28 +49,20 @@ impl Fixture {
     pub fn parse(file: &Path, text: &str) -> Result<Self, KitError> {
         let fixture = read(file, text)?;
         if fixture.then == Then::default() {
-            let reason = "it expects nothing: say `state`, `appended`, `dead_letters`, `queries`, `log` or `stopped` in \
-                          `then`, or have it filled in by --bless";
+            let reason = "it expects nothing: say in `then` what must come, such as `state` or `appended` (of an aggregate \
+                          `decided` or `rejected`, of an upcaster `lifted` or `refused`), or have it filled in by --bless";
             return Err(KitError::NotAFixture { file: file.into(), reason: reason.into() });
         }
         Ok(fixture)
     }
 
-    /// Reads one that may expect nothing yet: then it asks for state, appended events and dead letters.
+    /// Reads one that may expect nothing yet: what it is to expect follows from the role that it is for,
+    /// [`Kit::unsaid`](super::Kit::unsaid).
     ///
     /// # Errors
     /// When it is no fixture, or gives nothing.
     pub fn parse_to_bless(file: &Path, text: &str) -> Result<Self, KitError> {
-        let mut fixture = read(file, text)?;
-        if fixture.then == Then::default() {
-            fixture.then = Then {
-                state: Some(Default::default()),
-                appended: Some(Vec::new()),
-                dead_letters: Some(Vec::new()),
-                ..Then::default()
-            };
-        }
-        Ok(fixture)
+        read(file, text)
     }
 
     /// The text of a file, written as it was, with another `then`.
@@ -247,7 +246,8 @@ given:
     #[test]
     fn one_without_then_is_blessed_at_its_end() {
         let (file, text) = (Path::new("a.yaml"), "when: [{ type: A }]");
-        let fixture = Fixture::parse_to_bless(file, text).unwrap();
+        let mut fixture = Fixture::parse_to_bless(file, text).unwrap();
+        fixture.then.appended = Some(Vec::new());
         let blessed = fixture.blessed(file, text).unwrap();
         assert!(blessed.starts_with("when: [{ type: A }]\nthen:\n"), "{blessed}");
         assert_eq!(Fixture::parse(file, &blessed).unwrap(), fixture);

@@ -1,16 +1,20 @@
 //! Tests of plugins without a server: fixtures run on the production engine, with production limits, in memory.
 //!
 //! A [`Fixture`] says which events a plugin is given and what must come of them; a [`Kit`] holds the component and its
-//! manifest and runs fixtures by real delivery over a store in memory. It owns the format and the comparison, and writes
-//! down what each call does; it delivers nothing by itself and knows no rule of delivery.
+//! manifest and runs fixtures by real delivery over a store in memory: what decides commands is sent them by the real bus,
+//! what lifts events is asked by the real chain. It owns the format and the comparison, and writes down what each call
+//! does; it delivers nothing by itself and knows no rule of delivery.
 
+mod deciding;
 mod fixture;
 mod format;
+mod lifting;
 mod open;
 mod queries;
 mod recorded;
 mod report;
 mod run;
+mod subject;
 mod world;
 mod wrapped;
 
@@ -18,12 +22,12 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-pub use fixture::{Appended, Dead, Fixture, Given, Then};
+pub use fixture::{Appended, Dead, Decided, Fixture, Given, Lifted, Refused, Rejected, Then};
 pub use open::CheckError;
 pub use queries::Asked;
 pub use recorded::{Call, Given as Handed};
 pub use report::{Difference, Report};
-pub use run::{Kit, Traced};
+pub use subject::{Kit, Traced};
 pub use wrapped::Disturbance;
 
 use crate::error::ErrorClass;
@@ -54,6 +58,14 @@ pub enum KitError {
     /// The host would not run the component.
     #[error("the host would not run it")]
     Refused(#[from] InstallError),
+    /// Upcasters are no chain.
+    #[error("{} lifts nothing: {reason}", place.display())]
+    NoChain {
+        /// Their file, or their folder.
+        place: PathBuf,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The machine cannot run it.
     #[error("nothing can be run here: {reason}")]
     Host {
@@ -73,7 +85,7 @@ impl KitError {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::Unreadable { .. } => ErrorClass::NotFound,
-            Self::NotAFixture { .. } | Self::Manifest(_) => ErrorClass::Invalid,
+            Self::NotAFixture { .. } | Self::Manifest(_) | Self::NoChain { .. } => ErrorClass::Invalid,
             Self::Refused(error) => error.class(),
             Self::Host { .. } => ErrorClass::Unavailable,
         }

@@ -53,13 +53,20 @@ impl Kit {
         let component = fs::read(component_path).map_err(|error| KitError::unreadable(component_path, &error))?;
         let text = fs::read_to_string(manifest_path).map_err(|error| KitError::unreadable(manifest_path, &error))?;
         let manifest = Manifest::parse(&manifest_path.display().to_string(), &text)?;
-        let engine = Engine::new(EngineOptions::default());
-        let engine = engine.map_err(|error| KitError::Host { reason: with_sources(&error) })?;
         let stem = component_path.file_stem().and_then(|stem| PluginName::new(stem.to_str()?).ok());
         let name = stem.unwrap_or_else(|| PluginName::from_stored("plugin"));
         let proposed =
             Proposed { name: &name, component: &component, component_path, manifest: &manifest, manifest_path };
-        Self::new(&proposed, &engine, Box::new(NoSecrets))
+        Self::new(&proposed, &engine()?, Box::new(NoSecrets))
+    }
+
+    /// Loads what lifts events, which needs no manifest: a component, a file of rules, or a folder of them as one chain.
+    /// Blocks: components are compiled, in this process.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or they are no chain.
+    pub fn open_upcasters(place: impl AsRef<Path>) -> Result<Self, KitError> {
+        Self::upcasters(place.as_ref(), &engine()?)
     }
 
     /// Runs the fixtures at a place, a file or a folder of them, also with every batch handed over twice, and with a
@@ -84,6 +91,10 @@ impl Kit {
         }
         if failed.is_empty() { Ok(()) } else { Err(CheckError::Failed { failed, all }) }
     }
+}
+
+fn engine() -> Result<Engine, KitError> {
+    Engine::new(EngineOptions::default()).map_err(|error| KitError::Host { reason: with_sources(&error) })
 }
 
 fn told(reports: &[Report]) -> String {

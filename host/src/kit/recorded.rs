@@ -58,6 +58,25 @@ pub struct Given {
 }
 
 impl Call {
+    /// A call of one event or command, of which nothing else is known yet.
+    pub(super) fn of(given: Given, outcome: &'static str) -> Self {
+        Self {
+            events: vec![given],
+            outcome,
+            reason: None,
+            failed: None,
+            retry_after_ms: None,
+            backtrace: String::new(),
+            last_words: String::new(),
+            appended: Vec::new(),
+            state: BTreeMap::new(),
+            log: Vec::new(),
+            us: 0,
+            fuel: 0,
+            memory_bytes: 0,
+        }
+    }
+
     /// Whether it was handled.
     #[must_use]
     pub fn is_handled(&self) -> bool {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Asked;
-use super::fixture::{Dead, Then};
+use super::fixture::{Dead, Fixture, Refused, Rejected, Then};
 
 /// What came of one fixture.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -42,6 +43,12 @@ pub struct Difference {
 }
 
 impl Report {
+    /// Of a fixture, before anything has come of it.
+    pub(super) fn about(file: &Path, fixture: &Fixture) -> Self {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self { name, about: fixture.about.clone(), ..Self::default() }
+    }
+
     /// Whether it passed.
     #[must_use]
     pub const fn passed(&self) -> bool {
@@ -66,24 +73,13 @@ pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
         let keys = state.keys().chain(is.keys().filter(|key| !state.contains_key(*key)));
         differences.extend(keys.filter_map(|key| differ(format!("state {key:?}"), state.get(key), is.get(key))));
     }
-    if let Some(appended) = &expected.appended {
-        let is = found.appended.as_deref().unwrap_or_default();
-        let pair = |index: usize| {
-            let [wanted, is] = [appended.get(index), is.get(index)].map(|event| event.map(|event| json!(event)));
-            differ(format!("appended event {index}"), wanted.as_ref(), is.as_ref())
-        };
-        differences.extend((0..appended.len().max(is.len())).filter_map(pair));
-    }
-    if let Some(dead) = &expected.dead_letters {
-        let is = found.dead_letters.as_deref().unwrap_or_default();
-        let pair = |index: usize| {
-            let (wanted, is) = (dead.get(index), is.get(index));
-            let fits = matches!((wanted, is), (Some(wanted), Some(is)) if fits(wanted, is));
-            let [wanted, is] = [wanted, is].map(|letter| letter.map(|letter| json!(letter)));
-            (!fits).then(|| Difference { what: format!("dead letter {index}"), expected: wanted, found: is })
-        };
-        differences.extend((0..dead.len().max(is.len())).filter_map(pair));
-    }
+    differences.extend(pairs("appended event", &expected.appended, &found.appended, PartialEq::eq));
+    differences.extend(pairs("dead letter", &expected.dead_letters, &found.dead_letters, fits));
+    differences.extend(pairs("log line", &expected.log, &found.log, PartialEq::eq));
+    differences.extend(pairs("decided event", &expected.decided, &found.decided, PartialEq::eq));
+    differences.extend(pairs("rejection", &expected.rejected, &found.rejected, is_rejected));
+    differences.extend(pairs("lifted event", &expected.lifted, &found.lifted, PartialEq::eq));
+    differences.extend(pairs("refusal", &expected.refused, &found.refused, is_refused));
     if let Some(queries) = &expected.queries {
         let is = found.queries.as_deref().unwrap_or_default();
         let pair = |(index, wanted): (usize, &Asked)| {
@@ -93,14 +89,6 @@ pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
             (!fits).then(|| Difference { what: what(), expected: Some(json!(wanted)), found: is.map(|is| json!(is)) })
         };
         differences.extend(queries.iter().enumerate().filter_map(pair));
-    }
-    if let Some(log) = &expected.log {
-        let is = found.log.as_deref().unwrap_or_default();
-        let pair = |index: usize| {
-            let [wanted, is] = [log.get(index), is.get(index)].map(|line| line.map(|line| json!(line)));
-            differ(format!("log line {index}"), wanted.as_ref(), is.as_ref())
-        };
-        differences.extend((0..log.len().max(is.len())).filter_map(pair));
     }
     let holds = |wanted: &Vec<String>| found.stopped.iter().flatten().any(|is| has_all(is, wanted));
     let stops = match (&expected.stopped, &found.stopped) {
@@ -115,14 +103,41 @@ pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
     differences
 }
 
+/// Compares lists, item by item, where one is expected.
+fn pairs<T: Serialize>(
+    what: &str,
+    expected: &Option<Vec<T>>,
+    found: &Option<Vec<T>>,
+    fits: impl Fn(&T, &T) -> bool,
+) -> Vec<Difference> {
+    let Some(expected) = expected else { return Vec::new() };
+    let found = found.as_deref().unwrap_or_default();
+    let pair = |index: usize| {
+        let (wanted, is) = (expected.get(index), found.get(index));
+        let good = wanted.zip(is).is_some_and(|(wanted, is)| fits(wanted, is));
+        let [expected, found] = [wanted, is].map(|item| item.map(|item| json!(item)));
+        (!good).then(|| Difference { what: format!("{what} {index}"), expected, found })
+    };
+    (0..expected.len().max(found.len())).filter_map(pair).collect()
+}
+
 fn differ(what: String, expected: Option<&Value>, found: Option<&Value>) -> Option<Difference> {
     (expected != found).then(|| Difference { what, expected: expected.cloned(), found: found.cloned() })
 }
 
 fn fits(wanted: &Dead, is: &Dead) -> bool {
-    let reason = is.reason.first().map(String::as_str).unwrap_or_default();
     (wanted.event, &wanted.kind, wanted.attempts) == (is.event, &is.kind, is.attempts)
-        && has_all(reason, &wanted.reason)
+        && has_all(&is.reason.concat(), &wanted.reason)
+}
+
+fn is_rejected(wanted: &Rejected, is: &Rejected) -> bool {
+    (wanted.command, &wanted.code) == (is.command, &is.code)
+        && has_all(&is.reason.concat(), &wanted.reason)
+        && wanted.details.as_ref().is_none_or(|details| is.details.as_ref() == Some(details))
+}
+
+fn is_refused(wanted: &Refused, is: &Refused) -> bool {
+    wanted.event == is.event && has_all(&is.reason.concat(), &wanted.reason)
 }
 
 fn has_all(text: &str, words: &[String]) -> bool {

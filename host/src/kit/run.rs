@@ -1,4 +1,4 @@
-//! Fixtures run: real delivery over a store in memory, until everything is settled.
+//! Fixtures of what handles events: real delivery over a store in memory, until everything is settled.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use super::KitError;
 use super::fixture::{Fixture, Then};
 use super::recorded::{Call, Calls, Recorded};
 use super::report::{Difference, Report, compare};
+use super::subject::Traced;
 use super::world::World;
 use super::wrapped::{Disturbance, Disturbed};
 use crate::clock::SystemClock;
@@ -17,7 +18,7 @@ use crate::delivery::{Backoff, Dispatcher, Handler, Setup, Start, State, Status,
 use crate::event::{Filter, PluginName, Position};
 use crate::plugin::{Loaded, Loader, Manifest, Proposed, Runnable, SecretResolver, runnable};
 use crate::projection::Projection;
-use crate::runtime::{Description, InstanceOptions, LoadError, LoadOptions, LogLine, Transcript};
+use crate::runtime::{InstanceOptions, LoadError, LoadOptions, LogLine, Transcript};
 use crate::store::StoreError;
 
 /// How often an event is tried, unless the manifest says less.
@@ -25,82 +26,41 @@ const ATTEMPTS_MAX: u32 = 2;
 /// How long a plugin may take to settle what it is given.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
-/// A component with its manifest, ready to be given events.
-pub struct Kit {
+/// A component that handles events, with its manifest.
+pub(super) struct Handling {
     name: PluginName,
     loaded: Arc<dyn Loaded>,
-    filter: Filter,
+    pub(super) filter: Filter,
     component: PathBuf,
     manifest: Manifest,
     manifest_path: PathBuf,
     secrets: Box<dyn SecretResolver>,
 }
 
-/// A fixture that was run event by event.
-#[derive(Clone, Debug)]
-pub struct Traced {
-    /// What came of it, whole.
-    pub report: Report,
-    /// Each call of the plugin.
-    pub calls: Vec<Call>,
-}
-
-impl Kit {
-    /// Loads a component as the host would. Blocks: it is compiled.
-    ///
-    /// # Errors
-    /// When the host would not run it.
-    pub fn new(
-        proposed: &Proposed<'_>,
-        loader: &dyn Loader,
-        secrets: Box<dyn SecretResolver>,
-    ) -> Result<Self, KitError> {
-        let Runnable { loaded, setup, .. } = runnable(proposed, None, loader, &*secrets)?;
-        Ok(Self {
+impl Handling {
+    pub(super) fn new(proposed: &Proposed<'_>, runnable: Runnable, secrets: Box<dyn SecretResolver>) -> Self {
+        Self {
             name: proposed.name.clone(),
-            loaded,
-            filter: setup.subscription.filter,
+            loaded: runnable.loaded,
+            filter: runnable.setup.subscription.filter,
             component: proposed.component_path.into(),
             manifest: proposed.manifest.clone(),
             manifest_path: proposed.manifest_path.into(),
             secrets,
-        })
+        }
     }
 
-    /// How the component introduces itself, if it does.
-    #[must_use]
-    pub fn description(&self) -> Option<&Description> {
-        self.loaded.description()
+    pub(super) fn loaded(&self) -> &dyn Loaded {
+        &*self.loaded
     }
 
-    /// Whether it reaches nothing outside.
-    #[must_use]
-    pub fn is_replayable(&self) -> bool {
-        self.loaded.replayable()
+    /// Runs a fixture as the manifest says.
+    pub(super) fn run(&self, file: &Path, fixture: &Fixture, disturbance: Disturbance) -> Result<Traced, KitError> {
+        self.once(file, fixture, disturbance, &self.manifest)
     }
 
-    /// Which events it is handed.
-    #[must_use]
-    pub const fn filter(&self) -> &Filter {
-        &self.filter
-    }
-
-    /// Runs a fixture, and says what came of it. Blocks.
-    ///
-    /// # Errors
-    /// When its events are none, or its settings do not fit the manifest.
-    pub fn run(&self, file: &Path, fixture: &Fixture, disturbance: Disturbance) -> Result<Report, KitError> {
-        let Traced { mut report, .. } = self.once(file, fixture, disturbance, &self.manifest)?;
-        keep_what_is_said(&mut report.found, &fixture.then);
-        Ok(report)
-    }
-
-    /// Runs a fixture with every event in a call of its own, and says what came of each. Blocks. It may expect
-    /// nothing.
-    ///
-    /// # Errors
-    /// As [`Self::run`].
-    pub fn trace(&self, file: &Path, fixture: &Fixture) -> Result<Traced, KitError> {
+    /// Runs a fixture with every event in a call of its own.
+    pub(super) fn trace(&self, file: &Path, fixture: &Fixture) -> Result<Traced, KitError> {
         let mut manifest = self.manifest.clone();
         manifest.policy.batch_events_max = 1;
         manifest.policy.partitions = 1;
@@ -118,9 +78,7 @@ impl Kit {
         let calls = Calls::default();
         let (setup, projection) = self.setup(fixture, disturbance, manifest, world.given, &calls)?;
         let partitions = setup.handlers.len();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.map_err(|error| KitError::Host { reason: error.to_string() })?;
-        let status = runtime.block_on(deliver(setup, &world));
+        let status = runtime()?.block_on(deliver(setup, &world));
         let calls = calls.take();
         let failed = |error: StoreError| KitError::Host { reason: error.to_string() };
         let mut found = world.found(&status).map_err(failed)?;
@@ -142,14 +100,13 @@ impl Kit {
         differences.extend(status.as_ref().err().map(unsettled));
         let cost = status.as_ref().unwrap_or_else(|status| status).cost;
         let report = Report {
-            name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            about: fixture.about.clone(),
             differences,
             found,
             settled: status.is_ok(),
             handler_us: cost.handler_us,
             fuel: cost.usage.fuel,
             memory_peak_bytes: cost.usage.memory_peak_bytes,
+            ..Report::about(file, fixture)
         };
         Ok(Traced { report, calls })
     }
@@ -198,6 +155,12 @@ fn disturbed(loaded: &Arc<dyn Loaded>, options: InstanceOptions, disturbance: Di
     Box::new(Disturbed { disturbance, inner: make(), make, transcript, before: Usage::default() })
 }
 
+/// What drives a run.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, KitError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.map_err(|error| KitError::Host { reason: error.to_string() })
+}
+
 /// Nothing is loaded twice.
 struct NoLoader;
 
@@ -225,22 +188,6 @@ fn logged(calls: &[Call]) -> Vec<LogLine> {
 fn unsettled(status: &Status) -> Difference {
     let what = "it has not settled its events within a minute".to_owned();
     Difference { what, expected: None, found: Some(Value::String(status.state.as_str().to_owned())) }
-}
-
-/// Leaves out what a fixture does not speak of.
-fn keep_what_is_said(found: &mut Then, said: &Then) {
-    if said.state.is_none() {
-        found.state = None;
-    }
-    if said.appended.is_none() {
-        found.appended = None;
-    }
-    if said.dead_letters.is_none() {
-        found.dead_letters = None;
-    }
-    if said.log.is_none() {
-        found.log = None;
-    }
 }
 
 /// Delivers until everything is settled or the plugin stops; the status then, as an error when neither comes.

@@ -27,7 +27,9 @@ pub use grants::{ConfigGrant, HeaderGrant, ManifestGrants, NoSecrets, SecretGran
 pub use inspect::{Inspected, inspect};
 pub use load::{Loaded, LoadedUpcaster, Loader};
 pub use manifest::{DEFAULT_MANIFEST, MANIFEST_SCHEMA, Manifest, ManifestError, Subscribe};
-pub use package::{Asked, PackageLabels, PlaceError, Placing, Present, pack, packed_manifest, packed_name};
+pub use package::{
+    Asked, PackageLabels, PackedError, PlaceError, Placing, Present, pack, packed_manifest, packed_name,
+};
 pub use registry::{
     AggregateInfo, Checked, DescriptionInfo, GenerationRefused, GrantsInfo, InstallError, LimitsInfo, PluginInfo,
     PolicyInfo, Problem, Proposed, Refusal, Registry, RegistryOptions, Runnable, RunningInfo, SubscriptionInfo,
@@ -35,4 +37,5 @@ pub use registry::{
 };
 pub use rehearsals::{Promoted, Proposal, RehearsalRefused, Rehearsals, RehearsalsOptions};
 pub use source::SourceError;
+pub(crate) use source::UPCASTERS_FOLDER;
 pub(crate) use watcher::{Pace, Watcher};

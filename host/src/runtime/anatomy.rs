@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use wasmparser::{ComponentName, CustomSectionReader, KnownCustom, Parser, Payload, ProducersSectionReader};
 
+use super::contract::{PACKAGE, UPCASTER, VALIDATOR};
 use super::{LoadError, compile};
 
 /// Bytes of a page of linear memory, where a memory does not say otherwise.
@@ -47,6 +48,23 @@ impl Anatomy {
         let mut anatomy = Self { bytes: component.len(), ..Self::default() };
         anatomy.read(component).map_err(|error| LoadError::Invalid { reason: error.to_string() })?;
         Ok(anatomy)
+    }
+
+    /// Whether it exports the role of an upcaster, of whichever version.
+    #[must_use]
+    pub fn is_upcaster(&self) -> bool {
+        self.has_role(UPCASTER)
+    }
+
+    /// Whether it exports the role of a validator of commands, of whichever version.
+    #[must_use]
+    pub fn is_validator(&self) -> bool {
+        self.has_role(VALIDATOR)
+    }
+
+    fn has_role(&self, role: &str) -> bool {
+        let interface = format!("{PACKAGE}/{role}@");
+        self.exports.iter().any(|export| export.starts_with(&interface))
     }
 
     /// SHA-256 of a file, in hex.

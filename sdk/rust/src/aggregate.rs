@@ -166,7 +166,7 @@ impl<A: Aggregate> contract::GuestAggregate for Live<A> {
 /// The code of the rejection of a command that does not decode.
 const INVALID_COMMAND: &str = "InvalidCommand";
 
-fn json_of<'a>(what: &str, payload: &'a types::Payload) -> Result<&'a [u8], Error> {
+pub(crate) fn json_of<'a>(what: &str, payload: &'a types::Payload) -> Result<&'a [u8], Error> {
     match payload {
         types::Payload::Json(text) => Ok(text.as_bytes()),
         types::Payload::Binary(_) => Err(Error::Decode { event_type: what.into(), detail: "it is not JSON".into() }),
@@ -178,7 +178,7 @@ fn json_of<'a>(what: &str, payload: &'a types::Payload) -> Result<&'a [u8], Erro
 /// # Panics
 /// When it is none, or cannot be written: the type is not what [`Aggregate`] asks for.
 #[expect(clippy::panic, reason = "a mistake of the aggregate's author, told as a fault with its message")]
-fn variant<T: Serialize>(what: &str, value: &T) -> (String, Value) {
+pub(crate) fn variant<T: Serialize>(what: &str, value: &T) -> (String, Value) {
     match serde_json::to_value(value) {
         Ok(Value::String(name)) => (name, Value::Null),
         Ok(Value::Object(fields)) if fields.len() == 1 => {

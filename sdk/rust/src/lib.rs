@@ -67,6 +67,9 @@ mod subscriber;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod typed;
+mod upcaster;
+#[doc(hidden)]
+pub mod upcaster_bindings;
 mod validator;
 #[doc(hidden)]
 pub mod validator_bindings;
@@ -76,6 +79,7 @@ pub use aggregate::{Live, describe_aggregate};
 #[doc(hidden)]
 pub use export::{answer_query, describe_component, handle_batch};
 #[doc(hidden)]
+pub use upcaster::{declared_lifts, upcast};
 pub use validator::{new_validator, validate_command};
 
 pub use aggregate::{Aggregate, Asked};
@@ -90,4 +94,5 @@ pub use query::Query;
 pub use state::{Scan, State};
 pub use subscriber::{Context, Subscriber};
 pub use typed::{Typed, event_types, typed};
+pub use upcaster::Lift;
 pub use validator::{CheckedCommand, FieldError, Validator};

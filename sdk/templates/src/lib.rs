@@ -1,9 +1,12 @@
-//! What a plugin's project is made of, in every language that has an SDK.
+//! What a plugin's project is made of, in every language that has an SDK, for every role that the language has.
 //!
 //! The files are those of the repository, embedded: a project carries the SDK's sources and the contract that
 //! it was made for, so that it builds with the language's own tools and nothing of it has to be published.
 //! This crate renders texts; it touches no files and knows nothing of the host.
 
+mod role;
+
+pub use role::{ROLES, Role};
 use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
@@ -122,21 +125,32 @@ impl Language {
         fill(self.component, name)
     }
 
-    /// Every file of a project of this name: its path and its bytes.
+    /// The roles that its template has.
+    pub fn roles(&self) -> impl Iterator<Item = &'static Role> {
+        ROLES.iter().filter(|role| self.of_role(role).is_some())
+    }
+
+    /// Every file of a project of this role and name: its path and its bytes. None where the language has no such role.
     #[must_use]
-    pub fn project(&self, name: &str) -> Vec<(String, Vec<u8>)> {
-        let files = FILES.iter().find(|(language, _)| *language == self.name).map_or(&[][..], |(_, files)| files);
-        let text = |(path, text): &(&str, &str)| (path_of(path), self.fill(path, text, name).into_bytes());
-        let mut project: Vec<_> = files.iter().map(text).collect();
+    pub fn project(&self, role: &Role, name: &str) -> Option<Vec<(String, Vec<u8>)>> {
+        let of_role = self.of_role(role)?;
+        let is_own = |path: &str| of_role.iter().any(|(own, _)| *own == path);
+        let all = entry(self.name)?.iter().filter(|(path, _)| !is_own(path)).chain(of_role);
+        let text = |(path, text): &(&str, &str)| (path_of(path), self.fill(path, text, role, name).into_bytes());
+        let mut project: Vec<_> = all.filter(|(path, _)| *path != RUN).map(text).collect();
         if self.adapted {
             let adapter = WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER.to_vec();
             project.push((format!("sdk/{}/wasi_preview1_reactor.wasm", self.name), adapter));
         }
-        project
+        Some(project)
+    }
+
+    fn of_role(&self, role: &Role) -> Option<Files> {
+        entry(&format!("{}/{}", self.name, role.name))
     }
 
     /// SDK sources and the contract are carried as they are.
-    fn fill(&self, path: &str, text: &str, name: &str) -> String {
+    fn fill(&self, path: &str, text: &str, role: &Role, name: &str) -> String {
         let verbatim = path.starts_with("wit/") && path != "wit/README.md"
             || path.starts_with("sdk/") && !path.ends_with("Cargo.toml");
         if verbatim {
@@ -146,7 +160,12 @@ impl Language {
         let component = self.component(name);
         let row = |tool: &Tool| format!("| `{}` | {} |", tool.program, tool.from.replace("    #", ","));
         let tools = self.tools.iter().map(row).collect::<Vec<_>>().join("\n");
+        let run = self.of_role(role).and_then(|files| files.iter().find(|(path, _)| *path == RUN));
         let known = [
+            ("{{run}}", run.map_or("", |(_, text)| *text)),
+            ("{{files}}", role.files()),
+            ("{{about}}", role.about),
+            ("{{world}}", role.world),
             ("{{install}}", install.as_str()),
             ("{{tools}}", &tools),
             ("{{build}}", self.build),
@@ -157,6 +176,17 @@ impl Language {
         let text = known.iter().fold(text.to_owned(), |text, (key, value)| text.replace(key, value));
         fill(&text, name)
     }
+}
+
+/// Paths within a project, and texts.
+type Files = &'static [(&'static str, &'static str)];
+
+/// What `README.md` says of how to test and run a role. It is no file of a project.
+const RUN: &str = "run.md";
+
+/// The entry of a name in the table.
+fn entry(name: &str) -> Option<Files> {
+    FILES.iter().find(|(known, _)| *known == name).map(|(_, files)| *files)
 }
 
 /// The files of the contract, one WIT package: the path and the text of each.
@@ -195,34 +225,43 @@ mod tests {
     }
 
     #[test]
-    fn every_language_has_a_whole_project() {
+    fn every_role_of_every_language_has_a_whole_project() {
         for language in LANGUAGES {
-            let files = language.project("big-orders");
-            let text = |wanted: &str| {
-                let (_, bytes) = files.iter().find(|(path, _)| path == wanted)?;
-                std::str::from_utf8(bytes).ok()
-            };
-            for path in [
-                language.source,
-                "plugin.toml",
-                "dev.toml",
-                "README.md",
-                ".gitignore",
-                "wit/world.wit",
-                "wit/README.md",
-            ] {
-                assert!(text(path).is_some_and(|text| !text.is_empty()), "{} has no {path}", language.name);
-            }
-            assert!(text("README.md").is_some_and(|readme| readme.contains(language.build)), "{}", language.name);
-            for tool in language.tools {
-                assert!(text("README.md").is_some_and(|readme| readme.contains(tool.program)), "{}", tool.program);
-            }
-            assert!(text("wit/README.md").is_some_and(|stamp| stamp.contains(contract())), "{}", language.name);
-            for (path, bytes) in &files {
-                let text = String::from_utf8_lossy(bytes);
-                assert!(!text.contains("{{name") && !text.contains("{{build"), "{path} has a gap");
-                assert!(!path.contains("/target/") && !path.contains("node_modules"), "{path} is no source");
+            assert!(language.roles().count() >= 2, "{} has hardly a role", language.name);
+            for role in language.roles() {
+                let of = format!("{} {}", language.name, role.name);
+                let files = language.project(role, "big-orders").unwrap();
+                let text = |wanted: &str| {
+                    let (_, bytes) = files.iter().find(|(path, _)| path == wanted)?;
+                    std::str::from_utf8(bytes).ok()
+                };
+                for path in [language.source, "dev.toml", "README.md", ".gitignore", "wit/world.wit", "wit/README.md"] {
+                    assert!(text(path).is_some_and(|text| !text.is_empty()), "{of} has no {path}");
+                }
+                assert_eq!(text("plugin.toml").is_some(), role.has_manifest, "{of}");
+                assert!(files.iter().any(|(path, _)| path.starts_with("fixtures/")), "{of} has no fixture");
+                let readme = text("README.md").unwrap();
+                assert!(readme.contains(language.build) && readme.contains("tidemill plugins test"), "{of}");
+                assert!(language.tools.iter().all(|tool| readme.contains(tool.program)), "{of}");
+                assert!(text("wit/README.md").is_some_and(|stamp| stamp.contains(contract())), "{of}");
+                assert!(text("package.json").is_none_or(|package| package.contains(role.world)), "{of}");
+                for (path, bytes) in &files {
+                    let text = String::from_utf8_lossy(bytes);
+                    let is_gap = |rest: &str| rest.starts_with(|c: char| c.is_ascii_lowercase());
+                    assert!(!text.split("{{").skip(1).any(is_gap), "{path} of {of} has a gap");
+                    assert!(!path.contains("/target/") && !path.contains("node_modules"), "{path} is no source");
+                    assert_ne!(path, RUN);
+                }
+                let paths: std::collections::BTreeSet<_> = files.iter().map(|(path, _)| path).collect();
+                assert_eq!(paths.len(), files.len(), "{of} has a file twice");
             }
         }
+    }
+
+    #[test]
+    fn a_role_that_a_language_lacks_has_no_project() {
+        let c = Language::named("c").unwrap();
+        assert!(c.project(Role::named("upcaster").unwrap(), "x").is_none());
+        assert!(Language::named("rust").unwrap().roles().eq(ROLES.iter()), "Rust has every role");
     }
 }

@@ -34,16 +34,26 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 impl Registry {
     /// One that answers nobody without this token, where there is one. It lives as long as the test's process.
     pub(crate) fn start(token: Option<&'static str>) -> Self {
+        Self::start_for(token, None)
+    }
+
+    /// The same, whose token server gives it to this user alone: the value of `Authorization`.
+    pub(crate) fn start_for(token: Option<&'static str>, user: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let content = Arc::new(Mutex::new(Content::new()));
         let (shared, host) = (Arc::clone(&content), address.clone());
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                answer(stream, &shared, token, &host);
+                answer(stream, &shared, (token, user), &host);
             }
         });
         Self { address, content }
+    }
+
+    /// Where it is: host and port.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// A reference to a version in it.
@@ -115,13 +125,16 @@ impl Registry {
     }
 }
 
-fn answer(mut stream: TcpStream, content: &Mutex<Content>, token: Option<&str>, host: &str) {
+fn answer(mut stream: TcpStream, content: &Mutex<Content>, (token, user): (Option<&str>, Option<&str>), host: &str) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
     let target = lines.next().unwrap_or_default().split(' ').nth(1).unwrap_or_default().to_owned();
     let headers: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
-    let wanted = token.map(|token| format!("authorization: Bearer {token}"));
-    let allowed = wanted.is_none_or(|wanted| headers.iter().any(|header| header.eq_ignore_ascii_case(&wanted)));
-    let (status, extra, body) = if target.starts_with("/token?service=here&scope=") {
+    let says = |wanted: &str| headers.iter().any(|header| header.eq_ignore_ascii_case(wanted));
+    let allowed = token.is_none_or(|token| says(&format!("authorization: Bearer {token}")));
+    let known = user.is_none_or(|user| says(&format!("authorization: {user}")));
+    let (status, extra, body) = if target.starts_with("/token?service=here&scope=") && !known {
+        ("401 Unauthorized", String::new(), Vec::new())
+    } else if target.starts_with("/token?service=here&scope=") {
         ("200 OK", String::new(), serde_json::to_vec(&json!({ "token": token })).unwrap())
     } else if !allowed {
         let challenge = format!("Bearer realm=\"http://{host}/token\",service=\"here\",scope=\"repository:any:pull\"");

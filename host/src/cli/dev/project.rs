@@ -93,8 +93,9 @@ mod tests {
 
     #[test]
     fn what_every_template_writes_is_read() {
-        for language in LANGUAGES {
-            let files = language.project("big-orders");
+        let all = LANGUAGES.iter().flat_map(|language| language.roles().map(move |role| (language, role)));
+        for (language, role) in all {
+            let files = language.project(role, "big-orders").unwrap();
             let (_, bytes) = files.iter().find(|(path, _)| path == FILE).unwrap();
             let project = read(std::str::from_utf8(bytes).unwrap()).unwrap();
             assert_eq!((project.language, project.build.as_str()), (Some(language), language.build));

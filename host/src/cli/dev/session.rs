@@ -57,7 +57,8 @@ impl<'a> Session<'a> {
         if !self.args.live || self.fed.events as u64 >= self.live_limit() {
             return false;
         }
-        let (client, filter, next) = (Arc::clone(&self.client), kit.filter().clone(), self.fed.next);
+        let Some(filter) = kit.filter().cloned() else { return false };
+        let (client, next) = (Arc::clone(&self.client), self.fed.next);
         let more = blocking(move || feed::of_server(next, 1, &filter, &client)).await;
         more.is_ok_and(|more| !more.fixture.when.is_empty())
     }
@@ -121,6 +122,10 @@ impl<'a> Session<'a> {
         let kit = loaded.kit;
         self.loaded = Some((digest, Arc::clone(&kit)));
         let is_real = self.args.live || self.args.events.is_some();
+        if is_real && kit.filter().is_none() {
+            let what = format!("it is {}, which handles no events of a server or a file", kit.title());
+            return Err(CliError::usage(what).hint("run it on its fixtures: without --live, --server and --events"));
+        }
         if is_real && !self.args.http && !kit.is_replayable() {
             let what = "it may send HTTP requests, and would send them for these events";
             return Err(CliError::new(Exit::Denied, what).hint("give --http to have them sent"));
@@ -136,7 +141,8 @@ impl<'a> Session<'a> {
         if !args.live {
             return feed::fixtures(&args.folder);
         }
-        let (client, filter) = (Arc::clone(&self.client), kit.filter().clone());
+        let client = Arc::clone(&self.client);
+        let filter = kit.filter().cloned().unwrap_or_default();
         let (from, limit) = (args.from, self.live_limit());
         let feed = blocking(move || feed::of_server(from, limit, &filter, &client)).await?;
         let next = feed.positions.last().map_or(from, |last| last.saturating_add(1));

@@ -84,7 +84,7 @@ impl<'o, 'w> Show<'o, 'w> {
     pub(super) fn loaded(&mut self, project: &Project, loaded: &Loaded) -> Result<(), CliError> {
         let Loaded { kit, bytes, ms, .. } = loaded;
         let description = kit.description().cloned().unwrap_or_default();
-        let types: Vec<_> = kit.filter().types.iter().map(|pattern| pattern.as_str()).collect();
+        let types = kit.filter().map(|filter| filter.types.iter().map(|pattern| pattern.as_str()).collect::<Vec<_>>());
         if self.json {
             let line = json!({
                 "step": "load", "component": project.component.display().to_string(), "bytes": bytes, "ms": ms,
@@ -96,10 +96,13 @@ impl<'o, 'w> Show<'o, 'w> {
             "" => "it does not describe itself".into(),
             name => format!("{} {}", shown(name, 64), shown(&description.version, 32)),
         };
-        let types = if types.is_empty() { "every type of event".into() } else { types.join(", ") };
+        let role = match types {
+            None => kit.title().to_owned(),
+            Some(types) if types.is_empty() => "listens to every type of event".into(),
+            Some(types) => format!("listens to {}", types.join(", ")),
+        };
         let size = size(*bytes);
-        self.output
-            .line(&format!("loaded {}, {size}, in {ms} ms: {who}; listens to {types}", project.component.display()))
+        self.output.line(&format!("loaded {}, {size}, in {ms} ms: {who}; {role}", project.component.display()))
     }
 
     /// Tells of each call, and of what came of all.
@@ -137,8 +140,8 @@ impl<'o, 'w> Show<'o, 'w> {
             let number = feed.positions.get(event.index).copied().unwrap_or(event.index as u64);
             let what = [event.event_type.as_str(), event.stream.as_deref().unwrap_or_default()].join(" ");
             let mood = match call.outcome {
-                "handled" => Mood::Good,
-                "retry" | "reject" => Mood::Odd,
+                "handled" | "accepted" | "lifted" => Mood::Good,
+                "retry" | "reject" | "rejected" | "refused" => Mood::Odd,
                 _ => Mood::Bad,
             };
             let outcome = self.painted(&format!("{:<13}", call.outcome), mood);

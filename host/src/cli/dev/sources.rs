@@ -9,8 +9,10 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::cli::error::{CliError, Exit};
 
-/// Folders that builds write to, or that hold what others wrote.
-const LEFT_OUT: [&str; 8] = ["target", "build", "node_modules", "__pycache__", "bindings", "venv", "data", "plugins"];
+/// Folders that builds write to, or that hold what others wrote, wherever they are.
+const LEFT_OUT: [&str; 3] = ["target", "node_modules", "__pycache__"];
+/// The same, by their places: elsewhere these names are as good as others.
+const LEFT_OUT_PLACES: [&str; 5] = ["build", "venv", "data", "plugins", "sdk/go/bindings"];
 /// Files that builds write beside sources, and that no build reads.
 const LEFT_OUT_ENDINGS: [&str; 5] = [".lock", "package-lock.json", "go.sum", ".md", "~"];
 /// What a plugin is run with, and not built from.
@@ -54,7 +56,7 @@ impl Sources {
             };
             let mut paths: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
             paths.sort();
-            for path in paths.into_iter().filter(|path| counts(path)) {
+            for path in paths.into_iter().filter(|path| counts(path, folder)) {
                 if path.is_dir() {
                     // A link may lead back to where it is.
                     left.extend(Some(path).filter(|path| !path.is_symlink()));
@@ -76,10 +78,11 @@ impl Sources {
     }
 }
 
-fn counts(path: &Path) -> bool {
+fn counts(path: &Path, project: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let place = path.strip_prefix(project).unwrap_or(path);
     let left_out = match path.is_dir() {
-        true => LEFT_OUT.contains(&name.as_ref()),
+        true => LEFT_OUT.contains(&name.as_ref()) || LEFT_OUT_PLACES.iter().any(|known| place == Path::new(known)),
         false => LEFT_OUT_ENDINGS.iter().any(|ending| name.ends_with(ending)),
     };
     !left_out && !name.starts_with('.')
@@ -111,10 +114,27 @@ mod tests {
         write("fixtures/a.json", "a");
         std::os::unix::fs::symlink(project.path(), project.path().join("src/loop")).unwrap();
         let first = state();
-        for name in ["target/a.wasm", "build/plugin.wasm", "sdk/go/bindings/a.go", "Cargo.lock", "README.md", ".git/x"]
-        {
+        for name in [
+            "target/a.wasm",
+            "build/plugin.wasm",
+            "sdk/go/bindings/a.go",
+            "plugins/a/a.wasm",
+            "data/x",
+            "Cargo.lock",
+            "README.md",
+            ".git/x",
+        ] {
             write(name, "x");
             assert_eq!(state(), first, "{name}");
+        }
+        let mut before = state().built_from;
+        for name in ["src/data/a.rs", "src/plugins/a.rs", "src/build/a.rs", "app/bindings/a.go", "app/venv/a.py"] {
+            write(name, "x");
+            let after = state().built_from;
+            assert_ne!(after, before, "{name}");
+            before = after;
+            fs::remove_file(project.path().join(name)).unwrap();
+            before = if state() == first { first.built_from } else { before };
         }
         write("src/lib.rs", "a");
         assert_eq!(state(), first, "written, and the same");

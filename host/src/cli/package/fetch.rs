@@ -10,8 +10,8 @@ use ureq::tls::TlsConfig;
 use ureq::{Body, Error};
 
 use super::super::error::{CliError, Exit};
+use super::credentials::Keyring;
 use super::oci::Registry;
-use super::oci_auth::Credentials;
 use super::reference::{Digest, Source, host_of, is_local};
 use crate::runtime::Anatomy;
 
@@ -27,7 +27,7 @@ const REDIRECTS_MAX: u32 = 5;
 /// Gets bytes over HTTP.
 pub(super) struct Fetcher {
     pub(super) tls: TlsConfig,
-    pub(super) credentials: Option<Credentials>,
+    pub(super) keyring: Keyring,
 }
 
 impl Fetcher {

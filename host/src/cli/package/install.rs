@@ -12,15 +12,15 @@ use serde::Serialize;
 use super::super::error::{CliError, Exit};
 use super::super::identity::Identity;
 use super::super::output::{Output, shown, talk};
+use super::credentials::{Credentials, Keyring};
 use super::fetch::{Fetcher, digest};
-use super::oci_auth::Credentials;
 use super::pack::checked;
 use super::reference::{Digest, Source};
 use super::signature;
 use crate::access::Secret;
 use crate::error::with_sources;
 use crate::event::PluginName;
-use crate::plugin::{Asked, Checked, PlaceError, Placing, Present, packed_manifest, packed_name};
+use crate::plugin::{Asked, Checked, PlaceError, Placing, Present, UPCASTERS_FOLDER, packed_manifest, packed_name};
 
 /// What errors call the manifest that a component carries.
 const EMBEDDED: &str = "the embedded plugin.toml";
@@ -35,7 +35,8 @@ Examples:
   tidemill plugins install https://example.com/big-orders.wasm --plugins plugins --key minisign.pub
 
 It is checked as `plugins check` does it, and put in place in one step; a running server takes it up.
-What it asks for is shown, and granted with --grant only. With --replace the manifest that is there stays.
+What it asks for is shown, and granted with --grant only; so is more of the machine than a plugin has that says nothing.
+With --replace the manifest that is there stays. What lifts events goes into the folder `upcasters`.
 Exit codes: 2 it does not fit, 3 there is nothing, 4 there is a plugin of that name, 5 it cannot be got,
 6 it asks for more than it is granted, or is not what --digest or --key say")]
 pub(in crate::cli) struct InstallArgs {
@@ -62,8 +63,11 @@ pub(in crate::cli) struct InstallArgs {
     /// Put it in the place of the plugin of that name
     #[arg(long)]
     replace: bool,
-    /// User of the registry
-    #[arg(long, value_name = "NAME", env = "TIDEMILL_REGISTRY_USER", requires = "registry_password")]
+    /// Registry that the user is for, HOST[:PORT]; the user is sent to no other
+    #[arg(long, value_name = "HOST", env = "TIDEMILL_REGISTRY", requires = "registry_user")]
+    registry: Option<String>,
+    /// User of that registry [default: the one in `auths` of ~/.docker/config.json]
+    #[arg(long, value_name = "NAME", env = "TIDEMILL_REGISTRY_USER", requires_all = ["registry", "registry_password"])]
     registry_user: Option<String>,
     /// Password or token of that user; better given by the environment, where other users do not see it
     #[arg(long, value_name = "SECRET", env = "TIDEMILL_REGISTRY_PASSWORD", hide_env_values = true, value_parser = secret)]
@@ -90,6 +94,8 @@ struct Installed {
     requests: Vec<String>,
     /// Whether that is granted now.
     granted: bool,
+    /// What that manifest says beside, and is in force.
+    in_force: Vec<String>,
     replaced: bool,
 }
 
@@ -99,6 +105,8 @@ struct Chosen {
     requests: Vec<String>,
     /// Whether the text holds those requests as grants.
     granted: bool,
+    /// What of the embedded one is in force by itself.
+    in_force: Vec<String>,
     /// Whether it is the one that is there already.
     kept: bool,
 }
@@ -107,7 +115,8 @@ struct Chosen {
 pub(in crate::cli) fn run(args: &InstallArgs, identity: Identity, output: &mut Output<'_>) -> Result<(), CliError> {
     let credentials = args.registry_user.clone().zip(args.registry_password.as_ref());
     let credentials = credentials.map(|(user, secret)| Credentials { user, password: secret.reveal().to_owned() });
-    let fetcher = Fetcher { tls: identity.tls, credentials };
+    let keyring = Keyring { named: args.registry.clone().zip(credentials) };
+    let fetcher = Fetcher { tls: identity.tls, keyring };
     let component = fetcher.get(&args.source, args.digest.as_ref())?;
     if let Some(key) = &args.key {
         signature::verify(&fetcher, &args.source, &component, key)?;
@@ -128,7 +137,8 @@ pub(in crate::cli) fn run(args: &InstallArgs, identity: Identity, output: &mut O
         manifest: &chosen.text,
         replace: args.replace,
     };
-    let folder = placing.place().map_err(unplaced)?;
+    let lifts = checked.roles.contains(&"upcaster");
+    let folder = if lifts { placing.place_upcaster() } else { placing.place() }.map_err(unplaced)?;
     let installed = Installed {
         name: name.to_string(),
         folder,
@@ -137,6 +147,7 @@ pub(in crate::cli) fn run(args: &InstallArgs, identity: Identity, output: &mut O
         version: version(&checked),
         requests: chosen.requests.clone(),
         granted: chosen.granted,
+        in_force: if lifts { Vec::new() } else { chosen.in_force.clone() },
         replaced: present.is_some(),
     };
     for warning in &checked.warnings {
@@ -156,7 +167,9 @@ impl Installed {
         }
         let granted = if self.granted { "granted" } else { "asked for, not granted" };
         let mut each = self.requests.iter();
-        each.try_for_each(|request| output.line(&format!("{granted}: {}", shown(request, usize::MAX))))
+        each.try_for_each(|request| output.line(&format!("{granted}: {}", shown(request, usize::MAX))))?;
+        let mut each = self.in_force.iter();
+        each.try_for_each(|line| output.line(&format!("in force, by its author: {}", shown(line, usize::MAX))))
     }
 }
 
@@ -174,8 +187,17 @@ impl Chosen {
     }
 }
 
-/// The name it is installed under.
+/// The name it is installed under: not that of the folder of upcasters.
 fn name(args: &InstallArgs, component: &[u8]) -> Result<PluginName, CliError> {
+    let name = wanted_name(args, component)?;
+    if name.as_str() == UPCASTERS_FOLDER {
+        let what = format_args!("{UPCASTERS_FOLDER} is the folder of what lifts events, and no name for a plugin");
+        return Err(CliError::usage(what).hint("give another one by --name"));
+    }
+    Ok(name)
+}
+
+fn wanted_name(args: &InstallArgs, component: &[u8]) -> Result<PluginName, CliError> {
     if let Some(name) = &args.name {
         return PluginName::new(name.as_str())
             .map_err(|error| CliError::usage(format_args!("--name {name:?}: {error}")));
@@ -196,13 +218,13 @@ fn choose(args: &InstallArgs, component: &[u8], present: Option<&Present>) -> Re
             .map_err(|error| CliError::usage(format_args!("{} cannot be read: {error}", path.display())))
     };
     let there = present.filter(|_| args.replace).and_then(|present| present.manifest.as_ref());
-    let (text, granted, kept) = match (&args.manifest, there) {
-        (Some(path), _) => (read(path)?, false, false),
-        (None, Some(path)) if !args.grant => (read(path)?, false, true),
-        _ if args.grant => (embedded.unwrap_or_default(), true, false),
-        _ => (asked.without, false, false),
+    let (text, granted, kept, in_force) = match (&args.manifest, there) {
+        (Some(path), _) => (read(path)?, false, false, Vec::new()),
+        (None, Some(path)) if !args.grant => (read(path)?, false, true, Vec::new()),
+        _ if args.grant => (embedded.unwrap_or_default(), true, false, asked.in_force),
+        _ => (asked.without, false, false, asked.in_force),
     };
-    Ok(Chosen { text, granted, kept, requests: asked.requests })
+    Ok(Chosen { text, granted, in_force, kept, requests: asked.requests })
 }
 
 /// The version that it has for people.

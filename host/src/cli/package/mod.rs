@@ -1,8 +1,9 @@
 //! `tidemill plugins pack` and `install`: a plugin as one file, and from wherever it is into a plugins directory.
 //!
 //! [`fetch`] gets bytes, from a file, a URL or a registry, and answers only what their digests say; [`install()`] checks
-//! them as the host would and puts them in place; [`pack()`] makes such a file.
+//! them as the host would and puts them in place; [`pack()`] makes such a file; [`remove()`] takes a plugin away again.
 
+mod credentials;
 mod fetch;
 mod install;
 mod oci;
@@ -10,7 +11,9 @@ mod oci_auth;
 mod pack;
 mod project;
 mod reference;
+mod remove;
 mod signature;
 
 pub(super) use install::{InstallArgs, run as install};
 pub(super) use pack::{PackArgs, run as pack};
+pub(super) use remove::{RemoveArgs, run as remove};

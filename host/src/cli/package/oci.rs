@@ -136,7 +136,12 @@ impl<'a> Registry<'a> {
             200 => body(response, &url, bytes_max),
             404 => Err(CliError::new(Exit::NotFound, format_args!("oci://{} is not there", self.reference))
                 .hint("is the tag right, and was it pushed? A repository that is not public looks the same")),
-            status => Err(CliError::new(Exit::of_status(status.max(400)), format_args!("{url} answered {status}"))),
+            status => {
+                let error = CliError::new(Exit::of_status(status.max(400)), format_args!("{url} answered {status}"));
+                let hint =
+                    if [401, 403].contains(&status) { self.fetcher.keyring.of(registry)?.hint } else { String::new() };
+                Err(if hint.is_empty() { error } else { error.hint(hint) })
+            }
         }
     }
 

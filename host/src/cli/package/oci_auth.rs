@@ -1,31 +1,16 @@
 //! Who asks a registry, after it has asked who asks: the token or basic authentication of the distribution spec.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use ureq::http::Request;
 use ureq::http::header::AUTHORIZATION;
 
 use super::super::error::{CliError, Exit};
+use super::credentials::{Credentials, Known};
 use super::fetch::{Fetcher, body};
 use super::reference::{host_of, is_local};
 
 /// Largest answer of a token server, in bytes.
 const TOKEN_BYTES_MAX: u64 = 1 << 20;
-
-/// A user of a registry.
-#[derive(Clone)]
-pub(super) struct Credentials {
-    pub(super) user: String,
-    pub(super) password: String,
-}
-
-impl Credentials {
-    /// The value of the header.
-    fn basic(&self) -> String {
-        format!("Basic {}", STANDARD.encode(format!("{}:{}", self.user, self.password)))
-    }
-}
 
 /// What `WWW-Authenticate` asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,15 +27,17 @@ struct Token {
     access_token: Option<String>,
 }
 
-/// The value of `Authorization` that answers a challenge.
+/// The value of `Authorization` that answers a challenge. What is known of a user goes to the registry that it is for, and
+/// to the token server that this one names.
 pub(super) fn answer(fetcher: &Fetcher, registry: &str, challenge: &str) -> Result<String, CliError> {
+    let Known { credentials, hint } = fetcher.keyring.of(registry)?;
     let denied = |what: &str| {
-        CliError::new(Exit::Denied, format_args!("{registry}: {what}"))
-            .hint("give TIDEMILL_REGISTRY_USER and TIDEMILL_REGISTRY_PASSWORD")
+        let error = CliError::new(Exit::Denied, format_args!("{registry}: {what}"));
+        if hint.is_empty() { error } else { error.hint(&hint) }
     };
     let challenge = Challenge::parse(challenge).ok_or_else(|| denied("asks in a way that is not known here"))?;
     if !challenge.bearer {
-        return fetcher.credentials.as_ref().map(Credentials::basic).ok_or_else(|| denied("asks for a user"));
+        return credentials.as_ref().map(Credentials::basic).ok_or_else(|| denied("asks for a user"));
     }
     let is_kept_here = is_local(registry) && is_local(host_of(&challenge.realm));
     if !is_kept_here && !challenge.realm.starts_with("https://") {
@@ -58,7 +45,7 @@ pub(super) fn answer(fetcher: &Fetcher, registry: &str, challenge: &str) -> Resu
     }
     let url = challenge.url();
     let mut request = Request::get(&url);
-    if let Some(credentials) = &fetcher.credentials {
+    if let Some(credentials) = &credentials {
         request = request.header(AUTHORIZATION, credentials.basic());
     }
     let request = request.body(()).map_err(|error| denied(&error.to_string()))?;

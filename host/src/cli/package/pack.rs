@@ -100,6 +100,8 @@ pub(in crate::cli) fn run(args: &PackArgs, output: &mut Output<'_>) -> Result<()
     }
     let packed = pack(&component, manifest.as_deref(), &labels)
         .ok_or_else(|| CliError::usage(format_args!("{} is damaged: its sections do not read", path.display())))?;
+    // What nobody would take is not written.
+    packed_manifest(&packed).map_err(CliError::usage)?;
     let target = args.output.clone().unwrap_or_else(|| target(&packed, &path, &labels));
     write(&target, &packed)?;
     output.line(&format!("{}: {}, {}", target.display(), HumanBytes(packed.len() as u64), digest(&packed)))?;

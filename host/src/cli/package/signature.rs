@@ -17,7 +17,7 @@ pub(super) fn verify(fetcher: &Fetcher, source: &Source, bytes: &[u8], key: &str
     let key = public_key(key)?;
     let beside = match source {
         Source::File(path) => Source::File(format!("{}{ENDING}", path.display()).into()),
-        Source::Url(url) => Source::Url(format!("{url}{ENDING}")),
+        Source::Url(url) => Source::Url(beside_url(url)),
         Source::Oci(_) => {
             let what = "signatures beside what is in a registry are not looked for";
             return Err(CliError::usage(what).hint("pin what you trust by its digest, oci://…@sha256:…"));
@@ -37,6 +37,13 @@ pub(super) fn verify(fetcher: &Fetcher, source: &Source, bytes: &[u8], key: &str
         .map_err(|error| denied(&format!("it does not sign {source} by that key: {error}")))
 }
 
+/// The URL of a signature: its ending belongs to the path, whatever is asked behind it.
+fn beside_url(url: &str) -> String {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let (path, rest) = url.split_at(end);
+    format!("{path}{ENDING}{rest}")
+}
+
 /// A public key, or the file of one.
 fn public_key(key: &str) -> Result<PublicKey, CliError> {
     if let Ok(key) = PublicKey::from_base64(key) {
@@ -48,4 +55,20 @@ fn public_key(key: &str) -> Result<PublicKey, CliError> {
     };
     let text = fs::read_to_string(Path::new(key)).map_err(|error| bad(&error.to_string()))?;
     PublicKey::decode(&text).map_err(|error| bad(&error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_beside_the_path() {
+        for (url, signature) in [
+            ("https://h/a.wasm", "https://h/a.wasm.minisig"),
+            ("https://h/a.wasm?token=1&x=/y", "https://h/a.wasm.minisig?token=1&x=/y"),
+            ("https://h/a.wasm#part?", "https://h/a.wasm.minisig#part?"),
+        ] {
+            assert_eq!(beside_url(url), signature);
+        }
+    }
 }

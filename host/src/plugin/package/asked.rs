@@ -3,9 +3,14 @@
 use toml::{Table, Value};
 
 use super::super::{Manifest, ManifestError};
+use crate::delivery::Policy;
+use crate::runtime::Limits;
 
 /// Keys of `[grants]` that give a plugin something. The others (`read`, `config`) only narrow what all have.
 const GIVING: [&str; 4] = ["append", "http", "http_private", "secrets"];
+
+/// Tables that say how a plugin is driven, and what it may use: what an author wrote into them is in force.
+const DRIVING: [&str; 4] = ["subscribe", "delivery", "aggregate", "limits"];
 
 /// An author's manifest, taken apart: what it says, and what it asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +19,8 @@ pub struct Asked {
     pub without: String,
     /// What it asks for, as lines of a manifest; empty when it asks for nothing.
     pub requests: Vec<String>,
+    /// What of it is in force without being asked for, as lines of a manifest.
+    pub in_force: Vec<String>,
 }
 
 impl Asked {
@@ -33,8 +40,13 @@ impl Asked {
         if let Some(Value::Array(names)) = table.remove("unstable").filter(|names| !is_empty(names)) {
             requests.push(format!("unstable = {}", inline(&Value::Array(names))));
         }
+        for (section, key) in beyond(&table) {
+            let value = table.get_mut(section).and_then(Value::as_table_mut).and_then(|section| section.remove(&key));
+            requests.extend(value.map(|value| format!("[{section}] {key} = {}", inline(&value))));
+        }
+        let in_force = driving(&table);
         if requests.is_empty() {
-            return Ok(Self { without: text.to_owned(), requests });
+            return Ok(Self { without: text.to_owned(), requests, in_force });
         }
         let mut without = String::from("# It asks for what follows, and was installed without.\n");
         for line in requests.iter().flat_map(|request| request.lines()) {
@@ -45,8 +57,49 @@ impl Asked {
         // What gives nothing is left out by construction; that is said here again, by the one who reads it in earnest.
         let granted = Manifest::parse(file, &without)?;
         debug_assert!(granted.grants.append.is_empty() && granted.grants.http.is_empty());
-        Ok(Self { without, requests })
+        Ok(Self { without, requests, in_force })
     }
+}
+
+/// The keys by which a plugin would have more of the machine than one has that says nothing: that is for an operator to
+/// give.
+fn beyond(table: &Table) -> Vec<(&'static str, String)> {
+    let is_more = |section: &str, key: &str, value: &Value| {
+        let alone = format!("[{section}]\n{} = {}\n", inline(&key.into()), inline(value));
+        Manifest::parse(section, &alone).is_ok_and(|manifest| {
+            let (limits, none) = (manifest.limits, Limits::default());
+            exceeds(&limits, &none)
+                || manifest.policy.partitions > Policy::default().partitions
+                || manifest.policy.causation_depth_max > Policy::default().causation_depth_max
+        })
+    };
+    let of = |section: &'static str| {
+        let entries = table.get(section).and_then(Value::as_table).into_iter().flatten();
+        entries.filter(move |(key, value)| is_more(section, key, value)).map(move |(key, _)| (section, key.clone()))
+    };
+    ["limits", "delivery"].into_iter().flat_map(of).collect()
+}
+
+/// Whether one limit allows more than the other does. Fuel only ever takes away.
+fn exceeds(limits: &Limits, others: &Limits) -> bool {
+    limits.memory_bytes > others.memory_bytes
+        || limits.batch_time_ms > others.batch_time_ms
+        || limits.query_time_ms > others.query_time_ms
+        || limits.query_answer_bytes > others.query_answer_bytes
+        || limits.log_bytes_per_batch > others.log_bytes_per_batch
+        || limits.http_requests_per_batch > others.http_requests_per_batch
+        || limits.http_request_bytes > others.http_request_bytes
+        || limits.http_response_bytes > others.http_response_bytes
+        || limits.http_time_ms > others.http_time_ms
+}
+
+/// What a manifest says of how its plugin is driven, line by line.
+fn driving(table: &Table) -> Vec<String> {
+    let lines = |section: &&str| {
+        let entries = table.get(*section).and_then(Value::as_table).into_iter().flatten();
+        entries.map(|(key, value)| format!("[{section}] {key} = {}", inline(value))).collect::<Vec<_>>()
+    };
+    DRIVING.iter().flat_map(lines).collect()
 }
 
 fn request(key: &str, value: &Value) -> Option<String> {
@@ -126,9 +179,31 @@ mod tests {
     }
 
     #[test]
+    fn more_of_the_machine_than_others_have_is_a_request_and_less_is_in_force() {
+        let text = "[limits]\nmemory = \"1GiB\"\nbatch_time = \"10ms\"\nfuel = 5000\n[delivery]\npartitions = 8\nmax_attempts \
+                    = 9\n[subscribe]\ntypes = [\"A\"]\n";
+        let asked = Asked::of("plugin.toml", text).unwrap();
+        assert_eq!(asked.requests, ["[limits] memory = \"1GiB\"", "[delivery] partitions = 8"]);
+        let mut in_force = asked.in_force.clone();
+        in_force.sort();
+        assert_eq!(
+            in_force,
+            [
+                "[delivery] max_attempts = 9",
+                "[limits] batch_time = \"10ms\"",
+                "[limits] fuel = 5000",
+                "[subscribe] types = [\"A\"]"
+            ]
+        );
+        let manifest = Manifest::parse("plugin.toml", &asked.without).unwrap();
+        assert_eq!(manifest.limits.memory_bytes, Limits::default().memory_bytes);
+        assert_eq!((manifest.policy.partitions, manifest.limits.batch_time_ms), (1, 10));
+    }
+
+    #[test]
     fn a_manifest_that_asks_for_nothing_stays_as_it_is() {
         for text in ["", "# words\n[grants]\nread = [\"A\"]\nappend = []\n"] {
-            assert_eq!(Asked::of("p", text).unwrap(), Asked { without: text.into(), requests: Vec::new() });
+            assert_eq!(Asked::of("p", text).unwrap(), Asked { without: text.into(), ..Asked::default() });
         }
         assert!(Asked::of("p", "grants = 3").is_err());
     }

@@ -8,6 +8,8 @@ mod asked;
 mod place;
 mod sections;
 
+use thiserror::Error;
+
 use crate::plugin::{Manifest, ManifestError};
 
 pub use asked::Asked;
@@ -90,16 +92,35 @@ pub fn packed_name(component: &[u8]) -> Option<&str> {
     sections::own_name(component)
 }
 
+/// Why a manifest that a component carries is not taken.
+#[derive(Debug, Error)]
+pub enum PackedError {
+    /// It is too large.
+    #[error("{MANIFEST_NAME} has {bytes} bytes; at most {MANIFEST_BYTES_MAX} are allowed")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// It is not text.
+    #[error("{MANIFEST_NAME} is not text in UTF-8")]
+    NotText,
+    /// It is no manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
 /// The manifest that a component carries: its text; none when it carries none.
 ///
 /// # Errors
-/// When it is no manifest.
-pub fn packed_manifest(component: &[u8]) -> Result<Option<String>, ManifestError> {
+/// When it is no manifest, or too large for one.
+pub fn packed_manifest(component: &[u8]) -> Result<Option<String>, PackedError> {
     let Some(bytes) = sections::section(component, MANIFEST_SECTION) else { return Ok(None) };
-    let cut = bytes.get(..MANIFEST_BYTES_MAX.min(bytes.len())).unwrap_or_default();
-    // What is not text does not parse, which is what is told then.
-    let text = String::from_utf8_lossy(cut).into_owned();
-    Manifest::parse(MANIFEST_NAME, &text).map(|_| Some(text))
+    if bytes.len() > MANIFEST_BYTES_MAX {
+        return Err(PackedError::TooLarge { bytes: bytes.len() });
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| PackedError::NotText)?;
+    Manifest::parse(MANIFEST_NAME, text)?;
+    Ok(Some(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -132,7 +153,8 @@ mod tests {
     #[test]
     fn a_manifest_that_is_none_is_an_error() {
         assert_eq!(packed_manifest(EMPTY).unwrap(), None);
-        for wrong in [&b"colour = 1"[..], b"\xff\xfe"] {
+        let long = [b"#".as_slice(), &[b'x'; MANIFEST_BYTES_MAX]].concat();
+        for wrong in [&b"colour = 1"[..], b"\xff\xfe", &long] {
             let packed = sections::with_sections(EMPTY, &[(MANIFEST_SECTION, wrong)]).unwrap();
             let error = packed_manifest(&packed).unwrap_err().to_string();
             assert!(error.contains("the embedded plugin.toml"), "{error}");

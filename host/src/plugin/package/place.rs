@@ -4,9 +4,10 @@
 //! step; what is there under the name is exchanged in one step, too. A crash leaves what was there or what was to come,
 //! and at worst a hidden folder beside it.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -15,12 +16,15 @@ use thiserror::Error;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
 use crate::plugin::Manifest;
+use crate::plugin::source::UPCASTERS_FOLDER;
 
 const MANIFEST: &str = "plugin.toml";
 /// The component's file, where the manifest names none.
 const COMPONENT: &str = "plugin.wasm";
 /// What others may do with the folder.
 const FOLDER_MODE: u32 = 0o755;
+/// What others may do with a file.
+const FILE_MODE: u32 = 0o644;
 
 /// Why a plugin was not put in place. What was there is as it was.
 #[derive(Debug, Error)]
@@ -58,7 +62,7 @@ impl PlaceError {
 /// What is under a plugin's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Present {
-    /// Its folder, or its bare component.
+    /// Its folder, or its bare component, or its component among the upcasters.
     pub path: PathBuf,
     /// Where its manifest is; none without one.
     pub manifest: Option<PathBuf>,
@@ -75,8 +79,36 @@ impl Present {
             let manifest = Some(folder.join(MANIFEST)).filter(is_file);
             return Some(Self { path: folder, manifest });
         }
+        let upcaster = upcaster_path(directory, name);
+        if upcaster.is_file() {
+            return Some(Self { path: upcaster, manifest: None });
+        }
         component.exists().then(|| Self { path: component, manifest: Some(beside).filter(is_file) })
     }
+}
+
+impl Present {
+    /// Takes it away: out of sight in one step, then deleted. A bare component goes before its manifest. Blocks until that
+    /// is on disk.
+    ///
+    /// # Errors
+    /// When the directory cannot be written to.
+    pub fn remove(&self, directory: &Path) -> Result<(), PlaceError> {
+        let failed = |source| PlaceError::Files { path: directory.into(), source };
+        let aside = tempfile::Builder::new().prefix(".removed-").tempdir_in(directory).map_err(failed)?;
+        let beside = self.manifest.as_ref().filter(|manifest| !manifest.starts_with(&self.path));
+        for path in [Some(&self.path), beside].into_iter().flatten() {
+            let name = path.file_name().unwrap_or_default();
+            fs::rename(path, aside.path().join(name)).map_err(failed)?;
+            path.parent().map_or(Ok(()), sync).map_err(failed)?;
+        }
+        aside.close().and_then(|()| sync(directory)).map_err(failed)
+    }
+}
+
+/// Where an upcaster of this name is.
+fn upcaster_path(directory: &Path, name: &PluginName) -> PathBuf {
+    directory.join(UPCASTERS_FOLDER).join(format!("{name}.wasm"))
 }
 
 fn holds_something(folder: &Path) -> bool {
@@ -132,37 +164,87 @@ impl Placing<'_> {
         Ok(folder)
     }
 
+    /// Writes a component that lifts events: a file among the upcasters, which need no manifest. Blocks until it is on
+    /// disk.
+    ///
+    /// # Errors
+    /// As [`Self::place`].
+    pub fn place_upcaster(&self) -> Result<PathBuf, PlaceError> {
+        let failed = |source| PlaceError::Files { path: self.directory.into(), source };
+        let path = upcaster_path(self.directory, self.name);
+        match Present::find(self.directory, self.name) {
+            Some(present) if !self.replace || present.path != path => {
+                return Err(PlaceError::There { name: self.name.clone(), path: present.path });
+            }
+            _ => {}
+        }
+        let folder = self.directory.join(UPCASTERS_FOLDER);
+        let write = || {
+            fs::create_dir_all(&folder)?;
+            let mode = fs::Permissions::from_mode(FILE_MODE);
+            let mut file = tempfile::Builder::new().prefix(".upcaster-").permissions(mode).tempfile_in(&folder)?;
+            file.write_all(self.component)?;
+            file.as_file().sync_all()?;
+            file.persist(&path)?;
+            sync(&folder)
+        };
+        write().map_err(failed)?;
+        Ok(path)
+    }
+
     /// A hidden folder with everything in it, on disk.
     fn stage(&self, old: Option<&Path>) -> io::Result<tempfile::TempDir> {
         fs::create_dir_all(self.directory)?;
         let mode = fs::Permissions::from_mode(FOLDER_MODE);
         let prefix = format!(".{}-", self.name);
         let staged = tempfile::Builder::new().prefix(&prefix).permissions(mode).tempdir_in(self.directory)?;
+        let component = component_of(self.manifest).unwrap_or_else(|| COMPONENT.into());
         if let Some(old) = old {
-            keep_others(old, staged.path(), true)?;
+            let before = fs::read_to_string(old.join(MANIFEST)).ok().and_then(|text| component_of(&text));
+            let is_own = |name: &OsStr| {
+                let is_component = Path::new(name).extension().is_some_and(|end| end == "wasm");
+                is_component
+                    || name == MANIFEST
+                    || name == &*component
+                    || before.as_deref().is_some_and(|own| name == own)
+            };
+            keep(old, staged.path(), &is_own)?;
         }
-        let component = Manifest::parse(MANIFEST, self.manifest).ok().and_then(|manifest| manifest.component);
         write(&staged.path().join(MANIFEST), self.manifest.as_bytes())?;
-        write(&staged.path().join(component.as_deref().unwrap_or(COMPONENT)), self.component)?;
+        write(&staged.path().join(component), self.component)?;
         sync(staged.path())?;
         Ok(staged)
     }
 }
 
-/// Copies what is neither the manifest nor a component, such as files of secrets.
-fn keep_others(from: &Path, to: &Path, top: bool) -> io::Result<()> {
+/// What a manifest calls its component's file, if it does.
+fn component_of(manifest: &str) -> Option<String> {
+    Manifest::parse(MANIFEST, manifest).ok()?.component
+}
+
+/// Takes over what is neither the manifest nor a component, such as files of secrets: by another name of the same file, so
+/// that its mode, its owner and all else stay, and a link stays a link.
+fn keep(from: &Path, to: &Path, is_own: &dyn Fn(&OsStr) -> bool) -> io::Result<()> {
+    let was = fs::metadata(from)?;
+    fs::set_permissions(to, was.permissions())?;
+    match chown(to, Some(was.uid()), Some(was.gid())) {
+        // Only root may give things away; then the folder is of who installs.
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+        _ => {}
+    }
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (path, target) = (entry.path(), to.join(entry.file_name()));
-        let own = top && (entry.file_name() == MANIFEST || path.extension().is_some_and(|end| end == "wasm"));
-        if entry.file_type()?.is_dir() {
-            fs::create_dir(&target)?;
-            keep_others(&path, &target, false)?;
-        } else if !own {
-            fs::copy(&path, &target)?;
+        if is_own(&entry.file_name()) {
+            continue;
         }
+        let kept = match entry.file_type()?.is_dir() {
+            true => fs::create_dir(&target).and_then(|()| keep(&path, &target, &|_| false)),
+            false => fs::hard_link(&path, &target),
+        };
+        kept.map_err(|error| io::Error::new(error.kind(), format!("{} cannot be kept: {error}", path.display())))?;
     }
-    Ok(())
+    sync(to)
 }
 
 /// Exchanges two folders in one step, where the file system can; else in two, with the first out of sight between.
@@ -237,6 +319,68 @@ mod tests {
         assert_eq!(fs::read(folder.join("plugin.wasm")).unwrap(), b"new");
         assert_eq!(fs::read(folder.join("deep/x.wasm")).unwrap(), b"x");
         assert_eq!(names(directory.path()), ["billing"]);
+    }
+
+    #[test]
+    fn what_is_kept_is_the_same_file_with_its_mode_and_links_stay_links() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = PluginName::new("billing").unwrap();
+        let folder = directory.path().join("billing");
+        fs::create_dir_all(folder.join("deep")).unwrap();
+        fs::set_permissions(folder.join("deep"), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).unwrap();
+        fs::write(folder.join("plugin.toml"), "component = \"bill.bin\"").unwrap();
+        fs::write(folder.join("bill.bin"), "old").unwrap();
+        fs::write(folder.join("deep/salt"), "salt").unwrap();
+        fs::set_permissions(folder.join("deep/salt"), fs::Permissions::from_mode(0o400)).unwrap();
+        std::os::unix::fs::symlink("deep/salt", folder.join("link")).unwrap();
+        let before = fs::metadata(folder.join("deep/salt")).unwrap();
+        for manifest in ["component = \"bill.bin\"", "component = \"other.bin\"", "# mine\n"] {
+            Placing { manifest, ..placing(directory.path(), &name, b"new", true) }.place().unwrap();
+            let after = fs::metadata(folder.join("deep/salt")).unwrap();
+            assert_eq!((after.ino(), after.mode() & 0o777, after.nlink()), (before.ino(), 0o400, 1), "{manifest}");
+            assert_eq!(fs::read_link(folder.join("link")).unwrap(), Path::new("deep/salt"));
+            let component = component_of(manifest).unwrap_or_else(|| COMPONENT.into());
+            assert_eq!(fs::read(folder.join(&component)).unwrap(), b"new");
+            let mut there = vec!["deep".to_owned(), "link".into(), "plugin.toml".into(), component];
+            there.sort();
+            assert_eq!(names(&folder), there, "{manifest}");
+        }
+        for (path, mode) in [(folder.clone(), 0o750), (folder.join("deep"), 0o700)] {
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode, "{}", path.display());
+        }
+        assert_eq!(names(directory.path()), ["billing"]);
+    }
+
+    #[test]
+    fn an_upcaster_is_a_file_among_its_like_and_is_found_and_taken_away_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = PluginName::new("cents").unwrap();
+        let path = placing(directory.path(), &name, b"one", false).place_upcaster().unwrap();
+        assert_eq!(path, directory.path().join("upcasters/cents.wasm"));
+        placing(directory.path(), &name, b"two", false).place_upcaster().unwrap_err();
+        placing(directory.path(), &name, b"two", false).place().unwrap_err();
+        placing(directory.path(), &name, b"two", true).place_upcaster().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(names(&directory.path().join("upcasters")), ["cents.wasm"]);
+        Present::find(directory.path(), &name).unwrap().remove(directory.path()).unwrap();
+        assert_eq!(Present::find(directory.path(), &name), None);
+    }
+
+    #[test]
+    fn a_plugin_is_taken_away_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = PluginName::new("billing").unwrap();
+        let find = || Present::find(directory.path(), &name);
+        placing(directory.path(), &name, b"one", false).place().unwrap();
+        fs::write(directory.path().join("billing/salt.txt"), "salt").unwrap();
+        find().unwrap().remove(directory.path()).unwrap();
+        assert_eq!((find(), names(directory.path()).len()), (None, 0));
+        for file in ["billing.wasm", "billing.toml", "other.wasm"] {
+            fs::write(directory.path().join(file), "").unwrap();
+        }
+        find().unwrap().remove(directory.path()).unwrap();
+        assert_eq!(names(directory.path()), ["other.wasm"]);
     }
 
     #[test]

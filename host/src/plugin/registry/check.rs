@@ -12,11 +12,17 @@ use crate::clock::Stopwatch;
 use crate::delivery::Setup;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
-use crate::plugin::{Loaded, Loader, Manifest, SecretResolver};
+use crate::plugin::{Loaded, LoadedUpcaster, Loader, Manifest, SecretResolver};
 use crate::runtime::{Anatomy, InstanceOptions, Role};
+use crate::schema::{Chain, Step};
 
 /// Of debug information and of memory at start, so large a share is worth a word: one in so many parts.
 const NOTABLE_SHARE: u64 = 2;
+
+/// The role of what lifts events. It is no plugin's: nothing is handed to it but by the chain.
+const UPCASTER: &str = "upcaster";
+/// The role of what looks at commands before they are decided.
+const VALIDATOR: &str = "validator";
 
 /// A component and the manifest it would run under.
 pub struct Proposed<'a> {
@@ -46,6 +52,8 @@ pub struct Checked {
     pub description: Option<DescriptionInfo>,
     /// What it would listen to, if it is not refused.
     pub subscription: Option<SubscriptionInfo>,
+    /// What it lifts, if it is an upcaster.
+    pub lifts: Vec<String>,
     /// Whether two runs over the same events give the same result, so that its state can be rebuilt.
     pub replayable: bool,
     /// What compiling, linking and trying it took, in milliseconds.
@@ -110,9 +118,6 @@ pub fn check(
     let Proposed { component, component_path, manifest, .. } = *proposed;
     let failed = |reason| InstallError::Load { component: component_path.into(), reason };
     let anatomy = Anatomy::of(component).map_err(failed)?;
-    let began = Stopwatch::start();
-    let loaded = loader.load(component, &load_options(manifest));
-    let load_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut checked = Checked {
         digest: Anatomy::digest(component),
         warnings: warnings(&anatomy, manifest),
@@ -120,29 +125,31 @@ pub fn check(
         roles: Vec::new(),
         description: None,
         subscription: None,
+        lifts: Vec::new(),
         replayable: false,
-        load_ms,
+        load_ms: 0,
         refused: None,
     };
-    match loaded.map_err(failed) {
-        Ok(loaded) => checked.take(&*loaded, &proposed.version(), secrets),
-        Err(error) => match lesser_role(proposed, loader) {
-            Some(role) => checked.roles.push(role),
-            None => checked.refused = Some(Refusal::of(&error)),
-        },
+    let began = Stopwatch::start();
+    let tried = if checked.anatomy.is_upcaster() {
+        loader.load_upcaster(component).map(|loaded| checked.lift(loaded, component_path))
+    } else if checked.anatomy.is_validator() {
+        loader.load_validator(component, bare_options(proposed)).map(|_| checked.roles = vec![VALIDATOR])
+    } else {
+        let loaded = loader.load(component, &load_options(manifest));
+        loaded.map(|loaded| checked.take(&*loaded, &proposed.version(), secrets))
+    };
+    checked.load_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if let Err(error) = tried.map_err(failed) {
+        checked.refused = Some(Refusal::of(&error));
     }
     Ok(checked)
 }
 
-/// The role of a component that is no plugin, but lies in a folder of its own.
-fn lesser_role(proposed: &Proposed<'_>, loader: &dyn Loader) -> Option<&'static str> {
-    let Proposed { name, component, manifest, .. } = *proposed;
-    let options =
-        InstanceOptions { config: manifest.config.clone(), ..InstanceOptions::new(name.clone(), manifest.limits) };
-    if loader.load_validator(component, options).is_ok() {
-        return Some("validator");
-    }
-    loader.load_upcaster(component).is_ok().then_some("upcaster")
+/// What a validator runs with.
+fn bare_options(proposed: &Proposed<'_>) -> InstanceOptions {
+    let Proposed { name, manifest, .. } = *proposed;
+    InstanceOptions { config: manifest.config.clone(), ..InstanceOptions::new(name.clone(), manifest.limits) }
 }
 
 impl Proposed<'_> {
@@ -153,6 +160,20 @@ impl Proposed<'_> {
 }
 
 impl Checked {
+    /// What an upcaster declares.
+    fn lift(&mut self, loaded: LoadedUpcaster, path: &Path) {
+        let LoadedUpcaster { lifts, upcast } = loaded;
+        self.roles = vec![UPCASTER];
+        self.replayable = true;
+        self.lifts = lifts.iter().map(ToString::to_string).collect();
+        let origin = path.display().to_string();
+        let step =
+            |lift| Step { lift, origin: origin.clone(), identity: self.digest.clone(), upcast: Arc::clone(&upcast) };
+        if let Err(error) = Chain::new(lifts.into_iter().map(step).collect()) {
+            self.warnings.push(format!("by itself it is no chain, and must be one with those beside it: {error}"));
+        }
+    }
+
     /// What a component that loads says and gets.
     fn take(&mut self, loaded: &dyn Loaded, version: &Version<'_>, secrets: &dyn SecretResolver) {
         self.roles = loaded.roles().iter().map(|role: &Role| role.as_str()).collect();
@@ -169,7 +190,11 @@ impl Checked {
             self.warnings.push(what.into());
         }
         match version.allowed(loaded.description(), secrets) {
-            Ok(allowed) => self.subscription = Some((&*allowed.subscription).into()),
+            // What decides commands listens to nothing.
+            Ok(allowed) if !loaded.roles().contains(&Role::Aggregate) => {
+                self.subscription = Some((&*allowed.subscription).into());
+            }
+            Ok(_) => {}
             Err(error) => self.refused = Some(Refusal::of(&error)),
         }
     }

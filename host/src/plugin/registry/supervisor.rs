@@ -10,9 +10,7 @@ use tokio::sync::watch;
 use super::keeper::{self, Kept, Surroundings, Wanted};
 use crate::event::PluginName;
 use crate::plugin::Loader;
-use crate::plugin::source::{
-    Broken, CommandFiles, Found, Outlook, Scan, Scanner, SourceError, TypeFiles, Upcasters,
-};
+use crate::plugin::source::{Broken, CommandFiles, Found, Outlook, Scan, Scanner, SourceError, TypeFiles, Upcasters};
 use crate::plugin::watcher::{Pace, Watcher};
 
 /// Looks after which the start is over even though somebody keeps writing in the directory.

@@ -1,0 +1,161 @@
+//! Fixtures of what lifts events: each is asked of the chain, as a reader or a handler would have it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::KitError;
+use super::fixture::{Fixture, Lifted, Refused, Then};
+use super::recorded::{Call, Given};
+use super::report::{Difference, Report, compare};
+use super::run::json_or_text;
+use super::subject::Traced;
+use super::world::{FIRST_ID, event, everything, set};
+use super::wrapped::Disturbance;
+use crate::clock::{Clock, ManualClock, Stopwatch};
+use crate::error::with_sources;
+use crate::event::RecordedEvent;
+use crate::plugin::{LoadedUpcaster, Loader};
+use crate::runtime::Anatomy;
+use crate::schema::{Chain, Step, rules};
+use crate::store::memory::MemoryStore;
+use crate::store::{AppendRequest, Store, StoreError};
+
+/// Every step, checked as a whole.
+pub(super) struct Lifting(Chain);
+
+/// What became of one event.
+type Became = Result<Vec<RecordedEvent>, String>;
+
+impl Lifting {
+    pub(super) fn of_component(path: &Path, component: &[u8], loader: &dyn Loader) -> Result<Self, KitError> {
+        Self::of_steps(path, steps(path, component, loader)?)
+    }
+
+    /// A file of rules, a component, or all of both in a folder.
+    pub(super) fn of_files(place: &Path, loader: &dyn Loader) -> Result<Self, KitError> {
+        let unreadable = |error: std::io::Error| KitError::unreadable(place, &error);
+        let mut files = vec![place.to_owned()];
+        if fs::metadata(place).map_err(unreadable)?.is_dir() {
+            let entries = fs::read_dir(place).map_err(unreadable)?;
+            files =
+                entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(unreadable)?;
+            files.retain(|file| is(file, "toml") || is(file, "wasm"));
+            files.sort();
+        }
+        let mut all = Vec::new();
+        for file in &files {
+            all.extend(read(file, loader)?);
+        }
+        Self::of_steps(place, all)
+    }
+
+    fn of_steps(place: &Path, steps: Vec<Step>) -> Result<Self, KitError> {
+        let no_chain = |reason: String| KitError::NoChain { place: place.into(), reason };
+        if steps.is_empty() {
+            return Err(no_chain("it holds no lift, in no .toml and no .wasm".into()));
+        }
+        Chain::new(steps).map(Self).map_err(|error| no_chain(error.to_string()))
+    }
+
+    /// Lifts every event, a second time where it is to be disturbed: the same must come of it.
+    pub(super) fn run(&self, file: &Path, fixture: &Fixture, disturbance: Disturbance) -> Result<Traced, KitError> {
+        let again = disturbance.twice || disturbance.crash;
+        let (mut calls, mut differences, mut lifted, mut refused) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (index, stored) in stored(file, fixture)?.iter().enumerate() {
+            let watch = Stopwatch::start();
+            let became = self.lift(stored);
+            let us = u64::try_from(watch.elapsed().as_micros()).unwrap_or(u64::MAX);
+            if again && self.lift(stored) != became {
+                let what = format!("event {index} of `when` became something else when it was lifted again");
+                differences.push(Difference { what, expected: None, found: None });
+            }
+            calls.push(call(index, stored, &became, us));
+            match became {
+                Ok(events) => lifted.extend(events.iter().map(|event| lifted_of(index, event))),
+                Err(reason) => refused.push(Refused { event: index, reason: vec![reason] }),
+            }
+        }
+        let found = Then { lifted: Some(lifted), refused: Some(refused), ..Then::default() };
+        differences.splice(0..0, compare(&fixture.then, &found));
+        let handler_us = calls.iter().map(|call| call.us).sum();
+        let report = Report { differences, found, settled: true, handler_us, ..Report::about(file, fixture) };
+        Ok(Traced { report, calls })
+    }
+
+    fn lift(&self, event: &RecordedEvent) -> Became {
+        let lifted = self.0.lift(event).map_err(|error| error.to_string())?;
+        Ok(lifted.unwrap_or_else(|| vec![event.clone()]))
+    }
+}
+
+fn is(file: &Path, ending: &str) -> bool {
+    file.extension().is_some_and(|found| found == ending)
+}
+
+fn read(file: &PathBuf, loader: &dyn Loader) -> Result<Vec<Step>, KitError> {
+    let unreadable = |error: std::io::Error| KitError::unreadable(file, &error);
+    if !is(file, "toml") {
+        return steps(file, &fs::read(file).map_err(unreadable)?, loader);
+    }
+    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let no_chain = |reason: String| KitError::NoChain { place: file.clone(), reason };
+    rules::read(&file.display().to_string(), &text).map_err(|error| no_chain(error.to_string()))
+}
+
+fn steps(path: &Path, component: &[u8], loader: &dyn Loader) -> Result<Vec<Step>, KitError> {
+    let no_chain = |reason: String| KitError::NoChain { place: path.into(), reason };
+    let loaded = loader.load_upcaster(component).map_err(|error| no_chain(with_sources(&error)))?;
+    let LoadedUpcaster { lifts, upcast } = loaded;
+    let (origin, identity) = (path.display().to_string(), Anatomy::digest(component));
+    let step = |lift| Step { lift, origin: origin.clone(), identity: identity.clone(), upcast: Arc::clone(&upcast) };
+    Ok(lifts.into_iter().map(step).collect())
+}
+
+/// The events as a log has them.
+fn stored(file: &Path, fixture: &Fixture) -> Result<Vec<RecordedEvent>, KitError> {
+    let clock = Arc::new(ManualClock::default());
+    let store = MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>);
+    for (index, (value, id)) in fixture.when.iter().zip((FIRST_ID..).map(Uuid::from_u128)).enumerate() {
+        let bad = |reason: String| KitError::NotAFixture {
+            file: file.into(),
+            reason: format!("event {index} of `when`: {reason}"),
+        };
+        let (event, time_us) = event(value, id).map_err(bad)?;
+        set(&clock, time_us).map_err(bad)?;
+        let request = AppendRequest::unconditional(vec![event]);
+        store.append(request).wait().map_err(|error| bad(error.to_string()))?;
+    }
+    let failed = |error: StoreError| KitError::Host { reason: error.to_string() };
+    Ok(store.read(&everything()).map_err(failed)?.events)
+}
+
+fn lifted_of(index: usize, event: &RecordedEvent) -> Lifted {
+    Lifted {
+        event: index,
+        event_type: event.event_type.to_string(),
+        schema_version: event.schema_version,
+        data: json_or_text(&event.data),
+    }
+}
+
+fn call(index: usize, event: &RecordedEvent, became: &Became, us: u64) -> Call {
+    let given = Given {
+        index,
+        event_type: format!("{} {}", event.event_type, event.schema_version),
+        stream: event.stream.as_ref().map(ToString::to_string),
+    };
+    let made = |event: &RecordedEvent| super::Appended {
+        cause: index,
+        event_type: format!("{} {}", event.event_type, event.schema_version),
+        stream: None,
+        tags: Vec::new(),
+        data: json_or_text(&event.data),
+    };
+    match became {
+        Ok(events) => Call { appended: events.iter().map(made).collect(), us, ..Call::of(given, "lifted") },
+        Err(reason) => Call { reason: Some(reason.clone()), us, ..Call::of(given, "refused") },
+    }
+}

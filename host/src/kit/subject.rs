@@ -1,0 +1,194 @@
+//! What is under test: something that handles events, decides commands, or lifts events.
+
+use std::path::Path;
+
+use super::KitError;
+use super::deciding::Deciding;
+use super::fixture::{Fixture, Then};
+use super::lifting::Lifting;
+use super::recorded::Call;
+use super::report::Report;
+use super::run::Handling;
+use super::wrapped::Disturbance;
+use crate::event::Filter;
+use crate::plugin::{Loader, Proposed, SecretResolver, runnable};
+use crate::runtime::{Anatomy, Description, Role};
+
+/// A component with its manifest, or rules, ready to be given fixtures.
+pub struct Kit(Subject);
+
+enum Subject {
+    Handling(Box<Handling>),
+    Deciding(Box<Deciding>),
+    Lifting(Lifting),
+}
+
+/// A fixture that was run event by event.
+#[derive(Clone, Debug)]
+pub struct Traced {
+    /// What came of it, whole.
+    pub report: Report,
+    /// Each call of the plugin.
+    pub calls: Vec<Call>,
+}
+
+impl Kit {
+    /// Loads a component as the host would. Blocks: it is compiled.
+    ///
+    /// # Errors
+    /// When the host would not run it.
+    pub fn new(
+        proposed: &Proposed<'_>,
+        loader: &dyn Loader,
+        secrets: Box<dyn SecretResolver>,
+    ) -> Result<Self, KitError> {
+        // One that does not read is told of by what loads it.
+        if Anatomy::of(proposed.component).is_ok_and(|anatomy| anatomy.is_upcaster()) {
+            let lifting = Lifting::of_component(proposed.component_path, proposed.component, loader)?;
+            return Ok(Self(Subject::Lifting(lifting)));
+        }
+        let runnable = runnable(proposed, None, loader, &*secrets)?;
+        Ok(Self(match runnable.loaded.roles().contains(&Role::Aggregate) {
+            true => Subject::Deciding(Box::new(Deciding::new(proposed, runnable)?)),
+            false => Subject::Handling(Box::new(Handling::new(proposed, runnable, secrets))),
+        }))
+    }
+
+    /// Loads what lifts events: a component or a file of rules, or a folder of them, as one chain. Blocks: components are
+    /// compiled.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or they are no chain.
+    pub fn upcasters(place: &Path, loader: &dyn Loader) -> Result<Self, KitError> {
+        Lifting::of_files(place, loader).map(Subject::Lifting).map(Self)
+    }
+
+    /// How the component introduces itself, if it does.
+    #[must_use]
+    pub fn description(&self) -> Option<&Description> {
+        match &self.0 {
+            Subject::Handling(handling) => handling.loaded().description(),
+            Subject::Deciding(deciding) => deciding.loaded().description(),
+            Subject::Lifting(_) => None,
+        }
+    }
+
+    /// Whether it reaches nothing outside.
+    #[must_use]
+    pub fn is_replayable(&self) -> bool {
+        match &self.0 {
+            Subject::Handling(handling) => handling.loaded().replayable(),
+            Subject::Deciding(_) | Subject::Lifting(_) => true,
+        }
+    }
+
+    /// Which events it is handed; none when it handles none.
+    #[must_use]
+    pub const fn filter(&self) -> Option<&Filter> {
+        match &self.0 {
+            Subject::Handling(handling) => Some(&handling.filter),
+            Subject::Deciding(_) | Subject::Lifting(_) => None,
+        }
+    }
+
+    /// What it is, for people.
+    #[must_use]
+    pub const fn title(&self) -> &'static str {
+        match &self.0 {
+            Subject::Handling(_) => "a subscriber",
+            Subject::Deciding(_) => "an aggregate",
+            Subject::Lifting(_) => "an upcaster",
+        }
+    }
+
+    /// What a fixture that is blessed expects where it says nothing: all that is not for people.
+    #[must_use]
+    pub fn unsaid(&self) -> Then {
+        match &self.0 {
+            Subject::Handling(_) => Then {
+                state: Some(Default::default()),
+                appended: Some(Vec::new()),
+                dead_letters: Some(Vec::new()),
+                ..Then::default()
+            },
+            Subject::Deciding(_) => Then {
+                state: Some(Default::default()),
+                decided: Some(Vec::new()),
+                rejected: Some(Vec::new()),
+                ..Then::default()
+            },
+            Subject::Lifting(_) => Then { lifted: Some(Vec::new()), refused: Some(Vec::new()), ..Then::default() },
+        }
+    }
+
+    /// Runs a fixture, and says what came of it. Blocks.
+    ///
+    /// # Errors
+    /// When its events are none, its settings do not fit the manifest, or it speaks of another role.
+    pub fn run(&self, file: &Path, fixture: &Fixture, disturbance: Disturbance) -> Result<Report, KitError> {
+        self.check_parts(file, fixture)?;
+        let Traced { mut report, .. } = match &self.0 {
+            Subject::Handling(handling) => handling.run(file, fixture, disturbance),
+            Subject::Deciding(deciding) => deciding.run(file, fixture, disturbance),
+            Subject::Lifting(lifting) => lifting.run(file, fixture, disturbance),
+        }?;
+        keep_what_is_said(&mut report.found, &fixture.then);
+        Ok(report)
+    }
+
+    /// Runs a fixture with every event in a call of its own, and says what came of each. Blocks. It may expect
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn trace(&self, file: &Path, fixture: &Fixture) -> Result<Traced, KitError> {
+        self.check_parts(file, fixture)?;
+        match &self.0 {
+            Subject::Handling(handling) => handling.trace(file, fixture),
+            Subject::Deciding(deciding) => deciding.run(file, fixture, Disturbance::default()),
+            Subject::Lifting(lifting) => lifting.run(file, fixture, Disturbance::default()),
+        }
+    }
+
+    /// Refuses parts of a fixture that are of another role: they would be passed over.
+    fn check_parts(&self, file: &Path, fixture: &Fixture) -> Result<(), KitError> {
+        let known: &[&str] = match &self.0 {
+            Subject::Handling(_) => &["state", "appended", "dead_letters", "queries", "log", "stopped"],
+            Subject::Deciding(_) => &["state", "decided", "rejected"],
+            Subject::Lifting(_) => &["lifted", "refused"],
+        };
+        let then = serde_json::to_value(&fixture.then).unwrap_or_default();
+        let said = then.as_object().into_iter().flat_map(|then| then.keys());
+        let mut strange = said.filter(|part| !known.contains(&part.as_str())).map(|part| format!("then.{part}"));
+        let handles = self.filter().is_some();
+        let decides = matches!(self.0, Subject::Deciding(_));
+        let others = [
+            (!decides && fixture.aggregate.is_some(), "aggregate"),
+            (!handles && !fixture.config.is_empty(), "config"),
+            (!handles && !fixture.given.state.is_empty(), "given.state"),
+            (!handles && !decides && !fixture.given.is_empty(), "given"),
+        ];
+        let other = others.into_iter().find(|(is_strange, _)| *is_strange).map(|(_, part)| part.to_owned());
+        let Some(part) = strange.next().or(other) else { return Ok(()) };
+        let known = known.join("`, `");
+        let reason = format!("`{part}` is not of {}, for which `then` has `{known}`", self.title());
+        Err(KitError::NotAFixture { file: file.into(), reason })
+    }
+}
+
+/// Leaves out what a fixture does not speak of.
+fn keep_what_is_said(found: &mut Then, said: &Then) {
+    fn keep<T>(found: &mut Option<T>, said: bool) {
+        if !said {
+            *found = None;
+        }
+    }
+    keep(&mut found.state, said.state.is_some());
+    keep(&mut found.appended, said.appended.is_some());
+    keep(&mut found.dead_letters, said.dead_letters.is_some());
+    keep(&mut found.log, said.log.is_some());
+    keep(&mut found.decided, said.decided.is_some());
+    keep(&mut found.rejected, said.rejected.is_some());
+    keep(&mut found.lifted, said.lifted.is_some());
+    keep(&mut found.refused, said.refused.is_some());
+}

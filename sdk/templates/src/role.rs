@@ -1,0 +1,72 @@
+//! What a plugin does for the host, as a project shows it.
+
+/// What a plugin does for the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Its name on the command line, and that of its folders of files.
+    pub name: &'static str,
+    /// Its name for people, with an article.
+    pub title: &'static str,
+    /// What it does, in one line.
+    pub does: &'static str,
+    /// What the project's plugin does, in one line.
+    pub(crate) about: &'static str,
+    /// The world that it is built for, where a toolchain has to be told.
+    pub(crate) world: &'static str,
+    /// Whether it has a manifest.
+    pub(crate) has_manifest: bool,
+}
+
+/// All of them; the first is the one that most plugins play.
+pub const ROLES: &[Role] = &[
+    Role {
+        name: "subscriber",
+        title: "a subscriber",
+        does: "reacts to events: keeps state, appends events",
+        about: "Points out big orders.",
+        world: "described-subscriber-plugin",
+        has_manifest: true,
+    },
+    Role {
+        name: "projection",
+        title: "a projection",
+        does: "makes state of events, and answers queries from it",
+        about: "Sums up orders, and answers queries about them.",
+        world: "described-projection-plugin",
+        has_manifest: true,
+    },
+    Role {
+        name: "aggregate",
+        title: "an aggregate",
+        does: "decides commands by what has happened, and says which events follow",
+        about: "Decides commands to orders: each is placed once, and may be cancelled.",
+        world: "described-aggregate-plugin",
+        has_manifest: true,
+    },
+    Role {
+        name: "upcaster",
+        title: "an upcaster",
+        does: "lifts events of older schemas to today's",
+        about: "Lifts orders with a total in whole euros to orders in cents.",
+        world: "upcaster-plugin",
+        has_manifest: false,
+    },
+];
+
+impl Role {
+    /// The role of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        ROLES.iter().find(|role| role.name == name)
+    }
+
+    /// The rows of a README's table that differ from role to role.
+    pub(crate) const fn files(&self) -> &'static str {
+        if self.has_manifest {
+            "| `plugin.toml` | the operator's word: what it listens to, what it may do, its configuration |\n\
+             | `fixtures/` | what it is given, and what must come of it, as JSON or YAML |"
+        } else {
+            "| `fixtures/` | what it is given, and what must come of it, as JSON or YAML |"
+        }
+    }
+}
