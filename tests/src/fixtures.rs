@@ -101,7 +101,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn check(&self, fixture: &Fixture) {
         // A server answers no log lines.
-        let Then { state, appended, dead_letters, queries, stopped, log: _ } = &fixture.then;
+        let Then { state, appended, dead_letters, queries, stopped, outcomes: _, log: _ } = &fixture.then;
         self.server.try_post("/v1/events", &json!({ "events": fixture.when })).expect("its events are appended");
         match stopped {
             Some(reason) => self.is_stopped(reason),

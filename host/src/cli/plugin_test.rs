@@ -40,6 +40,16 @@ A fixture is a file of YAML or JSON:
     log:
       - { level: info, message: ada is a VIP }
     stopped: [words of the reason]
+One of a component that decides commands is a life of its aggregate `1`:
+  given: { events: [{ type: AccountOpened, data: { owner: ada } }] }
+  when: [{ command: Deposit, data: { cents: 5 } }, { command: Withdraw, data: { cents: 9 } }]
+  then:
+    outcomes:
+      - { events: [{ type: MoneyDeposited, data: { cents: 5 } }] }
+      - { rejection: InsufficientFunds, details: { balance_cents: 5 }, reason: [only 5 cents] }
+    state: { owner: ada, balance_cents: 5, closed: false }
+An outcome may be an `error`, too: the fault. --twice decides each command also by an aggregate that was made
+of its snapshot, --crash by one that was made of its events.
 `config` and `given` may be missing. Of `then` at least one part must be there, and each that is there is
 compared as a whole. The first event is of 2026-01-01T00:00:00Z, each later one of a second after the one
 before it, unless it says its own `timestamp`; ids that are not given count up. Events are tried at most

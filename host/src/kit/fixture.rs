@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::Asked;
+use super::{Asked, CameOf};
 use crate::runtime::LogLine;
 
 /// Events that a plugin is given, and what must come of them.
@@ -21,7 +21,8 @@ pub struct Fixture {
     /// What was there before.
     #[serde(default, skip_serializing_if = "Given::is_empty")]
     pub given: Given,
-    /// The events that it handles, as they are appended; one may say its `timestamp`.
+    /// The events that it handles, as they are appended; one may say its `timestamp`. Of a component that decides
+    /// commands, the commands, as they are sent, but that each has its type as `command`.
     pub when: Vec<Value>,
     /// What must come of them.
     #[serde(default, deserialize_with = "nothing_if_null")]
@@ -44,7 +45,7 @@ pub struct Given {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Then {
-    /// The plugin's whole state, as JSON.
+    /// The plugin's whole state, as JSON; of a component that decides, that of its aggregate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<BTreeMap<String, Value>>,
     /// The events that it appended, in order.
@@ -53,6 +54,9 @@ pub struct Then {
     /// The events that were set aside, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letters: Option<Vec<Dead>>,
+    /// What came of each command, in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcomes: Option<Vec<CameOf>>,
     /// What it answers when all that is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queries: Option<Vec<Asked>>,

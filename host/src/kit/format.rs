@@ -20,7 +20,8 @@ const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
 const FIELDS: &[(&str, &[&str])] = &[
     ("", &["about", "config", "given", "when", "then"]),
     ("given", &["state", "events"]),
-    ("then", &["state", "appended", "dead_letters", "queries", "log", "stopped"]),
+    ("then", &["state", "appended", "dead_letters", "outcomes", "queries", "log", "stopped"]),
+    ("then.outcomes", &["events", "rejection", "details", "error", "reason"]),
     ("then.appended", &["cause", "type", "stream", "tags", "data"]),
     ("then.dead_letters", &["event", "kind", "attempts", "reason"]),
     ("then.queries", &["query", "parameters", "answer", "error", "reason"]),
@@ -42,8 +43,8 @@ impl Fixture {
     pub fn parse(file: &Path, text: &str) -> Result<Self, KitError> {
         let fixture = read(file, text)?;
         if fixture.then == Then::default() {
-            let reason = "it expects nothing: say `state`, `appended`, `dead_letters`, `queries`, `log` or `stopped` in \
-                          `then`, or have it filled in by --bless";
+            let reason = "it expects nothing: say `state`, `appended`, `dead_letters`, `outcomes`, `queries`, `log` or \
+                          `stopped` in `then`, or have it filled in by --bless";
             return Err(KitError::NotAFixture { file: file.into(), reason: reason.into() });
         }
         Ok(fixture)
@@ -55,7 +56,10 @@ impl Fixture {
     /// When it is no fixture, or gives nothing.
     pub fn parse_to_bless(file: &Path, text: &str) -> Result<Self, KitError> {
         let mut fixture = read(file, text)?;
-        if fixture.then == Then::default() {
+        let asks = fixture.when.iter().any(|value| value.get("command").is_some());
+        if fixture.then == Then::default() && asks {
+            fixture.then = Then { state: Some(Default::default()), outcomes: Some(Vec::new()), ..Then::default() };
+        } else if fixture.then == Then::default() {
             fixture.then = Then {
                 state: Some(Default::default()),
                 appended: Some(Vec::new()),
@@ -141,6 +145,9 @@ fn read(file: &Path, text: &str) -> Result<Fixture, KitError> {
     let fixture = Format::of(file).read(text).map_err(bad)?;
     if fixture.when.is_empty() {
         return Err(bad("`when` has no event, so nothing would be handled".into()));
+    }
+    if let Some(index) = fixture.then.outcomes.iter().flatten().position(|outcome| !outcome.says_one_thing()) {
+        return Err(bad(format!("outcome {index} of `then`: say one of `events`, `rejection` or `error`")));
     }
     let unknown_level = |line: &&LogLine| !LogLine::LEVELS.contains(&line.level.as_str());
     match fixture.then.log.iter().flatten().find(unknown_level) {

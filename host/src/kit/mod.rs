@@ -1,12 +1,16 @@
 //! Tests of plugins without a server: fixtures run on the production engine, with production limits, in memory.
 //!
-//! A [`Fixture`] says which events a plugin is given and what must come of them; a [`Kit`] holds the component and its
-//! manifest and runs fixtures by real delivery over a store in memory. It owns the format and the comparison, and writes
+//! A [`Fixture`] says which events a plugin is given, or which commands a component that decides, and what must come of
+//! them; a [`Kit`] holds the component and its manifest and runs fixtures by real delivery, or the real bus, over a store
+//! in memory. It owns the format and the comparison, and writes
 //! down what each call does; it delivers nothing by itself and knows no rule of delivery.
 
+mod deciding;
+mod doubted;
 mod fixture;
 mod format;
 mod open;
+mod outcome;
 mod queries;
 mod recorded;
 mod report;
@@ -20,6 +24,7 @@ use thiserror::Error;
 
 pub use fixture::{Appended, Dead, Fixture, Given, Then};
 pub use open::CheckError;
+pub use outcome::{CameOf, Followed};
 pub use queries::Asked;
 pub use recorded::{Call, Given as Handed};
 pub use report::{Difference, Report};

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Asked;
 use super::fixture::{Dead, Then};
+use super::{Asked, CameOf};
 
 /// What came of one fixture.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -83,6 +83,16 @@ pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
             (!fits).then(|| Difference { what: format!("dead letter {index}"), expected: wanted, found: is })
         };
         differences.extend((0..dead.len().max(is.len())).filter_map(pair));
+    }
+    if let Some(outcomes) = &expected.outcomes {
+        let is = found.outcomes.as_deref().unwrap_or_default();
+        let pair = |index: usize| {
+            let (wanted, is) = (outcomes.get(index), is.get(index));
+            let fits = matches!((wanted, is), (Some(wanted), Some(is)) if wanted.fits(is));
+            let [wanted, is] = [wanted, is].map(|outcome: Option<&CameOf>| outcome.map(|outcome| json!(outcome)));
+            (!fits).then(|| Difference { what: format!("outcome {index}"), expected: wanted, found: is })
+        };
+        differences.extend((0..outcomes.len().max(is.len())).filter_map(pair));
     }
     if let Some(queries) = &expected.queries {
         let is = found.queries.as_deref().unwrap_or_default();

@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
 
 use super::KitError;
+use super::deciding::Deciding;
 use super::fixture::{Fixture, Then};
 use super::recorded::{Call, Calls, Recorded};
 use super::report::{Difference, Report, compare};
 use super::world::World;
 use super::wrapped::{Disturbance, Disturbed};
 use crate::clock::SystemClock;
+use crate::command::AggregateSetup;
 use crate::delivery::{Backoff, Dispatcher, Handler, Setup, Start, State, Status, Usage, spawn};
-use crate::event::{Filter, PluginName, Position};
+use crate::event::{Category, Filter, PluginName, Position};
 use crate::plugin::{Loaded, Loader, Manifest, Proposed, Runnable, SecretResolver, runnable};
 use crate::projection::Projection;
-use crate::runtime::{Description, InstanceOptions, LoadError, LoadOptions, LogLine, Transcript};
+use crate::runtime::{Description, InstanceOptions, LoadError, LoadOptions, LogLine, Role, Transcript};
 use crate::store::StoreError;
 
 /// How often an event is tried, unless the manifest says less.
@@ -114,13 +117,15 @@ impl Kit {
         disturbance: Disturbance,
         manifest: &Manifest,
     ) -> Result<Traced, KitError> {
+        if self.loaded.roles().contains(&Role::Aggregate) {
+            let report = self.decide(file, fixture, disturbance, manifest)?;
+            return Ok(Traced { report, calls: Vec::new() });
+        }
         let world = World::of(file, fixture, &self.name)?;
         let calls = Calls::default();
         let (setup, projection) = self.setup(fixture, disturbance, manifest, world.given, &calls)?;
         let partitions = setup.handlers.len();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.map_err(|error| KitError::Host { reason: error.to_string() })?;
-        let status = runtime.block_on(deliver(setup, &world));
+        let status = runtime()?.block_on(deliver(setup, &world));
         let calls = calls.take();
         let failed = |error: StoreError| KitError::Host { reason: error.to_string() };
         let mut found = world.found(&status).map_err(failed)?;
@@ -154,6 +159,53 @@ impl Kit {
         Ok(Traced { report, calls })
     }
 
+    /// Sends the commands of a fixture to the component, which decides them.
+    fn decide(
+        &self,
+        file: &Path,
+        fixture: &Fixture,
+        disturbance: Disturbance,
+        manifest: &Manifest,
+    ) -> Result<Report, KitError> {
+        let host = |reason: String| KitError::Host { reason };
+        let proposed = self.proposed(manifest);
+        let Runnable { setup, options, loaded } =
+            runnable(&proposed, Some(Arc::clone(&self.loaded)), &NoLoader, &*self.secrets)?;
+        let code = loaded.aggregate(options).ok_or_else(|| host("it decides nothing".into()))?;
+        let named = manifest.aggregate.category.clone();
+        let category = named.map_or_else(|| Category::new(self.name.as_str()), Ok);
+        let setup = AggregateSetup {
+            plugin: self.name.clone(),
+            category: category.map_err(|reason| host(reason.to_string()))?,
+            digest: setup.component_digest,
+            granted: setup.granted,
+            code,
+            policy: manifest.aggregate.clone(),
+        };
+        let deciding = Deciding::new(file, setup, disturbance).map_err(|reason| host(reason.to_string()))?;
+        let (found, cost) = runtime()?.block_on(deciding.run(fixture))?;
+        Ok(Report {
+            name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            about: fixture.about.clone(),
+            differences: compare(&fixture.then, &found),
+            found,
+            settled: true,
+            handler_us: cost.us(),
+            fuel: 0,
+            memory_peak_bytes: cost.memory_peak_bytes(),
+        })
+    }
+
+    fn proposed<'a>(&'a self, manifest: &'a Manifest) -> Proposed<'a> {
+        Proposed {
+            name: &self.name,
+            component: &[],
+            component_path: &self.component,
+            manifest,
+            manifest_path: &self.manifest_path,
+        }
+    }
+
     /// What runs for a fixture: the manifest with its settings, and few, quick attempts.
     fn setup(
         &self,
@@ -171,15 +223,9 @@ impl Kit {
         if disturbance.partitions > 0 {
             manifest.policy.partitions = disturbance.partitions;
         }
-        let proposed = Proposed {
-            name: &self.name,
-            component: &[],
-            component_path: &self.component,
-            manifest: &manifest,
-            manifest_path: &self.manifest_path,
-        };
         let loaded = Some(Arc::clone(&self.loaded));
-        let Runnable { mut setup, options, loaded } = runnable(&proposed, loaded, &NoLoader, &*self.secrets)?;
+        let Runnable { mut setup, options, loaded } =
+            runnable(&self.proposed(&manifest), loaded, &NoLoader, &*self.secrets)?;
         setup.subscription.start = Start::After(given);
         let handler = || -> Box<dyn Handler> {
             let transcript = Transcript::kept();
@@ -190,6 +236,11 @@ impl Kit {
         setup.handlers = (0..manifest.policy.partitions.max(1)).map(|_| handler()).collect();
         Ok((setup, loaded.projection(options.clone())))
     }
+}
+
+fn runtime() -> Result<Runtime, KitError> {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.map_err(|error| KitError::Host { reason: error.to_string() })
 }
 
 fn disturbed(loaded: &Arc<dyn Loaded>, options: InstanceOptions, disturbance: Disturbance) -> Box<dyn Handler> {
@@ -240,6 +291,9 @@ fn keep_what_is_said(found: &mut Then, said: &Then) {
     }
     if said.log.is_none() {
         found.log = None;
+    }
+    if said.outcomes.is_none() {
+        found.outcomes = None;
     }
 }
 

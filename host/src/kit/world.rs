@@ -23,7 +23,7 @@ const BEGIN_US: u64 = 1_767_225_600_000_000;
 /// Time between two events that do not say theirs, in microseconds.
 const STEP_US: u64 = 1_000_000;
 /// Most of anything that is looked at.
-const LOOKED_AT_MAX: usize = 100_000;
+pub(super) const LOOKED_AT_MAX: usize = 100_000;
 /// The ids of events that name none count up from here.
 const FIRST_ID: u128 = 0x0199_a0a0_0000_7000_8000_0000_0000_0001;
 
@@ -42,7 +42,7 @@ impl World {
     pub(super) fn of(file: &Path, fixture: &Fixture, plugin: &PluginName) -> Result<Self, KitError> {
         let clock = Arc::new(ManualClock::default());
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>));
-        let mut ids = (FIRST_ID..).map(Uuid::from_u128);
+        let mut ids = ids();
         let mut append = |place: &str, events: &[Value]| -> Result<Position, KitError> {
             for (index, value) in events.iter().enumerate() {
                 let bad = |reason: String| KitError::NotAFixture {
@@ -108,6 +108,7 @@ impl World {
             state: Some(state),
             appended: Some(stored.iter().map(|event| self.appended(event, &stored)).collect()),
             dead_letters: Some(dead.collect()),
+            outcomes: None,
             queries: None,
             log: None,
             stopped,
@@ -149,8 +150,13 @@ fn everything() -> ReadRequest {
     ReadRequest { limit: LOOKED_AT_MAX, bytes_max: usize::MAX, ..ReadRequest::default() }
 }
 
+/// Ids for events that name none.
+pub(super) fn ids() -> impl Iterator<Item = Uuid> {
+    (FIRST_ID..).map(Uuid::from_u128)
+}
+
 /// An event as it is appended, and the time that it says, in microseconds since the Unix epoch.
-fn event(value: &Value, id: Uuid) -> Result<(NewEvent, Option<u64>), String> {
+pub(super) fn event(value: &Value, id: Uuid) -> Result<(NewEvent, Option<u64>), String> {
     let mut value = value.clone();
     let time = value.as_object_mut().and_then(|fields| fields.remove("timestamp"));
     let time_us = time.as_ref().map(microseconds).transpose()?;
@@ -158,14 +164,14 @@ fn event(value: &Value, id: Uuid) -> Result<(NewEvent, Option<u64>), String> {
     Ok((if parsed.has_id { parsed.event } else { NewEvent { id, ..parsed.event } }, time_us))
 }
 
-fn microseconds(time: &Value) -> Result<u64, String> {
+pub(super) fn microseconds(time: &Value) -> Result<u64, String> {
     let parsed = time.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
     let us = parsed.and_then(|time| u64::try_from(time.as_microsecond()).ok());
     us.ok_or_else(|| format!("`timestamp` is {time}; it must be a time of RFC 3339, such as \"2026-01-31T12:00:00Z\""))
 }
 
 /// Sets the clock for the next event: to its own time, or a step after the one before it.
-fn set(clock: &ManualClock, time_us: Option<u64>) -> Result<(), String> {
+pub(super) fn set(clock: &ManualClock, time_us: Option<u64>) -> Result<(), String> {
     let now_us = clock.now_us();
     let next_us = time_us.unwrap_or(if now_us == 0 { BEGIN_US } else { now_us + STEP_US });
     if next_us < now_us {

@@ -1,0 +1,144 @@
+//! Fixtures of a component that decides commands: they are sent by the real bus, one after the other, to one aggregate
+//! over a store in memory.
+//!
+//! Between commands the aggregate stays in memory, as in a host. Under a disturbance it does not: thrown away before
+//! each command it is made of its events, and with every command decided twice it is made of its snapshot, too
+//! ([`super::doubted`]).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::KitError;
+use super::doubted::{Cost, Doubted};
+use super::fixture::{Fixture, Then};
+use super::outcome::CameOf;
+use super::run::json_or_text;
+use super::world::{LOOKED_AT_MAX, event, ids, microseconds, set};
+use super::wrapped::Disturbance;
+use crate::api::parse_command;
+use crate::clock::{Clock, ManualClock};
+use crate::command::{AggregateSetup, Claims, Command, CommandError, Commands, Outcome, Point, Settled};
+use crate::event::{Filter, NameError, RecordedEvent, StreamName};
+use crate::store::memory::MemoryStore;
+use crate::store::{AppendRequest, AsyncStore, ReadRequest, Store, StoreError};
+
+/// The aggregate that a fixture speaks of: what follows the category in its stream's name.
+const KEY: &str = "1";
+
+/// One run of a fixture.
+pub(super) struct Deciding<'a> {
+    file: &'a Path,
+    setup: AggregateSetup,
+    disturbance: Disturbance,
+    cost: Cost,
+    clock: Arc<ManualClock>,
+    store: Arc<dyn Store>,
+    stream: StreamName,
+}
+
+impl<'a> Deciding<'a> {
+    pub(super) fn new(file: &'a Path, setup: AggregateSetup, disturbance: Disturbance) -> Result<Self, NameError> {
+        let clock = Arc::new(ManualClock::default());
+        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>));
+        let stream = StreamName::new(format!("{}-{KEY}", setup.category))?;
+        let cost = Cost::default();
+        let code = Arc::new(Doubted::new(Arc::clone(&setup.code), disturbance.twice, cost.clone()));
+        Ok(Self { file, setup: AggregateSetup { code, ..setup }, disturbance, cost, clock, store, stream })
+    }
+
+    /// Sends every command, and says what came of them and what it cost.
+    pub(super) async fn run(&self, fixture: &Fixture) -> Result<(Then, Cost), KitError> {
+        if !fixture.given.state.is_empty() || !fixture.config.is_empty() {
+            let reason = "a component that decides has no state but what its events make, and no settings: say \
+                          `given.events`";
+            return Err(self.bad(reason.into()));
+        }
+        self.history(&fixture.given.events).await?;
+        let mut commands = self.commands();
+        let mut outcomes = Vec::new();
+        for (index, value) in fixture.when.iter().enumerate() {
+            let command = self.command(index, value)?;
+            if self.disturbance.crash {
+                commands = self.commands();
+            }
+            outcomes.push(match commands.send(command, Commands::allow_all()).await {
+                Ok(settled) => CameOf::settled(&settled, &self.events(&settled).map_err(failed)?),
+                Err(error) => CameOf::failed(&error),
+            });
+        }
+        let state = self.state(&commands).await?;
+        Ok((Then { state, outcomes: Some(outcomes), ..Then::default() }, self.cost.clone()))
+    }
+
+    /// The bus, without an aggregate in memory.
+    fn commands(&self) -> Commands {
+        let claims = Claims::default();
+        // Nobody else claims anything.
+        let _ = claims.claim(self.setup.clone());
+        Commands::new(AsyncStore::new(Arc::clone(&self.store)), claims, Arc::clone(&self.clock) as Arc<dyn Clock>)
+    }
+
+    /// Stores what happened to the aggregate before.
+    async fn history(&self, events: &[Value]) -> Result<(), KitError> {
+        for ((index, value), id) in events.iter().enumerate().zip(ids()) {
+            let bad = |reason: String| self.bad(format!("event {index} of `given`: {reason}"));
+            let (mut event, time_us) = event(value, id).map_err(bad)?;
+            event.stream.get_or_insert_with(|| self.stream.clone());
+            set(&self.clock, time_us).map_err(bad)?;
+            let appended = self.store.append(AppendRequest::unconditional(vec![event])).await;
+            appended.map_err(|error| bad(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// A command as it is sent, but that its type is called `command`; ids that are not given count up.
+    fn command(&self, index: usize, value: &Value) -> Result<Command, KitError> {
+        let bad = |reason: String| self.bad(format!("command {index} of `when`: {reason}"));
+        let mut fields = value.as_object().cloned().unwrap_or_default();
+        let command_type = fields.remove("command");
+        let what = "`command` is missing; the component decides commands, so say which one";
+        let time = fields.remove("timestamp");
+        fields.insert("type".into(), command_type.ok_or_else(|| bad(what.into()))?);
+        fields.entry("id").or_insert_with(|| json!(format!("command-{index}")));
+        let time_us = time.as_ref().map(microseconds).transpose().map_err(bad)?;
+        set(&self.clock, time_us).map_err(bad)?;
+        parse_command(self.setup.category.clone(), KEY.into(), Value::Object(fields).to_string().as_bytes())
+            .map_err(bad)
+    }
+
+    /// The events that followed from a command.
+    fn events(&self, settled: &Settled) -> Result<Vec<RecordedEvent>, StoreError> {
+        let Outcome::Accepted(decided) = &settled.outcome else { return Ok(Vec::new()) };
+        let query = Filter::stream(&self.stream).into();
+        let request = ReadRequest { query, limit: LOOKED_AT_MAX, bytes_max: usize::MAX, ..ReadRequest::default() };
+        let mut events = self.store.read(&request)?.events;
+        events.retain(|event| decided.iter().any(|decided| decided.id == event.id));
+        Ok(events)
+    }
+
+    /// The aggregate's state; empty where nothing happened to it, none where its code does not give it.
+    async fn state(&self, commands: &Commands) -> Result<Option<BTreeMap<String, Value>>, KitError> {
+        let bytes = match commands.state_at(self.stream.clone(), None, Point::Now).await {
+            Ok(found) => found.state,
+            Err(CommandError::NoSuchAggregate { .. }) => return Ok(Some(BTreeMap::new())),
+            Err(CommandError::NoState { .. }) => return Ok(None),
+            Err(error) if error.fault().is_some() => return Ok(None),
+            Err(error) => return Err(KitError::Host { reason: error.to_string() }),
+        };
+        Ok(Some(match json_or_text(&bytes) {
+            Value::Object(fields) => fields.into_iter().collect(),
+            other => [(String::new(), other)].into(),
+        }))
+    }
+
+    fn bad(&self, reason: String) -> KitError {
+        KitError::NotAFixture { file: self.file.into(), reason }
+    }
+}
+
+fn failed(error: StoreError) -> KitError {
+    KitError::Host { reason: error.to_string() }
+}
