@@ -15,5 +15,6 @@ mkdir -p "$(dirname "$out")"
 # Which world it is for follows from the last line of the plugin.
 world=described-subscriber-plugin
 if grep -q '^Subscriber, Projection, Description' plugin.py; then world=described-projection-plugin; fi
+if grep -q '^Aggregate, Description' plugin.py; then world=described-aggregate-plugin; fi
 # Sockets are among what CPython asks for, and no plugin has them: so nothing is asked for.
 componentize-py -q -d wit -w "$world" componentize --stub-wasi plugin -p . -p "$sdk" -o "$out"

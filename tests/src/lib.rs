@@ -4,6 +4,7 @@
 pub mod authority;
 pub mod bench;
 pub mod book;
+pub mod decisions;
 pub mod documented;
 pub mod fixtures;
 pub mod guests;

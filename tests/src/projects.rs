@@ -143,9 +143,21 @@ impl Project {
     /// # Panics
     /// When the build cannot be changed.
     pub fn answer_queries(&self) {
+        self.play("described-projection-plugin");
+    }
+
+    /// Makes it one that decides commands, where its build has to be told.
+    ///
+    /// # Panics
+    /// When the build cannot be changed.
+    pub fn decide_commands(&self) {
+        self.play("described-aggregate-plugin");
+    }
+
+    fn play(&self, world: &str) {
         let package = self.folder.join("package.json");
         if let Ok(text) = fs::read_to_string(&package) {
-            let told = text.replace("described-subscriber-plugin", "described-projection-plugin");
+            let told = text.replace("described-subscriber-plugin", world);
             fs::write(&package, told).expect("a file of the project");
         }
     }

@@ -85,12 +85,11 @@ fn a_project_in_c_is_developed() {
 
 #[test]
 fn what_decides_or_lifts_is_shown_on_its_fixtures_and_gets_no_events_of_others() {
-    let decides = json!({ "when": [{ "type": "Open", "data": { "owner": "ada" } }, { "type": "Open", "data": { "owner": "bob" } }],
-        "then": { "rejected": [{ "command": 1, "code": "AlreadyOpen" }] } });
+    let decides = json!({ "when": [{ "command": "Open", "data": { "owner": "ada" } }, { "command": "Deposit", "data": { "cents": 0 } }],
+        "then": { "outcomes": [{ "events": [{ "type": "AccountOpened", "data": { "owner": "ada" } }] }, { "rejection": "BadAmount" }] } });
     let lifts = json!({ "when": [{ "type": "Bought", "data": 1 }, { "type": "Bought", "data": "poison" }],
         "then": { "refused": [{ "event": 1 }] } });
-    let accepted =
-        ["an aggregate", "accepted", "appended   AccountOpened account-1", "rejected", "AlreadyOpen: ", "  passed\n"];
+    let accepted = ["an aggregate", "accepted", "appended   AccountOpened", "rejected", "BadAmount: ", "  passed\n"];
     let lifted = ["an upcaster", "lifted", "appended   Bought 2", "refused", "it is poisoned", "  passed\n"];
     for (component, manifest, fixture, words) in
         [(ACCOUNT.component, ACCOUNT.manifest, decides, accepted), (guests::UPCASTER, "", lifts, lifted)]

@@ -318,69 +318,23 @@ fn a_component_that_lifts_events_is_tested_with_what_it_refuses() {
 }
 
 #[test]
-fn an_aggregate_is_tested_by_its_commands() {
-    let fixture = json!({
-        "about": "Never below zero.",
-        "aggregate": "7",
-        "given": { "events": [{ "type": "AccountOpened", "data": { "owner": "ada" } }] },
-        "when": [
-            { "type": "Deposit", "data": { "cents": 5 } },
-            { "type": "Withdraw", "data": { "cents": 9 } },
-            { "type": "Withdraw", "data": { "cents": 5 }, "id": "all" },
-            { "type": "Withdraw", "data": { "cents": 5 }, "id": "all" }
-        ],
-        "then": {
-            "decided": [
-                { "command": 0, "type": "MoneyDeposited", "data": { "cents": 5 } },
-                { "command": 2, "type": "MoneyWithdrawn", "data": { "cents": 5 } },
-                { "command": 3, "type": "MoneyWithdrawn", "data": { "cents": 5 } }
-            ],
-            "rejected": [{ "command": 1, "code": "InsufficientFunds", "details": { "balance_cents": 5 } }],
-            "state": { "owner": "ada", "balance_cents": 0, "closed": false }
-        }
-    });
-    let folder = Folder::of(ACCOUNT.component, ACCOUNT.manifest, &fixture);
-    for options in [&[][..], &["--twice"], &["--crash"], &["--twice", "--crash"]] {
-        let (exit, shown, errors) = folder.own(options);
-        assert_eq!(exit, Some(0), "{options:?}: {shown}{errors}");
-    }
-    let mut wrong = fixture.clone();
-    wrong["then"]["rejected"][0]["code"] = json!("NotOpen");
-    wrong["then"]["state"]["balance_cents"] = json!(1);
-    folder.write(&wrong);
-    let (exit, shown, _) = folder.own(&[]);
-    assert!(exit == Some(1) && shown.contains("rejection 0") && shown.contains("state \"balance_cents\""), "{shown}");
-    folder.write(&json!({ "when": fixture["when"], "then": {} }));
-    assert_eq!(folder.own(&["--bless"]).0, Some(0));
-    assert_eq!(folder.fixture()["then"]["rejected"][0]["code"], "NotOpen", "there was no account before");
-    // One that may append nothing has no outcome, and that is told.
-    let denied = Folder::of(ACCOUNT.component, "[grants]\nappend = [\"AccountOpened\"]", &fixture);
-    let (exit, shown, errors) = denied.own(&[]);
-    assert!(exit != Some(0), "{shown}{errors}");
-}
-
-#[test]
 fn parts_of_another_role_are_refused() {
     let refused = |component: &[u8], manifest: &str, fixture: &Value, words: &str| {
         let (exit, shown, errors) = Folder::of(component, manifest, fixture).own(&[]);
         assert!(exit == Some(2) && errors.contains(words), "{words} in: {shown}{errors}");
     };
-    let (event, command) = (json!([{ "type": "A", "data": 1 }]), json!([{ "type": "Close" }]));
+    let (event, command) = (json!([{ "type": "A", "data": 1 }]), json!([{ "command": "Close" }]));
     let of = |when: &Value, then: Value| json!({ "when": when, "then": then });
     let words = "`then.appended` is not of an upcaster, for which `then` has `lifted`, `refused`";
     refused(guests::UPCASTER, "", &of(&event, json!({ "appended": [] })), words);
     let account = |fixture: &Value, words| refused(ACCOUNT.component, ACCOUNT.manifest, fixture, words);
     account(&of(&command, json!({ "log": [] })), "`then.log` is not of an aggregate");
-    let mut given = of(&command, json!({ "decided": [] }));
-    given["given"] = json!({ "state": { "a": 1 } });
-    account(&given, "`given.state` is not of an aggregate");
-    account(
-        &of(&json!([{ "type": "Close", "dta": 1 }]), json!({ "decided": [] })),
-        "command 0 of `when`: unknown field `dta`",
-    );
-    account(&of(&command, json!({ "decided": [{ "comand": 0 }] })), "did you mean `command`?");
+    let mut given = of(&event, json!({ "lifted": [] }));
+    given["given"] = json!({ "events": event });
+    refused(guests::UPCASTER, "", &given, "`given` is not of an upcaster");
+    account(&of(&command, json!({ "outcomes": [{ "rejecton": "A" }] })), "did you mean `rejection`?");
     let (component, manifest) = (ORDER_TOTALS.component, ORDER_TOTALS.manifest);
-    refused(component, manifest, &of(&event, json!({ "rejected": [] })), "`then.rejected` is not of a subscriber");
+    refused(component, manifest, &of(&event, json!({ "outcomes": [] })), "`then.outcomes` is not of a subscriber");
 }
 
 #[test]

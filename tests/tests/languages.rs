@@ -7,15 +7,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use tidemill::kit::{Fixture, Then};
-use tidemill_plugins::ORDER_TOTALS;
+use tidemill::kit::{Fixture, Kit, Then};
+use tidemill_plugins::{ACCOUNT, ORDER_TOTALS};
 use tidemill_templates::{LANGUAGES, Language};
-use tidemill_tests::fixtures;
 use tidemill_tests::projects::{Project, can_build};
-use tidemill_tests::{tidemill, told};
+use tidemill_tests::{decisions, fixtures, tidemill, told};
+
+fn plugin(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("plugins").join(name)
+}
 
 fn order_totals() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("plugins/order-totals")
+    plugin("order-totals")
 }
 
 /// The shared fixtures, and one with more orders than a page of a scan holds.
@@ -50,6 +53,24 @@ fn example_passes(language: &str) {
     project.replace_source(&order_totals().join(language.name).join(file));
     project.answer_queries();
     fixtures::run(&project.build(), ORDER_TOTALS.manifest, &shared_fixtures());
+}
+
+/// The account, in a language that has aggregates.
+fn account_passes(language: &str) {
+    let language = Language::named(language).unwrap();
+    if !can_build(language) {
+        return;
+    }
+    let project = Project::new(language, "account", "account");
+    let file = Path::new(language.source).file_name().unwrap();
+    project.replace_source(&plugin("account").join(language.name).join(file));
+    project.decide_commands();
+    let component = project.build();
+    decisions::run(&component, ACCOUNT.manifest, "account", &fixtures::all(&plugin("account").join("fixtures")));
+    // What it decides follows from its events alone, and from its snapshot as well.
+    fs::write(project.folder().join("account.wasm"), component).unwrap();
+    let kit = Kit::open(project.folder().join("account.wasm"), plugin("account").join("plugin.toml")).unwrap();
+    kit.check(plugin("account").join("fixtures")).unwrap();
 }
 
 /// The template of every role that the language has is built. What handles events is run by the real host on its
@@ -102,6 +123,25 @@ fn check_and_test(folder: &Path, component: &[u8], has_manifest: bool, role: &st
 #[test]
 fn the_example_in_rust_passes_the_shared_fixtures() {
     fixtures::run(ORDER_TOTALS.component, ORDER_TOTALS.manifest, &shared_fixtures());
+}
+
+#[test]
+fn the_account_in_rust_passes_the_shared_fixtures() {
+    let folder = plugin("account");
+    decisions::run(ACCOUNT.component, ACCOUNT.manifest, "account", &fixtures::all(&folder.join("fixtures")));
+    let component = tempfile::Builder::new().suffix(".wasm").tempfile().unwrap();
+    fs::write(component.path(), ACCOUNT.component).unwrap();
+    Kit::open(component.path(), folder.join("plugin.toml")).unwrap().check(folder.join("fixtures")).unwrap();
+}
+
+#[test]
+fn the_account_in_typescript_passes_the_shared_fixtures() {
+    account_passes("js");
+}
+
+#[test]
+fn the_account_in_python_passes_the_shared_fixtures() {
+    account_passes("python");
 }
 
 #[test]

@@ -306,6 +306,14 @@ fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Reads a command.
+/// A command to an aggregate, as it is sent.
+///
+/// # Errors
+/// When it is none, with the reason.
+pub fn parse_command(aggregate: Category, key: String, body: &[u8]) -> Result<Command, String> {
+    parse(aggregate, key, body).map_err(|problem| problem.detail().to_owned())
+}
+
 fn parse(aggregate: Category, key: String, body: &[u8]) -> Result<Command, Problem> {
     let text = std::str::from_utf8(body)
         .map_err(|error| Problem::invalid(format!("the body is not valid UTF-8 at byte {}", error.valid_up_to())))?;

@@ -83,6 +83,7 @@ pub use state::ApiState;
 
 pub(crate) use append_body::{ParsedEvent, parse_event};
 pub(crate) use backup::BYTES_HEADER;
+pub use commands::parse_command;
 pub(crate) use doctor::{DoctorView, PartView};
 pub(crate) use percent::encode as percent_encode;
 pub(crate) use query::CHECKPOINT as CHECKPOINT_HEADER;

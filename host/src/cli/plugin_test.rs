@@ -41,14 +41,19 @@ A fixture is a file of YAML or JSON:
     log:
       - { level: info, message: ada is a VIP }
     stopped: [words of the reason]
-Of an aggregate, `when` are commands (`type`, `data`, `id`, `metadata`), `given.events` its history, `aggregate` which one
-(1), and `then` has
-    decided: [{ command: 0, type: MoneyWithdrawn, data: { cents: 5 } }]
-    rejected: [{ command: 1, code: InsufficientFunds, reason: [words of it], details: {} }]
-    state: { balance_cents: 7 }
-Of an upcaster, `then` has
-    lifted: [{ event: 0, type: OrderPlaced, schema_version: 2, data: {} }]
-    refused: [{ event: 1, reason: [words of it] }]
+One of a component that decides commands is a life of its aggregate `1`:
+  given: { events: [{ type: AccountOpened, data: { owner: ada } }] }
+  when: [{ command: Deposit, data: { cents: 5 } }, { command: Withdraw, data: { cents: 9 } }]
+  then:
+    outcomes:
+      - { events: [{ type: MoneyDeposited, data: { cents: 5 } }] }
+      - { rejection: InsufficientFunds, details: { balance_cents: 5 }, reason: [only 5 cents] }
+    state: { owner: ada, balance_cents: 5, closed: false }
+An outcome may be an `error`, too: the fault. --twice decides each command also by an aggregate that was made
+of its snapshot, --crash by one that was made of its events.
+One of what lifts events has in `then`:
+  lifted: [{ event: 0, type: OrderPlaced, schema_version: 2, data: {} }]
+  refused: [{ event: 1, reason: [words of it] }]
 `config` and `given` may be missing. Of `then` at least one part must be there, and each that is there is
 compared as a whole. The first event is of 2026-01-01T00:00:00Z, each later one of a second after the one
 before it, unless it says its own `timestamp`; ids that are not given count up. Events are tried at most

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::Asked;
+use super::{Asked, CameOf};
 use crate::runtime::LogLine;
 
 /// Events, or commands, that a plugin is given, and what must come of them.
@@ -21,9 +21,6 @@ pub struct Fixture {
     /// What was there before.
     #[serde(default, skip_serializing_if = "Given::is_empty")]
     pub given: Given,
-    /// Which aggregate the commands are for; `1` if none is said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub aggregate: Option<String>,
     /// The events that it handles or lifts, as they are appended; of an aggregate, the commands that it decides. Each may
     /// say its `timestamp`.
     pub when: Vec<Value>,
@@ -66,51 +63,15 @@ pub struct Then {
     /// When it has to stop: texts of the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Vec<String>>,
-    /// The events that follow from commands, in order: of an aggregate.
+    /// What came of each command, in order: of an aggregate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decided: Option<Vec<Decided>>,
-    /// The commands that were rejected, in order: of an aggregate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rejected: Option<Vec<Rejected>>,
+    pub outcomes: Option<Vec<CameOf>>,
     /// What the events are in today's schema, in order: of an upcaster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifted: Option<Vec<Lifted>>,
     /// The events that cannot be lifted, in order: of an upcaster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Vec<Refused>>,
-}
-
-/// An event that follows from a command.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Decided {
-    /// Index of the command, in `when`.
-    pub command: usize,
-    /// Its type.
-    #[serde(rename = "type")]
-    pub event_type: String,
-    /// Its tags.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<String>,
-    /// Its payload.
-    #[serde(default)]
-    pub data: Value,
-}
-
-/// A command that leads to nothing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rejected {
-    /// Its index in `when`.
-    pub command: usize,
-    /// Why, for programs.
-    pub code: String,
-    /// Texts that the reason holds.
-    #[serde(default)]
-    pub reason: Vec<String>,
-    /// More for programs; what is not said may be anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub details: Option<Value>,
 }
 
 /// An event in today's schema.

@@ -18,7 +18,7 @@ use crate::runtime::LogLine;
 const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
 /// The fields of each part, by its place in a fixture.
 const FIELDS: &[(&str, &[&str])] = &[
-    ("", &["about", "config", "given", "aggregate", "when", "then"]),
+    ("", &["about", "config", "given", "when", "then"]),
     ("given", &["state", "events"]),
     (
         "then",
@@ -28,8 +28,7 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("then.dead_letters", &["event", "kind", "attempts", "reason"]),
     ("then.queries", &["query", "parameters", "answer", "error", "reason"]),
     ("then.log", &["level", "message"]),
-    ("then.decided", &["command", "type", "tags", "data"]),
-    ("then.rejected", &["command", "code", "reason", "details"]),
+    ("then.outcomes", &["events", "rejection", "details", "error", "reason"]),
     ("then.lifted", &["event", "type", "schema_version", "data"]),
     ("then.refused", &["event", "reason"]),
 ];
@@ -50,7 +49,7 @@ impl Fixture {
         let fixture = read(file, text)?;
         if fixture.then == Then::default() {
             let reason = "it expects nothing: say in `then` what must come, such as `state` or `appended` (of an aggregate \
-                          `decided` or `rejected`, of an upcaster `lifted` or `refused`), or have it filled in by --bless";
+                          `outcomes`, of an upcaster `lifted` or `refused`), or have it filled in by --bless";
             return Err(KitError::NotAFixture { file: file.into(), reason: reason.into() });
         }
         Ok(fixture)
@@ -140,6 +139,9 @@ fn read(file: &Path, text: &str) -> Result<Fixture, KitError> {
     let fixture = Format::of(file).read(text).map_err(bad)?;
     if fixture.when.is_empty() {
         return Err(bad("`when` has no event, so nothing would be handled".into()));
+    }
+    if let Some(index) = fixture.then.outcomes.iter().flatten().position(|outcome| !outcome.says_one_thing()) {
+        return Err(bad(format!("outcome {index} of `then`: say one of `events`, `rejection` or `error`")));
     }
     let unknown_level = |line: &&LogLine| !LogLine::LEVELS.contains(&line.level.as_str());
     match fixture.then.log.iter().flatten().find(unknown_level) {

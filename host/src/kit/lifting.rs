@@ -4,15 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::KitError;
 use super::fixture::{Fixture, Lifted, Refused, Then};
 use super::recorded::{Call, Given};
 use super::report::{Difference, Report, compare};
 use super::run::json_or_text;
 use super::subject::Traced;
-use super::world::{FIRST_ID, event, everything, set};
+use super::world::{event, everything, ids, set};
 use super::wrapped::Disturbance;
 use crate::clock::{Clock, ManualClock, Stopwatch};
 use crate::error::with_sources;
@@ -118,7 +116,7 @@ fn steps(path: &Path, component: &[u8], loader: &dyn Loader) -> Result<Vec<Step>
 fn stored(file: &Path, fixture: &Fixture) -> Result<Vec<RecordedEvent>, KitError> {
     let clock = Arc::new(ManualClock::default());
     let store = MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>);
-    for (index, (value, id)) in fixture.when.iter().zip((FIRST_ID..).map(Uuid::from_u128)).enumerate() {
+    for (index, (value, id)) in fixture.when.iter().zip(ids()).enumerate() {
         let bad = |reason: String| KitError::NotAFixture {
             file: file.into(),
             reason: format!("event {index} of `when`: {reason}"),

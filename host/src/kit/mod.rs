@@ -5,11 +5,14 @@
 //! what lifts events is asked by the real chain. It owns the format and the comparison, and writes down what each call
 //! does; it delivers nothing by itself and knows no rule of delivery.
 
+mod decider;
 mod deciding;
+mod doubted;
 mod fixture;
 mod format;
 mod lifting;
 mod open;
+mod outcome;
 mod queries;
 mod recorded;
 mod report;
@@ -22,8 +25,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-pub use fixture::{Appended, Dead, Decided, Fixture, Given, Lifted, Refused, Rejected, Then};
+pub use fixture::{Appended, Dead, Fixture, Given, Lifted, Refused, Then};
 pub use open::CheckError;
+pub use outcome::{CameOf, Followed};
 pub use queries::Asked;
 pub use recorded::{Call, Given as Handed};
 pub use report::{Difference, Report};

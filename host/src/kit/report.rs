@@ -7,8 +7,8 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Asked;
-use super::fixture::{Dead, Fixture, Refused, Rejected, Then};
+use super::fixture::{Dead, Fixture, Refused, Then};
+use super::{Asked, CameOf};
 
 /// What came of one fixture.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -76,8 +76,7 @@ pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
     differences.extend(pairs("appended event", &expected.appended, &found.appended, PartialEq::eq));
     differences.extend(pairs("dead letter", &expected.dead_letters, &found.dead_letters, fits));
     differences.extend(pairs("log line", &expected.log, &found.log, PartialEq::eq));
-    differences.extend(pairs("decided event", &expected.decided, &found.decided, PartialEq::eq));
-    differences.extend(pairs("rejection", &expected.rejected, &found.rejected, is_rejected));
+    differences.extend(pairs("outcome", &expected.outcomes, &found.outcomes, CameOf::fits));
     differences.extend(pairs("lifted event", &expected.lifted, &found.lifted, PartialEq::eq));
     differences.extend(pairs("refusal", &expected.refused, &found.refused, is_refused));
     if let Some(queries) = &expected.queries {
@@ -128,12 +127,6 @@ fn differ(what: String, expected: Option<&Value>, found: Option<&Value>) -> Opti
 fn fits(wanted: &Dead, is: &Dead) -> bool {
     (wanted.event, &wanted.kind, wanted.attempts) == (is.event, &is.kind, is.attempts)
         && has_all(&is.reason.concat(), &wanted.reason)
-}
-
-fn is_rejected(wanted: &Rejected, is: &Rejected) -> bool {
-    (wanted.command, &wanted.code) == (is.command, &is.code)
-        && has_all(&is.reason.concat(), &wanted.reason)
-        && wanted.details.as_ref().is_none_or(|details| is.details.as_ref() == Some(details))
 }
 
 fn is_refused(wanted: &Refused, is: &Refused) -> bool {

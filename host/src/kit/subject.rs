@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::KitError;
-use super::deciding::Deciding;
+use super::decider::Decider;
 use super::fixture::{Fixture, Then};
 use super::lifting::Lifting;
 use super::recorded::Call;
@@ -19,7 +19,7 @@ pub struct Kit(Subject);
 
 enum Subject {
     Handling(Box<Handling>),
-    Deciding(Box<Deciding>),
+    Deciding(Box<Decider>),
     Lifting(Lifting),
 }
 
@@ -49,7 +49,7 @@ impl Kit {
         }
         let runnable = runnable(proposed, None, loader, &*secrets)?;
         Ok(Self(match runnable.loaded.roles().contains(&Role::Aggregate) {
-            true => Subject::Deciding(Box::new(Deciding::new(proposed, runnable)?)),
+            true => Subject::Deciding(Box::new(Decider::new(proposed, runnable)?)),
             false => Subject::Handling(Box::new(Handling::new(proposed, runnable, secrets))),
         }))
     }
@@ -111,12 +111,9 @@ impl Kit {
                 dead_letters: Some(Vec::new()),
                 ..Then::default()
             },
-            Subject::Deciding(_) => Then {
-                state: Some(Default::default()),
-                decided: Some(Vec::new()),
-                rejected: Some(Vec::new()),
-                ..Then::default()
-            },
+            Subject::Deciding(_) => {
+                Then { state: Some(Default::default()), outcomes: Some(Vec::new()), ..Then::default() }
+            }
             Subject::Lifting(_) => Then { lifted: Some(Vec::new()), refused: Some(Vec::new()), ..Then::default() },
         }
     }
@@ -154,20 +151,14 @@ impl Kit {
     fn check_parts(&self, file: &Path, fixture: &Fixture) -> Result<(), KitError> {
         let known: &[&str] = match &self.0 {
             Subject::Handling(_) => &["state", "appended", "dead_letters", "queries", "log", "stopped"],
-            Subject::Deciding(_) => &["state", "decided", "rejected"],
+            Subject::Deciding(_) => &["state", "outcomes"],
             Subject::Lifting(_) => &["lifted", "refused"],
         };
         let then = serde_json::to_value(&fixture.then).unwrap_or_default();
         let said = then.as_object().into_iter().flat_map(|then| then.keys());
         let mut strange = said.filter(|part| !known.contains(&part.as_str())).map(|part| format!("then.{part}"));
-        let handles = self.filter().is_some();
-        let decides = matches!(self.0, Subject::Deciding(_));
-        let others = [
-            (!decides && fixture.aggregate.is_some(), "aggregate"),
-            (!handles && !fixture.config.is_empty(), "config"),
-            (!handles && !fixture.given.state.is_empty(), "given.state"),
-            (!handles && !decides && !fixture.given.is_empty(), "given"),
-        ];
+        let lifts = matches!(self.0, Subject::Lifting(_));
+        let others = [(lifts && !fixture.config.is_empty(), "config"), (lifts && !fixture.given.is_empty(), "given")];
         let other = others.into_iter().find(|(is_strange, _)| *is_strange).map(|(_, part)| part.to_owned());
         let Some(part) = strange.next().or(other) else { return Ok(()) };
         let known = known.join("`, `");
@@ -187,8 +178,7 @@ fn keep_what_is_said(found: &mut Then, said: &Then) {
     keep(&mut found.appended, said.appended.is_some());
     keep(&mut found.dead_letters, said.dead_letters.is_some());
     keep(&mut found.log, said.log.is_some());
-    keep(&mut found.decided, said.decided.is_some());
-    keep(&mut found.rejected, said.rejected.is_some());
+    keep(&mut found.outcomes, said.outcomes.is_some());
     keep(&mut found.lifted, said.lifted.is_some());
     keep(&mut found.refused, said.refused.is_some());
 }

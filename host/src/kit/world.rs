@@ -23,9 +23,9 @@ const BEGIN_US: u64 = 1_767_225_600_000_000;
 /// Time between two events that do not say theirs, in microseconds.
 const STEP_US: u64 = 1_000_000;
 /// Most of anything that is looked at.
-const LOOKED_AT_MAX: usize = 100_000;
+pub(super) const LOOKED_AT_MAX: usize = 100_000;
 /// The ids of events that name none count up from here.
-pub(super) const FIRST_ID: u128 = 0x0199_a0a0_0000_7000_8000_0000_0000_0001;
+const FIRST_ID: u128 = 0x0199_a0a0_0000_7000_8000_0000_0000_0001;
 
 /// The log of a fixture.
 pub(super) struct World {
@@ -42,7 +42,7 @@ impl World {
     pub(super) fn of(file: &Path, fixture: &Fixture, plugin: &PluginName) -> Result<Self, KitError> {
         let clock = Arc::new(ManualClock::default());
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>));
-        let mut ids = (FIRST_ID..).map(Uuid::from_u128);
+        let mut ids = ids();
         let mut append = |place: &str, events: &[Value]| -> Result<Position, KitError> {
             for (index, value) in events.iter().enumerate() {
                 let bad = |reason: String| KitError::NotAFixture {
@@ -146,6 +146,11 @@ fn whole_state(store: &dyn Store, owner: &Owner) -> Result<BTreeMap<String, Valu
 
 pub(super) fn everything() -> ReadRequest {
     ReadRequest { limit: LOOKED_AT_MAX, bytes_max: usize::MAX, ..ReadRequest::default() }
+}
+
+/// Ids for events that name none.
+pub(super) fn ids() -> impl Iterator<Item = Uuid> {
+    (FIRST_ID..).map(Uuid::from_u128)
 }
 
 /// An event as it is appended, and the time that it says, in microseconds since the Unix epoch.

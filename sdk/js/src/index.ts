@@ -1,5 +1,6 @@
 // Write Tidemill plugins in TypeScript or JavaScript. See README.md beside this folder.
 
+export { type Asked, type Decided, decider, type Decider, type OneOf, Rejection, rejection } from "./aggregate";
 export { config } from "./config";
 export { type Context, type NewEvent } from "./context";
 export { type Event } from "./event";

@@ -146,6 +146,14 @@ impl<'o, 'w> Show<'o, 'w> {
             };
             let outcome = self.painted(&format!("{:<13}", call.outcome), mood);
             let cost = match index {
+                // Of what decides or lifts, no more is known.
+                0 if call.fuel == 0 => {
+                    if call.us == 0 {
+                        String::new()
+                    } else {
+                        format!("{:>9}", time(Duration::from_micros(call.us)))
+                    }
+                }
                 0 => format!(
                     "{:>9}  {:>10} fuel  {:>9}",
                     time(Duration::from_micros(call.us)),

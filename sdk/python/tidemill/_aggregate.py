@@ -1,0 +1,159 @@
+"""Aggregates: what commands are decided for, one stream of events each."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from types import ModuleType
+
+from componentize_py_types import Err
+from wit_world.exports import description
+from wit_world.imports import types
+
+from ._shape import ShapeError, reader
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+_INVALID_COMMAND = "InvalidCommand"
+"""The code of the rejection of a command that is none."""
+
+
+class Rejection(Exception):
+    """Raised by `decide`: the domain's answer is no.
+
+    `code` is what kind of reason it is, for programs; `reason` is for people; what else is given are the details,
+    for programs again.
+    """
+
+    def __init__(self, code: str, reason: str, **details: object):
+        super().__init__(reason)
+        self.code = code
+        self.details = details
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What is known of a command beside its data."""
+
+    id: str
+    metadata: dict[str, str]
+    """Such as `correlation_id` and `actor`."""
+    time: datetime
+    """When it is decided: the only clock there is."""
+
+
+class Decider:
+    """What decides the commands of a kind of aggregate.
+
+    It wraps a dataclass, which is the aggregate's state: what JSON can hold, as it is written down as the snapshot and
+    read back. It has two methods: `apply(event)` takes in an event, and `decide(command, asked)` answers the events
+    that follow from a command, maybe none, or raises a `Rejection`, and changes nothing. If it has a class method
+    `fresh(id)`, that makes one without events; otherwise the class is called without arguments.
+
+    Events and commands are dataclasses, whose names are the types. The module ends with
+    `Aggregate, Description = Decider(..).exports()`.
+    """
+
+    def __init__(
+        self,
+        state: type,
+        *,
+        name: str,
+        events: Iterable[type],
+        commands: Iterable[type],
+        version: str = "",
+        summary: str = "",
+        snapshot_schema: int = 1,
+    ):
+        """`snapshot_schema`: raise it when the fields of the state change, and older snapshots are left out."""
+        self._about = (name, version, summary)
+        self._fresh = getattr(state, "fresh", lambda id: state())
+        self._restore = reader(state)
+        self._events = {event.__name__: reader(event) for event in events}
+        self._commands = {command.__name__: reader(command) for command in commands}
+        self._snapshot_schema = snapshot_schema
+
+    def exports(self) -> tuple[type, type]:
+        """The classes that the component exports."""
+        decider = self
+
+        class Aggregate:
+            def snapshot_schema(self) -> int:
+                return decider._snapshot_schema
+
+        class Description:
+            def describe(self) -> description.Description:
+                name, version, summary = decider._about
+                return description.Description(name, version, summary, [], [], [], list(decider._events), [])
+
+        # componentize-py looks for the contract's resource in a module that is named like its interface.
+        module = ModuleType("aggregate")
+        module.Aggregate = _resource(self)
+        sys.modules["aggregate"] = module
+        return Aggregate, Description
+
+
+def _resource(decider: Decider) -> type:
+    """The class whose instances are the aggregates of the component."""
+    # There only in the worlds of aggregates.
+    from wit_world.exports import aggregate as contract
+
+    class Aggregate:
+        def __init__(self, id: str):
+            self._state = decider._fresh(id)
+
+        @classmethod
+        def restore(cls, id: str, snapshot: bytes):
+            restored = cls.__new__(cls)
+            try:
+                restored._state = decider._restore(json.loads(snapshot), "")
+            except (ValueError, ShapeError) as error:
+                raise Err(str(error)) from None
+            return restored
+
+        def apply(self, events: list[types.Event]) -> None:
+            for index, event in enumerate(events):
+                try:
+                    self._state.apply(_read(decider._events, event.event_type, event.payload))
+                except Exception as error:
+                    raise Err(contract.Misfit(index, f"{type(error).__name__}: {error}")) from None
+
+        def decide(self, command: contract.Command) -> list[contract.DecidedEvent]:
+            try:
+                asked = Asked(command.id, dict(command.metadata), _EPOCH + timedelta(microseconds=command.timestamp_us))
+                wanted = _read(decider._commands, command.command_type, command.data)
+                return [_decided(contract, event) for event in self._state.decide(wanted, asked) or ()]
+            except ShapeError as error:
+                raise Err(contract.Rejection(_INVALID_COMMAND, str(error), None)) from None
+            except Rejection as error:
+                details = _json(error.details) if error.details else None
+                raise Err(contract.Rejection(error.code, str(error), details)) from None
+
+        def snapshot(self) -> bytes:
+            return _json(dataclasses.asdict(self._state)).encode()
+
+    return Aggregate
+
+
+def _read(known: dict, kind: str, payload: types.Payload) -> object:
+    """Reads an event or a command by its type; raises a `ShapeError` when it is none of these."""
+    if kind not in known:
+        raise ShapeError(f"{kind} is not known; known are {', '.join(known)}")
+    if not isinstance(payload, types.Payload_Json):
+        raise ShapeError(f"payload of {kind}: it is not JSON")
+    data = json.loads(payload.value)
+    try:
+        # One without fields carries nothing.
+        return known[kind]({} if data is None else data, "")
+    except ShapeError as error:
+        raise ShapeError(f"payload of {kind}: {error}") from None
+
+
+def _decided(contract, event: object):
+    kind, data = type(event).__name__, dataclasses.asdict(event)
+    return contract.DecidedEvent(kind, types.Payload_Json(_json(data or None)), None, [], [], 1)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
