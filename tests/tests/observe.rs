@@ -47,6 +47,39 @@ fn value(families: &openmetrics::Families, name: &str, suffix: &str, labels: &[(
 }
 
 #[test]
+fn every_stop_has_a_state_a_reason_a_metric_and_a_line_in_the_log() {
+    let halts = Example { name: "", component: guests::STOP, manifest: "" };
+    let faults = Example { name: "", component: guests::TRAP, manifest: "[delivery]\nmax_faults = 1\n" };
+    let setting = Setting::start(
+        |plugins| {
+            install(plugins, "halts", &halts);
+            install(plugins, "faults", &faults);
+            install(plugins, "paused", &COUNTER);
+        },
+        |_| {},
+    );
+    setting.append("Poison", 3);
+    ureq::post(format!("{}/v1/plugins/paused/pause", setting.server.url())).send_empty().unwrap();
+    let expected = [
+        ("halts", "halted", "stopped before position 1", "delivery halted"),
+        ("faults", "quarantined", "poisoned at position", "delivery quarantined"),
+        ("paused", "paused", "", "delivery paused"),
+    ];
+    for (plugin, state, reason, line) in expected {
+        let info = poll(&format!("{plugin} to stop"), || {
+            let info = setting.server.try_get(&format!("/v1/plugins/{plugin}")).ok()?;
+            (info["status"]["state"] == state).then_some(info)
+        });
+        assert!(info["status"]["reason"].as_str().unwrap_or_default().contains(reason), "{info}");
+        let labels = [("plugin", plugin), ("partition", "0"), ("state", state)];
+        assert_eq!(value(&setting.metrics(), "tidemill_plugin_state", "", &labels), 1.0);
+        let log = setting.server.log();
+        let told = log.iter().map(ToString::to_string).find(|told| told.contains(line) && told.contains(plugin));
+        assert!(told.is_some_and(|told| told.contains(reason)), "{log:?}");
+    }
+}
+
+#[test]
 fn metrics_are_strict_openmetrics_and_exactly_those_of_the_page() {
     let rejects = Example { name: "", component: guests::REJECT, manifest: "" };
     let prepare = |plugins: &Path| {

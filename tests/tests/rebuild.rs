@@ -2,14 +2,15 @@
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_plugins::{COUNTER, Example};
 use tidemill_tests::told::complains;
-use tidemill_tests::{Server, guests, install, poll, replace, tidemill};
+use tidemill_tests::{Server, another_version, guests, install, poll, replace, tidemill};
 
 const ASKED: &str = "[subscribe]\ntypes = [\"Ticked\"]\n[grants]\nappend = [\"Echoed\"]\n";
 const ON_CHANGE: &str = "[subscribe]\ntypes = [\"Ticked\"]\n[delivery]\nrebuild = \"on-change\"\n";
@@ -170,5 +171,91 @@ fn a_changed_component_builds_its_state_while_the_one_before_goes_on_and_can_be_
     assert_eq!((&info["digest"], &info["generations"]["instead"]["run"]), (&before["digest"], &before["digest"]));
     let listed = setting.run(&["ls"]);
     assert!(String::from_utf8_lossy(&listed.stderr).contains("was rolled back"), "{listed:?}");
-    assert_eq!(std::fs::read(setting.installed()).unwrap(), guests::OK, "the directory stays as it is");
+    assert_eq!(fs::read(setting.installed()).unwrap(), guests::OK, "the directory stays as it is");
+}
+
+#[test]
+fn promise_10_killed_at_any_point_of_a_promotion_one_of_both_versions_runs_whole() {
+    let mut setting = Setting::start(COUNTER.component, "[subscribe]\ntypes = [\"Ticked\"]\n");
+    setting.append(20);
+    let folder = tempfile::tempdir().unwrap();
+    let [component, manifest] = ["new.wasm", "new.toml"].map(|name| folder.path().join(name));
+    for round in 0..3_u8 {
+        let before = setting.rest()["digest"].clone();
+        let (old, new) = (fs::read(setting.installed()).unwrap(), another_version(COUNTER.component, round + 1));
+        let text = format!("[subscribe]\ntypes = [\"Ticked\"]\n[delivery]\nbatch_events_max = {}\n", round + 3);
+        fs::write(&component, &new).unwrap();
+        fs::write(&manifest, &text).unwrap();
+        let files = ["--component", component.to_str().unwrap(), "--manifest", manifest.to_str().unwrap(), "--json"];
+        let report = setting.done(&[&["shadow", "it"], files.as_slice()].concat());
+        let report: Value = serde_json::from_str(&report).unwrap();
+        let mut promote =
+            tidemill().args(["--server", setting.server().url(), "plugins", "promote", "it"]).spawn().unwrap();
+        // At once; when the manifest is replaced; when the component is.
+        let said = setting.plugins.path().join("it/plugin.toml");
+        poll("the promotion to come so far", || match round {
+            0 => Some(()),
+            1 => (fs::read_to_string(&said).ok()? == text).then_some(()),
+            _ => (fs::read(setting.installed()).ok()? == new).then_some(()),
+        });
+        setting.kill();
+        // It succeeded, or the server went away.
+        promote.wait().unwrap();
+        let info = setting.rest();
+        let found = fs::read(setting.installed()).unwrap();
+        assert!(found == new || found == old, "round {round}: the component is whole");
+        let expected = if found == new { &report["candidate_digest"] } else { &before };
+        assert_eq!(&info["digest"], expected, "round {round}: {info}");
+        assert_eq!(setting.state(), [(json!("Ticked"), json!(20))], "round {round}");
+    }
+    setting.append(1);
+    setting.rest();
+    assert_eq!(setting.state(), [(json!("Ticked"), json!(21))]);
+}
+
+#[test]
+fn killed_while_dead_letters_are_retried_each_is_handled_once_and_in_the_order_of_its_key() {
+    const KEYED: &str = "[subscribe]\ntypes = [\"Poison\"]\n[delivery]\nkey = \"stream\"\n\
+                         [grants]\nappend = [\"Echoed\"]\n";
+    const EVENTS: u64 = 400;
+    const STREAMS: u64 = 8;
+    let mut setting = Setting::start(guests::REJECT, KEYED);
+    let event =
+        |number| json!({ "type": "Poison", "data": { "n": number }, "stream": format!("s-{}", number % STREAMS) });
+    let events: Vec<_> = (0..EVENTS).map(event).collect();
+    setting.server().try_post("/v1/events", &json!({ "events": events })).unwrap();
+    let before = setting.rest();
+    assert_eq!(before["dead_letters"], EVENTS, "{before}");
+    replace(&setting.installed(), guests::EMIT);
+    let left = |setting: &Setting| {
+        let info = setting.server().try_get("/v1/plugins/it").ok()?;
+        info["dead_letters"].as_u64().filter(|_| info["digest"] != before["digest"])
+    };
+    poll("the mended version", || left(&setting));
+    for fewer_than in [380, 250, 120] {
+        let mut retry = tidemill()
+            .args(["--server", setting.server().url(), "dead-letters", "retry", "it", "--all"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        poll("some to be handled", || left(&setting).filter(|left| *left < fewer_than));
+        setting.kill();
+        // It was told how far it came, or that there is nothing, or the server went away.
+        retry.wait().unwrap();
+    }
+    // What had its turn is through; the others of its key follow by themselves.
+    poll("all to be handled", || left(&setting).filter(|left| *left == 0));
+    setting.rest();
+    let log = setting.server().get("/v1/events?limit=1000");
+    let echoes = log["events"].as_array().unwrap().iter().filter(|event| event["type"] == "Echoed");
+    let of = |echo: &Value| echo["metadata"]["echo_of"].as_str().unwrap().parse::<u64>().unwrap();
+    let mut by_key = vec![Vec::new(); STREAMS as usize];
+    echoes.map(of).for_each(|position| by_key[((position - 1) % STREAMS) as usize].push(position));
+    for (key, positions) in (0..).zip(by_key) {
+        let expected: Vec<u64> =
+            (0..EVENTS).filter(|number| number % STREAMS == key).map(|number| number + 1).collect();
+        assert_eq!(positions, expected, "s-{key}");
+    }
+    assert_eq!(setting.state(), [(json!("count"), json!(EVENTS))]);
 }

@@ -114,7 +114,7 @@ pub enum SecretSource {
 
 impl SecretSource {
     /// The same, with a path, if it has one, that does not depend on where the host was started.
-    pub(super) fn from_folder(&self, folder: Option<&Path>) -> Self {
+    pub(super) fn in_folder(&self, folder: Option<&Path>) -> Self {
         match (self, folder) {
             (Self::File(path), Some(folder)) => Self::File(folder.join(path)),
             _ => self.clone(),

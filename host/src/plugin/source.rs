@@ -280,7 +280,7 @@ fn component_of(folder: &Folder, manifest_path: &Path, manifest: &Manifest) -> R
 
 /// How the files are that a manifest's secrets come from.
 fn stamps_of_secrets(manifest: &Manifest, folder: Option<&Path>) -> Vec<Option<Stamp>> {
-    let sources = manifest.grants.secrets.values().map(|secret| secret.source.from_folder(folder));
+    let sources = manifest.grants.secrets.values().map(|secret| secret.source.in_folder(folder));
     let paths = sources.filter_map(|source| match source {
         SecretSource::File(path) => Some(path),
         SecretSource::Environment(_) => None,

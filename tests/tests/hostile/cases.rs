@@ -132,6 +132,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("traps-by-turns", Raw(raw::ALTERNATE), Overcome).patient().hears_all(),
     Case::new("traps-on-retry", Raw(raw::TRAP_ON_RETRY), Parked("trap", &["unreachable"])),
     Case::new("traps-on-replay", Raw(raw::TRAP_ON_REPLAY), Harmless),
+    Case::new("makes-a-nan", Raw(raw::MAKE_A_NAN), Harmless),
     Case::new("panics-on-the-sdk", Built(guests::SDK_PANIC), Parked("trap", &["poisoned by"])),
     Case::new("exits", Built(guests::EXIT), Parked("trap", &["exited with code"])),
     Case::new("retries-for-ever", Built(guests::RETRY), Parked("retry", &[])),

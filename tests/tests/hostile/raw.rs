@@ -230,6 +230,20 @@ pub(crate) const ALTERNATE: &str = r#"
     (if (i32.eq (global.get $calls) (i32.const 2)) (then (unreachable)))
     (call $ok))"#;
 
+/// Dies when a number that is none has other bits than the one that all processors agree on.
+pub(crate) const MAKE_A_NAN: &str = r#"
+(handle
+    (local $zero f64)
+    (local.set $zero (f64.load (i32.const 8192)))
+    (if (i64.ne (i64.reinterpret_f64 (f64.div (local.get $zero) (local.get $zero))) (i64.const 0x7ff8000000000000))
+        (then (unreachable)))
+    (i64.store (i32.const 8200) (i64.const 0x7ff8000000001234))
+    (if (i64.ne
+            (i64.reinterpret_f64 (f64.add (f64.load (i32.const 8200)) (f64.const 1)))
+            (i64.const 0x7ff8000000000000))
+        (then (unreachable)))
+    (call $ok))"#;
+
 /// Dies of every fifth event of an instance.
 pub(crate) const TRAP_ON_FIFTH: &str = r#"
 (handle

@@ -135,7 +135,7 @@ impl Version<'_> {
         secrets: &dyn SecretResolver,
         options: &mut InstanceOptions,
     ) -> Result<(), InstallError> {
-        let source = grant.source.from_folder(self.folder);
+        let source = grant.source.in_folder(self.folder);
         let failed = |reason: String| InstallError::Secret {
             name: secret.to_owned(),
             manifest: self.manifest_path.into(),

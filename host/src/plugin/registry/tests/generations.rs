@@ -74,6 +74,8 @@ async fn each_component_runs_under_its_own_manifest_while_the_other_is_built() {
         fixture.restart().await;
     }
     fixture.until("p", is_built).await;
+    let installed = fixture.registry().installed(&plugin("p")).unwrap();
+    assert_eq!(installed.component_path(), fixture.path("p/p.wasm"), "a candidate is promoted to there");
     fixture.put("p/p.wasm", "v3");
     fixture
         .until("p", |info| info.running.as_ref().is_some_and(|it| it.digest != before && it.status.rebuild.is_none()))

@@ -1,4 +1,5 @@
-//! What the manifest that was read last does not grant, nothing does that runs: whatever is refused, built or returned to.
+//! What the manifest that was read last does not grant, nothing does that runs: whatever is refused, built or returned
+//! to. And secrets as their files change.
 
 use std::time::Duration;
 
