@@ -3,10 +3,11 @@
 //! `v1` and the like are what it reports having handled events as; `broken` cannot be loaded, `panic`
 //! panics the engine, `slow` loads only when [`FakeLoader::release`] was called, `halt` stops before its
 //! first event, `asks` describes itself as wanting to append `StockReserved`, `emits` appends one for each event and
-//! reports when it may not, `schema=1` names the schema of its state.
+//! reports when it may not, `decides` claims aggregates, `schema=1` names the schema of its state.
 
 use std::sync::{Arc, Condvar, Mutex};
 
+use crate::command::{AggregateCode, AggregateHost};
 use crate::delivery::{Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Verdict};
 use crate::event::{EventType, NewEvent, Position};
 use crate::plugin::{Loaded, Loader};
@@ -29,6 +30,9 @@ struct FakeLoaded {
     description: Option<Description>,
     journal: Journal,
 }
+
+/// Code that claims, and is never asked.
+struct Decides;
 
 struct FakeHandler {
     label: String,
@@ -67,7 +71,7 @@ impl Loader for FakeLoader {
 
 impl Loaded for FakeLoaded {
     fn roles(&self) -> &[Role] {
-        &[Role::Subscriber]
+        if self.text.contains("decides") { &[Role::Aggregate] } else { &[Role::Subscriber] }
     }
 
     fn description(&self) -> Option<&Description> {
@@ -78,6 +82,10 @@ impl Loaded for FakeLoaded {
         true
     }
 
+    fn aggregate(&self, _: InstanceOptions) -> Option<Arc<dyn AggregateCode>> {
+        self.text.contains("decides").then(|| Arc::new(Decides) as _)
+    }
+
     fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler> {
         let suffix = options.config.get("suffix").map(String::as_str).unwrap_or_default();
         Box::new(FakeHandler {
@@ -86,6 +94,16 @@ impl Loaded for FakeLoaded {
             emits: self.text.contains("emits"),
             journal: Arc::clone(&self.journal),
         })
+    }
+}
+
+impl AggregateCode for Decides {
+    fn snapshot_schema(&self) -> u32 {
+        1
+    }
+
+    fn host(&self) -> Box<dyn AggregateHost> {
+        panic!("nobody sends commands")
     }
 }
 
