@@ -396,8 +396,8 @@ fn an_append_that_is_stored_is_answered_again_whatever_its_schema_asks_for_by_no
     let schemas = setting.plugins.path().join("schemas");
     fs::create_dir_all(&schemas).unwrap();
     let server = setting.start();
-    let id = |last: u8| format!("0199a0a0-0000-7000-8000-0000000000{last:02}");
-    let sent = |last: u8, data: Value| {
+    let id = |last: u64| format!("0199a0a0-0000-7000-8000-{last:012}");
+    let sent = |last: u64, data: Value| {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let body = json!({ "events": [{ "id": id(last), "type": "Paid", "data": data }] });
         let mut answer = agent.post(format!("{}/v1/events", server.url())).send_json(body).unwrap();
@@ -411,7 +411,7 @@ fn an_append_that_is_stored_is_answered_again_whatever_its_schema_asks_for_by_no
         (sent(number, json!(2)).0 == 400).then_some(())
     });
     let (status, again) = sent(1, json!(1));
-    assert_eq!((status, &again["first_position"]), (200, &first["first_position"]), "{again}");
+    assert_eq!((status, &again["first_position"]), (201, &first["first_position"]), "{again}");
     let (status, other) = sent(1, json!(3));
     assert_eq!((status, &other["type"]), (409, &json!("urn:tidemill:problem:id-conflict")), "{other}");
 }

@@ -29,7 +29,7 @@ pub fn lift_page(
 ) -> (Vec<RecordedEvent>, Vec<RecordedEvent>) {
     let mut lifted = Vec::with_capacity(events.len());
     let mut events = events.into_iter();
-    while let Some(event) = events.next() {
+    for event in events.by_ref() {
         match portion.lift(&event) {
             Ok(Some(mut parts)) => {
                 // They stand in the order that the reader goes.

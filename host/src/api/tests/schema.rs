@@ -2,7 +2,9 @@
 
 use super::subscribe::Messages;
 use super::*;
-use crate::schema::rules;
+use crate::event::{EventType, NewEvent, StreamName};
+use crate::schema::{PART_KEY, rules};
+use crate::store::AppendRequest;
 
 const RULES: &str = r#"
 [[upcast]]
@@ -103,4 +105,39 @@ async fn an_open_subscription_takes_up_a_changed_chain() {
     api.fill("s", &["Old"]).await;
     let message = messages.next().await.unwrap();
     assert!(message.starts_with("id: 3\n") && message.contains("\"New\""), "{message}");
+}
+
+#[tokio::test]
+async fn a_page_that_becomes_too_much_ends_earlier_and_the_next_one_goes_on() {
+    let parts = vec!["{ type = \"New\" }"; 200].join(", ");
+    let api = Api::new();
+    api.lift_by(&format!("[[upcast]]\ntype = \"Wide\"\nfrom = 1\nto = 1\ninto = [{parts}]"));
+    let data = format!("\"{}\"", "x".repeat(4 << 10));
+    let event = || {
+        let event = NewEvent::json(EventType::new("Wide").unwrap(), data.clone());
+        event.on(StreamName::new("s").unwrap())
+    };
+    api.store.append(AppendRequest::unconditional((0..25).map(|_| event()).collect())).await.unwrap();
+    for path in ["/v1/events", "/v1/streams/s"] {
+        for direction in ["forwards", "backwards"] {
+            let mut next = Some(format!("{path}?direction={direction}"));
+            let (mut seen, mut pages) = (Vec::new(), 0);
+            while let Some(link) = next {
+                let (status, page) = api.get(&link).await;
+                assert_eq!(status, 200, "{link}");
+                let place = |event: &Value| {
+                    let part: u64 = event["metadata"][PART_KEY].as_str().unwrap().parse().unwrap();
+                    (event["position"].as_u64().unwrap(), part)
+                };
+                seen.extend(page["events"].as_array().unwrap().iter().map(place));
+                next = page["next"].as_str().map(str::to_owned);
+                pages += 1;
+            }
+            if direction == "backwards" {
+                seen.reverse();
+            }
+            let all = (1..=25).flat_map(|position| (0..200).map(move |part| (position, part)));
+            assert!(pages == 3 && seen.into_iter().eq(all), "{path} {direction}: {pages} pages");
+        }
+    }
 }

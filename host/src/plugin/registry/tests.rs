@@ -1,3 +1,4 @@
+mod deciding;
 mod fake;
 mod fixture;
 mod generations;

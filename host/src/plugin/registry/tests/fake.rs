@@ -4,12 +4,13 @@
 //! panics the engine, `slow` loads only when [`FakeLoader::release`] was called, `halt` stops before its
 //! first event, `late` handles nothing before [`FakeLoader::open`] was called, `asks` describes itself as wanting to
 //! append `StockReserved`, `emits` appends one for each event and reports when it may not, `answers` answers queries
-//! with its configuration, `schema=1` names the schema of its state.
+//! with its configuration, `decides` claims aggregates, `schema=1` names the schema of its state.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::fixture::DEADLINE;
+use crate::command::{AggregateCode, AggregateHost};
 use crate::delivery::{Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Verdict};
 use crate::event::{EventType, NewEvent, Position};
 use crate::plugin::{Loaded, Loader};
@@ -55,6 +56,9 @@ struct FakeLoaded {
     opened: Arc<Gate>,
 }
 
+/// Code that claims, and is never asked.
+struct Decides;
+
 struct FakeHandler {
     label: String,
     halts: bool,
@@ -95,7 +99,8 @@ impl Loader for FakeLoader {
         let description = Description { append, extra: schema.into_iter().collect(), ..Description::default() };
         let description = described.then_some(description);
         let answers = text.contains("answers").then_some(Role::Projection);
-        let roles = [Role::Subscriber].into_iter().chain(answers).collect();
+        let first = if text.contains("decides") { Role::Aggregate } else { Role::Subscriber };
+        let roles = [first].into_iter().chain(answers).collect();
         let (journal, opened) = (Arc::clone(&self.journal), Arc::clone(&self.opened));
         Ok(Arc::new(FakeLoaded { text, description, roles, journal, opened }))
     }
@@ -118,6 +123,10 @@ impl Loaded for FakeLoaded {
         Some(Box::new(Config(options.config)))
     }
 
+    fn aggregate(&self, _: InstanceOptions) -> Option<Arc<dyn AggregateCode>> {
+        self.text.contains("decides").then(|| Arc::new(Decides) as _)
+    }
+
     fn subscriber(&self, options: InstanceOptions) -> Box<dyn Handler> {
         let suffix = options.config.get("suffix").map(String::as_str).unwrap_or_default();
         Box::new(FakeHandler {
@@ -134,6 +143,16 @@ impl Projection for Config {
     fn query(&mut self, _: &Query, _: Moment) -> Result<Answer, NoAnswer> {
         let body = self.0.values().cloned().collect::<String>().into_bytes();
         Ok(Answer { content_type: "text/plain".into(), body })
+    }
+}
+
+impl AggregateCode for Decides {
+    fn snapshot_schema(&self) -> u32 {
+        1
+    }
+
+    fn host(&self) -> Box<dyn AggregateHost> {
+        panic!("nobody sends commands")
     }
 }
 

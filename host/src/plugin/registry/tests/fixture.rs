@@ -30,6 +30,7 @@ pub(super) struct Fixture {
     pub(super) clock: Arc<ManualClock>,
     pub(super) store: Arc<MemoryStore>,
     pub(super) loader: Arc<FakeLoader>,
+    pub(super) claims: Claims,
     pub(super) registry: Option<Registry>,
 }
 
@@ -62,7 +63,8 @@ impl Fixture {
         let store = Arc::new(MemoryStore::new(clock.clone()));
         let directory = tempfile::tempdir().unwrap();
         let kept = tempfile::tempdir().unwrap();
-        let mut fixture = Self { directory, kept, clock, store, loader: fake, registry: None };
+        let claims = Claims::default();
+        let mut fixture = Self { directory, kept, clock, store, loader: fake, claims, registry: None };
         fill(&fixture);
         fixture.start(loader);
         fixture
@@ -78,7 +80,7 @@ impl Fixture {
             loader,
             checks: Arc::default(),
             schemas: Arc::default(),
-            claims: Claims::default(),
+            claims: self.claims.clone(),
             debounce: Duration::from_millis(5),
             poll: Duration::from_millis(50),
         };

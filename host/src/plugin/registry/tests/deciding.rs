@@ -1,0 +1,48 @@
+//! Who decides commands as plugins come, change their role, and go.
+
+use std::fs;
+
+use super::fixture::{Fixture, wait};
+
+/// Who decides for `orders`.
+fn holder(fixture: &Fixture) -> Option<String> {
+    let claimed = fixture.claims.list().into_iter().find(|claimed| claimed.category.as_str() == "orders");
+    claimed.map(|claimed| claimed.plugin.to_string())
+}
+
+#[tokio::test]
+async fn what_decides_goes_on_until_what_replaces_it_in_another_role_runs() {
+    let fixture = Fixture::new(|fixture| fixture.put("orders.wasm", "decides v1"));
+    fixture.until("orders", |info| info.deciding.is_some()).await;
+    assert_eq!(holder(&fixture).as_deref(), Some("orders"));
+    // Nothing can be kept there, so the next version cannot run.
+    let kept = fixture.kept.path();
+    let _ = fs::remove_dir_all(kept);
+    fs::write(kept, "no folder").unwrap();
+    fixture.put("orders.wasm", "v2");
+    fixture.until_problem("orders").await;
+    let info = fixture.until("orders", |info| !info.loading).await;
+    assert!(info.deciding.is_some() && info.running.is_none(), "{info:?}");
+    assert_eq!(holder(&fixture).as_deref(), Some("orders"));
+
+    fs::remove_file(kept).unwrap();
+    fixture.put("orders.wasm", "v3");
+    let info = fixture.until("orders", |info| info.running.is_some()).await;
+    assert!(info.problem.is_none(), "{info:?}");
+    fixture.until("orders", |info| info.deciding.is_none()).await;
+    wait("the claim to be given up", || holder(&fixture).is_none().then_some(())).await;
+}
+
+#[tokio::test]
+async fn who_was_refused_decides_when_the_holder_goes() {
+    const MANIFEST: &str = "[aggregate]\ncategory = \"orders\"\n";
+    let fixture = Fixture::new(|fixture| fixture.put("orders.wasm", "decides v1"));
+    fixture.until("orders", |info| info.deciding.is_some()).await;
+    fixture.put("rival.toml", MANIFEST);
+    fixture.put("rival.wasm", "decides v2");
+    let problem = fixture.until_problem("rival").await;
+    assert!(problem.reason.contains("plugins rival and orders both claim aggregate orders"), "{}", problem.reason);
+    fixture.remove("orders.wasm");
+    let info = fixture.until("rival", |info| info.deciding.is_some()).await;
+    assert!(info.problem.is_none() && holder(&fixture).as_deref() == Some("rival"), "{info:?}");
+}
