@@ -24,8 +24,8 @@ use crate::event::{ACCEPTED_STREAM, Filter, Pattern, RecordedEvent, StreamName, 
 use crate::measure::Counter;
 use crate::store::{AppendError, AppendRequest, StoreError};
 
-/// Most commands that were read and are not settled yet.
-const READ_MAX: usize = 1024;
+/// Most commands that were read and are not settled yet: a part of those that the bus decides at a time.
+const READ_MAX: usize = 256;
 /// Time between two notes of how far the queue has come.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::super::{Manifest, ManifestError};
 
 /// Keys of `[grants]` that give a plugin something. The others (`read`, `config`) only narrow what all have.
-const GIVING: [&str; 4] = ["append", "http", "http_private", "secrets"];
+const GIVING: [&str; 5] = ["append", "dispatch", "http", "http_private", "secrets"];
 
 /// An author's manifest, taken apart: what it says, and what it asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -42,6 +42,8 @@ pub(super) struct Allowed {
     chain: Arc<Chain>,
     /// Event types that it may append.
     granted: Arc<[Pattern]>,
+    /// Commands that it may send.
+    dispatch: Arc<[Pattern]>,
     /// What its handlers are made with.
     pub(super) options: InstanceOptions,
 }
@@ -100,8 +102,10 @@ impl Version<'_> {
         // All that it asks for is granted; one that does not say may do what is granted.
         let append = if requests.append.is_empty() { &manifest.grants.append } else { &requests.append };
         let granted = append.as_slice().into();
+        let asked = &requests.dispatch;
+        let dispatch = if asked.is_empty() { &manifest.grants.dispatch } else { asked }.as_slice().into();
         let (subscription, chain) = (Arc::new(subscription), Arc::clone(&self.chain));
-        Ok(Allowed { subscription, chain, granted, options: self.instance(requests, secrets)? })
+        Ok(Allowed { subscription, chain, granted, dispatch, options: self.instance(requests, secrets)? })
     }
 
     /// The instance's part of what the manifest allows: what is both granted and asked for.
@@ -163,6 +167,7 @@ impl Allowed {
         }
         let mut allowed = self.clone();
         allowed.granted = both(&self.granted, &left.append, Pattern::covers).into();
+        allowed.dispatch = both(&self.dispatch, &left.dispatch, Pattern::covers).into();
         let InstanceOptions { config, grants, .. } = &mut allowed.options;
         let is_left = |key: &String| match of.secrets.get(key).filter(|secret| secret.config) {
             Some(_) => left.secrets.contains_key(key),
@@ -190,7 +195,7 @@ impl Allowed {
         let setup = Setup {
             plugin: self.options.plugin.clone(),
             subscription: (*self.subscription).clone(),
-            policy: policy.clone(),
+            policy: Policy { dispatch: Arc::clone(&self.dispatch), ..policy.clone() },
             granted: Arc::clone(&self.granted),
             component_digest: digest.into(),
             handlers: (0..handlers).map(|_| loaded.subscriber(self.options.clone())).collect(),
