@@ -5,6 +5,8 @@
 use std::fs;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_plugins::{ACCOUNT, Example};
@@ -291,4 +293,46 @@ fn a_queued_command_is_rejected_or_given_up_as_others_are_told() {
     assert!(shown.1.contains("failed") && shown.1.contains("given up after 1 attempts (conflict)"), "{shown:?}");
     let metrics = server.try_text("/metrics").unwrap().1;
     assert!(metrics.contains("tidemill_commands_queued_total{result=\"failed\"} 1"), "{metrics}");
+}
+
+#[test]
+fn a_subscriber_sends_commands_exactly_once_through_kill_9_and_not_again_when_it_is_rebuilt() {
+    const TICKS: usize = 200;
+    let bank = Bank::new("");
+    let manifest = "[grants]\ndispatch = [\"account:Deposit\"]\n[delivery]\nbatch_events_max = 7";
+    install(bank.plugins.path(), "sender", &Example { name: "sender", component: guests::DISPATCH, manifest });
+    let mut server = bank.start();
+    assert_eq!(ask(&server, "c1", "Open", &json!({ "owner": "ada" })).0, 201);
+    let ticks: Vec<_> = (0..TICKS).map(|_| json!({ "type": "Tick" })).collect();
+    server.try_post("/v1/events", &json!({ "events": ticks })).unwrap();
+    let balance = |server: &Server| {
+        server.try_get("/v1/streams/account-7/state").ok().and_then(|state| state["state"]["balance_cents"].as_u64())
+    };
+    for wanted in [20, 60] {
+        poll("some commands to be decided", || (balance(&server)? >= wanted).then_some(()));
+        server.kill_now();
+        drop(server);
+        server = bank.start();
+    }
+    poll("all of them", || (balance(&server)? == TICKS as u64).then_some(()));
+    let ids = |server: &Server| {
+        let page = server.get("/v1/streams/account-7?limit=1000");
+        let id = |event: &Value| event["metadata"]["command_id"].as_str().unwrap().to_owned();
+        page["events"].as_array().unwrap().iter().skip(1).map(id).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(ids(&server).len(), TICKS, "each by a command of its own");
+    let one = server.get("/v1/streams/account-7?limit=2")["events"][1]["metadata"].clone();
+    assert!(one["command_id"].as_str().unwrap().starts_with("sender/") && one["causation_depth"] == "1", "{one}");
+    assert_eq!(server.get(&format!("/v1/commands/{}", "sender%2F2%2F0"))["outcome"], "accepted");
+
+    let before = head(&server);
+    let rebuilt =
+        tidemill().args(["--server", server.url(), "plugins", "rebuild", "sender", "--wait"]).output().unwrap();
+    assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+    assert_eq!(head(&server), before, "a rebuild sends nothing");
+    server.try_post("/v1/events", &json!({ "events": [{ "type": "denied" }] })).unwrap();
+    server.settle("sender");
+    let told = server.get("/v1/plugins/sender/state/told")["value_base64"].as_str().unwrap().to_owned();
+    let told = String::from_utf8(STANDARD.decode(told).unwrap()).unwrap();
+    assert!(told.contains("may not send") && told.contains("account:Close"), "{told}");
 }

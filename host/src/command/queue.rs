@@ -24,8 +24,10 @@ use crate::event::{ACCEPTED_STREAM, Filter, Pattern, RecordedEvent, StreamName, 
 use crate::measure::Counter;
 use crate::store::{AppendError, AppendRequest, StoreError};
 
-/// Most commands that were read and are not settled yet.
-const READ_MAX: usize = 1024;
+/// Most commands that were read and are not settled yet: a part of those that the bus decides at a time.
+const READ_MAX: usize = 256;
+/// Most commands that were read behind one that is not settled.
+const VERSIONS_MAX: usize = 100_000;
 /// Time between two notes of how far the queue has come.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 
@@ -199,12 +201,7 @@ impl Commands {
     }
 
     async fn work_off(self) {
-        let mut checkpoint =
-            until_read(
-                &self,
-                |commands| async move { commands.0.log.run(|store| queue_checkpoint::read(store)).await },
-            )
-            .await;
+        let mut checkpoint = self.begin().await;
         self.0.queue.done.store(checkpoint.version.0, Ordering::Relaxed);
         let query = Filter::stream(&StreamName::from_stored(ACCEPTED_STREAM));
         let mut feed = self.0.log.subscribe(query, checkpoint.position);
@@ -221,7 +218,7 @@ impl Commands {
                         running.spawn(self.clone().carry_out(job, stream));
                     }
                 }
-                event = feed.next(), if open.unsettled < READ_MAX => match event {
+                event = feed.next(), if open.has_room() => match event {
                     Ok(event) => {
                         if let Some((job, stream)) = open.read(event) {
                             running.spawn(self.clone().carry_out(job, stream));
@@ -242,25 +239,32 @@ impl Commands {
         }
     }
 
+    /// Where to go on, as soon as the store answers.
+    async fn begin(&self) -> Checkpoint {
+        loop {
+            match self.0.log.run(|store| queue_checkpoint::read(store)).await {
+                Ok(found) => return found,
+                Err(error) => {
+                    tracing::warn!(%error, "how far the queue has come cannot be read; tried again");
+                    tokio::time::sleep(NOTE_EVERY).await;
+                }
+            }
+        }
+    }
+
     /// Settles one command, or gives it up; answers whose turn is next.
     async fn carry_out(self, Job { event, envelope }: Job, stream: StreamName) -> (StreamName, Version) {
         let (version, since_us) = (event.version, event.timestamp_us);
+        // A plugin may send one command because of several events; only the first is decided.
+        let by_plugin = envelope.digest.is_empty();
         let (command, types) = waiting::command(&event, envelope);
         let options = &self.0.queue.options;
         let (mut attempts, mut waits) = (0, 0);
         loop {
-            let (id, allow) = (command.id.clone(), only(types.clone()));
-            let given_up = self.0.log.run(move |store| waiting::find_failure(store, &id)).await;
-            let error = match given_up {
-                Ok(Some(_)) => break,
-                Ok(None) => match self.send_since(command.clone(), allow, since_us).await {
-                    Ok(_) => {
-                        self.0.queue.settled.add(1);
-                        break;
-                    }
-                    Err(error) => error,
-                },
-                Err(error) => error.into(),
+            let error = match self.attempt(&command, only(types.clone()), since_us).await {
+                Ok(()) => break,
+                Err(CommandError::IdTaken { .. }) if by_plugin => break,
+                Err(error) => error,
             };
             waits += 1;
             let patience = patience(&error);
@@ -276,6 +280,17 @@ impl Commands {
             tokio::time::sleep(Duration::from_micros(wait_us)).await;
         }
         (stream, version)
+    }
+
+    /// Has a command decided, unless it was given up before.
+    async fn attempt(&self, command: &Command, allow: Allow, since_us: u64) -> Result<(), CommandError> {
+        let id = command.id.clone();
+        if self.0.log.run(move |store| waiting::find_failure(store, &id)).await?.is_some() {
+            return Ok(());
+        }
+        self.send_since(command.clone(), allow, since_us).await?;
+        self.0.queue.settled.add(1);
+        Ok(())
     }
 
     async fn give_up(
@@ -307,6 +322,11 @@ impl Commands {
 }
 
 impl Open {
+    /// Whether another command may be read.
+    fn has_room(&self) -> bool {
+        self.unsettled < READ_MAX && self.versions.len() < VERSIONS_MAX
+    }
+
     /// Takes a command in; answers it when nothing of its aggregate is before it.
     fn read(&mut self, event: RecordedEvent) -> Option<(Job, StreamName)> {
         let (version, checkpoint) = (event.version, Checkpoint { position: event.position, version: event.version });
@@ -406,20 +426,4 @@ fn only(types: Vec<Pattern>) -> Allow {
             Some(event) => Err(Denied::Beyond { event_type: event.event_type.to_string() }),
         }
     })
-}
-
-/// Tries until the store answers.
-async fn until_read<T, F>(commands: &Commands, read: impl Fn(Commands) -> F) -> T
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    loop {
-        match read(commands.clone()).await {
-            Ok(found) => return found,
-            Err(error) => {
-                tracing::warn!(%error, "how far the queue has come cannot be read; tried again");
-                tokio::time::sleep(NOTE_EVERY).await;
-            }
-        }
-    }
 }

@@ -5,6 +5,7 @@
 //! staged. The bounds that guests meet here are checked here, once.
 
 mod cause;
+mod dispatch;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use self::cause::Cause;
+pub use self::dispatch::Dispatch;
 use super::EventBatch;
 use super::policy::CAUSATION_DEPTH_MAX;
 use super::quiet::Quiet;
@@ -73,6 +75,8 @@ pub struct Effects {
     owner: Owner,
     state: Arc<dyn StateSource>,
     granted: Arc<[Pattern]>,
+    /// Commands that it may send.
+    dispatch: Arc<[Pattern]>,
     /// How far from its first cause an appended event may be.
     causation_depth_max: u32,
     /// Every key written in this unit.
@@ -156,6 +160,7 @@ impl Effects {
             owner: owner.into(),
             state,
             granted,
+            dispatch: Arc::new([]),
             causation_depth_max: CAUSATION_DEPTH_MAX,
             staged: BTreeMap::new(),
             undo: Vec::new(),
@@ -196,7 +201,8 @@ impl Effects {
     #[must_use]
     pub fn fresh(&self) -> Self {
         let fresh = Self::over(self.owner.clone(), Arc::clone(&self.state), Arc::clone(&self.granted))
-            .causation_depth_max(self.causation_depth_max);
+            .causation_depth_max(self.causation_depth_max)
+            .dispatching(Arc::clone(&self.dispatch));
         match &self.sharing {
             Some(sharing) => fresh.sharing(Arc::clone(&sharing.state), sharing.partition),
             None => fresh,
@@ -400,11 +406,20 @@ impl Effects {
     /// # Errors
     /// When the event is malformed, its type is not granted, `cause` is not in the batch or too far from its first
     /// cause, or the call has appended too much.
-    pub fn append(&mut self, cause: Position, mut event: NewEvent) -> Result<(), EffectError> {
+    pub fn append(&mut self, cause: Position, event: NewEvent) -> Result<(), EffectError> {
         self.check_granted(&event)?;
+        event.validate().map_err(|error| EffectError::Invalid(error.to_string()))?;
+        let event_type = event.event_type.to_string();
+        let ordinal = self.call.ordinals.get(&cause).copied().unwrap_or_default();
+        let event = NewEvent { id: appended_id(&self.owner.plugin, cause, ordinal), ..event };
+        self.stage_event(cause, event, &event_type)
+    }
+
+    /// Stages an event that may be staged; `named` is what a refusal calls it.
+    fn stage_event(&mut self, cause: Position, mut event: NewEvent, named: &str) -> Result<(), EffectError> {
         let caused_by = self.in_batch(cause)?;
         let (ancestry, quiet) = (Cause::of(caused_by), self.quiet.covers(caused_by));
-        ancestry.check(&self.owner.plugin, event.event_type.as_str(), self.causation_depth_max)?;
+        ancestry.check(&self.owner.plugin, named, self.causation_depth_max)?;
         // Of the call where that is traced, else of what caused it, so that no trace breaks off here.
         let traceparent = trace::current().or_else(|| caused_by.metadata.get(metadata_key::TRACEPARENT).cloned());
         ancestry.write(&mut event.metadata);
@@ -413,7 +428,7 @@ impl Effects {
         {
             event.metadata.entry(metadata_key::TRACEPARENT.into()).or_insert(traceparent);
         }
-        event.validate().map_err(|error| EffectError::Invalid(error.to_string()))?;
+        event.validate_content().map_err(|error| EffectError::Invalid(error.to_string()))?;
         let event_bytes = self.call.event_bytes + event.size_bytes();
         let appended = self.events.len() - self.call.first_event + self.call.suppressed;
         if appended >= CALL_EVENTS_MAX || event_bytes > CALL_EVENT_BYTES_MAX {
@@ -423,9 +438,7 @@ impl Effects {
             )));
         }
         self.call.event_bytes = event_bytes;
-        let ordinal = self.call.ordinals.entry(cause).or_default();
-        event.id = appended_id(&self.owner.plugin, cause, *ordinal);
-        *ordinal += 1;
+        *self.call.ordinals.entry(cause).or_default() += 1;
         if quiet {
             self.call.suppressed += 1;
             self.suppressed += 1;
@@ -440,9 +453,18 @@ impl Effects {
     /// # Errors
     /// Those of [`Self::append`], of the first event that is refused.
     pub fn append_all(&mut self, cause: Position, events: Vec<NewEvent>) -> Result<(), EffectError> {
+        self.all_or_none(cause, |effects| events.into_iter().try_for_each(|event| effects.append(cause, event)))
+    }
+
+    /// Stages several things with one cause: all of them, or none.
+    fn all_or_none<T>(
+        &mut self,
+        cause: Position,
+        stage: impl FnOnce(&mut Self) -> Result<T, EffectError>,
+    ) -> Result<T, EffectError> {
         let (count, bytes, suppressed) = (self.events.len(), self.call.event_bytes, self.call.suppressed);
         let ordinal = self.call.ordinals.get(&cause).copied();
-        let staged = events.into_iter().try_for_each(|event| self.append(cause, event));
+        let staged = stage(self);
         if staged.is_err() {
             self.events.truncate(count);
             self.call.event_bytes = bytes;

@@ -1,7 +1,9 @@
 //! What a plugin listens to and how it is driven. The manifest says so; these are its typed form.
 
+use std::sync::Arc;
+
 use super::key::Key;
-use crate::event::{Filter, Position};
+use crate::event::{Filter, Pattern, Position};
 
 /// Where a plugin without a checkpoint begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +96,8 @@ pub struct Policy {
     pub parked_events_max: usize,
     /// How many appends by plugins, one because of the other, may lead to an event that it appends; at least 1.
     pub causation_depth_max: u32,
+    /// Commands that it may send, as `aggregate:Type`.
+    pub dispatch: Arc<[Pattern]>,
 }
 
 impl Policy {
@@ -144,6 +148,7 @@ impl Default for Policy {
             on_exhausted: OnExhausted::Park,
             parked_events_max: 10_000,
             causation_depth_max: CAUSATION_DEPTH_MAX,
+            dispatch: Arc::new([]),
         }
     }
 }

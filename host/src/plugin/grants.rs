@@ -12,6 +12,8 @@ use crate::runtime::{AddressGrant, HttpGrant};
 pub struct ManifestGrants {
     /// Event types it may append.
     pub append: Vec<Pattern>,
+    /// Commands it may send, as `aggregate:Type`.
+    pub dispatch: Vec<Pattern>,
     /// Event types it may be handed.
     pub read: Vec<Pattern>,
     /// Where it may send HTTP requests.
@@ -28,6 +30,7 @@ impl Default for ManifestGrants {
     fn default() -> Self {
         Self {
             append: Vec::new(),
+            dispatch: Vec::new(),
             read: vec![Pattern::all()],
             http: Vec::new(),
             http_private: Vec::new(),
@@ -43,6 +46,7 @@ impl ManifestGrants {
         let same = |(name, grant): &(&String, &SecretGrant)| other.secrets.get(*name) == Some(*grant);
         Self {
             append: both(&self.append, &other.append, Pattern::covers),
+            dispatch: both(&self.dispatch, &other.dispatch, Pattern::covers),
             read: both(&self.read, &other.read, Pattern::covers),
             http: both(&self.http, &other.http, HttpGrant::covers),
             http_private: self.http_private.iter().filter(|it| other.http_private.contains(it)).cloned().collect(),

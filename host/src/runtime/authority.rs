@@ -1,6 +1,6 @@
 //! All authority that a guest can have. What is not linked here does not exist for it.
 //!
-//! Of the host: its own state, appending under its grants, log lines, its own configuration. Of WASI: what
+//! Of the host: its own state, appending and sending commands under its grants, log lines, its own configuration. Of WASI: what
 //! a language's standard library needs to start, with nothing behind it. There is no network, no file, no
 //! environment, no argument, no clock but the events', no randomness but a seeded one.
 //!
@@ -12,7 +12,7 @@ use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random, sync};
 
-use super::bindings::{append, config, log, state, types};
+use super::bindings::{append, config, dispatch, log, state, types};
 use super::guest::Guest;
 
 /// Gives host functions the table of WASI resources.
@@ -57,6 +57,7 @@ fn contract(l: &mut Linker<Guest>) -> wasmtime::Result<()> {
     types::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     state::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     append::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
+    dispatch::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     log::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)?;
     config::add_to_linker::<_, HasSelf<Guest>>(l, |guest| guest)
 }

@@ -8,12 +8,12 @@ use wasmtime::component::{ComponentType, Lift, Lower, TypedFunc};
 mod generated {
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "imports",
+        world: "dispatching-imports",
         require_store_data_send: true,
     });
 }
 
-pub(super) use generated::tidemill::plugin::{append, config, log, state, types};
+pub(super) use generated::tidemill::plugin::{append, config, dispatch, log, state, types};
 
 /// `types.event-id`.
 #[derive(Clone, Copy, Debug, ComponentType, Lower)]

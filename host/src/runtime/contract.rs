@@ -39,6 +39,7 @@ pub(super) struct Offered {
 pub(super) const OFFERED: &[Offered] = &[
     Offered { interface: "state", functions: &["get", "set", "delete", "scan"] },
     Offered { interface: "append", functions: &["append"] },
+    Offered { interface: "dispatch", functions: &["dispatch"] },
     Offered { interface: "log", functions: &["log"] },
     Offered { interface: "config", functions: &["get"] },
     Offered { interface: "types", functions: &[] },

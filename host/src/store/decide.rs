@@ -13,8 +13,8 @@ use super::{
     StreamDeletion, StreamExpectation, StreamHead, Tracking, UnitOfWork,
 };
 use crate::event::{
-    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, EXPECTATIONS_MAX, ExpectedVersion, InvalidEvent, NewEvent, Position, Query,
-    RESERVED_TYPE_PREFIX, RecordedEvent, StreamName, Version, WORK_BYTES_MAX,
+    ACCEPTED_TYPE, APPEND_BYTES_MAX, APPEND_EVENTS_MAX, EXPECTATIONS_MAX, ExpectedVersion, InvalidEvent, NewEvent,
+    Position, Query, RESERVED_TYPE_PREFIX, RecordedEvent, StreamName, Version, WORK_BYTES_MAX,
 };
 
 /// What deciding needs to know of the log, including what this transaction has decided so far.
@@ -58,7 +58,7 @@ pub(super) fn check_request(request: &AppendRequest) -> Result<(), AppendError> 
         None if request.events.is_empty() => return Err(AppendError::Empty),
         None => {}
     }
-    check_events(&request.events, request.by_host)?;
+    check_events(&request.events, |_| request.by_host)?;
     check_expectations(&request.expected)?;
     match &request.condition {
         Some(condition) => {
@@ -85,7 +85,9 @@ pub(super) fn deletion(deletion: StreamDeletion) -> Result<AppendRequest, Append
 pub(super) fn check_work(work: &UnitOfWork) -> Result<(), CommitError> {
     match work.bytes() {
         bytes if bytes > WORK_BYTES_MAX => Err(CommitError::TooLarge { bytes }),
-        _ => check_events(&work.events, false).map_err(CommitError::Append),
+        _ => {
+            check_events(&work.events, |event| event.event_type.as_str() == ACCEPTED_TYPE).map_err(CommitError::Append)
+        }
     }
 }
 
@@ -103,8 +105,9 @@ pub(super) fn check_change(change: &PluginChange) -> Result<(), CommitError> {
     }
 }
 
-fn check_events(events: &[NewEvent], by_host: bool) -> Result<(), AppendError> {
-    let check = |event: &NewEvent| if by_host { event.validate_content() } else { event.validate() };
+/// Checks events; `of_host` says which may be of the host's own types.
+fn check_events(events: &[NewEvent], of_host: impl Fn(&NewEvent) -> bool) -> Result<(), AppendError> {
+    let check = |event: &NewEvent| if of_host(event) { event.validate_content() } else { event.validate() };
     if events.len() > APPEND_EVENTS_MAX {
         return Err(AppendError::TooManyEvents { count: events.len() });
     }

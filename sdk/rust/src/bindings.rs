@@ -9,6 +9,16 @@ wit_bindgen::generate!({
     additional_derives: [PartialEq],
 });
 
+/// Sending commands.
+pub mod dispatching {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "dispatch-import",
+        additional_derives: [PartialEq],
+        with: { "tidemill:plugin/types@0.1.1": crate::bindings::tidemill::plugin::types },
+    });
+}
+
 /// What a projection exports beside.
 pub mod projection {
     wit_bindgen::generate!({

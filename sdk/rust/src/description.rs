@@ -81,6 +81,12 @@ impl Description {
         self.request("request.http", urls)
     }
 
+    /// The commands it wants to send, such as `account:Withdraw`. A request: the manifest's `[grants]` allow it.
+    #[must_use]
+    pub fn dispatch<T: ToString>(self, commands: impl IntoIterator<Item = T>) -> Self {
+        self.request("request.dispatch", commands)
+    }
+
     /// The names of the queries that it answers: shown to people, and told to who asks for another one.
     #[must_use]
     pub fn queries<T: ToString>(self, names: impl IntoIterator<Item = T>) -> Self {

@@ -1,6 +1,6 @@
 //! The role of a plugin that reacts to events.
 
-use crate::{Config, Error, Event, NewEvent, Outcome, State, host};
+use crate::{Config, Error, Event, NewCommand, NewEvent, Outcome, State, host};
 
 /// A plugin that reacts to events. Every `fn(&Event, &mut Context) -> Outcome` is one; implement it
 /// for a type to hold settings, or anything else that [`start`](Self::start) can compute again.
@@ -77,5 +77,16 @@ impl Context {
     pub fn append_all(&mut self, events: impl IntoIterator<Item = NewEvent>) -> Result<(), Error> {
         let events = events.into_iter().map(NewEvent::into_host).collect::<Result<Vec<_>, _>>()?;
         Ok(host::append::append(self.cause, &events)?)
+    }
+
+    /// Sends a command, caused by the event at hand; answers its id. It is accepted when the handler's effects commit,
+    /// and decided once, later.
+    ///
+    /// # Errors
+    /// When its data cannot be written, a field is out of bounds ([`Error::Invalid`]), it is not granted
+    /// ([`Error::Denied`]), or a limit of appending is used up ([`Error::LimitExceeded`]).
+    pub fn dispatch(&mut self, command: NewCommand) -> Result<String, Error> {
+        let ids = host::dispatch::dispatch(self.cause, &[command.into_host()?])?;
+        Ok(ids.into_iter().next().unwrap_or_default())
     }
 }

@@ -1,7 +1,7 @@
 //! Commands that are accepted first and decided later.
 
 use super::*;
-use crate::delivery::Backoff;
+use crate::delivery::{Backoff, Envelope};
 
 /// A queue with short waits over a store in memory.
 struct Later {
@@ -123,4 +123,25 @@ async fn only_so_many_wait_and_what_cannot_be_decided_is_not_accepted() {
     let unknown = later.accept(nobody).await.unwrap_err();
     assert!(matches!(unknown, CommandError::UnknownAggregate { .. }), "{unknown}");
     drop(task);
+}
+
+#[tokio::test]
+async fn of_two_that_plugins_send_under_one_id_the_first_is_decided_and_the_other_is_no_failure() {
+    let later = Later::new(options());
+    let envelope = Envelope::new("same".into(), Category::new("purse").unwrap(), "1".into(), "Add".into());
+    for number in 1..=2_u128 {
+        let mut event = NewEvent::json(EventType::new("x").unwrap(), number.to_string());
+        event.metadata.insert("causation_id".into(), number.to_string());
+        let event = NewEvent { id: uuid::Uuid::from_u128(number), ..envelope.seal(event).unwrap() };
+        let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![event]) };
+        later.world.store.append(request).await.unwrap();
+    }
+    assert!(matches!(later.commands.status("same").await.unwrap(), Some(Status::Queued { .. })));
+    let _task = later.commands.work(async {});
+    while later.waiting() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let Some(Status::Settled(settled)) = later.commands.status("same").await.unwrap() else { panic!("no outcome") };
+    assert_eq!(settled.version, Version(1));
+    assert_eq!((later.world.events("purse-1").len(), later.commands.queue_counts().failed), (1, 0));
 }

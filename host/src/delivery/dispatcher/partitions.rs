@@ -173,7 +173,8 @@ impl Starter<'_> {
     ) -> (mpsc::Sender<Order>, task::Task) {
         let Common { plugin, owner, store, shared, beside, .. } = &*self.common;
         let effects = Effects::new(owner.clone(), Arc::clone(store), Arc::clone(&self.version.granted))
-            .causation_depth_max(self.version.policy.causation_depth_max);
+            .causation_depth_max(self.version.policy.causation_depth_max)
+            .dispatching(Arc::clone(&self.version.policy.dispatch));
         let effects = match shared {
             Some(shared) => effects.sharing(Arc::clone(shared), partition),
             None => effects,

@@ -126,7 +126,8 @@ impl Actor {
         let reads = Arc::clone(&state) as Arc<dyn StateSource>;
         Ok(Self {
             effects: Effects::over(setup.plugin, reads, setup.granted)
-                .causation_depth_max(setup.policy.causation_depth_max),
+                .causation_depth_max(setup.policy.causation_depth_max)
+                .dispatching(Arc::clone(&setup.policy.dispatch)),
             batch_limit: setup.policy.batch_events_max.max(1),
             state,
             cost: Cost::default(),

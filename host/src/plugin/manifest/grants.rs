@@ -15,6 +15,9 @@ pub(super) fn read(section: &Section<'_>, manifest: &mut Manifest) -> Result<(),
     if let Some(append) = section.get("append") {
         grants.append = append.texts(Pattern::new)?;
     }
+    if let Some(dispatch) = section.get("dispatch") {
+        grants.dispatch = super::validator::read_commands(&dispatch)?;
+    }
     if let Some(read) = section.get("read") {
         grants.read = read_types(&read)?;
     }

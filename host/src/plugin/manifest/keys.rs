@@ -49,8 +49,8 @@ const LIMIT_KEYS: &[&str] = &[
 ];
 pub(super) const GRANTS: Known<'static> = Known::table(
     "grants",
-    &["append", "read", "http", "http_private", "config", "secrets"],
-    &["dispatch", "publish", "schedule"],
+    &["append", "dispatch", "read", "http", "http_private", "config", "secrets"],
+    &["publish", "schedule"],
 );
 pub(super) const SECRETS: Known<'static> =
     Known { any: true, inline: true, ..Known::table("grants.secrets", &[], &[]) };

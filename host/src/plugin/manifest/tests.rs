@@ -95,6 +95,7 @@ fn everything_said_is_read() {
         on_exhausted: OnExhausted::Halt,
         parked_events_max: 7,
         causation_depth_max: 9,
+        dispatch: [].into(),
     };
     assert_eq!(manifest.policy, policy);
     let limits = Limits {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{ManifestError, config, keys, read_limits};
-use crate::document::Document;
+use crate::document::{Document, Value};
 use crate::event::Pattern;
 use crate::runtime::Limits;
 
@@ -31,13 +31,7 @@ impl ValidatorManifest {
         let root = document.root(table.get_ref(), &keys::VALIDATOR)?;
         let mut manifest = Self::default();
         if let Some(value) = root.get("commands") {
-            manifest.commands =
-                value.list("commands, such as \"account:Withdraw\", \"account:*\" or \"*\"", |text| {
-                    let named = text == "*" || text.contains(':');
-                    let pattern = Pattern::new(text).map_err(|error| error.to_string());
-                    pattern
-                        .and_then(|pattern| if named { Ok(pattern) } else { Err("it names no aggregate".to_owned()) })
-                })?;
+            manifest.commands = read_commands(&value)?;
         }
         if let Some(limits) = root.section("limits", &keys::LIMITS)? {
             manifest.limits = read_limits(&limits)?;
@@ -47,6 +41,15 @@ impl ValidatorManifest {
         }
         Ok(manifest)
     }
+}
+
+/// Reads which commands are meant.
+pub(super) fn read_commands(value: &Value<'_>) -> Result<Vec<Pattern>, ManifestError> {
+    value.list("commands, such as \"account:Withdraw\", \"account:*\" or \"*\"", |text| {
+        let named = text == "*" || text.contains(':');
+        let pattern = Pattern::new(text).map_err(|error| error.to_string());
+        pattern.and_then(|pattern| if named { Ok(pattern) } else { Err("it names no aggregate".to_owned()) })
+    })
 }
 
 #[cfg(test)]

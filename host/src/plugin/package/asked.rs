@@ -7,7 +7,7 @@ use crate::delivery::Policy;
 use crate::runtime::Limits;
 
 /// Keys of `[grants]` that give a plugin something. The others (`read`, `config`) only narrow what all have.
-const GIVING: [&str; 4] = ["append", "http", "http_private", "secrets"];
+const GIVING: [&str; 5] = ["append", "dispatch", "http", "http_private", "secrets"];
 
 /// Tables that say how a plugin is driven, and what it may use: what an author wrote into them is in force.
 const DRIVING: [&str; 4] = ["subscribe", "delivery", "aggregate", "limits"];

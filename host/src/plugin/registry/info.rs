@@ -241,6 +241,9 @@ pub struct LimitsInfo {
 pub struct GrantsInfo {
     /// Patterns of the event types it may append.
     pub append: Vec<String>,
+    /// Patterns of the commands it may send, as `aggregate:Type`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dispatch: Vec<String>,
     /// Patterns of the event types it may be handed.
     pub read: Vec<String>,
     /// Beginnings of the URLs it may send requests to.
@@ -258,6 +261,7 @@ impl From<&ManifestGrants> for GrantsInfo {
     fn from(grants: &ManifestGrants) -> Self {
         Self {
             append: texts(&grants.append),
+            dispatch: texts(&grants.dispatch),
             read: texts(&grants.read),
             http: texts(&grants.http),
             http_private: texts(&grants.http_private),

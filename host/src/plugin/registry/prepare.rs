@@ -44,6 +44,8 @@ pub(super) struct Allowed {
     granted: Arc<[Pattern]>,
     /// Of the manifest that it was made of.
     manifest_digest: String,
+    /// Commands that it may send.
+    dispatch: Arc<[Pattern]>,
     /// What its handlers are made with.
     pub(super) options: InstanceOptions,
 }
@@ -102,9 +104,11 @@ impl Version<'_> {
         // All that it asks for is granted; one that does not say may do what is granted.
         let append = if requests.append.is_empty() { &manifest.grants.append } else { &requests.append };
         let granted = append.as_slice().into();
+        let asked = &requests.dispatch;
+        let dispatch = if asked.is_empty() { &manifest.grants.dispatch } else { asked }.as_slice().into();
         let (subscription, chain) = (Arc::new(subscription), Arc::clone(&self.chain));
         let (manifest_digest, options) = (manifest.digest(), self.instance(requests, secrets)?);
-        Ok(Allowed { subscription, chain, granted, manifest_digest, options })
+        Ok(Allowed { subscription, chain, granted, dispatch, manifest_digest, options })
     }
 
     /// The instance's part of what the manifest allows: what is both granted and asked for.
@@ -166,6 +170,7 @@ impl Allowed {
         }
         let mut allowed = self.clone();
         allowed.granted = both(&self.granted, &left.append, Pattern::covers).into();
+        allowed.dispatch = both(&self.dispatch, &left.dispatch, Pattern::covers).into();
         let InstanceOptions { config, grants, .. } = &mut allowed.options;
         let is_left = |key: &String| match of.secrets.get(key).filter(|secret| secret.config) {
             Some(_) => left.secrets.contains_key(key),
@@ -193,7 +198,7 @@ impl Allowed {
         let setup = Setup {
             plugin: self.options.plugin.clone(),
             subscription: (*self.subscription).clone(),
-            policy: policy.clone(),
+            policy: Policy { dispatch: Arc::clone(&self.dispatch), ..policy.clone() },
             granted: Arc::clone(&self.granted),
             component_digest: digest.into(),
             manifest_digest: self.manifest_digest.clone(),

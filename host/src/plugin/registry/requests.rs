@@ -9,6 +9,7 @@ use crate::runtime::{Description, HttpGrant};
 
 /// Keys of the pairs in a description's `extra` that are requests.
 const HTTP: &str = "request.http";
+const DISPATCH: &str = "request.dispatch";
 const CONFIG: &str = "request.config";
 const SECRET: &str = "request.secret";
 
@@ -16,6 +17,7 @@ const SECRET: &str = "request.secret";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Requests {
     pub(super) append: Vec<Pattern>,
+    pub(super) dispatch: Vec<Pattern>,
     pub(super) http: Vec<HttpGrant>,
     config: Vec<String>,
     secrets: Vec<String>,
@@ -39,6 +41,9 @@ impl Requests {
         for (key, text) in &description.extra {
             match key.as_str() {
                 HTTP => requests.http.push(text.parse().map_err(|reason| bad(HTTP, text, reason))?),
+                DISPATCH => requests
+                    .dispatch
+                    .push(Pattern::new(text.clone()).map_err(|error| bad(DISPATCH, text, error.to_string()))?),
                 CONFIG => requests.config.push(text.clone()),
                 SECRET => requests.secrets.push(text.clone()),
                 // Of a later contract, which says that it is ignored.
@@ -55,6 +60,7 @@ impl Requests {
         let handed = if filter.types.is_empty() { &everything } else { filter.types.as_slice() };
         let mut lines = Vec::new();
         lines.extend(missing("append", &grants.append, &self.append, Pattern::covers));
+        lines.extend(missing("dispatch", &grants.dispatch, &self.dispatch, Pattern::covers));
         lines.extend(missing("read", &grants.read, handed, Pattern::covers));
         lines.extend(missing("http", &grants.http, &self.http, HttpGrant::covers));
         for key in &self.config {

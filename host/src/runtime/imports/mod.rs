@@ -6,6 +6,7 @@
 
 mod append;
 mod config;
+mod dispatch;
 mod log;
 mod state;
 

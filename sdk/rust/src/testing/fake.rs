@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::mem;
 
-use crate::host::{HostError, NewEvent};
+use crate::host::{HostError, NewCommand, NewEvent};
 use crate::log::Level;
 
 /// What a plugin under test finds and leaves.
@@ -15,6 +15,7 @@ pub(crate) struct Fake {
     /// The types it may append; none for all.
     pub(crate) grants: Option<Vec<String>>,
     pub(crate) appended: Vec<NewEvent>,
+    pub(crate) dispatched: Vec<NewCommand>,
     pub(crate) lines: Vec<(Level, String)>,
     /// Whether a query is answered: nothing is changed then.
     pub(crate) reads_only: bool,
@@ -98,6 +99,24 @@ pub(crate) mod append {
             }
             fake.appended.extend_from_slice(events);
             Ok(())
+        })
+    }
+}
+
+pub(crate) mod dispatch {
+    use super::{FAKE, check_writes};
+    use crate::host::{HostError, NewCommand};
+
+    pub(crate) fn dispatch(cause: u64, commands: &[NewCommand]) -> Result<Vec<String>, HostError> {
+        FAKE.with_borrow_mut(|fake| {
+            check_writes(fake, "dispatch")?;
+            let first = fake.dispatched.len();
+            let id = |(index, command): (usize, &NewCommand)| {
+                command.id.clone().unwrap_or_else(|| format!("plugin/{cause}/{}", first + index))
+            };
+            let ids = commands.iter().enumerate().map(id).collect();
+            fake.dispatched.extend_from_slice(commands);
+            Ok(ids)
         })
     }
 }
