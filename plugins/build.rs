@@ -8,11 +8,11 @@ fn main() {
         "counter",
         "dashboard",
         "git-history",
-        "inventory",
         "notification",
         "order-totals",
         "orders",
         "payment",
+        "stock",
     ]
     .iter()
     .fold(Guests::new(), |guests, name| guests.package(&format!("plugins/{name}"), &format!("plugin-{name}"), name))

@@ -20,7 +20,7 @@ pub mod components {
 }
 
 macro_rules! examples {
-    ($($(#[$doc:meta])* $constant:ident = $folder:literal;)*) => {
+    ($(#[$all:meta])* $list:ident: $($(#[$doc:meta])* $constant:ident = $folder:literal;)*) => {
         $($(#[$doc])*
         pub const $constant: Example = Example {
             name: $folder,
@@ -28,39 +28,44 @@ macro_rules! examples {
             manifest: include_str!(concat!("../", $folder, "/plugin.toml")),
         };)*
 
-        /// Every plugin that handles events, each under a name of its own.
-        pub const ALL: &[Example] = &[$($constant),*];
+        $(#[$all])*
+        pub const $list: &[Example] = &[$($constant),*];
     };
 }
 
 examples! {
+    /// Every plugin that handles events, each under a name of its own.
+    ALL:
     /// Counts events by type: the smallest plugin.
     COUNTER = "counter";
     /// The shop's numbers: a projection.
     DASHBOARD = "dashboard";
     /// The history of a git repository, in counts.
     GIT_HISTORY = "git-history";
-    /// Reserves stock for orders.
-    INVENTORY = "inventory";
     /// Composes messages to customers; version 1, with the bug that the demo shows.
     NOTIFICATION = "notification";
     /// Totals per customer, and who becomes a VIP.
     ORDER_TOTALS = "order-totals";
-    /// Leads orders from placed to confirmed or cancelled.
-    ORDERS = "orders";
-    /// Takes the money.
-    PAYMENT = "payment";
 }
 
-/// Decides commands for accounts: the smallest aggregate.
-pub const ACCOUNT: Example =
-    Example { name: "account", component: components::ACCOUNT, manifest: include_str!("../account/plugin.toml") };
+examples! {
+    /// Every plugin that decides commands.
+    DECIDERS:
+    /// Accounts: the smallest one.
+    ACCOUNT = "account";
+    /// Orders.
+    ORDERS = "orders";
+    /// Payments of orders.
+    PAYMENT = "payment";
+    /// The stock of products.
+    STOCK = "stock";
+}
 
 /// Version 2 of [`NOTIFICATION`], without the bug.
 pub const NOTIFICATION_V2: Example = Example { component: components::NOTIFICATION_V2, ..NOTIFICATION };
 
 /// The plugins that make up the shop.
-pub const SHOP: &[Example] = &[ORDERS, INVENTORY, PAYMENT, NOTIFICATION, DASHBOARD];
+pub const SHOP: &[Example] = &[ORDERS, STOCK, PAYMENT, NOTIFICATION, DASHBOARD];
 
 impl std::fmt::Debug for Example {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -75,7 +80,7 @@ mod tests {
     #[test]
     fn every_component_is_used() {
         let used: Vec<_> =
-            ALL.iter().chain([&NOTIFICATION_V2, &ACCOUNT]).map(|example| example.component.as_ptr()).collect();
+            ALL.iter().chain(DECIDERS).chain([&NOTIFICATION_V2]).map(|example| example.component.as_ptr()).collect();
         for (name, component) in components::ALL {
             assert!(used.contains(&component.as_ptr()), "{name} is built but not offered");
         }
@@ -83,11 +88,13 @@ mod tests {
     }
 
     #[test]
-    fn the_account_decides_and_imports_nothing_by_which_it_could_act() {
-        let has = |text: &str| ACCOUNT.component.windows(text.len()).any(|window| window == text.as_bytes());
-        assert!(has("tidemill:plugin/aggregate@0.1.1") && has("tidemill:plugin/description@0.1.1"));
-        for name in ["tidemill:plugin/state", "tidemill:plugin/append", "tidemill:plugin/log", "wasi:http"] {
-            assert!(!has(name), "it imports {name}");
+    fn what_decides_imports_nothing_by_which_it_could_act() {
+        for example in DECIDERS {
+            let has = |text: &str| example.component.windows(text.len()).any(|window| window == text.as_bytes());
+            assert!(has("tidemill:plugin/aggregate@0.1.1") && has("tidemill:plugin/description@0.1.1"));
+            for name in ["tidemill:plugin/state", "tidemill:plugin/append", "tidemill:plugin/log", "wasi:http"] {
+                assert!(!has(name), "{example:?} imports {name}");
+            }
         }
     }
 

@@ -80,7 +80,7 @@ pub fn handle(event: Shop, ctx: &mut Context) -> Outcome {
         body: format!("{},\n{text}", salutation(&customer.name)),
         order,
     };
-    let event = NewEvent::json("MessageComposed", &message).stream(format!("order-{}", message.order));
+    let event = NewEvent::json("MessageComposed", &message).stream(format!("message-{}", message.order));
     Ok(ctx.append(event.tag(format!("order:{}", message.order)))?)
 }
 

@@ -1,40 +1,56 @@
-//! Leads each order from placed to confirmed or cancelled.
+//! An order: placed, then confirmed or cancelled, once.
 //!
-//! One stream per order, one state entry per order. The other plugins say what happened to the stock
-//! and the money; this one decides what that makes of the order.
+//! What happens to the stock and the money is for other aggregates to decide; who leads the order through them tells this
+//! one how it ended.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use tidemill_sdk::{Context, Failure, NewEvent, Outcome, export, typed};
+use tidemill_sdk::{Aggregate, Asked, export_aggregate};
 
-/// What it listens to.
-#[derive(Clone, Debug, Deserialize)]
-pub enum Shop {
-    /// A customer placed an order.
+/// What can be asked of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub enum Command {
+    /// A customer wants something.
+    Place {
+        /// Who.
+        customer: Customer,
+        /// What.
+        lines: Vec<Line>,
+    },
+    /// It is paid, and on its way.
+    Confirm {
+        /// What was paid, in cents: what it costs.
+        amount_cents: u64,
+    },
+    /// It will not be delivered.
+    Cancel {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// What can happen to an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OrderEvent {
+    /// A customer placed it.
     OrderPlaced {
         /// The order's id.
         order: String,
+        /// Who.
+        customer: Customer,
+        /// What is wanted.
+        lines: Vec<Line>,
     },
-    /// All lines are reserved.
-    StockReserved {
+    /// It is paid, and on its way.
+    OrderConfirmed {
         /// The order's id.
         order: String,
-    },
-    /// Not all lines could be reserved, so none was.
-    StockRejected {
-        /// The order's id.
-        order: String,
-        /// What was missing.
-        short: Vec<Short>,
-    },
-    /// The customer paid.
-    PaymentTaken {
-        /// The order's id.
-        order: String,
-        /// How much, in cents.
+        /// What was paid, in cents.
         amount_cents: u64,
     },
-    /// The customer could not pay.
-    PaymentDeclined {
+    /// It will not be delivered.
+    OrderCancelled {
         /// The order's id.
         order: String,
         /// Why not.
@@ -42,146 +58,194 @@ pub enum Shop {
     },
 }
 
-/// A product of which there was not enough.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Short {
+/// Who orders.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Customer {
+    /// First and last name.
+    pub name: String,
+    /// Where messages go.
+    pub email: String,
+}
+
+/// So many of one product.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
     /// The product.
     pub sku: String,
+    /// How many, at least 1.
+    pub quantity: u32,
+    /// What one costs, in cents.
+    pub unit_cents: u64,
+}
+
+/// Why nothing happens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Refusal {
+    /// It was placed before.
+    AlreadyPlaced,
+    /// There is no such order.
+    NotPlaced,
+    /// It has ended otherwise.
+    Ended,
+    /// It has no lines, or one of nothing.
+    Empty,
+    /// It costs more than can be counted.
+    TooDear,
+    /// That is not what it costs.
+    WrongAmount {
+        /// What it costs.
+        total_cents: u64,
+    },
 }
 
 /// How far an order has come.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Waits for the stock.
+    /// There is none yet.
+    #[default]
+    New,
+    /// Waits for stock and payment.
     Placed,
-    /// Waits for the payment.
-    Reserved,
-    /// Done: reserved and paid.
+    /// Done.
     Confirmed,
-    /// Done: out of stock or not paid.
+    /// Done.
     Cancelled,
 }
 
-#[derive(Serialize)]
-struct OrderConfirmed<'a> {
-    order: &'a str,
-    amount_cents: u64,
+/// An order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Its id.
+    pub order: String,
+    /// How far it has come.
+    pub status: Status,
+    /// What it costs.
+    pub total_cents: u64,
 }
 
-#[derive(Serialize)]
-struct OrderCancelled<'a> {
-    order: &'a str,
-    reason: &'a str,
-}
-
-/// Moves the order on and announces how it ended.
-///
-/// # Errors
-/// Rejects an event that does not fit the order's status.
-pub fn handle(event: Shop, ctx: &mut Context) -> Outcome {
-    let order = event.order();
-    let key = format!("order/{order}");
-    let before = ctx.state().get_json::<Status>(&key)?;
-    let after = next(before, &event)?;
-    ctx.state().set_json(&key, &after)?;
-    match &event {
-        Shop::OrderPlaced { .. } | Shop::StockReserved { .. } => Ok(()),
-        Shop::PaymentTaken { order, amount_cents } => {
-            announce(ctx, "OrderConfirmed", order, &OrderConfirmed { order, amount_cents: *amount_cents })
-        }
-        Shop::StockRejected { order, short } => {
-            let skus: Vec<&str> = short.iter().map(|short| short.sku.as_str()).collect();
-            let reason = format!("out of stock: {}", skus.join(", "));
-            announce(ctx, "OrderCancelled", order, &OrderCancelled { order, reason: &reason })
-        }
-        Shop::PaymentDeclined { order, reason } => {
-            announce(ctx, "OrderCancelled", order, &OrderCancelled { order, reason })
-        }
-    }
-}
-
-fn announce(ctx: &mut Context, event_type: &str, order: &str, body: &impl Serialize) -> Outcome {
-    let event = NewEvent::json(event_type, body).stream(format!("order-{order}")).tag(format!("order:{order}"));
-    Ok(ctx.append(event)?)
-}
-
-impl Shop {
-    fn order(&self) -> &str {
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OrderPlaced { order }
-            | Self::StockReserved { order }
-            | Self::StockRejected { order, .. }
-            | Self::PaymentTaken { order, .. }
-            | Self::PaymentDeclined { order, .. } => order,
+            Self::AlreadyPlaced => f.write_str("the order was placed before"),
+            Self::NotPlaced => f.write_str("the order was never placed"),
+            Self::Ended => f.write_str("the order has ended otherwise"),
+            Self::Empty => f.write_str("the order has no lines, or one of nothing"),
+            Self::TooDear => f.write_str("the order costs more than can be counted"),
+            Self::WrongAmount { total_cents } => write!(f, "the order costs {total_cents} cents"),
         }
     }
 }
 
-/// The whole life of an order.
-///
-/// # Errors
-/// Rejects an event that does not fit the status.
-pub fn next(status: Option<Status>, event: &Shop) -> Outcome<Status> {
-    match (status, event) {
-        (None, Shop::OrderPlaced { .. }) => Ok(Status::Placed),
-        (Some(Status::Placed), Shop::StockReserved { .. }) => Ok(Status::Reserved),
-        (Some(Status::Placed), Shop::StockRejected { .. }) => Ok(Status::Cancelled),
-        (Some(Status::Reserved), Shop::PaymentTaken { .. }) => Ok(Status::Confirmed),
-        (Some(Status::Reserved), Shop::PaymentDeclined { .. }) => Ok(Status::Cancelled),
-        (None, _) => Err(Failure::reject(format_args!("order {} was never placed", event.order()))),
-        (Some(status), _) => {
-            Err(Failure::reject(format_args!("order {} is {status:?}; this cannot happen to it now", event.order())))
+/// What the lines cost, in cents; none past `u64::MAX`.
+#[must_use]
+pub fn total_cents(lines: &[Line]) -> Option<u64> {
+    lines.iter().try_fold(0_u64, |sum, line| sum.checked_add(line.unit_cents.checked_mul(line.quantity.into())?))
+}
+
+impl Order {
+    fn place(&self, customer: Customer, lines: Vec<Line>) -> Result<OrderEvent, Refusal> {
+        if lines.is_empty() || lines.iter().any(|line| line.quantity == 0) {
+            return Err(Refusal::Empty);
         }
+        total_cents(&lines).ok_or(Refusal::TooDear)?;
+        Ok(OrderEvent::OrderPlaced { order: self.order.clone(), customer, lines })
+    }
+
+    fn confirm(&self, amount_cents: u64) -> Result<OrderEvent, Refusal> {
+        let total_cents = self.total_cents;
+        if amount_cents != total_cents {
+            return Err(Refusal::WrongAmount { total_cents });
+        }
+        Ok(OrderEvent::OrderConfirmed { order: self.order.clone(), amount_cents })
     }
 }
 
-export!(typed(handle), name = "orders", append = ["OrderConfirmed", "OrderCancelled"]);
+impl Aggregate for Order {
+    type Command = Command;
+    type Event = OrderEvent;
+    type Rejection = Refusal;
+
+    fn new(id: &str) -> Self {
+        Self { order: id.to_owned(), ..Self::default() }
+    }
+
+    fn apply(&mut self, event: OrderEvent) {
+        match event {
+            OrderEvent::OrderPlaced { lines, .. } => {
+                self.status = Status::Placed;
+                self.total_cents = total_cents(&lines).unwrap_or(u64::MAX);
+            }
+            OrderEvent::OrderConfirmed { .. } => self.status = Status::Confirmed,
+            OrderEvent::OrderCancelled { .. } => self.status = Status::Cancelled,
+        }
+    }
+
+    fn decide(&self, command: Command, _asked: &Asked) -> Result<Vec<OrderEvent>, Refusal> {
+        let event = match (self.status, command) {
+            (Status::New, Command::Place { customer, lines }) => self.place(customer, lines)?,
+            (_, Command::Place { .. }) => return Err(Refusal::AlreadyPlaced),
+            (Status::New, _) => return Err(Refusal::NotPlaced),
+            (Status::Placed, Command::Confirm { amount_cents }) => self.confirm(amount_cents)?,
+            (Status::Placed, Command::Cancel { reason }) => {
+                OrderEvent::OrderCancelled { order: self.order.clone(), reason }
+            }
+            (Status::Confirmed, Command::Confirm { .. }) | (Status::Cancelled, Command::Cancel { .. }) => {
+                return Ok(Vec::new());
+            }
+            (Status::Confirmed | Status::Cancelled, _) => return Err(Refusal::Ended),
+        };
+        Ok(vec![event])
+    }
+}
+
+export_aggregate!(Order, name = "orders");
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use tidemill_sdk::testing::{Given, Harness};
-    use tidemill_sdk::{Verdict, typed};
+    use tidemill_sdk::testing::Decider;
 
     use super::*;
 
-    fn given(event_type: &str, rest: Value) -> Given {
-        let mut body = json!({ "order": "7" });
-        body.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
-        Given::json(event_type, &body)
+    fn placed() -> Decider<Order> {
+        let mut order = Decider::new("7");
+        order.when("Place", &wanted(2)).unwrap();
+        order
+    }
+
+    fn wanted(quantity: u32) -> Value {
+        let lines = json!([{ "sku": "tea", "quantity": quantity, "unit_cents": 250 }]);
+        json!({ "customer": { "name": "Ada", "email": "a@example.com" }, "lines": lines })
+    }
+
+    fn code(answer: Result<Vec<(String, Value)>, (String, String)>) -> String {
+        answer.expect_err("it is refused").0
     }
 
     #[test]
-    fn a_paid_order_is_confirmed() {
-        let mut orders = Harness::new(typed(handle));
-        assert!(orders.handle(given("OrderPlaced", json!({}))).unwrap().is_empty());
-        assert!(orders.handle(given("StockReserved", json!({}))).unwrap().is_empty());
-        let out = orders.handle(given("PaymentTaken", json!({ "amount_cents": 500 }))).unwrap();
-        assert_eq!((out[0].event_type.as_str(), out[0].stream.as_deref()), ("OrderConfirmed", Some("order-7")));
-        assert_eq!(out[0].json::<Value>(), json!({ "order": "7", "amount_cents": 500 }));
-        assert_eq!(orders.state_json("order/7"), Some(Status::Confirmed));
+    fn an_order_ends_once() {
+        let mut order = placed();
+        assert_eq!(code(order.when("Place", &wanted(2))), "AlreadyPlaced");
+        assert_eq!(code(order.when("Confirm", &json!({ "amount_cents": 499 }))), "WrongAmount");
+        let confirmed = order.when("Confirm", &json!({ "amount_cents": 500 })).unwrap();
+        assert_eq!(confirmed, [("OrderConfirmed".into(), json!({ "order": "7", "amount_cents": 500 }))]);
+        assert_eq!(order.when("Confirm", &json!({ "amount_cents": 500 })).unwrap().len(), 0);
+        assert_eq!(code(order.when("Cancel", &json!({ "reason": "no" }))), "Ended");
+        let mut order = placed();
+        let cancelled = order.when("Cancel", &json!({ "reason": "no" })).unwrap();
+        assert_eq!(cancelled, [("OrderCancelled".into(), json!({ "order": "7", "reason": "no" }))]);
+        assert_eq!(order.state().status, Status::Cancelled);
     }
 
     #[test]
-    fn an_order_without_stock_or_money_is_cancelled() {
-        let mut orders = Harness::new(typed(handle));
-        orders.handle(given("OrderPlaced", json!({}))).unwrap();
-        let short = json!({ "short": [{ "sku": "tea" }, { "sku": "oil" }] });
-        let out = orders.handle(given("StockRejected", short)).unwrap();
-        assert_eq!(out[0].json::<Value>()["reason"], "out of stock: tea, oil");
-
-        let reserved = next(Some(Status::Placed), &Shop::StockReserved { order: "8".into() }).unwrap();
-        let declined = Shop::PaymentDeclined { order: "8".into(), reason: "no".into() };
-        assert_eq!(next(Some(reserved), &declined), Ok(Status::Cancelled));
-    }
-
-    #[test]
-    fn what_cannot_happen_is_rejected() {
-        let mut orders = Harness::new(typed(handle));
-        let failure = orders.handle(given("PaymentTaken", json!({ "amount_cents": 1 }))).unwrap_err();
-        assert_eq!(failure, Failure::reject("order 7 was never placed"));
-        orders.handle(given("OrderPlaced", json!({}))).unwrap();
-        assert_eq!(orders.handle(given("OrderPlaced", json!({}))).unwrap_err().verdict(), Verdict::Reject);
+    fn what_is_no_order_is_refused() {
+        let mut order = Decider::<Order>::new("7");
+        assert_eq!(code(order.when("Confirm", &json!({ "amount_cents": 1 }))), "NotPlaced");
+        assert_eq!(code(order.when("Place", &wanted(0))), "Empty");
+        let mut dear = wanted(2);
+        dear["lines"][0]["unit_cents"] = json!(u64::MAX);
+        assert_eq!(code(order.when("Place", &dear)), "TooDear");
+        assert_eq!(code(order.when("Place", &json!({ "lines": [] }))), "InvalidCommand");
     }
 }

@@ -1,170 +1,154 @@
-//! Takes the money for orders whose stock is reserved.
-//!
-//! Shows settings read once at the start, and state that waits for a later event: the amount is in
-//! `OrderPlaced`, the moment to take it is `StockReserved`.
+//! The payment of an order: the bank takes the money, or declines, once.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use tidemill_sdk::{Config, Context, Event, NewEvent, OrFail, Outcome, Subscriber, event_types, export};
+use tidemill_sdk::{Aggregate, Asked, export_aggregate};
 
-/// What it listens to.
-#[derive(Clone, Debug, Deserialize)]
-pub enum Shop {
-    /// A customer placed an order.
-    OrderPlaced {
-        /// The order's id.
-        order: String,
-        /// The number of the card to take the money from.
+/// The bank takes no more than this at once; in cents.
+const LIMIT_CENTS: u64 = 100_000;
+/// A card that the bank always declines.
+const DECLINED_CARD: &str = "4000-0000-0000-0002";
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub enum Command {
+    /// Take the money; taking the same again does nothing.
+    Take {
+        /// The number of the card to take it from.
         card: String,
-        /// What is wanted.
-        lines: Vec<Line>,
+        /// How much, at least 1.
+        amount_cents: u64,
     },
-    /// All lines are reserved: time to pay.
-    StockReserved {
+}
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PaymentEvent {
+    /// The customer paid.
+    PaymentTaken {
         /// The order's id.
         order: String,
+        /// How much.
+        amount_cents: u64,
     },
-    /// Nothing is reserved: nothing to pay.
-    StockRejected {
+    /// The bank said no.
+    PaymentDeclined {
         /// The order's id.
         order: String,
+        /// How much it was asked for.
+        amount_cents: u64,
+        /// Why.
+        reason: String,
     },
 }
 
-/// The price of one line.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Line {
-    /// How many.
-    pub quantity: u32,
-    /// What one costs, in cents.
-    pub unit_cents: u64,
+/// Why nothing happens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Refusal {
+    /// The bank was asked for another amount before.
+    AskedOtherwise {
+        /// Which.
+        amount_cents: u64,
+    },
+    /// An amount of nothing.
+    BadAmount,
 }
 
-/// What an order will cost.
-#[derive(Debug, Deserialize, Serialize)]
-struct Due {
-    amount_cents: u64,
-    card: String,
-}
-
-/// The bank's rules, from the manifest's `[config]`.
-#[derive(Debug, Default)]
+/// A payment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
-    /// No order may cost more; in cents.
-    limit_cents: u64,
-    /// Cards that are always declined.
-    declined_cards: Vec<String>,
+    /// The order that it is for.
+    pub order: String,
+    /// What the bank was asked for; none before.
+    pub asked_cents: Option<u64>,
+    /// What it took.
+    pub taken_cents: u64,
 }
 
-impl Payment {
-    /// Why the bank declines, if it does.
-    fn objection(&self, due: &Due) -> Option<String> {
-        if self.declined_cards.contains(&due.card) {
-            return Some("the card was declined".into());
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AskedOtherwise { amount_cents } => write!(f, "the bank was asked for {amount_cents} cents before"),
+            Self::BadAmount => f.write_str("the amount is nothing"),
         }
-        (due.amount_cents > self.limit_cents).then(|| format!("over the limit of {} cents", self.limit_cents))
-    }
-
-    fn settle(&self, order: &str, ctx: &mut Context) -> Outcome {
-        let key = due_key(order);
-        let due: Due = ctx.state().get_json(&key)?.or_reject(format_args!("nothing is due for order {order}"))?;
-        ctx.state().delete(&key)?;
-        let amount_cents = due.amount_cents;
-        let event = match self.objection(&due) {
-            None => NewEvent::json("PaymentTaken", &PaymentTaken { order, amount_cents }),
-            Some(reason) => NewEvent::json("PaymentDeclined", &PaymentDeclined { order, amount_cents, reason }),
-        };
-        Ok(ctx.append(event.stream(format!("order-{order}")).tag(format!("order:{order}")))?)
     }
 }
 
-impl Subscriber for Payment {
-    fn start(&mut self, config: Config) -> Outcome {
-        self.limit_cents = config.get_or("limit_cents", 100_000)?;
-        self.declined_cards = config.get_or("declined_cards", Vec::new())?;
-        Ok(())
+/// Why the bank declines, if it does.
+fn objection(card: &str, amount_cents: u64) -> Option<String> {
+    if card == DECLINED_CARD {
+        return Some("the card was declined".into());
+    }
+    (amount_cents > LIMIT_CENTS).then(|| format!("over the limit of {LIMIT_CENTS} cents"))
+}
+
+impl Aggregate for Payment {
+    type Command = Command;
+    type Event = PaymentEvent;
+    type Rejection = Refusal;
+
+    fn new(id: &str) -> Self {
+        Self { order: id.to_owned(), ..Self::default() }
     }
 
-    fn handle(&mut self, event: &Event, ctx: &mut Context) -> Outcome {
-        match event.decode()? {
-            Shop::OrderPlaced { order, card, lines } => {
-                let amount_cents = total_cents(&lines).or_reject(format_args!("order {order} costs too much"))?;
-                Ok(ctx.state().set_json(&due_key(&order), &Due { amount_cents, card })?)
+    fn apply(&mut self, event: PaymentEvent) {
+        match event {
+            PaymentEvent::PaymentTaken { amount_cents, .. } => {
+                self.asked_cents = Some(amount_cents);
+                self.taken_cents = amount_cents;
             }
-            Shop::StockReserved { order } => self.settle(&order, ctx),
-            Shop::StockRejected { order } => Ok(ctx.state().delete(&due_key(&order))?),
+            PaymentEvent::PaymentDeclined { amount_cents, .. } => self.asked_cents = Some(amount_cents),
         }
     }
 
-    fn event_types(&self) -> &'static [&'static str] {
-        event_types::<Shop>()
+    fn decide(&self, command: Command, _asked: &Asked) -> Result<Vec<PaymentEvent>, Refusal> {
+        let Command::Take { card, amount_cents } = command;
+        match self.asked_cents {
+            Some(before) if before == amount_cents => return Ok(Vec::new()),
+            Some(amount_cents) => return Err(Refusal::AskedOtherwise { amount_cents }),
+            None if amount_cents == 0 => return Err(Refusal::BadAmount),
+            None => {}
+        }
+        let order = self.order.clone();
+        Ok(vec![match objection(&card, amount_cents) {
+            None => PaymentEvent::PaymentTaken { order, amount_cents },
+            Some(reason) => PaymentEvent::PaymentDeclined { order, amount_cents, reason },
+        }])
     }
 }
 
-/// What the lines cost, in cents; none past `u64::MAX`.
-#[must_use]
-pub fn total_cents(lines: &[Line]) -> Option<u64> {
-    lines.iter().try_fold(0_u64, |sum, line| sum.checked_add(line.unit_cents.checked_mul(line.quantity.into())?))
-}
-
-fn due_key(order: &str) -> String {
-    format!("due/{order}")
-}
-
-#[derive(Serialize)]
-struct PaymentTaken<'a> {
-    order: &'a str,
-    amount_cents: u64,
-}
-
-#[derive(Serialize)]
-struct PaymentDeclined<'a> {
-    order: &'a str,
-    amount_cents: u64,
-    reason: String,
-}
-
-export!(Payment::default(), name = "payment", append = ["PaymentTaken", "PaymentDeclined"]);
+export_aggregate!(Payment, name = "payment");
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use tidemill_sdk::Failure;
-    use tidemill_sdk::testing::{Given, Harness};
+    use tidemill_sdk::testing::Decider;
 
     use super::*;
 
-    fn bank() -> Harness {
-        Harness::new(Payment::default()).config("limit_cents", 1_000).config("declined_cards", r#"["bad"]"#)
-    }
-
-    fn pay(bank: &mut Harness, card: &str, unit_cents: u64) -> (String, Value) {
-        let lines = json!([{ "sku": "tea", "quantity": 2, "unit_cents": unit_cents }]);
-        bank.handle(Given::json("OrderPlaced", &json!({ "order": "1", "card": card, "lines": lines }))).unwrap();
-        let out = bank.handle(Given::json("StockReserved", &json!({ "order": "1" }))).unwrap();
-        (out[0].event_type.clone(), out[0].json())
+    fn take(payment: &mut Decider<Payment>, card: &str, amount_cents: u64) -> Vec<(String, Value)> {
+        payment.when("Take", &json!({ "card": card, "amount_cents": amount_cents })).unwrap()
     }
 
     #[test]
-    fn the_limit_and_the_list_decline() {
-        let taken = ("PaymentTaken".to_owned(), json!({ "order": "1", "amount_cents": 1_000 }));
-        assert_eq!(pay(&mut bank(), "good", 500), taken);
-        let (event_type, body) = pay(&mut bank(), "good", 501);
-        assert_eq!((event_type.as_str(), &body["reason"]), ("PaymentDeclined", &json!("over the limit of 1000 cents")));
-        assert_eq!(pay(&mut bank(), "bad", 1).1["reason"], "the card was declined");
+    fn the_limit_and_the_card_decline() {
+        let taken = ("PaymentTaken".to_owned(), json!({ "order": "1", "amount_cents": LIMIT_CENTS }));
+        assert_eq!(take(&mut Decider::new("1"), "good", LIMIT_CENTS), [taken]);
+        let declined = |card: &str, cents: u64| take(&mut Decider::new("1"), card, cents)[0].1["reason"].clone();
+        assert_eq!(declined("good", LIMIT_CENTS + 1), "over the limit of 100000 cents");
+        assert_eq!(declined(DECLINED_CARD, 1), "the card was declined");
     }
 
     #[test]
     fn nothing_is_taken_twice() {
-        let mut bank = bank();
-        pay(&mut bank, "good", 1);
-        assert_eq!(bank.keys().count(), 0);
-        let again = bank.handle(Given::json("StockReserved", &json!({ "order": "1" })));
-        assert_eq!(again.unwrap_err(), Failure::reject("nothing is due for order 1"));
-    }
-
-    #[test]
-    fn an_impossible_total_is_rejected() {
-        assert_eq!(total_cents(&[Line { quantity: 2, unit_cents: u64::MAX }]), None);
-        assert_eq!(total_cents(&[Line { quantity: 2, unit_cents: 3 }, Line { quantity: 1, unit_cents: 4 }]), Some(10));
+        let mut payment = Decider::new("1");
+        assert_eq!(take(&mut payment, "good", 5).len(), 1);
+        assert_eq!(take(&mut payment, "good", 5).len(), 0);
+        let other = payment.when("Take", &json!({ "card": "good", "amount_cents": 6 }));
+        assert_eq!(other.unwrap_err().0, "AskedOtherwise");
+        assert_eq!(payment.state().taken_cents, 5);
+        let nothing = Decider::<Payment>::new("2").when("Take", &json!({ "card": "good", "amount_cents": 0 }));
+        assert_eq!(nothing.unwrap_err().0, "BadAmount");
     }
 }

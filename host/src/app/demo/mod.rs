@@ -1,10 +1,11 @@
 //! The shop, told as a program: what Tidemill promises, seen happening and then proved from the log.
 //!
-//! It runs the real host on a temporary directory with the example plugins, places orders, lets one of
-//! them be poison, replaces a plugin and restarts the host in mid-stream. `proof` then reads the log and
-//! checks that nothing was lost or doubled; it knows nothing of how the host did it.
+//! It runs the real host on a temporary directory with the example plugins, leads orders through the shop's aggregates by
+//! commands, lets one of them be poison, replaces a plugin and restarts the host in mid-stream. `proof` then reads the log
+//! and checks that nothing was lost or doubled; it knows nothing of how the host did it.
 
 mod board;
+mod order;
 mod proof;
 mod shop;
 mod story;
@@ -14,9 +15,9 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::app::HostError;
-use crate::delivery::CommandError;
+use crate::command::CommandError;
 use crate::error::ErrorClass;
-use crate::store::{AppendError, StoreError};
+use crate::store::StoreError;
 
 pub use proof::Totals;
 pub use story::run;
@@ -36,15 +37,15 @@ pub enum DemoError {
         #[source]
         source: std::io::Error,
     },
-    /// An order could not be placed.
-    #[error("an order could not be placed")]
-    Append(#[from] AppendError),
+    /// A command has no outcome.
+    #[error("a command has no outcome")]
+    Command(#[from] CommandError),
     /// The log could not be read.
     #[error("the log could not be read")]
     Store(#[from] StoreError),
     /// A dead letter could not be retried.
     #[error("a dead letter could not be retried")]
-    Retry(#[from] CommandError),
+    Retry(#[from] crate::delivery::CommandError),
     /// Something did not happen in time.
     #[error("waited {seconds} s in vain for {what}")]
     TooLong {
@@ -64,7 +65,7 @@ impl DemoError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Host(error) => error.class(),
-            Self::Append(error) => error.class(),
+            Self::Command(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Retry(error) => error.class(),
             Self::Directory { .. } => ErrorClass::Unavailable,

@@ -15,7 +15,7 @@ const FAULTS_MAX: usize = 20;
 #[derive(Debug, Deserialize)]
 struct Body {
     order: Option<String>,
-    sku: Option<String>,
+    product: Option<String>,
     quantity: Option<u64>,
     amount_cents: Option<u64>,
     #[serde(default)]
@@ -26,13 +26,16 @@ struct Body {
 struct Line {
     sku: String,
     quantity: u64,
-    unit_cents: Option<u64>,
+    #[serde(default)]
+    unit_cents: u64,
 }
 
 /// What the log says of one order.
 #[derive(Debug, Default)]
 struct Order {
     placed_id: Option<Uuid>,
+    /// Products that it wants.
+    products: BTreeSet<String>,
     total_cents: u64,
     paid_cents: u64,
     confirmed_cents: u64,
@@ -100,9 +103,9 @@ impl Proof {
         }
     }
 
-    /// What a plugin appended names an earlier event as its cause, and the order as what it belongs to.
+    /// What a command led to names it, and what a plugin appended an earlier event, as its cause.
     fn check_cause(&mut self, event: &RecordedEvent) {
-        if matches!(event.event_type.as_str(), "OrderPlaced" | "StockReceived") {
+        if event.metadata.contains_key(metadata_key::COMMAND_ID) {
             return;
         }
         let cause = event.metadata.get(metadata_key::CAUSATION_ID).and_then(|id| id.parse().ok());
@@ -119,40 +122,33 @@ impl Proof {
             match event_type {
                 "OrderPlaced" => {
                     order.placed_id = Some(event.id);
-                    order.total_cents =
-                        body.lines.iter().map(|line| line.quantity * line.unit_cents.unwrap_or_default()).sum();
+                    order.products = body.lines.iter().map(|line| line.sku.clone()).collect();
+                    order.total_cents = body.lines.iter().map(|line| line.quantity * line.unit_cents).sum();
                 }
                 "PaymentTaken" => order.paid_cents += body.amount_cents.unwrap_or_default(),
                 "OrderConfirmed" => order.confirmed_cents += body.amount_cents.unwrap_or_default(),
                 _ => {}
             }
-            let correlation = event.metadata.get(metadata_key::CORRELATION_ID).and_then(|id| id.parse().ok());
-            let belongs = event_type == "OrderPlaced" || correlation == order.placed_id;
-            if !belongs {
+            let correlation = event.metadata.get(metadata_key::CORRELATION_ID);
+            if correlation != Some(&format!("order-{name}")) {
                 self.fault(format!("event {} is not correlated with order {name}", event.position));
             }
         }
+        let (product, quantity) =
+            (body.product.as_deref().unwrap_or_default(), signed(body.quantity.unwrap_or_default()));
         match event_type {
-            "StockReceived" => {
-                let (sku, quantity) = (body.sku.clone().unwrap_or_default(), body.quantity.unwrap_or_default());
-                self.move_stock(event.position, &sku, signed(quantity));
-            }
-            "StockReserved" => {
-                body.lines.iter().for_each(|line| self.move_stock(event.position, &line.sku, -signed(line.quantity)));
-            }
-            "StockReleased" => {
-                body.lines.iter().for_each(|line| self.move_stock(event.position, &line.sku, signed(line.quantity)));
-            }
+            "StockReceived" | "StockReleased" => self.move_stock(event.position, product, quantity),
+            "StockReserved" => self.move_stock(event.position, product, -quantity),
             _ => {}
         }
     }
 
-    fn move_stock(&mut self, position: Position, sku: &str, by: i64) {
-        let stock = self.stock.entry(sku.into()).or_default();
+    fn move_stock(&mut self, position: Position, product: &str, by: i64) {
+        let stock = self.stock.entry(product.into()).or_default();
         *stock += by;
         let left = *stock;
         if left < 0 {
-            self.fault(format!("event {position} brings the stock of {sku} to {left}"));
+            self.fault(format!("event {position} brings the stock of {product} to {left}"));
         }
     }
 
@@ -183,16 +179,18 @@ impl Proof {
     /// Every step of an order's life stands in the log exactly as often as the steps before it demand.
     fn check_order(&mut self, name: &str, order: &Order) {
         let count = |event_type: &str| order.events.get(event_type).copied().unwrap_or_default();
-        let (reserved, rejected) = (count("StockReserved"), count("StockRejected"));
+        let (reserved, products) = (count("StockReserved") as usize, order.products.len());
         let (taken, declined) = (count("PaymentTaken"), count("PaymentDeclined"));
+        let (shipped, released) = (count("StockShipped") as usize, count("StockReleased") as usize);
         let (confirmed, cancelled) = (count("OrderConfirmed"), count("OrderCancelled"));
         let rules = [
             (count("OrderPlaced") == 1, "is placed once"),
-            (reserved + rejected == 1, "is reserved or rejected, once"),
-            (taken + declined == reserved, "is paid or declined once, if it is reserved"),
-            (count("StockReleased") == declined, "gives its stock back, if it is declined"),
+            (reserved <= products, "has each product held once, at most"),
+            (taken + declined == u32::from(reserved == products), "is paid or declined once, if all of it is held"),
+            (shipped == if taken == 1 { products } else { 0 }, "is shipped whole, if it is paid"),
+            (released == reserved - shipped.min(reserved), "gives back what is held, if it is not shipped"),
             (confirmed == taken, "is confirmed, if it is paid"),
-            (cancelled == rejected + declined, "is cancelled, if it is rejected or declined"),
+            (cancelled == 1 - taken.min(1), "is cancelled, if it is not paid"),
             (count("MessageComposed") == 1, "is told to the customer, once"),
             (order.paid_cents == u64::from(taken) * order.total_cents, "is paid what it costs"),
             (order.confirmed_cents == order.paid_cents, "is confirmed for what was paid"),
@@ -231,11 +229,12 @@ mod tests {
     use super::*;
     use crate::event::{EventType, NewEvent, Version};
 
-    const RUN: [(&str, &str); 5] = [
-        ("StockReceived", r#"{"sku":"tea","quantity":2}"#),
+    const RUN: [(&str, &str); 6] = [
+        ("StockReceived", r#"{"product":"tea","quantity":2}"#),
         ("OrderPlaced", r#"{"order":"1","lines":[{"sku":"tea","quantity":2,"unit_cents":5}]}"#),
-        ("StockReserved", r#"{"order":"1","lines":[{"sku":"tea","quantity":2}]}"#),
+        ("StockReserved", r#"{"order":"1","product":"tea","quantity":2}"#),
         ("PaymentTaken", r#"{"order":"1","amount_cents":10}"#),
+        ("StockShipped", r#"{"order":"1","product":"tea","quantity":2}"#),
         ("OrderConfirmed", r#"{"order":"1","amount_cents":10}"#),
     ];
     const MESSAGE: (&str, &str) = ("MessageComposed", r#"{"order":"1"}"#);
@@ -247,8 +246,8 @@ mod tests {
         for (index, (event_type, data)) in events.iter().enumerate() {
             let mut event = NewEvent::json(EventType::new(*event_type).unwrap(), *data);
             event.id = Uuid::from_u128(index as u128 + 1);
-            event.metadata.insert(metadata_key::CAUSATION_ID.into(), order.to_string());
-            event.metadata.insert(metadata_key::CORRELATION_ID.into(), order.to_string());
+            event.metadata.insert(metadata_key::COMMAND_ID.into(), index.to_string());
+            event.metadata.insert(metadata_key::CORRELATION_ID.into(), "order-1".into());
             proof.add(&RecordedEvent::record(event, Position(index as u64 + 1), Version(0), 0));
         }
         proof.finish(&BTreeSet::from([order]))
@@ -267,7 +266,7 @@ mod tests {
         assert!(fault(&[&RUN[..], &[MESSAGE, MESSAGE]].concat()).contains("told to the customer, once"));
         assert!(fault(&[&RUN[..], &[MESSAGE, RUN[3]]].concat()).contains("is paid or declined once"));
         let mut short = RUN;
-        short[0].1 = r#"{"sku":"tea","quantity":1}"#;
+        short[0].1 = r#"{"product":"tea","quantity":1}"#;
         assert!(fault(&[&short[..], &[MESSAGE]].concat()).contains("stock of tea to -1"));
         let mut dear = RUN;
         dear[3].1 = r#"{"order":"1","amount_cents":11}"#;

@@ -1,9 +1,8 @@
 //! The shop's customers: goods coming in and orders, made from a seed.
 
-use serde_json::json;
-use uuid::Uuid;
+use std::collections::BTreeMap;
 
-use crate::event::{EventType, NameError, NewEvent, StreamName, Tag};
+use serde::Serialize;
 
 /// Products, with what one costs in cents.
 const PRODUCTS: [(&str, u64); 12] = [
@@ -35,40 +34,70 @@ pub(super) struct Shop {
     orders: u32,
 }
 
+/// What a customer wants.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    pub(super) number: String,
+    pub(super) customer: Customer,
+    pub(super) card: &'static str,
+    pub(super) lines: Vec<Line>,
+}
+
+/// Who wants it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Customer {
+    name: String,
+    email: String,
+}
+
+/// So many of one product.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Line {
+    sku: &'static str,
+    quantity: u32,
+    unit_cents: u64,
+}
+
+impl Order {
+    /// How many of each product.
+    pub(super) fn quantities(&self) -> BTreeMap<&'static str, u32> {
+        let mut sums = BTreeMap::new();
+        for line in &self.lines {
+            *sums.entry(line.sku).or_default() += line.quantity;
+        }
+        sums
+    }
+
+    /// What it costs.
+    pub(super) fn total_cents(&self) -> u64 {
+        self.lines.iter().map(|line| line.unit_cents * u64::from(line.quantity)).sum()
+    }
+}
+
 impl Shop {
     pub(super) fn new(seed: u64, orders: u32) -> Self {
         Self { rng: fastrand::Rng::with_seed(seed), orders }
     }
 
     /// The goods that come in: enough for most orders, so that the last ones find some shelves empty.
-    pub(super) fn deliveries(&mut self) -> Result<Vec<NewEvent>, NameError> {
-        PRODUCTS
-            .iter()
-            .map(|(sku, _)| {
-                let quantity = self.orders / 4 + self.rng.u32(0..=self.orders / 8);
-                let body = json!({ "sku": sku, "quantity": quantity });
-                self.event("StockReceived", format!("product-{sku}"), &body)
-            })
-            .collect()
+    pub(super) fn deliveries(&mut self) -> Vec<(&'static str, u32)> {
+        let quantity = |rng: &mut fastrand::Rng| (self.orders / 4 + rng.u32(0..=self.orders / 8)).max(1);
+        PRODUCTS.iter().map(|(sku, _)| (*sku, quantity(&mut self.rng))).collect()
     }
 
     /// The `number`-th order; a poison one is from a customer whose name is trouble.
-    pub(super) fn order(&mut self, number: u32, poison: bool) -> Result<NewEvent, NameError> {
-        let order = format!("{number:06}");
+    pub(super) fn order(&mut self, number: u32, poison: bool) -> Order {
+        let number = format!("{number:06}");
         let name = if poison { POISON_NAME.into() } else { self.name() };
         let card = if self.rng.u32(0..12) == 0 { DECLINED_CARD } else { "4111-1111-1111-1111" };
-        let lines: Vec<_> = (0..self.rng.usize(1..=3))
+        let lines = (0..self.rng.usize(1..=3))
             .map(|_| {
                 let (sku, unit_cents) = self.pick(&PRODUCTS).unwrap_or_default();
-                json!({ "sku": sku, "quantity": self.rng.u32(1..=2), "unit_cents": unit_cents })
+                Line { sku, quantity: self.rng.u32(1..=2), unit_cents }
             })
             .collect();
-        let email = format!("customer-{order}@example.com");
-        let body =
-            json!({ "order": order, "customer": { "name": name, "email": email }, "card": card, "lines": lines });
-        let mut event = self.event("OrderPlaced", format!("order-{order}"), &body)?;
-        event.tags.push(Tag::new(format!("order:{order}"))?);
-        Ok(event)
+        let email = format!("customer-{number}@example.com");
+        Order { number, customer: Customer { name, email }, card, lines }
     }
 
     fn name(&mut self) -> String {
@@ -79,10 +108,5 @@ impl Shop {
 
     fn pick<T: Copy>(&mut self, among: &[T]) -> Option<T> {
         among.get(self.rng.usize(0..among.len())).copied()
-    }
-
-    fn event(&mut self, event_type: &str, stream: String, body: &serde_json::Value) -> Result<NewEvent, NameError> {
-        let event = NewEvent::json(EventType::new(event_type)?, body.to_string()).on(StreamName::new(stream)?);
-        Ok(NewEvent { id: Uuid::from_u128(self.rng.u128(..)), ..event })
     }
 }
