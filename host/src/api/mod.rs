@@ -31,6 +31,7 @@ mod fields;
 mod form;
 mod generations;
 mod health;
+mod held;
 mod in_process;
 mod limits;
 mod lines;
@@ -66,6 +67,7 @@ mod verify;
 mod wait;
 mod wait_for;
 mod whole_body;
+mod written;
 
 #[cfg(test)]
 mod tests;

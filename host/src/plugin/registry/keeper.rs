@@ -5,18 +5,18 @@
 
 mod deciding;
 mod generations;
+mod ordered;
 mod revocation;
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::RegistryOptions;
 use super::board::{Board, Running};
 use super::error::InstallError;
 use super::prepare::{Prepared, load_options, prepare};
-use super::refused::GenerationRefused;
 use crate::clock::Clock;
 use crate::command::Claims;
 use crate::delivery::{self, Setup, State};
@@ -27,6 +27,7 @@ use crate::plugin::{Loader, SecretResolver};
 use crate::store::Store;
 use deciding::Deciding;
 use generations::Pending;
+pub(super) use ordered::Order;
 
 /// Components that are loaded at once; a bound on memory, well above what a machine has cores for.
 const LOADS_MAX: usize = 8;
@@ -37,9 +38,6 @@ const LARGE_BYTES: u64 = 1 << 20;
 
 /// Operators who wait at once; more wait to be heard.
 const ORDERS_MAX: usize = 8;
-
-/// Tells a keeper to return to what was live before; it answers when that has happened.
-pub(super) type RollBack = oneshot::Sender<Result<(), GenerationRefused>>;
 
 /// Turns at the engine.
 struct Loads {
@@ -95,7 +93,7 @@ struct Keeper {
     name: PluginName,
     around: Surroundings,
     wanted: watch::Receiver<Wanted>,
-    orders: mpsc::Receiver<RollBack>,
+    orders: mpsc::Receiver<Order>,
     generation: u64,
     running: Option<Running>,
     /// What decides commands, where the plugin is an aggregate.
@@ -104,6 +102,8 @@ struct Keeper {
     taken: Option<Candidate>,
     /// What becomes live when its state is built.
     pending: Option<Pending>,
+    /// Whether nothing that runs counts as loaded: an operator has it loaded anew.
+    anew: bool,
 }
 
 impl Surroundings {
@@ -137,6 +137,7 @@ pub(super) fn spawn(name: PluginName, wanted: Wanted, around: Surroundings) -> K
         deciding: None,
         taken: None,
         pending: None,
+        anew: false,
     };
     let task = tokio::spawn(keeper.run(tell));
     Kept { wanted, settled, task }
@@ -146,11 +147,11 @@ impl Keeper {
     async fn run(mut self, settled: watch::Sender<bool>) {
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
-            match wanted {
-                Wanted::Ready(candidate) => self.install(*candidate).await,
-                Wanted::Broken(problem) => self.report(&problem.into()),
-                Wanted::Gone => break,
+            if wanted == Wanted::Gone {
+                break;
             }
+            // What is wrong with it is on the board.
+            let _ = self.make(wanted).await;
             settled.send_replace(true);
             if !self.wait().await {
                 break;
@@ -159,54 +160,67 @@ impl Keeper {
         self.stop().await;
     }
 
+    /// Makes what is wanted run. What is wrong with it is reported.
+    async fn make(&mut self, wanted: Wanted) -> Result<(), InstallError> {
+        let made = match wanted {
+            Wanted::Ready(candidate) => self.install(*candidate).await,
+            Wanted::Broken(problem) => Err(problem.into()),
+            Wanted::Gone => Ok(()),
+        };
+        if let Err(error) = &made {
+            self.report(error);
+        }
+        made
+    }
+
     /// Waits for another wish, and does what comes up meanwhile. False when the registry stops.
     async fn wait(&mut self) -> bool {
         loop {
             tokio::select! {
+                // To reload takes in what is wanted.
+                biased;
+                Some(order) = self.orders.recv() => self.obey(order).await,
                 changed = self.wanted.changed() => return changed.is_ok(),
-                Some(answer) = self.orders.recv() => {
-                    let done = self.roll_back().await;
-                    // Whether anybody still waits for an answer does not matter.
-                    let _ = answer.send(done);
-                }
                 () = Self::built(self.pending.as_ref(), self.running.as_ref()) => self.adopt().await,
             }
         }
     }
 
     /// Makes a candidate run, unless it runs already or cannot.
-    async fn install(&mut self, candidate: Candidate) {
+    async fn install(&mut self, candidate: Candidate) -> Result<(), InstallError> {
         self.around.board.write(&self.name, |entry| entry.at(&candidate.source));
         if self.runs(&candidate) {
             self.around.board.write(&self.name, |entry| entry.problem = None);
-            return;
+            return Ok(());
         }
         self.around.board.write(&self.name, |entry| entry.loading = true);
         let prepared = self.prepare(&candidate).await;
         let manifest = Arc::clone(&candidate.manifest);
-        let refused = match prepared {
+        let made = match prepared {
             Some(Ok(prepared)) if !self.is_outdated(&candidate) => {
-                let taken = if prepared.decides() {
+                if prepared.decides() {
                     self.claim(candidate, prepared).await
                 } else {
                     self.give_up_claim();
                     self.take(candidate, prepared).await
-                };
-                taken.err()
+                }
             }
-            Some(Err(error)) => Some(error),
+            Some(Err(error)) => Err(error),
             // Something newer is wanted: that is dealt with next.
-            Some(Ok(_)) | None => None,
+            Some(Ok(_)) | None => Ok(()),
         };
-        if let Some(error) = refused {
+        if made.is_err() {
             self.revoke(&manifest.grants).await;
-            self.report(&error);
         }
         self.around.board.write(&self.name, |entry| entry.loading = false);
+        made
     }
 
     /// Whether exactly this runs. Handing over the same files again starts a halted plugin anew.
     fn runs(&self, candidate: &Candidate) -> bool {
+        if self.anew {
+            return false;
+        }
         if let Some(deciding) = &self.deciding {
             return deciding.digest == candidate.digest && deciding.manifest == candidate.manifest;
         }
@@ -226,7 +240,8 @@ impl Keeper {
         let is_known = |running: &&Running| {
             running.digest == candidate.digest && load_options(&running.manifest) == load_options(&candidate.manifest)
         };
-        let known = self.running.as_ref().filter(is_known).map(|running| Arc::clone(&running.loaded));
+        let known =
+            self.running.as_ref().filter(|_| !self.anew).filter(is_known).map(|running| Arc::clone(&running.loaded));
         let (name, loader) = (self.name.clone(), Arc::clone(&self.around.loader));
         let secrets = Arc::clone(&self.around.secrets);
         let component = candidate.component_path.clone();

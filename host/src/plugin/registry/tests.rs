@@ -1,6 +1,7 @@
 mod fake;
 mod fixture;
 mod generations;
+mod reload;
 
 use std::fs;
 use std::io::Write;

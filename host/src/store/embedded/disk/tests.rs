@@ -171,3 +171,17 @@ fn redb_lives_in_a_look_and_leaves_the_file() {
     assert_eq!(fill_redb(&disk, Open::Existing, 9), Some(8));
     assert_eq!(as_it_is(directory.path()), before);
 }
+
+#[test]
+fn a_look_does_not_take_what_it_cannot_read_for_absent() {
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("round", directory.path().join("round")).unwrap();
+    let disk = UntouchedDisk::new(directory.path());
+    for how in [Open::New, Open::Existing] {
+        let error = disk.open("round", how).unwrap_err();
+        assert!(!matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists), "{how:?}: {error}");
+    }
+    for failed in [disk.remove("round"), disk.rename("round", "other"), disk.rename("other", "round")] {
+        assert!(failed.is_err());
+    }
+}
