@@ -147,7 +147,10 @@ fn metric(server: &Server, line: &str) -> Option<u64> {
 fn a_client_that_does_not_read_is_given_up_and_gives_its_place_back() {
     let (server, _data) = start(|command| _ = command.args(["--write-time", "1", "--max-requests", "1"]));
     let data = "x".repeat(900_000);
-    let post = || ureq::post(format!("{}/v1/events", server.url())).send_json(json!({ "events": [{ "type": "A", "data": data }] }));
+    let post = || {
+        ureq::post(format!("{}/v1/events", server.url()))
+            .send_json(json!({ "events": [{ "type": "A", "data": data }] }))
+    };
     // More than both sides of a connection buffer.
     for _ in 0..16 {
         poll("an append", || post().ok());

@@ -185,3 +185,17 @@ fn a_look_does_not_take_what_it_cannot_read_for_absent() {
         assert!(failed.is_err());
     }
 }
+
+/// A process that is being started has a copy of every open file until it has begun.
+#[test]
+fn a_lock_is_free_when_it_is_dropped_though_processes_are_being_started() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = RealDisk::open(directory.path()).unwrap();
+    let starting: Vec<_> = (0..3)
+        .map(|_| std::thread::spawn(|| (0..50).for_each(|_| drop(std::process::Command::new("true").status()))))
+        .collect();
+    while starting.iter().any(|starting| !starting.is_finished()) {
+        drop(disk.lock().unwrap());
+        drop(UntouchedDisk::new(directory.path()).lock().unwrap());
+    }
+}
