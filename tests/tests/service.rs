@@ -176,15 +176,17 @@ fn a_client_that_does_not_read_is_given_up_and_gives_its_place_back() {
 #[test]
 fn one_connection_too_many_is_refused_and_the_operator_is_told() {
     let (server, _data) = start(|command| _ = command.args(["--max-connections", "3", "--header-time", "3600"]));
-    let mut open: Vec<_> = (0..3).map(|_| connect(&server)).collect();
-    closed(connect(&server));
-    closed(connect(&server));
-    open.pop();
+    // Of a connection that asked before, the place may be taken still: then fewer of these have one.
+    let open: Vec<_> = (0..8).map(|_| connect(&server)).collect();
+    let refuses = || server.log().iter().any(|line| line.to_string().contains("a connection was refused"));
+    poll("the log to tell", || refuses().then_some(()));
+    drop(open);
     let refused = "tidemill_connections_refused_total{face=\"http\"}";
-    poll("the metric to tell", || metric(&server, refused).filter(|refused| *refused >= 2));
+    poll("the metric to tell", || metric(&server, refused).filter(|refused| *refused >= 5));
     let told = server.log().iter().filter(|line| line.to_string().contains("a connection was refused")).count();
     assert_eq!(told, 1, "not for each of them");
-    assert!(metric(&server, "tidemill_connections{face=\"http\"}").is_some_and(|open| open <= 3));
+    let open = poll("how many are open", || metric(&server, "tidemill_connections{face=\"http\"}"));
+    assert!((1..=3).contains(&open), "{open}");
 }
 
 /// The head of an answer, and the connection.
