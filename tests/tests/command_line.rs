@@ -250,7 +250,7 @@ fn streams_are_listed_shown_and_deleted() {
     assert_eq!(setting.json(&["events", "read", "--stream", "order-1", "--json"]).len(), 2, "its events stay");
     fails(&setting.run(&["append", "--type", "T", "--stream", "order-1"]), 4, &["order-1", "deleted"]);
     fails(&setting.run(&["streams", "show", "order-9"]), 3, &["order-9"]);
-    let types = setting.json(&["events", "types", "--json"]);
+    let types = setting.json(&["types", "ls", "--json"]);
     assert_eq!((&types[1]["type"], &types[1]["events"]), (&"T".into(), &3.into()));
 }
 

@@ -186,6 +186,28 @@ fn the_service_manager_is_told_ready_alive_and_stopping() {
     assert_eq!(setting.server.terminate(), Some(0));
 }
 
+/// What of the unit file follows from the program is as the program has it.
+#[test]
+fn the_unit_file_starts_a_server_that_tells_its_manager() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/tidemill.service");
+    let unit = std::fs::read_to_string(path).unwrap();
+    let setting = |name: &str| unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    assert_eq!(setting("Type"), Some("notify"));
+    assert!(setting("WatchdogSec").is_some() && setting("TimeoutStopSec").is_some());
+    let files: u64 = setting("LimitNOFILE").unwrap().parse().unwrap();
+    let command = setting("ExecStart").unwrap();
+    let arguments: Vec<_> = command.split_whitespace().skip(1).collect();
+    assert_eq!(arguments.first(), Some(&"serve"));
+    let known = tidemill_tests::tidemill().args(arguments).arg("--help").output().unwrap();
+    assert!(known.status.success(), "{command}: {}", String::from_utf8_lossy(&known.stderr));
+    let shown = tidemill_tests::tidemill().args(["config", "show", "--json"]).output().unwrap();
+    let most = String::from_utf8_lossy(&shown.stdout).lines().find_map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        (line["setting"] == "max_connections").then(|| line["value"].as_u64())?
+    });
+    assert!(most.is_some_and(|most| 2 * most < files), "both faces have files for their connections: {most:?}");
+}
+
 #[test]
 fn draining_refuses_writes_answers_reads_and_ends_in_time() {
     let stuck = Example { name: "", component: guests::SPIN, manifest: "[limits]\nbatch_time = \"10m\"\n" };

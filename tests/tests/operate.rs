@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_plugins::{COUNTER, Example, SHOP};
-use tidemill_tests::{Server, another_version, guests, install, poll, replace};
+use tidemill_tests::{Server, another_version, guests, install, poll, replace, tidemill};
 
 struct Setting {
     server: Server,
@@ -195,6 +195,29 @@ fn a_failing_event_is_isolated_from_its_batch() {
     let letters = setting.server.get("/v1/plugins/batches/dead-letters");
     assert_eq!(letters["dead_letters"][0]["position"], 11);
     assert_eq!(setting.count("batches", "count"), Some(20));
+}
+
+#[test]
+fn a_plugin_is_reloaded_by_command_and_loses_and_repeats_nothing() {
+    let setting = Setting::start(|plugins| install(plugins, "counter", &COUNTER));
+    setting.wait_for_generation("counter", 1);
+    let run = |arguments: &[&str]| {
+        let output = tidemill().args(["--server", setting.server.url()]).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for round in 2..5 {
+        setting.append("Ticked", 10);
+        assert_eq!(run(&["plugins", "reload", "counter"]), (Some(0), "plugin counter: reloaded\n".to_owned()));
+        assert_eq!(setting.info("counter")["generation"], round);
+    }
+    setting.server.settle("counter");
+    assert_eq!(setting.count("counter", "Ticked"), Some(30));
+    replace(&setting.plugins.path().join("counter/plugin.wasm"), b"garbage");
+    let (code, said) = run(&["plugins", "reload", "counter"]);
+    assert!(code == Some(4) && said.contains("what ran before goes on") && said.contains("component"), "{said}");
+    assert_eq!(setting.info("counter")["generation"], 4);
+    let (code, said) = run(&["plugins", "reload", "countr"]);
+    assert!(code == Some(3) && said.contains("did you mean `counter`?"), "{said}");
 }
 
 #[test]

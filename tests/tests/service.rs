@@ -137,6 +137,58 @@ fn limits_are_settings() {
     );
 }
 
+/// The value of a metric, by its name and labels.
+fn metric(server: &Server, line: &str) -> Option<u64> {
+    let (_, text) = server.try_text("/metrics").ok()?;
+    text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
+}
+
+#[test]
+fn a_client_that_does_not_read_is_given_up_and_gives_its_place_back() {
+    let (server, _data) = start(|command| _ = command.args(["--write-time", "1", "--max-requests", "1"]));
+    let data = "x".repeat(900_000);
+    let post = || {
+        ureq::post(format!("{}/v1/events", server.url()))
+            .send_json(json!({ "events": [{ "type": "A", "data": data }] }))
+    };
+    // More than both sides of a connection buffer.
+    for _ in 0..16 {
+        poll("an append", || post().ok());
+    }
+    let ask = "GET /v1/events?limit=1000 HTTP/1.1\r\nhost: t\r\n\r\n";
+    let slow: Vec<_> = (0..2)
+        .map(|_| {
+            let mut slow = connect(&server);
+            // It asks for page after page, and takes none.
+            slow.write_all(ask.repeat(8).as_bytes()).unwrap();
+            slow
+        })
+        .collect();
+    poll("somebody to be told to come back", || match server.try_text("/v1/streams") {
+        Ok((429, _)) => Some(()),
+        _ => None,
+    });
+    assert!(server.try_get("/livez").is_ok(), "a server that is busy is alive");
+    poll("the place to be free", || (server.try_text("/v1/streams").ok()?.0 == 200).then_some(()));
+    drop(slow);
+}
+
+#[test]
+fn one_connection_too_many_is_refused_and_the_operator_is_told() {
+    let (server, _data) = start(|command| _ = command.args(["--max-connections", "3", "--header-time", "3600"]));
+    // Of a connection that asked before, the place may be taken still: then fewer of these have one.
+    let open: Vec<_> = (0..8).map(|_| connect(&server)).collect();
+    let refuses = || server.log().iter().any(|line| line.to_string().contains("a connection was refused"));
+    poll("the log to tell", || refuses().then_some(()));
+    drop(open);
+    let refused = "tidemill_connections_refused_total{face=\"http\"}";
+    poll("the metric to tell", || metric(&server, refused).filter(|refused| *refused >= 5));
+    let told = server.log().iter().filter(|line| line.to_string().contains("a connection was refused")).count();
+    assert_eq!(told, 1, "not for each of them");
+    let open = poll("how many are open", || metric(&server, "tidemill_connections{face=\"http\"}"));
+    assert!((1..=3).contains(&open), "{open}");
+}
+
 /// The head of an answer, and the connection.
 fn head(connection: TcpStream) -> (String, BufReader<TcpStream>) {
     let (mut reader, mut head) = (BufReader::new(connection), String::new());

@@ -16,6 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http_body::Body as _;
 
+use super::limits::EVENT_STREAM;
 use super::problem::{Kind, Problem};
 use super::state::ApiState;
 use crate::access::{Action, Denied, NoEntry, Scope};
@@ -62,7 +63,6 @@ pub(super) const DEMANDS: &[(Method, &str, Demand)] = &[
     (Method::POST, "/v1/events", Demand::Append),
     (Method::GET, "/v1/events/subscribe", Demand::Read),
     (Method::GET, "/v1/events/{id}", Demand::Read),
-    (Method::GET, "/v1/event-types", Demand::ReadAll),
     (Method::GET, "/v1/types", Demand::ReadAll),
     (Method::GET, "/v1/types/{type}", Demand::ReadAll),
     (Method::GET, "/v1/streams", Demand::Read),
@@ -87,6 +87,7 @@ pub(super) const DEMANDS: &[(Method, &str, Demand)] = &[
     (Method::POST, "/v1/plugins/{name}/rebuild", Demand::Admin),
     (Method::DELETE, "/v1/plugins/{name}/rebuild", Demand::Admin),
     (Method::POST, "/v1/plugins/{name}/rollback", Demand::Admin),
+    (Method::POST, "/v1/plugins/{name}/reload", Demand::Admin),
     (Method::POST, "/v1/plugins/{name}/rebuild/verify", Demand::Admin),
     (Method::GET, "/v1/plugins/{name}/state", Demand::ReadAll),
     (Method::GET, "/v1/plugins/{name}/state/{*key}", Demand::ReadAll),
@@ -164,7 +165,7 @@ fn revocable(response: Response, caller: Caller) -> Response {
     if response.body().size_hint().exact().is_some() {
         return response;
     }
-    let subscription = response.headers().get(header::CONTENT_TYPE).is_some_and(|given| given == "text/event-stream");
+    let subscription = response.headers().get(header::CONTENT_TYPE).is_some_and(|given| given == EVENT_STREAM);
     let farewell = if subscription {
         let problem = Problem::from(caller.once_expelled()).to_json();
         Farewell::Bytes(format!("event: error\ndata: {problem}\n\n").into())

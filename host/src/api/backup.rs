@@ -2,7 +2,7 @@
 //!
 //! The answer's header tells the head and about how many bytes there are to come. The body is made as it is read, on a
 //! thread of its own, and a few blocks of it are in memory. A client that is slow holds up no append; it holds files
-//! that were replaced meanwhile, and so their room on the disk. One that reads nothing for [`STALL_MAX`] is given up. A body that
+//! that were replaced meanwhile, and so their room on the disk. One that reads nothing for `write_time` is given up. A body that
 //! ends before its last file, the manifest, is no backup: so it is when the server shuts down or its disk fails.
 
 use std::io::{self, Write};
@@ -34,8 +34,6 @@ pub(crate) const BYTES_HEADER: &str = "tidemill-bytes";
 const BLOCK_BYTES: usize = 256 << 10;
 /// Blocks that wait for the client.
 const BLOCKS_MAX: usize = 4;
-/// How long a client may read nothing.
-const STALL_MAX: Duration = Duration::from_secs(300);
 
 type Block = Result<Bytes, io::Error>;
 
@@ -53,7 +51,8 @@ pub(super) async fn backup(State(state): State<ApiState>, RawQuery(query): RawQu
         (BYTES_HEADER, live.bytes().to_string()),
     ];
     let (blocks, body) = mpsc::channel(BLOCKS_MAX);
-    let out = Blocks { blocks, runtime: Handle::current(), buffer: Vec::new() };
+    let stall_max = Duration::from_secs(state.limits().write_time);
+    let out = Blocks { blocks, runtime: Handle::current(), buffer: Vec::new(), stall_max };
     let work = move || send(live, out, place);
     thread::Builder::new().name("backup".to_owned()).spawn(work).map_err(|error| {
         Problem::of_class(ErrorClass::Unavailable, format!("there is no thread to make a backup on: {error}"))
@@ -63,7 +62,7 @@ pub(super) async fn backup(State(state): State<ApiState>, RawQuery(query): RawQu
 
 /// Makes the tar; how it ends is told to the client by the end of the body, and here in the log.
 fn send(live: Live, out: Blocks, _place: OwnedSemaphorePermit) {
-    let (blocks, runtime) = (out.blocks.clone(), out.runtime.clone());
+    let (blocks, runtime, stall_max) = (out.blocks.clone(), out.runtime.clone(), out.stall_max);
     match write(live, &mut TarSink::new(out, "the answer".to_owned()), &mut |_| ()) {
         Ok(manifest) => {
             tracing::info!(head = manifest.head, bytes = manifest.bytes(), "a backup was taken");
@@ -71,7 +70,7 @@ fn send(live: Live, out: Blocks, _place: OwnedSemaphorePermit) {
         Err(error) => {
             tracing::warn!(%error, "a backup was not finished");
             // What breaks the connection, if the client still reads.
-            let _ = runtime.block_on(hand_over(&blocks, Err(io::Error::other(error.to_string()))));
+            let _ = runtime.block_on(hand_over((&blocks, stall_max), Err(io::Error::other(error.to_string()))));
         }
     }
 }
@@ -94,6 +93,8 @@ struct Blocks {
     blocks: mpsc::Sender<Block>,
     runtime: Handle,
     buffer: Vec<u8>,
+    /// How long the client may read nothing.
+    stall_max: Duration,
 }
 
 impl Write for Blocks {
@@ -110,15 +111,15 @@ impl Write for Blocks {
             return Ok(());
         }
         let block = std::mem::take(&mut self.buffer);
-        self.runtime.block_on(hand_over(&self.blocks, Ok(block.into())))
+        self.runtime.block_on(hand_over((&self.blocks, self.stall_max), Ok(block.into())))
     }
 }
 
-async fn hand_over(blocks: &mpsc::Sender<Block>, block: Block) -> io::Result<()> {
+async fn hand_over((blocks, stall_max): (&mpsc::Sender<Block>, Duration), block: Block) -> io::Result<()> {
     let failed = |reason: &str| io::Error::new(io::ErrorKind::BrokenPipe, reason.to_owned());
-    match tokio::time::timeout(STALL_MAX, blocks.send(block)).await {
+    match tokio::time::timeout(stall_max, blocks.send(block)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(failed("the client went away")),
-        Err(_) => Err(failed("the client read nothing for five minutes")),
+        Err(_) => Err(failed(&format!("the client read nothing for {} s", stall_max.as_secs()))),
     }
 }

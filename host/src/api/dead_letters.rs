@@ -145,8 +145,9 @@ pub(super) async fn get(
     Path((name, position)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
-    Params::parse(query.as_deref(), &[])?;
+    let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
     let (name, position) = address(name, &position)?;
+    at_least(&state, &params, &name).await?;
     blocking(&state, move |store| {
         let letter = store
             .dead_letter(&live_owner(&name, store)?, position)?

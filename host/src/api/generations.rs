@@ -1,5 +1,5 @@
-//! `POST` and `DELETE /v1/plugins/{name}/rebuild`, `POST /v1/plugins/{name}/rollback`: building a plugin's state anew,
-//! and returning to what was live before.
+//! `POST` and `DELETE /v1/plugins/{name}/rebuild`, `POST /v1/plugins/{name}/rollback` and `…/reload`: building a plugin's
+//! state anew, returning to what was live before, and loading its files anew.
 //!
 //! A rebuild is answered when it has begun, unless it is over by then; with `wait=true` when what is built is live, as [`super::lines`] says. A
 //! client that goes away ends the waiting, not the rebuild.
@@ -91,6 +91,19 @@ pub(super) async fn roll_back(
     state.plugins().roll_back(&name).await?;
     tracing::info!(plugin = %name, "rolled back by an operator");
     blocking(&state, move |store| Json::render(&generations(&name, store)?)).await
+}
+
+/// Loads a plugin anew from its files; answers when that has replaced what ran.
+pub(super) async fn reload(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<StatusCode, Problem> {
+    Params::parse(query.as_deref(), &[])?;
+    let name = PluginName::new(name)?;
+    state.plugins().reload(&name).await?;
+    tracing::info!(plugin = %name, "reloaded by an operator");
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn watched(state: &ApiState, name: &PluginName) -> Result<watch::Receiver<Status>, Problem> {

@@ -116,6 +116,10 @@ fn edge(gathered: &mut Gathered, state: &ApiState) {
     }
     gathered.whole(&catalog::OTLP_FAILURES, &[], state.otlp_failures());
     gathered.whole(&catalog::SUBSCRIBERS, &[], state.places().subscribers.taken() as u64);
+    for (face, connections) in state.connections() {
+        gathered.whole(&catalog::CONNECTIONS, &[face], connections.open() as u64);
+        gathered.whole(&catalog::CONNECTIONS_REFUSED, &[face], connections.refused());
+    }
     for route in state.requests().read() {
         for (status, count) in route.outcomes {
             gathered.whole(&catalog::HTTP_REQUESTS, &[&route.route, &status], count);

@@ -32,6 +32,7 @@ mod fields;
 mod form;
 mod generations;
 mod health;
+mod held;
 mod in_process;
 mod limits;
 mod lines;
@@ -67,6 +68,7 @@ mod verify;
 mod wait;
 mod wait_for;
 mod whole_body;
+mod written;
 
 #[cfg(test)]
 mod tests;

@@ -16,13 +16,15 @@ use super::problem::Problem;
 use super::registry::PluginSummary;
 use super::state::ApiState;
 use super::state_entries::at_least;
+use super::wait::for_log;
 use crate::delivery::stored_checkpoint;
 use crate::event::PluginName;
 use crate::store::{SNAPSHOTS_OWNER, Store};
 
 /// Lists every plugin.
 pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json, Problem> {
-    Params::parse(query.as_deref(), &[])?;
+    let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
+    for_log(&state, &params).await?;
     let (installed, problems, time_us) = (state.plugins().list(), state.plugins().problems(), state.now_us());
     blocking(&state, move |store| {
         let mut plugins: BTreeMap<String, Option<PluginSummary>> =

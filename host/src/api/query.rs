@@ -17,6 +17,7 @@ use super::state::ApiState;
 use super::wait::{self, AtLeast};
 use super::whole_body::whole_body;
 use crate::access::Action;
+use crate::clock::Stopwatch;
 use crate::delivery::{Evidence, Fault};
 use crate::error::ErrorClass;
 use crate::event::PluginName;
@@ -65,11 +66,12 @@ async fn answer(
     own: &Params,
 ) -> Result<Response, Problem> {
     let plugin = PluginName::new(name)?;
-    let (at_least, wait) = (AtLeast::parse(own)?, wait::timeout(own)?);
+    let (at_least, wait, began) = (AtLeast::parse(own)?, wait::timeout(own)?, Stopwatch::start());
     must_be_known(state, &plugin).await?;
     if let Some(at_least) = at_least {
         at_least.of_plugin(state, &plugin).await?;
     }
+    let wait = wait.saturating_sub(began.elapsed());
     let query = Query { name: query, parameters, wait };
     let Answered { checkpoint, answer } = state.plugins().query(&plugin, &query).await?;
     if let Some(at_least) = at_least {

@@ -64,6 +64,11 @@ pub trait Plugins: Send + Sync + 'static {
         ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
     }
 
+    /// Loads a plugin anew from its files.
+    fn reload<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
+    }
+
     /// Has a plugin answer a query.
     fn query<'a>(&'a self, name: &'a PluginName, _: &'a Query) -> BoxFuture<'a, Result<Answered, QueryRefused>> {
         ready(Err(QueryRefused::NotRunning { plugin: name.clone() })).boxed()

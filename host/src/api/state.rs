@@ -15,7 +15,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::command::{Claims, Commands};
 use crate::config::Limits;
 use crate::error::ErrorClass;
-use crate::gate::{Gate, Requests};
+use crate::gate::{Connections, Gate, Requests};
 use crate::store::retention::RetentionStatus;
 use crate::store::{AsyncStore, Store};
 use crate::telemetry::Otlp;
@@ -23,6 +23,9 @@ use crate::telemetry::Otlp;
 /// The store, the plugins, and the bounds. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiState(Arc<Inner>);
+
+/// A face's name, and the connections of its listener.
+type Face = (&'static str, Arc<Connections>);
 
 struct Inner {
     log: AsyncStore,
@@ -37,6 +40,7 @@ struct Inner {
     counted: Requests,
     closing: watch::Sender<bool>,
     grpc: OnceLock<Arc<Requests>>,
+    connections: OnceLock<Vec<Face>>,
     limits: OnceLock<Limits>,
     places: OnceLock<Places>,
 }
@@ -74,6 +78,7 @@ impl ApiState {
             counted: Requests::default(),
             closing: watch::Sender::new(false),
             grpc: OnceLock::new(),
+            connections: OnceLock::new(),
             limits: OnceLock::new(),
             places: OnceLock::new(),
         }))
@@ -147,6 +152,18 @@ impl ApiState {
     /// Where requests over gRPC are counted, if there are any.
     pub(super) fn grpc_requests(&self) -> Option<&Requests> {
         self.0.grpc.get().map(|requests| &**requests)
+    }
+
+    /// The same, of a server whose listeners have these connections, each under the name of its face.
+    #[must_use]
+    pub fn with_connections(self, connections: Vec<(&'static str, Arc<Connections>)>) -> Self {
+        let _ = self.0.connections.set(connections);
+        self
+    }
+
+    /// The connections of each listener, with the name of its face.
+    pub(super) fn connections(&self) -> &[Face] {
+        self.0.connections.get().map_or(&[], Vec::as_slice)
     }
 
     /// The same, of a server that takes on no more than this. Said before anything is asked.

@@ -1,4 +1,4 @@
-//! `GET /v1/streams`: which streams there are. `GET /v1/event-types`: which types of event.
+//! `GET /v1/streams`: which streams there are.
 
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::params::Params;
 use super::problem::Problem;
 use super::selection::Link;
 use super::state::ApiState;
-use super::wait::AtLeast;
+use super::wait::for_log;
 use crate::event::{Filter, PAGE_STREAMS_MAX, Pattern, Position, StreamName, Version};
 use crate::gate::Caller;
 use crate::store::{Store, StoreError, StreamHead, StreamPage};
@@ -53,9 +53,7 @@ pub(super) async fn list(
     let limit = params.limit(PAGE_DEFAULT, PAGE_STREAMS_MAX)?;
     let after = params.one("after")?.map(StreamName::new).transpose()?;
     let prefixes = prefixes(params.one("prefix")?.unwrap_or_default(), &caller.reach());
-    if let Some(at_least) = AtLeast::parse(&params)? {
-        at_least.of_log(&state).await?;
-    }
+    for_log(&state, &params).await?;
     blocking(&state, move |store| {
         let page = page(store, &prefixes, after.as_ref(), limit)?;
         let next = page.next.as_ref().map(|next| {
@@ -103,36 +101,6 @@ fn page(
         }
     }
     Ok(page)
-}
-
-/// Every type of event in the log.
-#[derive(Serialize, ToSchema)]
-#[schema(as = EventTypes)]
-pub(super) struct TypesView<'a> {
-    types: Vec<TypeView<'a>>,
-}
-
-/// A type, and how many events have it.
-#[derive(Serialize, ToSchema)]
-#[schema(as = EventTypeCount)]
-pub(super) struct TypeView<'a> {
-    #[serde(rename = "type")]
-    name: &'a str,
-    events: u64,
-}
-
-/// Lists types of events.
-pub(super) async fn types(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json, Problem> {
-    let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
-    if let Some(at_least) = AtLeast::parse(&params)? {
-        at_least.of_log(&state).await?;
-    }
-    blocking(&state, move |store| {
-        let types = store.event_types()?;
-        let types = types.iter().map(|(name, events)| TypeView { name: name.as_str(), events: *events }).collect();
-        Json::render(&TypesView { types })
-    })
-    .await
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::percent::encode;
 use super::problem::Problem;
 use super::selection::Link;
 use super::state::ApiState;
+use super::wait::for_log;
 use crate::access::Action;
 use crate::command::{Change, Point, SnapshotInfo, StateAt, Touched};
 use crate::event::{Category, EventType, Position, StreamName, Version};
@@ -118,9 +119,13 @@ pub(super) async fn state(
     Path(stream): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
-    let params = Params::parse(query.as_deref(), &["aggregate", "at_version", "at_time", "at_position"])?;
+    let params = Params::parse(
+        query.as_deref(),
+        &["aggregate", "at_version", "at_time", "at_position", "at_least", "timeout_ms"],
+    )?;
     let stream = StreamName::new(stream)?;
     may_see(&caller, &stream)?;
+    for_log(&state, &params).await?;
     let point = point(&params, ["at_version", "at_time", "at_position"])?;
     let found = state.commands().state_at(stream, aggregate(&params)?, point).await?;
     let StateAt { aggregate, stream, version, position, schema, state } = &found;
@@ -137,15 +142,18 @@ pub(super) async fn diff(
     Path(stream): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
-    let known = ["aggregate", "from_version", "from_time", "from_position", "to_version", "to_time", "to_position"];
+    let from = ["from_version", "from_time", "from_position"];
+    let to = ["to_version", "to_time", "to_position"];
+    let known = [&["aggregate", "at_least", "timeout_ms"], &from[..], &to[..]].concat();
     let params = Params::parse(query.as_deref(), &known)?;
     let stream = StreamName::new(stream)?;
     may_see(&caller, &stream)?;
-    let from = match point(&params, ["from_version", "from_time", "from_position"])? {
+    for_log(&state, &params).await?;
+    let from = match point(&params, from)? {
         Point::Now => Point::Version(Version::START),
         given => given,
     };
-    let to = point(&params, ["to_version", "to_time", "to_position"])?;
+    let to = point(&params, to)?;
     let changed = state.commands().changes(stream.clone(), aggregate(&params)?, (from, to)).await?;
     let events = changed.events.iter().map(ChangeView::of).collect();
     let next = (!changed.complete).then(|| {

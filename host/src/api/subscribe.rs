@@ -21,31 +21,31 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::blocking::blocking;
 use super::form::event_line;
+use super::limits::EVENT_STREAM;
 use super::params::{Params, bad_value};
 use super::path::Path;
 use super::problem::{Kind, Problem};
 use super::schema::{self, Shown};
 use super::selection::filter;
 use super::state::ApiState;
+use super::wait::for_log;
 use crate::access::Action;
 use crate::error::ErrorClass;
 use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
 use crate::gate::Caller;
 use crate::store::{Direction, Feed, ReadRequest, Store, StoreError};
 
-const PARAMS: &[&str] = &["after", "type", "tag", "stream", "category", schema::PARAM];
-const STREAM_PARAMS: &[&str] = &["after", "type", "tag", schema::PARAM];
+const PARAMS: &[&str] = &["after", "type", "tag", "stream", "category", schema::PARAM, "at_least", "timeout_ms"];
+const STREAM_PARAMS: &[&str] = &["after", "type", "tag", schema::PARAM, "at_least", "timeout_ms"];
 /// How long a subscriber hears nothing at most.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long a client may take nothing while there is something for it.
-const SLOW_MAX: Duration = Duration::from_secs(600);
 /// The last that a subscriber hears of a server that shuts down: a comment, so that clients come back by themselves.
 const GOODBYE: &[u8] = b": the server is shutting down\n\n";
 /// Bytes of an event on the wire, about, to make room at once.
 const EVENT_BYTES: usize = 512;
 
 /// Sends every matching event after `after`, or after `Last-Event-ID`, for as long as the client listens.
-/// `after=head` begins at the end of the log.
+/// `after=head` begins at the end of the log, which with `at_least` is there or later.
 pub(super) async fn subscribe(
     State(state): State<ApiState>,
     caller: Caller,
@@ -53,6 +53,7 @@ pub(super) async fn subscribe(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), PARAMS)?;
+    for_log(&state, &params).await?;
     let after = match (last_event_id(&headers)?, params.one("after")?) {
         (Some(last), _) => last,
         (None, Some("head")) => state.store().head(),
@@ -74,6 +75,7 @@ pub(super) async fn subscribe_stream(
     let stream = StreamName::new(stream)?;
     caller.may(&Action::ReadStream(&stream))?;
     let filter = Filter { streams: Filter::stream(&stream).streams, ..filter(&params)? };
+    for_log(&state, &params).await?;
     let after = match (last_event_id(&headers)?, params.one("after")?) {
         (Some(last), _) => last,
         (None, Some("head")) => state.store().head(),
@@ -137,7 +139,7 @@ fn respond(state: ApiState, shown: Shown, after: Position) -> Result<Response, P
         let text = format!("event: error\ndata: {}\n\n", problem.to_json());
         Some((Ok(text.into()), (pages, None)))
     });
-    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
+    let headers = [(header::CONTENT_TYPE, EVENT_STREAM), (header::CACHE_CONTROL, "no-cache")];
     Ok((headers, Body::from_stream(body)).into_response())
 }
 
@@ -160,6 +162,7 @@ struct Subscriber {
 impl Subscriber {
     /// Sends until the client goes or the server shuts down.
     async fn run(mut self) -> Result<(), Problem> {
+        let slow_max = Duration::from_secs(self.state.limits().write_time);
         loop {
             let text = tokio::select! {
                 filled = fill(&mut self.unlifted, &mut self.feed) => {
@@ -180,10 +183,10 @@ impl Subscriber {
                 () = self.pages.closed() => return Ok(()),
             };
             tokio::select! {
-                sent = tokio::time::timeout(SLOW_MAX, self.pages.send(text.into())) => match sent {
+                sent = tokio::time::timeout(slow_max, self.pages.send(text.into())) => match sent {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => return Ok(()),
-                    Err(_) => return Err(too_slow(self.told)),
+                    Err(_) => return Err(too_slow(slow_max, self.told)),
                 },
                 () = self.state.closed() => return Ok(()),
             }
@@ -248,10 +251,10 @@ async fn fill(unlifted: &mut Vec<RecordedEvent>, feed: &mut Feed) -> Result<(), 
     Ok(())
 }
 
-fn too_slow(told: Position) -> Problem {
+fn too_slow(slow_max: Duration, told: Position) -> Problem {
     let detail = format!(
         "the client took nothing for {} s; subscribe again with the last id it has, which is before {}, as Last-Event-ID",
-        SLOW_MAX.as_secs(),
+        slow_max.as_secs(),
         told.next()
     );
     Problem::new(ErrorClass::Unavailable, Kind::TimedOut, detail)

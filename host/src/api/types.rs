@@ -16,7 +16,7 @@ use super::params::Params;
 use super::path::Path;
 use super::problem::Problem;
 use super::state::ApiState;
-use super::wait::AtLeast;
+use super::wait::for_log;
 use crate::event::{EventType, Filter, Pattern, Position, RecordedEvent};
 use crate::schema::{Chain, TypeSchemas};
 use crate::store::{Direction, ReadRequest, Store};
@@ -144,9 +144,7 @@ impl Known {
 /// Lists types.
 pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json, Problem> {
     let params = Params::parse(query.as_deref(), PARAMS)?;
-    if let Some(at_least) = AtLeast::parse(&params)? {
-        at_least.of_log(&state).await?;
-    }
+    for_log(&state, &params).await?;
     let known = Known::of(&state);
     blocking(&state, move |store| {
         let stored: BTreeMap<EventType, u64> = store.event_types()?.into_iter().collect();
@@ -167,9 +165,7 @@ pub(super) async fn get(
 ) -> Result<Json, Problem> {
     let params = Params::parse(query.as_deref(), PARAMS)?;
     let name = EventType::new(name)?;
-    if let Some(at_least) = AtLeast::parse(&params)? {
-        at_least.of_log(&state).await?;
-    }
+    for_log(&state, &params).await?;
     let known = Known::of(&state);
     blocking(&state, move |store| {
         let stored = store.event_types()?.into_iter().find(|(other, _)| *other == name);

@@ -31,6 +31,14 @@ pub(super) fn timeout(params: &Params) -> Result<Duration, Problem> {
     }
 }
 
+/// Waits until the log has come so far, if the request asks for it.
+pub(super) async fn for_log(state: &ApiState, params: &Params) -> Result<(), Problem> {
+    match AtLeast::parse(params)? {
+        Some(at_least) => at_least.of_log(state).await,
+        None => Ok(()),
+    }
+}
+
 /// The position a read must have seen, and how long it waits for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AtLeast {

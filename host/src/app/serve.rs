@@ -139,14 +139,17 @@ pub async fn serve(
     let reporting = notify::report(Arc::clone(&notifier), (host.clone(), pulse), watchdog);
     let (phase, seen) = watch::channel(Phase::Serving);
     let incoming = guarding.incoming(&options.limits, listener, Protocol::Http)?;
+    let mut connections = vec![("http", incoming.connections())];
     let (state, grpc_face) = match grpc_listener {
         Some(listener) => {
             let incoming = guarding.incoming(&options.limits, listener, Protocol::Grpc)?;
+            connections.push(("grpc", incoming.connections()));
             let face = grpc::Face::new(host.store(), guarding.gate()).within(options.limits.clone());
             (state.with_grpc(face.requests()), Some((incoming, face)))
         }
         None => (state, None),
     };
+    let state = state.with_connections(connections);
     let mut faces = pin!(serve_faces((incoming, state.clone()), grpc_face, seen));
     let served = tokio::select! {
         failed = &mut faces => failed,

@@ -97,6 +97,10 @@ impl Plugins for Showing {
         async move { Ok(self.registry(name)?.roll_back(name).await?) }.boxed()
     }
 
+    fn reload<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        async move { Ok(self.registry(name)?.reload(name).await?) }.boxed()
+    }
+
     fn query<'a>(&'a self, name: &'a PluginName, query: &'a Query) -> BoxFuture<'a, Result<Answered, QueryRefused>> {
         let not_running = || QueryRefused::NotRunning { plugin: name.clone() };
         async move { self.0.registry().ok_or_else(not_running)?.query(name, query).await }.boxed()

@@ -17,7 +17,6 @@ use super::dev::DevArgs;
 use super::doctor::DoctorArgs;
 use super::events_read::ReadArgs;
 use super::events_tail::TailArgs;
-use super::events_types::TypesArgs;
 use super::export::ExportArgs;
 use super::identity::IdentityArgs;
 use super::import::ImportArgs;
@@ -212,8 +211,6 @@ pub(super) enum EventsCommand {
     Read(ReadArgs),
     /// Print the last events, then every new one as it comes
     Tail(TailArgs),
-    /// List the types of event there are, and how many events have each
-    Types(TypesArgs),
 }
 
 /// Where to read: a server, or a directory when none runs.

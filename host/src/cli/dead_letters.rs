@@ -12,6 +12,7 @@ use super::error::{CliError, Exit};
 use super::output::{Output, shown, talk};
 use super::query::Query;
 use super::table::Table;
+use super::waiting::AtLeastArgs;
 
 /// Dead letters asked for at a time.
 const PAGE: &str = "1000";
@@ -40,6 +41,8 @@ pub(super) struct ListArgs {
     #[arg(long)]
     pub(super) key: Option<String>,
     #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
+    #[command(flatten)]
     pub(super) source: SourceArgs,
 }
 
@@ -52,6 +55,8 @@ pub(super) struct ShowArgs {
     pub(super) plugin: String,
     /// Position of the event
     pub(super) position: u64,
+    #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
     #[command(flatten)]
     pub(super) source: SourceArgs,
 }
@@ -169,7 +174,7 @@ pub(super) fn run(command: &DeadLettersCommand, client: &Client, output: &mut Ou
 /// Prints the dead letters of a plugin, page by page.
 fn list(args: &ListArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     let query = Query::path(&["v1", "plugins", &args.plugin, "dead-letters"]).with("limit", PAGE);
-    let mut page: Page = client.get(&query.with_some("key", args.key.as_ref()))?;
+    let mut page: Page = client.get(&query.with_some("key", args.key.as_ref()).with_at_least(&args.at_least))?;
     let mut is_first = true;
     loop {
         if args.source.json {
@@ -200,8 +205,8 @@ fn table(letters: &[Box<RawValue>]) -> Result<Table<8>, CliError> {
 
 fn show(args: &ShowArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     let position = args.position.to_string();
-    let letter: Box<RawValue> =
-        client.get(&Query::path(&["v1", "plugins", &args.plugin, "dead-letters", &position]))?;
+    let query = Query::path(&["v1", "plugins", &args.plugin, "dead-letters", &position]);
+    let letter: Box<RawValue> = client.get(&query.with_at_least(&args.at_least))?;
     if args.source.json {
         return output.json_line(letter.get());
     }

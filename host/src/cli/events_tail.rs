@@ -16,6 +16,7 @@ use super::output::{Output, talk};
 use super::query::{FilterArgs, Query};
 use super::schema_args::SchemaArgs;
 use super::sse::Messages;
+use super::waiting::AtLeastArgs;
 
 /// Wait before coming back to a server that went away.
 const RECONNECT_WAIT: Duration = Duration::from_millis(500);
@@ -39,6 +40,8 @@ pub(super) struct TailArgs {
     pub(super) after: Option<u64>,
     #[command(flatten)]
     pub(super) schema: SchemaArgs,
+    #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
     /// Print JSON, one object a line
     #[arg(long)]
     pub(super) json: bool,
@@ -53,6 +56,7 @@ pub(super) fn run(args: &TailArgs, server: Server, output: &mut Output<'_>) -> R
     };
     let Client::Server(server) = client else { return Ok(()) };
     let path = Query::path(&["v1", "events", "subscribe"]).with_filter(&args.filter).with_schema(args.schema);
+    let path = path.with_at_least(&args.at_least);
     let mut lost = false;
     loop {
         match server.stream(path.as_str(), Some(&after)) {
@@ -81,6 +85,7 @@ fn print_last(args: &TailArgs, client: &Client, output: &mut Output<'_>) -> Resu
     let query = Query::path(&["v1", "events"])
         .with_filter(&args.filter)
         .with_schema(args.schema)
+        .with_at_least(&args.at_least)
         .with("direction", "backwards");
     let first: Page = client.get(&query.with("limit", &left.clamp(1, 1000).to_string()))?;
     let head = first.head;

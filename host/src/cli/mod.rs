@@ -26,7 +26,6 @@ mod error;
 mod event_row;
 mod events_read;
 mod events_tail;
-mod events_types;
 mod export;
 mod generations;
 mod identity;

@@ -1,4 +1,4 @@
-//! `tidemill plugins`: `ls`, `inspect`, `pause` and `resume` are here; what rehearses, and what rebuilds, is beside.
+//! `tidemill plugins`: `ls`, `inspect`, `pause`, `resume` and `reload` are here; what rehearses, and what rebuilds, is beside.
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -19,6 +19,17 @@ use super::query::Query;
 use super::rehearsal_report;
 use super::rehearsals::{self, PromoteArgs, ReplayArgs, ShadowArgs};
 use super::table::Table;
+use super::waiting::AtLeastArgs;
+
+const RELOAD_HELP: &str = "\
+Examples:
+  tidemill plugins reload billing
+
+Its files, and the secrets that its manifest names, are read again and replace what runs at a batch boundary: nothing is
+lost, nothing is handled twice. Where they cannot run, what ran goes on, and the reason is printed. Needed for what no file
+of the plugin shows, such as a secret that has changed, or a plugin that could not start: changed files are taken by
+themselves. New instances end a halt or a quarantine, and come into it again if what caused it is still there; `resume` does
+that without loading. A pause stays, and so does a rollback.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginsCommand {
@@ -42,6 +53,9 @@ pub(super) enum PluginsCommand {
     /// End a pause, a halt or a quarantine
     #[command(after_help = "Examples:\n  tidemill plugins resume billing")]
     Resume(NameArgs),
+    /// Load a plugin's files anew, changed or not
+    #[command(after_help = RELOAD_HELP)]
+    Reload(NameArgs),
     /// Hand a range of the log to a plugin again, without effect, and see what it would do
     Replay(ReplayArgs),
     /// Run a candidate beside the installed version over real history, and see how they differ
@@ -61,6 +75,8 @@ Examples:
   tidemill plugins ls --json | jq -r 'select(.lag_events > 0) | .name'")]
 pub(super) struct ListArgs {
     #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
+    #[command(flatten)]
     pub(super) source: SourceArgs,
 }
 
@@ -72,6 +88,8 @@ Examples:
 pub(super) struct InspectArgs {
     /// Name of the plugin
     pub(super) plugin: String,
+    #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
     #[command(flatten)]
     pub(super) source: SourceArgs,
 }
@@ -88,7 +106,7 @@ impl PluginsCommand {
         match self {
             Self::Ls(_) | Self::Check(_) | Self::Pack(_) | Self::Install(_) | Self::Rm(_) | Self::Test(_) => None,
             Self::Inspect(args) => Some(&args.plugin),
-            Self::Pause(args) | Self::Resume(args) => Some(&args.plugin),
+            Self::Pause(args) | Self::Resume(args) | Self::Reload(args) => Some(&args.plugin),
             Self::Replay(args) => Some(&args.plugin),
             Self::Shadow(args) => Some(&args.plugin),
             Self::Promote(args) => Some(&args.plugin),
@@ -109,6 +127,7 @@ impl PluginsCommand {
             | Self::Test(_)
             | Self::Pause(_)
             | Self::Resume(_)
+            | Self::Reload(_)
             | Self::Replay(_)
             | Self::Shadow(_)
             | Self::Promote(_)
@@ -129,10 +148,11 @@ struct Answer {
 /// Runs one of the commands.
 pub(super) fn run(command: &PluginsCommand, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     match command {
-        PluginsCommand::Ls(args) => list(client, args.source.json, output),
-        PluginsCommand::Inspect(args) => inspect(&args.plugin, client, args.source.json, output),
-        PluginsCommand::Pause(args) => set_paused(&args.plugin, "pause", client),
-        PluginsCommand::Resume(args) => set_paused(&args.plugin, "resume", client),
+        PluginsCommand::Ls(args) => list(args, client, output),
+        PluginsCommand::Inspect(args) => inspect(args, client, output),
+        PluginsCommand::Pause(args) => tell(&args.plugin, ("pause", "paused"), client),
+        PluginsCommand::Resume(args) => tell(&args.plugin, ("resume", "resumed"), client),
+        PluginsCommand::Reload(args) => tell(&args.plugin, ("reload", "reloaded"), client),
         PluginsCommand::Replay(args) => rehearsals::replay(args, client, output),
         PluginsCommand::Shadow(args) => rehearsals::shadow(args, client, output),
         PluginsCommand::Check(args) => check::run(args, output),
@@ -146,19 +166,19 @@ pub(super) fn run(command: &PluginsCommand, client: &Client, output: &mut Output
     }
 }
 
-fn set_paused(plugin: &str, verb: &str, client: &Client) -> Result<(), CliError> {
+fn tell(plugin: &str, (verb, done): (&str, &str), client: &Client) -> Result<(), CliError> {
     let path = Query::path(&["v1", "plugins", plugin, verb]);
     client.send(&Method::POST, path.as_str()).map_err(|error| client.explain(error))?;
-    talk(&format!("plugin {}: {verb}d", shown(plugin, 64)));
+    talk(&format!("plugin {}: {done}", shown(plugin, 64)));
     Ok(())
 }
 
-fn list(client: &Client, json: bool, output: &mut Output<'_>) -> Result<(), CliError> {
-    let answer: Answer = client.get(&Query::path(&["v1", "plugins"]))?;
+fn list(args: &ListArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
+    let answer: Answer = client.get(&Query::path(&["v1", "plugins"]).with_at_least(&args.at_least))?;
     for problem in &answer.problems {
         talk(&format!("warning: {}", shown(problem, usize::MAX)));
     }
-    if json {
+    if args.source.json {
         return answer.plugins.iter().try_for_each(|plugin| output.json_line(plugin.get()));
     }
     let mut table = Table::new([
@@ -259,9 +279,10 @@ fn text(value: &Value, pointer: &str) -> String {
     }
 }
 
-fn inspect(name: &str, client: &Client, json: bool, output: &mut Output<'_>) -> Result<(), CliError> {
-    let plugin: Box<RawValue> = client.get(&Query::path(&["v1", "plugins", name]))?;
-    if json {
+fn inspect(args: &InspectArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
+    let query = Query::path(&["v1", "plugins", &args.plugin]).with_at_least(&args.at_least);
+    let plugin: Box<RawValue> = client.get(&query)?;
+    if args.source.json {
         return output.json_line(plugin.get());
     }
     let mut plugin: Value = serde_json::from_str(plugin.get()).unwrap_or_default();

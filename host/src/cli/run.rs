@@ -16,8 +16,8 @@ use super::output::{Output, complain};
 use super::plugins::PluginsCommand;
 use super::{
     append, ask as ask_plugin, backup, bench, color, command, completions, config, dead_letters, dev, doctor,
-    events_read, events_tail, events_types, export, import, keys, layers, new, package, plugins, restore, retention,
-    state, stream_state, streams, suggest, top, types, verify,
+    events_read, events_tail, export, import, keys, layers, new, package, plugins, restore, retention, state,
+    stream_state, streams, suggest, top, types, verify,
 };
 use crate::api::InProcess;
 use crate::clock::SystemClock;
@@ -133,9 +133,6 @@ fn ask(command: Command, global: GlobalArgs, program: &Program, output: &mut Out
         Command::Events(EventsCommand::Tail(args)) => events_tail::run(&args, server, output),
         Command::Events(EventsCommand::Read(args)) => {
             events_read::run(&args, &client(&args.source, server, program)?, output)
-        }
-        Command::Events(EventsCommand::Types(args)) => {
-            events_types::run(&args, &client(&args.source, server, program)?, output)
         }
         Command::Types(command) => types::run(&command, &client(command.source(), server, program)?, output),
         Command::Streams(command) => {

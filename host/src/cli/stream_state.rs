@@ -11,6 +11,7 @@ use super::error::{CliError, Exit};
 use super::output::{Output, shown, talk};
 use super::query::Query;
 use super::table::Table;
+use super::waiting::AtLeastArgs;
 
 /// Snapshots asked for at a time.
 const PAGE_SNAPSHOTS: &str = "1000";
@@ -36,6 +37,8 @@ pub(super) struct StateArgs {
     /// As of this position of the log
     #[arg(long, value_name = "N")]
     pub(super) at_position: Option<u64>,
+    #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
     /// Print the server's answer as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -58,6 +61,8 @@ pub(super) struct DiffArgs {
     /// Up to this version [default: the end]
     #[arg(long, value_name = "N")]
     pub(super) to_version: Option<u64>,
+    #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
     /// Print the server's answers as JSON, one page a line
     #[arg(long)]
     pub(super) json: bool,
@@ -142,7 +147,8 @@ pub(super) fn state(args: &StateArgs, client: &Client, output: &mut Output<'_>) 
         .with_some("aggregate", args.aggregate.as_ref())
         .with_some("at_version", args.at_version)
         .with_some("at_time", args.at_time.as_ref())
-        .with_some("at_position", args.at_position);
+        .with_some("at_position", args.at_position)
+        .with_at_least(&args.at_least);
     let answer: Box<RawValue> = client.get(&query)?;
     if args.json {
         return output.json_line(answer.get());
@@ -159,7 +165,8 @@ pub(super) fn diff(args: &DiffArgs, client: &Client, output: &mut Output<'_>) ->
     let query = Query::path(&["v1", "streams", &args.stream, "diff"])
         .with_some("aggregate", args.aggregate.as_ref())
         .with_some("from_version", args.from_version)
-        .with_some("to_version", args.to_version);
+        .with_some("to_version", args.to_version)
+        .with_at_least(&args.at_least);
     let mut path = Some(query.as_str().to_owned());
     while let Some(page) = path {
         let answer: Box<RawValue> = client.get_path(&page)?;

@@ -78,7 +78,7 @@ pub(super) fn types(filter: &FilterArgs, client: &Client) {
     if exact.is_empty() {
         return;
     }
-    let Ok(Types { types }) = client.get(&Query::path(&["v1", "event-types"])) else { return };
+    let Ok(Types { types }) = client.get(&Query::path(&["v1", "types"])) else { return };
     let known: Vec<_> = types.into_iter().map(|kind| kind.name).collect();
     for name in exact.into_iter().filter(|name| !known.contains(name)) {
         let hint = closest(name, &known).map(|word| format!("; did you mean `{}`?", shown(word, 64)));

@@ -19,7 +19,7 @@ use super::client::{Client, Server};
 use super::error::{CliError, Exit};
 use super::output::Output;
 use super::waiting::WaitForArgs;
-use super::{append, append_lines, dead_letters, events_read, events_types, plugins, state};
+use super::{append, append_lines, dead_letters, events_read, plugins, state};
 use crate::api::{ApiState, InProcess, NoPlugins, serve};
 use crate::clock::ManualClock;
 use crate::event::{EventType, NewEvent, Position, StreamName};
@@ -88,7 +88,7 @@ fn printed(store: Arc<MemoryStore>, line: &str) -> Result<String, CliError> {
     let mut output = Output::plain(&mut bytes);
     match parse(line).unwrap().command {
         Command::Events(EventsCommand::Read(args)) => events_read::run(&args, &client, &mut output)?,
-        Command::Events(EventsCommand::Types(args)) => events_types::run(&args, &client, &mut output)?,
+        Command::Types(command) => super::types::run(&command, &client, &mut output)?,
         Command::Streams(command) => super::streams::run(&command, &client, &mut output)?,
         Command::Plugins(command) => plugins::run(&command, &client, &mut output)?,
         Command::DeadLetters(command) => dead_letters::run(&command, &client, &mut output)?,
@@ -121,10 +121,13 @@ fn commands_take_what_the_help_says() {
         "tidemill events read --type A --type B --stream s --after 1 --before 9 --backwards -n 3 --json --data d",
         "tidemill append --type T --condition {\"fail_if_match\":[]}",
         "tidemill events read --since 2026-01-31T12:00:00Z --until 2026-02-01T00:00:00+01:00",
-        "tidemill events types --data d --json",
-        "tidemill events tail -n 0 --category order --server localhost:1",
+        "tidemill types ls --data d --json --at-least 3",
+        "tidemill events tail -n 0 --category order --server localhost:1 --at-least 3 --timeout-ms 10",
         "tidemill --server http://h:1 plugins ls",
-        "tidemill plugins inspect p --data d",
+        "tidemill plugins ls --at-least 3",
+        "tidemill plugins inspect p --data d --at-least 3",
+        "tidemill dead-letters show p 3 --at-least 3",
+        "tidemill plugins reload p",
         "tidemill plugin test c.wasm f.toml",
         "tidemill plugin ls",
         "tidemill keys new a --scope read --config c.toml",

@@ -10,6 +10,7 @@ use super::error::{CliError, Exit};
 use super::output::{Output, shown};
 use super::query::Query;
 use super::table::Table;
+use super::waiting::AtLeastArgs;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TypesCommand {
@@ -23,8 +24,11 @@ pub(super) enum TypesCommand {
 #[command(after_help = "\
 Examples:
   tidemill types ls
+  tidemill types ls --json | jq -r 'select(.events > 0).type'
   tidemill types ls --json | jq -r 'select(.enforced).type'")]
 pub(super) struct LsArgs {
+    #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
     #[command(flatten)]
     pub(super) source: SourceArgs,
 }
@@ -38,6 +42,8 @@ pub(super) struct ShowArgs {
     /// Name of the type
     #[arg(value_name = "TYPE")]
     pub(super) name: String,
+    #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
     #[command(flatten)]
     pub(super) source: SourceArgs,
 }
@@ -109,7 +115,7 @@ pub(super) fn run(command: &TypesCommand, client: &Client, output: &mut Output<'
 }
 
 fn list(args: &LsArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
-    let answer: Answer = client.get(&Query::path(&["v1", "types"]))?;
+    let answer: Answer = client.get(&Query::path(&["v1", "types"]).with_at_least(&args.at_least))?;
     if args.source.json {
         return answer.types.iter().try_for_each(|row| output.json_line(row.get()));
     }
@@ -125,7 +131,7 @@ fn list(args: &LsArgs, client: &Client, output: &mut Output<'_>) -> Result<(), C
 }
 
 fn show(args: &ShowArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
-    let answer: Box<RawValue> = client.get(&Query::path(&["v1", "types", &args.name]))?;
+    let answer: Box<RawValue> = client.get(&Query::path(&["v1", "types", &args.name]).with_at_least(&args.at_least))?;
     if args.source.json {
         return output.json_line(answer.get());
     }

@@ -11,7 +11,8 @@ const SECONDS_MAX: u64 = 3600;
 /// How much a server takes on at a time, and how long it waits for a client.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Limits {
-    /// Most requests over HTTP worked on at a time; the next one is told to come back later (429)
+    /// Most requests over HTTP at a time whose answer is not taken yet, subscribers aside, and as many calls over gRPC; the
+    /// next one is told to come back later (429, UNAVAILABLE)
     #[arg(long, value_name = "N", env = "TIDEMILL_MAX_REQUESTS", default_value_t = Limits::default().max_requests, value_parser = count())]
     pub max_requests: usize,
     /// Most subscribers over HTTP at a time; the next one is told to come back later (429)
@@ -33,6 +34,12 @@ pub struct Limits {
     /// of HTTP/2; then it is closed
     #[arg(long, value_name = "SECONDS", env = "TIDEMILL_HEADER_TIME", default_value_t = Limits::default().header_time, value_parser = seconds())]
     pub header_time: u64,
+    /// How long a client may take nothing of an answer, or of what it subscribed to; then it is given up
+    #[arg(long, value_name = "SECONDS", env = "TIDEMILL_WRITE_TIME", default_value_t = Limits::default().write_time, value_parser = seconds())]
+    pub write_time: u64,
+    /// Most connections of a listener at a time; the next one is closed at once, which is logged and counted
+    #[arg(long, value_name = "N", env = "TIDEMILL_MAX_CONNECTIONS", default_value_t = Limits::default().max_connections, value_parser = count())]
+    pub max_connections: usize,
     /// How long a client may take to agree on TLS
     #[arg(long, value_name = "SECONDS", env = "TIDEMILL_HANDSHAKE_TIME", default_value_t = Limits::default().handshake_time, value_parser = seconds())]
     pub handshake_time: u64,
@@ -52,6 +59,8 @@ impl Default for Limits {
             body_time: 60,
             lines_time: 300,
             header_time: 60,
+            write_time: 300,
+            max_connections: 16_384,
             handshake_time: 5,
             max_handshakes: 1024,
         }

@@ -1,6 +1,7 @@
 //! What stands before every face of the server: how connections come in, and who is let in.
 //!
-//! [`Incoming`] has the connections of a listener, within TLS if there is a certificate ([`Tls`]). [`Gate`] knows the
+//! [`Incoming`] has the connections of a listener, within TLS if there is a certificate ([`Tls`]), and no more than
+//! [`Connections`] has places for. [`Gate`] knows the
 //! keys of the moment and finds who presents one; [`Caller`] carries that to where something is done, and asks `access`
 //! whether it may be. [`Revocable`] ends what a key began when the key is taken back. [`KeysFile`] is where keys are
 //! kept, and [`Reloading`] takes up what changes in that file and in the certificate's. [`Requests`] counts what a face is
@@ -8,6 +9,7 @@
 //!
 //! No rule about who may do what is here: those are `access`'.
 
+mod connections;
 mod guard;
 mod incoming;
 mod keys_file;
@@ -17,6 +19,7 @@ mod requests;
 mod revocable;
 mod tls;
 
+pub use connections::Connections;
 pub use guard::{Caller, Gate, Refusals};
 pub use incoming::{Connection, Incoming};
 pub use keys_file::{KeysFile, KeysFileError, new_secret};

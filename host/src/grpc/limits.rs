@@ -13,6 +13,8 @@ pub(super) const BATCH_EVENTS: u32 = 1024;
 pub(super) const BATCH_EVENTS_MAX: u32 = 4096;
 /// Most requests and streams of one connection at a time; its client holds back more by itself.
 pub(super) const CONNECTION_STREAMS_MAX: u32 = 256;
+/// Most questions for the server's health at a time; those who watch it are among them.
+pub(super) const HEALTH_MAX: usize = 128;
 /// What a client may send of one request before it is taken, in bytes.
 pub(super) const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// What a client may send of all its requests before they are taken, in bytes.

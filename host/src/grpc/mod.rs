@@ -15,6 +15,7 @@
 mod access;
 mod append;
 mod arriving;
+mod bounded;
 mod client;
 mod convert;
 mod counted;
@@ -26,6 +27,7 @@ mod server;
 mod service;
 mod status;
 mod subscribe;
+mod taken;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,6 @@
 
 use std::vec::IntoIter;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 use super::convert;
@@ -27,16 +26,14 @@ pub(super) struct Reading {
     unsent: IntoIter<Vec<SequencedEvent>>,
     sent_any: bool,
     done: bool,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Reading {
-    /// Begins a read of what a caller may see, in a place for one. `complete` makes removed events an error.
+    /// Begins a read of what a caller may see. `complete` makes removed events an error.
     pub(super) fn new(
         (store, caller): (AsyncStore, &Caller),
         request: message::ReadRequest,
         complete: bool,
-        place: OwnedSemaphorePermit,
     ) -> Result<Self, Status> {
         if request.subscribe.unwrap_or_default() {
             return Err(invalid("a read does not subscribe; call Subscribe for events to come"));
@@ -51,7 +48,6 @@ impl Reading {
             sent_any: false,
             done: left == Some(0),
             request: ReadRequest { complete, ..range(request, caller)? },
-            _place: place,
         })
     }
 

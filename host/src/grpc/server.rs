@@ -15,6 +15,7 @@ use tonic_health::server::HealthReporter;
 use tower::layer::layer_fn;
 
 use super::arriving::Begun;
+use super::bounded::{Bounded, Bounds};
 use super::counted::Counted;
 use super::limits::{
     CONNECTION_STREAMS_MAX, CONNECTION_WINDOW_BYTES, DRAIN_MAX, PING_AFTER, PING_MAX, STREAM_WINDOW_BYTES,
@@ -81,7 +82,9 @@ pub async fn serve(
     let incoming = incoming.map_ok(move |connection| Begun::within(header_time, connection));
     let dcb = Dcb::new(AsyncStore::new(store), gate, closed.clone(), &limits);
     let counted = layer_fn(move |service| Counted::new(service, Arc::clone(&requests)));
-    let server = builder().layer(counted).add_service(health).add_service(dcb);
+    let bounds = Bounds::new(&limits);
+    let bounded = layer_fn(move |service| Bounded::new(service, bounds.clone()));
+    let server = builder().layer(counted).layer(bounded).add_service(health).add_service(dcb);
     let served = server.serve_with_incoming_shutdown(incoming, async move {
         shutdown.await;
         close(&reporter).await;

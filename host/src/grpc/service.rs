@@ -9,7 +9,7 @@ use futures::future::ready;
 use futures::stream::try_unfold;
 use futures::{Stream, TryFutureExt as _};
 use prost::Message;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::{Grpc, NamedService};
@@ -19,15 +19,12 @@ use tower::service_fn;
 
 use super::access;
 use super::append;
-use super::arriving::arriving;
 use super::message::{HeadRequest, HeadResponse, ReadRequest, ReadResponse, SubscribeRequest, SubscribeResponse};
 use super::read::Reading;
 use super::removed;
-use super::status::refused;
 use super::subscribe::Following;
 use crate::access::Action;
 use crate::config::Limits;
-use crate::error::ErrorClass;
 use crate::event::Position;
 use crate::gate::{Caller, Gate};
 use crate::store::AsyncStore;
@@ -38,10 +35,7 @@ pub(super) struct Dcb {
     store: AsyncStore,
     gate: Arc<Gate>,
     closing: watch::Receiver<bool>,
-    streams: Arc<Semaphore>,
-    streams_max: usize,
     body_bytes_max: usize,
-    body_seconds: u64,
 }
 
 impl fmt::Debug for Dcb {
@@ -57,16 +51,7 @@ impl NamedService for Dcb {
 impl Dcb {
     /// Serves a store until `closing` turns true; then subscriptions end.
     pub(super) fn new(store: AsyncStore, gate: Arc<Gate>, closing: watch::Receiver<bool>, limits: &Limits) -> Self {
-        let streams_max = limits.max_grpc_streams;
-        Self {
-            store,
-            gate,
-            closing,
-            streams: Arc::new(Semaphore::new(streams_max)),
-            streams_max,
-            body_bytes_max: limits.max_body_bytes,
-            body_seconds: limits.body_time,
-        }
+        Self { store, gate, closing, body_bytes_max: limits.max_body_bytes }
     }
 
     fn head(&self, caller: &Caller) -> Result<HeadResponse, Status> {
@@ -83,7 +68,7 @@ impl Dcb {
         let complete = removed::wants_all(request.metadata())?;
         caller.may(&Action::Read).map_err(access::denied)?;
         let (store, message) = (self.store.clone(), request.into_inner());
-        let reading = Reading::new((store, caller), message, complete, self.place()?)?;
+        let reading = Reading::new((store, caller), message, complete)?;
         let removed_before = reading.removed_before();
         let messages =
             try_unfold(reading, async |mut reading| Ok(reading.next().await?.map(|message| (message, reading))));
@@ -97,19 +82,12 @@ impl Dcb {
     ) -> Result<Response<impl Stream<Item = Result<SubscribeResponse, Status>> + use<>>, Status> {
         caller.may(&Action::Read).map_err(access::denied)?;
         let (message, closing) = (request.into_inner(), self.closing.clone());
-        let following = Following::new((&self.store, caller), message, closing, self.place()?)?;
+        let following = Following::new((&self.store, caller), message, closing)?;
         let removed_before = following.removed_before;
         let messages = try_unfold(following, async |mut following| {
             Ok(following.next().await?.map(|message| (message, following)))
         });
         Ok(removed::tell(messages, removed_before))
-    }
-
-    fn place(&self) -> Result<OwnedSemaphorePermit, Status> {
-        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
-            let message = format!("there are {} reads and subscriptions already; try again later", self.streams_max);
-            refused(ErrorClass::Unavailable, message)
-        })
     }
 
     async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
@@ -119,7 +97,6 @@ impl Dcb {
             Err(refused) => return access::unknown(refused).into_http(),
         };
         let (watched, bytes_max) = (caller.clone(), self.body_bytes_max);
-        let request = request.map(|body| arriving(body, self.body_seconds));
         match request.uri().path() {
             "/umadb.v1.DCB/Append" => {
                 unary(bytes_max, request, move |message| append::append(store.clone(), caller.clone(), message)).await

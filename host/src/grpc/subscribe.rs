@@ -2,7 +2,7 @@
 
 use std::vec::IntoIter;
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tonic::Status;
 
 use super::convert;
@@ -23,16 +23,14 @@ pub(super) struct Following {
     closing: watch::Receiver<bool>,
     /// No event can come after the last position.
     done: bool,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Following {
-    /// Begins a subscription to what a caller may see, in a place for one.
+    /// Begins a subscription to what a caller may see.
     pub(super) fn new(
         (store, caller): (&AsyncStore, &Caller),
         request: SubscribeRequest,
         closing: watch::Receiver<bool>,
-        place: OwnedSemaphorePermit,
     ) -> Result<Self, Status> {
         let query = convert::narrowed(caller, request.query)?;
         let after = Position(request.after.unwrap_or_default());
@@ -43,7 +41,6 @@ impl Following {
             unsent: Vec::new().into_iter(),
             closing,
             done: after == Position(u64::MAX),
-            _place: place,
         })
     }
 

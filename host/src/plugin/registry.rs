@@ -14,6 +14,7 @@ mod keeper;
 mod prepare;
 mod queries;
 mod refused;
+mod reload;
 mod requests;
 mod supervisor;
 
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use board::{Board, Running};
 pub use check::{Checked, Proposed, Refusal, Runnable, check, runnable};
@@ -33,9 +34,10 @@ pub use info::{
     SubscriptionInfo, UsedPercent,
 };
 pub(crate) use installed::Installed;
-use keeper::Surroundings;
+use keeper::{Order, Surroundings};
 pub(super) use prepare::try_out;
 pub use refused::GenerationRefused;
+use reload::{LOOKS_MAX, LookAsked};
 
 use super::source::{CommandFiles, TypeFiles, UPCASTERS_FOLDER};
 use super::watcher::Pace;
@@ -118,6 +120,7 @@ pub struct Registry {
     store: Arc<dyn Store>,
     secrets: Arc<dyn SecretResolver>,
     schemas: Arc<SchemaCell>,
+    looks: mpsc::Sender<LookAsked>,
     ready: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
 }
@@ -135,6 +138,7 @@ impl Registry {
         let board = Arc::new(Board::new(Arc::clone(&options.clock)));
         let (stop, stopping) = watch::channel(false);
         let (tell_ready, ready) = watch::channel(false);
+        let (looks, asked) = mpsc::channel(LOOKS_MAX);
         let (store, secrets) = (Arc::clone(&options.store), Arc::clone(&options.secrets));
         let surroundings = Surroundings::new(&options, Arc::clone(&board));
         if !options.directory.join(UPCASTERS_FOLDER).exists() {
@@ -144,8 +148,9 @@ impl Registry {
         let (directory, schemas) = (options.directory, options.schemas);
         let types = TypeFiles::new(&directory, Arc::clone(&schemas));
         let checks = CommandFiles::new(&directory, options.checks, Arc::clone(&surroundings.loader));
-        tokio::spawn(supervisor::run((directory, types, checks), pace, surroundings, tell_ready, stopping));
-        Self { board, store, secrets, schemas, ready, stop }
+        let files = (directory, types, checks);
+        tokio::spawn(supervisor::run(files, pace, surroundings, tell_ready, (asked, stopping)));
+        Self { board, store, secrets, schemas, looks, ready, stop }
     }
 
     /// What lifts events to today's schema.
@@ -221,12 +226,8 @@ impl Registry {
     /// # Errors
     /// When the plugin does not run or is being rebuilt, nothing was live before, or that cannot run now.
     pub async fn roll_back(&self, name: &PluginName) -> Result<(), GenerationRefused> {
-        let not_running = || GenerationRefused::NotRunning { plugin: name.clone() };
         self.running(name)?;
-        let orders = self.board.orders(name).ok_or_else(not_running)?;
-        let (order, answer) = oneshot::channel();
-        orders.send(order).await.map_err(|_| not_running())?;
-        answer.await.map_err(|_| not_running())?
+        self.order(name, Order::RollBack).await
     }
 
     fn running(&self, name: &PluginName) -> Result<Running, GenerationRefused> {

@@ -19,7 +19,7 @@ pub struct Query {
     pub name: String,
     /// Names and values, in the order given.
     pub parameters: Vec<(String, String)>,
-    /// How long it may wait for its turn.
+    /// How long it may wait: for its turn, and for the version that is live to be what runs.
     pub wait: Duration,
 }
 
@@ -91,6 +91,10 @@ impl NoAnswer {
 
 /// Code that answers queries.
 pub trait Projection: Send + 'static {
+    /// Starts what it needs to answer, as far as that is not there: before the moment that it answers as of, which it so
+    /// does not age. What fails is told by the query. Blocks.
+    fn start(&mut self) {}
+
     /// Answers a query as of a moment. Blocks; called on a blocking thread, never twice at a time. After a fault it
     /// must be ready for the next call as if it were new.
     ///

@@ -172,24 +172,30 @@ impl Pool {
         // Whoever asked may be gone: the places are held by what runs.
         let answering = move || {
             let _places: [OwnedSemaphorePermit; 2] = [queued, place];
-            let Some(moment) = look()? else { return Ok(None) };
-            pool.answer(&query, moment).map(Some)
+            pool.answer(&query, look)
         };
         let stopped = |_| QueryRefused::NotRunning { plugin: self.plugin.clone() };
         tokio::task::spawn_blocking(answering).await.map_err(stopped)?
     }
 
-    fn answer(&self, query: &Query, moment: Moment) -> Result<Answered, QueryRefused> {
+    /// Has an instance answer: it is started first, so that the moment is that of the call.
+    fn answer(
+        &self,
+        query: &Query,
+        look: impl FnOnce() -> Result<Option<Moment>, StoreError>,
+    ) -> Result<Option<Answered>, QueryRefused> {
         let kept = self.idle().pop();
         let made = kept.or_else(|| (self.make)());
         let mut projection = made.ok_or_else(|| QueryRefused::NoProjection { plugin: self.plugin.clone() })?;
-        let checkpoint = moment.checkpoint;
-        let answer = projection.query(query, moment);
+        projection.start();
+        let answered = look().map(|moment| {
+            moment.map(|moment| Answered { checkpoint: moment.checkpoint, answer: projection.query(query, moment) })
+        });
         let mut idle = self.idle();
         if idle.len() < IDLE_MAX {
             idle.push(projection);
         }
-        Ok(Answered { checkpoint, answer })
+        Ok(answered?)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Box<dyn Projection>>> {

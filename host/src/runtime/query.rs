@@ -172,6 +172,10 @@ fn no_answer(error: QueryError) -> NoAnswer {
 }
 
 impl Projection for Asked {
+    fn start(&mut self) {
+        self.running = self.started().ok();
+    }
+
     fn query(&mut self, query: &Query, moment: Moment) -> Result<Answer, NoAnswer> {
         let _span = Span::call("query");
         let mut running = self.started().map_err(|failed| NoAnswer::Fault {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::operation::Op;
-use super::parameter::{after_name, flag, header, limit, named, query, text, time, told, traceparent};
+use super::parameter::{after_name, at_least, flag, header, limit, named, query, text, time, told, traceparent};
 use super::shapes::Command;
 use crate::api::commands::OutcomeView;
 use crate::api::problem::Kind;
@@ -68,12 +68,14 @@ fn state() -> Op {
             time("at_time", "Before this time."),
             query("at_position", named("Position"), "When the log had come to this position."),
         ])
+        .takes(at_least("the log"))
         .answers(200, "The aggregate.")
         .json::<StateView<'_>>()
         .refuses(404, &[Kind::NotFound, Kind::NotSupported])
         .refuses(409, &[Kind::StreamDeleted])
         .refuses(410, &[Kind::Removed])
         .refuses(500, &[Kind::CommandFailed])
+        .refuses(503, &[Kind::TimedOut])
 }
 
 fn diff() -> Op {
@@ -89,12 +91,14 @@ fn diff() -> Op {
             time("to_time", "Up to this time."),
             query("to_position", named("Position"), "Up to this position."),
         ])
+        .takes(at_least("the log"))
         .answers(200, "The events between, with what they changed.")
         .json::<DiffView<'_>>()
         .refuses(404, &[Kind::NotFound, Kind::NotSupported])
         .refuses(409, &[Kind::StreamDeleted])
         .refuses(410, &[Kind::Removed])
         .refuses(500, &[Kind::CommandFailed])
+        .refuses(503, &[Kind::TimedOut])
 }
 
 fn snapshots() -> Op {

@@ -26,8 +26,10 @@ pub(super) fn operations() -> impl Iterator<Item = Op> {
 
 fn shown() -> Vec<Op> {
     let list = Op::get("/v1/plugins", "listPlugins", "Lists every plugin.")
+        .takes(at_least("the log"))
         .answers(200, "The plugins, and what is wrong with their directory.")
-        .json::<PluginList>();
+        .json::<PluginList>()
+        .refuses(503, &[Kind::TimedOut]);
     let get = Op::get("/v1/plugins/{name}", "getPlugin", "Shows a plugin.")
         .takes(at_least("the plugin"))
         .answers(200, "What the registry and the store know of it.")
@@ -51,6 +53,12 @@ fn driven() -> Vec<Op> {
         .answers(204, "It is paused.");
     let resume = Op::post("/v1/plugins/{name}/resume", "resumePlugin", "Ends whatever has stopped a plugin.")
         .answers(204, "It goes on.");
+    let reload = Op::post("/v1/plugins/{name}/reload", "reloadPlugin", "Loads a plugin anew from its files.")
+        .about(
+            "Its files as they are now, changed or not, replace what runs at a batch boundary, and secrets are read \
+             again. A halt or a quarantine ends, a pause stays. Where the files cannot run, what ran goes on.",
+        )
+        .answers(204, "What its files say runs.");
     let rebuild = Op::post("/v1/plugins/{name}/rebuild", "rebuildPlugin", "Builds a plugin's state anew, beside it.")
         .about(&format!(
             "What is built becomes live when it has caught up. With `wait=true` that is waited for. {MEANWHILE}"
@@ -69,7 +77,7 @@ fn driven() -> Vec<Op> {
     let roll_back = Op::post("/v1/plugins/{name}/rollback", "rollBackPlugin", "Returns to what was live before.")
         .answers(200, "What is live now.")
         .json::<Generations>();
-    [pause, resume, rebuild, cancel, roll_back].into_iter().map(commanded).collect()
+    [pause, resume, reload, rebuild, cancel, roll_back].into_iter().map(commanded).collect()
 }
 
 fn tried() -> Vec<Op> {
@@ -119,9 +127,11 @@ fn set_aside() -> Vec<Op> {
         .refuses(404, &[Kind::NotFound])
         .refuses(503, &[Kind::TimedOut]);
     let get = Op::get(letter, "getDeadLetter", "Shows a dead letter, with its evidence and its event.")
+        .takes(at_least("the plugin"))
         .answers(200, "The dead letter.")
         .json::<DeadLetterView<'_>>()
-        .refuses(404, &[Kind::NotFound]);
+        .refuses(404, &[Kind::NotFound])
+        .refuses(503, &[Kind::TimedOut]);
     let discard = Op::delete(letter, "discardDeadLetter", "Gives an event up: it will not be handled.")
         .answers(204, "It is gone.");
     let retry =

@@ -7,17 +7,17 @@ use super::parameter::{
 use super::shapes::CloudEvent;
 use crate::api::cloud_event::{BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE};
 use crate::api::event_view::EventView;
+use crate::api::limits::EVENT_STREAM;
 use crate::api::problem::Kind;
 use crate::api::{events, form, stream_list, streams, types as registry};
 use crate::event::PAGE_STREAMS_MAX;
 
-const SSE: &str = "text/event-stream";
 /// How a client says in which form it wants events.
 const FORMS: &str = "`Accept` names the form: JSON, lines or CloudEvents.";
 
 /// Its operations.
-pub(super) fn operations() -> [Op; 9] {
-    [list(), subscribe(), get(), types(), known_types(), known_type(), streams(), stream(), subscribe_stream()]
+pub(super) fn operations() -> [Op; 8] {
+    [list(), subscribe(), get(), types(), known_type(), streams(), stream(), subscribe_stream()]
         .map(|op| op.tag("events"))
 }
 
@@ -101,19 +101,13 @@ fn subscribing(op: Op) -> Op {
          nothing else does.",
     )
     .takes([last_event_id()])
+    .takes(at_least("the log"))
     .answers(200, "Events for as long as the client listens.")
-    .text(SSE)
+    .text(EVENT_STREAM)
+    .refuses(503, &[Kind::TimedOut])
 }
 
 fn types() -> Op {
-    Op::get("/v1/event-types", "listEventTypes", "Lists the types of events in the log.")
-        .takes(at_least("the log"))
-        .answers(200, "Every type, and how many events have it.")
-        .json::<stream_list::TypesView<'_>>()
-        .refuses(503, &[Kind::TimedOut])
-}
-
-fn known_types() -> Op {
     Op::get("/v1/types", "listTypes", "Lists the types of events that are stored, lifted to, or described.")
         .takes(at_least("the log"))
         .answers(200, "Every type, and what is known of it.")

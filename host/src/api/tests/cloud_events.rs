@@ -136,6 +136,24 @@ async fn other_events_are_read_as_cloud_events_too() {
     assert_eq!(json!(api.read_back().await), expected);
 }
 
+/// A client's clock is the client's: what it says is kept, and the log's own times go by the server's.
+#[tokio::test]
+async fn a_time_far_from_the_servers_is_kept_and_moves_nothing() {
+    let api = Api::new();
+    let times = ["9999-12-30T12:00:00.000001Z", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59-12:00"];
+    for (time, id) in times.iter().zip(1..) {
+        let event = json!({ "specversion": "1.0", "id": id.to_string(), "source": "/a", "type": "T", "time": time });
+        let (status, answer) = api.send("POST", "/v1/events", "application/cloudevents+json", event.to_string()).await;
+        assert_eq!(status, 201, "{time}: {answer}");
+    }
+    let read = json!(api.read_back().await);
+    for (event, time) in read.as_array().unwrap().iter().zip(times) {
+        assert_eq!((&event["time"], &event["tmrecordedtime"]), (&json!(time), &json!("2023-11-14T22:13:20.000000Z")));
+    }
+    let (_, page) = api.get("/v1/events?since=2023-11-14T22:13:20Z&until=2023-11-14T22:13:21Z").await;
+    assert_eq!(positions(&page), [1, 2, 3]);
+}
+
 #[tokio::test]
 async fn bad_cloud_events_name_the_attribute() {
     let api = Api::new();

@@ -37,6 +37,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::delivery::{CommandError, Cost, PartitionStatus, Redriven, Retry, State, Status, StillFailing, Usage};
 use crate::event::{PluginName, Position};
+use crate::plugin::{GenerationRefused, InstallError};
 use crate::schema::Chain;
 use crate::store::memory::MemoryStore;
 use crate::store::{DeadLetter, DeadLetterChange, Progress, StateChange, Store, UnitOfWork};
@@ -271,6 +272,19 @@ impl Plugins for FakePlugins {
             ("billing", true) => Ok(()),
             ("billing", false) => Err(CommandError::Stopped { plugin: name.clone() }.into()),
             _ => Err(CommandRefused::NotRunning { plugin: name.clone() }),
+        })
+        .boxed()
+    }
+
+    fn reload<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        let plugin = name.clone();
+        ready(match name.as_str() {
+            "billing" => Ok(()),
+            "broken" => {
+                let reason = InstallError::Panicked { component: "broken.wasm".into() };
+                Err(GenerationRefused::NotReloaded { plugin, reason }.into())
+            }
+            _ => Err(GenerationRefused::NotInstalled { plugin }.into()),
         })
         .boxed()
     }

@@ -160,20 +160,19 @@ fn an_answer_that_is_not_as_documented_is_told() {
         let content_type = Some(content_type);
         documented().check(Answered { method, path, status, content_type, body: body.as_bytes() })
     };
-    let page = json!({ "types": [{ "type": "A", "events": 1 }] });
-    assert_eq!(checked("GET", "/v1/event-types?at_least=1", 200, "application/json", &page), Ok(()));
-    let more = json!({ "types": [{ "type": "A", "events": 1, "more": 1 }] });
-    assert!(
-        checked("GET", "/v1/event-types", 200, "application/json", &more).is_err(),
-        "a field that it does not know"
-    );
-    assert!(checked("GET", "/v1/event-types", 200, "text/plain", &page).is_err());
-    assert!(checked("GET", "/v1/event-types", 201, "application/json", &page).is_err());
+    let row = json!({ "type": "A", "events": 1, "lifted": false, "schemas": [], "enforced": false });
+    let page = json!({ "types": [row] });
+    assert_eq!(checked("GET", "/v1/types?at_least=1", 200, "application/json", &page), Ok(()));
+    let mut more = page.clone();
+    more["types"][0]["more"] = json!(1);
+    assert!(checked("GET", "/v1/types", 200, "application/json", &more).is_err(), "a field that it does not know");
+    assert!(checked("GET", "/v1/types", 200, "text/plain", &page).is_err());
+    assert!(checked("GET", "/v1/types", 201, "application/json", &page).is_err());
     assert!(checked("GET", "/v1/nowhere", 200, "application/json", &page).is_err());
     let problem = |kind: &str| json!({ "type": format!("urn:tidemill:problem:{kind}"), "title": "", "status": 503, "detail": "", "more": 1 });
     let media = "application/problem+json";
-    assert_eq!(checked("GET", "/v1/event-types", 503, media, &problem("timed-out")), Ok(()));
-    assert!(checked("GET", "/v1/event-types", 503, media, &problem("bug")).is_err());
+    assert_eq!(checked("GET", "/v1/types", 503, media, &problem("timed-out")), Ok(()));
+    assert!(checked("GET", "/v1/types", 503, media, &problem("bug")).is_err());
 }
 
 #[tokio::test]

@@ -104,6 +104,21 @@ async fn plugins_are_paused_and_resumed() {
 }
 
 #[tokio::test]
+async fn a_plugin_is_reloaded_or_it_is_said_why_not() {
+    let api = Api::new();
+    let ask = async |path: &str| api.send("POST", &format!("/v1/plugins/{path}"), "application/json", "").await;
+    assert_eq!(ask("billing/reload").await, (204, Value::Null));
+    let (status, problem) = ask("broken/reload").await;
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        status == 409 && detail.starts_with("plugin broken is not reloaded; what ran before goes on: "),
+        "{detail}"
+    );
+    assert!(detail.contains("broken.wasm made the engine panic"), "{detail}");
+    assert_eq!(ask("nobody/reload").await.0, 404);
+}
+
+#[tokio::test]
 async fn state_is_read_by_key_and_by_prefix() {
     let api = Api::new();
     let entries: [(&str, &[u8]); 4] = [("n/a b", b"{\"x\": 1.0}"), ("n/b", b"\xff"), ("n/c", b" 1"), ("o", b"null")];

@@ -138,6 +138,35 @@ async fn a_read_waits_for_the_position_it_names() {
 }
 
 #[tokio::test]
+async fn every_read_can_name_a_position_that_it_must_have_seen() {
+    let api = Api::new();
+    api.fill("s", &["A"]).await;
+    api.commit("billing", 1, 1, &[], &[1]);
+    for path in [
+        "/v1/events?",
+        "/v1/events/0199a0a0-0000-7000-8000-000000000001?",
+        "/v1/events/subscribe?after=head&",
+        "/v1/streams?",
+        "/v1/streams/s?",
+        "/v1/streams/s/subscribe?",
+        "/v1/streams/s/state?",
+        "/v1/streams/s/diff?",
+        "/v1/types?",
+        "/v1/types/A?",
+        "/v1/plugins?",
+        "/v1/plugins/billing?",
+        "/v1/plugins/billing/state?",
+        "/v1/plugins/billing/state/k?",
+        "/v1/plugins/billing/query/total?",
+        "/v1/plugins/billing/dead-letters?",
+        "/v1/plugins/billing/dead-letters/1?",
+    ] {
+        let (status, problem) = api.get(&format!("{path}at_least=3&timeout_ms=1")).await;
+        assert_eq!((status, &problem["at_least"]), (503, &json!(3)), "{path}: {problem}");
+    }
+}
+
+#[tokio::test]
 async fn health_tells_of_shutting_down() {
     let api = Api::new();
     assert_eq!(api.get("/livez").await, (200, json!({ "status": "live" })));

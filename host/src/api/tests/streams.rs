@@ -119,8 +119,8 @@ async fn what_cannot_be_deleted_is_said() {
 #[tokio::test]
 async fn types_are_listed_with_how_many_events_have_them() {
     let api = Api::new();
-    assert_eq!(api.get("/v1/event-types").await, (200, json!({ "types": [] })));
+    assert_eq!(api.get("/v1/types").await, (200, json!({ "types": [] })));
     api.fill("s", &["B", "A", "B"]).await;
-    let types = json!([{ "type": "A", "events": 1 }, { "type": "B", "events": 2 }]);
-    assert_eq!(api.get("/v1/event-types").await, (200, json!({ "types": types })));
+    let row = |name: &str, events: u64| json!({ "type": name, "events": events, "lifted": false, "schemas": [], "enforced": false });
+    assert_eq!(api.get("/v1/types").await, (200, json!({ "types": [row("A", 1), row("B", 2)] })));
 }

@@ -16,13 +16,12 @@ use super::order::{lead, receive};
 use super::proof::{Proof, Totals};
 use super::shop::Shop;
 use crate::app::{Host, HostOptions};
-use crate::clock::SystemClock;
 use crate::command::{Commands, Point};
 use crate::config::DemoOptions;
 use crate::delivery::Retry;
 use crate::event::{PluginName, Position, StreamName};
 use crate::plugin::PluginInfo;
-use crate::store::{AsyncStore, ReadRequest, Store, StoreError};
+use crate::store::{ReadRequest, Store, StoreError};
 
 /// Fewest orders that make a story.
 const ORDERS_MIN: u32 = 8;
@@ -123,8 +122,7 @@ impl Story {
 
     /// The way to the aggregates of the host that runs.
     fn commands(&self) -> Result<Commands, StoreError> {
-        let host = self.host.as_ref().ok_or(StoreError::ShuttingDown)?;
-        Ok(Commands::new(AsyncStore::new(host.store()), host.claims(), Arc::new(SystemClock)))
+        self.host.as_ref().map(Host::commands).ok_or(StoreError::ShuttingDown)
     }
 
     async fn receive_goods(&mut self) -> Result<(), DemoError> {
@@ -268,7 +266,7 @@ impl Story {
 fn row(host: &Host, head: Position, info: PluginInfo) -> Option<Row> {
     let plugin = info.name.as_str().to_owned();
     if let Some(deciding) = info.deciding {
-        let claimed = host.claims().list().into_iter().find(|claimed| claimed.category == deciding.aggregate)?;
+        let claimed = host.commands().claims().list().into_iter().find(|claimed| claimed.category == deciding.aggregate)?;
         let (results, state) = (claimed.counts.results, "decides".to_owned());
         let (handled, generation) = (results.accepted + results.rejected, deciding.generation);
         return Some(Row { plugin, generation, state, handled, emitted: results.accepted, ..Row::default() });

@@ -77,9 +77,12 @@ fn a_stream_is_deleted_if_it_is_as_expected() {
 #[test]
 fn types_are_printed_with_their_counts() {
     assert_eq!(
-        printed(streams(), "tidemill events types").unwrap(),
-        "EVENTS  TYPE\n     1  $stream-deleted\n     2  OrderPlaced\n     1  PhotoTaken\n"
+        printed(streams(), "tidemill types ls").unwrap(),
+        "EVENTS  TYPE             LIFTED  SCHEMAS  ENFORCED\n     1  $stream-deleted  -       -        -\n     \
+         2  OrderPlaced      -       -        -\n     1  PhotoTaken       -       -        -\n"
     );
-    let json = printed(filled(), "tidemill events types --json").unwrap();
-    assert_eq!(json, "{\"type\":\"OrderPlaced\",\"events\":1}\n{\"type\":\"PhotoTaken\",\"events\":1}\n");
+    let json = printed(filled(), "tidemill types ls --json").unwrap();
+    let counts = json.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let counts: Vec<_> = counts.map(|row| format!("{} {}", row["type"], row["events"])).collect();
+    assert_eq!(counts, ["\"OrderPlaced\" 1", "\"PhotoTaken\" 1"]);
 }

@@ -10,7 +10,6 @@ mod subscribe;
 use std::sync::Arc;
 
 use prost::Message as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Code, Status};
 
 use super::append::append;
@@ -28,10 +27,6 @@ fn store() -> AsyncStore {
 /// Who calls a server that asks for no key.
 fn anyone() -> Caller {
     Arc::new(Gate::new(Policy::open())).admit(&tonic::codegen::http::HeaderMap::new(), "a test").unwrap()
-}
-
-fn place() -> OwnedSemaphorePermit {
-    Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap()
 }
 
 fn texts(texts: &[&str]) -> Vec<String> {

@@ -1,11 +1,9 @@
-use std::sync::Arc;
-
 use super::super::message::{ErrorType, MetadataEntry, ReadRequest, ReadResponse};
 use super::super::read::Reading;
 use super::*;
 
 async fn messages(store: &AsyncStore, request: ReadRequest) -> Vec<ReadResponse> {
-    let mut reading = Reading::new((store.clone(), &anyone()), request, false, place()).unwrap();
+    let mut reading = Reading::new((store.clone(), &anyone()), request, false).unwrap();
     let mut messages = Vec::new();
     while let Some(message) = reading.next().await.unwrap() {
         messages.push(message);
@@ -109,7 +107,7 @@ async fn messages_have_as_many_events_as_asked_for_and_no_more_bytes_than_client
 async fn a_read_ends_where_the_log_ended_when_it_began() {
     let store = filled().await;
     let request_of_two = ReadRequest { batch_size: Some(2), ..ReadRequest::default() };
-    let mut reading = Reading::new((store.clone(), &anyone()), request_of_two, false, place()).unwrap();
+    let mut reading = Reading::new((store.clone(), &anyone()), request_of_two, false).unwrap();
     let mut seen = positions(&reading.next().await.unwrap().unwrap().events);
     appended(&store, request(vec![event("A", &[])])).await;
     while let Some(message) = reading.next().await.unwrap() {
@@ -144,23 +142,9 @@ async fn events_come_back_as_they_were_given() {
 #[tokio::test]
 async fn a_read_that_wants_more_than_that_is_told_where_to_go() {
     let subscribing = ReadRequest { subscribe: Some(true), ..ReadRequest::default() };
-    let status = Reading::new((store(), &anyone()), subscribing, false, place()).err().unwrap();
+    let status = Reading::new((store(), &anyone()), subscribing, false).err().unwrap();
     assert_eq!(told(&status).1, ErrorType::InvalidArgument);
     let large = ReadRequest { query: query(vec![item(&[], &[]); 1001]), ..ReadRequest::default() };
-    let status = Reading::new((store(), &anyone()), large, false, place()).err().unwrap();
+    let status = Reading::new((store(), &anyone()), large, false).err().unwrap();
     assert!(status.message().contains("at most 1000"), "{}", status.message());
-}
-
-#[test]
-fn a_place_is_free_again_when_a_read_is_dropped() {
-    let places = Arc::new(Semaphore::new(1));
-    let reading = Reading::new(
-        (store(), &anyone()),
-        ReadRequest::default(),
-        false,
-        Arc::clone(&places).try_acquire_owned().unwrap(),
-    );
-    assert_eq!(places.available_permits(), 0);
-    drop(reading);
-    assert_eq!(places.available_permits(), 1);
 }

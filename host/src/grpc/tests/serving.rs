@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use http_body_util::StreamBody;
+use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
@@ -15,7 +16,10 @@ use tonic::codegen::{Service as _, http};
 use super::*;
 use crate::config::Limits;
 use crate::gate::{Incoming, Requests};
+use crate::grpc::bounded::{Bounded, Bounds};
+use crate::grpc::limits::HEALTH_MAX;
 use crate::grpc::service::Dcb;
+use crate::grpc::taken::taken;
 use crate::grpc::{DcbClient, DcbError, Face, Proposal, serve};
 
 /// Longest that something may take that must come.
@@ -86,7 +90,8 @@ async fn a_connection_on_which_nobody_speaks_is_closed_and_one_that_was_spoken_o
 async fn a_request_that_does_not_arrive_is_given_up() {
     let (_closing, closed) = watch::channel(false);
     let limits = Limits { body_time: 1, ..Limits::default() };
-    let mut service = Dcb::new(store(), Arc::new(Gate::new(Policy::open())), closed, &limits);
+    let service = Dcb::new(store(), Arc::new(Gate::new(Policy::open())), closed, &limits);
+    let mut service = Bounded::new(service, Bounds::new(&limits));
     for method in ["Append", "Read"] {
         let pieces = futures::stream::pending::<Result<Frame<bytes::Bytes>, Status>>();
         let request = http::Request::post(format!("/umadb.v1.DCB/{method}")).header("content-type", "application/grpc");
@@ -146,4 +151,75 @@ async fn requests_are_counted_by_method_and_by_the_code_they_end_with() {
     assert_eq!(served.requests.in_flight(), 0);
     assert!(served.requests.read().iter().all(|counts| counts.times.count() > 0));
     served.counted("Head", &[]).await;
+}
+
+#[tokio::test]
+async fn calls_and_questions_for_health_are_bounded_in_number_and_time() {
+    let limits = Limits { max_requests: 1, body_time: 1, ..Limits::default() };
+    let served = Served::within(limits).await;
+    for (path, places) in [("/umadb.v1.DCB/Head", 1), ("/grpc.health.v1.Health/Check", HEALTH_MAX)] {
+        let stream = served.connect().await;
+        let (mut sender, driver) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(driver);
+        let request = |path: &str| {
+            // A message that never comes.
+            let pieces = futures::stream::pending::<Result<Frame<bytes::Bytes>, Status>>();
+            let request = http::Request::post(format!("http://t{path}")).header("content-type", "application/grpc");
+            request.body(Body::new(StreamBody::new(pieces))).unwrap()
+        };
+        let answers: Vec<_> = (0..=places).map(|_| tokio::spawn(sender.send_request(request(path)))).collect();
+        let (mut refused, mut late) = (0, 0);
+        for answer in answers {
+            let answer = tokio::time::timeout(DEADLINE, answer).await.expect("an answer").unwrap().unwrap();
+            let status = Status::from_header_map(answer.headers()).unwrap();
+            match status.code() {
+                Code::Unavailable if status.message().starts_with(&format!("there are {places} ")) => refused += 1,
+                Code::DeadlineExceeded => late += 1,
+                other => panic!("{path}: {other}: {status}"),
+            }
+        }
+        assert_eq!((refused, late), (1, places), "{path}");
+    }
+    assert_eq!(served.client().await.head().await.unwrap(), 0, "the place is free again");
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_takes_is_given_up_and_told_so() {
+    let place = Arc::new(tokio::sync::Semaphore::new(1));
+    let frames = futures::stream::repeat_with(|| Ok::<_, Status>(Frame::data(bytes::Bytes::from_static(b"m"))));
+    let held = Arc::clone(&place).try_acquire_owned().unwrap();
+    let mut body = taken(Body::new(StreamBody::new(frames)), Duration::from_millis(20), held);
+    for _ in 0..3 {
+        assert!(body.frame().await.unwrap().unwrap().is_data());
+    }
+    let free = tokio::time::timeout(DEADLINE, place.acquire()).await;
+    drop(free.expect("the place is free").unwrap());
+    let mut last = body.frame().await.unwrap().unwrap();
+    if last.is_data() {
+        last = body.frame().await.unwrap().unwrap();
+    }
+    let status = Status::from_header_map(last.trailers_ref().unwrap()).unwrap();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().starts_with("the client took nothing for 0 s"), "{status}");
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_stream_that_waits_for_events_is_not_given_up() {
+    let places = Arc::new(tokio::sync::Semaphore::new(1));
+    let place = Arc::clone(&places).try_acquire_owned().unwrap();
+    let (room, frames) = tokio::sync::mpsc::channel::<Result<Frame<bytes::Bytes>, Status>>(1);
+    let frames = futures::stream::unfold(frames, |mut frames| async { Some((frames.recv().await?, frames)) });
+    let mut body = taken(Body::new(StreamBody::new(frames)), Duration::from_millis(1), place);
+    for _ in 0..3 {
+        let idle = tokio::time::timeout(Duration::from_millis(20), body.frame()).await;
+        assert!(idle.is_err(), "nothing has come, nobody is slow");
+        room.send(Ok(Frame::data(bytes::Bytes::from_static(b"m")))).await.unwrap();
+        assert!(body.frame().await.unwrap().unwrap().is_data());
+    }
+    assert_eq!(places.available_permits(), 0);
+    drop(body);
+    let free = tokio::time::timeout(DEADLINE, places.acquire()).await;
+    drop(free.expect("whose client has left, its place is free").unwrap());
 }

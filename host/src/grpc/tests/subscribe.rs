@@ -7,7 +7,7 @@ use super::*;
 
 fn follow(store: &AsyncStore, request: SubscribeRequest) -> (Following, watch::Sender<bool>) {
     let (closing, closed) = watch::channel(false);
-    (Following::new((store, &anyone()), request, closed, place()).unwrap(), closing)
+    (Following::new((store, &anyone()), request, closed).unwrap(), closing)
 }
 
 async fn next(following: &mut Following) -> Vec<u64> {

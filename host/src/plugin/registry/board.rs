@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 use super::info::{AggregateInfo, PluginInfo, Problem, RunningInfo, UsedPercent};
-use super::keeper::RollBack;
+use super::keeper::Order;
 use super::prepare::Allowed;
 use super::queries::Queries;
 use crate::clock::Clock;
@@ -49,7 +49,7 @@ pub(super) struct Entry {
     /// What decides commands.
     pub(super) deciding: Option<AggregateInfo>,
     /// Where its keeper takes orders.
-    pub(super) orders: Option<mpsc::Sender<RollBack>>,
+    pub(super) orders: Option<mpsc::Sender<Order>>,
 }
 
 /// What runs under a plugin's name. Cheap to clone.
@@ -185,7 +185,7 @@ impl Board {
     }
 
     /// Where the keeper of a plugin takes orders.
-    pub(super) fn orders(&self, name: &PluginName) -> Option<mpsc::Sender<RollBack>> {
+    pub(super) fn orders(&self, name: &PluginName) -> Option<mpsc::Sender<Order>> {
         self.lock().plugins.get(name)?.orders.clone()
     }
 

@@ -6,18 +6,18 @@
 
 mod deciding;
 mod generations;
+mod ordered;
 mod revocation;
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::RegistryOptions;
 use super::board::{Board, Running};
 use super::error::InstallError;
 use super::prepare::{Prepared, load_options, prepare};
-use super::refused::GenerationRefused;
 use crate::clock::Clock;
 use crate::command::Claims;
 use crate::delivery::{self, CommandError, Setup, State};
@@ -28,6 +28,7 @@ use crate::plugin::{Loader, Manifest, SecretResolver};
 use crate::store::Store;
 use deciding::Deciding;
 use generations::Pending;
+pub(super) use ordered::Order;
 
 /// Components that are loaded at once; a bound on memory, well above what a machine has cores for.
 const LOADS_MAX: usize = 8;
@@ -41,9 +42,6 @@ const ROUNDS_MAX: usize = 4;
 
 /// Operators who wait at once; more wait to be heard.
 const ORDERS_MAX: usize = 8;
-
-/// Tells a keeper to return to what was live before; it answers when that has happened.
-pub(super) type RollBack = oneshot::Sender<Result<(), GenerationRefused>>;
 
 /// Turns at the engine.
 struct Loads {
@@ -99,7 +97,7 @@ struct Keeper {
     name: PluginName,
     around: Surroundings,
     wanted: watch::Receiver<Wanted>,
-    orders: mpsc::Receiver<RollBack>,
+    orders: mpsc::Receiver<Order>,
     generation: u64,
     running: Option<Running>,
     /// What decides commands, where the plugin is an aggregate.
@@ -112,6 +110,8 @@ struct Keeper {
     read: Option<Arc<Manifest>>,
     /// What becomes live when its state is built.
     pending: Option<Pending>,
+    /// Whether nothing that runs counts as loaded: an operator has it loaded anew.
+    anew: bool,
 }
 
 impl Surroundings {
@@ -155,6 +155,7 @@ pub(super) fn spawn(name: PluginName, wanted: Wanted, around: Surroundings) -> K
         taken: None,
         read: None,
         pending: None,
+        anew: false,
     };
     let task = tokio::spawn(keeper.run(tell));
     Kept { wanted, settled, task }
@@ -164,15 +165,11 @@ impl Keeper {
     async fn run(mut self, settled: watch::Sender<bool>) {
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
-            self.claimed_elsewhere = None;
-            match wanted {
-                Wanted::Ready(candidate) => self.install(*candidate).await,
-                Wanted::Broken(Broken { problem, manifest }) => {
-                    self.read = manifest.or(self.read.take());
-                    self.refuse(&problem.into()).await;
-                }
-                Wanted::Gone => break,
+            if wanted == Wanted::Gone {
+                break;
             }
+            // What is wrong with it is on the board.
+            let _ = self.make(wanted).await;
             settled.send_replace(true);
             if !self.wait().await {
                 break;
@@ -181,44 +178,57 @@ impl Keeper {
         self.stop().await;
     }
 
+    /// Makes what is wanted run. What is wrong with it is reported.
+    async fn make(&mut self, wanted: Wanted) -> Result<(), InstallError> {
+        self.claimed_elsewhere = None;
+        let made = match wanted {
+            Wanted::Ready(candidate) => self.install(*candidate).await,
+            Wanted::Broken(Broken { problem, manifest }) => {
+                self.read = manifest.or(self.read.take());
+                Err(problem.into())
+            }
+            Wanted::Gone => Ok(()),
+        };
+        if let Err(error) = &made {
+            self.refuse(error).await;
+        }
+        made
+    }
+
     /// Waits for another wish, or until the last one may come true after all, and does what comes up meanwhile. False
     /// when the registry stops.
     async fn wait(&mut self) -> bool {
         loop {
             tokio::select! {
+                // To reload takes in what is wanted.
+                biased;
+                Some(order) = self.orders.recv() => self.obey(order).await,
                 changed = self.wanted.changed() => return changed.is_ok(),
                 () = self.around.free(self.claimed_elsewhere.as_ref()) => return true,
-                Some(answer) = self.orders.recv() => {
-                    let done = self.roll_back().await;
-                    // Whether anybody still waits for an answer does not matter.
-                    let _ = answer.send(done);
-                }
                 () = Self::built(self.pending.as_ref(), self.running.as_ref()) => self.adopt().await,
             }
         }
     }
 
     /// Makes a candidate run, unless it runs already or cannot.
-    async fn install(&mut self, candidate: Candidate) {
+    async fn install(&mut self, candidate: Candidate) -> Result<(), InstallError> {
         self.around.board.write(&self.name, |entry| entry.at(&candidate.source));
         self.read = Some(Arc::clone(&candidate.manifest));
-        for round in 1..=ROUNDS_MAX {
+        let mut round = 1;
+        let made = loop {
             self.keep_up().await;
             if self.runs(&candidate) {
                 self.around.board.write(&self.name, |entry| entry.problem = None);
-                break;
+                break Ok(());
             }
             self.around.board.write(&self.name, |entry| entry.loading = true);
             match self.try_to_install(candidate.clone()).await {
-                Err(error) if error.is_overtaken() && round < ROUNDS_MAX => {}
-                Err(error) => {
-                    self.refuse(&error).await;
-                    break;
-                }
-                Ok(()) => break,
+                Err(error) if error.is_overtaken() && round < ROUNDS_MAX => round += 1,
+                made => break made,
             }
-        }
+        };
         self.around.board.write(&self.name, |entry| entry.loading = false);
+        made
     }
 
     async fn try_to_install(&mut self, candidate: Candidate) -> Result<(), InstallError> {
@@ -239,6 +249,9 @@ impl Keeper {
 
     /// Whether exactly this runs. Handing over the same files again starts a halted plugin anew.
     fn runs(&self, candidate: &Candidate) -> bool {
+        if self.anew {
+            return false;
+        }
         if let Some(deciding) = &self.deciding {
             return deciding.digest == candidate.digest
                 && deciding.manifest == candidate.manifest
@@ -262,7 +275,8 @@ impl Keeper {
         let is_known = |running: &&Running| {
             running.digest == candidate.digest && load_options(&running.manifest) == load_options(&candidate.manifest)
         };
-        let known = self.running.as_ref().filter(is_known).map(|running| Arc::clone(&running.loaded));
+        let known =
+            self.running.as_ref().filter(|_| !self.anew).filter(is_known).map(|running| Arc::clone(&running.loaded));
         let (name, loader) = (self.name.clone(), Arc::clone(&self.around.loader));
         let secrets = Arc::clone(&self.around.secrets);
         let component = candidate.component_path.clone();

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use super::Registry;
 use super::board::Running;
+use crate::clock::Stopwatch;
 use crate::delivery::live_state;
 use crate::event::PluginName;
 use crate::projection::{Answered, Counted, Moment, Pool, Query, QueryCounts, QueryRefused};
 use crate::runtime::Role;
 
-/// How often the version that is live is looked for while another one is swapped in.
-const LOOKS_MAX: u32 = 200;
-/// How long between two such looks.
+/// How long it is until the version that is live is looked for again, while another one is swapped in.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// What answers the queries of one plugin.
@@ -62,31 +61,70 @@ impl Registry {
     /// read. What the plugin says, and how it fails, is part of the answer.
     pub async fn query(&self, name: &PluginName, query: &Query) -> Result<Answered, QueryRefused> {
         query.check()?;
-        for _ in 0..LOOKS_MAX {
-            let (running, pool) = self.board.answering(name)?;
-            let (store, clock, plugin) = (Arc::clone(&self.store), Arc::clone(self.board.clock()), name.clone());
-            let look = move || {
-                let live = live_state(&plugin, &*store, Some(&running.dispatcher.status()))?;
-                // Between a swap of the state and that of what reads it, nobody answers.
-                let of_another = !live.component.is_empty() && live.component != running.digest;
-                Ok((!of_another).then(|| Moment {
-                    owner: live.owner,
-                    state: live.state,
-                    checkpoint: live.checkpoint,
-                    now_us: clock.now_us(),
-                }))
-            };
-            if let Some(answered) = pool.ask(query, look).await? {
-                return Ok(answered);
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-        Err(QueryRefused::Replaced { plugin: name.clone() })
+        let answered = within(query.wait, |wait| self.look(name, Query { wait, ..query.clone() })).await?;
+        answered.ok_or_else(|| QueryRefused::Replaced { plugin: name.clone() })
+    }
+
+    /// Asks the version that runs; no answer while another one is live.
+    async fn look(&self, name: &PluginName, query: Query) -> Result<Option<Answered>, QueryRefused> {
+        let (running, pool) = self.board.answering(name)?;
+        let (store, clock, plugin) = (Arc::clone(&self.store), Arc::clone(self.board.clock()), name.clone());
+        let look = move || {
+            let live = live_state(&plugin, &*store, Some(&running.dispatcher.status()))?;
+            // Between a swap of the state and that of what reads it, nobody answers.
+            let of_another = !live.component.is_empty() && live.component != running.digest;
+            Ok((!of_another).then(|| Moment {
+                owner: live.owner,
+                state: live.state,
+                checkpoint: live.checkpoint,
+                now_us: clock.now_us(),
+            }))
+        };
+        pool.ask(&query, look).await
     }
 
     /// How often a running plugin was asked, with what result; none of one that answers no queries.
     #[must_use]
     pub fn query_counts(&self, name: &PluginName) -> Option<QueryCounts> {
         self.board.query_counts(name)
+    }
+}
+
+/// Looks again and again until there is an answer, or the time is over, of which each look has what is left.
+async fn within<T, E, F>(wait: Duration, mut look: impl FnMut(Duration) -> F) -> Result<Option<T>, E>
+where
+    F: Future<Output = Result<Option<T>, E>>,
+{
+    let began = Stopwatch::start();
+    loop {
+        let left = wait.saturating_sub(began.elapsed());
+        let found = look(left).await?;
+        if found.is_some() || left.is_zero() {
+            return Ok(found);
+        }
+        tokio::time::sleep(LOOK_AGAIN.min(left)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn looks_share_one_time() {
+        let wait = Duration::from_millis(50);
+        let mut left = Vec::new();
+        let never = |time| {
+            left.push(time);
+            async move {
+                tokio::time::sleep(time / 2).await;
+                Ok::<_, ()>(None::<()>)
+            }
+        };
+        assert_eq!(within(wait, never).await, Ok(None));
+        assert!(left.len() >= 2 && left.is_sorted_by(|earlier, later| earlier > later), "{left:?}");
+        assert!(left[0] <= wait && left.last().unwrap().is_zero(), "{left:?}");
+        assert_eq!(within(Duration::ZERO, async |_| Ok::<_, ()>(Some(1))).await, Ok(Some(1)), "there is one look");
+        assert_eq!(within(wait, async |_| Err::<Option<()>, _>("gone")).await, Err("gone"));
     }
 }

@@ -1,4 +1,4 @@
-//! Why a plugin is not rebuilt, or not rolled back.
+//! Why a plugin is not rebuilt, not rolled back, or not reloaded.
 
 use std::path::PathBuf;
 
@@ -46,6 +46,15 @@ pub enum GenerationRefused {
         /// SHA-256 of the component, in hex.
         digest: String,
     },
+    /// What lies in the directory cannot run.
+    #[error("plugin {plugin} is not reloaded; what ran before goes on")]
+    NotReloaded {
+        /// The plugin.
+        plugin: PluginName,
+        /// Why.
+        #[source]
+        reason: InstallError,
+    },
     /// The component that was live before cannot run now.
     #[error(transparent)]
     Install(#[from] InstallError),
@@ -65,7 +74,8 @@ impl GenerationRefused {
             Self::NotInstalled { .. } => ErrorClass::NotFound,
             Self::NotRunning { .. } => ErrorClass::Unavailable,
             Self::ReachesOut { .. } => ErrorClass::Invalid,
-            Self::ComponentGone { .. } => ErrorClass::Conflict,
+            // Not who asks is wrong, but the files are.
+            Self::ComponentGone { .. } | Self::NotReloaded { .. } => ErrorClass::Conflict,
             Self::Install(error) => error.class(),
             Self::Delivery(error) => error.class(),
             Self::Store(error) => error.class(),

@@ -1,13 +1,14 @@
 //! The task that looks at the directory and tells the keepers what is wanted.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::keeper::{self, Kept, Surroundings, Wanted};
+use super::reload::LookAsked;
 use crate::event::PluginName;
 use crate::plugin::Loader;
 use crate::plugin::source::{Broken, CommandFiles, Found, Outlook, Scan, Scanner, SourceError, TypeFiles, Upcasters};
@@ -37,6 +38,8 @@ struct Supervisor {
     /// Given away when the first look is over.
     ready: Option<watch::Sender<bool>>,
     looks: u32,
+    /// Who waits for a look that shows a plugin's files as they are.
+    asked: Vec<LookAsked>,
 }
 
 /// Runs the plugins of a directory until it is told to stop.
@@ -45,20 +48,25 @@ pub(super) async fn run(
     pace: Pace,
     around: Surroundings,
     ready: watch::Sender<bool>,
-    mut stopping: watch::Receiver<bool>,
+    (mut asked, mut stopping): (mpsc::Receiver<LookAsked>, watch::Receiver<bool>),
 ) {
-    let mut supervisor =
-        Supervisor { around, kept: BTreeMap::new(), leaving: BTreeMap::new(), ready: Some(ready), looks: 0 };
+    let (kept, leaving) = (BTreeMap::new(), BTreeMap::new());
+    let mut supervisor = Supervisor { around, kept, leaving, ready: Some(ready), looks: 0, asked: Vec::new() };
     let loader = Arc::clone(&supervisor.around.loader);
     let mut eyes = Eyes::open(directory, pace, loader, Some((types, checks)));
     loop {
         let (back, outcome, outlook) = eyes.look(pace).await;
         eyes = back;
         let settling = supervisor.reconcile(outcome, outlook);
-        tokio::select! {
-            () = eyes.watcher.due(settling) => {}
+        let asks = tokio::select! {
+            () = eyes.watcher.due(settling) => None,
+            Some(first) = asked.recv() => Some(first),
             // An error means that the registry was dropped.
             _ = stopping.wait_for(|stop| *stop) => break,
+        };
+        if let Some(first) = asks {
+            supervisor.asked.push(first);
+            eyes.watcher.due(true).await;
         }
     }
     supervisor.stop().await;
@@ -113,6 +121,7 @@ impl Supervisor {
                 if news {
                     tracing::warn!(reason = %problem, "plugins directory not readable");
                 }
+                self.asked.drain(..).for_each(|asked| drop(asked.answer.send(Err(problem.clone()))));
                 self.begun();
                 return false;
             }
@@ -123,26 +132,25 @@ impl Supervisor {
         }
         let chain = self.around.board.chain();
         self.release(&scan);
+        let mut unsettled = BTreeSet::new();
         for (name, found) in scan.plugins {
-            match found {
-                Found::Settling => {}
-                Found::Ready(candidate) => match &chain {
-                    None => settling = true,
-                    Some(Ok(chain)) => {
-                        let candidate = Box::new(candidate.lifted_by(chain));
-                        settling |= !self.want(name, Wanted::Ready(candidate));
-                    }
-                    // Events that are not lifted are not handed over.
-                    Some(Err(reason)) => {
-                        let reason = reason.clone();
-                        let problem = SourceError::Unlifted { reason };
-                        let manifest = Some(Arc::clone(&candidate.manifest));
-                        settling |= !self.want(name, Wanted::Broken(Broken { problem, manifest }));
-                    }
-                },
-                Found::Broken(broken) => settling |= !self.want(name, Wanted::Broken(broken)),
+            let wanted = match (found, &chain) {
+                (Found::Settling, _) | (Found::Ready(_), None) => None,
+                (Found::Ready(candidate), Some(Ok(chain))) => Some(Wanted::Ready(Box::new(candidate.lifted_by(chain)))),
+                // Events that are not lifted are not handed over.
+                (Found::Ready(candidate), Some(Err(reason))) => {
+                    let problem = SourceError::Unlifted { reason: reason.clone() };
+                    let manifest = Some(Arc::clone(&candidate.manifest));
+                    Some(Wanted::Broken(Broken { problem, manifest }))
+                }
+                (Found::Broken(broken), _) => Some(Wanted::Broken(broken)),
+            };
+            if !wanted.is_some_and(|wanted| self.want(&name, wanted)) {
+                unsettled.insert(name);
             }
         }
+        settling |= !unsettled.is_empty();
+        self.answer(&unsettled);
         self.looks = self.looks.saturating_add(1);
         if !settling || self.looks > FIRST_LOOKS_MAX {
             self.begun();
@@ -164,12 +172,20 @@ impl Supervisor {
         settling
     }
 
+    /// Tells those who wait that what is in the directory of their plugin is what is wanted.
+    fn answer(&mut self, unsettled: &BTreeSet<PluginName>) {
+        let waits = |asked: &LookAsked| unsettled.contains(&asked.plugin) && !asked.answer.is_closed();
+        let (waiting, told): (Vec<_>, Vec<_>) = std::mem::take(&mut self.asked).into_iter().partition(waits);
+        self.asked = waiting;
+        told.into_iter().for_each(|asked| drop(asked.answer.send(Ok(()))));
+    }
+
     /// Tells a plugin's keeper what is wanted; false when its last one is still ending.
-    fn want(&mut self, name: PluginName, wanted: Wanted) -> bool {
-        if self.leaving.contains_key(&name) {
+    fn want(&mut self, name: &PluginName, wanted: Wanted) -> bool {
+        if self.leaving.contains_key(name) {
             return false;
         }
-        match self.kept.entry(name) {
+        match self.kept.entry(name.clone()) {
             Entry::Vacant(vacant) => {
                 let kept = keeper::spawn(vacant.key().clone(), wanted, self.around.clone());
                 vacant.insert(kept);

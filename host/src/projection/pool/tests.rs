@@ -11,9 +11,14 @@ use crate::store::memory::MemoryStore;
 /// Answers with the query's name, after everybody has come.
 struct Echo {
     together: Arc<Barrier>,
+    started: Arc<AtomicUsize>,
 }
 
 impl Projection for Echo {
+    fn start(&mut self) {
+        self.started.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn query(&mut self, query: &Query, _: Moment) -> Result<Answer, NoAnswer> {
         match query.name.as_str() {
             "together" => {
@@ -38,13 +43,21 @@ fn query(name: &str) -> Query {
 
 /// A pool, and how many instances were made.
 fn pool(together: usize) -> (Arc<Pool>, Arc<AtomicUsize>) {
+    let (pool, made, _) = pool_that_tells(together);
+    (pool, made)
+}
+
+/// The same, and how often one was started.
+fn pool_that_tells(together: usize) -> (Arc<Pool>, Arc<AtomicUsize>, Arc<AtomicUsize>) {
     let (made, barrier) = (Arc::new(AtomicUsize::new(0)), Arc::new(Barrier::new(together)));
-    let count = Arc::clone(&made);
+    let (count, started) = (Arc::clone(&made), Arc::new(AtomicUsize::new(0)));
+    let starts = Arc::clone(&started);
     let make = move || {
         count.fetch_add(1, Ordering::Relaxed);
-        Some(Box::new(Echo { together: Arc::clone(&barrier) }) as Box<dyn Projection>)
+        let (together, started) = (Arc::clone(&barrier), Arc::clone(&starts));
+        Some(Box::new(Echo { together, started }) as Box<dyn Projection>)
     };
-    (Arc::new(Pool::new(PluginName::new("p").unwrap(), Arc::default(), make)), made)
+    (Arc::new(Pool::new(PluginName::new("p").unwrap(), Arc::default(), make)), made, started)
 }
 
 fn counted(pool: &Pool, result: &str) -> u64 {
@@ -64,6 +77,19 @@ async fn an_instance_answers_one_query_after_the_other() {
     assert_eq!(pool.counted().read().times.count(), 3);
     assert_eq!(pool.ask(&query("a"), || Ok(None)).await.unwrap(), None, "the moment is of another version");
     assert_eq!(counted(&pool, "ok"), 2);
+}
+
+#[tokio::test]
+async fn the_moment_is_taken_when_the_instance_is_there() {
+    let (pool, made, started) = pool_that_tells(1);
+    for round in 1..3 {
+        let (made, started) = (Arc::clone(&made), Arc::clone(&started));
+        let look = move || {
+            assert_eq!((made.load(Ordering::Relaxed), started.load(Ordering::Relaxed)), (1, round));
+            Ok(Some(moment()))
+        };
+        assert!(pool.ask(&query("a"), look).await.unwrap().unwrap().answer.is_ok());
+    }
 }
 
 #[tokio::test]

@@ -6,12 +6,22 @@
 //! journal's lock when they look: the writer to change, the reader to read.
 
 use std::collections::BTreeMap;
-use std::iter::from_fn;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What an overlay says of a key: its new value, or none that it is removed.
 type Change = Option<Vec<u8>>;
+
+/// Bytes of keys and values after which a slice ends.
+const SLICE_BYTES: usize = 256 << 10;
+
+/// What was said of some keys, in order.
+#[derive(Debug, Default)]
+pub(super) struct Slice {
+    pub(super) rows: Vec<(String, Change)>,
+    /// The last key that was looked at; none when there are no more.
+    pub(super) through: Option<String>,
+}
 
 /// What it said of keys before they changed; none of those that it said nothing of.
 #[derive(Debug, Default)]
@@ -36,39 +46,35 @@ impl Before {
         }
     }
 
-    /// What was said of the keys from `start` on, in order, where `now` is said.
-    pub(super) fn from<'a>(
+    /// What was said of the keys that begin with `prefix`, from `start` on, in order, where `now` is said from there on: of
+    /// so many keys at most, and of two at least, though they have more than [`SLICE_BYTES`].
+    pub(super) fn slice<'a>(
         &self,
-        start: &str,
-        now: impl Iterator<Item = (&'a String, &'a Change)> + 'a,
-    ) -> impl Iterator<Item = (String, Change)> + 'a {
+        (prefix, start): (&str, &str),
+        now: impl Iterator<Item = (&'a String, &'a Change)>,
+        keys_max: usize,
+    ) -> Slice {
         let kept = self.lock();
-        let before: Vec<_> = kept
-            .range::<str, _>((Bound::Included(start), Bound::Unbounded))
-            .map(|(key, change)| (key.clone(), change.clone()))
-            .collect();
-        drop(kept);
-        let (mut now, mut before) = (now.peekable(), before.into_iter().peekable());
-        from_fn(move || {
-            loop {
-                let next_now = now.peek().map(|(key, _)| key.as_str());
-                let next_before = before.peek().map(|(key, _)| key.as_str());
-                let changed = match (next_before, next_now) {
-                    (None, None) => return None,
-                    (Some(_), None) => true,
-                    (None, Some(_)) => false,
-                    (Some(before), Some(now)) => before <= now,
-                };
-                if !changed {
-                    return now.next().map(|(key, change)| (key.clone(), change.clone()));
-                }
-                let (key, change) = before.next()?;
-                now.next_if(|(now, _)| **now == key);
-                if let Some(change) = change {
-                    return Some((key, change));
-                }
+        let mut before = kept.range::<str, _>((Bound::Included(start), Bound::Unbounded)).peekable();
+        let (mut now, mut slice) = (now.peekable(), Slice::default());
+        let (mut keys, mut bytes, mut last) = (0, 0, None::<&String>);
+        loop {
+            let next = [before.peek().map(|(key, _)| *key), now.peek().map(|(key, _)| *key)];
+            let Some(key) = next.into_iter().flatten().min().filter(|key| key.starts_with(prefix)) else { break };
+            // One key alone may be that after which the caller goes on.
+            if keys == keys_max || (keys > 1 && bytes >= SLICE_BYTES) {
+                slice.through = last.cloned();
+                break;
             }
-        })
+            let is = now.next_if(|(of, _)| *of == key).map(|(_, change)| change.clone());
+            let was = before.next_if(|(of, _)| *of == key).map_or(is, |(_, change)| change.clone());
+            (keys, last) = (keys + 1, Some(key));
+            if let Some(change) = was {
+                bytes += key.len() + change.as_ref().map_or(0, Vec::len);
+                slice.rows.push((key.clone(), change));
+            }
+        }
+        slice
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Option<Change>>> {
@@ -100,9 +106,14 @@ mod tests {
         assert_eq!(before.get("b", state.get("b")), None, "nothing was said of it");
         assert_eq!(before.get("c", state.get("c")), Some(None), "it was removed");
         assert_eq!(before.get("d", state.get("d")), Some(Some(b"4".to_vec())));
-        let all: BTreeMap<_, _> = before.from("", state.iter()).collect();
-        assert_eq!(all, said(&[("a", Some("1")), ("c", None), ("d", Some("4"))]));
-        let rest: Vec<_> = before.from("c", state.range("c".to_owned()..)).map(|(key, _)| key).collect();
-        assert_eq!(rest, ["c", "d"]);
+        let slice = |prefix, start: &str, keys_max| {
+            let Slice { rows, through } = before.slice((prefix, start), state.range(start.to_owned()..), keys_max);
+            (rows.into_iter().collect::<BTreeMap<_, _>>(), through)
+        };
+        assert_eq!(slice("", "", 9), (said(&[("a", Some("1")), ("c", None), ("d", Some("4"))]), None));
+        assert_eq!(slice("", "c", 9).0.into_keys().collect::<Vec<_>>(), ["c", "d"]);
+        assert_eq!(slice("c", "c", 9), (said(&[("c", None)]), None), "nothing beyond what begins so is looked at");
+        let (rows, through) = slice("", "", 2);
+        assert_eq!((rows, through.as_deref()), (said(&[("a", Some("1"))]), Some("b")), "one of them was not there");
     }
 }

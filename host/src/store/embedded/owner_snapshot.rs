@@ -5,10 +5,10 @@
 //! at the file, or it is tried again. Journals that are not the newest stand still.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLockReadGuard};
 
-use super::before::Before;
-use super::hot::Generation;
+use super::before::{Before, Slice};
+use super::hot::{Generation, HotData};
 use super::layered::Layered;
 use super::overlay::OwnerChanges;
 use super::shared::Shared;
@@ -16,6 +16,11 @@ use super::state::{Moment, Row};
 use super::view::View;
 use crate::store::page::StatePageBuilder;
 use crate::store::{Owner, Progress, StatePage, StateSnapshot, StoreError};
+
+/// Fewest keys of the newest journal that are looked at together: the one where the last look ended, and another.
+const SLICE_KEYS_MIN: usize = 2;
+/// Most keys of the newest journal that are looked at together.
+const SLICE_KEYS_MAX: usize = 1024;
 
 /// A layer of rows.
 type Rows<'a> = Box<dyn Iterator<Item = Row<String, Vec<u8>>> + 'a>;
@@ -70,6 +75,38 @@ impl OwnerSnapshot {
     }
 }
 
+impl OwnerSnapshot {
+    /// What the newest journal said of some keys. It is held no longer than for that: the writer waits meanwhile, and what
+    /// lies below may have to be read from the disk.
+    fn newest_slice(&self, keys: (&str, &str), keys_max: usize) -> Slice {
+        let active = self.view.active().data();
+        let now = active.overlay.owner(&self.owner).into_iter().flat_map(|changes| changes.state_from(keys.1));
+        self.before.slice(keys, now, keys_max)
+    }
+
+    /// All rows from `start` on, layer by layer: those of the newest journal, of `frozen` ones, of the file.
+    fn layers<'a>(
+        &self,
+        newest: Vec<(String, Option<Vec<u8>>)>,
+        frozen: &'a [RwLockReadGuard<'_, HotData>],
+        start: &'a str,
+    ) -> Result<Vec<Rows<'a>>, StoreError> {
+        let mut layers: Vec<Rows<'a>> = vec![Box::new(newest.into_iter().map(Ok))];
+        let mut dropped = self.dropped;
+        for changes in frozen.iter().filter_map(|data| data.overlay.owner(&self.owner)) {
+            if !dropped {
+                let rows = changes.state_from(start).map(|(key, value)| Ok((key.clone(), value.clone())));
+                layers.push(Box::new(rows));
+            }
+            dropped |= changes.dropped;
+        }
+        if !dropped {
+            layers.push(Box::new(self.file.state_from(&self.owner, start)?));
+        }
+        Ok(layers)
+    }
+}
+
 impl StateSnapshot for OwnerSnapshot {
     fn progress(&self, partition: u32) -> Result<Option<Progress>, StoreError> {
         if let Some(progress) = self.progress.get(&partition) {
@@ -93,33 +130,26 @@ impl StateSnapshot for OwnerSnapshot {
     }
 
     fn scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<StatePage, StoreError> {
-        let start = after.filter(|after| *after > prefix).unwrap_or(prefix);
-        let active = self.view.active().data();
-        let frozen: Vec<_> = self.frozen().map(|generation| generation.data()).collect();
-        let now = active.overlay.owner(&self.owner).into_iter().flat_map(|changes| changes.state_from(start));
-        let mut layers: Vec<Rows<'_>> =
-            vec![Box::new(self.before.from(start, now).map(|(key, value)| Ok((key, value))))];
-        let mut dropped = self.dropped;
-        for changes in frozen.iter().filter_map(|data| data.overlay.owner(&self.owner)) {
-            if !dropped {
-                let rows = changes.state_from(start).map(|(key, value)| Ok((key.clone(), value.clone())));
-                layers.push(Box::new(rows));
+        let (mut page, mut after) = (StatePageBuilder::new(limit), after.map(str::to_owned));
+        let keys_max = limit.saturating_add(1).clamp(SLICE_KEYS_MIN, SLICE_KEYS_MAX);
+        loop {
+            let start = after.as_deref().filter(|after| *after > prefix).unwrap_or(prefix);
+            let Slice { rows, through } = self.newest_slice((prefix, start), keys_max);
+            let within = |key: &str| key.starts_with(prefix) && through.as_deref().is_none_or(|through| key <= through);
+            let frozen: Vec<_> = self.frozen().map(|generation| generation.data()).collect();
+            for row in Layered::new(self.layers(rows, &frozen, start)?) {
+                let (key, value) = row?;
+                if !within(&key) {
+                    break;
+                }
+                if after.as_deref() != Some(key.as_str()) && !page.offer(&key, &value) {
+                    return Ok(page.finish());
+                }
             }
-            dropped |= changes.dropped;
-        }
-        if !dropped {
-            layers.push(Box::new(self.file.state_from(&self.owner, start)?));
-        }
-        let mut page = StatePageBuilder::new(limit);
-        for row in Layered::new(layers) {
-            let (key, value) = row?;
-            if !key.starts_with(prefix) {
-                break;
+            if through.is_none() {
+                return Ok(page.finish());
             }
-            if after != Some(key.as_str()) && !page.offer(&key, &value) {
-                break;
-            }
+            after = through;
         }
-        Ok(page.finish())
     }
 }

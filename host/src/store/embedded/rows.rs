@@ -11,8 +11,7 @@ use super::overlay::OwnerChanges;
 use super::shared::Shared;
 use super::view::View;
 use crate::event::{PluginName, Position};
-use crate::store::page::StatePageBuilder;
-use crate::store::{DeadLetter, Owner, PluginRecord, Progress, StatePage, StoreError};
+use crate::store::{DeadLetter, Owner, PluginRecord, Progress, StoreError};
 
 /// A layer of rows.
 type Rows<'a, K, V> = Box<dyn Iterator<Item = Result<(K, Option<V>), StoreError>> + 'a>;
@@ -83,35 +82,6 @@ pub(super) fn state_get(shared: &Shared, owner: &Owner, key: &str) -> Result<Opt
         Some(value) => Ok(value),
         None => shared.state.state(owner, key),
     }
-}
-
-/// A page of a plugin's state.
-pub(super) fn state_scan(
-    shared: &Shared,
-    owner: &Owner,
-    prefix: &str,
-    after: Option<&str>,
-    limit: usize,
-) -> Result<StatePage, StoreError> {
-    let start = after.filter(|after| *after > prefix).unwrap_or(prefix);
-    let view = shared.view();
-    let data: Vec<_> = view.newest_first().map(|generation| generation.data()).collect();
-    let (changed, dropped) = layers(&data, owner, |changes| -> Rows<'_, _, _> {
-        Box::new(changes.state_from(start).map(|(key, value)| Ok((key.clone(), value.clone()))))
-    });
-    let stored: Rows<'_, _, _> =
-        if dropped { Box::new(std::iter::empty()) } else { Box::new(shared.state.state_from(owner, start)?) };
-    let mut page = StatePageBuilder::new(limit);
-    for row in Layered::new(changed.into_iter().chain([stored])) {
-        let (key, value) = row?;
-        if !key.starts_with(prefix) {
-            break;
-        }
-        if after != Some(key.as_str()) && !page.offer(&key, &value) {
-            break;
-        }
-    }
-    Ok(page.finish())
 }
 
 /// Dead letters of a plugin above a position.

@@ -351,7 +351,7 @@ impl Store for EmbeddedStore {
         after: Option<&str>,
         limit: usize,
     ) -> Result<StatePage, StoreError> {
-        contain_read(|| rows::state_scan(&self.shared, owner, prefix, after, limit))
+        contain_read(|| OwnerSnapshot::take(&self.shared, owner)?.scan(prefix, after, limit))
     }
 
     fn state_snapshot(&self, owner: &Owner) -> Result<Box<dyn StateSnapshot>, StoreError> {

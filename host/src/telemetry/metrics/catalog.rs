@@ -35,6 +35,9 @@ catalog! {
     RETENTION_WANTED = Gauge "retention_wanted_before_position" One &["category"],
         "Position before which its policy would remove them; ahead of the other while a plugin needs them";
     SUBSCRIBERS = Gauge "sse_subscribers" One &[], "Subscriptions that are open over HTTP";
+    CONNECTIONS = Gauge "connections" One &["face"], "Connections that are open, by face: http, grpc";
+    CONNECTIONS_REFUSED = Counter "connections_refused" One &["face"],
+        "Connections closed at once, because as many were open as `max_connections` allows";
     HTTP_REQUESTS = Counter "http_requests" One &["route", "status"], "Requests answered, by route and status";
     HTTP_REQUEST = Histogram "http_request" Seconds &["route"],
         "Time until the head of the answer, by route; what a subscription sends later is not in it";

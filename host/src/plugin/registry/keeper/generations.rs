@@ -182,7 +182,8 @@ impl Keeper {
     async fn run_kept(&mut self, candidate: &Candidate, digest: &str) -> Result<(), InstallError> {
         let layout = |manifest: &Manifest| (manifest.policy.partitions, manifest.policy.key.clone());
         let runs = self.running.as_mut().filter(|running| {
-            running.digest == digest
+            !self.anew
+                && running.digest == digest
                 && layout(&running.manifest) == layout(&candidate.manifest)
                 && running.secrets == candidate.secrets
                 && running.allowed.is_lifted_as_by(&candidate.chain)

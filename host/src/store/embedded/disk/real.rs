@@ -23,12 +23,20 @@ pub struct RealDisk {
 
 /// Keeps other processes out of the directory as long as it lives.
 #[derive(Debug)]
-pub struct DirectoryLock(#[expect(dead_code, reason = "the open file is the lock")] File);
+pub struct DirectoryLock(File);
 
 impl DirectoryLock {
     /// The lock that a file holds.
     pub(super) const fn new(file: File) -> Self {
         Self(file)
+    }
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that another thread is just starting has it open, too, until it has
+        // begun. If this fails, the lock goes with the last of them.
+        let _ = self.0.unlock();
     }
 }
 

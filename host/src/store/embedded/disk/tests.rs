@@ -171,3 +171,31 @@ fn redb_lives_in_a_look_and_leaves_the_file() {
     assert_eq!(fill_redb(&disk, Open::Existing, 9), Some(8));
     assert_eq!(as_it_is(directory.path()), before);
 }
+
+#[test]
+fn a_look_does_not_take_what_it_cannot_read_for_absent() {
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("round", directory.path().join("round")).unwrap();
+    let disk = UntouchedDisk::new(directory.path());
+    for how in [Open::New, Open::Existing] {
+        let error = disk.open("round", how).unwrap_err();
+        assert!(!matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists), "{how:?}: {error}");
+    }
+    for failed in [disk.remove("round"), disk.rename("round", "other"), disk.rename("other", "round")] {
+        assert!(failed.is_err());
+    }
+}
+
+/// A process that is being started has a copy of every open file until it has begun.
+#[test]
+fn a_lock_is_free_when_it_is_dropped_though_processes_are_being_started() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = RealDisk::open(directory.path()).unwrap();
+    let starting: Vec<_> = (0..3)
+        .map(|_| std::thread::spawn(|| (0..50).for_each(|_| drop(std::process::Command::new("true").status()))))
+        .collect();
+    while starting.iter().any(|starting| !starting.is_finished()) {
+        drop(disk.lock().unwrap());
+        drop(UntouchedDisk::new(directory.path()).lock().unwrap());
+    }
+}

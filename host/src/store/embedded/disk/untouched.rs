@@ -76,6 +76,7 @@ impl Disk for UntouchedDisk {
         match (how, self.file(name)) {
             (Open::Existing, found) => Ok(found?),
             (Open::New, Ok(_)) => Err(io::ErrorKind::AlreadyExists.into()),
+            (Open::New, Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
             (Open::New, Err(_)) => {
                 let file = Arc::new(UntouchedFile::new(None, 0));
                 self.names().insert(name.to_owned(), Some(Arc::clone(&file)));

@@ -9,6 +9,7 @@ mod faults;
 mod golden;
 mod model;
 mod opening;
+mod scans;
 mod sealing;
 
 use std::path::Path;

@@ -1,0 +1,42 @@
+//! What an operator has a keeper do.
+
+use super::{Keeper, Wanted};
+use crate::plugin::registry::refused::GenerationRefused;
+use crate::plugin::registry::reload::Answer;
+
+/// Something an operator wants of a plugin; it is answered when it is done.
+pub(in crate::plugin::registry) enum Order {
+    /// To return to what was live before.
+    RollBack(Answer),
+    /// To load its files anew.
+    Reload(Answer),
+}
+
+impl Keeper {
+    /// Carries an order out. Whether anybody still waits for an answer does not matter.
+    pub(super) async fn obey(&mut self, order: Order) {
+        match order {
+            Order::RollBack(answer) => drop(answer.send(self.roll_back().await)),
+            Order::Reload(answer) => drop(answer.send(self.reload().await)),
+        }
+    }
+
+    /// Has what is wanted replace what runs, though it be the same; where something newer is wanted meanwhile, that.
+    async fn reload(&mut self) -> Result<(), GenerationRefused> {
+        let plugin = self.name.clone();
+        self.anew = true;
+        let done = loop {
+            let wanted = self.wanted.borrow_and_update().clone();
+            if wanted == Wanted::Gone {
+                self.wanted.mark_changed();
+                break Err(GenerationRefused::NotInstalled { plugin });
+            }
+            let made = self.make(wanted).await;
+            if !self.wanted.has_changed().unwrap_or(false) {
+                break made.map_err(|reason| GenerationRefused::NotReloaded { plugin, reason });
+            }
+        };
+        self.anew = false;
+        done
+    }
+}
