@@ -139,7 +139,9 @@ impl Placing<'_> {
         let failed = |source| PlaceError::Files { path: self.directory.into(), source };
         let present = Present::find(self.directory, self.name);
         let there = |path| PlaceError::There { name: self.name.clone(), path };
-        if let (Some(present), false) = (&present, self.replace) {
+        // An upcaster is no plugin, and does not give way to one.
+        let gives_way = |present: &Present| self.replace && present.path != upcaster_path(self.directory, self.name);
+        if let Some(present) = present.as_ref().filter(|present| !gives_way(present)) {
             return Err(there(present.path.clone()));
         }
         let folder = self.directory.join(self.name.as_str());
@@ -359,7 +361,7 @@ mod tests {
         let path = placing(directory.path(), &name, b"one", false).place_upcaster().unwrap();
         assert_eq!(path, directory.path().join("upcasters/cents.wasm"));
         placing(directory.path(), &name, b"two", false).place_upcaster().unwrap_err();
-        placing(directory.path(), &name, b"two", false).place().unwrap_err();
+        placing(directory.path(), &name, b"two", true).place().unwrap_err();
         placing(directory.path(), &name, b"two", true).place_upcaster().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(names(&directory.path().join("upcasters")), ["cents.wasm"]);
