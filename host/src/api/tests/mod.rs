@@ -281,7 +281,7 @@ impl Plugins for FakePlugins {
         ready(match name.as_str() {
             "billing" => Ok(()),
             "broken" => {
-                let reason = InstallError::Panicked { component: "broken.wasm".into() };
+                let reason = Box::new(InstallError::Panicked { component: "broken.wasm".into() });
                 Err(GenerationRefused::NotReloaded { plugin, reason }.into())
             }
             _ => Err(GenerationRefused::NotInstalled { plugin }.into()),

@@ -53,7 +53,7 @@ pub enum GenerationRefused {
         plugin: PluginName,
         /// Why.
         #[source]
-        reason: InstallError,
+        reason: Box<InstallError>,
     },
     /// The component that was live before cannot run now.
     #[error(transparent)]
@@ -67,6 +67,11 @@ pub enum GenerationRefused {
 }
 
 impl GenerationRefused {
+    /// What lies in the directory cannot run.
+    pub(super) fn not_reloaded(plugin: PluginName, reason: InstallError) -> Self {
+        Self::NotReloaded { plugin, reason: Box::new(reason) }
+    }
+
     /// What kind of thing went wrong.
     #[must_use]
     pub const fn class(&self) -> ErrorClass {

@@ -36,7 +36,7 @@ impl Registry {
         let (answer, looked) = oneshot::channel();
         self.looks.send(LookAsked { plugin: name.clone(), answer }).await.map_err(|_| not_installed())?;
         let looked = looked.await.map_err(|_| not_installed())?;
-        looked.map_err(|problem| GenerationRefused::NotReloaded { plugin: name.clone(), reason: problem.into() })?;
+        looked.map_err(|problem| GenerationRefused::not_reloaded(name.clone(), problem.into()))?;
         if self.board.orders(name).is_none() {
             return Err(not_installed());
         }

@@ -33,7 +33,7 @@ impl Keeper {
             }
             let made = self.make(wanted).await;
             if !self.wanted.has_changed().unwrap_or(false) {
-                break made.map_err(|reason| GenerationRefused::NotReloaded { plugin, reason });
+                break made.map_err(|reason| GenerationRefused::not_reloaded(plugin, reason));
             }
         };
         self.anew = false;
