@@ -35,7 +35,10 @@ impl Decider {
         let named = policy.category.clone().map_or_else(|| Category::new(proposed.name.as_str()), Ok);
         let category = named.or_else(|_| Category::new(CATEGORY)).map_err(odd)?;
         let (plugin, digest, granted) = (proposed.name.clone(), setup.component_digest, setup.granted);
-        Ok(Self { loaded, setup: AggregateSetup { plugin, category, digest, granted, code, policy, chain: Arc::default() } })
+        Ok(Self {
+            loaded,
+            setup: AggregateSetup { plugin, category, digest, granted, code, policy, chain: Arc::default() },
+        })
     }
 
     pub(super) fn loaded(&self) -> &dyn Loaded {

@@ -266,7 +266,8 @@ impl Story {
 fn row(host: &Host, head: Position, info: PluginInfo) -> Option<Row> {
     let plugin = info.name.as_str().to_owned();
     if let Some(deciding) = info.deciding {
-        let claimed = host.commands().claims().list().into_iter().find(|claimed| claimed.category == deciding.aggregate)?;
+        let claimed =
+            host.commands().claims().list().into_iter().find(|claimed| claimed.category == deciding.aggregate)?;
         let (results, state) = (claimed.counts.results, "decides".to_owned());
         let (handled, generation) = (results.accepted + results.rejected, deciding.generation);
         return Some(Row { plugin, generation, state, handled, emitted: results.accepted, ..Row::default() });
