@@ -58,7 +58,11 @@ fn every_stop_has_a_state_a_reason_a_metric_and_a_line_in_the_log() {
         },
         |_| {},
     );
-    setting.append("Poison", 3);
+    // Of keys of their own, so that none waits behind another.
+    for order in 1..=3 {
+        let event = json!({ "type": "Poison", "stream": format!("order-{order}"), "data": {} });
+        setting.server.try_post("/v1/events", &json!({ "events": [event] })).unwrap();
+    }
     ureq::post(format!("{}/v1/plugins/paused/pause", setting.server.url())).send_empty().unwrap();
     let expected = [
         ("halts", "halted", "stopped before position 1", "delivery halted"),

@@ -20,10 +20,7 @@ const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
 const FIELDS: &[(&str, &[&str])] = &[
     ("", &["about", "config", "given", "when", "then"]),
     ("given", &["state", "events"]),
-    (
-        "then",
-        &["state", "appended", "dead_letters", "queries", "log", "stopped", "decided", "rejected", "lifted", "refused"],
-    ),
+    ("then", &["state", "appended", "dead_letters", "queries", "log", "stopped", "outcomes", "lifted", "refused"]),
     ("then.appended", &["cause", "type", "stream", "tags", "data"]),
     ("then.dead_letters", &["event", "kind", "attempts", "reason"]),
     ("then.queries", &["query", "parameters", "answer", "error", "reason"]),

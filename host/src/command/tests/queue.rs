@@ -101,6 +101,10 @@ async fn one_that_never_works_is_given_up_with_its_evidence_and_holds_nobody_for
     }
     assert_eq!(kinds, ["trap", "unavailable", "conflict", "denied"]);
     assert_eq!(later.world.events("purse-1").len(), 1);
+    // Counted after it is in the log.
+    while later.waiting() > 0 {
+        tokio::task::yield_now().await;
+    }
     let QueueCounts { accepted, settled, failed, retried } = later.commands.queue_counts();
     assert_eq!((accepted, settled, failed, retried), (5, 1, 4, 2));
 }

@@ -192,6 +192,8 @@ impl Keeper {
         if let Err(error) = &made {
             self.refuse(error).await;
         }
+        // Now that it shows what came of it.
+        self.around.board.write(&self.name, |entry| entry.loading = false);
         made
     }
 
@@ -215,7 +217,7 @@ impl Keeper {
         self.around.board.write(&self.name, |entry| entry.at(&candidate.source));
         self.read = Some(Arc::clone(&candidate.manifest));
         let mut round = 1;
-        let made = loop {
+        loop {
             self.keep_up().await;
             if self.runs(&candidate) {
                 self.around.board.write(&self.name, |entry| entry.problem = None);
@@ -226,9 +228,7 @@ impl Keeper {
                 Err(error) if error.is_overtaken() && round < ROUNDS_MAX => round += 1,
                 made => break made,
             }
-        };
-        self.around.board.write(&self.name, |entry| entry.loading = false);
-        made
+        }
     }
 
     async fn try_to_install(&mut self, candidate: Candidate) -> Result<(), InstallError> {
