@@ -95,6 +95,7 @@ fn deliver(runtime: &Runtime, store: &Arc<dyn Store>, name: &str, chain: &Arc<Ch
         policy: Policy::default(),
         granted: Arc::new([]),
         component_digest: String::new(),
+        manifest_digest: String::new(),
         handlers: vec![Box::new(Looks)],
     };
     let (head, begin) = (store.head(), Instant::now());

@@ -102,6 +102,7 @@ fn bus(store: &Arc<dyn Store>, code: &Arc<dyn AggregateCode>, snapshot_every: u6
         granted: Arc::new([Pattern::new("*")?]),
         code: Arc::clone(code),
         policy: AggregatePolicy { snapshot_every, ..AggregatePolicy::default() },
+        chain: Arc::default(),
     })?;
     Ok(Commands::new(AsyncStore::new(Arc::clone(store)), claims, Arc::new(SystemClock)))
 }
