@@ -464,12 +464,12 @@ impl Task {
 
     /// Looks for an outcome, else decides, on a blocking thread.
     async fn plan(&self, decider: &Arc<Decider>) -> Result<Plan, CommandError> {
-        let mut shard = decider.shard(&self.stream).lock_owned().await;
-        let (decider, timestamp_us) = (Arc::clone(decider), self.commands.0.clock.now_us());
+        let desk = decider.shard(&self.stream);
+        let (decider, clock) = (Arc::clone(decider), Arc::clone(&self.commands.0.clock));
         let (command, stream, digest) = (self.command.clone(), self.stream.clone(), self.digest.clone());
-        let deadline = Arc::clone(&self.deadline);
-        let planned = self.commands.0.log.run(move |store| {
-            let began = Stopwatch::start();
+        let (deadline, log) = (Arc::clone(&self.deadline), Arc::clone(self.commands.0.log.store()));
+        let planned = desk.run(move |shard| {
+            let (began, timestamp_us, store) = (Stopwatch::start(), clock.now_us(), &*log);
             if let Some(found) = record::find(store, &command.id)? {
                 return Ok(Found::Before(found));
             }

@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 
 use thiserror::Error;
-use tokio::sync::{Mutex as Turn, watch};
+use tokio::sync::watch;
 
 use super::aggregate::AggregateCode;
 use super::counts::{AggregateCounts, Counts};
+use super::desk::Desk;
 use super::policy::AggregatePolicy;
 use super::shard::Shard;
 use crate::event::{Category, Pattern, PluginName, StreamName};
@@ -104,7 +105,7 @@ pub(super) struct Decider {
     pub(super) counts: Arc<Counts>,
     /// Aggregates in memory.
     hot: Arc<AtomicU64>,
-    shards: Vec<Arc<Turn<Shard>>>,
+    shards: Vec<Desk>,
 }
 
 impl Claims {
@@ -195,16 +196,16 @@ impl Decider {
         let shards = available_parallelism().map_or(1, NonZeroUsize::get).min(SHARDS_MAX);
         let hot_max = setup.policy.hot.div_ceil(shards);
         let hot = Arc::<AtomicU64>::default();
-        let shard = || Arc::new(Turn::new(Shard::new(hot_max, Arc::clone(&counts), Arc::clone(&hot))));
+        let shard = || Desk::new(Shard::new(hot_max, Arc::clone(&counts), Arc::clone(&hot)));
         Self { shards: (0..shards).map(|_| shard()).collect(), setup, counts, hot }
     }
 
     /// The instance that a stream's aggregate lives in.
-    pub(super) fn shard(&self, stream: &StreamName) -> Arc<Turn<Shard>> {
+    pub(super) fn shard(&self, stream: &StreamName) -> &Desk {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(stream);
         let index = usize::try_from(hash % self.shards.len() as u64).unwrap_or(0);
         #[expect(clippy::indexing_slicing, reason = "it is the rest of a division by the length")]
-        Arc::clone(&self.shards[index])
+        &self.shards[index]
     }
 
     /// Whether it may append events of a type.

@@ -24,6 +24,7 @@ mod checks;
 mod claims;
 mod counts;
 mod deadline;
+mod desk;
 mod error;
 mod history;
 mod lanes;

@@ -208,7 +208,8 @@ impl Shard {
         }
     }
 
-    fn reset(&mut self) {
+    /// Throws the instance away, with all that it holds.
+    pub(super) fn reset(&mut self) {
         self.host = None;
         self.in_memory.fetch_sub(self.hot.len() as u64, Ordering::Relaxed);
         self.hot.clear();

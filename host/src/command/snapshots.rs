@@ -78,11 +78,10 @@ impl Snapshots {
     /// Makes a snapshot and writes it.
     async fn write(&self, wish: &Wish) -> Result<(), CommandError> {
         let Some(decider) = self.0.claims.get(&wish.category) else { return Ok(()) };
-        let mut shard = decider.shard(&wish.stream).lock_owned().await;
-        let (wish, taking) = (wish.clone(), Arc::clone(&decider));
-        let stream = wish.stream.clone();
-        let taken = self.0.log.run(move |store| {
-            let source = Source { setup: &taking.setup, store, stream: &wish.stream, key: &wish.key };
+        let (wish, taking, stream) = (wish.clone(), Arc::clone(&decider), wish.stream.clone());
+        let store = Arc::clone(self.0.log.store());
+        let taken = decider.shard(&stream).run(move |shard| {
+            let source = Source { setup: &taking.setup, store: &*store, stream: &wish.stream, key: &wish.key };
             shard.snapshot(&source)
         });
         let Some(snapshot) = taken.await? else { return Ok(()) };

@@ -1,0 +1,139 @@
+//! Where work for one shard is laid down, and done in the order in which it came.
+//!
+//! A blocking thread does it, and goes on while more is there: to change threads for each command would cost more than
+//! most decisions do.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+use super::error::CommandError;
+use super::shard::Shard;
+
+/// A shard, and what is to be done with it. Cheap to clone; clones share both.
+#[derive(Clone)]
+pub(super) struct Desk(Arc<Inner>);
+
+struct Inner {
+    /// Held by the thread that works, and by nobody else.
+    shard: Mutex<Shard>,
+    pile: Mutex<Pile>,
+}
+
+#[derive(Default)]
+struct Pile {
+    jobs: VecDeque<Job>,
+    /// Whether a thread works them off.
+    is_worked: bool,
+}
+
+type Job = Box<dyn FnOnce(&mut Shard) + Send>;
+
+impl Desk {
+    pub(super) fn new(shard: Shard) -> Self {
+        Self(Arc::new(Inner { shard: Mutex::new(shard), pile: Mutex::default() }))
+    }
+
+    /// Does something with the shard when all that came before is done. It is not begun when nobody waits for it any
+    /// more.
+    ///
+    /// # Errors
+    /// Those of the work, and [`CommandError::Panicked`].
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Shard) -> Result<T, CommandError> + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let (tell, answer) = oneshot::channel();
+        let job = move |shard: &mut Shard| {
+            if !tell.is_closed() {
+                // Whoever waited may have gone meanwhile.
+                let _ = tell.send(work(shard));
+            }
+        };
+        self.lay_down(Box::new(job));
+        // An error means that the job has panicked, or that the runtime goes down.
+        answer.await.unwrap_or(Err(CommandError::Panicked))
+    }
+
+    fn lay_down(&self, job: Job) {
+        let mut pile = self.0.pile();
+        pile.jobs.push_back(job);
+        if !std::mem::replace(&mut pile.is_worked, true) {
+            let inner = Arc::clone(&self.0);
+            spawn_blocking(move || inner.work_off());
+        }
+    }
+}
+
+impl Inner {
+    fn work_off(&self) {
+        let mut shard = self.shard.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(job) = self.next() {
+            // Reported by the panic's hook. What the shard holds is in an unknown state then.
+            if catch_unwind(AssertUnwindSafe(|| job(&mut shard))).is_err() {
+                shard.reset();
+            }
+        }
+    }
+
+    /// What is to be done next; none when the thread is to go.
+    fn next(&self) -> Option<Job> {
+        let mut pile = self.pile();
+        let job = pile.jobs.pop_front();
+        pile.is_worked = job.is_some();
+        job
+    }
+
+    fn pile(&self) -> MutexGuard<'_, Pile> {
+        self.pile.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::command::counts::Counts;
+
+    fn desk() -> Desk {
+        Desk::new(Shard::new(1, Arc::new(Counts::default()), Arc::<AtomicU64>::default()))
+    }
+
+    #[tokio::test]
+    async fn work_is_done_in_the_order_of_coming_also_after_a_panic_and_not_for_nobody() {
+        let (desk, done) = (desk(), Arc::new(Mutex::new(Vec::new())));
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let first = desk.run(move |_| gate.recv().map_err(|_| CommandError::Panicked));
+        let note = |number: u32| {
+            let done = Arc::clone(&done);
+            desk.run(move |_| {
+                assert_ne!(number, 2, "this one panics");
+                done.lock().unwrap().push(number);
+                Ok(number)
+            })
+        };
+        let mut first = Box::pin(first);
+        assert!(first.as_mut().now_or_never().is_none());
+        let mut waiting: Vec<_> = (1..=4).map(|number| Box::pin(note(number))).collect();
+        for one in &mut waiting {
+            assert!(one.as_mut().now_or_never().is_none(), "it waits for the first");
+        }
+        // Nobody waits for the third.
+        drop(waiting.remove(2));
+        go.send(()).unwrap();
+        first.await.unwrap();
+        let mut answers = Vec::new();
+        for one in waiting {
+            answers.push(one.await.ok());
+        }
+        assert_eq!(answers, [Some(1), None, Some(4)]);
+        assert_eq!(*done.lock().unwrap(), [1, 4]);
+        assert_eq!(note(5).await.unwrap(), 5, "a thread comes again");
+    }
+}
