@@ -95,6 +95,8 @@ impl Run<'_> {
         Followed {
             event_type: field("type").as_str().expect("a type").to_owned(),
             tags: serde_json::from_value(field("tags")).unwrap_or_default(),
+            schema_version: serde_json::from_value(field("schema_version")).unwrap_or(1),
+            metadata: serde_json::from_value(field("metadata")).unwrap_or_default(),
             data: field("data"),
         }
     }

@@ -114,3 +114,17 @@ fn what_a_snapshot_does_not_hold_is_found_out() {
     let (exit, said) = folder.own(&["--twice"]);
     assert!(exit == Some(1) && said.contains("its snapshot does not load"), "{said}");
 }
+
+#[test]
+fn a_state_that_cannot_be_had_and_faults_are_found_out_though_only_the_state_is_expected() {
+    let manifest = "[aggregate]\ncategory = \"number\"\n[grants]\nappend = [\"Added\", \"Broken\"]\n";
+    let of = |given: &str, when: &str| {
+        let fixture = format!("given: {{ events: [{given}] }}\nwhen: [{when}]\nthen: {{ state: {{}} }}\n");
+        Folder::of(guests::AGGREGATE_CASES, manifest, &fixture).own(&[])
+    };
+    let (exit, said) = of("", "{ command: Trap, id: Trap }");
+    assert!(exit == Some(1) && said.contains("outcome 0") && said.contains("it does not like Trap"), "{said}");
+    let (exit, said) = of("{ type: Strange, data: 1 }", "{ command: Add }");
+    assert!(exit == Some(1) && said.contains("state, which cannot be had: "), "{said}");
+    assert!(said.contains("Strange is not known"), "{said}");
+}

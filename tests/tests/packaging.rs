@@ -65,7 +65,11 @@ impl Place {
     }
 
     fn rm(&self, name: &str, more: &[&str]) -> Output {
-        tidemill().args(["plugins", "rm", name, "--plugins"]).arg(self.path("plugins")).args(more).output().unwrap()
+        self.rm_in("plugins", name, more)
+    }
+
+    fn rm_in(&self, plugins: &str, name: &str, more: &[&str]) -> Output {
+        tidemill().args(["plugins", "rm", name, "--plugins"]).arg(self.path(plugins)).args(more).output().unwrap()
     }
 
     /// What is in the plugins directory, by path.
@@ -231,7 +235,12 @@ fn a_plugin_is_taken_out_whole_and_a_running_server_lets_it_go() {
     let runs = || server.try_get("/v1/plugins/counts").ok().filter(|plugin| plugin["digest"].is_string());
     poll("the plugin to run", runs);
     complains(&place.rm("count", &["--yes"]), 3, &["no plugin", "did you mean counts?"]);
-    complains(&place.rm("upcasters", &["--yes"]), 3, &["no plugin"]);
+    let kept = [("validators", "10-limit.wasm"), ("schemas", "A.1.json"), ("upcasters", "a.toml"), ("notes", "a.txt")];
+    for (folder, file) in kept {
+        let file = place.write(&format!("other/{folder}/{file}"), b"");
+        complains(&place.rm_in("other", folder, &["--yes"]), 3, &["no plugin"]);
+        assert!(file.exists(), "{folder}");
+    }
     complains(&place.rm("../data", &["--yes"]), 3, &["no plugin"]);
     complains(&place.rm("counts", &[]), 2, &["--yes"]);
     assert_eq!(place.installed().len(), 3, "nothing went");
@@ -290,8 +299,36 @@ fn what_lifts_events_is_installed_among_its_like() {
     assert_eq!(place.installed(), BTreeSet::from(["upcasters/bought.wasm".to_owned()]));
     complains(&place.install(source, &[]), 4, &["--replace"]);
     assert!(place.install(source, &["--replace"]).status.success());
-    complains(&place.install(source, &["--name", "upcasters"]), 2, &["no name for a plugin"]);
+    for folder in ["upcasters", "validators", "schemas"] {
+        complains(&place.install(source, &["--name", folder]), 2, &["no name for a plugin"]);
+    }
+    let plugin = place.write("other.wasm", COUNTER.component);
+    let plugin = plugin.to_str().unwrap();
+    complains(&place.install(plugin, &["--name", "bought", "--replace"]), 4, &["another kind", "--name"]);
     assert!(place.rm("bought", &["--yes"]).status.success());
+    assert_eq!(place.installed(), BTreeSet::new());
+}
+
+#[test]
+fn what_commands_are_held_to_is_installed_among_its_like_with_its_manifest() {
+    let place = Place::new();
+    let source = place.write("10-limit.wasm", guests::VALIDATOR);
+    let source = source.to_str().unwrap();
+    let manifest = place.write("limit.toml", b"commands = [\"account:*\"]\n");
+    let with = ["--manifest", manifest.to_str().unwrap()];
+    let installed = place.install(source, &with);
+    assert!(installed.status.success(), "{installed:?}");
+    let files = BTreeSet::from(["validators/10-limit.toml".to_owned(), "validators/10-limit.wasm".to_owned()]);
+    assert_eq!(place.installed(), files);
+    assert!(place.install(source, &["--replace"]).status.success(), "its manifest stays");
+    assert_eq!(place.installed(), files);
+    fs::write(&manifest, "[grants]\nappend = [\"A\"]\n").unwrap();
+    complains(
+        &place.install(source, &[&with[..], &["--replace"]].concat()),
+        2,
+        &["grants", "a validator's manifest has"],
+    );
+    assert!(place.rm("10-limit", &["--yes"]).status.success());
     assert_eq!(place.installed(), BTreeSet::new());
 }
 

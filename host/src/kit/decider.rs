@@ -48,11 +48,11 @@ impl Decider {
     /// Sends the commands of a fixture to it.
     pub(super) fn run(&self, file: &Path, fixture: &Fixture, disturbance: Disturbance) -> Result<Traced, KitError> {
         let deciding = Deciding::new(file, self.setup.clone(), disturbance).map_err(odd)?;
-        let (found, cost) = runtime()?.block_on(deciding.run(fixture))?;
+        let (found, missing, cost) = runtime()?.block_on(deciding.run(fixture))?;
         let outcomes = found.outcomes.iter().flatten().zip(&fixture.when);
         let calls = outcomes.enumerate().map(|(index, (came, command))| call(index, command, came)).collect();
         let report = Report {
-            differences: compare(&fixture.then, &found),
+            differences: missing.into_iter().chain(compare(&fixture.then, &found)).collect(),
             found,
             settled: true,
             handler_us: cost.us(),

@@ -15,6 +15,7 @@ use super::KitError;
 use super::doubted::{Cost, Doubted};
 use super::fixture::{Fixture, Then};
 use super::outcome::CameOf;
+use super::report::Difference;
 use super::run::json_or_text;
 use super::world::{LOOKED_AT_MAX, event, ids, microseconds, set};
 use super::wrapped::Disturbance;
@@ -49,8 +50,8 @@ impl<'a> Deciding<'a> {
         Ok(Self { file, setup: AggregateSetup { code, ..setup }, disturbance, cost, clock, store, stream })
     }
 
-    /// Sends every command, and says what came of them and what it cost.
-    pub(super) async fn run(&self, fixture: &Fixture) -> Result<(Then, Cost), KitError> {
+    /// Sends every command, and says what came of them, what could not be had though it is expected, and what it cost.
+    pub(super) async fn run(&self, fixture: &Fixture) -> Result<(Then, Option<Difference>, Cost), KitError> {
         if !fixture.given.state.is_empty() || !fixture.config.is_empty() {
             let reason = "a component that decides has no state but what its events make, and no settings: say \
                           `given.events`";
@@ -64,13 +65,20 @@ impl<'a> Deciding<'a> {
             if self.disturbance.crash {
                 commands = self.commands();
             }
-            outcomes.push(match commands.send(command, Commands::allow_all()).await {
+            let mut came = match commands.send(command, Commands::allow_all()).await {
                 Ok(settled) => CameOf::settled(&settled, &self.events(&settled).map_err(failed)?),
                 Err(error) => CameOf::failed(&error),
-            });
+            };
+            came.keep_what_is_said(fixture.then.outcomes.as_ref().and_then(|wanted| wanted.get(index)));
+            outcomes.push(came);
         }
         let state = self.state(&commands).await?;
-        Ok((Then { state, outcomes: Some(outcomes), ..Then::default() }, self.cost.clone()))
+        let missing = state.as_ref().err().zip(fixture.then.state.as_ref()).map(|(reason, expected)| Difference {
+            what: format!("state, which cannot be had: {reason}"),
+            expected: Some(json!(expected)),
+            found: None,
+        });
+        Ok((Then { state: state.ok(), outcomes: Some(outcomes), ..Then::default() }, missing, self.cost.clone()))
     }
 
     /// The bus, without an aggregate in memory.
@@ -119,16 +127,16 @@ impl<'a> Deciding<'a> {
         Ok(events)
     }
 
-    /// The aggregate's state; empty where nothing happened to it, none where its code does not give it.
-    async fn state(&self, commands: &Commands) -> Result<Option<BTreeMap<String, Value>>, KitError> {
+    /// The aggregate's state, empty where nothing happened to it; or why its code does not give it.
+    async fn state(&self, commands: &Commands) -> Result<Result<BTreeMap<String, Value>, String>, KitError> {
         let bytes = match commands.state_at(self.stream.clone(), None, Point::Now).await {
             Ok(found) => found.state,
-            Err(CommandError::NoSuchAggregate { .. }) => return Ok(Some(BTreeMap::new())),
-            Err(CommandError::NoState { .. }) => return Ok(None),
-            Err(error) if error.fault().is_some() => return Ok(None),
+            Err(CommandError::NoSuchAggregate { .. }) => return Ok(Ok(BTreeMap::new())),
+            Err(error @ CommandError::NoState { .. }) => return Ok(Err(error.to_string())),
+            Err(error) if error.fault().is_some() => return Ok(Err(error.to_string())),
             Err(error) => return Err(KitError::Host { reason: error.to_string() }),
         };
-        Ok(Some(match json_or_text(&bytes) {
+        Ok(Ok(match json_or_text(&bytes) {
             Value::Object(fields) => fields.into_iter().collect(),
             other => [(String::new(), other)].into(),
         }))

@@ -131,7 +131,15 @@ fn same(one: &Result<Vec<NewEvent>, Rejection>, other: &Result<Vec<NewEvent>, Re
     match (one, other) {
         (Ok(one), Ok(other)) => {
             let same = |(one, other): (&NewEvent, &NewEvent)| {
-                (&one.event_type, &one.data, &one.tags) == (&other.event_type, &other.data, &other.tags)
+                (&one.event_type, &one.data, &one.content_type, &one.tags, &one.metadata, one.schema_version)
+                    == (
+                        &other.event_type,
+                        &other.data,
+                        &other.content_type,
+                        &other.tags,
+                        &other.metadata,
+                        other.schema_version,
+                    )
             };
             one.len() == other.len() && one.iter().zip(other).all(same)
         }

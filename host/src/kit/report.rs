@@ -1,6 +1,5 @@
 //! What came of a fixture, beside what had to.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
@@ -67,18 +66,21 @@ impl fmt::Display for Difference {
 /// Where what was found is not what was expected.
 pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
     let mut differences = Vec::new();
-    if let Some(state) = &expected.state {
-        let none = BTreeMap::new();
-        let is = found.state.as_ref().unwrap_or(&none);
+    if let (Some(state), Some(is)) = (&expected.state, &found.state) {
         let keys = state.keys().chain(is.keys().filter(|key| !state.contains_key(*key)));
         differences.extend(keys.filter_map(|key| differ(format!("state {key:?}"), state.get(key), is.get(key))));
     }
     differences.extend(pairs("appended event", &expected.appended, &found.appended, PartialEq::eq));
     differences.extend(pairs("dead letter", &expected.dead_letters, &found.dead_letters, fits));
     differences.extend(pairs("log line", &expected.log, &found.log, PartialEq::eq));
-    differences.extend(pairs("outcome", &expected.outcomes, &found.outcomes, CameOf::fits));
+    match &expected.outcomes {
+        Some(_) => differences.extend(pairs("outcome", &expected.outcomes, &found.outcomes, CameOf::fits)),
+        None => differences.extend(faults(found.outcomes.as_deref().unwrap_or_default())),
+    }
     differences.extend(pairs("lifted event", &expected.lifted, &found.lifted, PartialEq::eq));
-    differences.extend(pairs("refusal", &expected.refused, &found.refused, is_refused));
+    // An event that cannot be lifted is never what was meant in silence.
+    let refused = Some(expected.refused.clone().unwrap_or_default());
+    differences.extend(pairs("refusal", &refused, &found.refused, is_refused));
     if let Some(queries) = &expected.queries {
         let is = found.queries.as_deref().unwrap_or_default();
         let pair = |(index, wanted): (usize, &Asked)| {
@@ -100,6 +102,16 @@ pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
         differences.push(Difference { what: "stop".into(), expected, found });
     }
     differences
+}
+
+/// The commands that have no outcome, where nothing is said of outcomes.
+fn faults(outcomes: &[CameOf]) -> impl Iterator<Item = Difference> {
+    let failed = outcomes.iter().enumerate().filter(|(_, came)| came.error.is_some());
+    failed.map(|(index, came)| Difference {
+        what: format!("outcome {index}"),
+        expected: None,
+        found: Some(json!(came)),
+    })
 }
 
 /// Compares lists, item by item, where one is expected.
@@ -135,4 +147,38 @@ fn is_refused(wanted: &Refused, is: &Refused) -> bool {
 
 fn has_all(text: &str, words: &[String]) -> bool {
     words.iter().all(|word| text.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn then(text: &str) -> Then {
+        serde_json::from_str(text).unwrap()
+    }
+
+    /// The places that differ.
+    fn places(expected: &str, found: &str) -> Vec<String> {
+        compare(&then(expected), &then(found)).into_iter().map(|difference| difference.what).collect()
+    }
+
+    #[test]
+    fn what_cannot_be_lifted_or_decided_is_a_difference_unless_it_is_said() {
+        let found = r#"{"lifted":[],"refused":[{"event":0,"reason":["it is poisoned"]}]}"#;
+        assert_eq!(places(r#"{"lifted":[]}"#, found), ["refusal 0"]);
+        assert!(places(r#"{"lifted":[],"refused":[{"event":0}]}"#, found).is_empty());
+        let found = r#"{"state":{},"outcomes":[{"rejection":"No"},{"error":"trap","reason":["it died"]}]}"#;
+        assert_eq!(places(r#"{"state":{}}"#, found), ["outcome 1"]);
+        assert!(places(r#"{"state":{},"outcomes":[{"rejection":"No"},{"error":"trap"}]}"#, found).is_empty());
+    }
+
+    #[test]
+    fn the_schema_version_of_what_follows_counts_and_its_metadata_where_they_are_said() {
+        let found = r#"{"outcomes":[{"events":[{"type":"A","schema_version":2,"metadata":{"a":"1","b":"2"}}]}]}"#;
+        let of = |said: &str| places(&format!(r#"{{"outcomes":[{{"events":[{{"type":"A"{said}}}]}}]}}"#), found).len();
+        assert_eq!(of(r#","schema_version":2"#), 0);
+        assert_eq!(of(""), 1, "nothing said is version 1");
+        assert_eq!(of(r#","schema_version":2,"metadata":{"b":"2"}"#), 0);
+        assert_eq!(of(r#","schema_version":2,"metadata":{"b":"3"}"#), 1);
+    }
 }

@@ -167,7 +167,7 @@ impl Kit {
     }
 }
 
-/// Leaves out what a fixture does not speak of.
+/// Leaves out what a fixture does not speak of, but for what is a difference unless it is said.
 fn keep_what_is_said(found: &mut Then, said: &Then) {
     fn keep<T>(found: &mut Option<T>, said: bool) {
         if !said {
@@ -178,7 +178,9 @@ fn keep_what_is_said(found: &mut Then, said: &Then) {
     keep(&mut found.appended, said.appended.is_some());
     keep(&mut found.dead_letters, said.dead_letters.is_some());
     keep(&mut found.log, said.log.is_some());
-    keep(&mut found.outcomes, said.outcomes.is_some());
+    let faulted = found.outcomes.iter().flatten().any(|came| came.error.is_some());
+    keep(&mut found.outcomes, said.outcomes.is_some() || faulted);
     keep(&mut found.lifted, said.lifted.is_some());
-    keep(&mut found.refused, said.refused.is_some());
+    let refused = found.refused.iter().flatten().next().is_some();
+    keep(&mut found.refused, said.refused.is_some() || refused);
 }

@@ -106,6 +106,15 @@ impl Manifest {
         }
         Ok(manifest)
     }
+
+    /// Reads that of a validator, `validators/NAME.toml`: what of it any component has, its limits and its configuration.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_validator(file: &str, text: &str) -> Result<Self, ManifestError> {
+        let ValidatorManifest { limits, config, .. } = ValidatorManifest::parse(file, text)?;
+        Ok(Self { limits, config, ..Self::default() })
+    }
 }
 
 impl Manifest {

@@ -28,7 +28,7 @@ pub use inspect::{Inspected, inspect};
 pub use load::{Loaded, LoadedUpcaster, Loader};
 pub use manifest::{DEFAULT_MANIFEST, MANIFEST_SCHEMA, Manifest, ManifestError, Subscribe};
 pub use package::{
-    Asked, PackageLabels, PackedError, PlaceError, Placing, Present, pack, packed_manifest, packed_name,
+    Asked, Kind, PackageLabels, PackedError, PlaceError, Placing, Present, pack, packed_manifest, packed_name,
 };
 pub use registry::{
     AggregateInfo, Checked, DescriptionInfo, GenerationRefused, GrantsInfo, InstallError, LimitsInfo, PluginInfo,
@@ -36,6 +36,6 @@ pub use registry::{
     UsedPercent, check, runnable,
 };
 pub use rehearsals::{Promoted, Proposal, RehearsalRefused, Rehearsals, RehearsalsOptions};
+pub(crate) use source::RESERVED_FOLDERS;
 pub use source::SourceError;
-pub(crate) use source::UPCASTERS_FOLDER;
 pub(crate) use watcher::{Pace, Watcher};

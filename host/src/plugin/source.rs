@@ -23,12 +23,17 @@ pub use error::SourceError;
 use files::{Files, read_component};
 pub(crate) use files::{Stamp, digest_of};
 use layout::{Folder, Layout, Places};
+use type_files::SCHEMAS_FOLDER;
 pub(crate) use type_files::TypeFiles;
 pub(crate) use upcasters::{Outlook, UPCASTERS_FOLDER, Upcasters};
+pub(crate) use validators::VALIDATORS_FOLDER;
 
 use super::{Manifest, SecretSource};
 use crate::event::PluginName;
 use crate::schema::Chain;
+
+/// Folders of the plugins directory that are no plugins, and no names for one.
+pub(crate) const RESERVED_FOLDERS: [&str; 3] = [UPCASTERS_FOLDER, VALIDATORS_FOLDER, SCHEMAS_FOLDER];
 
 /// A plugin's files, complete and read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -51,7 +51,9 @@ class Decider:
     that follow from a command, maybe none, or raises a `Rejection`, and changes nothing. If it has a class method
     `fresh(id)`, that makes one without events; otherwise the class is called without arguments.
 
-    Events and commands are dataclasses, whose names are the types. The module ends with
+    Events and commands are dataclasses, whose names are the types. The class of an event may
+    say what it is stored with: `schema_version = 2`, an attribute, and `tags`, an attribute or a property of texts; both
+    only where they are no fields. Without them that is version 1, and no tags. The module ends with
     `Aggregate, Description = Decider(..).exports()`.
     """
 
@@ -123,7 +125,13 @@ def _resource(decider: Decider) -> type:
             try:
                 asked = Asked(command.id, dict(command.metadata), _EPOCH + timedelta(microseconds=command.timestamp_us))
                 wanted = _read(decider._commands, command.command_type, command.data)
-                return [_decided(contract, event) for event in self._state.decide(wanted, asked) or ()]
+                events = self._state.decide(wanted, asked)
+                if events is None:
+                    raise TypeError(
+                        f"`decide` returned nothing for {command.command_type}: return the events that follow, [] for "
+                        "none, or raise a Rejection"
+                    )
+                return [_decided(contract, event) for event in events]
             except ShapeError as error:
                 raise Err(contract.Rejection(_INVALID_COMMAND, str(error), None)) from None
             except Rejection as error:
@@ -152,7 +160,10 @@ def _read(known: dict, kind: str, payload: types.Payload) -> object:
 
 def _decided(contract, event: object):
     kind, data = type(event).__name__, dataclasses.asdict(event)
-    return contract.DecidedEvent(kind, types.Payload_Json(_json(data or None)), None, [], [], 1)
+    # A field of that name is of the event's data, and says nothing of how it is stored.
+    tags = [] if "tags" in data else list(getattr(event, "tags", ()))
+    schema_version = 1 if "schema_version" in data else getattr(event, "schema_version", 1)
+    return contract.DecidedEvent(kind, types.Payload_Json(_json(data or None)), None, tags, [], schema_version)
 
 
 def _json(value: object) -> str:

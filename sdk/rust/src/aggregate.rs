@@ -90,6 +90,19 @@ pub trait Aggregate: Serialize + DeserializeOwned + 'static {
     /// One without events. `id` is what follows the category in its stream's name: `42` of `account-42`.
     fn new(id: &str) -> Self;
 
+    /// Version of the schema that an event is decided in, from 1. Where an upcaster lifts its type, this is the version
+    /// that it lifts to: events are stored in it, and a lower one would be lifted once more.
+    #[must_use]
+    fn schema_version(_event: &Self::Event) -> u32 {
+        1
+    }
+
+    /// Labels of an event for queries, such as `order:42`; at most 64.
+    #[must_use]
+    fn tags(_event: &Self::Event) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Takes in an event of its stream. It has happened: there is no refusing it.
     fn apply(&mut self, event: Self::Event);
 
@@ -195,9 +208,9 @@ fn decided_event<A: Aggregate>(event: &A::Event) -> contract::DecidedEvent {
         event_type,
         payload: types::Payload::Json(content.to_string()),
         content_type: None,
-        tags: Vec::new(),
+        tags: A::tags(event),
         metadata: Vec::new(),
-        schema_version: 1,
+        schema_version: A::schema_version(event),
     }
 }
 
@@ -313,5 +326,70 @@ pub(crate) mod testing {
         pub fn state(&self) -> &A {
             &self.aggregate
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::contract::GuestAggregate as _;
+    use super::*;
+
+    #[derive(Deserialize)]
+    enum Ask {
+        Weigh,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    enum Happened {
+        Weighed { grams: u64 },
+        Noted,
+    }
+
+    #[derive(Default, Serialize, Deserialize)]
+    struct Parcel;
+
+    impl Aggregate for Parcel {
+        type Command = Ask;
+        type Event = Happened;
+        type Rejection = String;
+
+        fn new(_id: &str) -> Self {
+            Self
+        }
+
+        fn schema_version(event: &Happened) -> u32 {
+            if matches!(event, Happened::Weighed { .. }) { 2 } else { 1 }
+        }
+
+        fn tags(event: &Happened) -> Vec<String> {
+            match event {
+                Happened::Weighed { grams } => vec![format!("grams:{grams}")],
+                Happened::Noted => Vec::new(),
+            }
+        }
+
+        fn apply(&mut self, _event: Happened) {}
+
+        fn decide(&self, Ask::Weigh: Ask, _asked: &Asked) -> Result<Vec<Happened>, String> {
+            Ok(vec![Happened::Weighed { grams: 5 }, Happened::Noted])
+        }
+    }
+
+    #[test]
+    fn an_event_is_decided_in_the_schema_and_with_the_tags_that_it_says() {
+        let parcel = <Live<Parcel> as contract::GuestAggregate>::new("1".into());
+        let decided = parcel.decide(contract::Command {
+            id: "c".into(),
+            command_type: "Weigh".into(),
+            data: types::Payload::Json("null".into()),
+            metadata: Vec::new(),
+            timestamp_us: 0,
+        });
+        let said = |event: contract::DecidedEvent| (event.event_type, event.schema_version, event.tags);
+        let decided: Vec<_> = decided.unwrap().into_iter().map(said).collect();
+        let weighed = ("Weighed".to_owned(), 2, vec!["grams:5".to_owned()]);
+        assert_eq!(decided, [weighed, ("Noted".to_owned(), 1, Vec::new())]);
     }
 }

@@ -151,6 +151,46 @@ impl From<host::NewEvent> for Appended {
     }
 }
 
+/// A command that the plugin under test sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dispatched {
+    /// Its identity: the one that it was given, or the one that the host would answer.
+    pub id: String,
+    /// The kind of aggregate.
+    pub aggregate: String,
+    /// Which one.
+    pub key: String,
+    /// What is wanted.
+    pub command_type: String,
+    /// Its data: JSON text, or any other bytes.
+    pub data: Vec<u8>,
+    /// Its metadata.
+    pub metadata: Vec<(String, String)>,
+}
+
+impl Dispatched {
+    /// Its data as a `T`.
+    ///
+    /// # Panics
+    /// When they are not one.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a helper of tests")]
+    pub fn json<T: DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.data).expect("the data decode")
+    }
+}
+
+impl From<host::NewCommand> for Dispatched {
+    fn from(command: host::NewCommand) -> Self {
+        let data = match command.data {
+            host::Payload::Json(text) => text.into_bytes(),
+            host::Payload::Binary(bytes) => bytes,
+        };
+        let host::NewCommand { id, aggregate, key, command_type, metadata, .. } = command;
+        Self { id: id.unwrap_or_default(), aggregate, key, command_type, data, metadata }
+    }
+}
+
 /// A plugin under test, with state, configuration and grants of its own.
 pub struct Harness {
     subscriber: Box<dyn Subscriber>,
@@ -158,6 +198,8 @@ pub struct Harness {
     projection: Option<Box<dyn Fn() -> Box<dyn Projection>>>,
     started: bool,
     position: u64,
+    /// What the last event had it send.
+    dispatched: Vec<Dispatched>,
     host: Fake,
 }
 
@@ -168,11 +210,12 @@ impl fmt::Debug for Harness {
 }
 
 impl Harness {
-    /// A plugin with empty state, no configuration, and the right to append anything.
+    /// A plugin with empty state, no configuration, and the right to append and to send anything.
     #[must_use]
     pub fn new(subscriber: impl Subscriber + 'static) -> Self {
         let subscriber = Box::new(subscriber);
-        Self { subscriber, projection: None, started: false, position: 0, host: Fake::default() }
+        let (projection, dispatched, host) = (None, Vec::new(), Fake::default());
+        Self { subscriber, projection, started: false, position: 0, dispatched, host }
     }
 
     /// The same for one that answers queries, too: as in the host, each by a projection that is made for it.
@@ -231,7 +274,15 @@ impl Harness {
         self
     }
 
-    /// Hands over one event, at the next position, and answers what the plugin appended.
+    /// Allows only these commands to be sent, as the manifest says them: `account:Deposit`, `account:*`, `*`.
+    #[must_use]
+    pub fn grant_dispatch(mut self, commands: &[&str]) -> Self {
+        self.host.dispatch_grants = Some(commands.iter().map(ToString::to_string).collect());
+        self
+    }
+
+    /// Hands over one event, at the next position, and answers what the plugin appended. What it sent is
+    /// [`dispatched`](Self::dispatched).
     ///
     /// # Errors
     /// The plugin's failure; its effects are undone.
@@ -241,6 +292,8 @@ impl Harness {
         let state_before = self.host.state.clone();
         let outcome = self.with_host(|harness| harness.call(&packed.event()));
         let appended = std::mem::take(&mut self.host.appended);
+        let dispatched = std::mem::take(&mut self.host.dispatched);
+        self.dispatched = dispatched.into_iter().filter(|_| outcome.is_ok()).map(Dispatched::from).collect();
         match outcome {
             Ok(()) => Ok(appended.into_iter().map(Appended::from).collect()),
             Err(failure) => {
@@ -264,6 +317,12 @@ impl Harness {
         let answer = call(self);
         fake::swap(&mut self.host);
         answer
+    }
+
+    /// The commands that the last event had it send; none when it failed.
+    #[must_use]
+    pub fn dispatched(&self) -> &[Dispatched] {
+        &self.dispatched
     }
 
     /// The bytes under a state key.

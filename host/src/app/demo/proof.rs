@@ -34,13 +34,38 @@ struct Line {
 #[derive(Debug, Default)]
 struct Order {
     placed_id: Option<Uuid>,
-    /// Products that it wants.
-    products: BTreeSet<String>,
+    /// What became of each product.
+    goods: BTreeMap<String, Goods>,
     total_cents: u64,
     paid_cents: u64,
     confirmed_cents: u64,
     /// How often each type of event stands in the log.
     events: BTreeMap<String, u32>,
+}
+
+/// How much of a product an order had to do with.
+#[derive(Debug, Default)]
+struct Goods {
+    wanted: u64,
+    held: u64,
+    given_back: u64,
+    shipped: u64,
+}
+
+impl Goods {
+    /// Whether all that is wanted was held, or nothing, and all that was held left whole, by one way.
+    const fn agree(&self) -> bool {
+        let Self { wanted, held, given_back, shipped } = *self;
+        (held == 0 || held == wanted) && (given_back == held && shipped == 0 || shipped == held && given_back == 0)
+    }
+}
+
+/// A product on its shelf.
+#[derive(Debug, Default)]
+struct Shelf {
+    left: i64,
+    received: i64,
+    shipped: i64,
 }
 
 /// A log under examination.
@@ -50,7 +75,7 @@ pub(super) struct Proof {
     versions: HashMap<StreamName, u64>,
     ids: HashMap<Uuid, Position>,
     orders: BTreeMap<String, Order>,
-    stock: BTreeMap<String, i64>,
+    shelves: BTreeMap<String, Shelf>,
     faults: Vec<String>,
     fault_count: usize,
 }
@@ -70,6 +95,20 @@ pub struct Totals {
     pub taken_cents: u64,
     /// What is left on the shelves, by product.
     pub stock: BTreeMap<String, i64>,
+}
+
+impl Order {
+    /// Takes what happened to its goods.
+    fn take(&mut self, event_type: &str, body: &Body) {
+        let (Some(product), Some(quantity)) = (&body.product, body.quantity) else { return };
+        let goods = self.goods.entry(product.clone()).or_default();
+        match event_type {
+            "StockReserved" => goods.held += quantity,
+            "StockReleased" => goods.given_back += quantity,
+            "StockShipped" => goods.shipped += quantity,
+            _ => {}
+        }
+    }
 }
 
 impl Proof {
@@ -122,12 +161,14 @@ impl Proof {
             match event_type {
                 "OrderPlaced" => {
                     order.placed_id = Some(event.id);
-                    order.products = body.lines.iter().map(|line| line.sku.clone()).collect();
+                    for line in &body.lines {
+                        order.goods.entry(line.sku.clone()).or_default().wanted += line.quantity;
+                    }
                     order.total_cents = body.lines.iter().map(|line| line.quantity * line.unit_cents).sum();
                 }
                 "PaymentTaken" => order.paid_cents += body.amount_cents.unwrap_or_default(),
                 "OrderConfirmed" => order.confirmed_cents += body.amount_cents.unwrap_or_default(),
-                _ => {}
+                _ => order.take(event_type, body),
             }
             let correlation = event.metadata.get(metadata_key::CORRELATION_ID);
             if correlation != Some(&format!("order-{name}")) {
@@ -136,19 +177,19 @@ impl Proof {
         }
         let (product, quantity) =
             (body.product.as_deref().unwrap_or_default(), signed(body.quantity.unwrap_or_default()));
-        match event_type {
-            "StockReceived" | "StockReleased" => self.move_stock(event.position, product, quantity),
-            "StockReserved" => self.move_stock(event.position, product, -quantity),
-            _ => {}
-        }
-    }
-
-    fn move_stock(&mut self, position: Position, product: &str, by: i64) {
-        let stock = self.stock.entry(product.into()).or_default();
-        *stock += by;
-        let left = *stock;
+        let (left, received, shipped) = match event_type {
+            "StockReceived" => (quantity, quantity, 0),
+            "StockReleased" => (quantity, 0, 0),
+            "StockReserved" => (-quantity, 0, 0),
+            "StockShipped" => (0, 0, quantity),
+            _ => return,
+        };
+        let shelf = self.shelves.entry(product.into()).or_default();
+        *shelf =
+            Shelf { left: shelf.left + left, received: shelf.received + received, shipped: shelf.shipped + shipped };
+        let left = shelf.left;
         if left < 0 {
-            self.fault(format!("event {position} brings the stock of {product} to {left}"));
+            self.fault(format!("event {} brings the stock of {product} to {left}", event.position));
         }
     }
 
@@ -166,7 +207,15 @@ impl Proof {
             totals.cancelled += u64::from(order.events.contains_key("OrderCancelled"));
             totals.taken_cents += order.paid_cents;
         }
-        totals.stock = std::mem::take(&mut self.stock);
+        if totals.confirmed == 0 {
+            self.fault(format!("none of {} orders is confirmed", totals.orders));
+        }
+        for (product, Shelf { left, received, shipped }) in std::mem::take(&mut self.shelves) {
+            if left != received - shipped {
+                self.fault(format!("{received} of {product} came in and {shipped} were shipped, and {left} are left"));
+            }
+            totals.stock.insert(product, left);
+        }
         if self.fault_count == 0 {
             return Ok(totals);
         }
@@ -179,7 +228,8 @@ impl Proof {
     /// Every step of an order's life stands in the log exactly as often as the steps before it demand.
     fn check_order(&mut self, name: &str, order: &Order) {
         let count = |event_type: &str| order.events.get(event_type).copied().unwrap_or_default();
-        let (reserved, products) = (count("StockReserved") as usize, order.products.len());
+        let products = order.goods.values().filter(|goods| goods.wanted > 0).count();
+        let reserved = count("StockReserved") as usize;
         let (taken, declined) = (count("PaymentTaken"), count("PaymentDeclined"));
         let (shipped, released) = (count("StockShipped") as usize, count("StockReleased") as usize);
         let (confirmed, cancelled) = (count("OrderConfirmed"), count("OrderCancelled"));
@@ -197,6 +247,11 @@ impl Proof {
         ];
         for (_, rule) in rules.iter().filter(|(holds, _)| !holds) {
             self.fault(format!("order {name}: not true that it {rule}; its events: {:?}", order.events));
+        }
+        for (product, goods) in order.goods.iter().filter(|(_, goods)| !goods.agree()) {
+            let Goods { wanted, held, given_back, shipped } = goods;
+            let became = format!("{held} were held, {given_back} given back and {shipped} shipped");
+            self.fault(format!("order {name}: {wanted} of {product} are wanted, and {became}"));
         }
     }
 
@@ -272,5 +327,22 @@ mod tests {
         dear[3].1 = r#"{"order":"1","amount_cents":11}"#;
         assert!(fault(&[&dear[..], &[MESSAGE]].concat()).contains("paid what it costs"));
         assert!(fault(&[]).contains("acknowledged and is not in the log"));
+    }
+
+    #[test]
+    fn quantities_that_do_not_agree_are_found() {
+        let fault = |at: usize, data| {
+            let mut run = RUN;
+            run[at].1 = data;
+            prove(&[&run[..], &[MESSAGE]].concat()).unwrap_err().join("; ")
+        };
+        let one = r#"{"order":"1","product":"tea","quantity":1}"#;
+        let reserved = fault(2, one);
+        assert!(reserved.contains("2 of tea are wanted, and 1 were held, 0 given back and 2 shipped"), "{reserved}");
+        let shipped = fault(4, one);
+        assert!(shipped.contains("2 were held, 0 given back and 1 shipped"), "{shipped}");
+        assert!(shipped.contains("2 of tea came in and 1 were shipped, and 0 are left"), "{shipped}");
+        let cancelled = [RUN[0], RUN[1], ("OrderCancelled", r#"{"order":"1"}"#), MESSAGE];
+        assert_eq!(prove(&cancelled).unwrap_err(), ["none of 1 orders is confirmed"]);
     }
 }

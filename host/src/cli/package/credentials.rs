@@ -2,6 +2,7 @@
 //!
 //! A secret goes to the registry that it was given for, and to the token server that this one names, and nowhere else.
 
+use std::cmp::Reverse;
 use std::env;
 use std::fs;
 use std::io;
@@ -67,8 +68,8 @@ struct Auth {
 }
 
 impl Keyring {
-    /// Who one is for a registry.
-    pub(super) fn of(&self, registry: &str) -> Result<Known, CliError> {
+    /// Who one is for a repository of a registry.
+    pub(super) fn of(&self, registry: &str, repository: &str) -> Result<Known, CliError> {
         match &self.named {
             Some((named, credentials)) if named.eq_ignore_ascii_case(registry) => {
                 Ok(Known { credentials: Some(credentials.clone()), hint: String::new() })
@@ -76,7 +77,7 @@ impl Keyring {
             named => {
                 let file = file();
                 let config = file.as_deref().map(read).transpose()?.flatten().unwrap_or_default();
-                let mut known = config.of(registry, file.as_deref());
+                let mut known = config.of(registry, repository, file.as_deref());
                 if let (Some((named, _)), None) = (named, &known.credentials) {
                     let hint =
                         format!("the user that is given is for {named} and is not sent to {registry}; {}", known.hint);
@@ -89,9 +90,12 @@ impl Keyring {
 }
 
 impl Config {
-    fn of(&self, registry: &str, file: Option<&Path>) -> Known {
+    fn of(&self, registry: &str, repository: &str, file: Option<&Path>) -> Known {
         let is_it = |key: &str| host(key).eq_ignore_ascii_case(registry) || (registry, host(key)) == DOCKER;
-        let credentials = self.auths.iter().find(|(key, _)| is_it(key)).and_then(|(_, auth)| auth.credentials());
+        let mut keys: Vec<_> =
+            self.auths.iter().filter(|(key, _)| is_it(key) && covers(path(key), repository)).collect();
+        keys.sort_by_key(|(key, _)| Reverse(path(key).len()));
+        let credentials = keys.into_iter().find_map(|(_, auth)| auth.credentials());
         let place = file.map_or_else(|| format!("~/.docker/{FILE}"), |file| file.display().to_string());
         let helper = self.helpers.iter().find(|(key, _)| is_it(key)).map(|(_, helper)| helper).or(self.store.as_ref());
         let hint = match helper {
@@ -124,6 +128,19 @@ fn host(key: &str) -> &str {
     super::reference::host_of(key)
 }
 
+/// The repositories that a key is for, as the path that they begin with; empty for all. Tools write the version of a registry's
+/// API as a path, too.
+fn path(key: &str) -> &str {
+    let rest = key.split_once("://").map_or(key, |(_, rest)| rest);
+    let path = rest.split_once('/').map_or("", |(_, path)| path.trim_matches('/'));
+    if ["v1", "v2"].contains(&path) { "" } else { path }
+}
+
+/// Whether a path is that of a repository, or of what it lies in.
+fn covers(path: &str, repository: &str) -> bool {
+    path.is_empty() || repository.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 fn file() -> Option<PathBuf> {
     let set = |variable: &str| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     Some(set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")))?.join(FILE))
@@ -153,7 +170,7 @@ mod tests {
     }
 
     fn user(config: &Config, registry: &str) -> Option<(String, String)> {
-        config.of(registry, None).credentials.map(|found| (found.user, found.password))
+        config.of(registry, "acme/app", None).credentials.map(|found| (found.user, found.password))
     }
 
     #[test]
@@ -171,11 +188,25 @@ mod tests {
     }
 
     #[test]
+    fn of_several_the_one_that_is_nearest_and_says_somebody_counts() {
+        let kept = config(
+            r#"{"auths":{"quay.io":{"username":"all","password":"p"},"quay.io/acme":{"username":"acme","password":"p"},
+                "quay.io/acme/app":{},"quay.io/acme/ap":{"username":"other","password":"p"},
+                "ghcr.io":{},"https://ghcr.io/v2/":{"username":"api","password":"p"},
+                "x.io/other":{"username":"other","password":"p"}}}"#,
+        );
+        assert_eq!(user(&kept, "quay.io").unwrap().0, "acme");
+        assert_eq!(kept.of("quay.io", "acmes/app", None).credentials.unwrap().user, "all");
+        assert_eq!(user(&kept, "ghcr.io").unwrap().0, "api");
+        assert_eq!(user(&kept, "x.io"), None);
+    }
+
+    #[test]
     fn a_user_is_not_sent_to_another_registry_and_that_is_said() {
         let credentials = Credentials { user: "me".into(), password: "secret".into() };
         let keyring = Keyring { named: Some(("ghcr.io".into(), credentials)) };
-        assert!(keyring.of("GHCR.io").unwrap().credentials.is_some());
-        let known = keyring.of("evil.example.com").unwrap();
+        assert!(keyring.of("GHCR.io", "a").unwrap().credentials.is_some());
+        let known = keyring.of("evil.example.com", "a").unwrap();
         assert!(known.credentials.is_none());
         assert!(known.hint.contains("is for ghcr.io and is not sent to evil.example.com"), "{}", known.hint);
         assert!(!known.hint.contains("secret"));
@@ -184,7 +215,7 @@ mod tests {
     #[test]
     fn a_helper_is_not_asked_and_that_is_said() {
         let kept = config(r#"{"credHelpers":{"ghcr.io":"desktop"},"auths":{"ghcr.io":{}}}"#);
-        let known = kept.of("ghcr.io", None);
+        let known = kept.of("ghcr.io", "a", None);
         assert!(known.credentials.is_none() && known.hint.contains("the program desktop, which is not asked"));
     }
 }

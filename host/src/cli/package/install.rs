@@ -14,13 +14,16 @@ use super::super::identity::Identity;
 use super::super::output::{Output, shown, talk};
 use super::credentials::{Credentials, Keyring};
 use super::fetch::{Fetcher, digest};
-use super::pack::checked;
+use super::pack::{MANIFEST, checked};
 use super::reference::{Digest, Source};
 use super::signature;
 use crate::access::Secret;
 use crate::error::with_sources;
 use crate::event::PluginName;
-use crate::plugin::{Asked, Checked, PlaceError, Placing, Present, UPCASTERS_FOLDER, packed_manifest, packed_name};
+use crate::plugin::{
+    Asked, Checked, Kind, Manifest, PlaceError, Placing, Present, RESERVED_FOLDERS, packed_manifest, packed_name,
+};
+use crate::runtime::Anatomy;
 
 /// What errors call the manifest that a component carries.
 const EMBEDDED: &str = "the embedded plugin.toml";
@@ -36,7 +39,8 @@ Examples:
 
 It is checked as `plugins check` does it, and put in place in one step; a running server takes it up.
 What it asks for is shown, and granted with --grant only; so is more of the machine than a plugin has that says nothing.
-With --replace the manifest that is there stays. What lifts events goes into the folder `upcasters`.
+With --replace the manifest that is there stays. What lifts events goes into the folder `upcasters`, what commands are
+held to into `validators`, with its manifest beside it.
 Exit codes: 2 it does not fit, 3 there is nothing, 4 there is a plugin of that name, 5 it cannot be got,
 6 it asks for more than it is granted, or is not what --digest or --key say")]
 pub(in crate::cli) struct InstallArgs {
@@ -122,23 +126,23 @@ pub(in crate::cli) fn run(args: &InstallArgs, identity: Identity, output: &mut O
         signature::verify(&fetcher, &args.source, &component, key)?;
     }
     let name = name(args, &component)?;
-    let present = Present::find(&args.plugins, &name);
+    // What is no component at all is told when it is checked.
+    let kind = Anatomy::of(&component).map_or(Kind::Plugin, |anatomy| Kind::of(&anatomy));
     let unplaced = |error: PlaceError| CliError::new(error.class().into(), with_sources(&error));
-    if let Some(Present { path, .. }) = present.as_ref().filter(|_| !args.replace) {
-        return Err(unplaced(PlaceError::There { name, path: path.clone() }));
-    }
+    let present = Present::giving_way(&args.plugins, &name, kind, args.replace).map_err(unplaced)?;
     let chosen = choose(args, &component, present.as_ref())?;
     let path = PathBuf::from(args.source.to_string());
-    let checked = checked(&path, &component, &chosen.text).map_err(|error| chosen.hint(error))?;
+    let manifest = chosen.manifest(kind)?;
+    let checked = checked(&path, &component, &manifest).map_err(|error| chosen.hint(error))?;
     let placing = Placing {
         directory: &args.plugins,
         name: &name,
+        kind,
         component: &component,
         manifest: &chosen.text,
         replace: args.replace,
     };
-    let lifts = checked.roles.contains(&"upcaster");
-    let folder = if lifts { placing.place_upcaster() } else { placing.place() }.map_err(unplaced)?;
+    let folder = placing.place().map_err(unplaced)?;
     let installed = Installed {
         name: name.to_string(),
         folder,
@@ -147,7 +151,7 @@ pub(in crate::cli) fn run(args: &InstallArgs, identity: Identity, output: &mut O
         version: version(&checked),
         requests: chosen.requests.clone(),
         granted: chosen.granted,
-        in_force: if lifts { Vec::new() } else { chosen.in_force.clone() },
+        in_force: if kind == Kind::Upcaster { Vec::new() } else { chosen.in_force.clone() },
         replaced: present.is_some(),
     };
     for warning in &checked.warnings {
@@ -174,6 +178,17 @@ impl Installed {
 }
 
 impl Chosen {
+    /// What the manifest says of a component of that kind.
+    fn manifest(&self, kind: Kind) -> Result<Manifest, CliError> {
+        match kind {
+            Kind::Validator => Manifest::parse_validator(MANIFEST, &self.text).map_err(|error| {
+                CliError::usage(error)
+                    .hint("a validator's manifest has `commands`, [limits] and [config]: give one by --manifest")
+            }),
+            Kind::Plugin | Kind::Upcaster => Manifest::parse(MANIFEST, &self.text).map_err(CliError::usage),
+        }
+    }
+
     /// Says how to grant what is missing.
     fn hint(&self, error: CliError) -> CliError {
         match &error {
@@ -187,11 +202,11 @@ impl Chosen {
     }
 }
 
-/// The name it is installed under: not that of the folder of upcasters.
+/// The name it is installed under: not that of a folder that is no plugin.
 fn name(args: &InstallArgs, component: &[u8]) -> Result<PluginName, CliError> {
     let name = wanted_name(args, component)?;
-    if name.as_str() == UPCASTERS_FOLDER {
-        let what = format_args!("{UPCASTERS_FOLDER} is the folder of what lifts events, and no name for a plugin");
+    if RESERVED_FOLDERS.contains(&name.as_str()) {
+        let what = format_args!("{name} is a folder that the host keeps for other things, and no name for a plugin");
         return Err(CliError::usage(what).hint("give another one by --name"));
     }
     Ok(name)

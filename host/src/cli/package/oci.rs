@@ -129,7 +129,7 @@ impl<'a> Registry<'a> {
         if response.status().as_u16() == 401 && is_its_own {
             let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
             let challenge = challenge.unwrap_or_default().to_owned();
-            self.authorization = Some(oci_auth::answer(self.fetcher, registry, &challenge)?);
+            self.authorization = Some(oci_auth::answer(self.fetcher, self.reference, &challenge)?);
             response = self.ask(&url, accept)?;
         }
         match response.status().as_u16() {
@@ -138,8 +138,11 @@ impl<'a> Registry<'a> {
                 .hint("is the tag right, and was it pushed? A repository that is not public looks the same")),
             status => {
                 let error = CliError::new(Exit::of_status(status.max(400)), format_args!("{url} answered {status}"));
-                let hint =
-                    if [401, 403].contains(&status) { self.fetcher.keyring.of(registry)?.hint } else { String::new() };
+                let hint = if [401, 403].contains(&status) {
+                    self.fetcher.keyring.of(registry, repository)?.hint
+                } else {
+                    String::new()
+                };
                 Err(if hint.is_empty() { error } else { error.hint(hint) })
             }
         }

@@ -7,7 +7,7 @@ use ureq::http::header::AUTHORIZATION;
 use super::super::error::{CliError, Exit};
 use super::credentials::{Credentials, Known};
 use super::fetch::{Fetcher, body};
-use super::reference::{host_of, is_local};
+use super::reference::{Reference, host_of, is_local};
 
 /// Largest answer of a token server, in bytes.
 const TOKEN_BYTES_MAX: u64 = 1 << 20;
@@ -29,8 +29,9 @@ struct Token {
 
 /// The value of `Authorization` that answers a challenge. What is known of a user goes to the registry that it is for, and
 /// to the token server that this one names.
-pub(super) fn answer(fetcher: &Fetcher, registry: &str, challenge: &str) -> Result<String, CliError> {
-    let Known { credentials, hint } = fetcher.keyring.of(registry)?;
+pub(super) fn answer(fetcher: &Fetcher, asked: &Reference, challenge: &str) -> Result<String, CliError> {
+    let Reference { registry, repository, .. } = asked;
+    let Known { credentials, hint } = fetcher.keyring.of(registry, repository)?;
     let denied = |what: &str| {
         let error = CliError::new(Exit::Denied, format_args!("{registry}: {what}"));
         if hint.is_empty() { error } else { error.hint(&hint) }

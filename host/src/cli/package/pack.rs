@@ -19,7 +19,7 @@ use crate::plugin::{
 };
 
 /// The name of a manifest in a plugin's folder.
-const MANIFEST: &str = "plugin.toml";
+pub(super) const MANIFEST: &str = "plugin.toml";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -79,7 +79,8 @@ pub(in crate::cli) fn run(args: &PackArgs, output: &mut Output<'_>) -> Result<()
     let path = if is_project { project::component(&args.from)? } else { args.from.clone() };
     let component = read(&path)?;
     let manifest = manifest_of(args, &path, &component)?;
-    let checked = checked(&path, &component, manifest.as_deref().unwrap_or_default())?;
+    let read = Manifest::parse(MANIFEST, manifest.as_deref().unwrap_or_default()).map_err(CliError::usage)?;
+    let checked = checked(&path, &component, &read)?;
     let mut labels = PackageLabels::default();
     for (key, text) in &args.label {
         set(&mut labels, key, text).map_err(CliError::usage)?;
@@ -136,11 +137,10 @@ impl SecretResolver for Later {
 }
 
 /// What a host would make of a component under a manifest; one that it would not run is an error.
-pub(super) fn checked(path: &Path, component: &[u8], manifest: &str) -> Result<Checked, CliError> {
+pub(super) fn checked(path: &Path, component: &[u8], manifest: &Manifest) -> Result<Checked, CliError> {
     let name = PluginName::from_stored("plugin");
-    let manifest = Manifest::parse(MANIFEST, manifest).map_err(CliError::usage)?;
     let manifest_path = Path::new(MANIFEST);
-    let proposed = Proposed { name: &name, component, component_path: path, manifest: &manifest, manifest_path };
+    let proposed = Proposed { name: &name, component, component_path: path, manifest, manifest_path };
     let checked = check(&proposed, &engine()?, &Later)
         .map_err(|error| CliError::new(error.class().into(), with_sources(&error)))?;
     match &checked.refused {

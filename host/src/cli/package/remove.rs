@@ -14,7 +14,7 @@ use super::super::output::{Output, shown, talk};
 use crate::error::with_sources;
 use crate::event::PluginName;
 use crate::nearest::nearest;
-use crate::plugin::{PlaceError, Present, UPCASTERS_FOLDER};
+use crate::plugin::{Kind, PlaceError, Present, RESERVED_FOLDERS};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -27,7 +27,7 @@ in one step and then deleted; a running server lets the plugin go. Its state, it
 data directory: installed again under the same name, it goes on from there.
 Exit codes: 2 nobody could be asked, 3 there is no such plugin")]
 pub(in crate::cli) struct RemoveArgs {
-    /// Name of the plugin, or of an upcaster
+    /// Name of the plugin, or of an upcaster or a validator
     plugin: String,
     /// The plugins directory, as `serve --plugins` has it
     #[arg(long, value_name = "DIR", env = "TIDEMILL_PLUGINS")]
@@ -42,9 +42,9 @@ pub(in crate::cli) struct RemoveArgs {
 
 /// Removes a plugin, if that is meant.
 pub(in crate::cli) fn run(args: &RemoveArgs, output: &mut Output<'_>) -> Result<(), CliError> {
-    let known = PluginName::new(args.plugin.as_str()).ok().filter(|name| name.as_str() != UPCASTERS_FOLDER);
+    let known = PluginName::new(args.plugin.as_str()).ok();
     let present = known.as_ref().and_then(|name| Present::find(&args.plugins, name));
-    let present = present.ok_or_else(|| missing(args))?;
+    let present = present.filter(Present::is_installed).ok_or_else(|| missing(args))?;
     let path = present.path.display().to_string();
     if !args.yes && !is_meant(&path)? {
         return Err(CliError::new(Exit::Failure, "nothing was removed"));
@@ -55,12 +55,11 @@ pub(in crate::cli) fn run(args: &RemoveArgs, output: &mut Output<'_>) -> Result<
         return output.json(&json!({ "name": args.plugin, "removed": path }));
     }
     output.line(&format!("removed {path}"))?;
-    match present.path.parent().is_some_and(|folder| folder.ends_with(UPCASTERS_FOLDER)) {
-        true => output.line("what it lifted is from now on as it is stored"),
-        false => {
-            output.line("its state, its checkpoint and its dead letters stay in the data directory, under its name")
-        }
-    }
+    output.line(match present.kind {
+        Kind::Upcaster => "what it lifted is from now on as it is stored",
+        Kind::Validator => "commands are from now on decided without asking it",
+        Kind::Plugin => "its state, its checkpoint and its dead letters stay in the data directory, under its name",
+    })
 }
 
 /// Asks whoever sits there.
@@ -81,7 +80,7 @@ fn missing(args: &RemoveArgs) -> CliError {
     let error = CliError::new(Exit::NotFound, what);
     let entries = std::fs::read_dir(&args.plugins).into_iter().flatten().flatten().map(|entry| entry.path());
     let stems = entries.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
-    let names: Vec<_> = stems.filter(|name| !name.starts_with('.') && name != UPCASTERS_FOLDER).collect();
+    let names: Vec<_> = stems.filter(|name| !name.starts_with('.') && !RESERVED_FOLDERS.contains(&&**name)).collect();
     let known: Vec<_> = names.iter().map(String::as_str).collect();
     match nearest(&args.plugin, &known) {
         Some(name) => error.hint(format_args!("did you mean {}?", shown(name, 64))),

@@ -38,7 +38,7 @@ fn the_default_file_shows_every_key() {
         .flat_map(|line| [line, "\n"])
         .collect();
     let manifest = parse(&uncommented).unwrap();
-    assert_eq!(manifest.component.as_deref(), Some("inventory.wasm"));
+    assert_eq!(manifest.component.as_deref(), Some("plugin.wasm"));
     assert!(manifest.subscribe.types.is_some() && manifest.subscribe.streams.is_some());
     assert!(manifest.subscribe.tags.is_some());
     assert!(manifest.policy.key.is_some() && manifest.limits.fuel.is_some());

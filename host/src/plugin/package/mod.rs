@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::plugin::{Manifest, ManifestError};
 
 pub use asked::Asked;
-pub use place::{PlaceError, Placing, Present};
+pub use place::{Kind, PlaceError, Placing, Present};
 
 /// The section that holds `plugin.toml`.
 const MANIFEST_SECTION: &str = "tidemill:manifest";

@@ -16,7 +16,8 @@ use thiserror::Error;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
 use crate::plugin::Manifest;
-use crate::plugin::source::UPCASTERS_FOLDER;
+use crate::plugin::source::{RESERVED_FOLDERS, UPCASTERS_FOLDER, VALIDATORS_FOLDER};
+use crate::runtime::Anatomy;
 
 const MANIFEST: &str = "plugin.toml";
 /// The component's file, where the manifest names none.
@@ -37,6 +38,18 @@ pub enum PlaceError {
         /// Its folder or its component.
         path: PathBuf,
     },
+    /// What is under the name is of another kind, and never gives way.
+    #[error(
+        "the name {name} is that of {}, which is of another kind and does not give way: give another name by --name, or \
+         take it away by `tidemill plugins rm {name}`",
+        path.display()
+    )]
+    Taken {
+        /// The name.
+        name: PluginName,
+        /// What has it.
+        path: PathBuf,
+    },
     /// The directory cannot be written to.
     #[error("the plugins directory {} cannot be written to", path.display())]
     Files {
@@ -53,8 +66,41 @@ impl PlaceError {
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
         match self {
-            Self::There { .. } => ErrorClass::Conflict,
+            Self::There { .. } | Self::Taken { .. } => ErrorClass::Conflict,
             Self::Files { .. } => ErrorClass::Unavailable,
+        }
+    }
+}
+
+/// What a component is in a plugins directory, which says where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A plugin: in a folder of its own.
+    Plugin,
+    /// What lifts events: among its like, without a manifest.
+    Upcaster,
+    /// What commands are held to: among its like, with a manifest beside it, if it has one.
+    Validator,
+}
+
+impl Kind {
+    /// What a component is.
+    #[must_use]
+    pub fn of(anatomy: &Anatomy) -> Self {
+        match (anatomy.is_upcaster(), anatomy.is_validator()) {
+            (true, _) => Self::Upcaster,
+            (_, true) => Self::Validator,
+            _ => Self::Plugin,
+        }
+    }
+
+    /// Where a component of this name lies among its like, and where its manifest would; none for a plugin.
+    fn among_its_like(self, directory: &Path, name: &PluginName) -> Option<(PathBuf, Option<PathBuf>)> {
+        let file = |folder: &str, end: &str| directory.join(folder).join(format!("{name}.{end}"));
+        match self {
+            Self::Plugin => None,
+            Self::Upcaster => Some((file(UPCASTERS_FOLDER, "wasm"), None)),
+            Self::Validator => Some((file(VALIDATORS_FOLDER, "wasm"), Some(file(VALIDATORS_FOLDER, "toml")))),
         }
     }
 }
@@ -62,53 +108,84 @@ impl PlaceError {
 /// What is under a plugin's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Present {
-    /// Its folder, or its bare component, or its component among the upcasters.
+    /// What it is.
+    pub kind: Kind,
+    /// Its folder, or its bare component, or its component among its like.
     pub path: PathBuf,
     /// Where its manifest is; none without one.
     pub manifest: Option<PathBuf>,
 }
 
 impl Present {
-    /// Looks for a plugin of that name in a directory.
+    /// Looks for what has that name in a directory: a folder that holds something, or a component.
     #[must_use]
     pub fn find(directory: &Path, name: &PluginName) -> Option<Self> {
         let folder = directory.join(name.as_str());
         let [component, beside] = [".wasm", ".toml"].map(|end| directory.join(format!("{name}{end}")));
         let is_file = |path: &PathBuf| path.is_file();
-        if holds_something(&folder) {
+        if !RESERVED_FOLDERS.contains(&name.as_str()) && holds_something(&folder) {
             let manifest = Some(folder.join(MANIFEST)).filter(is_file);
-            return Some(Self { path: folder, manifest });
+            return Some(Self { kind: Kind::Plugin, path: folder, manifest });
         }
-        let upcaster = upcaster_path(directory, name);
-        if upcaster.is_file() {
-            return Some(Self { path: upcaster, manifest: None });
-        }
-        component.exists().then(|| Self { path: component, manifest: Some(beside).filter(is_file) })
+        let among = |kind: Kind| {
+            let (path, manifest) = kind.among_its_like(directory, name).filter(|(path, _)| path.is_file())?;
+            Some(Self { kind, path, manifest: manifest.filter(is_file) })
+        };
+        let bare = || Self { kind: Kind::Plugin, path: component.clone(), manifest: Some(beside).filter(is_file) };
+        among(Kind::Upcaster).or_else(|| among(Kind::Validator)).or_else(|| component.exists().then(bare))
     }
-}
 
-impl Present {
-    /// Takes it away: out of sight in one step, then deleted. A bare component goes before its manifest. Blocks until that
-    /// is on disk.
+    /// What has that name and gives way to a component of that kind; none where nothing has it.
     ///
     /// # Errors
-    /// When the directory cannot be written to.
+    /// When it does not give way.
+    pub fn giving_way(
+        directory: &Path,
+        name: &PluginName,
+        kind: Kind,
+        replace: bool,
+    ) -> Result<Option<Self>, PlaceError> {
+        match Self::find(directory, name) {
+            Some(present) if present.kind != kind => Err(PlaceError::Taken { name: name.clone(), path: present.path }),
+            Some(present) if !replace => Err(PlaceError::There { name: name.clone(), path: present.path }),
+            present => Ok(present),
+        }
+    }
+
+    /// Whether it is what a host would look at: a component, or a folder with a manifest or a `.wasm` file.
+    #[must_use]
+    pub fn is_installed(&self) -> bool {
+        let is_wasm = |entry: fs::DirEntry| entry.path().extension().is_some_and(|end| end == "wasm");
+        self.manifest.is_some()
+            || self.path.is_file()
+            || fs::read_dir(&self.path).is_ok_and(|entries| entries.flatten().any(is_wasm))
+    }
+
+    /// Takes it away: out of sight in one step, then deleted. A component that lies by itself goes before its manifest. Blocks
+    /// until that is on disk.
+    ///
+    /// # Errors
+    /// When the directory cannot be written to; what is there is as it was then, if it can be brought back.
     pub fn remove(&self, directory: &Path) -> Result<(), PlaceError> {
         let failed = |source| PlaceError::Files { path: directory.into(), source };
         let aside = tempfile::Builder::new().prefix(".removed-").tempdir_in(directory).map_err(failed)?;
         let beside = self.manifest.as_ref().filter(|manifest| !manifest.starts_with(&self.path));
-        for path in [Some(&self.path), beside].into_iter().flatten() {
-            let name = path.file_name().unwrap_or_default();
-            fs::rename(path, aside.path().join(name)).map_err(failed)?;
-            path.parent().map_or(Ok(()), sync).map_err(failed)?;
+        let mut moved = Vec::new();
+        let taken = [Some(&self.path), beside].into_iter().flatten().try_for_each(|path| {
+            let target = aside.path().join(path.file_name().unwrap_or_default());
+            fs::rename(path, &target)?;
+            moved.push((target, path));
+            path.parent().map_or(Ok(()), sync)
+        });
+        if let Err(error) = taken {
+            // Manifests before components, as they came. What cannot go back is kept out of sight, and not deleted.
+            if moved.iter().rev().filter(|(target, path)| fs::rename(target, path).is_err()).count() > 0 {
+                let _ = aside.keep();
+            }
+            return Err(failed(error));
         }
         aside.close().and_then(|()| sync(directory)).map_err(failed)
     }
-}
-
-/// Where an upcaster of this name is.
-fn upcaster_path(directory: &Path, name: &PluginName) -> PathBuf {
-    directory.join(UPCASTERS_FOLDER).join(format!("{name}.wasm"))
 }
 
 fn holds_something(folder: &Path) -> bool {
@@ -122,28 +199,36 @@ pub struct Placing<'a> {
     pub directory: &'a Path,
     /// The plugin's name.
     pub name: &'a PluginName,
+    /// What it is.
+    pub kind: Kind,
     /// Its component.
     pub component: &'a [u8],
-    /// Its manifest, which reads.
+    /// Its manifest, which reads; what has none needs none.
     pub manifest: &'a str,
     /// Whether what is there under the name gives way. Other files of its folder are kept.
     pub replace: bool,
 }
 
 impl Placing<'_> {
-    /// Writes it; answers the plugin's folder. Blocks until it is on disk.
+    /// Writes it; answers the plugin's folder, or where its component lies among its like. Blocks until it is on disk.
     ///
     /// # Errors
     /// When there is something under the name that is not to be replaced, or when the directory cannot be written to.
     pub fn place(&self) -> Result<PathBuf, PlaceError> {
         let failed = |source| PlaceError::Files { path: self.directory.into(), source };
-        let present = Present::find(self.directory, self.name);
-        let there = |path| PlaceError::There { name: self.name.clone(), path };
-        // An upcaster is no plugin, and does not give way to one.
-        let gives_way = |present: &Present| self.replace && present.path != upcaster_path(self.directory, self.name);
-        if let Some(present) = present.as_ref().filter(|present| !gives_way(present)) {
-            return Err(there(present.path.clone()));
+        let present = Present::giving_way(self.directory, self.name, self.kind, self.replace)?;
+        match self.kind.among_its_like(self.directory, self.name) {
+            Some((component, manifest)) => {
+                self.place_among(&component, manifest.as_deref()).map_err(failed)?;
+                Ok(component)
+            }
+            None => self.place_folder(present),
         }
+    }
+
+    fn place_folder(&self, present: Option<Present>) -> Result<PathBuf, PlaceError> {
+        let failed = |source| PlaceError::Files { path: self.directory.into(), source };
+        let there = |path| PlaceError::There { name: self.name.clone(), path };
         let folder = self.directory.join(self.name.as_str());
         let old = present.as_ref().filter(|present| present.path == folder);
         let staged = self.stage(old.map(|present| &*present.path)).map_err(failed)?;
@@ -166,32 +251,26 @@ impl Placing<'_> {
         Ok(folder)
     }
 
-    /// Writes a component that lifts events: a file among the upcasters, which need no manifest. Blocks until it is on
-    /// disk.
-    ///
-    /// # Errors
-    /// As [`Self::place`].
-    pub fn place_upcaster(&self) -> Result<PathBuf, PlaceError> {
-        let failed = |source| PlaceError::Files { path: self.directory.into(), source };
-        let path = upcaster_path(self.directory, self.name);
-        match Present::find(self.directory, self.name) {
-            Some(present) if !self.replace || present.path != path => {
-                return Err(PlaceError::There { name: self.name.clone(), path: present.path });
-            }
-            _ => {}
-        }
-        let folder = self.directory.join(UPCASTERS_FOLDER);
-        let write = || {
-            fs::create_dir_all(&folder)?;
+    /// Writes a component among its like, behind its manifest, if it has one: a host takes neither without the other.
+    fn place_among(&self, component: &Path, manifest: Option<&Path>) -> io::Result<()> {
+        let folder = component.parent().unwrap_or(self.directory);
+        fs::create_dir_all(folder)?;
+        let written = |bytes: &[u8]| {
             let mode = fs::Permissions::from_mode(FILE_MODE);
-            let mut file = tempfile::Builder::new().prefix(".upcaster-").permissions(mode).tempfile_in(&folder)?;
-            file.write_all(self.component)?;
+            let mut file = tempfile::Builder::new().prefix(".placed-").permissions(mode).tempfile_in(folder)?;
+            file.write_all(bytes)?;
             file.as_file().sync_all()?;
-            file.persist(&path)?;
-            sync(&folder)
+            Ok::<_, io::Error>(file)
         };
-        write().map_err(failed)?;
-        Ok(path)
+        let manifest = manifest.filter(|_| !self.manifest.is_empty());
+        let manifest =
+            manifest.map(|path| Ok::<_, io::Error>((path, written(self.manifest.as_bytes())?))).transpose()?;
+        let code = written(self.component)?;
+        if let Some((path, file)) = manifest {
+            file.persist(path)?;
+        }
+        code.persist(component)?;
+        sync(folder)
     }
 
     /// A hidden folder with everything in it, on disk.
@@ -278,7 +357,7 @@ mod tests {
     use super::*;
 
     fn placing<'a>(directory: &'a Path, name: &'a PluginName, component: &'a [u8], replace: bool) -> Placing<'a> {
-        Placing { directory, name, component, manifest: "# mine\n", replace }
+        Placing { directory, name, kind: Kind::Plugin, component, manifest: "# mine\n", replace }
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -355,18 +434,57 @@ mod tests {
     }
 
     #[test]
-    fn an_upcaster_is_a_file_among_its_like_and_is_found_and_taken_away_there() {
+    fn what_is_no_plugin_is_a_file_among_its_like_and_is_found_and_taken_away_there() {
+        for (kind, folder, files) in [
+            (Kind::Upcaster, "upcasters", &["cents.wasm"][..]),
+            (Kind::Validator, "validators", &["cents.toml", "cents.wasm"]),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let name = PluginName::new("cents").unwrap();
+            let place = |kind: Kind, component: &[u8], replace: bool| {
+                Placing { kind, ..placing(directory.path(), &name, component, replace) }.place()
+            };
+            let path = place(kind, b"one", false).unwrap();
+            assert_eq!(path, directory.path().join(folder).join("cents.wasm"));
+            assert!(matches!(place(kind, b"two", false), Err(PlaceError::There { .. })));
+            let taken = place(Kind::Plugin, b"two", true).unwrap_err().to_string();
+            assert!(taken.contains("--name") && !taken.contains("--replace"), "{taken}");
+            place(kind, b"two", true).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"two");
+            assert_eq!(names(&directory.path().join(folder)), files);
+            Present::find(directory.path(), &name).unwrap().remove(directory.path()).unwrap();
+            assert_eq!(Present::find(directory.path(), &name), None);
+            assert_eq!(names(&directory.path().join(folder)).len(), 0);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_no_plugin_is_not_taken_for_one() {
         let directory = tempfile::tempdir().unwrap();
-        let name = PluginName::new("cents").unwrap();
-        let path = placing(directory.path(), &name, b"one", false).place_upcaster().unwrap();
-        assert_eq!(path, directory.path().join("upcasters/cents.wasm"));
-        placing(directory.path(), &name, b"two", false).place_upcaster().unwrap_err();
-        placing(directory.path(), &name, b"two", true).place().unwrap_err();
-        placing(directory.path(), &name, b"two", true).place_upcaster().unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(names(&directory.path().join("upcasters")), ["cents.wasm"]);
-        Present::find(directory.path(), &name).unwrap().remove(directory.path()).unwrap();
-        assert_eq!(Present::find(directory.path(), &name), None);
+        for (folder, file) in [("validators", "a.wasm"), ("upcasters", "a.wasm"), ("schemas", "A.1.json")] {
+            fs::create_dir(directory.path().join(folder)).unwrap();
+            fs::write(directory.path().join(folder).join(file), "").unwrap();
+            assert_eq!(Present::find(directory.path(), &PluginName::new(folder).unwrap()), None);
+        }
+        let (name, folder) = (PluginName::new("notes").unwrap(), directory.path().join("notes"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("salt.txt"), "").unwrap();
+        let is_installed = || Present::find(directory.path(), &name).unwrap().is_installed();
+        assert!(!is_installed(), "a folder of something else");
+        fs::write(folder.join("any.wasm"), "").unwrap();
+        assert!(is_installed());
+    }
+
+    #[test]
+    fn what_cannot_be_taken_away_whole_stays_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let [component, manifest] = ["billing.wasm", "billing.toml"].map(|file| directory.path().join(file));
+        fs::write(&component, "code").unwrap();
+        // Somebody else takes its manifest away meanwhile.
+        let present = Present { kind: Kind::Plugin, path: component.clone(), manifest: Some(manifest) };
+        present.remove(directory.path()).unwrap_err();
+        assert_eq!(fs::read(&component).unwrap(), b"code");
+        assert_eq!(names(directory.path()), ["billing.wasm"]);
     }
 
     #[test]

@@ -6,8 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::validators::VALIDATORS_FOLDER;
-use super::{SourceError, UPCASTERS_FOLDER};
+use super::{RESERVED_FOLDERS, SourceError};
 use crate::event::PluginName;
 
 /// The manifest of a folder.
@@ -76,7 +75,7 @@ impl Layout {
 
     fn add_folder(&mut self, path: &Path) {
         self.folders.push(path.to_owned());
-        if [UPCASTERS_FOLDER, VALIDATORS_FOLDER].iter().any(|folder| path.file_name() == Some(OsStr::new(folder))) {
+        if RESERVED_FOLDERS.iter().any(|folder| path.file_name() == Some(OsStr::new(folder))) {
             return;
         }
         match Folder::of(path) {

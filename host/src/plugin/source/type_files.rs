@@ -13,7 +13,7 @@ use crate::event::EventType;
 use crate::schema::{SchemaCell, SchemaFile, TypeSchemas};
 
 /// Its name in the plugins directory.
-const FOLDER: &str = "schemas";
+pub(super) const SCHEMAS_FOLDER: &str = "schemas";
 
 /// Looks at the folder, and puts what it finds where appends are checked.
 pub(crate) struct TypeFiles {
@@ -26,7 +26,7 @@ pub(crate) struct TypeFiles {
 impl TypeFiles {
     /// Takes what is there. Blocks.
     pub(crate) fn new(directory: &Path, schemas: Arc<SchemaCell>) -> Self {
-        let files = Steady::new(directory.join(FOLDER), &["json"]);
+        let files = Steady::new(directory.join(SCHEMAS_FOLDER), &["json"]);
         let mut all = Self { files, schemas, taken: None };
         if let Ok((contents, _)) = all.files.look_at_each() {
             all.take(contents);

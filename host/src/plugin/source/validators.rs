@@ -20,7 +20,7 @@ use crate::plugin::manifest::ValidatorManifest;
 use crate::runtime::{InstanceOptions, LoadError};
 
 /// Its name in the plugins directory.
-pub(super) const VALIDATORS_FOLDER: &str = "validators";
+pub(crate) const VALIDATORS_FOLDER: &str = "validators";
 
 /// Makes validators of files, and remembers their code.
 pub(super) struct Validators {

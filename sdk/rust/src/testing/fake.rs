@@ -15,6 +15,8 @@ pub(crate) struct Fake {
     /// The types it may append; none for all.
     pub(crate) grants: Option<Vec<String>>,
     pub(crate) appended: Vec<NewEvent>,
+    /// The commands that it may send, as `aggregate:Type` with `*` for any rest; none for all.
+    pub(crate) dispatch_grants: Option<Vec<String>>,
     pub(crate) dispatched: Vec<NewCommand>,
     pub(crate) lines: Vec<(Level, String)>,
     /// Whether a query is answered: nothing is changed then.
@@ -107,15 +109,25 @@ pub(crate) mod dispatch {
     use super::{FAKE, check_writes};
     use crate::host::{HostError, NewCommand};
 
+    /// Whether a grant is of a command; `*` at its end matches any rest.
+    fn allows(grant: &str, command: &str) -> bool {
+        grant.strip_suffix('*').map_or(grant == command, |prefix| command.starts_with(prefix))
+    }
+
     pub(crate) fn dispatch(cause: u64, commands: &[NewCommand]) -> Result<Vec<String>, HostError> {
         FAKE.with_borrow_mut(|fake| {
             check_writes(fake, "dispatch")?;
-            let first = fake.dispatched.len();
-            let id = |(index, command): (usize, &NewCommand)| {
-                command.id.clone().unwrap_or_else(|| format!("plugin/{cause}/{}", first + index))
-            };
-            let ids = commands.iter().enumerate().map(id).collect();
-            fake.dispatched.extend_from_slice(commands);
+            let mut named = Vec::with_capacity(commands.len());
+            for (ordinal, command) in (fake.dispatched.len()..).zip(commands) {
+                let wanted = format!("{}:{}", command.aggregate, command.command_type);
+                if fake.dispatch_grants.as_ref().is_some_and(|all| !all.iter().any(|grant| allows(grant, &wanted))) {
+                    return Err(HostError::Denied(format!("sending {wanted} is not granted")));
+                }
+                let id = command.id.clone().unwrap_or_else(|| format!("plugin/{cause}/{ordinal}"));
+                named.push(NewCommand { id: Some(id), ..command.clone() });
+            }
+            let ids = named.iter().filter_map(|command| command.id.clone()).collect();
+            fake.dispatched.extend(named);
             Ok(ids)
         })
     }

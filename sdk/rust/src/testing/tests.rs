@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::*;
-use crate::{Error, NewEvent, OrFail, State, Verdict, typed};
+use crate::{Error, NewCommand, NewEvent, OrFail, State, Verdict, typed};
 
 #[derive(Deserialize)]
 enum Shop {
@@ -135,4 +135,24 @@ fn state_that_another_version_wrote_stops_the_plugin() {
         Ok(())
     }
     assert_eq!(Harness::new(read).handle(placed("1", 1)).unwrap_err().verdict(), Verdict::Stop);
+}
+
+#[test]
+fn commands_that_are_sent_are_seen_of_the_last_call_if_it_did_not_fail() {
+    fn handle(event: &Event, ctx: &mut Context) -> Outcome {
+        let amount: u64 = event.json()?;
+        ctx.dispatch(NewCommand::json("account", "7", "Deposit", &amount))?;
+        if amount == 0 { Err(Failure::reject("nothing is paid")) } else { Ok(()) }
+    }
+    let mut plugin = Harness::new(handle).grant_dispatch(&["account:*"]);
+    plugin.handle(Given::json("Paid", &5)).unwrap();
+    let [sent] = plugin.dispatched() else { panic!("one: {:?}", plugin.dispatched()) };
+    assert_eq!((&*sent.id, &*sent.aggregate, &*sent.key), ("plugin/1/0", "account", "7"));
+    assert_eq!((&*sent.command_type, sent.json::<u64>()), ("Deposit", 5));
+    plugin.handle(Given::json("Paid", &0)).unwrap_err();
+    assert_eq!(plugin.dispatched(), []);
+    plugin.handle(Given::json("Paid", &6)).unwrap();
+    assert_eq!(plugin.dispatched().len(), 1);
+    let failure = Harness::new(handle).grant_dispatch(&["order:*"]).handle(Given::json("Paid", &5)).unwrap_err();
+    assert!(failure.reason().contains("account:Deposit is not granted"), "{failure}");
 }
