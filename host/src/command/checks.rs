@@ -116,6 +116,15 @@ impl Checks {
     }
 }
 
+#[cfg(test)]
+impl Checks {
+    /// Why schemas, and why validators, are not known, where they are not.
+    pub(crate) fn unknown(&self) -> [Option<String>; 2] {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        [held.schemas.err(), held.validators.err()]
+    }
+}
+
 /// What one command is held to.
 pub(super) struct Rules {
     schemas: Arc<CommandSchemas>,

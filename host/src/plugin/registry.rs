@@ -38,8 +38,9 @@ use keeper::{Order, Surroundings};
 pub(super) use prepare::try_out;
 pub use refused::GenerationRefused;
 use reload::{LOOKS_MAX, LookAsked};
+use supervisor::{Eyes, Place};
 
-use super::source::{CommandFiles, TypeFiles, UPCASTERS_FOLDER};
+use super::source::{UPCASTERS_FOLDER, is_absent};
 use super::watcher::Pace;
 use super::{Loader, NoSecrets, SecretResolver};
 use crate::clock::Clock;
@@ -141,15 +142,13 @@ impl Registry {
         let (looks, asked) = mpsc::channel(LOOKS_MAX);
         let (store, secrets) = (Arc::clone(&options.store), Arc::clone(&options.secrets));
         let surroundings = Surroundings::new(&options, Arc::clone(&board));
-        if !options.directory.join(UPCASTERS_FOLDER).exists() {
+        if is_absent(&options.directory.join(UPCASTERS_FOLDER)) {
             board.note_chain(Ok(Arc::default()));
         }
         let pace = Pace { debounce: options.debounce, poll: options.poll };
-        let (directory, schemas) = (options.directory, options.schemas);
-        let types = TypeFiles::new(&directory, Arc::clone(&schemas));
-        let checks = CommandFiles::new(&directory, options.checks, Arc::clone(&surroundings.loader));
-        let files = (directory, types, checks);
-        tokio::spawn(supervisor::run(files, pace, surroundings, tell_ready, (asked, stopping)));
+        let RegistryOptions { directory, loader, schemas, checks, .. } = options;
+        let eyes = Eyes::open(Place { directory, loader, schemas: Arc::clone(&schemas), checks }, pace);
+        tokio::spawn(supervisor::run(eyes, pace, surroundings, tell_ready, (asked, stopping)));
         Self { board, store, secrets, schemas, looks, ready, stop }
     }
 

@@ -8,6 +8,7 @@
 mod command_files;
 mod error;
 mod files;
+mod hurried;
 mod layout;
 mod steady;
 mod type_files;
@@ -23,6 +24,7 @@ pub use error::SourceError;
 use files::{Files, read_component};
 pub(crate) use files::{Stamp, digest_of};
 use layout::{Folder, Layout, Places};
+pub(crate) use steady::is_absent;
 use type_files::SCHEMAS_FOLDER;
 pub(crate) use type_files::TypeFiles;
 pub(crate) use upcasters::{Outlook, UPCASTERS_FOLDER, Upcasters};

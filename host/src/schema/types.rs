@@ -13,7 +13,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::error::ErrorClass;
-use crate::event::{EventType, NewEvent};
+use crate::event::{EventType, NewEvent, RESERVED_TYPE_PREFIX};
 
 /// The keyword by which a document asks to be held to.
 const ENFORCE: &str = "x-enforce";
@@ -59,6 +59,8 @@ pub struct TypeSchemas {
     types: BTreeMap<EventType, BTreeMap<u32, Arc<TypeSchema>>>,
     /// Of types with a document that is none what is wrong with it: what it may ask for is not known.
     broken: BTreeMap<EventType, InvalidSchema>,
+    /// Why it is not known which documents there are, where it is not: then nothing is appended.
+    unknown: Option<String>,
     /// Whether appends are held to anything.
     enforces: bool,
 }
@@ -111,6 +113,13 @@ impl UrlLoader for Nowhere {
 }
 
 impl TypeSchemas {
+    /// It is not known which documents there are, and whether they ask for anything. Nothing is appended then, but the
+    /// host's own events.
+    #[must_use]
+    pub fn unknown(reason: String) -> Self {
+        Self { unknown: Some(reason), enforces: true, ..Self::default() }
+    }
+
     /// Reads documents, each by itself. In place of one that is none, reaches outside, or describes what another one
     /// does, stays what described that version `before`. Where nothing did, its type is not appended, but for versions
     /// that have a document. Answers what is wrong, too.
@@ -164,6 +173,11 @@ impl TypeSchemas {
             return Ok(());
         }
         let (none, name) = (BTreeMap::new(), &event.event_type);
+        if let Some(reason) = self.unknown.as_ref().filter(|_| !name.as_str().starts_with(RESERVED_TYPE_PREFIX)) {
+            let reason =
+                format!("the schemas of types are not known, and nothing is appended until they are: {reason}");
+            return Err(vec![FieldError { path: String::new(), reason }]);
+        }
         let versions = self.types.get(name).unwrap_or(&none);
         match (versions.get(&event.schema_version), self.broken.get(name)) {
             (Some(schema), _) if schema.enforced => schema.check_data(&event.data),

@@ -27,7 +27,7 @@ use crate::plugin::source::{Broken, Candidate};
 use crate::plugin::{Loader, Manifest, SecretResolver};
 use crate::store::Store;
 use deciding::Deciding;
-use generations::Pending;
+use generations::{InForce, Pending};
 pub(super) use ordered::Order;
 
 /// Components that are loaded at once; a bound on memory, well above what a machine has cores for.
@@ -112,6 +112,8 @@ struct Keeper {
     pending: Option<Pending>,
     /// Whether nothing that runs counts as loaded: an operator has it loaded anew.
     anew: bool,
+    /// Why what ran last is stopped, where it may not go on.
+    stopped: Option<&'static str>,
 }
 
 impl Surroundings {
@@ -156,6 +158,7 @@ pub(super) fn spawn(name: PluginName, wanted: Wanted, around: Surroundings) -> K
         read: None,
         pending: None,
         anew: false,
+        stopped: None,
     };
     let task = tokio::spawn(keeper.run(tell));
     Kept { wanted, settled, task }
@@ -207,7 +210,11 @@ impl Keeper {
                 Some(order) = self.orders.recv() => self.obey(order).await,
                 changed = self.wanted.changed() => return changed.is_ok(),
                 () = self.around.free(self.claimed_elsewhere.as_ref()) => return true,
-                () = Self::built(self.pending.as_ref(), self.running.as_ref()) => self.adopt().await,
+                () = Self::built(self.pending.as_ref(), self.running.as_ref()) => {
+                    self.adopt().await;
+                    // It may have become live before it could lose what was taken back meanwhile.
+                    self.revoke_delivery().await;
+                }
             }
         }
     }
@@ -224,6 +231,8 @@ impl Keeper {
                 break Ok(());
             }
             self.around.board.write(&self.name, |entry| entry.loading = true);
+            // What is taken back is lost before the next version is compiled, which may take long.
+            self.revoke_delivery().await;
             match self.try_to_install(candidate.clone()).await {
                 Err(error) if error.is_overtaken() && round < ROUNDS_MAX => round += 1,
                 made => break made,
@@ -232,18 +241,17 @@ impl Keeper {
     }
 
     async fn try_to_install(&mut self, candidate: Candidate) -> Result<(), InstallError> {
-        match self.prepare(&candidate).await {
+        let prepared = tokio::select! {
+            prepared = self.prepare(&candidate) => prepared,
+            () = self.taken_back(&candidate) => None,
+        };
+        match prepared {
             // Something newer is wanted: that is dealt with next.
             None => Ok(()),
             Some(Ok(_)) if self.is_outdated(&candidate) => Ok(()),
             Some(Err(error)) => Err(error),
             Some(Ok(prepared)) if prepared.decides() => self.claim(candidate, prepared).await,
-            Some(Ok(prepared)) => {
-                self.take(candidate, prepared).await?;
-                // One that decides goes on until what replaces it runs.
-                self.give_up_claim();
-                Ok(())
-            }
+            Some(Ok(prepared)) => self.take(candidate, prepared).await,
         }
     }
 
@@ -306,11 +314,12 @@ impl Keeper {
         }
     }
 
-    /// Swaps a version of this component and manifest in, or starts the first one. `candidate` is what is installed.
+    /// Swaps a version of this component and manifest in, or starts the first one; it decides no commands. `candidate` is
+    /// what is installed.
     async fn switch(
         &mut self,
         candidate: &Candidate,
-        (digest, manifest): (String, Arc<Manifest>),
+        (digest, InForce { own, manifest }): (String, InForce),
         prepared: Prepared,
     ) -> Result<(), InstallError> {
         let Prepared { loaded, allowed, setup } = prepared;
@@ -335,6 +344,7 @@ impl Keeper {
             generation,
             digest,
             of,
+            own,
             manifest,
             loaded,
             allowed,
@@ -343,7 +353,9 @@ impl Keeper {
             manifest_path,
             secrets,
         });
-        self.pending = None;
+        (self.pending, self.stopped) = (None, None);
+        // One that decides goes on until what replaces it runs.
+        self.give_up_claim();
         self.show();
         Ok(())
     }
@@ -354,9 +366,10 @@ impl Keeper {
 
     /// Leaves what runs as it is, but for what the manifest that was read last grants no more, and tells the problem.
     async fn refuse(&mut self, error: &InstallError) {
-        let stopped = self.revoke().await;
-        let reason =
-            stopped.map_or_else(|| error.line(), |why| format!("{}; what ran before is stopped: {why}", error.line()));
+        self.revoke().await;
+        let reason = self
+            .stopped
+            .map_or_else(|| error.line(), |why| format!("{}; what ran before is stopped: {why}", error.line()));
         self.report(reason);
     }
 

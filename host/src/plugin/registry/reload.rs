@@ -30,15 +30,16 @@ impl Registry {
     /// what was rolled back stays rolled back.
     ///
     /// # Errors
-    /// When there is no such plugin, or its files cannot run: then what ran before goes on.
+    /// When there is no such plugin, its files cannot run, and then what ran before goes on, or the registry stops.
     pub async fn reload(&self, name: &PluginName) -> Result<(), GenerationRefused> {
-        let not_installed = || GenerationRefused::NotInstalled { plugin: name.clone() };
+        // Nobody looks any more: the registry stops.
+        let not_running = || GenerationRefused::NotRunning { plugin: name.clone() };
         let (answer, looked) = oneshot::channel();
-        self.looks.send(LookAsked { plugin: name.clone(), answer }).await.map_err(|_| not_installed())?;
-        let looked = looked.await.map_err(|_| not_installed())?;
+        self.looks.send(LookAsked { plugin: name.clone(), answer }).await.map_err(|_| not_running())?;
+        let looked = looked.await.map_err(|_| not_running())?;
         looked.map_err(|problem| GenerationRefused::not_reloaded(name.clone(), problem.into()))?;
         if self.board.orders(name).is_none() {
-            return Err(not_installed());
+            return Err(GenerationRefused::NotInstalled { plugin: name.clone() });
         }
         self.order(name, Order::Reload).await
     }

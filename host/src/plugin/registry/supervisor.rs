@@ -9,25 +9,33 @@ use tokio::sync::{mpsc, watch};
 
 use super::keeper::{self, Kept, Surroundings, Wanted};
 use super::reload::LookAsked;
+use crate::command::Checks;
 use crate::event::PluginName;
 use crate::plugin::Loader;
 use crate::plugin::source::{Broken, CommandFiles, Found, Outlook, Scan, Scanner, SourceError, TypeFiles, Upcasters};
 use crate::plugin::watcher::{Pace, Watcher};
+use crate::schema::SchemaCell;
 
 /// Looks after which the start is over even though somebody keeps writing in the directory.
 const FIRST_LOOKS_MAX: u32 = 25;
 
+/// What is looked at, and where it is put what is found.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) directory: PathBuf,
+    pub(super) loader: Arc<dyn Loader>,
+    pub(super) schemas: Arc<SchemaCell>,
+    pub(super) checks: Arc<Checks>,
+}
+
 /// What looks at the directory; it moves to a blocking thread for each look.
-struct Eyes {
-    directory: PathBuf,
+pub(super) struct Eyes {
+    place: Place,
     scanner: Scanner,
     upcasters: Upcasters,
-    /// None where looking panicked.
-    types: Option<TypeFiles>,
-    /// The same.
-    checks: Option<CommandFiles>,
+    types: TypeFiles,
+    checks: CommandFiles,
     watcher: Watcher,
-    loader: Arc<dyn Loader>,
 }
 
 struct Supervisor {
@@ -44,7 +52,7 @@ struct Supervisor {
 
 /// Runs the plugins of a directory until it is told to stop.
 pub(super) async fn run(
-    (directory, types, checks): (PathBuf, TypeFiles, CommandFiles),
+    mut eyes: Eyes,
     pace: Pace,
     around: Surroundings,
     ready: watch::Sender<bool>,
@@ -52,10 +60,12 @@ pub(super) async fn run(
 ) {
     let (kept, leaving) = (BTreeMap::new(), BTreeMap::new());
     let mut supervisor = Supervisor { around, kept, leaving, ready: Some(ready), looks: 0, asked: Vec::new() };
-    let loader = Arc::clone(&supervisor.around.loader);
-    let mut eyes = Eyes::open(directory, pace, loader, Some((types, checks)));
     loop {
-        let (back, outcome, outlook) = eyes.look(pace).await;
+        let (back, outcome, outlook) = tokio::select! {
+            looked = eyes.look(pace) => looked,
+            // What is compiled meanwhile may take long.
+            _ = stopping.wait_for(|stop| *stop) => break,
+        };
         eyes = back;
         let settling = supervisor.reconcile(outcome, outlook);
         let asks = tokio::select! {
@@ -73,39 +83,49 @@ pub(super) async fn run(
 }
 
 impl Eyes {
-    fn open(directory: PathBuf, pace: Pace, loader: Arc<dyn Loader>, files: Option<(TypeFiles, CommandFiles)>) -> Self {
-        let (types, checks) = files.unzip();
-        let (scanner, watcher) = (Scanner::new(directory.clone()), Watcher::new(pace));
-        let upcasters = Upcasters::new(&directory, Arc::clone(&loader));
-        Self { directory, scanner, upcasters, types, checks, watcher, loader }
+    /// Takes what events and commands are held to, as far as it is there. Blocks.
+    pub(super) fn open(place: Place, pace: Pace) -> Self {
+        let Place { directory, loader, schemas, checks } = &place;
+        let types = TypeFiles::new(directory, Arc::clone(schemas));
+        let checks = CommandFiles::new(directory, Arc::clone(checks), Arc::clone(loader));
+        Self::with(place, pace, types, checks)
+    }
+
+    /// Looks anew, where the last look panicked: what it had put in place goes on.
+    fn again(place: Place, pace: Pace) -> Self {
+        let Place { directory, loader, schemas, checks } = &place;
+        let types = TypeFiles::again(directory, Arc::clone(schemas));
+        let checks = CommandFiles::again(directory, Arc::clone(checks), Arc::clone(loader));
+        Self::with(place, pace, types, checks)
+    }
+
+    fn with(place: Place, pace: Pace, types: TypeFiles, checks: CommandFiles) -> Self {
+        let (scanner, watcher) = (Scanner::new(place.directory.clone()), Watcher::new(pace));
+        let upcasters = Upcasters::new(&place.directory, Arc::clone(&place.loader));
+        Self { place, scanner, upcasters, types, checks, watcher }
     }
 
     /// Looks at the directory, and watches what is in it from then on.
     async fn look(mut self, pace: Pace) -> (Self, Result<Scan, SourceError>, Option<Outlook>) {
-        let (directory, loader) = (self.directory.clone(), Arc::clone(&self.loader));
+        let place = self.place.clone();
         let look = tokio::task::spawn_blocking(move || {
             // Before the look, so that what changes during it is heard.
-            self.watcher.rearm([self.directory.as_path()]);
+            self.watcher.rearm([self.place.directory.as_path()]);
             let mut outcome = self.scanner.scan();
-            if let (Ok(scan), Some(types)) = (&mut outcome, &mut self.types) {
-                let (problem, settling) = types.look();
+            if let Ok(scan) = &mut outcome {
+                let (problem, settling) = self.types.look();
                 scan.strays.extend(problem);
                 scan.settling |= settling;
-            }
-            if let (Ok(scan), Some(checks)) = (&mut outcome, &mut self.checks) {
-                scan.settling |= checks.look(&mut scan.strays, &mut scan.folders);
-            }
-            if let Ok(scan) = &outcome {
+                scan.settling |= self.checks.look(&mut scan.strays, &mut scan.folders);
                 let folders = scan.folders.iter().map(PathBuf::as_path);
-                self.watcher.rearm(folders.chain([self.directory.as_path()]));
+                self.watcher.rearm(folders.chain([self.place.directory.as_path()]));
             }
             let outlook = self.upcasters.look();
             (self, outcome, Some(outlook))
         });
         look.await.unwrap_or_else(|error| {
-            let path = directory.clone();
-            let reason = error.to_string();
-            (Self::open(directory, pace, loader, None), Err(SourceError::Directory { path, reason }), None)
+            let (path, reason) = (place.directory.clone(), error.to_string());
+            (Self::again(place, pace), Err(SourceError::Directory { path, reason }), None)
         })
     }
 }

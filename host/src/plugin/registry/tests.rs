@@ -2,6 +2,7 @@ mod deciding;
 mod fake;
 mod fixture;
 mod generations;
+mod looks;
 mod reload;
 mod revocation;
 

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::SourceError;
-use super::steady::{Contents, Steady};
+use super::hurried::Hurried;
+use super::steady::{Contents, Steady, is_absent};
 use super::upcasters::text;
 use super::validators::{VALIDATORS_FOLDER, Validators};
 use crate::command::Checks;
@@ -26,6 +27,8 @@ pub(crate) struct CommandFiles {
     schemas: Watched,
     validators: Watched,
     components: Validators,
+    /// Where validators failed for lack of time, the same files may do.
+    hurried: Hurried,
 }
 
 /// A folder, and what was made of it.
@@ -43,18 +46,34 @@ type Looked = (PathBuf, Result<(Option<SourceError>, bool), SourceError>);
 impl CommandFiles {
     /// Takes schemas that are there; of validators it notes that they are not known yet. Blocks.
     pub(crate) fn new(directory: &Path, checks: Arc<Checks>, loader: Arc<dyn Loader>) -> Self {
-        let schemas = Steady::nested(directory.join(SCHEMAS_FOLDER), &["json"]);
-        let validators = Steady::new(directory.join(VALIDATORS_FOLDER), &["toml", "wasm"]);
-        if validators.folder().exists() {
-            checks.set_validators(Err("they are not read yet".into()));
+        let mut all = Self::over(directory, checks, loader, false);
+        if !is_absent(all.validators.files.folder()) {
+            all.checks.set_validators(Err("they are not read yet".into()));
         }
-        let components = Validators::new(loader);
-        let (schemas, validators) = (Watched::new(schemas), Watched::new(validators));
-        let mut all = Self { checks, schemas, validators, components };
-        if let Ok((contents, _)) = all.schemas.files.look() {
-            all.take_schemas(contents);
+        match all.schemas.files.look() {
+            Ok((contents, _)) => all.take_schemas(contents),
+            Err(error) => all.checks.set_schemas(Err(error.to_string())),
         }
         all
+    }
+
+    /// Looks anew, while what was put there before goes on.
+    pub(crate) fn again(directory: &Path, checks: Arc<Checks>, loader: Arc<dyn Loader>) -> Self {
+        Self::over(directory, checks, loader, true)
+    }
+
+    /// Nothing is seen yet. Whether something was taken that goes on while the files are wrong, is `holds`.
+    fn over(directory: &Path, checks: Arc<Checks>, loader: Arc<dyn Loader>, holds: bool) -> Self {
+        let schemas = Steady::nested(directory.join(SCHEMAS_FOLDER), &["json"]);
+        let validators = Steady::new(directory.join(VALIDATORS_FOLDER), &["toml", "wasm"]);
+        let watched = |files| Watched { files, taken: None, holds };
+        Self {
+            checks,
+            schemas: watched(schemas),
+            validators: watched(validators),
+            components: Validators::new(loader),
+            hurried: Hurried::default(),
+        }
     }
 
     /// Looks at both; adds what is wrong and what is to be watched, and answers whether another look is due one debounce
@@ -81,7 +100,11 @@ impl CommandFiles {
 
     fn look_at_schemas(&mut self) -> Looked {
         let folder = self.schemas.files.folder().to_owned();
-        let looked = self.schemas.news().map(|(news, settling)| {
+        let looked = self.schemas.news();
+        if let (Err(error), false) = (&looked, self.schemas.holds) {
+            self.checks.set_schemas(Err(error.to_string()));
+        }
+        let looked = looked.map(|(news, settling)| {
             if let Some(contents) = news {
                 self.take_schemas(contents);
             }
@@ -92,10 +115,16 @@ impl CommandFiles {
 
     fn look_at_validators(&mut self) -> Looked {
         let folder = self.validators.files.folder().to_owned();
-        let looked = self.validators.news().map(|(news, settling)| {
-            let again = self.components.hurried().then(|| self.validators.contents()).flatten();
+        let looked = self.validators.news();
+        if let (Err(error), false) = (&looked, self.validators.holds) {
+            self.checks.set_validators(Err(error.to_string()));
+        }
+        let looked = looked.map(|(news, settling)| {
+            let same = news.is_none();
+            let again = (same && !settling && self.hurried.is_due()).then(|| self.validators.contents()).flatten();
             if let Some(contents) = news.or(again) {
                 self.take_validators(contents);
+                self.hurried.tried(same, self.components.hurried());
             }
             (self.validators.problem(), settling)
         });
@@ -124,10 +153,6 @@ impl CommandFiles {
 }
 
 impl Watched {
-    fn new(files: Steady) -> Self {
-        Self { files, taken: None, holds: false }
-    }
-
     /// What stands still and was not dealt with yet, and whether another look is due.
     fn news(&mut self) -> Result<(Option<Contents>, bool), SourceError> {
         let (contents, settled) = self.files.look()?;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::SourceError;
@@ -59,10 +61,9 @@ impl Steady {
     /// When the folder cannot be read.
     pub(super) fn look_at_each(&mut self) -> Result<(Each, bool), SourceError> {
         let unreadable =
-            |error: std::io::Error| SourceError::Unreadable { path: self.folder.clone(), reason: error.to_string() };
-        // A folder that is not there has nothing to stand still but its absence.
-        let absent = self.seen.is_none() && !self.folder.exists();
-        let mut paths = if self.folder.is_dir() { list(&self.folder).map_err(unreadable)? } else { Vec::new() };
+            |error: io::Error| SourceError::Unreadable { path: self.folder.clone(), reason: error.to_string() };
+        let absent = is_absent(&self.folder);
+        let mut paths = if absent { Vec::new() } else { list(&self.folder).map_err(unreadable)? };
         if self.nested {
             let folders = paths.into_iter().filter(|path| path.is_dir());
             paths = folders.map(|folder| list(&folder)).collect::<Result<Vec<_>, _>>().map_err(unreadable)?.concat();
@@ -75,10 +76,16 @@ impl Steady {
             contents.insert(path, look.map(|look| look.content));
         }
         self.files.end();
-        let settled = absent || (steady && self.seen.as_ref() == Some(&contents));
+        // A folder that is not there has nothing to stand still but its absence.
+        let settled = (absent && self.seen.is_none()) || (steady && self.seen.as_ref() == Some(&contents));
         self.seen = Some(contents.clone());
         Ok((contents, settled))
     }
+}
+
+/// Whether nothing is there: not even something that cannot be read, such as a link that leads nowhere.
+pub(crate) fn is_absent(folder: &Path) -> bool {
+    fs::symlink_metadata(folder).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn ends(path: &Path, endings: &[&str]) -> bool {

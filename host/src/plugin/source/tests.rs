@@ -1,3 +1,5 @@
+mod folders;
+
 use std::fs;
 
 use tempfile::TempDir;

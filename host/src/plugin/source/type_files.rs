@@ -24,14 +24,19 @@ pub(crate) struct TypeFiles {
 }
 
 impl TypeFiles {
-    /// Takes what is there. Blocks.
+    /// Takes what is there; where the folder cannot be listed, nothing is appended until it can. Blocks.
     pub(crate) fn new(directory: &Path, schemas: Arc<SchemaCell>) -> Self {
-        let files = Steady::new(directory.join(SCHEMAS_FOLDER), &["json"]);
-        let mut all = Self { files, schemas, taken: None };
-        if let Ok((contents, _)) = all.files.look_at_each() {
-            all.take(contents);
+        let mut all = Self::again(directory, schemas);
+        match all.files.look_at_each() {
+            Ok((contents, _)) => all.take(contents),
+            Err(error) => all.schemas.set(Arc::new(TypeSchemas::unknown(error.to_string()))),
         }
         all
+    }
+
+    /// Looks anew, while what was put there before goes on.
+    pub(crate) fn again(directory: &Path, schemas: Arc<SchemaCell>) -> Self {
+        Self { files: Steady::new(directory.join(FOLDER), &["json"]), schemas, taken: None }
     }
 
     /// Looks at the folder; answers what is wrong with it, and whether another look is due one debounce later. Blocks.

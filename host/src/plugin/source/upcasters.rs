@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::SourceError;
 use super::files::read_component;
+use super::hurried::Hurried;
 use super::steady::{Contents, Steady};
 use crate::error::with_sources;
 use crate::plugin::{LoadedUpcaster, Loader};
@@ -33,19 +34,9 @@ pub(crate) struct Upcasters {
     taken: Option<(Contents, Taken)>,
     /// Components by the SHA-256 of their bytes, so that each is compiled once.
     loaded: HashMap<String, LoadedUpcaster>,
-    /// Set where the last chain failed for lack of time, so that the same files may make one.
-    hurried: Option<Hurried>,
+    /// Where the last chain failed for lack of time, the same files may make one.
+    hurried: Hurried,
 }
-
-/// A chain that failed for lack of time is made again: after two looks, then after four, and so on.
-#[derive(Clone, Copy, Debug, Default)]
-struct Hurried {
-    attempts: u32,
-    looks_left: u32,
-}
-
-/// Doublings of the wait before a hurried chain is made again.
-const DOUBLINGS_MAX: u32 = 8;
 
 /// What a look found.
 pub(crate) struct Outlook {
@@ -61,7 +52,7 @@ impl Upcasters {
     /// Nothing is seen yet.
     pub(crate) fn new(directory: &Path, loader: Arc<dyn Loader>) -> Self {
         let files = Steady::new(directory.join(UPCASTERS_FOLDER), &["toml", "wasm"]);
-        Self { files, loader, taken: None, loaded: HashMap::new(), hurried: None }
+        Self { files, loader, taken: None, loaded: HashMap::new(), hurried: Hurried::default() }
     }
 
     /// Looks at the folder. Blocks: components that it has not met are compiled.
@@ -72,42 +63,33 @@ impl Upcasters {
             Err(error) => return Outlook { chain: Some(Err(error)), settling: false, folder },
         };
         let same = self.taken.as_ref().is_some_and(|(taken, _)| *taken == contents);
-        if settled && (!same || self.is_due()) {
-            let before = self.hurried.take().filter(|_| same).unwrap_or_default();
-            let chain = self.chain(&contents);
-            self.hurried = self.hurried.map(|_| before.again());
+        if settled && (!same || self.hurried.is_due()) {
+            let mut hurried = false;
+            let chain = self.chain(&contents, &mut hurried);
+            self.hurried.tried(same, hurried);
             self.loaded.retain(|digest, _| contents.values().any(|other| other == digest));
             self.taken = Some((contents, chain));
         }
         Outlook { chain: self.taken.as_ref().map(|(_, chain)| chain.clone()), settling: !settled, folder }
     }
 
-    /// Whether the same files are to be tried again at this look.
-    fn is_due(&mut self) -> bool {
-        self.hurried.as_mut().is_some_and(|hurried| {
-            hurried.looks_left = hurried.looks_left.saturating_sub(1);
-            hurried.looks_left == 0
-        })
-    }
-
-    fn chain(&mut self, contents: &Contents) -> Taken {
+    /// What the files are. `hurried` is set where they failed for lack of time.
+    fn chain(&mut self, contents: &Contents, hurried: &mut bool) -> Taken {
         let mut steps = Vec::new();
         for (path, digest) in contents {
             let declares = path.extension() == Some(OsStr::new("toml"));
-            steps.extend(if declares { declared(path)? } else { self.component(path, digest)? });
+            steps.extend(if declares { declared(path)? } else { self.component(path, digest, hurried)? });
         }
         Chain::new(steps).map(Arc::new).map_err(|reason| SourceError::Upcasters { reason: reason.to_string() })
     }
 
-    fn component(&mut self, path: &Path, digest: &str) -> Result<Vec<Step>, SourceError> {
+    fn component(&mut self, path: &Path, digest: &str, hurried: &mut bool) -> Result<Vec<Step>, SourceError> {
         let loaded = match self.loaded.get(digest) {
             Some(loaded) => loaded.clone(),
             None => {
                 let bytes = read_component(path, digest)?;
                 let loaded = self.loader.load_upcaster(&bytes).map_err(|error| {
-                    if matches!(error, LoadError::CompileLimit { .. }) {
-                        self.hurried = Some(Hurried::default());
-                    }
+                    *hurried = matches!(error, LoadError::CompileLimit { .. });
                     SourceError::Upcasters { reason: format!("{}: {}", path.display(), with_sources(&error)) }
                 })?;
                 self.loaded.insert(digest.to_owned(), loaded.clone());
@@ -121,13 +103,6 @@ impl Upcasters {
             upcast: Arc::clone(&loaded.upcast),
         };
         Ok(loaded.lifts.iter().cloned().map(step).collect())
-    }
-}
-
-impl Hurried {
-    fn again(self) -> Self {
-        let attempts = self.attempts + 1;
-        Self { attempts, looks_left: 1 << attempts.min(DOUBLINGS_MAX) }
     }
 }
 

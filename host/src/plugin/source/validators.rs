@@ -3,7 +3,7 @@
 //! It stands in the plugins directory and is no plugin. Each `.wasm` in it is one; a `.toml` of the same name says which
 //! commands it is asked of, what it may use and what it is configured with. They are asked in the order of their names.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl Validators {
             let (manifest, component) = (manifest.to_path_buf(), component.clone());
             return Err(SourceError::StrayManifest { manifest, component });
         }
-        let mut known = HashMap::new();
+        let mut known = HashSet::new();
         let mut validators = Vec::new();
         for (path, digest) in contents.iter().filter(|(path, _)| is(path, "wasm")) {
             let text = manifests.get(path).map(|manifest| text(manifest)).transpose()?;
@@ -66,12 +66,17 @@ impl Validators {
             let key = (digest.clone(), text);
             let code = match self.loaded.get(&key) {
                 Some(code) => Arc::clone(code),
-                None => self.load(path, digest, &manifest)?,
+                None => {
+                    let code = self.load(path, digest, &manifest)?;
+                    // It stays, though another one cannot be loaded.
+                    self.loaded.insert(key.clone(), Arc::clone(&code));
+                    code
+                }
             };
-            known.insert(key, Arc::clone(&code));
+            known.insert(key);
             validators.push(Validator { name, commands: manifest.commands.into(), code });
         }
-        self.loaded = known;
+        self.loaded.retain(|key, _| known.contains(key));
         Ok(validators)
     }
 

@@ -17,8 +17,9 @@ use super::view::View;
 use crate::store::page::StatePageBuilder;
 use crate::store::{Owner, Progress, StatePage, StateSnapshot, StoreError};
 
-/// Fewest keys of the newest journal that are looked at together: the one where the last look ended, and another.
-const SLICE_KEYS_MIN: usize = 2;
+/// Fewest keys of the newest journal that are looked at together. Of few the other layers would be looked up again and
+/// again, where most of them were removed.
+const SLICE_KEYS_MIN: usize = 64;
 /// Most keys of the newest journal that are looked at together.
 const SLICE_KEYS_MAX: usize = 1024;
 
@@ -131,8 +132,9 @@ impl StateSnapshot for OwnerSnapshot {
 
     fn scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<StatePage, StoreError> {
         let (mut page, mut after) = (StatePageBuilder::new(limit), after.map(str::to_owned));
-        let keys_max = limit.saturating_add(1).clamp(SLICE_KEYS_MIN, SLICE_KEYS_MAX);
+        let mut slices = slices(limit);
         loop {
+            let keys_max = slices.next().unwrap_or(SLICE_KEYS_MAX);
             let start = after.as_deref().filter(|after| *after > prefix).unwrap_or(prefix);
             let Slice { rows, through } = self.newest_slice((prefix, start), keys_max);
             let within = |key: &str| key.starts_with(prefix) && through.as_deref().is_none_or(|through| key <= through);
@@ -151,5 +153,32 @@ impl StateSnapshot for OwnerSnapshot {
             }
             after = through;
         }
+    }
+}
+
+/// How many keys of the newest journal are looked at together for a page, turn after turn: as many as the page has, and
+/// the one where the last look ended; twice as many each time.
+fn slices(limit: usize) -> impl Iterator<Item = usize> {
+    let first = limit.saturating_add(1).clamp(SLICE_KEYS_MIN, SLICE_KEYS_MAX);
+    std::iter::successors(Some(first), |keys| Some((keys * 2).min(SLICE_KEYS_MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_turns_pass_many_removed_keys_however_small_the_page() {
+        for limit in [0, 1, 63, 64, 1023, 1024, usize::MAX] {
+            let mut passed = 0;
+            let turns = slices(limit).take_while(|keys| {
+                let goes_on = passed < 100_000;
+                passed += keys;
+                assert!(*keys <= SLICE_KEYS_MAX);
+                goes_on
+            });
+            assert!(turns.count() <= 102, "{limit} at a time");
+        }
+        assert_eq!(slices(100).next(), Some(101), "a page without removed keys takes one");
     }
 }

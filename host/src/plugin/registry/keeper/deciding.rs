@@ -53,7 +53,7 @@ impl Keeper {
         if let Some(running) = self.running.take() {
             running.dispatcher.stop().await;
         }
-        self.pending = None;
+        (self.pending, self.stopped) = (None, None);
         self.generation += 1;
         let (generation, digest) = (self.generation, candidate.digest.clone());
         tracing::info!(plugin = %self.name, generation, digest, aggregate = %category, "plugin decides commands");

@@ -20,7 +20,23 @@ pub(super) struct Pending {
     pub(super) digest: String,
     pub(super) loaded: Arc<dyn Loaded>,
     pub(super) allowed: Allowed,
+    pub(super) words: InForce,
+}
+
+/// The manifest that a version was given, and what of it is in force.
+#[derive(Clone)]
+pub(super) struct InForce {
+    /// Before anything of it was taken back: all that may be given back.
+    pub(super) own: Arc<Manifest>,
+    /// With what the manifest in the directory grants of it.
     pub(super) manifest: Arc<Manifest>,
+}
+
+impl InForce {
+    /// All of it.
+    fn whole(manifest: &Arc<Manifest>) -> Self {
+        Self { own: Arc::clone(manifest), manifest: Arc::clone(manifest) }
+    }
 }
 
 /// What is to run.
@@ -60,15 +76,15 @@ impl Keeper {
                     && prepared.loaded.replayable();
                 let own = known.building.is_some_and(|building| building.component == candidate.digest);
                 let (loaded, allowed) = (Arc::clone(&prepared.loaded), prepared.allowed.clone());
-                let (digest, manifest) = (candidate.digest.clone(), Arc::clone(&candidate.manifest));
-                self.switch(&candidate, (digest.clone(), Arc::clone(&manifest)), prepared).await?;
+                let (digest, words) = (candidate.digest.clone(), InForce::whole(&candidate.manifest));
+                self.switch(&candidate, (digest.clone(), words.clone()), prepared).await?;
                 self.cancel_if(stale).await;
                 if own {
-                    self.go_on(Pending { digest, loaded, allowed, manifest }).await?;
+                    self.go_on(Pending { digest, loaded, allowed, words }).await?;
                 } else if is_due {
                     let reason = "the upcasters have changed".into();
                     let how = Rebuild::Begin { from: None, reason, live: digest.clone() };
-                    self.build(Pending { digest, loaded, allowed, manifest }, how).await?;
+                    self.build(Pending { digest, loaded, allowed, words }, how).await?;
                 }
                 self.note_manifest(&candidate.digest).await;
             }
@@ -82,8 +98,8 @@ impl Keeper {
                 let reason = format!("component {} replaces {live}", candidate.digest);
                 let how = if goes_on { Rebuild::GoOn } else { Rebuild::Begin { from: None, reason, live } };
                 let Prepared { loaded, allowed, .. } = prepared;
-                let manifest = Arc::clone(&candidate.manifest);
-                self.build(Pending { digest: candidate.digest.clone(), loaded, allowed, manifest }, how).await?;
+                let words = InForce::whole(&candidate.manifest);
+                self.build(Pending { digest: candidate.digest.clone(), loaded, allowed, words }, how).await?;
             }
             Plan::Instead(run) => {
                 self.run_kept(&candidate, &run).await?;
@@ -188,30 +204,25 @@ impl Keeper {
                 && running.secrets == candidate.secrets
                 && running.allowed.is_lifted_as_by(&candidate.chain)
                 && !running.dispatcher.is_stopped()
+                // Nothing is given back to it, which it would have to be loaded with.
+                && running.own.grants.within(&candidate.manifest.grants) == running.manifest.grants
         });
         if let Some(running) = runs {
             running.of = candidate.digest.clone();
-            // One that it has stopped is refused below, with the reason.
-            if self.revoke().await.is_none() {
-                self.show();
-                return Ok(());
-            }
+            self.show();
+            return Ok(());
         }
-        let Some((manifest, prepared)) = self.kept(candidate, digest).await? else { return Ok(()) };
-        self.switch(candidate, (digest.to_owned(), manifest), prepared).await
+        let Some((words, prepared)) = self.kept(candidate, digest).await? else { return Ok(()) };
+        self.switch(candidate, (digest.to_owned(), words), prepared).await
     }
 
     /// A component that is kept, ready to run in place of what is installed, with the manifest that it runs under then:
     /// the one that it ran under, but for what `candidate`'s grants no more, and how that shares events out. None when
     /// the plugin is to stop.
-    async fn kept(
-        &self,
-        candidate: &Candidate,
-        digest: &str,
-    ) -> Result<Option<(Arc<Manifest>, Prepared)>, InstallError> {
+    async fn kept(&self, candidate: &Candidate, digest: &str) -> Result<Option<(InForce, Prepared)>, InstallError> {
         let ran = self.running.as_ref().filter(|running| running.digest == digest);
         let own = match ran {
-            Some(running) => Some(Arc::clone(&running.manifest)),
+            Some(running) => Some(Arc::clone(&running.own)),
             None => self.kept_manifest(digest).await,
         };
         let mut manifest = own.map_or_else(|| (*candidate.manifest).clone(), Arc::unwrap_or_clone);
@@ -225,20 +236,21 @@ impl Keeper {
         let left = before.within(&candidate.manifest.grants);
         let allowed = allowed.within(before, &left);
         let manifest = Arc::new(Manifest { grants: left, ..(*kept.manifest).clone() });
+        let words = InForce { own: Arc::clone(&kept.manifest), manifest: Arc::clone(&manifest) };
         let Some(allowed) = allowed else {
             // It may not read what it listens to: that is refused, and said, as of any other.
-            let refused = self.prepare(&kept.with_manifest(Arc::clone(&manifest))).await;
-            return refused.transpose().map(|prepared| prepared.map(|prepared| (manifest, prepared)));
+            let refused = self.prepare(&kept.with_manifest(manifest)).await;
+            return refused.transpose().map(|prepared| prepared.map(|prepared| (words, prepared)));
         };
         let policy = &manifest.policy;
         let setup = allowed.setup(&*loaded, policy, digest, policy.partitions);
-        Ok(Some((manifest, Prepared { loaded, allowed, setup })))
+        Ok(Some((words, Prepared { loaded, allowed, setup })))
     }
 
     /// Has a version build its state; it becomes what runs when that is live.
     pub(super) async fn build(&mut self, pending: Pending, how: Rebuild) -> Result<(), InstallError> {
         let Some(running) = &self.running else { return Ok(()) };
-        let Pending { digest, loaded, allowed, manifest } = &pending;
+        let Pending { digest, loaded, allowed, words: InForce { manifest, .. } } = &pending;
         let setup = allowed.setup(&**loaded, &manifest.policy, digest, manifest.policy.partitions);
         running.dispatcher.rebuild(setup, how).await.map_err(InstallError::Rebuild)?;
         self.pending = (running.digest != *digest).then_some(pending);
@@ -302,14 +314,15 @@ impl Keeper {
 
     /// Notes that the version that was built runs, if it does.
     pub(super) async fn adopt(&mut self) {
-        let Some(Pending { digest, loaded, allowed, manifest }) = self.pending.take() else { return };
+        let Some(Pending { digest, loaded, allowed, words }) = self.pending.take() else { return };
+        let InForce { own, manifest } = words;
         let live = self.running.as_mut().filter(|running| running.dispatcher.status().component == digest);
         let Some(running) = live else { return };
         self.generation += 1;
         tracing::info!(plugin = %self.name, generation = self.generation, digest, "plugin runs");
         let installed = running.of.clone();
         let noted = digest.clone();
-        *running = Running { generation: self.generation, digest, loaded, allowed, manifest, ..running.clone() };
+        *running = Running { generation: self.generation, digest, loaded, allowed, own, manifest, ..running.clone() };
         self.show();
         self.note_manifest(&noted).await;
         self.tidy(installed).await;
@@ -329,8 +342,9 @@ impl Keeper {
         }
         let previous = known.previous.ok_or_else(|| CommandError::NothingBefore { plugin: plugin.clone() })?;
         let digest = previous.component;
-        let (loaded, allowed, manifest) = if digest == running.digest {
-            (Arc::clone(&running.loaded), running.allowed.clone(), Arc::clone(&running.manifest))
+        let (loaded, allowed, InForce { own, manifest }) = if digest == running.digest {
+            let words = InForce { own: Arc::clone(&running.own), manifest: Arc::clone(&running.manifest) };
+            (Arc::clone(&running.loaded), running.allowed.clone(), words)
         } else {
             if self.around.archive.find(&digest).is_none() {
                 return Err(GenerationRefused::ComponentGone { plugin, digest });
@@ -338,15 +352,16 @@ impl Keeper {
             let granted = self.read.as_ref().unwrap_or(&candidate.manifest).grants.clone();
             let asked = Arc::new(Manifest { grants: granted, ..(*running.manifest).clone() });
             let kept = self.kept(&candidate.with_manifest(asked), &digest).await?;
-            let (manifest, Prepared { loaded, allowed, .. }) = kept.ok_or_else(not_running)?;
-            (loaded, allowed, manifest)
+            let (words, Prepared { loaded, allowed, .. }) = kept.ok_or_else(not_running)?;
+            (loaded, allowed, words)
         };
         let setup = allowed.setup(&*loaded, &manifest.policy, &digest, manifest.policy.partitions);
         running.dispatcher.roll_back(setup, &running.of).await?;
         self.generation += 1;
         tracing::info!(plugin = %self.name, generation = self.generation, digest, "plugin rolled back");
         let installed = running.of.clone();
-        self.running = Some(Running { generation: self.generation, digest, loaded, allowed, manifest, ..running });
+        let generation = self.generation;
+        self.running = Some(Running { generation, digest, loaded, allowed, own, manifest, ..running });
         self.show();
         self.tidy(installed).await;
         Ok(())

@@ -32,8 +32,11 @@ impl Keeper {
                 break Err(GenerationRefused::NotInstalled { plugin });
             }
             let made = self.make(wanted).await;
-            if !self.wanted.has_changed().unwrap_or(false) {
-                break made.map_err(|reason| GenerationRefused::not_reloaded(plugin, reason));
+            match self.wanted.has_changed() {
+                Ok(true) => {}
+                Ok(false) => break made.map_err(|reason| GenerationRefused::not_reloaded(plugin, reason)),
+                // The registry stops, and what was asked for may not have been done.
+                Err(_) => break Err(GenerationRefused::NotRunning { plugin }),
             }
         };
         self.anew = false;

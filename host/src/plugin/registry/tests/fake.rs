@@ -13,7 +13,7 @@ use super::fixture::DEADLINE;
 use crate::command::{AggregateCode, AggregateHost};
 use crate::delivery::{Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Verdict};
 use crate::event::{EventType, NewEvent, Position};
-use crate::plugin::{Loaded, Loader};
+use crate::plugin::{Loaded, LoadedUpcaster, Loader};
 use crate::projection::{Answer, Moment, NoAnswer, Projection, Query};
 use crate::runtime::{Description, InstanceOptions, LoadError, LoadOptions, Role};
 
@@ -103,6 +103,22 @@ impl Loader for FakeLoader {
         let roles = [first].into_iter().chain(answers).collect();
         let (journal, opened) = (Arc::clone(&self.journal), Arc::clone(&self.opened));
         Ok(Arc::new(FakeLoaded { text, description, roles, journal, opened }))
+    }
+
+    fn load_upcaster(&self, bytes: &[u8]) -> Result<LoadedUpcaster, LoadError> {
+        Err(self.refuse_upcaster(bytes))
+    }
+}
+
+impl FakeLoader {
+    fn refuse_upcaster(&self, bytes: &[u8]) -> LoadError {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        self.loads.lock().unwrap().push(text.clone());
+        assert!(!text.contains("panic"), "the engine panics");
+        if text.contains("slow") {
+            self.released.pass();
+        }
+        LoadError::no_upcaster(&[])
     }
 }
 

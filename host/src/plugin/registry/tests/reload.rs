@@ -96,3 +96,20 @@ async fn a_halt_ends_a_pause_stays_and_so_does_a_rollback() {
     assert_eq!((after.digest, after.generation), (before.digest, before.generation + 1));
     assert!(generations(&plugin("p"), &*fixture.store).unwrap().instead.is_some());
 }
+
+#[tokio::test]
+async fn who_asks_is_not_told_that_it_happened_when_the_registry_stops_instead() {
+    let fixture = Fixture::new(|fixture| fixture.put("p.wasm", "v1"));
+    fixture.until_generation("p", 1).await;
+    fixture.put("p.wasm", "v2 slow");
+    let stop = async {
+        wait("it compiles", || fixture.loads().contains(&"v2 slow".to_owned()).then_some(())).await;
+        fixture.registry().shutdown().await;
+    };
+    let (refused, ()) = timeout(DEADLINE, async { tokio::join!(reload(&fixture), stop) }).await.unwrap();
+    fixture.loader.release();
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, GenerationRefused::NotRunning { .. }), "{refused}");
+    let refused = reload(&fixture).await.unwrap_err();
+    assert!(matches!(refused, GenerationRefused::NotRunning { .. }), "{refused}");
+}

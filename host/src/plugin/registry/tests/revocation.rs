@@ -88,7 +88,7 @@ async fn what_becomes_live_while_something_else_is_compiled_stays_so_when_that_i
     let fixture = Fixture::new(|fixture| {
         fixture.put("p/one.wasm", "v1 emits");
         fixture.put("p/two.wasm", "v2 emits late");
-        fixture.put("p/three.wasm", "v3 slow asks");
+        fixture.put("p/three.wasm", "v3 slow broken");
         fixture.put("p/plugin.toml", &manifest("one", GRANTED));
     });
     let first = fixture.append(1).await;
@@ -96,13 +96,15 @@ async fn what_becomes_live_while_something_else_is_compiled_stays_so_when_that_i
     fixture.put("p/plugin.toml", &manifest("two", GRANTED));
     fixture.until("p", |info| info.running.as_ref().is_some_and(|it| it.status.rebuild.is_some())).await;
     // Something else is compiled, and refused when what was built is live.
-    fixture.put("p/plugin.toml", &manifest("three", NARROWED));
+    fixture.put("p/plugin.toml", &manifest("three", GRANTED));
     fixture.until("p", |info| info.loading).await;
-    wait("it compiles", || fixture.loads().contains(&"v3 slow asks".to_owned()).then_some(())).await;
+    wait("it compiles", || fixture.loads().contains(&"v3 slow broken".to_owned()).then_some(())).await;
     fixture.loader.open();
     fixture.until("p", |info| info.running.as_ref().is_some_and(|it| it.status.generation == 1)).await;
     fixture.loader.release();
     fixture.until_problem("p").await;
+    fixture.put("p/plugin.toml", &manifest("three", NARROWED));
+    fixture.until("p", |info| info.running.as_ref().is_some_and(|it| it.grants.append.is_empty())).await;
     is_denied(&fixture).await;
     let by = |label: &str| handled_by(&fixture, label).len();
     assert_eq!((by("p: v1 emits"), by("p: v2 emits late")), (1, 2), "the state is that of the second");
@@ -174,4 +176,73 @@ async fn a_secret_is_taken_up_when_its_file_changes() {
     let by = |label: &str| handled_by(&fixture, label);
     assert_eq!((by("p: v1+1"), by("p: v1+2")), (vec![1], vec![2, 3]));
     assert_eq!(fixture.loads(), ["v1", "v1"], "the first was refused for want of the secret; then it is loaded once");
+}
+
+/// A manifest of a folder with several components.
+fn of(component: &str, grants: &str) -> String {
+    format!("component = \"{component}.wasm\"\n{grants}\n")
+}
+
+#[tokio::test]
+async fn what_is_built_loses_what_only_it_was_granted() {
+    let of = |component: &str, grants: &str| of(component, grants) + "[delivery]\nrebuild = \"on-change\"";
+    let fixture = Fixture::new(|fixture| {
+        fixture.put("p/one.wasm", "v1");
+        fixture.put("p/two.wasm", "v2 emits asks late");
+        fixture.put("p/plugin.toml", &of("one", NARROWED));
+    });
+    let first = fixture.append(1).await;
+    fixture.until_handled("p", first).await;
+    fixture.put("p/plugin.toml", &of("two", GRANTED));
+    fixture.until("p", |info| info.running.as_ref().is_some_and(|it| it.status.rebuild.is_some())).await;
+    // What is installed is refused under it; what is built of it goes on, with less.
+    fixture.put("p/plugin.toml", &of("two", NARROWED));
+    fixture.looks().await;
+    fixture.loader.open();
+    fixture.until("p", |info| info.running.as_ref().is_some_and(|it| it.status.generation == 1)).await;
+    is_denied(&fixture).await;
+    assert!(fixture.until("p", |_| true).await.running.unwrap().grants.append.is_empty());
+}
+
+#[tokio::test]
+async fn a_grant_is_lost_while_what_is_installed_is_still_compiled() {
+    let fixture = Fixture::new(|fixture| {
+        fixture.put("p/one.wasm", "v1 emits");
+        fixture.put("p/two.wasm", "v2 emits slow");
+        fixture.put("p/plugin.toml", &of("one", GRANTED));
+    });
+    let first = fixture.append(1).await;
+    wait("it emits", || (fixture.store.head() == first.next()).then_some(())).await;
+    fixture.put("p/plugin.toml", &of("two", GRANTED));
+    wait("it compiles", || fixture.loads().contains(&"v2 emits slow".to_owned()).then_some(())).await;
+    fixture.put("p/plugin.toml", &of("two", NARROWED));
+    fixture.until("p", |info| info.running.as_ref().is_some_and(|it| it.grants.append.is_empty())).await;
+    is_denied(&fixture).await;
+    assert_eq!(handled_by(&fixture, "p: v1 emits").len(), 2);
+    fixture.loader.release();
+    fixture.until("p", |info| !info.loading && generation_of(info) == 2).await;
+    is_denied(&fixture).await;
+    assert_eq!(handled_by(&fixture, "p: v2 emits slow").len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_returned_to_has_a_grant_again_when_it_is_given_back() {
+    let fixture = Fixture::new(|fixture| {
+        fixture.put("p/plugin.toml", GRANTED);
+        fixture.put("p/p.wasm", "v1 emits");
+    });
+    let first = fixture.append(1).await;
+    wait("it emits", || (fixture.store.head() == first.next()).then_some(())).await;
+    fixture.put("p/p.wasm", "v2 emits");
+    fixture.until_generation("p", 2).await;
+    fixture.registry().roll_back(&plugin("p")).await.unwrap();
+    fixture.put("p/plugin.toml", NARROWED);
+    fixture.until("p", |info| info.running.as_ref().is_some_and(|it| it.grants.append.is_empty())).await;
+    is_denied(&fixture).await;
+    fixture.put("p/plugin.toml", GRANTED);
+    fixture.until("p", |info| info.running.as_ref().is_some_and(|it| !it.grants.append.is_empty())).await;
+    let again = fixture.append(1).await;
+    wait("it emits again", || (fixture.store.head() == again.next()).then_some(())).await;
+    fixture.until_handled("p", again).await;
+    assert_eq!(handled_by(&fixture, "p: v2 emits").len(), 0);
 }
