@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::append_body::{parse_condition, parse_data, parse_version};
 use super::append_context::AppendContext;
 use super::blocking::Json;
-use super::discreet::{discreet, may_learn};
+use super::discreet::{discreet, discreet_failure, may_learn};
 use super::draining::draining;
 use super::fields::Fields;
 use super::params::Params;
@@ -29,7 +29,7 @@ use super::whole_body::whole_body;
 use crate::access::Action;
 use crate::command::{
     Accepted, Allow, Command, CommandError, Decided, Failure, Faulted, FieldFault, Outcome, Progress, Rejection,
-    Settled, Status,
+    Settled, Status, TakenUp,
 };
 use crate::error::ErrorClass;
 use crate::event::{Category, EventType, ExpectedVersion, Position, StreamName, Version, metadata_key};
@@ -211,30 +211,43 @@ pub(super) async fn send(
         caller.may(&Action::Guard(&condition.fail_if_match))?;
     }
     let (reader, stream) = (caller.clone(), command.stream()?);
-    if later {
-        return accept(&state, &caller, command).await;
-    }
     let allow: Allow = Arc::new(move |request: &AppendRequest| caller.may_append(request));
-    let settled = state.commands().send(command, allow).await.map_err(|error| match error {
+    let sent = async {
+        // Who has an outcome is answered with it, also who does not wait for one.
+        if later
+            && let TakenUp::Waits(accepted) = state.commands().accept(command.clone(), reader.reach().types).await?
+        {
+            return Ok(Err(accepted));
+        }
+        state.commands().send(command, allow).await.map(Ok)
+    };
+    let sent = sent.await.map_err(|error| match error {
         // What decided has stopped before the command came to it.
         CommandError::UnknownAggregate { .. } if state.is_closing() => draining(),
         error => discreet(&reader, &stream, error).into(),
     })?;
+    match sent {
+        Ok(settled) => answer(&settled),
+        Err(accepted) => queued(&accepted),
+    }
+}
+
+/// Tells an outcome to who sent the command.
+fn answer(settled: &Settled) -> Result<Response, Problem> {
     if let Outcome::Rejected(rejection) = &settled.outcome {
-        return Err(Problem::rejected(&settled, rejection));
+        return Err(Problem::rejected(settled, rejection));
     }
     let fresh = !settled.repeated && matches!(&settled.outcome, Outcome::Accepted(events) if !events.is_empty());
     let status = if fresh { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = (status, Json::render(&OutcomeView::of(&settled))?).into_response();
+    let mut response = (status, Json::render(&OutcomeView::of(settled))?).into_response();
     response.headers_mut().insert(header::ETAG, etag(settled.version));
     Ok(response)
 }
 
-/// Accepts a command that is decided later.
-async fn accept(state: &ApiState, caller: &Caller, command: Command) -> Result<Response, Problem> {
-    let accepted = state.commands().accept(command, caller.reach().types).await?;
+/// Tells that a command is decided later.
+fn queued(accepted: &Accepted) -> Result<Response, Problem> {
     let at = HeaderValue::try_from(format!("/v1/commands/{}", percent_encode(&accepted.id)));
-    let mut response = (StatusCode::ACCEPTED, Json::render(&OutcomeView::queued(&accepted))?).into_response();
+    let mut response = (StatusCode::ACCEPTED, Json::render(&OutcomeView::queued(accepted))?).into_response();
     response.headers_mut().extend(at.ok().map(|at| (header::LOCATION, at)));
     let applied = (HeaderName::from_static("preference-applied"), HeaderValue::from_static("respond-async"));
     response.headers_mut().extend([applied]);
@@ -284,7 +297,7 @@ pub(super) async fn status(
         }
         Status::Failed(failure) => {
             caller.judge(&Action::ReadStream(&failure.stream)).map_err(|_| unknown())?;
-            Json::render(&OutcomeView::failed(&failure))
+            Json::render(&OutcomeView::failed(&discreet_failure(&caller, *failure)))
         }
         Status::Settled(settled) => {
             if !may_learn(&caller, &settled) {
@@ -424,6 +437,14 @@ impl From<CommandError> for Problem {
                     .with("version", version.0)
                     .with("position", position.0)
             }
+            CommandError::GivenUp(failure) => {
+                let Failure { command_id, stream, kind, reason, attempts, .. } = *failure;
+                let failure = json!({ "kind": kind, "reason": reason, "attempts": attempts });
+                Self::new(class, Kind::GivenUp, detail)
+                    .with("command_id", command_id)
+                    .with("stream", stream.as_str())
+                    .with("failure", failure)
+            }
             CommandError::NoState { .. } => Self::new(class, Kind::NotSupported, detail),
             CommandError::HistoryGone { stream, version } => Self::http(StatusCode::GONE, Kind::Removed, detail)
                 .with("stream", stream.as_str())
@@ -435,7 +456,7 @@ impl From<CommandError> for Problem {
             | CommandError::StateTooLarge { .. }
             | CommandError::ChecksUnknown { .. }
             | CommandError::QueueFull { .. }
-            | CommandError::TooMuchToKeep
+            | CommandError::TooMuchToKeep { .. }
             | CommandError::Panicked => Self::of_class(class, detail),
         }
     }

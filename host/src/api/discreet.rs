@@ -1,7 +1,7 @@
 //! What a caller may be told of a command beside what it sent itself: no more than it may read.
 
 use crate::access::Action;
-use crate::command::{CommandError, Outcome, Settled};
+use crate::command::{CommandError, Failure, Outcome, Settled};
 use crate::delivery::Evidence;
 use crate::event::StreamName;
 use crate::gate::Caller;
@@ -30,6 +30,14 @@ pub(super) fn may_learn(caller: &Caller, settled: &Settled) -> bool {
     }
 }
 
+/// A failure without the words of code that saw events which the caller may not read.
+pub(super) fn discreet_failure(caller: &Caller, failure: Failure) -> Failure {
+    if sees_all(caller, &failure.stream) {
+        return failure;
+    }
+    Failure { reason: WITHHELD.into(), stderr_tail: String::new(), backtrace: String::new(), ..failure }
+}
+
 /// An error without the words of code that saw events which the caller may not read.
 pub(super) fn discreet(caller: &Caller, stream: &StreamName, error: CommandError) -> CommandError {
     if sees_all(caller, stream) {
@@ -47,6 +55,7 @@ pub(super) fn discreet(caller: &Caller, stream: &StreamName, error: CommandError
         CommandError::Unlifted { stream, version, position, .. } => {
             CommandError::Unlifted { stream, version, position, reason: WITHHELD.into() }
         }
+        CommandError::GivenUp(failure) => CommandError::GivenUp(Box::new(discreet_failure(caller, *failure))),
         error => error,
     }
 }

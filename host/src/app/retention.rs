@@ -1,5 +1,5 @@
 //! The task that lets old events go: at the start and then every minute, what the policies ask for and no plugin
-//! needs. Policies themselves, and what is needed, are the store's to decide (`store::retention`).
+//! nor the queue of accepted commands needs. Policies themselves, and what is needed, are the store's to decide (`store::retention`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::Host;
 use crate::clock::Clock;
+use crate::command::Commands;
 use crate::delivery::{drop_kept, kept_generation};
 use crate::error::with_sources;
 use crate::event::{PluginName, Position};
@@ -96,7 +97,8 @@ fn apply_all(
         for plugin in store.plugins()? {
             kept.extend(kept_generation(&plugin, store)?);
         }
-        let mut status = retention::apply(store, policies, installed, &kept, now_us)?;
+        let undecided = Commands::first_waiting(store)?;
+        let mut status = retention::apply(store, policies, installed, &kept, undecided, now_us)?;
         let in_the_way = status.iter().find_map(|status| {
             let needed = status.blocked_by.as_ref()?;
             Some((Owner { plugin: needed.plugin.clone(), generation: needed.kept? }, status.policy.category.clone()))

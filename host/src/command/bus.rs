@@ -13,12 +13,13 @@ use super::claims::{Claims, Decider};
 use super::deadline::{Deadline, Progress};
 use super::error::CommandError;
 use super::lanes::{self, Lanes};
-use super::places::Places;
+use super::places::{self, Places};
 use super::queue::{Queue, QueueOptions};
 use super::record;
 use super::request::Command;
 use super::shard::{Source, Unsaved};
 use super::snapshots::{SnapshotInfo, Snapshots, Wish};
+use super::waiting;
 use super::{Failure, Outcome, Settled};
 use crate::access::Denied;
 use crate::clock::{Clock, Stopwatch};
@@ -160,6 +161,7 @@ impl Commands {
     /// # Errors
     /// When there is no outcome. A rejection is one.
     pub async fn send(&self, command: Command, allow: Allow) -> Answer {
+        command.check_id_of_client()?;
         let deadline = self.deadline(&command, None);
         self.send_within(command, allow, deadline).await
     }
@@ -263,8 +265,7 @@ impl Commands {
             Some(same) => return Ok((same.answer.clone(), false)),
             None => {}
         }
-        let busy = |under_way| CommandError::Busy { aggregate: command.aggregate.clone(), under_way };
-        let place = self.0.places.take(&command.aggregate).map_err(busy)?;
+        let place = self.take_place(command)?;
         // Now, as tasks begin in any order.
         let (began, in_lane) = (Stopwatch::start(), self.0.lanes.enter(stream));
         let (tell, answer) = watch::channel(None);
@@ -280,11 +281,17 @@ impl Commands {
         Ok((answer, true))
     }
 
+    fn take_place(&self, command: &Command) -> Result<places::Place, CommandError> {
+        let busy = |under_way| CommandError::Busy { aggregate: command.aggregate.clone(), under_way };
+        self.0.places.take(&command.aggregate).map_err(busy)
+    }
+
     /// Holds a command to what such commands are held to, without deciding it.
     ///
     /// # Errors
-    /// When it does not fit, or nobody decides for such aggregates.
+    /// When it does not fit, nobody decides for such aggregates, or too many of them are under way.
     pub(super) async fn hold(&self, command: &Command, stream: &StreamName) -> Result<(), CommandError> {
+        let _place = self.take_place(command)?;
         let (command, stream, allow) = (command.clone(), stream.clone(), Self::allow_all());
         let deadline = Arc::new(self.deadline(&command, None));
         let digest = record::digest(&command);
@@ -425,10 +432,11 @@ impl Task {
         let id = self.command.id.clone();
         match self.commands.0.log.run(move |store| record::find(store, &id)).await? {
             Some(found) => self.same(found),
-            None => Err(CommandError::UnknownAggregate {
-                aggregate: self.command.aggregate.clone(),
-                known: self.commands.0.claims.in_words(),
-            }),
+            None => {
+                self.deadline.enter(Progress::Waiting)?;
+                let (aggregate, known) = (self.command.aggregate.clone(), self.commands.0.claims.in_words());
+                Err(CommandError::UnknownAggregate { aggregate, known })
+            }
         }
     }
 
@@ -445,7 +453,13 @@ impl Task {
         }
         let (command, deadline) = (self.command.clone(), Arc::clone(&self.deadline));
         let timestamp_us = self.commands.0.clock.now_us();
+        let places = match &rules {
+            Ok(Some(rules)) => rules.places().await,
+            Ok(None) | Err(_) => Vec::new(),
+        };
         let checked = self.commands.0.log.run(move |store| {
+            // Held as long as the validators are asked, also when nobody waits for that any more.
+            let _places = places;
             if let Some(found) = record::find(store, &command.id)? {
                 return Ok(Some(found));
             }
@@ -473,6 +487,7 @@ impl Task {
             if let Some(found) = record::find(store, &command.id)? {
                 return Ok(Found::Before(found));
             }
+            waiting::refuse_given_up(store, &command.id, &digest)?;
             deadline.enter(Progress::Deciding)?;
             let source = Source { setup: &decider.setup, store, stream: &stream, key: &command.key };
             let planned = shard.with(&source, |host, hot| {

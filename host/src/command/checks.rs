@@ -5,6 +5,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use super::aggregate::{Asked, Faulted};
 use super::error::CommandError;
 use super::request::Command;
@@ -69,7 +71,14 @@ pub struct Checks(RwLock<Held>);
 #[derive(Clone)]
 struct Held {
     schemas: Known<Arc<CommandSchemas>>,
-    validators: Known<Arc<[Validator]>>,
+    validators: Known<Arc<[Bounded]>>,
+}
+
+/// A validator that so many ask at a time as there are processors; more would only hold threads.
+#[derive(Clone)]
+struct Bounded {
+    validator: Validator,
+    places: Arc<Semaphore>,
 }
 
 /// What is known, or why it is not.
@@ -97,7 +106,9 @@ impl Checks {
     /// Puts other validators in place, in the order in which they are asked.
     pub fn set_validators(&self, validators: Result<Vec<Validator>, String>) {
         let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        held.validators = validators.map(Into::into);
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let bounded = |validator| Bounded { validator, places: Arc::new(Semaphore::new(processors)) };
+        held.validators = validators.map(|all| all.into_iter().map(bounded).collect());
     }
 
     /// What such a command is held to; none where nothing is.
@@ -110,7 +121,7 @@ impl Checks {
         let schemas = held.schemas.map_err(unknown("the schemas of commands"))?;
         let all = held.validators.map_err(unknown("the validators of commands"))?;
         let named = format!("{}:{}", command.aggregate, command.command_type);
-        let validators: Vec<_> = all.iter().filter(|validator| validator.takes(&named)).cloned().collect();
+        let validators: Vec<_> = all.iter().filter(|bounded| bounded.validator.takes(&named)).cloned().collect();
         let has_schema = schemas.get(command.aggregate.as_str(), &command.command_type).is_some();
         Ok((has_schema || !validators.is_empty()).then_some(Rules { schemas, validators }))
     }
@@ -128,10 +139,20 @@ impl Checks {
 /// What one command is held to.
 pub(super) struct Rules {
     schemas: Arc<CommandSchemas>,
-    validators: Vec<Validator>,
+    validators: Vec<Bounded>,
 }
 
 impl Rules {
+    /// Waits for a place at each validator. They are taken in one order by all, so nobody waits in a circle.
+    pub(super) async fn places(&self) -> Vec<OwnedSemaphorePermit> {
+        let mut taken = Vec::new();
+        for Bounded { places, .. } in &self.validators {
+            // Never closed.
+            taken.extend(Arc::clone(places).acquire_owned().await);
+        }
+        taken
+    }
+
     /// Holds a command to them. The first that finds something ends it. Blocks.
     pub(super) fn hold(&self, command: &Command, asked: &Asked) -> Result<(), CommandError> {
         let aggregate = command.aggregate.as_str();
@@ -145,7 +166,7 @@ impl Rules {
             refused("its schema", found.into_iter().map(fault).collect())?;
         }
         let subject = Subject { aggregate, key: &command.key, asked };
-        for Validator { name, code, .. } in &self.validators {
+        for Bounded { validator: Validator { name, code, .. }, .. } in &self.validators {
             let found = code.validate(&subject).map_err(|faulted| failed(name, command, faulted))?;
             refused(&format!("validator {name}"), found)?;
         }
@@ -173,4 +194,37 @@ fn failed(validator: &str, command: &Command, faulted: Faulted) -> CommandError 
         "a validator failed"
     );
     CommandError::ValidatorFailed { validator: validator.to_owned(), faulted: Box::new(faulted) }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    struct Agrees;
+
+    impl Validate for Agrees {
+        fn validate(&self, _: &Subject<'_>) -> Result<Vec<FieldFault>, Faulted> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[tokio::test]
+    async fn only_so_many_ask_a_validator_at_a_time() {
+        let validator =
+            |name: &str| Validator { name: name.into(), commands: Arc::new([Pattern::all()]), code: Arc::new(Agrees) };
+        let checks = Checks::default();
+        checks.set_validators(Ok(vec![validator("a"), validator("b")]));
+        let held = checks.0.read().unwrap().clone();
+        let rules = Rules { schemas: Arc::default(), validators: held.validators.unwrap().to_vec() };
+        let mut taken = vec![rules.places().await];
+        while let Some(places) = rules.places().now_or_never() {
+            assert_eq!(places.len(), 2);
+            taken.push(places);
+            assert!(taken.len() < 100_000, "there is a bound");
+        }
+        drop(taken.pop());
+        assert!(rules.places().now_or_never().is_some());
+    }
 }

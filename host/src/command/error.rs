@@ -6,10 +6,13 @@ use super::aggregate::{Faulted, Stage};
 use super::checks::FieldFault;
 use super::deadline::Progress;
 use super::request::InvalidCommand;
+use super::waiting::Failure;
 use crate::access::Denied;
 use crate::delivery::{Evidence, Fault};
 use crate::error::ErrorClass;
-use crate::event::{Category, EventType, NameError, PluginName, Position, StreamName, Version};
+use crate::event::{
+    Category, EventType, METADATA_VALUE_BYTES_MAX, NameError, PluginName, Position, StreamName, Version,
+};
 use crate::store::{AppendError, StoreError};
 
 /// Why a command has no outcome. Nothing of it is stored, unless the store says otherwise; it may be sent again.
@@ -183,11 +186,22 @@ pub enum CommandError {
         /// How many may.
         max: u64,
     },
-    /// What a command asks of the log beside its data is too much to be kept until it is decided.
+    /// It was accepted, and given up for good.
     #[error(
-        "the command's condition is too large to be kept until it is decided; make it smaller, or wait for the answer"
+        "command {:?} was given up after {} attempts: {}; send it again under another id", .0.command_id, .0.attempts,
+        .0.reason
     )]
-    TooMuchToKeep,
+    GivenUp(Box<Failure>),
+    /// What is kept of a command beside its data is too much.
+    #[error(
+        "what must be kept of the command until it is decided, beside its data, has {bytes} bytes; at most \
+         {METADATA_VALUE_BYTES_MAX} can be kept: shorten its id, aggregate id or type, make its condition smaller, use a \
+         key of fewer event types, or wait for the answer"
+    )]
+    TooMuchToKeep {
+        /// Its size: names, condition, and the event types of the key.
+        bytes: usize,
+    },
     /// Too many commands are under way.
     #[error("{under_way} commands to {aggregate} are under way, as many as there are places for now; send it again")]
     Busy {
@@ -220,7 +234,7 @@ impl CommandError {
         match self {
             Self::Invalid(error) => error.class(),
             Self::UnknownAggregate { .. } | Self::NoSuchAggregate { .. } | Self::NoState { .. } => ErrorClass::NotFound,
-            Self::IdTaken { .. } | Self::HistoryGone { .. } => ErrorClass::Conflict,
+            Self::IdTaken { .. } | Self::HistoryGone { .. } | Self::GivenUp(_) => ErrorClass::Conflict,
             Self::Denied(error) => error.class(),
             Self::Faulted { .. }
             | Self::NotGranted { .. }
@@ -228,9 +242,10 @@ impl CommandError {
             | Self::Unlifted { .. }
             | Self::ValidatorFailed { .. }
             | Self::Panicked => ErrorClass::Bug,
-            Self::StateTooLarge { .. } | Self::UnknownType { .. } | Self::Refused { .. } | Self::TooMuchToKeep => {
-                ErrorClass::Invalid
-            }
+            Self::StateTooLarge { .. }
+            | Self::UnknownType { .. }
+            | Self::Refused { .. }
+            | Self::TooMuchToKeep { .. } => ErrorClass::Invalid,
             Self::Contended { .. }
             | Self::Busy { .. }
             | Self::QueueFull { .. }

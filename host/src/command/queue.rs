@@ -5,29 +5,30 @@
 //! was decided before a crash is found decided after it, however far back the task begins to read; its checkpoint only
 //! saves time.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::task::{JoinHandle, JoinSet};
+use uuid::Uuid;
 
 use super::bus::{Allow, Commands};
 use super::error::CommandError;
+use super::patience::Patience;
+use super::places::Place;
 use super::queue_checkpoint::{self, Checkpoint};
+use super::queue_open::{Open, Waiting};
 use super::request::Command;
-use super::waiting::{self, Accepted};
+use super::waiting::{self, Accepted, TakenUp};
 use super::{Status, record};
 use crate::access::Denied;
 use crate::delivery::{Backoff, Envelope, find_accepted};
-use crate::event::{ACCEPTED_STREAM, Filter, Pattern, RecordedEvent, StreamName, Version};
+use crate::event::{ACCEPTED_STREAM, Filter, Pattern, Position, RecordedEvent, StreamName, Version};
 use crate::measure::Counter;
-use crate::store::{AppendError, AppendRequest, StoreError};
+use crate::store::{AppendError, AppendRequest, ReadRequest, Store, StoreError};
 
-/// Most commands that were read and are not settled yet: a part of those that the bus decides at a time.
-const READ_MAX: usize = 256;
-/// Most commands that were read behind one that is not settled.
-const VERSIONS_MAX: usize = 100_000;
 /// Time between two notes of how far the queue has come.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 
@@ -99,33 +100,40 @@ impl Drop for QueueTask {
     }
 }
 
-/// A command that was read.
+/// A command as it was accepted.
 struct Job {
-    event: RecordedEvent,
-    envelope: Envelope,
+    command: Command,
+    /// Event types that may follow; any, where there are none.
+    types: Vec<Pattern>,
+    digest: String,
+    /// When it was accepted, and where.
+    since_us: u64,
+    position: Position,
+    by_plugin: bool,
 }
 
-/// Commands that were read and are not settled.
-#[derive(Default)]
-struct Open {
-    /// Versions in the queue's stream, with whether they are settled.
-    versions: BTreeMap<Version, (bool, Checkpoint)>,
-    unsettled: usize,
-    /// Those that wait behind one of their aggregate that is being decided.
-    lanes: HashMap<StreamName, VecDeque<Job>>,
+impl Job {
+    fn of(event: &RecordedEvent) -> Option<Self> {
+        let envelope = Envelope::of(event)?;
+        let by_plugin = envelope.is_of_plugin();
+        let (command, types) = waiting::command(event, envelope);
+        let digest = record::digest(&command);
+        Some(Self { command, types, digest, since_us: event.timestamp_us, position: event.position, by_plugin })
+    }
 }
 
 impl Commands {
     /// Accepts a command that is decided later: it is in the log when this answers. Who sends it may lead to events of
-    /// these types only, if any are given.
+    /// these types only, if any are given. One that has an outcome is answered with that.
     ///
     /// # Errors
     /// When it is no command, nobody decides for such aggregates, it does not fit what such commands are held to, its id
-    /// is that of another, too many wait, or the store fails.
-    pub async fn accept(&self, command: Command, types: Vec<Pattern>) -> Result<Accepted, CommandError> {
+    /// is that of another, it was given up, too many wait, or the store fails.
+    pub async fn accept(&self, command: Command, types: Vec<Pattern>) -> Result<TakenUp, CommandError> {
+        command.check_id_of_client()?;
         let stream = command.check()?;
         let digest = record::digest(&command);
-        if let Some(known) = self.accepted_before(&command, &stream, &digest).await? {
+        if let Some(known) = self.known(&command, &stream, &digest).await? {
             return Ok(known);
         }
         self.hold(&command, &stream).await?;
@@ -140,7 +148,8 @@ impl Commands {
         if !appended.repeated {
             self.0.queue.accepted.add(1);
         }
-        Ok(Accepted { id: command.id, stream, position: appended.last_position(), repeated: appended.repeated })
+        let (position, repeated) = (appended.last_position(), appended.repeated);
+        Ok(TakenUp::Waits(Accepted { id: command.id, stream, position, repeated }))
     }
 
     /// Begins to decide what was accepted, when `ready` says that those who decide are there. Must be called within a
@@ -162,23 +171,25 @@ impl Commands {
     }
 
     /// What is known of a command that was sent before; else makes sure that there is room.
-    async fn accepted_before(
+    async fn known(
         &self,
         command: &Command,
         stream: &StreamName,
         digest: &str,
-    ) -> Result<Option<Accepted>, CommandError> {
+    ) -> Result<Option<TakenUp>, CommandError> {
         let (id, stream, digest, commands) = (command.id.clone(), stream.clone(), digest.to_owned(), self.clone());
-        let look = move |store: &dyn crate::store::Store| {
-            let settled = record::find(store, &id)?.map(|(digest, settled)| (digest, settled.position));
-            let accepted = find_accepted(store, &id)?.map(|(event, envelope)| (envelope.digest, event.position));
-            if let Some((known, position)) = settled.or(accepted) {
-                let same = known == digest;
-                return if same {
-                    Ok(Some(Accepted { id, stream, position, repeated: true }))
-                } else {
-                    Err(CommandError::IdTaken { id })
-                };
+        let look = move |store: &dyn Store| {
+            let same = |known: &str| {
+                if known == digest { Ok(()) } else { Err(CommandError::IdTaken { id: id.clone() }) }
+            };
+            if let Some((known, settled)) = record::find(store, &id)? {
+                return same(&known).map(|()| Some(TakenUp::Settled(Box::new(settled))));
+            }
+            waiting::refuse_given_up(store, &id, &digest)?;
+            if let Some((event, envelope)) = find_accepted(store, &id)? {
+                same(&envelope.digest)?;
+                let (id, position) = (id.clone(), event.position);
+                return Ok(Some(TakenUp::Waits(Accepted { id, stream, position, repeated: true })));
             }
             let max = commands.0.queue.options.waiting_max;
             if commands.waiting(store)? >= max { Err(CommandError::QueueFull { max }) } else { Ok(None) }
@@ -190,7 +201,7 @@ impl Commands {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn waiting(&self, store: &dyn crate::store::Store) -> Result<u64, StoreError> {
+    pub fn waiting(&self, store: &dyn Store) -> Result<u64, StoreError> {
         let stream = StreamName::from_stored(ACCEPTED_STREAM);
         let last = store.stream_head(&stream)?.map_or(0, |head| head.version.0);
         let done = match self.0.queue.done.load(Ordering::Relaxed) {
@@ -200,38 +211,50 @@ impl Commands {
         Ok(last.saturating_sub(done))
     }
 
+    /// The position of the first accepted command that is not known to be settled, which the queue reads again after a
+    /// crash; none where all are. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn first_waiting(store: &dyn Store) -> Result<Option<Position>, StoreError> {
+        let query = Filter::stream(&StreamName::from_stored(ACCEPTED_STREAM)).into();
+        let after = queue_checkpoint::read(store)?.position;
+        let mut request = ReadRequest { query, after, limit: 1, ..ReadRequest::default() };
+        loop {
+            let page = store.read(&request)?;
+            match page.events.first() {
+                Some(event) => return Ok(Some(event.position)),
+                None if page.complete => return Ok(None),
+                None => request.after = page.through,
+            }
+        }
+    }
+
     async fn work_off(self) {
-        let mut checkpoint = self.begin().await;
-        self.0.queue.done.store(checkpoint.version.0, Ordering::Relaxed);
+        let begun = self.begin().await;
         let query = Filter::stream(&StreamName::from_stored(ACCEPTED_STREAM));
-        let mut feed = self.0.log.subscribe(query, checkpoint.position);
-        let (mut open, mut running, mut noted) = (Open::default(), JoinSet::new(), checkpoint);
+        let mut feed = self.0.log.subscribe(query, begun.position);
+        let (mut open, mut running, mut noted) = (Open::after(begun), JoinSet::new(), begun);
         let mut notes = tokio::time::interval(NOTE_EVERY);
         loop {
+            self.0.queue.done.store(open.done(), Ordering::Relaxed);
+            for (waiting, place) in open.begin() {
+                running.spawn(self.clone().carry_out(waiting, place));
+            }
             tokio::select! {
-                Some(done) = running.join_next() => {
-                    // Tasks are never aborted here; one that panicked is settled for good by the next start.
-                    let Ok((stream, version)) = done else { continue };
-                    self.0.queue.done.fetch_add(1, Ordering::Relaxed);
-                    checkpoint = open.settle(version).unwrap_or(checkpoint);
-                    if let Some(job) = open.next(&stream) {
-                        running.spawn(self.clone().carry_out(job, stream));
-                    }
-                }
+                // None is aborted, and what panics within is caught there.
+                Some(Ok((stream, version))) = running.join_next() => open.settle(&stream, version),
                 event = feed.next(), if open.has_room() => match event {
-                    Ok(event) => {
-                        if let Some((job, stream)) = open.read(event) {
-                            running.spawn(self.clone().carry_out(job, stream));
-                        }
-                    }
+                    Ok(event) => open.read(&event),
                     Err(error) => {
                         tracing::warn!(%error, "accepted commands cannot be read; tried again");
                         tokio::time::sleep(NOTE_EVERY).await;
                     }
                 },
-                _ = notes.tick() => if checkpoint != noted {
-                    match queue_checkpoint::write(&self.0.snapshots, checkpoint).await {
-                        Ok(()) => noted = checkpoint,
+                _ = notes.tick() => if open.settled() != noted {
+                    let settled = open.settled();
+                    match queue_checkpoint::write(&self.0.snapshots, settled).await {
+                        Ok(()) => noted = settled,
                         Err(error) => tracing::debug!(%error, "how far the queue has come was not noted"),
                     }
                 },
@@ -253,26 +276,26 @@ impl Commands {
     }
 
     /// Settles one command, or gives it up; answers whose turn is next.
-    async fn carry_out(self, Job { event, envelope }: Job, stream: StreamName) -> (StreamName, Version) {
-        let (version, since_us) = (event.version, event.timestamp_us);
-        // A plugin may send one command because of several events; only the first is decided.
-        let by_plugin = envelope.digest.is_empty();
-        let (command, types) = waiting::command(&event, envelope);
+    async fn carry_out(self, Waiting { event, version, stream, .. }: Waiting, _place: Place) -> (StreamName, Version) {
+        let Some(job) = self.load(event).await else {
+            tracing::warn!(%stream, %version, "an accepted command was removed before it was decided");
+            return (stream, version);
+        };
         let options = &self.0.queue.options;
         let (mut attempts, mut waits) = (0, 0);
         loop {
-            let error = match self.attempt(&command, only(types.clone()), since_us).await {
-                Ok(()) => break,
-                Err(CommandError::IdTaken { .. }) if by_plugin => break,
-                Err(error) => error,
-            };
+            // Whatever happens, those behind have their turn.
+            let attempt = AssertUnwindSafe(self.attempt(&job)).catch_unwind().await;
+            let Err(error) = attempt.unwrap_or(Err(CommandError::Panicked)) else { break };
             waits += 1;
-            let patience = patience(&error);
+            let patience = Patience::with(&error);
             attempts += u32::from(patience != Patience::Endless);
             if patience == Patience::None || (patience == Patience::Some && attempts >= options.attempts_max) {
-                match self.give_up(&command, &stream, &error, attempts).await {
+                match self.give_up(&job, &stream, &error, attempts).await {
                     Ok(()) => break,
-                    Err(error) => tracing::warn!(%error, command = command.id, "a failure was not noted; tried again"),
+                    Err(error) => {
+                        tracing::warn!(%error, command = job.command.id, "a failure was not noted; tried again");
+                    }
                 }
             }
             self.0.queue.retried.add(1);
@@ -282,136 +305,77 @@ impl Commands {
         (stream, version)
     }
 
-    /// Has a command decided, unless it was given up before.
-    async fn attempt(&self, command: &Command, allow: Allow, since_us: u64) -> Result<(), CommandError> {
-        let id = command.id.clone();
-        if self.0.log.run(move |store| waiting::find_failure(store, &id)).await?.is_some() {
-            return Ok(());
+    /// A command as it was accepted, as soon as the store answers; none when it is gone.
+    async fn load(&self, event: Uuid) -> Option<Job> {
+        loop {
+            match self.0.log.run(move |store| store.event(event)).await {
+                Ok(event) => return event.as_ref().and_then(Job::of),
+                Err(error) => {
+                    tracing::warn!(%error, "an accepted command cannot be read; tried again");
+                    tokio::time::sleep(NOTE_EVERY).await;
+                }
+            }
         }
-        self.send_since(command.clone(), allow, since_us).await?;
-        self.0.queue.settled.add(1);
-        Ok(())
     }
 
+    /// Has a command decided, unless it is settled: that it is counts, however late it is by now.
+    async fn attempt(&self, job: &Job) -> Result<(), CommandError> {
+        if self.is_settled(job).await? {
+            return Ok(());
+        }
+        match self.send_since(job.command.clone(), only(job.types.clone()), job.since_us).await {
+            Ok(_) => {
+                self.0.queue.settled.add(1);
+                Ok(())
+            }
+            Err(CommandError::IdTaken { .. }) if self.is_second(job).await? => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn is_settled(&self, job: &Job) -> Result<bool, StoreError> {
+        let (id, digest) = (job.command.id.clone(), job.digest.clone());
+        self.0.log.run(move |store| waiting::is_settled(store, &id, &digest)).await
+    }
+
+    /// Whether it is one of those that plugins send under one id because of several events: only the first is decided.
+    async fn is_second(&self, job: &Job) -> Result<bool, StoreError> {
+        let id = job.command.id.clone();
+        let first = self.0.log.run(move |store| find_accepted(store, &id)).await?;
+        let of_plugin =
+            |(event, envelope): &(RecordedEvent, Envelope)| event.position < job.position && envelope.is_of_plugin();
+        Ok(job.by_plugin && first.as_ref().is_some_and(of_plugin))
+    }
+
+    /// Notes that a command failed, unless it is settled.
     async fn give_up(
         &self,
-        command: &Command,
+        job: &Job,
         stream: &StreamName,
         error: &CommandError,
         attempts: u32,
     ) -> Result<(), CommandError> {
-        let event = waiting::failed(command, stream, error, attempts);
+        if self.is_settled(job).await? {
+            return Ok(());
+        }
+        let event = waiting::failed(&job.command, stream, error, attempts);
         let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![event]) };
         self.0.log.append(request).await?;
         self.0.queue.failed.add(1);
-        let Command { id, command_type, metadata, .. } = command;
+        let Command { id, command_type, metadata, .. } = &job.command;
         let correlation_id = metadata.get(crate::event::metadata_key::CORRELATION_ID).unwrap_or(id);
         tracing::warn!(command = id, command_type, %stream, correlation_id, attempts, %error, "an accepted command was given up");
         Ok(())
     }
 
     /// What an accepted command has come to that has no outcome. Blocks.
-    pub(super) fn accepted_status(store: &dyn crate::store::Store, id: &str) -> Result<Option<Status>, StoreError> {
+    pub(super) fn accepted_status(store: &dyn Store, id: &str) -> Result<Option<Status>, StoreError> {
         if let Some(failure) = waiting::find_failure(store, id)? {
             return Ok(Some(Status::Failed(Box::new(failure))));
         }
         let Some((event, envelope)) = find_accepted(store, id)? else { return Ok(None) };
         let stream = super::request::stream_of(&envelope.aggregate, &envelope.key).ok();
         Ok(stream.map(|stream| Status::Queued { stream, position: event.position }))
-    }
-}
-
-impl Open {
-    /// Whether another command may be read.
-    fn has_room(&self) -> bool {
-        self.unsettled < READ_MAX && self.versions.len() < VERSIONS_MAX
-    }
-
-    /// Takes a command in; answers it when nothing of its aggregate is before it.
-    fn read(&mut self, event: RecordedEvent) -> Option<(Job, StreamName)> {
-        let (version, checkpoint) = (event.version, Checkpoint { position: event.position, version: event.version });
-        let read = Envelope::of(&event).and_then(|envelope| {
-            let stream = super::request::stream_of(&envelope.aggregate, &envelope.key).ok()?;
-            Some((envelope, stream))
-        });
-        // What no host wrote so is no command, and is passed over.
-        self.versions.insert(version, (read.is_none(), checkpoint));
-        let (envelope, stream) = read?;
-        self.unsettled += 1;
-        let job = Job { event, envelope };
-        match self.lanes.get_mut(&stream) {
-            Some(lane) => {
-                lane.push_back(job);
-                None
-            }
-            None => {
-                self.lanes.insert(stream.clone(), VecDeque::new());
-                Some((job, stream))
-            }
-        }
-    }
-
-    /// Notes that a command is settled; answers up to where all are, if that has moved.
-    fn settle(&mut self, version: Version) -> Option<Checkpoint> {
-        self.unsettled = self.unsettled.saturating_sub(1);
-        if let Some((settled, _)) = self.versions.get_mut(&version) {
-            *settled = true;
-        }
-        let mut moved = None;
-        while let Some(first) = self.versions.first_entry().filter(|first| first.get().0) {
-            moved = Some(first.remove().1);
-        }
-        moved
-    }
-
-    /// The next command of an aggregate.
-    fn next(&mut self, stream: &StreamName) -> Option<Job> {
-        let next = self.lanes.get_mut(stream).and_then(VecDeque::pop_front);
-        if next.is_none() {
-            self.lanes.remove(stream);
-        }
-        next
-    }
-}
-
-/// How long an error is borne.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Patience {
-    /// It will be the same for ever.
-    None,
-    /// Somebody may mend it.
-    Some,
-    /// It is the host's, and says nothing of the command.
-    Endless,
-}
-
-fn patience(error: &CommandError) -> Patience {
-    match error {
-        CommandError::Faulted { .. }
-        | CommandError::NotGranted { .. }
-        | CommandError::Misfit { .. }
-        | CommandError::Unlifted { .. }
-        | CommandError::ValidatorFailed { .. }
-        | CommandError::ChecksUnknown { .. }
-        | CommandError::UnknownAggregate { .. }
-        | CommandError::Contended { .. }
-        | CommandError::Panicked => Patience::Some,
-        CommandError::Busy { .. }
-        | CommandError::QueueFull { .. }
-        | CommandError::Store(_)
-        | CommandError::Append(AppendError::Store(_)) => Patience::Endless,
-        CommandError::Invalid(_)
-        | CommandError::IdTaken { .. }
-        | CommandError::Denied(_)
-        | CommandError::HistoryGone { .. }
-        | CommandError::NoState { .. }
-        | CommandError::NoSuchAggregate { .. }
-        | CommandError::StateTooLarge { .. }
-        | CommandError::UnknownType { .. }
-        | CommandError::Refused { .. }
-        | CommandError::Expired { .. }
-        | CommandError::TooMuchToKeep
-        | CommandError::Append(_) => Patience::None,
     }
 }
 

@@ -71,6 +71,12 @@ pub enum InvalidCommand {
         /// The value's length.
         bytes: usize,
     },
+    /// The host alone gives such ids.
+    #[error("command id {id:?} is the host's own, as all that begin with '{RESERVED_TYPE_PREFIX}'; give it another")]
+    ReservedId {
+        /// The id.
+        id: String,
+    },
     /// The host alone writes this metadata.
     #[error("metadata {key:?} is the host's own, as all that begin with '{RESERVED_TYPE_PREFIX}'; give it another key")]
     ReservedMetadata {
@@ -94,6 +100,15 @@ impl Command {
     /// When there can be no such stream.
     pub fn stream(&self) -> Result<StreamName, NameError> {
         stream_of(&self.aggregate, &self.key)
+    }
+
+    /// Refuses an id that the host alone gives: those of commands that plugins send begin so, and nobody may be there
+    /// before them.
+    pub(super) fn check_id_of_client(&self) -> Result<(), InvalidCommand> {
+        if self.id.starts_with(RESERVED_TYPE_PREFIX) {
+            return Err(InvalidCommand::ReservedId { id: self.id.clone() });
+        }
+        Ok(())
     }
 
     /// Checks all that depends on nothing else.

@@ -136,14 +136,18 @@ impl Snapshots {
         let scan = move |store: &dyn Store| store.state_scan(&owner(), &prefix, after.as_deref(), limit);
         let page = self.0.log.run(scan).await?;
         let info = |(key, row): (String, Vec<u8>)| {
+            let stream = StreamName::new(key).ok().filter(|stream| !stream.is_of_host())?;
             let Snapshot { schema, version, position, bytes, .. } = Snapshot::decode(&row)?;
-            Some(SnapshotInfo { stream: StreamName::new(key).ok()?, schema, version, position, bytes: bytes.len() })
+            Some(SnapshotInfo { stream, schema, version, position, bytes: bytes.len() })
         };
         Ok((page.entries.into_iter().filter_map(info).collect(), page.next))
     }
 
-    /// Drops the snapshot of a stream; says whether there was one.
+    /// Drops the snapshot of a stream; says whether there was one. Rows under names of the host's own are none.
     pub(super) async fn drop_one(&self, stream: &StreamName) -> Result<bool, CommandError> {
+        if stream.is_of_host() {
+            return Ok(false);
+        }
         let key = stream.as_str().to_owned();
         let known = key.clone();
         let was = self.0.log.run(move |store| store.state_get(&owner(), &known)).await?.is_some();

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::CommandError;
-use super::record;
+use super::record::{self, Settled};
 use super::request::Command;
-use crate::delivery::{Envelope, Evidence};
+use crate::delivery::{Envelope, Evidence, find_accepted};
 use crate::event::{COMMAND_KEY, EventType, FAILED_TYPE, NewEvent, Pattern, Position, RecordedEvent, StreamName};
 use crate::store::{Store, StoreError};
 
@@ -17,6 +17,15 @@ use crate::store::{Store, StoreError};
 const NAMESPACE: Uuid = Uuid::from_u128(0x9d0b_61c8_27e4_4c15_b3f0_5a86_e214_7f3d);
 /// Where failures are.
 const STREAM: &str = "$commands";
+
+/// What a command is, once it was sent to be decided later.
+#[derive(Clone, Debug)]
+pub enum TakenUp {
+    /// It waits.
+    Waits(Accepted),
+    /// It has an outcome, from before.
+    Settled(Box<Settled>),
+}
 
 /// A command that was accepted, and is not decided yet.
 #[derive(Clone, Debug)]
@@ -27,7 +36,7 @@ pub struct Accepted {
     pub stream: StreamName,
     /// Position at which it was accepted.
     pub position: Position,
-    /// Whether it was accepted, or had an outcome, before it was sent this time.
+    /// Whether it was accepted before it was sent this time.
     pub repeated: bool,
 }
 
@@ -63,7 +72,7 @@ pub(super) fn event(command: &Command, digest: &str, types: &[Pattern]) -> Resul
     let mut event = NewEvent::json(EventType::from_stored(FAILED_TYPE), command.data.clone());
     event.content_type.clone_from(&command.content_type);
     event.metadata.clone_from(&command.metadata);
-    envelope.seal(event).ok_or(CommandError::TooMuchToKeep)
+    envelope.seal(event).map_err(|bytes| CommandError::TooMuchToKeep { bytes })
 }
 
 /// A command as it was accepted, and the event types that may follow.
@@ -106,4 +115,20 @@ pub(super) fn find_failure(store: &dyn Store, command_id: &str) -> Result<Option
     };
     let of_host = event.event_type.as_str() == FAILED_TYPE;
     of_host.then(|| serde_json::from_slice(&event.data).map_err(corrupted)).transpose()
+}
+
+/// Whether there is an outcome or a failure that settles a command, whose digest is given. Blocks.
+pub(super) fn is_settled(store: &dyn Store, command_id: &str, digest: &str) -> Result<bool, StoreError> {
+    let outcome = record::find(store, command_id)?;
+    Ok(outcome.is_some_and(|(known, _)| known == digest) || find_failure(store, command_id)?.is_some())
+}
+
+/// Refuses to decide a command that was given up: it is settled, though it has no outcome. Blocks.
+pub(super) fn refuse_given_up(store: &dyn Store, command_id: &str, digest: &str) -> Result<(), CommandError> {
+    let Some(failure) = find_failure(store, command_id)? else { return Ok(()) };
+    let accepted = find_accepted(store, command_id)?;
+    if accepted.is_some_and(|(_, envelope)| envelope.digest != digest) {
+        return Err(CommandError::IdTaken { id: command_id.to_owned() });
+    }
+    Err(CommandError::GivenUp(Box::new(failure)))
 }

@@ -99,16 +99,28 @@ impl Envelope {
         Some(AppendCondition { fail_if_match: Query { items }, after })
     }
 
-    /// Writes it on an event that has its data and metadata, and no more; none when it does not fit.
-    #[must_use]
-    pub fn seal(&self, event: NewEvent) -> Option<NewEvent> {
-        let text = serde_json::to_string(self).ok().filter(|text| text.len() <= METADATA_VALUE_BYTES_MAX)?;
+    /// Writes it on an event that has its data and metadata, and no more.
+    ///
+    /// # Errors
+    /// When it has more than [`METADATA_VALUE_BYTES_MAX`] bytes: how many.
+    pub fn seal(&self, event: NewEvent) -> Result<NewEvent, usize> {
+        // Texts, numbers and lists of them always serialise.
+        let text = serde_json::to_string(self).unwrap_or_default();
+        if text.len() > METADATA_VALUE_BYTES_MAX {
+            return Err(text.len());
+        }
         let mut event = event.on(StreamName::from_stored(ACCEPTED_STREAM));
         event.event_type = EventType::from_stored(ACCEPTED_TYPE);
         event.id = accepted_id(&self.id);
         event.tags = vec![tag(&self.id)];
         event.metadata.insert(COMMAND_KEY.to_owned(), text);
-        Some(event)
+        Ok(event)
+    }
+
+    /// Whether a plugin sent it: nobody asks with its id again.
+    #[must_use]
+    pub fn is_of_plugin(&self) -> bool {
+        self.digest.is_empty()
     }
 
     /// What an event holds of an accepted command; none for an event of another kind.
@@ -133,7 +145,9 @@ fn tag(command_id: &str) -> Tag {
 /// # Errors
 /// When the store cannot be read.
 pub fn find(store: &dyn Store, command_id: &str) -> Result<Option<(RecordedEvent, Envelope)>, StoreError> {
-    let filter = Filter { tags: vec![tag(command_id)], ..Filter::stream(&StreamName::from_stored(ACCEPTED_STREAM)) };
+    let types = Pattern::new(ACCEPTED_TYPE).into_iter().collect();
+    let stream = StreamName::from_stored(ACCEPTED_STREAM);
+    let filter = Filter { types, tags: vec![tag(command_id)], ..Filter::stream(&stream) };
     let page = store.read(&ReadRequest { query: filter.into(), limit: 1, ..ReadRequest::default() })?;
     Ok(page.events.into_iter().find_map(|event| Envelope::of(&event).map(|envelope| (event, envelope))))
 }
@@ -156,6 +170,6 @@ mod tests {
             assert_eq!(read, command);
         }
         let large = Envelope { types: vec![Pattern::new("x".repeat(255)).unwrap(); 20], ..command };
-        assert!(large.seal(NewEvent::json(EventType::new("x").unwrap(), "1")).is_none());
+        assert!(large.seal(NewEvent::json(EventType::new("x").unwrap(), "1")).unwrap_err() > METADATA_VALUE_BYTES_MAX);
     }
 }

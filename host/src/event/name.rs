@@ -151,6 +151,12 @@ impl StreamName {
     pub fn category(&self) -> &str {
         category_of(&self.0)
     }
+
+    /// Whether the host alone writes it.
+    #[must_use]
+    pub fn is_of_host(&self) -> bool {
+        self.0.starts_with(super::RESERVED_TYPE_PREFIX)
+    }
 }
 
 /// The category of a stream's name: the part before the first `-`, or the whole name.

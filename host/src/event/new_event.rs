@@ -47,9 +47,10 @@ pub enum InvalidEvent {
         /// The type.
         event_type: EventType,
     },
-    /// The host alone ends this stream.
+    /// The host alone writes this stream, and nobody ends it.
     #[error(
-        "stream \"{stream}\" is the host's own, as all that begin with '{RESERVED_TYPE_PREFIX}'; it cannot be deleted"
+        "stream \"{stream}\" is the host's own, as all that begin with '{RESERVED_TYPE_PREFIX}'; nobody else appends to \
+         it or deletes it: use another name"
     )]
     ReservedStream {
         /// The stream.
@@ -171,13 +172,16 @@ impl NewEvent {
         if self.event_type.as_str().starts_with(RESERVED_TYPE_PREFIX) {
             return Err(InvalidEvent::ReservedType { event_type: self.event_type.clone() });
         }
+        if let Some(stream) = self.stream.as_ref().filter(|stream| stream.is_of_host()) {
+            return Err(InvalidEvent::ReservedStream { stream: stream.clone() });
+        }
         if let Some(key) = [TRACKING_KEY, COMMAND_KEY].into_iter().find(|key| self.metadata.contains_key(*key)) {
             return Err(InvalidEvent::ReservedMetadata { key });
         }
         self.validate_content()
     }
 
-    /// [`Self::validate`] for events of the host's own, whose types are reserved.
+    /// [`Self::validate`] for events of the host's own, whose types and streams are reserved.
     pub(crate) fn validate_content(&self) -> Result<(), InvalidEvent> {
         if self.data.len() > DATA_BYTES_MAX {
             return Err(InvalidEvent::DataTooLarge { bytes: self.data.len() });
@@ -296,12 +300,17 @@ mod tests {
     }
 
     #[test]
-    fn types_of_the_host_are_refused() {
+    fn types_and_streams_of_the_host_are_refused() {
         let tombstone = NewEvent::tombstone(Uuid::nil(), StreamName::new("s").unwrap(), BTreeMap::new());
         assert_eq!(tombstone.validate_content(), Ok(()));
         let text = tombstone.validate().unwrap_err().to_string();
         assert!(text.starts_with("type \"$stream-deleted\" is the host's own"), "{text}");
         assert!(NewEvent::json(EventType::new("$mine").unwrap(), "1").validate().is_err());
         assert!(NewEvent::json(EventType::new("US$").unwrap(), "1").validate().is_ok());
+        for (name, is_refused) in [("$commands-accepted", true), ("$", true), ("US$", false)] {
+            let planted = event(b"1").on(StreamName::new(name).unwrap());
+            assert_eq!(planted.validate_content(), Ok(()));
+            assert_eq!(matches!(planted.validate(), Err(InvalidEvent::ReservedStream { .. })), is_refused, "{name}");
+        }
     }
 }

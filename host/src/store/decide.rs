@@ -14,7 +14,7 @@ use super::{
 };
 use crate::event::{
     ACCEPTED_TYPE, APPEND_BYTES_MAX, APPEND_EVENTS_MAX, EXPECTATIONS_MAX, ExpectedVersion, InvalidEvent, NewEvent,
-    Position, Query, RESERVED_TYPE_PREFIX, RecordedEvent, StreamName, Version, WORK_BYTES_MAX,
+    Position, Query, RecordedEvent, StreamName, Version, WORK_BYTES_MAX,
 };
 
 /// What deciding needs to know of the log, including what this transaction has decided so far.
@@ -72,7 +72,7 @@ pub(super) fn check_request(request: &AppendRequest) -> Result<(), AppendError> 
 /// hold a tombstone.
 pub(super) fn deletion(deletion: StreamDeletion) -> Result<AppendRequest, AppendError> {
     let StreamDeletion { stream, expected, id, metadata } = deletion;
-    if stream.as_str().starts_with(RESERVED_TYPE_PREFIX) {
+    if stream.is_of_host() {
         return Err(AppendError::InvalidEvent { index: 0, reason: InvalidEvent::ReservedStream { stream } });
     }
     let tombstone = NewEvent::tombstone(id, stream.clone(), metadata);

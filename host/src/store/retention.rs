@@ -10,7 +10,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::{Direction, Owner, ReadRequest, SNAPSHOTS_OWNER, Store, StoreError};
-use crate::event::{Category, Filter, NameError, Pattern, PluginName, Position};
+use crate::event::{ACCEPTED_STREAM, Category, Filter, NameError, Pattern, PluginName, Position, category_of};
 
 /// Ages as people write them, smallest first.
 const UNITS_US: [(&str, u64); 5] =
@@ -150,7 +150,7 @@ impl Retention {
 /// A plugin and the first position that it may still read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needed {
-    /// The plugin.
+    /// The plugin; `$commands-accepted` for the queue of accepted commands.
     pub plugin: PluginName,
     /// The first event it is not done with, or its first dead letter.
     pub from: Position,
@@ -175,7 +175,8 @@ pub struct RetentionStatus {
 
 /// Removes what policies let go and no plugin needs. `installed` are the plugins that are there, with how far they
 /// have looked, or the start; those that the store holds progress of count too, from there on or from where they
-/// have looked, whichever is further. `kept` are generations that plugins only keep to return to.
+/// have looked, whichever is further. `kept` are generations that plugins only keep to return to, and `undecided` is
+/// the first accepted command that is not settled.
 ///
 /// # Errors
 /// When the store cannot be read or written.
@@ -184,6 +185,7 @@ pub fn apply(
     policies: &[Retention],
     installed: &[(PluginName, Position)],
     kept: &[Owner],
+    undecided: Option<Position>,
     now_us: u64,
 ) -> Result<Vec<RetentionStatus>, StoreError> {
     let needed = needed(store, installed, kept)?;
@@ -192,13 +194,20 @@ pub fn apply(
     let needed = kept.or(needed);
     let apply_one = |policy: &Retention| {
         let wanted_before = policy.wanted(store, now_us)?;
-        let blocked_by = needed.clone().filter(|needed| needed.from < wanted_before);
+        let of_queue = (policy.category.as_str() == category_of(ACCEPTED_STREAM)).then(|| needed_by_queue(undecided));
+        let lowest = needed.iter().cloned().chain(of_queue.flatten()).min_by_key(|needed| needed.from);
+        let blocked_by = lowest.filter(|needed| needed.from < wanted_before);
         let before = blocked_by.as_ref().map_or(wanted_before, |needed| needed.from);
         let removed_before = store.remove(&policy.category, before)?;
         let blocked_by = blocked_by.filter(|_| removed_before < wanted_before);
         Ok(RetentionStatus { policy: policy.clone(), removed_before, wanted_before, blocked_by, dropped: Vec::new() })
     };
     policies.iter().map(apply_one).collect()
+}
+
+/// What the queue of accepted commands needs, which is told under the name of its stream.
+fn needed_by_queue(undecided: Option<Position>) -> Option<Needed> {
+    Some(Needed { plugin: PluginName::from_stored(ACCEPTED_STREAM), from: undecided?, kept: None })
 }
 
 /// The plugin that is furthest behind.
@@ -303,7 +312,8 @@ mod tests {
             clock.advance_us(1_000_000);
             let mut event = NewEvent::json(EventType::new("T").unwrap(), "1");
             event.stream = Some(StreamName::new(*name).unwrap());
-            store.append(AppendRequest::unconditional(vec![event])).wait().unwrap();
+            let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![event]) };
+            store.append(request).wait().unwrap();
         }
         store
     }
@@ -368,7 +378,7 @@ mod tests {
         let store = store(&["order-1"; 10]);
         let policies = [policy("order=2events")];
         let act = |running: &[(PluginName, Position)]| {
-            let status = apply(&store, &policies, running, &[], 10_000_000).unwrap().remove(0);
+            let status = apply(&store, &policies, running, &[], None, 10_000_000).unwrap().remove(0);
             let blocked_by = status.blocked_by.map(|needed| (needed.plugin.to_string(), needed.from.0));
             (status.removed_before.0, status.wanted_before.0, blocked_by)
         };
@@ -387,10 +397,24 @@ mod tests {
         let progress = Progress { revision: 1, checkpoint: Position(9), ..Progress::default() };
         let (state, events, dead_letters) = (Vec::new(), Vec::new(), Vec::new());
         store.commit(UnitOfWork { owner: live, partition: 0, progress, state, events, dead_letters }).wait().unwrap();
-        let status = apply(&store, &policies, &[], &kept, 10_000_000).unwrap().remove(0);
+        let status = apply(&store, &policies, &[], &kept, None, 10_000_000).unwrap().remove(0);
         let blocked_by = Some(Needed { plugin: plugin("parker"), from: Position(7), kept: Some(0) });
         assert_eq!((status.removed_before, status.blocked_by), (Position(7), blocked_by), "it alone holds that back");
         assert_eq!(store.removals().horizon("order"), Position(7));
+    }
+
+    #[test]
+    fn accepted_commands_that_wait_hold_back_their_category_alone() {
+        let store = store(&["order-1", "order-1", "$commands-accepted", "$commands-accepted", "$commands"]);
+        let policies = [policy("order=1events"), policy("$commands=1events")];
+        let horizons = |undecided| {
+            let statuses = apply(&store, &policies, &[], &[], undecided, 10_000_000).unwrap();
+            let blocked_by = statuses.last().unwrap().blocked_by.as_ref().map(|needed| needed.plugin.to_string());
+            (statuses.iter().map(|status| status.removed_before.0).collect::<Vec<_>>(), blocked_by)
+        };
+        let queue = Some("$commands-accepted".to_owned());
+        assert_eq!(horizons(Some(Position(4))), (vec![2, 4], queue));
+        assert_eq!(horizons(None), (vec![2, 5], None));
     }
 
     proptest! {
@@ -419,7 +443,7 @@ mod tests {
             prop_assert!(wanted >= before);
             let kept: Vec<_> = of_category.iter().copied().filter(|at| *at >= wanted.0).collect();
             prop_assert_eq!(kept, expected, "up to {}", wanted);
-            let status = apply(&store, std::slice::from_ref(&policy), &[], &[], now * 1_000_000).unwrap().remove(0);
+            let status = apply(&store, std::slice::from_ref(&policy), &[], &[], None, now * 1_000_000).unwrap().remove(0);
             // Nothing stands before position 1.
             prop_assert!(status.removed_before == wanted || wanted == Position(1), "{:?}", status);
             prop_assert_eq!(status.blocked_by, None);

@@ -44,7 +44,10 @@ fn send() -> Op {
         .header("Location", told(text(), "Where what becomes of it is told."))
         .refuses(404, &[Kind::NotFound])
         .refuses(408, &[Kind::TimedOut])
-        .refuses(409, &[Kind::WrongExpectedVersion, Kind::ConditionFailed, Kind::StreamDeleted, Kind::IdConflict])
+        .refuses(
+            409,
+            &[Kind::WrongExpectedVersion, Kind::ConditionFailed, Kind::StreamDeleted, Kind::IdConflict, Kind::GivenUp],
+        )
         .refuses(410, &[Kind::Removed])
         .refuses(413, &[Kind::TooLarge])
         .refuses(415, &[Kind::UnsupportedMediaType])

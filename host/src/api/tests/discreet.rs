@@ -90,6 +90,27 @@ async fn a_key_that_reads_some_types_learns_of_commands_what_those_tell() {
     }
     assert_eq!(send(TYPES, "paid", "Paid").await.0, 403, "whoever sent it before, it may not append that");
     assert_eq!(send(TYPES, "placed", "OrderPlaced").await.0, 200);
+    let _task = guarded.api.state.commands().work(async {});
+    let late = json!({ "id": "off", "type": "OrderPlaced", "expected": 99 });
+    assert_eq!(guarded.json(SHOP, "POST", "/v1/commands/order/7?wait=false", &late).await.0, 202);
+    let given_up = loop {
+        let (_, told) = guarded.get(SHOP, "/v1/commands/off").await;
+        if told["outcome"] == "failed" {
+            break told;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(given_up["failure"]["reason"].as_str().unwrap().contains("99"), "{given_up}");
+    let (status, told) = guarded.get(TYPES, "/v1/commands/off").await;
+    assert_eq!((status, &told["failure"]["kind"]), (200, &json!("conflict")));
+    assert!(told["failure"]["reason"].as_str().unwrap().contains("may read all of the stream"), "{told}");
+    for how in ["", "?wait=false"] {
+        let path = format!("/v1/commands/order/7{how}");
+        let (status, again) = guarded.json(SHOP, "POST", &path, &late).await;
+        assert_eq!((status, &again["type"]), (409, &json!("urn:tidemill:problem:given-up")), "{again}");
+        let placed = json!({ "id": "placed", "type": "OrderPlaced" });
+        assert_eq!(guarded.json(SHOP, "POST", &path, &placed).await.0, 200, "its outcome is told");
+    }
     let (status, told) = send(SHOP, "trapped", "Trap").await;
     assert_eq!((status, &told["evidence"]["stderr_tail"]), (500, &json!("42 cents")));
     let (status, told) = send(TYPES, "trapped", "Trap").await;

@@ -28,7 +28,24 @@ impl Later {
     }
 
     async fn accept(&self, command: Command) -> Result<Accepted, CommandError> {
-        self.commands.accept(command, Vec::new()).await
+        match self.commands.accept(command, Vec::new()).await? {
+            TakenUp::Waits(accepted) => Ok(accepted),
+            TakenUp::Settled(settled) => panic!("it has an outcome: {settled:?}"),
+        }
+    }
+
+    /// Waits until nothing waits.
+    async fn empty(&self) {
+        // Counted after it is in the log.
+        while self.waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Sends a command that does not wait.
+    async fn send(&self, command: Command) -> Result<Accepted, CommandError> {
+        let Settled { id, stream, position, repeated, .. } = self.commands.send(command, Commands::allow_all()).await?;
+        Ok(Accepted { id, stream, position, repeated })
     }
 
     /// What a command has come to for good.
@@ -78,7 +95,10 @@ async fn what_was_accepted_is_decided_once_in_its_order_also_after_a_restart() {
         let world = later.world.restarted();
         later = Later::over(world, options());
     }
-    assert!(later.accept(command("a5", "Add", 5)).await.unwrap().repeated, "its outcome is known");
+    let again = later.commands.accept(command("a5", "Add", 5), Vec::new()).await.unwrap();
+    assert!(matches!(again, TakenUp::Settled(settled) if settled.repeated), "its outcome is known");
+    let other = later.accept(command("a5", "Add", 6)).await.unwrap_err();
+    assert!(matches!(other, CommandError::IdTaken { .. }), "{other}");
 }
 
 #[tokio::test]
@@ -107,6 +127,13 @@ async fn one_that_never_works_is_given_up_with_its_evidence_and_holds_nobody_for
     }
     let QueueCounts { accepted, settled, failed, retried } = later.commands.queue_counts();
     assert_eq!((accepted, settled, failed, retried), (5, 1, 4, 2));
+    for again in [later.accept(command("bad", "Explode", 1)).await, later.send(command("bad", "Explode", 1)).await] {
+        let Err(CommandError::GivenUp(failure)) = again else { panic!("{again:?}") };
+        assert_eq!((failure.command_id.as_str(), failure.stderr_tail.as_str()), ("bad", "last words"));
+    }
+    for other in [later.accept(command("bad", "Add", 1)).await, later.send(command("bad", "Add", 1)).await] {
+        assert!(matches!(other, Err(CommandError::IdTaken { .. })), "{other:?}");
+    }
 }
 
 #[tokio::test]
@@ -148,4 +175,93 @@ async fn of_two_that_plugins_send_under_one_id_the_first_is_decided_and_the_othe
     let Some(Status::Settled(settled)) = later.commands.status("same").await.unwrap() else { panic!("no outcome") };
     assert_eq!(settled.version, Version(1));
     assert_eq!((later.world.events("purse-1").len(), later.commands.queue_counts().failed), (1, 0));
+}
+
+/// Appends what a plugin sends, under an id that it gives.
+async fn sent_by_plugin(later: &Later, id: &str, amount: u128) {
+    let envelope = Envelope::new(id.into(), Category::new("purse").unwrap(), "1".into(), "Add".into());
+    let event = envelope.seal(NewEvent::json(EventType::new("x").unwrap(), amount.to_string())).unwrap();
+    let event = NewEvent { id: uuid::Uuid::from_u128(amount), ..event };
+    let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![event]) };
+    later.world.store.append(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_plugin_sends_is_not_lost_silently_to_a_client() {
+    let later = Later::new(options());
+    later.world.send(command("mine", "Add", 5)).await.unwrap();
+    sent_by_plugin(&later, "mine", 7).await;
+    let _task = later.commands.work(async {});
+    later.empty().await;
+    assert_eq!((later.world.events("purse-1").len(), later.commands.queue_counts().failed), (1, 1));
+    let squats = command("$p/5/0", "Add", 1);
+    for refused in [later.accept(squats.clone()).await, later.send(squats).await] {
+        let told = refused.unwrap_err().to_string();
+        assert!(told.contains("\"$p/5/0\" is the host's own"), "{told}");
+    }
+    sent_by_plugin(&later, "$p/5/0", 8).await;
+    later.empty().await;
+    assert!(matches!(later.settled("$p/5/0").await, Status::Settled(_)), "the plugin's own is decided");
+}
+
+#[tokio::test]
+async fn one_that_was_settled_in_time_is_no_failure_however_late_that_is_found() {
+    let later = Later::new(options());
+    let timely = Command { deadline_ms: Some(5), ..command("timely", "Add", 1) };
+    later.accept(timely.clone()).await.unwrap();
+    later.world.send(timely).await.unwrap();
+    later.clock.advance_us(5_000_000);
+    let _task = later.commands.work(async {});
+    later.empty().await;
+    assert!(matches!(later.settled("timely").await, Status::Settled(_)));
+    assert_eq!(later.commands.queue_counts().failed, 0);
+}
+
+#[tokio::test]
+async fn while_nobody_decides_commands_wait_until_their_deadline() {
+    let later = Later::new(options());
+    later.accept(command("patient", "Add", 1)).await.unwrap();
+    let late = Command { key: "2".into(), deadline_ms: Some(5_000), ..command("late", "Add", 1) };
+    later.accept(late).await.unwrap();
+    let claims = later.commands.claims().clone();
+    claims.release(&PluginName::new("purses").unwrap());
+    let _task = later.commands.work(async {});
+    while later.commands.queue_counts().retried < 20 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(later.waiting(), 2);
+    later.clock.advance_us(5_000_000);
+    let Status::Failed(failure) = later.settled("late").await else { panic!("it has an outcome") };
+    assert_eq!(failure.kind, "unavailable", "{failure:?}");
+    claims.claim(setup("purses", &later.world.code, &never())).unwrap();
+    assert!(matches!(later.settled("patient").await, Status::Settled(_)));
+}
+
+#[tokio::test]
+async fn what_waits_is_known_to_retention_and_its_checkpoint_is_no_snapshot() {
+    let later = Later::new(options());
+    let first_waiting = || Commands::first_waiting(&*later.world.store).unwrap();
+    assert_eq!(first_waiting(), None);
+    let first = later.accept(command("a", "Add", 1)).await.unwrap();
+    later.accept(command("b", "Add", 1)).await.unwrap();
+    assert_eq!(first_waiting(), Some(first.position));
+    let task = later.commands.work(async {});
+    while first_waiting().is_some() {
+        tokio::task::yield_now().await;
+    }
+    drop(task);
+    let queue = StreamName::new("$commands-accepted").unwrap();
+    assert!(!later.commands.drop_snapshot(&queue).await.unwrap());
+    assert!(later.commands.snapshots(String::new(), None, 10).await.unwrap().0.is_empty());
+    assert_eq!(first_waiting(), None, "it is still there");
+}
+
+#[tokio::test]
+async fn what_is_too_much_to_keep_is_told_with_its_size() {
+    let later = Later::new(options());
+    let items = vec![Filter::stream(&StreamName::new("s".repeat(200)).unwrap()); 40];
+    let condition = Some(AppendCondition { fail_if_match: Query { items }, after: Position(0) });
+    let told = later.accept(Command { condition, ..command("a", "Add", 1) }).await.unwrap_err();
+    assert!(matches!(told, CommandError::TooMuchToKeep { bytes } if bytes > 8000), "{told}");
+    assert!(told.to_string().contains("condition") && told.to_string().contains("event types"), "{told}");
 }

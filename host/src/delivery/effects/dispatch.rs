@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::{EffectError, Effects, appended_id};
 use crate::delivery::accepted::Envelope;
 use crate::event::{
-    Category, METADATA_ENTRIES_MAX, NewEvent, Pattern, Position, RESERVED_TYPE_PREFIX, StreamName, check_name,
+    Category, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, NewEvent, Pattern, Position, RESERVED_TYPE_PREFIX,
+    StreamName, check_name,
 };
 
 /// Metadata entries that are added to a command and to its events.
@@ -51,12 +52,16 @@ impl Effects {
         let ordinal = self.call.ordinals.get(&cause).copied().unwrap_or_default();
         let own = appended_id(&self.owner.plugin, cause, ordinal);
         let given = id.is_some();
-        let id = id.unwrap_or_else(|| format!("{}/{cause}/{ordinal}", self.owner.plugin));
+        // Nobody else may give such an id, so nobody can be there first.
+        let id = id.unwrap_or_else(|| format!("{RESERVED_TYPE_PREFIX}{}/{cause}/{ordinal}", self.owner.plugin));
         let envelope = Envelope::new(id.clone(), aggregate, key, command_type);
         let named = envelope.command_type.clone();
-        let mut event = envelope
-            .seal(event)
-            .ok_or_else(|| EffectError::Invalid("the command's names are too long to be kept".into()))?;
+        let mut event = envelope.seal(event).map_err(|bytes| {
+            EffectError::Invalid(format!(
+                "the command's names have {bytes} bytes as they are kept; at most {METADATA_VALUE_BYTES_MAX} are \
+                 allowed: shorten its id, key or type"
+            ))
+        })?;
         if given {
             // Two causes may send one command; the second is not decided.
             event.id = own;
@@ -92,7 +97,14 @@ fn check(
     let invalid = |error: crate::event::NameError| EffectError::Invalid(error.to_string());
     check_name("aggregate id", key).map_err(invalid)?;
     check_name("command type", command_type).map_err(invalid)?;
-    id.map_or(Ok(()), |id| check_name("command id", id)).map_err(invalid)?;
+    if let Some(id) = id {
+        check_name("command id", id).map_err(invalid)?;
+        if id.starts_with(RESERVED_TYPE_PREFIX) {
+            return Err(EffectError::Invalid(format!(
+                "command id {id:?} is the host's own, as all that begin with '{RESERVED_TYPE_PREFIX}'; give another, or none"
+            )));
+        }
+    }
     StreamName::new(format!("{aggregate}-{key}")).map_err(invalid)?;
     if let Some(key) = event.metadata.keys().find(|key| key.starts_with(RESERVED_TYPE_PREFIX)) {
         return Err(EffectError::Invalid(format!("metadata {key:?} is the host's own; give it another key")));
@@ -139,7 +151,7 @@ mod tests {
     fn a_command_is_staged_as_what_accepts_it_under_an_id_that_its_cause_gives() {
         let mut first = effects(&["account:*"]);
         let ids = first.dispatch_all(Position(5), vec![open(None, "account"), open(Some("mine"), "account")]).unwrap();
-        assert_eq!(ids, ["p/5/0", "mine"]);
+        assert_eq!(ids, ["$p/5/0", "mine"]);
         let (_, staged) = first.take();
         let read =
             |event: &NewEvent| Envelope::of(&RecordedEvent::record(event.clone(), Position(6), Version(1), 1)).unwrap();
@@ -161,6 +173,7 @@ mod tests {
         for bad in [
             Dispatch { key: String::new(), ..open(None, "account") },
             open(Some(""), "account"),
+            open(Some("$p/5/0"), "account"),
             Dispatch { event: NewEvent::json(EventType::new("x").unwrap(), "{"), ..open(None, "account") },
         ] {
             assert!(matches!(effects.dispatch_all(Position(5), vec![bad]), Err(EffectError::Invalid(_))));
@@ -168,7 +181,7 @@ mod tests {
         assert!(effects.dispatch_all(Position(4), vec![open(None, "account")]).is_err(), "no event of the batch");
         assert_eq!(effects.event_count(), 0);
         effects.hush(Quiet::Everything);
-        assert_eq!(effects.dispatch_all(Position(5), vec![open(None, "account")]).unwrap(), ["p/5/0"]);
+        assert_eq!(effects.dispatch_all(Position(5), vec![open(None, "account")]).unwrap(), ["$p/5/0"]);
         assert_eq!(effects.event_count(), 0, "nothing is sent while a state is built anew");
     }
 }

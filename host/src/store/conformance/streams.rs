@@ -211,7 +211,7 @@ pub fn nothing_comes_after_a_deletion(subject: &dyn Subject) {
     assert_eq!(store.stream_head(&stream("a")).unwrap(), Some(head(5, 8, true)));
 }
 
-/// Only a deletion writes a tombstone, and nobody writes other types of the host's own.
+/// Only a deletion writes a tombstone, and nobody writes other types, nor streams, of the host's own.
 pub fn types_of_the_host_cannot_be_appended(subject: &dyn Subject) {
     let store = open(subject);
     append(&*store, vec![event("T", "a")]);
@@ -224,6 +224,16 @@ pub fn types_of_the_host_cannot_be_appended(subject: &dyn Subject) {
         assert!(reason(&append_error(&*store, events.clone())), "{reserved}");
         let error = store.commit(UnitOfWork { events, ..work("p", 1, 1) }).wait().unwrap_err();
         assert!(matches!(&error, CommitError::Append(error) if reason(error)), "{reserved}");
+    }
+    for reserved in ["$commands-accepted", "$host"] {
+        let error = append_error(&*store, vec![event("T", reserved)]);
+        assert!(
+            matches!(&error, AppendError::InvalidEvent { reason: InvalidEvent::ReservedStream { .. }, .. }),
+            "{error}"
+        );
+        let error =
+            store.commit(UnitOfWork { events: vec![event("T", reserved)], ..work("p", 1, 1) }).wait().unwrap_err();
+        assert!(matches!(&error, CommitError::Append(AppendError::InvalidEvent { .. })), "{error}");
     }
     assert_eq!((store.head(), store.stream_head(&stream("a")).unwrap()), (Position(1), Some(head(1, 1, false))));
 }
@@ -245,7 +255,7 @@ pub fn units_of_work_respect_deletions(subject: &dyn Subject) {
 /// Names are any text within their bounds; those beyond, or with control characters, cannot be made.
 pub fn streams_of_odd_names(subject: &dyn Subject) {
     let store = open(subject);
-    let names = ["-", " ", "a b", "💥-1", "'; drop", "../x", &"n".repeat(255), "$host", "\u{FFFD}"];
+    let names = ["-", " ", "a b", "💥-1", "'; drop", "../x", &"n".repeat(255), "US$", "\u{FFFD}"];
     append(&*store, names.iter().map(|name| event("T", name)).collect());
     let store = reopen(subject, store);
     for (position, name) in (1..).zip(names) {
