@@ -36,7 +36,7 @@ impl TypeFiles {
 
     /// Looks anew, while what was put there before goes on.
     pub(crate) fn again(directory: &Path, schemas: Arc<SchemaCell>) -> Self {
-        Self { files: Steady::new(directory.join(FOLDER), &["json"]), schemas, taken: None }
+        Self { files: Steady::new(directory.join(SCHEMAS_FOLDER), &["json"]), schemas, taken: None }
     }
 
     /// Looks at the folder; answers what is wrong with it, and whether another look is due one debounce later. Blocks.
