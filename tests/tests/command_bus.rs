@@ -322,8 +322,8 @@ fn a_subscriber_sends_commands_exactly_once_through_kill_9_and_not_again_when_it
     };
     assert_eq!(ids(&server).len(), TICKS, "each by a command of its own");
     let one = server.get("/v1/streams/account-7?limit=2")["events"][1]["metadata"].clone();
-    assert!(one["command_id"].as_str().unwrap().starts_with("sender/") && one["causation_depth"] == "1", "{one}");
-    assert_eq!(server.get(&format!("/v1/commands/{}", "sender%2F2%2F0"))["outcome"], "accepted");
+    assert!(one["command_id"].as_str().unwrap().starts_with("$sender/") && one["causation_depth"] == "1", "{one}");
+    assert_eq!(server.get(&format!("/v1/commands/{}", "%24sender%2F2%2F0"))["outcome"], "accepted");
 
     let before = head(&server);
     let rebuilt =

@@ -244,12 +244,15 @@ async fn what_is_discarded_while_a_rebuild_has_it_taken_over_no_generation_handl
         append_to(&store, 5, &"c".repeat(1200)).await;
         let dispatcher = start(version("one", &[1]), &store);
         settled(&dispatcher, &store).await;
-        let gates: [Arc<AtomicBool>; 2] = Default::default();
+        let (gates, busy): ([Arc<AtomicBool>; 2], Arc<AtomicBool>) = Default::default();
         // The live one is busy with an event, and takes no orders.
         let Setup { handlers, .. } = version("one", &[1]);
-        let handlers = handlers.into_iter().map(|inner| waiting(inner, 1205, &gates[0])).collect();
+        let handlers = handlers.into_iter().map(|inner| waiting(inner, 1205, [&busy, &gates[0]])).collect();
         dispatcher.swap(Setup { handlers, ..version("one", &[]) }).await.unwrap();
         append_to(&store, 1205, "c").await;
+        while !busy.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let discard = async {
             let discarded = dispatcher.discard_dead_letter(Position(2)).await;
             discarded.unwrap();
@@ -285,17 +288,18 @@ async fn what_is_discarded_while_a_rebuild_has_it_taken_over_no_generation_handl
     }
 }
 
-/// A handler that does not answer for what holds a number until a gate is open.
-fn waiting(mut inner: Box<dyn Handler>, wait: u32, gate: &Arc<AtomicBool>) -> Box<dyn Handler> {
+/// A handler that does not answer for what holds a number until the second gate is open, and opens the first then.
+fn waiting(mut inner: Box<dyn Handler>, wait: u32, gates: [&Arc<AtomicBool>; 2]) -> Box<dyn Handler> {
     struct Waiting<F>(F);
     impl<F: FnMut(EventBatch, Effects) -> Handled + Send + 'static> Handler for Waiting<F> {
         fn handle(&mut self, batch: EventBatch, effects: Effects) -> Handled {
             (self.0)(batch, effects)
         }
     }
-    let gate = Arc::clone(gate);
+    let [reached, gate] = gates.map(Arc::clone);
     Box::new(Waiting(move |batch: EventBatch, effects: Effects| {
         while batch.iter().any(|event| data(event) >= wait) && !gate.load(Ordering::Relaxed) {
+            reached.store(true, Ordering::Relaxed);
             std::thread::sleep(Duration::from_millis(1));
         }
         inner.handle(batch, effects)
