@@ -265,7 +265,7 @@ impl Commands {
     /// Where to go on, as soon as the store answers.
     async fn begin(&self) -> Checkpoint {
         loop {
-            match self.0.log.run(|store| queue_checkpoint::read(store)).await {
+            match self.0.log.run(queue_checkpoint::read).await {
                 Ok(found) => return found,
                 Err(error) => {
                     tracing::warn!(%error, "how far the queue has come cannot be read; tried again");
