@@ -67,7 +67,7 @@ pub(in crate::cli) struct InstallArgs {
     /// Put it in the place of the plugin of that name
     #[arg(long)]
     replace: bool,
-    /// Registry that the user is for, HOST[:PORT]; the user is sent to no other
+    /// Registry that the user is for, HOST or HOST:PORT; the user is sent to no other
     #[arg(long, value_name = "HOST", env = "TIDEMILL_REGISTRY", requires = "registry_user")]
     registry: Option<String>,
     /// User of that registry [default: the one in `auths` of ~/.docker/config.json]
