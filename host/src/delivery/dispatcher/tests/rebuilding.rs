@@ -250,9 +250,12 @@ async fn what_is_discarded_while_a_rebuild_has_it_taken_over_no_generation_handl
         let handlers = handlers.into_iter().map(|inner| waiting(inner, 1205, [&busy, &gates[0]])).collect();
         dispatcher.swap(Setup { handlers, ..version("one", &[]) }).await.unwrap();
         append_to(&store, 1205, "c").await;
-        while !busy.load(Ordering::Relaxed) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let is_busy = async {
+            while !busy.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, is_busy).await.expect("the live one is handed the event");
         let discard = async {
             let discarded = dispatcher.discard_dead_letter(Position(2)).await;
             discarded.unwrap();
