@@ -25,7 +25,7 @@ use crate::access::Denied;
 use crate::clock::{Clock, Stopwatch};
 use crate::delivery::{Evidence, Fault};
 use crate::event::{EventType, ExpectedVersion, NewEvent, Position, StreamName, Version};
-use crate::store::{AppendError, AppendRequest, AsyncStore, Store, StreamExpectation};
+use crate::store::{AppendError, AppendRequest, Appended, AsyncStore, Store, StreamExpectation};
 
 /// Most commands under way at a time.
 const COMMANDS_MAX: usize = 1024;
@@ -35,6 +35,9 @@ const LOOKS_MAX: usize = 4;
 const DECIDED_EVENTS_MAX: usize = 1024;
 /// Largest outcome: payloads, names and metadata of its events, in bytes.
 const DECIDED_BYTES_MAX: usize = 4 << 20;
+
+/// Most bytes of events that wait in memory for the aggregate that decided them.
+const OWN_BYTES_MAX: usize = 4 << 10;
 
 /// Whether who asks may append what was decided.
 pub type Allow = Arc<dyn Fn(&AppendRequest) -> Result<(), Denied> + Send + Sync>;
@@ -389,6 +392,7 @@ impl Task {
             }
             self.deadline.enter(Progress::Appending)?;
             let Proposal { request, outcome, version, unsaved } = *proposal;
+            let own = small(&request.events).then(|| request.events.clone());
             let appended = self.commands.0.log.append(request).await.map_err(CommandError::from);
             let appended = match appended {
                 Ok(appended) => appended,
@@ -410,6 +414,7 @@ impl Task {
             };
             return Ok(match outcome {
                 Proposed::Events(types) => {
+                    self.advance(&decider, own, &appended);
                     let settled = record::accepted(&self.command, &self.stream, types, appended);
                     self.wish_snapshot(&decider, settled.version, unsaved);
                     settled
@@ -499,10 +504,11 @@ impl Task {
                     Ok(events) => Ok(checked(&decider, &source, events)?),
                     Err(rejection) => Err(rejection),
                 };
-                Ok((decided, hot.version, hot.unsaved))
+                Ok((decided, hot.version, hot.unsaved, std::mem::take(&mut hot.ahead_ns)))
             });
-            decider.counts.decide_times.record(began.elapsed_ns());
-            let (decided, version, unsaved) = planned?;
+            let ahead_ns = planned.as_ref().map_or(0, |&(.., ahead_ns)| ahead_ns);
+            decider.counts.decide_times.record(began.elapsed_ns() + ahead_ns);
+            let (decided, version, unsaved, _) = planned?;
             let proposal = match decided {
                 Ok(events) if events.is_empty() => {
                     let outcome = Outcome::Accepted(Vec::new());
@@ -529,6 +535,17 @@ impl Task {
         }
     }
 
+    /// Has the aggregate take in what it decided, before it is used again.
+    fn advance(&self, decider: &Arc<Decider>, own: Option<Vec<NewEvent>>, appended: &Appended) {
+        let Some(events) = own.map(|events| record::recorded(events, appended)) else { return };
+        let (by, stream, key) = (Arc::clone(decider), self.stream.clone(), self.command.key.clone());
+        let log = Arc::clone(self.commands.0.log.store());
+        decider.shard(&self.stream).leave(move |shard| {
+            let source = Source { setup: &by.setup, store: &*log, stream: &stream, key: &key };
+            shard.advance(&source, events);
+        });
+    }
+
     /// Has a snapshot written when the last one is old enough.
     fn wish_snapshot(&self, decider: &Decider, version: Version, unsaved: Unsaved) {
         if unsaved.is_due(&decider.setup.policy, version) {
@@ -543,6 +560,11 @@ impl Task {
 enum Found {
     Before((String, Settled)),
     Now(Box<Proposal>),
+}
+
+/// Whether events are handed to the aggregate that they are of without reading them again.
+fn small(events: &[NewEvent]) -> bool {
+    events.iter().map(NewEvent::size_bytes).sum::<usize>() <= OWN_BYTES_MAX
 }
 
 /// The error of a command whose type is not among those that its manifest lists.

@@ -72,6 +72,9 @@ pub(super) fn take_in(
     hot: &mut Hot,
     until: Until,
 ) -> Result<(), CommandError> {
+    if until.is_end() && stands_at_end(source, hot)? {
+        return Ok(());
+    }
     let mut request = until.after(source, hot);
     loop {
         let ReadPage { mut events, through, complete, removed_before, .. } = source.store.read(&request)?;
@@ -82,6 +85,12 @@ pub(super) fn take_in(
         }
         request.after = through;
     }
+}
+
+/// Whether nothing follows what an aggregate has taken in, which is known without reading.
+fn stands_at_end(source: &Source<'_>, hot: &Hot) -> Result<bool, CommandError> {
+    let head = source.store.stream_head(source.stream)?;
+    Ok(head.map_or(hot.version == Version::START, |head| !head.deleted && head.version == hot.version))
 }
 
 /// Hands events over that follow each other. After an error the aggregate may have taken in some of them.

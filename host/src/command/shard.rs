@@ -1,7 +1,7 @@
 //! An instance with the aggregates that it holds in memory, and how they come there.
 //!
 //! An aggregate is brought up to its stream's end each time it is used: one that is in memory takes in what was
-//! appended since, whoever did. So nothing has to be told to it, and nothing told to it can be wrong.
+//! appended since, whoever did. So nothing has to be told to it; what it decided is handed to it ahead, if that follows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use super::aggregate::{AggregateHost, Faulted, Handle};
 use super::claims::AggregateSetup;
 use super::counts::Counts;
 use super::error::CommandError;
-use super::history::{Until, take_in};
+use super::history::{Until, apply, take_in};
 use super::policy::AggregatePolicy;
 use super::snapshot::{self, Snapshot};
 use crate::clock::Stopwatch;
-use crate::event::{Filter, Position, StreamName, Version};
+use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
 use crate::store::{ReadRequest, Store};
 
 /// Most streams of which it is known that their code failed to give a snapshot.
@@ -44,6 +44,8 @@ pub(super) struct Hot {
     pub(super) position: Position,
     /// What no snapshot of it stands for.
     pub(super) unsaved: Unsaved,
+    /// How long it has taken in events ahead of its next use, in nanoseconds.
+    pub(super) ahead_ns: u64,
     used: u64,
 }
 
@@ -66,6 +68,10 @@ impl Unsaved {
 
     pub(super) fn of(since: Version) -> Self {
         Self { since, ..Self::default() }
+    }
+
+    const fn add(&mut self, taking_in_ns: u64) {
+        self.taking_in_ns = self.taking_in_ns.saturating_add(taking_in_ns);
     }
 }
 
@@ -111,23 +117,50 @@ impl Shard {
         source: &Source<'_>,
         work: impl FnOnce(&mut dyn AggregateHost, &mut Hot) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
-        let mut loaded = self.take(source.stream).map_or_else(|| self.load(source), Ok);
-        let host = self.host.get_or_insert_with(|| source.setup.code.host());
-        let done = match &mut loaded {
-            Ok(hot) => {
-                let began = Stopwatch::start();
-                let taken = take_in(&mut **host, source, hot, Until::default());
-                hot.unsaved.taking_in_ns = hot.unsaved.taking_in_ns.saturating_add(began.elapsed_ns());
-                taken.and_then(|()| work(&mut **host, hot))
+        let loaded = self.take(source.stream).map_or_else(|| self.load(source), Ok);
+        let loaded = loaded.inspect_err(|error| {
+            if is_of_instance(error) {
+                self.reset();
             }
-            Err(error) => Err(error.clone()),
-        };
-        let lost = matches!(done, Err(CommandError::Faulted { .. } | CommandError::NotGranted { .. }));
-        match (loaded, &done) {
-            _ if lost || host.is_full() => self.reset(),
-            (Ok(hot), Ok(_)) => self.keep(source.stream, hot),
-            (Ok(hot), Err(_)) => self.drop_one(hot.handle),
-            (Err(_), _) => {}
+        })?;
+        self.work_on(source, loaded, |host, hot| {
+            let began = Stopwatch::start();
+            let taken = take_in(host, source, hot, Until::default());
+            hot.unsaved.add(began.elapsed_ns());
+            taken.and_then(|()| work(host, hot))
+        })
+    }
+
+    /// Has an aggregate that is in memory take in the events that follow, if they do. What fails comes up when it is
+    /// used. Blocks.
+    pub(super) fn advance(&mut self, source: &Source<'_>, events: Vec<RecordedEvent>) {
+        let follows = |hot: &Hot| events.first().is_some_and(|event| event.version == hot.version.next());
+        if !self.hot.get(source.stream).is_some_and(follows) {
+            return;
+        }
+        let Some(hot) = self.take(source.stream) else { return };
+        let _ = self.work_on(source, hot, |host, hot| {
+            let began = Stopwatch::start();
+            let taken = apply(host, source, hot, events);
+            hot.unsaved.add(began.elapsed_ns());
+            hot.ahead_ns += began.elapsed_ns();
+            taken
+        });
+    }
+
+    fn work_on<T>(
+        &mut self,
+        source: &Source<'_>,
+        mut hot: Hot,
+        work: impl FnOnce(&mut dyn AggregateHost, &mut Hot) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let host = self.host.get_or_insert_with(|| source.setup.code.host());
+        let done = work(&mut **host, &mut hot);
+        match &done {
+            Err(error) if is_of_instance(error) => self.reset(),
+            _ if host.is_full() => self.reset(),
+            Ok(_) => self.keep(source.stream, hot),
+            Err(_) => self.drop_one(hot.handle),
         }
         done
     }
@@ -229,7 +262,14 @@ pub(super) fn restored(
         Ok(false) => return Ok(None),
         Ok(true) => match host.restore(source.key, &found.bytes).map_err(|faulted| source.faulted(faulted)) {
             Ok(Ok(handle)) => {
-                return Ok(Some(Hot { handle, version, position, unsaved: Unsaved::of(version), used: 0 }));
+                return Ok(Some(Hot {
+                    handle,
+                    version,
+                    position,
+                    unsaved: Unsaved::of(version),
+                    ahead_ns: 0,
+                    used: 0,
+                }));
             }
             Ok(Err(reason)) => format!("it does not load: {reason}"),
             Err(error) => {
@@ -244,10 +284,22 @@ pub(super) fn restored(
     Ok(None)
 }
 
+/// Whether an instance is not to be used any more after an error.
+const fn is_of_instance(error: &CommandError) -> bool {
+    matches!(error, CommandError::Faulted { .. } | CommandError::NotGranted { .. })
+}
+
 /// An aggregate without events.
 pub(super) fn begun(host: &mut dyn AggregateHost, source: &Source<'_>) -> Result<Hot, CommandError> {
     let handle = host.make(source.key).map_err(|faulted| source.faulted(faulted))?;
-    Ok(Hot { handle, version: Version::START, position: Position::START, unsaved: Unsaved::default(), used: 0 })
+    Ok(Hot {
+        handle,
+        version: Version::START,
+        position: Position::START,
+        unsaved: Unsaved::default(),
+        ahead_ns: 0,
+        used: 0,
+    })
 }
 
 /// Whether a snapshot lies within a point, if this code made it of this history: its event is where it says, or was

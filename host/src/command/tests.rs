@@ -18,6 +18,7 @@ use crate::event::{
 use crate::store::memory::MemoryStore;
 use crate::store::{AppendCondition, AppendError, AppendRequest, AsyncStore, ReadRequest, Store};
 
+mod advance;
 mod history;
 mod turns;
 
