@@ -54,6 +54,7 @@ mod tests;
 
 pub use anatomy::Anatomy;
 pub use compiler::{CompileLimits, Compiler, compile_child};
+pub(crate) use compile::COMPONENT_BYTES_MAX;
 pub use component::{Description, InstanceOptions, LoadedComponent, Role};
 pub use denials::Denials;
 pub use engine::{Engine, EngineError, EngineOptions, LoadOptions};
