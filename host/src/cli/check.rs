@@ -98,7 +98,10 @@ fn print(checked: &Checked, file: &Path, output: &mut Output<'_>) -> Result<(), 
     for lift in &checked.lifts {
         line("lifts", lift)?;
     }
-    for (kind, tools) in &anatomy.producers {
+    if let Some(sdk) = &checked.sdk {
+        line("sdk", sdk)?;
+    }
+    for (kind, tools) in anatomy.producers.iter().filter(|(kind, _)| *kind != "sdk") {
         let tools: Vec<_> =
             tools.iter().map(|(tool, version)| format!("{tool} {version}").trim_end().to_owned()).collect();
         line(kind, &tools.join(", "))?;
