@@ -14,9 +14,12 @@ use tidemill_templates::{LANGUAGES, Language, ROLES, Role, contract};
 
 use super::error::{CliError, Exit};
 use super::output::Output;
+use crate::plugin::RESERVED_FOLDERS;
 
 /// Most bytes of a name; crates, modules and plugins all take that.
 const NAME_BYTES_MAX: usize = 64;
+/// What the package is called that projects carry as their SDK.
+const SDK: &str = "tidemill-sdk";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -91,6 +94,14 @@ fn check(name: &str) -> Result<(), CliError> {
         && !name.contains("--")
         && name.len() <= NAME_BYTES_MAX;
     if good {
+    let taken = match name {
+        SDK => Some("the SDK that the project carries"),
+        name if RESERVED_FOLDERS.contains(&name) => Some("a folder that the host keeps for other things"),
+        _ => None,
+    };
+    if let Some(by) = taken {
+        return Err(CliError::usage(format_args!("{name} is {by}, and no name for a plugin")).hint("give another name"));
+    }
         return Ok(());
     }
     let what = format!("{name:?} is no name for a plugin's project");
@@ -130,7 +141,11 @@ mod tests {
         for good in ["a", "big-orders", "x2", &"a".repeat(64)] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
-        for bad in ["", "Big", "2x", "-a", "a-", "a--b", "a_b", "a/b", "../a", "a b", "é", &"a".repeat(65)] {
+        for bad in ["", "Big", "2x", "-a", "a-", "a--b", "a_b", "a/b", "../a", "a b", "é", &"a".repeat(65)]
+            .into_iter()
+            .chain([SDK])
+            .chain(RESERVED_FOLDERS)
+        {
             let Err(CliError::Failed { exit, what, hint }) = check(bad) else { panic!("{bad:?} was taken") };
             assert_eq!((exit, hint.is_some()), (Exit::Usage, true), "{what}");
         }
