@@ -30,6 +30,7 @@ Examples:
   tidemill new order-totals --role projection   makes state of events, and answers queries from it
   tidemill new orders --role aggregate          decides commands
   tidemill new order-cents --role upcaster      lifts events of an older schema
+  tidemill new order-limit --role validator     holds commands against rules before they are decided
 
 The project carries the SDK's sources and the contract that it was made for, a manifest, and fixtures:
 events it is given, and what must come of them. Its README says how to build and run it; `tidemill dev` in
@@ -93,7 +94,6 @@ fn check(name: &str) -> Result<(), CliError> {
         && !name.ends_with('-')
         && !name.contains("--")
         && name.len() <= NAME_BYTES_MAX;
-    if good {
     let taken = match name {
         SDK => Some("the SDK that the project carries"),
         name if RESERVED_FOLDERS.contains(&name) => Some("a folder that the host keeps for other things"),
@@ -102,6 +102,7 @@ fn check(name: &str) -> Result<(), CliError> {
     if let Some(by) = taken {
         return Err(CliError::usage(format_args!("{name} is {by}, and no name for a plugin")).hint("give another name"));
     }
+    if good {
         return Ok(());
     }
     let what = format!("{name:?} is no name for a plugin's project");
