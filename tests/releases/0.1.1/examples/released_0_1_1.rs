@@ -5,15 +5,7 @@
 mod contract {
     wit_bindgen::generate!({
         path: "../../../wit/releases/0.1.1",
-        inline: "
-            package guest:released;
-            world released {
-                include tidemill:plugin/described-projection-plugin@0.1.1;
-                include tidemill:plugin/dispatch-import@0.1.1;
-            }
-        ",
-        world: "guest:released/released",
-        generate_all,
+        world: "described-dispatching-projection-plugin",
     });
 }
 
