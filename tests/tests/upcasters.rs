@@ -3,16 +3,12 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_plugins::{ACCOUNT, Example};
-use tidemill_templates::Language;
-use tidemill_tests::projects::{can_build, path};
 use tidemill_tests::{Server, guests, install, poll, replace, tidemill};
 
 const RULES: &str = r#"
@@ -414,52 +410,4 @@ fn an_append_that_is_stored_is_answered_again_whatever_its_schema_asks_for_by_no
     assert_eq!((status, &again["first_position"]), (201, &first["first_position"]), "{again}");
     let (status, other) = sent(1, json!(3));
     assert_eq!((status, &other["type"]), (409, &json!("urn:tidemill:problem:id-conflict")), "{other}");
-}
-
-/// The upcaster that the documentation shows in a language, built as it says.
-fn documented(language: &str, built_by: &str) -> Option<Vec<u8>> {
-    if !can_build(Language::named(if language == "js" { "js" } else { "python" }).unwrap()) {
-        return None;
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let page = fs::read_to_string(root.join("docs/src/upcasters.md")).unwrap();
-    let command = page.split(&format!("`{built_by}")).nth(1).unwrap().split('`').next().unwrap();
-    let code = page.split(&format!("```{language}\n")).nth(1).unwrap().split("```").next().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join(if language == "js" { "shipped.js" } else { "shipped.py" }), code).unwrap();
-    let command = format!("{built_by}{command}").replace(" wit ", &format!(" {} ", root.join("wit").display()));
-    let built =
-        Command::new("sh").args(["-c", &command]).current_dir(folder.path()).env("PATH", path()).output().unwrap();
-    assert!(built.status.success(), "{command}: {}", String::from_utf8_lossy(&built.stderr));
-    Some(fs::read(folder.path().join("shipped.wasm")).unwrap())
-}
-
-fn lifts_as_documented(component: &[u8]) {
-    let setting = Setting::new();
-    setting.put("shipped.wasm", component);
-    setting.listen("[\"Shipped\"]", "");
-    let server = setting.start();
-    let good = append(&server, "Shipped", 1, &json!({ "order": "o-1", "kg": 2 }));
-    let bad = append(&server, "Shipped", 1, &json!({ "order": "o-1" }));
-    server.settle("it");
-    assert!(seen(&server, good).unwrap().contains("schema=2"), "{:?}", seen(&server, good));
-    assert_eq!(read(&server, "limit=1"), [("Shipped".into(), 2, json!({ "order": "o-1", "grams": 2000 }))]);
-    assert_eq!(seen(&server, bad), None);
-    let letters = server.get("/v1/plugins/it/dead-letters")["dead_letters"].to_string();
-    assert!(letters.contains("kg is no number"), "{letters}");
-}
-
-#[test]
-fn the_javascript_of_the_documentation_lifts() {
-    if let Some(component) = documented("js", "componentize-qjs") {
-        lifts_as_documented(&component);
-    }
-}
-
-/// Compiling a component with an interpreter in it is for the tests of languages.
-#[test]
-fn the_python_of_the_documentation_is_built() {
-    if let Some(component) = documented("python", "componentize-py") {
-        assert!(component.starts_with(b"\0asm"));
-    }
 }
