@@ -301,7 +301,7 @@ fn a_component_that_lifts_events_is_tested_with_what_it_refuses() {
         "then": {
             "lifted": [
                 { "event": 0, "type": "Bought", "schema_version": 2, "data": { "was": 1 } },
-                { "event": 1, "type": "Left", "schema_version": 1, "data": 2 },
+                { "event": 1, "type": "Left", "schema_version": 3, "data": 2 },
                 { "event": 1, "type": "Right", "schema_version": 1, "data": 2 }
             ],
             "refused": [

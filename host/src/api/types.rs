@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::state::ApiState;
 use super::wait::for_log;
 use crate::event::{EventType, Filter, Pattern, Position, RecordedEvent};
-use crate::schema::{Chain, TypeSchemas};
+use crate::schema::{Chain, Target, TypeSchemas};
 use crate::store::{Direction, ReadRequest, Store};
 
 const PARAMS: &[&str] = &["at_least", "timeout_ms"];
@@ -84,10 +84,25 @@ pub(super) struct LiftView<'a> {
     #[serde(rename = "type")]
     name: &'a str,
     from: u32,
-    to: u32,
-    into: Vec<&'a str>,
+    /// What it may make; empty where it drops every event.
+    into: Vec<TargetView<'a>>,
     /// Where it is written.
     origin: &'a str,
+}
+
+/// A type that a lift may make.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LiftTarget)]
+pub(super) struct TargetView<'a> {
+    #[serde(rename = "type")]
+    name: &'a str,
+    schema_version: u32,
+}
+
+impl<'a> TargetView<'a> {
+    fn of(target: &'a Target) -> Self {
+        Self { name: target.event_type.as_str(), schema_version: target.version }
+    }
 }
 
 /// What the data of one version must look like.
@@ -128,13 +143,12 @@ impl Known {
         let about = self
             .chain
             .lifts()
-            .filter(|(lift, _)| lift.event_type.as_str() == name || lift.into.iter().any(|into| into.as_str() == name));
+            .filter(|(lift, _)| lift.event_type.as_str() == name || lift.types().any(|made| made.as_str() == name));
         about
             .map(|(lift, origin)| LiftView {
                 name: lift.event_type.as_str(),
                 from: lift.from,
-                to: lift.to,
-                into: lift.into.iter().map(EventType::as_str).collect(),
+                into: lift.into.iter().map(TargetView::of).collect(),
                 origin,
             })
             .collect()
@@ -148,7 +162,7 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
     let known = Known::of(&state);
     blocking(&state, move |store| {
         let stored: BTreeMap<EventType, u64> = store.event_types()?.into_iter().collect();
-        let made = known.chain.lifts().flat_map(|(lift, _)| lift.into.iter().chain([&lift.event_type]));
+        let made = known.chain.lifts().flat_map(|(lift, _)| lift.types().chain([&lift.event_type]));
         let names: BTreeSet<&EventType> = stored.keys().chain(made).chain(known.schemas.types()).collect();
         let row = |name: &&'_ EventType| stored.get(*name).copied().unwrap_or(0);
         let types = names.iter().map(|name| known.row(name.as_str(), row(name))).collect();

@@ -85,9 +85,15 @@ struct Lift {
     #[serde(rename = "type")]
     name: String,
     from: u32,
-    to: u32,
-    into: Vec<String>,
+    into: Vec<Target>,
     origin: String,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    #[serde(rename = "type")]
+    name: String,
+    schema_version: u32,
 }
 
 #[derive(Deserialize)]
@@ -147,8 +153,9 @@ fn show(args: &ShowArgs, client: &Client, output: &mut Output<'_>) -> Result<(),
     if let Some(version) = current_version {
         output.line(&format!("current  version {version}"))?;
     }
-    for Lift { name, from, to, into, origin } in lifts {
-        let into = if into.is_empty() { "nothing".to_owned() } else { format!("{} {to}", into.join(" + ")) };
+    for Lift { name, from, into, origin } in lifts {
+        let made: Vec<_> = into.iter().map(|made| format!("{} {}", made.name, made.schema_version)).collect();
+        let into = if made.is_empty() { "nothing".to_owned() } else { made.join(" + ") };
         output.line(&shown(&format!("lift     {name} {from} to {into} ({origin})"), usize::MAX))?;
     }
     for Schema { version, enforced } in schemas {

@@ -119,9 +119,17 @@ pub(super) struct LiftRecord {
     pub(super) event_type: String,
     #[component(name = "from-version")]
     pub(super) from_version: u32,
-    #[component(name = "to-version")]
-    pub(super) to_version: u32,
-    pub(super) into: Vec<String>,
+    pub(super) into: Vec<TargetRecord>,
+}
+
+/// `upcaster.target`.
+#[derive(Clone, Debug, ComponentType, Lift)]
+#[component(record)]
+pub(super) struct TargetRecord {
+    #[component(name = "event-type")]
+    pub(super) event_type: String,
+    #[component(name = "schema-version")]
+    pub(super) schema_version: u32,
 }
 
 /// `upcaster.upcasted`.

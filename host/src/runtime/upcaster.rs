@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::component::{ComponentExportIndex, TypedFunc};
 
 use super::batch::Contexts;
-use super::bindings::{LiftRecord, Upcast as UpcastExport, UpcastedRecord, types};
+use super::bindings::{LiftRecord, TargetRecord, Upcast as UpcastExport, UpcastedRecord, types};
 use super::component::InstanceOptions;
 use super::engine::EngineInner;
 use super::fault::Failed;
@@ -18,7 +18,7 @@ use super::text::{REASON_BYTES_MAX, cut};
 use super::{Limits, LoadError};
 use crate::delivery::{EventBatch, Fault};
 use crate::event::{BYTES_CONTENT_TYPE, EventType, PluginName, RecordedEvent};
-use crate::schema::{Lift, Upcast, Upcasted};
+use crate::schema::{Lift, Target, Upcast, Upcasted};
 
 /// The name under which its instances run.
 const NAME: &str = "upcaster";
@@ -158,10 +158,11 @@ fn upcasted(made: UpcastedRecord) -> Result<Upcasted, String> {
 }
 
 fn lift(record: LiftRecord) -> Result<Lift, String> {
-    let LiftRecord { event_type, from_version, to_version, into } = record;
+    let LiftRecord { event_type, from_version, into } = record;
     let name = |text: String| EventType::new(text).map_err(|error| error.to_string());
-    let into = into.into_iter().map(name).collect::<Result<_, _>>()?;
-    Ok(Lift { event_type: name(event_type)?, from: from_version, to: to_version, into })
+    let target = |made: TargetRecord| Ok(Target { event_type: name(made.event_type)?, version: made.schema_version });
+    let into = into.into_iter().map(target).collect::<Result<_, String>>()?;
+    Ok(Lift { event_type: name(event_type)?, from: from_version, into })
 }
 
 fn trial(stage: &'static str, failed: Failed) -> LoadError {

@@ -63,8 +63,8 @@ impl Chain {
     /// of it.
     #[must_use]
     pub fn current(&self, event_type: &str) -> Option<u32> {
-        let made = self.lifts().flat_map(|(lift, _)| lift.targets()).filter(|(name, _)| name.as_str() == event_type);
-        let highest = made.map(|(_, version)| version).max()?;
+        let made = self.lifts().flat_map(|(lift, _)| &lift.into).filter(|made| made.event_type.as_str() == event_type);
+        let highest = made.map(|made| made.version).max()?;
         let leaves = self.lifts().any(|(lift, _)| lift.event_type.as_str() == event_type && lift.from >= highest);
         (!leaves).then_some(highest)
     }
@@ -132,7 +132,7 @@ fn reached(steps: &Steps, name: &EventType) -> BTreeSet<EventType> {
     let mut reached = BTreeSet::new();
     let mut open = vec![name];
     while let Some(at) = open.pop() {
-        for into in steps.get(at).into_iter().flat_map(BTreeMap::values).flat_map(|step| &step.lift.into) {
+        for into in steps.get(at).into_iter().flat_map(BTreeMap::values).flat_map(|step| step.lift.types()) {
             if into != name && reached.insert(into.clone()) {
                 open.push(into);
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use super::lift::{Lift, Step};
+use super::lift::{Lift, Step, Target};
 use crate::error::ErrorClass;
 use crate::event::{EventType, RESERVED_TYPE_PREFIX};
 
@@ -105,18 +105,19 @@ pub(super) fn check(steps: Vec<Step>) -> Result<Steps, ChainError> {
 }
 
 fn check_step(step: &Step) -> Result<(), ChainError> {
-    let Lift { event_type, from, to, into } = &step.lift;
+    let Lift { event_type, from, into } = &step.lift;
     let reserved = |name: &EventType| name.as_str().starts_with(RESERVED_TYPE_PREFIX);
-    let reason = if *from == 0 || *to == 0 {
+    let named: BTreeSet<_> = step.lift.types().collect();
+    let reason = if *from == 0 || into.iter().any(|made| made.version == 0) {
         "schema versions are from 1".to_owned()
-    } else if let Some(name) = [event_type].into_iter().chain(into).find(|name| reserved(name)) {
+    } else if let Some(name) = [event_type].into_iter().chain(step.lift.types()).find(|name| reserved(name)) {
         format!("{name} is the host's own type, which is never lifted")
     } else if into.len() > TARGETS_MAX {
         format!("it makes {} types; at most {TARGETS_MAX} are allowed", into.len())
-    } else if into.contains(event_type) && to <= from {
+    } else if into.iter().any(|made| made.event_type == *event_type && made.version <= *from) {
         format!("an event that stays {event_type} must rise: its `to` must be more than {from}")
-    } else if into.iter().collect::<BTreeSet<_>>().len() < into.len() {
-        "it names a type twice".to_owned()
+    } else if named.len() < into.len() {
+        "it names a type twice; what it makes of one type has one version".to_owned()
     } else {
         return Ok(());
     };
@@ -127,7 +128,7 @@ fn check_step(step: &Step) -> Result<(), ChainError> {
 fn check_cycles(steps: &Steps) -> Result<(), ChainError> {
     let mut left: BTreeMap<Node, &Step> = all(steps).map(|step| (source(step), step)).collect();
     loop {
-        let ended = |step: &Step| step.lift.targets().all(|(name, at)| !left.contains_key(&(name.clone(), at)));
+        let ended = |step: &Step| step.lift.into.iter().all(|made| !left.contains_key(&node(made)));
         let gone: Vec<Node> = left.iter().filter(|(_, step)| ended(step)).map(|(node, _)| node.clone()).collect();
         if gone.is_empty() {
             break;
@@ -142,7 +143,7 @@ fn check_cycles(steps: &Steps) -> Result<(), ChainError> {
     while let Some(next) = way
         .last()
         .and_then(|node| left.get(node))
-        .and_then(|step| step.lift.targets().map(|(name, at)| (name.clone(), at)).find(|node| left.contains_key(node)))
+        .and_then(|step| step.lift.into.iter().map(node).find(|node| left.contains_key(node)))
     {
         let seen = way.iter().position(|node| *node == next);
         way.push(next);
@@ -160,8 +161,8 @@ fn check_cycles(steps: &Steps) -> Result<(), ChainError> {
 fn check_gaps(steps: &Steps) -> Result<(), ChainError> {
     let mut made: BTreeMap<&EventType, BTreeMap<u32, &Step>> = BTreeMap::new();
     for step in all(steps) {
-        for (name, at) in step.lift.targets() {
-            made.entry(name).or_default().insert(at, step);
+        for Target { event_type, version } in &step.lift.into {
+            made.entry(event_type).or_default().insert(*version, step);
         }
     }
     for (event_type, own) in steps {
@@ -189,6 +190,10 @@ fn check_gaps(steps: &Steps) -> Result<(), ChainError> {
 
 fn all(steps: &Steps) -> impl Iterator<Item = &Step> {
     steps.values().flat_map(BTreeMap::values)
+}
+
+fn node(made: &Target) -> Node {
+    (made.event_type.clone(), made.version)
 }
 
 fn source(step: &Step) -> Node {

@@ -12,10 +12,17 @@ pub struct Lift {
     pub event_type: EventType,
     /// The schema version that it takes, from 1.
     pub from: u32,
-    /// The schema version of what it makes, from 1.
-    pub to: u32,
-    /// The types that it may make: the same one, another, several; none where it drops every event.
-    pub into: Vec<EventType>,
+    /// What it may make: the same type, another, several; none where it drops every event. Each type once.
+    pub into: Vec<Target>,
+}
+
+/// A type that a step may make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The type.
+    pub event_type: EventType,
+    /// The schema version at which it is made, from 1.
+    pub version: u32,
 }
 
 /// What a step makes of an event. All else stays as it is stored.
@@ -52,23 +59,29 @@ pub struct Step {
 }
 
 impl Lift {
-    /// Every type with the version at which it comes out.
-    pub(super) fn targets(&self) -> impl Iterator<Item = (&EventType, u32)> {
-        self.into.iter().map(|into| (into, self.to))
+    /// The types that it may make.
+    pub fn types(&self) -> impl Iterator<Item = &EventType> {
+        self.into.iter().map(|target| &target.event_type)
     }
 }
 
 impl fmt::Display for Lift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { event_type, from, to, into } = self;
+        let Self { event_type, from, into } = self;
         write!(f, "{event_type} {from} → ")?;
         match into.as_slice() {
             [] => f.write_str("nothing"),
             into => {
-                let targets: Vec<_> = into.iter().map(|into| format!("{into} {to}")).collect();
+                let targets: Vec<_> = into.iter().map(ToString::to_string).collect();
                 f.write_str(&targets.join(" + "))
             }
         }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.event_type, self.version)
     }
 }
 

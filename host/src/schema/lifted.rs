@@ -114,30 +114,31 @@ impl Step {
         if made.iter().map(|made| made.data.len() + around).sum::<usize>() > PARTS_BYTES_MAX {
             return Err(too_much());
         }
-        made.iter().try_for_each(|made| self.check(made))?;
-        Ok(made.into_iter().map(|made| self.replaced(event, made)).collect())
+        made.into_iter().map(|made| self.replaced(event, made)).collect()
     }
 
-    fn check(&self, made: &Upcasted) -> Result<(), String> {
+    /// The event with what is made of it in its place, at the version that is declared with its type.
+    fn replaced(&self, event: &RecordedEvent, made: Upcasted) -> Result<RecordedEvent, String> {
+        check(&made)?;
         let Upcasted { event_type, data, content_type } = made;
-        if !self.lift.into.contains(event_type) {
+        let Some(target) = self.lift.into.iter().find(|target| target.event_type == event_type) else {
             return Err(format!("it made a {event_type}, which it does not declare; it declares {}", self.lift));
-        }
-        if data.len() > DATA_BYTES_MAX {
-            return Err(format!("it made {} bytes of data; at most {DATA_BYTES_MAX} are allowed", data.len()));
-        }
-        match content_type {
-            Some(content_type) => check_name("content type", content_type).map_err(|error| error.to_string()),
-            None => match serde_json::from_slice::<&serde_json::value::RawValue>(data) {
-                Ok(_) => Ok(()),
-                Err(error) => Err(format!("it made a {event_type} whose data is not JSON: {error}")),
-            },
-        }
+        };
+        Ok(RecordedEvent { event_type, data, content_type, schema_version: target.version, ..event.clone() })
     }
+}
 
-    /// The event with what is made of it in its place.
-    fn replaced(&self, event: &RecordedEvent, made: Upcasted) -> RecordedEvent {
-        let Upcasted { event_type, data, content_type } = made;
-        RecordedEvent { event_type, data, content_type, schema_version: self.lift.to, ..event.clone() }
+/// Whether an event may be what a step says.
+fn check(made: &Upcasted) -> Result<(), String> {
+    let Upcasted { event_type, data, content_type } = made;
+    if data.len() > DATA_BYTES_MAX {
+        return Err(format!("it made {} bytes of data; at most {DATA_BYTES_MAX} are allowed", data.len()));
+    }
+    match content_type {
+        Some(content_type) => check_name("content type", content_type).map_err(|error| error.to_string()),
+        None => match serde_json::from_slice::<&serde_json::value::RawValue>(data) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("it made a {event_type} whose data is not JSON: {error}")),
+        },
     }
 }

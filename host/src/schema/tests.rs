@@ -98,6 +98,41 @@ fn one_event_becomes_several_in_order_or_none() {
 }
 
 #[test]
+fn each_part_has_a_version_of_its_own_at_which_it_enters_the_chain() {
+    let parts = r#"
+        [[upcast]]
+        type = "PaidAndSent"
+        from = 1
+        to = 1
+        into = [{ type = "Paid", to = 3 }, { type = "Sent" }, { type = "Sent" }]
+        [[upcast]]
+        type = "Paid"
+        from = 3
+        rules = [{ add = "/currency", value = "EUR" }]
+        [[upcast]]
+        type = "Sent"
+        from = 1
+        rules = [{ add = "/carrier", value = "post" }]
+    "#;
+    let whole = chain(parts).unwrap();
+    let (first, _) = whole.lifts().nth(1).unwrap();
+    assert_eq!(first.to_string(), "PaidAndSent 1 → Paid 3 + Sent 1");
+    let made = lifted(&whole, &event("PaidAndSent", 1, "{}"));
+    let sent = || ("Sent".to_owned(), 2, r#"{"carrier":"post"}"#.to_owned());
+    assert_eq!(made, [("Paid".into(), 4, r#"{"currency":"EUR"}"#.into()), sent(), sent()]);
+    assert_eq!((whole.current("Paid"), whole.current("Sent")), (Some(4), Some(2)));
+
+    let gap = refused(&parts.replace("\"Paid\", to = 3", "\"Paid\", to = 2"));
+    assert!(gap.contains("nothing lifts Paid 2") && gap.contains("PaidAndSent 1 → Paid 2 + Sent 1"), "{gap}");
+    let two = refused(&parts.replace("{ type = \"Sent\" }]", "{ type = \"Sent\", to = 2 }]"));
+    assert!(two.contains("it names a type twice; what it makes of one type has one version"), "{two}");
+    let falls = refused(&parts.replace("{ type = \"Paid\", to = 3 }", "{ type = \"PaidAndSent\" }"));
+    assert!(falls.contains("an event that stays PaidAndSent must rise"), "{falls}");
+    let none = rules::read("t.toml", &parts.replace("to = 3", "to = 0")).unwrap_err().to_string();
+    assert!(none.starts_with("t.toml:6: "), "{none}");
+}
+
+#[test]
 fn a_filter_of_today_finds_what_is_stored_under_older_names() {
     let chain = chain(SHOP).unwrap();
     let stored = |names: &[&str]| -> Vec<String> {
@@ -209,7 +244,7 @@ impl Upcast for Makes {
 /// A chain of one step, which makes these of each event of type A.
 fn makes(made: Vec<Upcasted>) -> Chain {
     let name = |name: &str| EventType::new(name).unwrap();
-    let lift = Lift { event_type: name("A"), from: 1, to: 2, into: vec![name("A")] };
+    let lift = Lift { event_type: name("A"), from: 1, into: vec![Target { event_type: name("A"), version: 2 }] };
     Chain::new(vec![Step { lift, origin: "u.wasm".into(), identity: "1".into(), upcast: Arc::new(Makes(made)) }])
         .unwrap()
 }

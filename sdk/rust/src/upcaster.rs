@@ -62,11 +62,11 @@ impl Lift {
             let json = serde_json::to_string(&new).map_err(|error| format!("it cannot be written as JSON: {error}"))?;
             Ok(vec![(made.clone(), json)])
         };
-        Self::of((event_type, from_version), from_version.saturating_add(1), vec![event_type.to_owned()], step)
+        Self::of((event_type, from_version), from_version.saturating_add(1), &[event_type], step)
     }
 
     /// Makes other events of one: of another type, several in this order, or none. `New` is an enum with one variant for
-    /// each type that may come of it, all of them of the schema version `to_version`.
+    /// each type that may come of it; each is made at the schema version `to_version`, but those that [`Lift::at`] names.
     pub fn into_events<Old, New>(
         event_type: &str,
         from_version: u32,
@@ -85,17 +85,55 @@ impl Lift {
                 .map(|(name, data)| (name, data.to_string()))
                 .collect())
         };
-        let into = event_types::<New>().iter().map(|name| (*name).to_owned()).collect();
-        Self::of((event_type, from_version), to_version, into, step)
+        Self::of((event_type, from_version), to_version, event_types::<New>(), step)
+    }
+
+    /// Makes events of one type at a schema version of their own, such as `Paid` at 3 and `Sent` at 1:
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// # use tidemill_sdk::Lift;
+    /// #[derive(Deserialize)]
+    /// struct PaidAndSent {
+    ///     cents: u64,
+    ///     parcel: String,
+    /// }
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// enum Parts {
+    ///     Paid { cents: u64 },
+    ///     Sent { parcel: String },
+    /// }
+    ///
+    /// fn parts(both: PaidAndSent) -> Result<Vec<Parts>, String> {
+    ///     let PaidAndSent { cents, parcel } = both;
+    ///     Ok(vec![Parts::Paid { cents }, Parts::Sent { parcel }])
+    /// }
+    ///
+    /// let lift = Lift::into_events("PaidAndSent", 1, 1, parts).at("Paid", 3);
+    /// ```
+    ///
+    /// # Panics
+    /// When it makes no events of this type: the host refuses the component with that text.
+    #[must_use]
+    pub fn at(mut self, event_type: &str, schema_version: u32) -> Self {
+        let target = self.declared.into.iter_mut().find(|target| target.event_type == event_type);
+        let Some(target) = target else {
+            panic!("the lift of {} makes no {event_type}, so it has no version", self.declared.event_type)
+        };
+        target.schema_version = schema_version;
+        self
     }
 
     fn of(
         (event_type, from_version): (&str, u32),
         to_version: u32,
-        into: Vec<String>,
+        into: &[&str],
         step: impl Fn(&str, &[u8]) -> Result<Vec<(String, String)>, String> + 'static,
     ) -> Self {
-        let declared = contract::Lift { event_type: event_type.into(), from_version, to_version, into };
+        let target = |made: &&str| contract::Target { event_type: (*made).into(), schema_version: to_version };
+        let into = into.iter().map(target).collect();
+        let declared = contract::Lift { event_type: event_type.into(), from_version, into };
         Self { declared, step: Box::new(step) }
     }
 
@@ -201,7 +239,7 @@ mod tests {
     }
 
     fn lifts() -> [Lift; 2] {
-        [Lift::new("Placed", 1, cents), Lift::into_events("PaidAndSent", 3, 1, split)]
+        [Lift::new("Placed", 1, cents), Lift::into_events("PaidAndSent", 3, 1, split).at("Paid", 4)]
     }
 
     fn event(event_type: &str, schema_version: u32, json: &str) -> contract::Event {
@@ -221,8 +259,16 @@ mod tests {
     #[test]
     fn what_is_declared_follows_from_the_types() {
         let declared = declared_lifts(lifts());
-        assert_eq!((declared[0].to_version, &*declared[0].into), (2, &["Placed".to_owned()][..]));
-        assert_eq!((declared[1].to_version, &*declared[1].into), (1, &["Paid".to_owned(), "Sent".to_owned()][..]));
+        let made = |at: usize| -> Vec<_> {
+            declared[at].into.iter().map(|made| (made.event_type.as_str(), made.schema_version)).collect()
+        };
+        assert_eq!((made(0), made(1)), (vec![("Placed", 2)], vec![("Paid", 4), ("Sent", 1)]));
+    }
+
+    #[test]
+    #[should_panic(expected = "the lift of PaidAndSent makes no Payed")]
+    fn a_version_of_what_is_never_made_is_refused() {
+        let _ = Lift::into_events("PaidAndSent", 3, 1, split).at("Payed", 4);
     }
 
     #[test]

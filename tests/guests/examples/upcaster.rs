@@ -1,4 +1,4 @@
-//! Lifts `Bought` from 1 to 2 by wrapping its data, and splits `Pair` into `Left` and `Right`. What data says, it does:
+//! Lifts `Bought` from 1 to 2 by wrapping its data, and splits `Pair` into `Left` of 3 and `Right` of 1. What data says, it does:
 //! `"poison"` is refused, `"trap"` traps, `"spin"` never ends, `"other"` becomes what is not declared.
 
 #![cfg_attr(target_arch = "wasm32", expect(unsafe_code, reason = "the bindings are generated here"))]
@@ -7,20 +7,20 @@ mod contract {
     wit_bindgen::generate!({ path: "../../wit", world: "upcaster-plugin" });
 }
 
-use contract::exports::tidemill::plugin::upcaster::{Event, Guest, Lift, Payload, Upcasted};
+use contract::exports::tidemill::plugin::upcaster::{Event, Guest, Lift, Payload, Target, Upcasted};
 
 /// The component.
 pub struct Upcaster;
 
 impl Guest for Upcaster {
     fn lifts() -> Vec<Lift> {
-        let lift = |event_type: &str, to_version, into: &[&str]| Lift {
+        let target = |made: &(&str, u32)| Target { event_type: made.0.into(), schema_version: made.1 };
+        let lift = |event_type: &str, into: &[(&str, u32)]| Lift {
             event_type: event_type.into(),
             from_version: 1,
-            to_version,
-            into: into.iter().map(|name| (*name).into()).collect(),
+            into: into.iter().map(target).collect(),
         };
-        vec![lift("Bought", 2, &["Bought"]), lift("Pair", 1, &["Left", "Right"])]
+        vec![lift("Bought", &[("Bought", 2)]), lift("Pair", &[("Left", 3), ("Right", 1)])]
     }
 
     fn upcast(event: Event) -> Result<Vec<Upcasted>, String> {

@@ -11,11 +11,11 @@ use super::{Declared, Output};
 use crate::document::{Document, DocumentError, Known, Section, Value, integer};
 use crate::event::EventType;
 use crate::schema::lifted::PARTS_MAX;
-use crate::schema::{Lift, Step};
+use crate::schema::{Lift, Step, Target};
 
 const ROOT: Known<'static> = Known::table("", &["upcast"], &[]);
 const UPCAST: Known<'static> = Known::table("upcast", &["type", "from", "to", "as", "rules", "into", "drop"], &[]);
-const INTO: Known<'static> = Known::table("upcast.into", &["type", "rules"], &[]);
+const INTO: Known<'static> = Known::table("upcast.into", &["type", "to", "rules"], &[]);
 const RULE: Known<'static> =
     Known { inline: true, ..Known::table("rule", &["add", "value", "remove", "rename", "move", "convert", "to"], &[]) };
 const TABLES: &[&Known<'static>] = &[&UPCAST];
@@ -43,22 +43,23 @@ fn step(file: &str, value: &Value<'_>) -> Result<Step, DocumentError> {
     let event_type = required(value, &section, "type")?;
     let event_type = type_of(&event_type)?;
     let from = version(&required(value, &section, "from")?)?;
-    let to = section.get("to").map(|to| version(&to)).transpose()?;
-    let outputs = outputs(&section, &event_type)?;
-    let mut into: Vec<EventType> = Vec::new();
-    for output in &outputs {
-        if !into.contains(&output.event_type) {
-            into.push(output.event_type.clone());
+    let to = version_of(&section)?.unwrap_or(from.saturating_add(1));
+    let mut into: Vec<Target> = Vec::new();
+    let mut outputs = Vec::new();
+    for (made, output) in made(&section, &event_type, to)? {
+        if !into.contains(&made) {
+            into.push(made);
         }
+        outputs.push(output);
     }
-    let lift = Lift { event_type, from, to: to.unwrap_or(from.saturating_add(1)), into };
+    let lift = Lift { event_type, from, into };
     let declared = Declared { outputs };
     let identity = declared.identity();
     Ok(Step { lift, origin: format!("{file}:{}", value.line()), identity, upcast: Arc::new(declared) })
 }
 
-/// What a lift makes: one event unless it is told to make others, or none.
-fn outputs(section: &Section<'_>, event_type: &EventType) -> Result<Vec<Output>, DocumentError> {
+/// What a lift makes: one event unless it is told to make others, or none. `to` is the version of what says none.
+fn made(section: &Section<'_>, event_type: &EventType, to: u32) -> Result<Vec<(Target, Output)>, DocumentError> {
     let (renamed, rules, into) = (section.get("as"), section.get("rules"), section.get("into"));
     if let Some(drop) = section.get("drop")
         && drop.boolean()?
@@ -70,21 +71,25 @@ fn outputs(section: &Section<'_>, event_type: &EventType) -> Result<Vec<Output>,
     }
     let Some(into) = into else {
         let event_type = renamed.map(|renamed| type_of(&renamed)).transpose()?.unwrap_or_else(|| event_type.clone());
-        return Ok(vec![Output { event_type, rules: rules_of(rules)? }]);
+        return Ok(vec![output(event_type, to, rules_of(rules)?)]);
     };
     if let Some(other) = renamed.or(rules) {
         return Err(other.bad("nothing beside [[upcast.into]], each of which has its own type and rules"));
     }
-    let outputs = tables(&into, "tables, each written [[upcast.into]]")?;
-    if outputs.len() > PARTS_MAX {
+    let parts = tables(&into, "tables, each written [[upcast.into]]")?;
+    if parts.len() > PARTS_MAX {
         return Err(into.bad(&format!("at most {PARTS_MAX} tables")));
     }
-    let output = |value: &Value<'_>| {
+    let part = |value: &Value<'_>| {
         let section = value.table(&INTO)?;
         let event_type = type_of(&required(value, &section, "type")?)?;
-        Ok(Output { event_type, rules: rules_of(section.get("rules"))? })
+        Ok(output(event_type, version_of(&section)?.unwrap_or(to), rules_of(section.get("rules"))?))
     };
-    outputs.iter().map(output).collect()
+    parts.iter().map(part).collect()
+}
+
+fn output(event_type: EventType, version: u32, rules: Vec<Rule>) -> (Target, Output) {
+    (Target { event_type: event_type.clone(), version }, Output { event_type, rules })
 }
 
 fn rules_of(rules: Option<Value<'_>>) -> Result<Vec<Rule>, DocumentError> {
@@ -151,6 +156,11 @@ fn required<'a>(whole: &Value<'a>, section: &Section<'a>, key: &str) -> Result<V
 fn type_of(value: &Value<'_>) -> Result<EventType, DocumentError> {
     const ALLOWED: &str = "the name of an event type";
     EventType::new(value.text(ALLOWED)?).map_err(|error| value.bad(&format!("{ALLOWED} ({error})")))
+}
+
+/// The schema version that a table says of what is made.
+fn version_of(section: &Section<'_>) -> Result<Option<u32>, DocumentError> {
+    section.get("to").map(|to| version(&to)).transpose()
 }
 
 fn version(value: &Value<'_>) -> Result<u32, DocumentError> {
