@@ -33,16 +33,19 @@ export class Context {
   }
 }
 
+/** Data as the contract has them: bytes as they are, anything else as JSON. */
+export function payloadOf(what: string, data: unknown): HostNewEvent["payload"] {
+  if (data instanceof Uint8Array) return { tag: "binary", val: data };
+  const json = JSON.stringify(data);
+  if (json === undefined) throw new TypeError(`${what} cannot be written as JSON`);
+  return { tag: "json", val: json };
+}
+
 function toHost(event: NewEvent): HostNewEvent {
-  const { data } = event;
-  const json = data instanceof Uint8Array ? undefined : JSON.stringify(data);
-  if (json === undefined && !(data instanceof Uint8Array)) {
-    throw new TypeError(`the body of ${event.type} cannot be written as JSON`);
-  }
   return {
     eventType: event.type,
     stream: event.stream ?? null,
-    payload: json === undefined ? { tag: "binary", val: data as Uint8Array } : { tag: "json", val: json },
+    payload: payloadOf(`the body of ${event.type}`, event.data),
     contentType: event.contentType ?? null,
     tags: event.tags ?? [],
     metadata: Object.entries(event.metadata ?? {}),

@@ -16,6 +16,8 @@ export interface About {
   summary?: string;
   /** The event types it wants to append; the manifest's `[grants]` allow it. */
   append?: string[];
+  /** The commands it wants to send, such as `account:Deposit`; the manifest's `[grants]` allow them. */
+  dispatch?: string[];
 }
 
 /**
@@ -81,7 +83,10 @@ export function plugin(
         streams: [],
         tags: [],
         append: about.append ?? [],
-        extra: Object.keys(queries).map((name) => ["query", name]),
+        extra: [
+          ...Object.keys(queries).map((name) => ["query", name]),
+          ...(about.dispatch ?? []).map((command) => ["request.dispatch", command]),
+        ],
       }),
     },
   };

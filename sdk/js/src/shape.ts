@@ -10,11 +10,23 @@ export type Shape = Record<string, Reader<unknown>>;
 export type Read<S extends Shape> = { [K in keyof S]: S[K] extends Reader<infer T> ? T : never };
 
 /** A value is not what the reader expects. */
-export class ShapeError extends Error {}
+export class ShapeError extends Error {
+  constructor(
+    message: string,
+    private readonly path: string = "",
+  ) {
+    super(message);
+  }
+
+  /** The place, as a JSON pointer: `/lines/0/quantity`; empty for the whole. */
+  get pointer(): string {
+    return this.path === "" ? "" : `/${this.path.replace(/\[(\d+)\]/g, ".$1").split(".").join("/")}`;
+  }
+}
 
 function expected(what: string, path: string, value: unknown): ShapeError {
   const found = value === undefined ? "it is missing" : `it is ${JSON.stringify(value)?.slice(0, 80)}`;
-  return new ShapeError(`${path || "the whole"}: expected ${what}, but ${found}`);
+  return new ShapeError(`${path || "the whole"}: expected ${what}, but ${found}`, path);
 }
 
 function reader<T>(what: string, is: (value: unknown) => boolean): Reader<T> {
@@ -51,14 +63,25 @@ export function array<T>(read: Reader<T>): Reader<T[]> {
   };
 }
 
-/** An object with these fields; others are left out. */
+/** Shapes whose objects keep their other fields. */
+const OPEN = new WeakSet<Shape>();
+
+/** A shape with at least these fields: the others of the object are kept, as they are. */
+export function keeping<S extends Shape>(shape: S): S {
+  const open = { ...shape };
+  OPEN.add(open);
+  return open;
+}
+
+/** An object with these fields; others are left out, unless the shape is `keeping` them. */
 export function object<S extends Shape>(shape: S): Reader<Read<S>> {
   const fields = Object.entries(shape);
+  const keeps = OPEN.has(shape);
   return (value, path) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) throw expected("an object", path, value);
     const found = value as Record<string, unknown>;
     const prefix = path ? `${path}.` : "";
-    const result: Record<string, unknown> = {};
+    const result: Record<string, unknown> = keeps ? { ...found } : {};
     for (const [field, read] of fields) result[field] = read(found[field], prefix + field);
     return result as Read<S>;
   };

@@ -28,6 +28,21 @@ declare module "tidemill:plugin/append@0.1.1" {
   export function append(cause: number, events: HostNewEvent[]): void;
 }
 
+declare module "tidemill:plugin/dispatch@0.1.1" {
+  export function dispatch(
+    cause: number,
+    commands: {
+      id: string | null;
+      aggregate: string;
+      key: string;
+      commandType: string;
+      data: { tag: "json"; val: string } | { tag: "binary"; val: Uint8Array };
+      contentType: string | null;
+      metadata: [string, string][];
+    }[],
+  ): string[];
+}
+
 declare module "tidemill:plugin/log@0.1.1" {
   export function log(level: "trace" | "debug" | "info" | "warn" | "error", message: string): void;
 }

@@ -9,16 +9,20 @@ from ._query import Answer, Invalid, Query
 __all__ = [
     "Answer",
     "Asked",
+    "Checked",
     "Context",
     "Decider",
     "Event",
     "Failure",
+    "FieldError",
     "Invalid",
+    "Lifts",
     "Plugin",
     "Query",
     "Reject",
     "Rejection",
     "Retry",
+    "Rules",
     "Stop",
     "config",
     "log",
@@ -27,10 +31,14 @@ __all__ = [
 
 _IN_MODULE = {
     "Asked": "_aggregate",
+    "Checked": "_validator",
     "Context": "_context",
     "Decider": "_aggregate",
+    "FieldError": "_validator",
+    "Lifts": "_upcaster",
     "Plugin": "_plugin",
     "Rejection": "_aggregate",
+    "Rules": "_validator",
 }
 """What is there only in some worlds: one that decides commands has nothing to act with."""
 

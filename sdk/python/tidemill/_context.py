@@ -8,6 +8,13 @@ from wit_world.imports import append as host
 from wit_world.imports import types
 
 from ._event import Event
+from ._failure import Stop
+
+try:
+    from wit_world.imports import dispatch as dispatching
+except ImportError:
+    # It is there only in the worlds of those that send commands.
+    dispatching = None
 
 
 class Context:
@@ -44,6 +51,39 @@ class Context:
             schema_version=schema_version,
         )
         host.append(self.event.position, [event])
+
+    def dispatch(
+        self,
+        aggregate: str,
+        key: str,
+        command_type: str,
+        data: object = None,
+        *,
+        id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+    ) -> str:
+        """Sends a command to one aggregate, such as `7` of `account`; answers its id.
+
+        It is accepted when the handler's effects commit, and decided once, later. The manifest must grant it:
+        `[grants] dispatch = ["<aggregate>:<type>"]`. `data` is as for `append`. Of two commands with one `id` the second
+        is not decided; without one, it follows from the event at hand.
+        """
+        if dispatching is None:
+            raise Stop(
+                "this plugin was built for a world without commands; build it for one that sends them, such as "
+                "described-dispatching-subscriber-plugin"
+            )
+        command = dispatching.NewCommand(
+            id=id,
+            aggregate=aggregate,
+            key=key,
+            command_type=command_type,
+            data=_payload({} if data is None else data),
+            content_type=content_type,
+            metadata=list((metadata or {}).items()),
+        )
+        return dispatching.dispatch(self.event.position, [command])[0]
 
 
 def _payload(data: object) -> types.Payload:

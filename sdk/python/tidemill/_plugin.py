@@ -24,8 +24,19 @@ class Plugin:
     `Subscriber, Projection, Description = plugin.exports()`.
     """
 
-    def __init__(self, name: str, *, version: str = "", summary: str = "", append: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        name: str,
+        *,
+        version: str = "",
+        summary: str = "",
+        append: tuple[str, ...] = (),
+        dispatch: tuple[str, ...] = (),
+    ):
+        """`append`: the types of events it wants to append; `dispatch`: the commands it wants to send, such as
+        `account:Deposit`. The manifest's `[grants]` allow them."""
         self._about = (name, version, summary, list(append))
+        self._requests = [("request.dispatch", command) for command in dispatch]
         self._handlers: dict[str, Handler] = {}
         self._queries: dict[str, Callable[[Query], object]] = {}
 
@@ -96,7 +107,7 @@ class Plugin:
         name, version, summary, append = self._about
         listens = [] if "*" in self._handlers else list(self._handlers)
         queries = [("query", query) for query in self._queries]
-        return description.Description(name, version, summary, listens, [], [], append, queries)
+        return description.Description(name, version, summary, listens, [], [], append, queries + self._requests)
 
 
 def _unexpected(ctx: Context) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -11,6 +12,15 @@ Reader = Callable[[object, str], object]
 
 class ShapeError(Exception):
     """A value is not what the annotation says."""
+
+    def __init__(self, message: str, path: str = ""):
+        super().__init__(message)
+        self._path = path
+
+    @property
+    def pointer(self) -> str:
+        """The place, as a JSON pointer: `/lines/0/quantity`; empty for the whole."""
+        return "/" + re.sub(r"\[(\d+)\]", r".\1", self._path).replace(".", "/") if self._path else ""
 
 
 def reader(annotation: object) -> Reader:
@@ -39,7 +49,8 @@ _PLAIN = {str: "text", bool: "true or false", int: "a whole number", float: "a n
 
 
 def _expected(what: str, value: object, path: str) -> ShapeError:
-    return ShapeError(f"{path or 'the whole'}: expected {what}, but it is {json.dumps(value, ensure_ascii=False)[:80]}")
+    found = json.dumps(value, ensure_ascii=False)[:80]
+    return ShapeError(f"{path or 'the whole'}: expected {what}, but it is {found}", path)
 
 
 def _plain(kind: type) -> Reader:
@@ -88,11 +99,11 @@ def _dataclass(kind: type) -> Reader:
             if name in value:
                 found[name] = read_field(value[name], place)
             elif required:
-                raise ShapeError(f"{place}: it is missing")
+                raise ShapeError(f"{place}: it is missing", place)
         try:
             return kind(**found)
         except ValueError as error:
-            raise ShapeError(f"{path or 'the whole'}: {error}") from error
+            raise ShapeError(f"{path or 'the whole'}: {error}", path) from error
 
     return read
 
