@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use uuid::Uuid;
+
 use super::aggregate::{AggregateHost, Faulted, Handle};
 use super::claims::AggregateSetup;
 use super::counts::Counts;
@@ -44,6 +46,8 @@ pub(super) struct Hot {
     pub(super) position: Position,
     /// What no snapshot of it stands for.
     pub(super) unsaved: Unsaved,
+    /// The event that must follow next, as it decided on it: whether deciding changed the state, nobody knows.
+    pub(super) awaits: Option<Uuid>,
     used: u64,
 }
 
@@ -105,21 +109,25 @@ impl Shard {
     }
 
     /// Brings an aggregate up to the end of its stream, and does something with it. After an error the aggregate, and
-    /// after a fault the instance, is made anew. Blocks.
+    /// after a fault the instance, is made anew; and so is an aggregate that decided what does not follow in its stream.
+    /// Blocks.
     pub(super) fn with<T>(
         &mut self,
         source: &Source<'_>,
         work: impl FnOnce(&mut dyn AggregateHost, &mut Hot) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
         let mut loaded = self.take(source.stream).map_or_else(|| self.load(source), Ok);
+        let mut taken = self.take_in(source, &mut loaded);
+        if let (Ok(hot), Ok(())) = (&loaded, &taken)
+            && hot.awaits.is_some()
+        {
+            self.drop_one(hot.handle);
+            loaded = self.load(source);
+            taken = self.take_in(source, &mut loaded);
+        }
         let host = self.host.get_or_insert_with(|| source.setup.code.host());
         let done = match &mut loaded {
-            Ok(hot) => {
-                let began = Stopwatch::start();
-                let taken = take_in(&mut **host, source, hot, Until::default());
-                hot.unsaved.taking_in_ns = hot.unsaved.taking_in_ns.saturating_add(began.elapsed_ns());
-                taken.and_then(|()| work(&mut **host, hot))
-            }
+            Ok(hot) => taken.and_then(|()| work(&mut **host, hot)),
             Err(error) => Err(error.clone()),
         };
         let lost = matches!(done, Err(CommandError::Faulted { .. } | CommandError::NotGranted { .. }));
@@ -130,6 +138,16 @@ impl Shard {
             (Err(_), _) => {}
         }
         done
+    }
+
+    /// Hands over to one that was loaded what followed in its stream.
+    fn take_in(&mut self, source: &Source<'_>, loaded: &mut Result<Hot, CommandError>) -> Result<(), CommandError> {
+        let Ok(hot) = loaded else { return Ok(()) };
+        let host = self.host.get_or_insert_with(|| source.setup.code.host());
+        let began = Stopwatch::start();
+        let taken = take_in(&mut **host, source, hot, Until::default());
+        hot.unsaved.taking_in_ns = hot.unsaved.taking_in_ns.saturating_add(began.elapsed_ns());
+        taken
     }
 
     /// The state of an aggregate, to be kept; none where its code has no snapshots. Whether that succeeds or not, the
@@ -229,7 +247,14 @@ pub(super) fn restored(
         Ok(false) => return Ok(None),
         Ok(true) => match host.restore(source.key, &found.bytes).map_err(|faulted| source.faulted(faulted)) {
             Ok(Ok(handle)) => {
-                return Ok(Some(Hot { handle, version, position, unsaved: Unsaved::of(version), used: 0 }));
+                return Ok(Some(Hot {
+                    handle,
+                    version,
+                    position,
+                    unsaved: Unsaved::of(version),
+                    awaits: None,
+                    used: 0,
+                }));
             }
             Ok(Err(reason)) => format!("it does not load: {reason}"),
             Err(error) => {
@@ -247,7 +272,14 @@ pub(super) fn restored(
 /// An aggregate without events.
 pub(super) fn begun(host: &mut dyn AggregateHost, source: &Source<'_>) -> Result<Hot, CommandError> {
     let handle = host.make(source.key).map_err(|faulted| source.faulted(faulted))?;
-    Ok(Hot { handle, version: Version::START, position: Position::START, unsaved: Unsaved::default(), used: 0 })
+    Ok(Hot {
+        handle,
+        version: Version::START,
+        position: Position::START,
+        unsaved: Unsaved::default(),
+        awaits: None,
+        used: 0,
+    })
 }
 
 /// Whether a snapshot lies within a point, if this code made it of this history: its event is where it says, or was
