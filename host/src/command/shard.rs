@@ -118,10 +118,14 @@ impl Shard {
     ) -> Result<T, CommandError> {
         let mut loaded = self.take(source.stream).map_or_else(|| self.load(source), Ok);
         let mut taken = self.take_in(source, &mut loaded);
-        if let (Ok(hot), Ok(())) = (&loaded, &taken)
+        if let Ok(hot) = &loaded
             && hot.awaits.is_some()
         {
-            self.drop_one(hot.handle);
+            // What it says of the events that came instead says nothing of them.
+            match &taken {
+                Err(CommandError::Faulted { .. }) => self.reset(),
+                _ => self.drop_one(hot.handle),
+            }
             loaded = self.load(source);
             taken = self.take_in(source, &mut loaded);
         }
