@@ -400,7 +400,7 @@ impl From<CommandError> for Problem {
             CommandError::Append(error) => error.into(),
             CommandError::Store(error) => error.into(),
             CommandError::Denied(denied) => denied.into(),
-            CommandError::IdTaken { id } => Self::new(class, Kind::IdConflict, detail).with("command_id", id),
+            CommandError::IdTaken { id, .. } => Self::new(class, Kind::IdConflict, detail).with("command_id", id),
             CommandError::UnknownAggregate { aggregate, .. } => {
                 Self::not_found(detail).with("aggregate", aggregate.as_str())
             }
@@ -413,10 +413,13 @@ impl From<CommandError> for Problem {
                 Self::not_decided(detail).with("aggregate", aggregate.as_str()).with("errors", json!([]))
             }
             CommandError::Expired { deadline_ms, progress } => {
-                Self::http(StatusCode::GATEWAY_TIMEOUT, Kind::DeadlinePassed, detail)
-                    .with("deadline_ms", deadline_ms)
-                    .with("decided", progress == Progress::Appending)
-                    .with("appended", false)
+                let problem = Self::http(StatusCode::GATEWAY_TIMEOUT, Kind::DeadlinePassed, detail)
+                    .with("deadline_ms", deadline_ms);
+                match progress {
+                    // What the other one's comes to is not known yet.
+                    Progress::Joined => problem,
+                    progress => problem.with("decided", progress == Progress::Appending).with("appended", false),
+                }
             }
             CommandError::NotGranted { plugin, event_type } => Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
                 .with("plugin", plugin.as_str())

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::api::Maintenance;
 use crate::clock::{Clock, SystemClock};
-use crate::command::{Checks, Claims, Commands, QueueTask};
+use crate::command::{Checks, Claims, Commands, QueueOptions, QueueTask};
 use crate::config::HostSecrets;
 use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
@@ -39,13 +39,15 @@ pub struct HostOptions {
     pub compiler: Option<Compiler>,
     /// Which servers the requests of plugins believe.
     pub trust: Trust,
+    /// How accepted commands wait to be decided.
+    pub queue: QueueOptions,
 }
 
 impl HostOptions {
     /// A store in a directory, without plugins.
     #[must_use]
     pub fn new(data: PathBuf) -> Self {
-        Self { data, plugins: None, compiler: None, trust: Trust::default() }
+        Self { data, plugins: None, compiler: None, trust: Trust::default(), queue: QueueOptions::default() }
     }
 }
 
@@ -110,6 +112,7 @@ impl Host {
     pub async fn start(options: HostOptions) -> Result<Self, HostError> {
         let candidates = options.data.join(CANDIDATES_FOLDER);
         let archive = Some(options.data.join(COMPONENTS_FOLDER));
+        let queue = options.queue.clone();
         let started = tokio::task::spawn_blocking(move || Self::open(&options)).await;
         let opened = started.map_err(|_| StoreError::ReadFailed { reason: "opening the store panicked".into() })??;
         let (Opened { store, clock, plugins }, claims) = (opened, Claims::default());
@@ -117,11 +120,12 @@ impl Host {
         let log: Arc<dyn Store> =
             Arc::new(CheckedStore::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&schemas)));
         let checks = Arc::<Checks>::default();
-        let commands = Commands::held_to(
+        let commands = Commands::queueing(
             AsyncStore::new(Arc::clone(&log)),
             claims.clone(),
             Arc::clone(&clock),
             Arc::clone(&checks),
+            queue,
         );
         let Some((engine, directory)) = plugins else {
             return Ok(Self { store, log, registry: None, rehearsals: None, commands, queue: None, clock });

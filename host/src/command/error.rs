@@ -36,6 +36,8 @@ pub enum CommandError {
     IdTaken {
         /// The id.
         id: String,
+        /// Whether that one is only being sent, and may leave the id free.
+        for_now: bool,
     },
     /// Who asks may not append what was decided.
     #[error(transparent)]
@@ -171,8 +173,7 @@ pub enum CommandError {
     },
     /// Its deadline has passed.
     #[error(
-        "the deadline of {deadline_ms} ms passed while the command {}; nothing of it was appended, nor will be: send it \
-         again, with more time", .progress.in_words()
+        "the deadline of {deadline_ms} ms passed while the command {}; {}", .progress.in_words(), .progress.what_follows()
     )]
     Expired {
         /// The deadline, in milliseconds.
@@ -265,9 +266,14 @@ impl CommandError {
         }
     }
 
-    /// Whether the stream moved while the command was decided.
-    pub(super) const fn is_conflict(&self) -> bool {
-        matches!(self, Self::Append(AppendError::WrongExpectedVersion { .. }))
+    /// Whether it is about who sent the command, and how: another who sends the same one may fare otherwise.
+    pub(super) const fn is_of_sender(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied(_)
+                | Self::Expired { .. }
+                | Self::Append(AppendError::WrongExpectedVersion { .. } | AppendError::ConditionFailed { .. })
+        )
     }
 
     /// Whether the code died of a snapshot.

@@ -102,6 +102,7 @@ pub(super) fn apply(
 ) -> Result<(), CommandError> {
     let Some((version, position)) = events.last().map(|last| (last.version, last.position)) else { return Ok(()) };
     check_order(source, hot.version, &events)?;
+    let first = events.first().map(|event| event.id);
     let mut call = Call { host, source, hot, events: Vec::with_capacity(events.len()), bytes: 0 };
     for event in events {
         match source.setup.chain.lift(&event).map_err(|error| source.unlifted(&event, error))? {
@@ -110,6 +111,7 @@ pub(super) fn apply(
         }
     }
     call.make()?;
+    hot.awaits = hot.awaits.filter(|awaited| Some(*awaited) != first);
     hot.version = version;
     hot.position = position;
     Ok(())

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use uuid::Uuid;
+
 use super::aggregate::{AggregateHost, Faulted, Handle};
 use super::claims::AggregateSetup;
 use super::counts::Counts;
@@ -46,6 +48,8 @@ pub(super) struct Hot {
     pub(super) unsaved: Unsaved,
     /// How long it has taken in events ahead of its next use, in nanoseconds.
     pub(super) ahead_ns: u64,
+    /// The event that must follow next, as it decided on it: whether deciding changed the state, nobody knows.
+    pub(super) awaits: Option<Uuid>,
     used: u64,
 }
 
@@ -111,24 +115,15 @@ impl Shard {
     }
 
     /// Brings an aggregate up to the end of its stream, and does something with it. After an error the aggregate, and
-    /// after a fault the instance, is made anew. Blocks.
+    /// after a fault the instance, is made anew; and so is an aggregate that decided what does not follow in its stream.
+    /// Blocks.
     pub(super) fn with<T>(
         &mut self,
         source: &Source<'_>,
         work: impl FnOnce(&mut dyn AggregateHost, &mut Hot) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
-        let loaded = self.take(source.stream).map_or_else(|| self.load(source), Ok);
-        let loaded = loaded.inspect_err(|error| {
-            if is_of_instance(error) {
-                self.reset();
-            }
-        })?;
-        self.work_on(source, loaded, |host, hot| {
-            let began = Stopwatch::start();
-            let taken = take_in(host, source, hot, Until::default());
-            hot.unsaved.add(began.elapsed_ns());
-            taken.and_then(|()| work(host, hot))
-        })
+        let hot = self.current(source)?;
+        self.work_on(source, hot, work)
     }
 
     /// Has an aggregate that is in memory take in the events that follow, if they do. What fails comes up when it is
@@ -148,6 +143,39 @@ impl Shard {
         });
     }
 
+    /// An aggregate that has taken in all of its stream.
+    fn current(&mut self, source: &Source<'_>) -> Result<Hot, CommandError> {
+        if let Some(mut hot) = self.take(source.stream) {
+            let taken = self.take_in(source, &mut hot);
+            if hot.awaits.is_none() {
+                return self.kept_if(hot, taken);
+            }
+            // What it says of the events that came instead says nothing of them.
+            self.let_go(hot, taken.err().as_ref());
+        }
+        let loaded = self.load(source);
+        let mut hot = loaded.inspect_err(|error| {
+            if is_of_instance(error) {
+                self.reset();
+            }
+        })?;
+        let taken = self.take_in(source, &mut hot);
+        self.kept_if(hot, taken)
+    }
+
+    fn kept_if(&mut self, hot: Hot, done: Result<(), CommandError>) -> Result<Hot, CommandError> {
+        done.inspect_err(|error| self.let_go(hot, Some(error))).map(|()| hot)
+    }
+
+    /// Hands over what followed in its stream.
+    fn take_in(&mut self, source: &Source<'_>, hot: &mut Hot) -> Result<(), CommandError> {
+        let host = self.host.get_or_insert_with(|| source.setup.code.host());
+        let began = Stopwatch::start();
+        let taken = take_in(&mut **host, source, hot, Until::default());
+        hot.unsaved.add(began.elapsed_ns());
+        taken
+    }
+
     fn work_on<T>(
         &mut self,
         source: &Source<'_>,
@@ -157,12 +185,19 @@ impl Shard {
         let host = self.host.get_or_insert_with(|| source.setup.code.host());
         let done = work(&mut **host, &mut hot);
         match &done {
-            Err(error) if is_of_instance(error) => self.reset(),
             _ if host.is_full() => self.reset(),
             Ok(_) => self.keep(source.stream, hot),
-            Err(_) => self.drop_one(hot.handle),
+            Err(error) => self.let_go(hot, Some(error)),
         }
         done
+    }
+
+    /// Lets an aggregate go that failed, and the instance if that failed.
+    fn let_go(&mut self, hot: Hot, error: Option<&CommandError>) {
+        match error {
+            Some(error) if is_of_instance(error) => self.reset(),
+            _ => self.drop_one(hot.handle),
+        }
     }
 
     /// The state of an aggregate, to be kept; none where its code has no snapshots. Whether that succeeds or not, the
@@ -268,6 +303,7 @@ pub(super) fn restored(
                     position,
                     unsaved: Unsaved::of(version),
                     ahead_ns: 0,
+                    awaits: None,
                     used: 0,
                 }));
             }
@@ -298,6 +334,7 @@ pub(super) fn begun(host: &mut dyn AggregateHost, source: &Source<'_>) -> Result
         position: Position::START,
         unsaved: Unsaved::default(),
         ahead_ns: 0,
+        awaits: None,
         used: 0,
     })
 }

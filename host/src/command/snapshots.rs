@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::claims::Claims;
 use super::error::CommandError;
+use super::lanes::Lanes;
 use super::shard::Source;
 use super::snapshot::{SNAPSHOT_BYTES_MAX, Snapshot, owner};
 use crate::event::{Category, Position, StreamName, Version};
@@ -16,6 +18,9 @@ use crate::store::{AsyncStore, CommitError, Progress, StateChange, Store, StoreE
 const WISHES_MAX: usize = 256;
 /// How often a write is tried when somebody else writes, too.
 const ATTEMPTS_MAX: usize = 8;
+/// Longest wait for the turn at an aggregate, at which nothing is open that it decided. One that is missed is asked for
+/// again by its next command.
+const TURN_MAX: Duration = Duration::from_secs(10);
 
 /// A snapshot that there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,13 +52,14 @@ pub(super) struct Snapshots(Arc<Inner>);
 struct Inner {
     log: AsyncStore,
     claims: Claims,
+    lanes: Lanes,
     waiting: Mutex<HashSet<Wish>>,
     queue: OnceLock<mpsc::Sender<Wish>>,
 }
 
 impl Snapshots {
-    pub(super) fn new(log: AsyncStore, claims: Claims) -> Self {
-        Self(Arc::new(Inner { log, claims, waiting: Mutex::default(), queue: OnceLock::new() }))
+    pub(super) fn new(log: AsyncStore, claims: Claims, lanes: Lanes) -> Self {
+        Self(Arc::new(Inner { log, claims, lanes, waiting: Mutex::default(), queue: OnceLock::new() }))
     }
 
     /// Has a snapshot written soon. Must be called within a tokio runtime.
@@ -78,13 +84,19 @@ impl Snapshots {
     /// Makes a snapshot and writes it.
     async fn write(&self, wish: &Wish) -> Result<(), CommandError> {
         let Some(decider) = self.0.claims.get(&wish.category) else { return Ok(()) };
+        let mut place = self.0.lanes.enter(&wish.stream);
+        if tokio::time::timeout(TURN_MAX, place.turn()).await.is_err() {
+            return Ok(());
+        }
         let (wish, taking, stream) = (wish.clone(), Arc::clone(&decider), wish.stream.clone());
         let store = Arc::clone(self.0.log.store());
         let taken = decider.shard(&stream).run(move |shard| {
             let source = Source { setup: &taking.setup, store: &*store, stream: &wish.stream, key: &wish.key };
             shard.snapshot(&source)
         });
-        let Some(snapshot) = taken.await? else { return Ok(()) };
+        let taken = taken.await;
+        drop(place);
+        let Some(snapshot) = taken? else { return Ok(()) };
         let bytes = snapshot.bytes.len();
         if bytes > SNAPSHOT_BYTES_MAX {
             tracing::warn!(%stream, bytes, "a snapshot was not kept: it is larger than {SNAPSHOT_BYTES_MAX} bytes");
