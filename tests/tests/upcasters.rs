@@ -272,6 +272,8 @@ fn types_are_listed_with_what_is_known_of_them_and_appends_are_held_to_enforced_
     append(&server, "Paid", 1, &json!({ "sum": 1 }));
     append(&server, "OrderPlaced", 1, &json!({ "qty": 1 }));
     append(&server, "OrderPlaced", 2, &json!({ "quantity": 1 }));
+    append(&server, "OrderPlaced", 7, &json!({ "quantity": 1 }));
+    append(&server, "OrderPlaced", 2, &json!({ "quantity": 2 }));
 
     let refused = |data: Value| {
         let events = json!({ "events": [{ "type": "Other", "data": 1 }, { "type": "Paid", "data": data }] });
@@ -300,12 +302,21 @@ fn types_are_listed_with_what_is_known_of_them_and_appends_are_held_to_enforced_
     let order = server.get("/v1/types/OrderPlaced");
     assert_eq!((&order["first"]["schema_version"], &order["last"]["schema_version"]), (&json!(1), &json!(2)));
     assert_eq!(order["lifts"].as_array().unwrap().len(), 2);
+    let versions = json!([{ "version": 1, "events": 1 }, { "version": 2, "events": 2 }, { "version": 7, "events": 1 }]);
+    assert_eq!((&order["versions"], &order["next"], &order["events"]), (&versions, &Value::Null, &json!(4)));
+    let rest = server.get(&format!("/v1/types/OrderPlaced?after={}", order["first"]["position"]));
+    assert_eq!(rest["versions"][0], json!({ "version": 2, "events": 2 }), "those behind it: {rest}");
     let run =
         |arguments: &[&str]| tidemill().args(["--server", server.url(), "types"]).args(arguments).output().unwrap();
     let listed = String::from_utf8(run(&["ls"]).stdout).unwrap();
     assert!(listed.contains("OrderCreated") && listed.contains("ENFORCED"), "{listed}");
     let shown = String::from_utf8(run(&["show", "OrderPlaced"]).stdout).unwrap();
     assert!(shown.contains("lift     OrderPlaced 2 to OrderCreated 1"), "{shown}");
+    assert!(shown.contains("version  2: 2 events\nversion  7: 1 events"), "{shown}");
+    let shown: Value = serde_json::from_slice(&run(&["show", "OrderPlaced", "--json"]).stdout).unwrap();
+    assert_eq!((&shown["versions"], &shown["lifts"]), (&versions, &order["lifts"]));
+    let listed = String::from_utf8(run(&["ls", "--versions", "--json"]).stdout).unwrap();
+    assert!(listed.contains(r#"{"events":1,"type":"OrderPlaced","version":7}"#), "{listed}");
     assert_eq!(run(&["show", "Nothing"]).status.code(), Some(3));
 
     replace(&schemas.join("Paid.1.json"), b"{ \"$ref\": \"https://example.com/paid.json\" }");

@@ -63,6 +63,7 @@ mod stream_list;
 mod stream_state;
 mod streams;
 mod subscribe;
+mod type_versions;
 mod types;
 mod verify;
 mod wait;
