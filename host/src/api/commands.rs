@@ -23,6 +23,7 @@ use super::params::Params;
 use super::path::Path;
 use super::percent_encode;
 use super::problem::{Kind, Problem};
+use super::starting::Starting;
 use super::state::ApiState;
 use super::streams::etag;
 use super::whole_body::whole_body;
@@ -195,6 +196,7 @@ pub(super) async fn send(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
+    let starting = Starting::of(&state);
     let params = Params::parse(query.as_deref(), &["wait"])?;
     let later = !waits(&params)? || prefers_later(request.headers());
     must_be_json(request.headers())?;
@@ -224,6 +226,7 @@ pub(super) async fn send(
     let sent = sent.await.map_err(|error| match error {
         // What decided has stopped before the command came to it.
         CommandError::UnknownAggregate { .. } if state.is_closing() => draining(),
+        error @ CommandError::UnknownAggregate { .. } => starting.told(error.into()),
         error => discreet(&reader, &stream, error).into(),
     })?;
     match sent {

@@ -56,6 +56,7 @@ mod router;
 mod schema;
 mod selection;
 mod server;
+mod starting;
 mod state;
 mod state_entries;
 mod stream_deletion;

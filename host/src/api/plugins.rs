@@ -14,6 +14,7 @@ use super::path::Path;
 use super::plugin_view::{Now, view};
 use super::problem::Problem;
 use super::registry::PluginSummary;
+use super::starting::Starting;
 use super::state::ApiState;
 use super::state_entries::at_least;
 use super::wait::for_log;
@@ -48,12 +49,12 @@ pub(super) async fn get(
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
     let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
-    let name = PluginName::new(name)?;
+    let (name, starting) = (PluginName::new(name)?, Starting::of(&state));
     at_least(&state, &params, &name).await?;
     let (installed, rehearsals, time_us) = (state.plugins().get(&name), state.plugins().rehearsals(), state.now_us());
     blocking(&state, move |store| {
         if installed.is_none() {
-            known(store, &name)?;
+            known(store, &name).map_err(|problem| starting.told(problem))?;
         }
         let mut view = view(store, Now { head: store.head(), time_us }, &name, installed)?;
         if let Some(candidate) = rehearsals.map(|rehearsals| rehearsals.candidate(&name)).transpose()?.flatten()
@@ -77,9 +78,10 @@ pub(super) fn known(store: &dyn Store, name: &PluginName) -> Result<(), Problem>
 
 /// The same, asked off a blocking thread.
 pub(super) async fn must_be_known(state: &ApiState, name: &PluginName) -> Result<(), Problem> {
+    let starting = Starting::of(state);
     if state.plugins().get(name).is_some() {
         return Ok(());
     }
     let name = name.clone();
-    blocking(state, move |store| known(store, &name)).await
+    blocking(state, move |store| known(store, &name)).await.map_err(|problem| starting.told(problem))
 }
