@@ -224,6 +224,9 @@ fn a_component_lifts_and_what_it_fails_at_is_set_aside() {
         let reason = letter["reason"].as_str().unwrap();
         assert!(reason.contains("bought.wasm") && reason.contains(words), "{reason}");
     }
+    let trapped = server.get(&format!("/v1/plugins/it/dead-letters/{}", failing[1]))["evidence"].clone();
+    assert!(trapped["stderr_tail"].as_str().unwrap().contains("no way to lift this"), "{trapped}");
+    assert!(!trapped["backtrace"].as_str().unwrap().is_empty(), "{trapped}");
     let marked = server.get(&format!("/v1/events?after={}&limit=1", failing[0] - 1))["events"][0].clone();
     assert_eq!(marked["data"], "poison");
     assert!(marked["metadata"]["$unlifted"].as_str().unwrap().contains("it is poisoned"), "{marked}");
@@ -369,7 +372,8 @@ fn aggregates_are_made_of_events_as_they_are_today_and_anew_when_the_chain_chang
     });
     assert_eq!((&failed["type"], &failed["fault"]), (&json!("urn:tidemill:problem:command-failed"), &json!("upcast")));
     assert!(failed["detail"].as_str().unwrap().contains("bank.toml:1 says: beside /low there is"), "{failed}");
-    assert_eq!(failed["version"], 2, "{failed}");
+    assert_eq!((&failed["version"], failed["upcaster"].as_str()), (&json!(2), Some("bank.toml:1")), "{failed}");
+    assert_eq!(failed["evidence"], json!({ "stderr_tail": "", "backtrace": "" }), "rules leave nothing behind");
     assert_eq!(server.try_text("/v1/streams/account-1/state").unwrap().0, 500);
 }
 

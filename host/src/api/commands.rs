@@ -32,7 +32,7 @@ use crate::command::{
     Accepted, Allow, Command, CommandError, Decided, Failure, Faulted, FieldFault, Outcome, Progress, Rejection,
     Settled, Status, TakenUp,
 };
-use crate::error::ErrorClass;
+use crate::error::{ErrorClass, Evidence};
 use crate::event::{Category, EventType, ExpectedVersion, Position, StreamName, Version, metadata_key};
 use crate::gate::Caller;
 use crate::store::AppendRequest;
@@ -367,11 +367,10 @@ impl Problem {
     /// Code did not answer, with what it left behind.
     fn failed(detail: String, faulted: &Faulted) -> Self {
         let Faulted { stage, fault, evidence, .. } = faulted;
-        let evidence = json!({ "stderr_tail": evidence.stderr_tail, "backtrace": evidence.backtrace });
         Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
             .with("stage", stage.as_str())
             .with("fault", fault.as_str())
-            .with("evidence", evidence)
+            .with("evidence", left_behind(evidence))
     }
 
     /// The domain's answer is no.
@@ -388,6 +387,11 @@ impl Problem {
             None => problem,
         }
     }
+}
+
+/// What failed code left behind.
+fn left_behind(Evidence { stderr_tail, backtrace }: &Evidence) -> Value {
+    json!({ "stderr_tail": stderr_tail, "backtrace": backtrace })
 }
 
 /// What is wrong with a command, place by place.
@@ -433,9 +437,11 @@ impl From<CommandError> for Problem {
                     .with("version", version.0)
                     .with("position", position.0)
             }
-            CommandError::Unlifted { stream, version, position, .. } => {
+            CommandError::Unlifted { stream, version, position, upcaster, evidence, .. } => {
                 Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
                     .with("fault", "upcast")
+                    .with("upcaster", upcaster)
+                    .with("evidence", left_behind(&evidence))
                     .with("stream", stream.as_str())
                     .with("version", version.0)
                     .with("position", position.0)

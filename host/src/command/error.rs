@@ -91,6 +91,10 @@ pub enum CommandError {
         position: Position,
         /// What lifts it, and what that says.
         reason: String,
+        /// Where what lifts it is written; none where nothing does.
+        upcaster: Option<String>,
+        /// What it left behind.
+        evidence: Box<Evidence>,
     },
     /// Events of the aggregate's history are not there any more.
     #[error(
@@ -261,6 +265,7 @@ impl CommandError {
     pub fn evidence(&self) -> Option<&Evidence> {
         match self {
             Self::Faulted { faulted, .. } | Self::ValidatorFailed { faulted, .. } => Some(&faulted.evidence),
+            Self::Unlifted { evidence, .. } => Some(evidence),
             _ => None,
         }
     }

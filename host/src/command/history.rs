@@ -182,14 +182,16 @@ impl Source<'_> {
     }
 
     fn unlifted(&self, event: &RecordedEvent, error: LiftError) -> CommandError {
-        let (version, position, reason) = (event.version, event.position, error.reason);
-        let (event_type, from) = (error.event_type, error.from);
+        let (version, position) = (event.version, event.position);
+        let LiftError { event_type, from, reason, upcaster, evidence, .. } = error;
         tracing::warn!(
-            plugin = %self.setup.plugin, stream = %self.stream, %version, %position, reason,
+            plugin = %self.setup.plugin, stream = %self.stream, %version, %position, upcaster, reason,
+            stderr = evidence.stderr_tail, backtrace = evidence.backtrace,
             "an aggregate cannot be made: an event of it cannot be lifted"
         );
         let stream = self.stream.clone();
-        CommandError::Unlifted { stream, version, position, reason: format!("{event_type} {from}: {reason}") }
+        let reason = format!("{event_type} {from}: {reason}");
+        CommandError::Unlifted { stream, version, position, reason, upcaster, evidence }
     }
 
     fn misfits(&self, events: &[RecordedEvent], misfit: Misfit) -> CommandError {
