@@ -26,6 +26,7 @@ use super::problem::{Kind, Problem};
 use super::starting::Starting;
 use super::state::ApiState;
 use super::streams::etag;
+use super::wait::for_log;
 use super::whole_body::whole_body;
 use crate::access::Action;
 use crate::command::{
@@ -279,7 +280,8 @@ pub(super) async fn status(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
-    Params::parse(query.as_deref(), &[])?;
+    let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
+    for_log(&state, &params).await?;
     let unknown = || {
         let detail = format!(
             "no command {id:?} is under way or has an outcome; it was never sent, or failed, or its \
@@ -455,10 +457,12 @@ impl From<CommandError> for Problem {
                     .with("failure", failure)
             }
             CommandError::NoState { .. } => Self::new(class, Kind::NotSupported, detail),
-            CommandError::HistoryGone { stream, version } => Self::http(StatusCode::GONE, Kind::Removed, detail)
+            CommandError::HistoryGone { stream, version, .. } => Self::http(StatusCode::GONE, Kind::Removed, detail)
                 .with("stream", stream.as_str())
                 .with("version", version.0),
             CommandError::Busy { .. } => Self::http(StatusCode::TOO_MANY_REQUESTS, Kind::TooManyRequests, detail),
+            CommandError::SnapshotNeeded { stream } => Self::of_class(class, detail).with("stream", stream.as_str()),
+            CommandError::Backwards { from, to } => Self::invalid(detail).with("from", from).with("to", to),
             CommandError::Invalid(_)
             | CommandError::Contended { .. }
             | CommandError::NoSuchAggregate { .. }

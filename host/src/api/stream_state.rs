@@ -187,9 +187,9 @@ pub(super) async fn drop_snapshot(
     Path(stream): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Problem> {
-    Params::parse(query.as_deref(), &[])?;
+    let force = Params::parse(query.as_deref(), &["force"])?.flag("force")?;
     let stream = StreamName::new(stream)?;
-    if state.commands().drop_snapshot(&stream).await? {
+    if state.commands().drop_snapshot(&stream, force).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
     let detail = format!("there is no snapshot of stream {stream}; `tidemill snapshots ls` lists them");

@@ -36,6 +36,8 @@ impl Patience {
             | CommandError::IdTaken { .. }
             | CommandError::Denied(_)
             | CommandError::HistoryGone { .. }
+            | CommandError::SnapshotNeeded { .. }
+            | CommandError::Backwards { .. }
             | CommandError::NoState { .. }
             | CommandError::NoSuchAggregate { .. }
             | CommandError::StateTooLarge { .. }

@@ -3,7 +3,7 @@
 //! An aggregate is brought up to its stream's end each time it is used: one that is in memory takes in what was
 //! appended since, whoever did. So nothing has to be told to it, and nothing told to it can be wrong.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,10 +13,11 @@ use super::counts::Counts;
 use super::error::CommandError;
 use super::history::{Until, take_in};
 use super::policy::AggregatePolicy;
+use super::seen::Seen;
 use super::snapshot::{self, Snapshot};
 use crate::clock::Stopwatch;
 use crate::event::{Filter, Position, StreamName, Version};
-use crate::store::{ReadRequest, Store};
+use crate::store::{ReadPage, ReadRequest, Store, StoreError};
 
 /// Most streams of which it is known that their code failed to give a snapshot.
 const TRIED_MAX: usize = 1024;
@@ -26,7 +27,9 @@ pub(super) struct Shard {
     host: Option<Box<dyn AggregateHost>>,
     hot: HashMap<StreamName, Hot>,
     hot_max: usize,
-    /// Counts uses, to find what was not used for longest.
+    /// The same by their last use: the first was not used for longest.
+    by_use: BTreeMap<u64, StreamName>,
+    /// Counts uses.
     uses: u64,
     /// Where code failed to give a snapshot, and at which version.
     tried: HashMap<StreamName, Version>,
@@ -36,12 +39,14 @@ pub(super) struct Shard {
 }
 
 /// An aggregate in memory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Hot {
     pub(super) handle: Handle,
     /// Up to where it has taken in its stream.
     pub(super) version: Version,
     pub(super) position: Position,
+    /// Of what types its events are, as they are stored.
+    pub(super) seen: Seen,
     /// What no snapshot of it stands for.
     pub(super) unsaved: Unsaved,
     used: u64,
@@ -97,6 +102,7 @@ impl Shard {
             host: None,
             hot: HashMap::new(),
             hot_max: hot_max.max(1),
+            by_use: BTreeMap::new(),
             uses: 0,
             tried: HashMap::new(),
             counts,
@@ -122,11 +128,16 @@ impl Shard {
             }
             Err(error) => Err(error.clone()),
         };
+        if let Err(error @ CommandError::HistoryGone { .. }) = &done {
+            self.counts.history_gone.note(error.to_string());
+        }
         let lost = matches!(done, Err(CommandError::Faulted { .. } | CommandError::NotGranted { .. }));
         match (loaded, &done) {
             _ if lost || host.is_full() => self.reset(),
             (Ok(hot), Ok(_)) => self.keep(source.stream, hot),
-            (Ok(hot), Err(_)) => self.drop_one(hot.handle),
+            (Ok(hot), Err(_)) => {
+                self.drop_one(hot.handle);
+            }
             (Err(_), _) => {}
         }
         done
@@ -176,36 +187,39 @@ impl Shard {
         Ok(hot)
     }
 
-    /// Forgets an aggregate, which is made anew when it is needed.
-    pub(super) fn forget(&mut self, stream: &StreamName) {
-        if let Some(hot) = self.take(stream) {
-            self.drop_one(hot.handle);
-        }
+    /// Forgets an aggregate, which is made anew when it is needed. Says whether the instance is still there.
+    fn forget(&mut self, stream: &StreamName) -> bool {
+        self.take(stream).is_none_or(|hot| self.drop_one(hot.handle))
     }
 
     fn take(&mut self, stream: &StreamName) -> Option<Hot> {
         let hot = self.hot.remove(stream)?;
+        self.by_use.remove(&hot.used);
         self.in_memory.fetch_sub(1, Ordering::Relaxed);
         Some(hot)
     }
 
     fn keep(&mut self, stream: &StreamName, hot: Hot) {
-        if self.hot.len() >= self.hot_max {
-            let oldest = self.hot.iter().min_by_key(|(_, hot)| hot.used).map(|(stream, _)| stream.clone());
-            if let Some(oldest) = oldest {
-                self.forget(&oldest);
-            }
+        if self.hot.len() >= self.hot_max
+            && let Some((_, oldest)) = self.by_use.pop_first()
+            && !self.forget(&oldest)
+        {
+            // The instance is gone, and with it the one to be kept.
+            return;
         }
         self.uses += 1;
+        self.by_use.insert(self.uses, stream.clone());
         self.hot.insert(stream.clone(), Hot { used: self.uses, ..hot });
         self.in_memory.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn drop_one(&mut self, handle: Handle) {
-        // One that cannot even let go is not worth keeping.
-        if self.host.as_mut().is_some_and(|host| host.forget(handle).is_err()) {
+    /// Says whether the instance is still there: one that cannot even let go is not worth keeping.
+    fn drop_one(&mut self, handle: Handle) -> bool {
+        let lets_go = self.host.as_mut().is_none_or(|host| host.forget(handle).is_ok());
+        if !lets_go {
             self.reset();
         }
+        lets_go
     }
 
     /// Throws the instance away, with all that it holds.
@@ -213,6 +227,7 @@ impl Shard {
         self.host = None;
         self.in_memory.fetch_sub(self.hot.len() as u64, Ordering::Relaxed);
         self.hot.clear();
+        self.by_use.clear();
     }
 }
 
@@ -229,7 +244,8 @@ pub(super) fn restored(
         Ok(false) => return Ok(None),
         Ok(true) => match host.restore(source.key, &found.bytes).map_err(|faulted| source.faulted(faulted)) {
             Ok(Ok(handle)) => {
-                return Ok(Some(Hot { handle, version, position, unsaved: Unsaved::of(version), used: 0 }));
+                let (seen, unsaved) = (found.seen, Unsaved::of(version));
+                return Ok(Some(Hot { handle, version, position, seen, unsaved, used: 0 }));
             }
             Ok(Err(reason)) => format!("it does not load: {reason}"),
             Err(error) => {
@@ -247,7 +263,8 @@ pub(super) fn restored(
 /// An aggregate without events.
 pub(super) fn begun(host: &mut dyn AggregateHost, source: &Source<'_>) -> Result<Hot, CommandError> {
     let handle = host.make(source.key).map_err(|faulted| source.faulted(faulted))?;
-    Ok(Hot { handle, version: Version::START, position: Position::START, unsaved: Unsaved::default(), used: 0 })
+    let (version, position, seen) = (Version::START, Position::START, Seen::default());
+    Ok(Hot { handle, version, position, seen, unsaved: Unsaved::default(), used: 0 })
 }
 
 /// Whether a snapshot lies within a point, if this code made it of this history: its event is where it says, or was
@@ -259,19 +276,49 @@ fn usable(source: &Source<'_>, found: &Snapshot, until: Until) -> Result<Result<
     if !until.reaches(found.version, found.position) {
         return Ok(Ok(false));
     }
-    let Position(position) = found.position;
-    let request = ReadRequest {
-        query: Filter::stream(source.stream).into(),
-        after: Position(position.saturating_sub(1)),
-        before: Some(found.position.next()),
-        limit: 1,
-        ..ReadRequest::default()
-    };
-    let page = source.store.read(&request)?;
+    let page = page_at(source, found.position)?;
     Ok(match page.events.first() {
-        Some(event) if event.version == found.version => Ok(until.time_us.is_none_or(|time| event.timestamp_us < time)),
+        Some(event) if event.version == found.version => {
+            Ok(until.before_us.is_none_or(|before_us| event.timestamp_us < before_us))
+        }
         // When a removed event was stored is not known.
-        None if page.removed_before.is_some_and(|before| before > found.position) => Ok(until.time_us.is_none()),
+        None if page.removed_before.is_some_and(|before| before > found.position) => Ok(until.before_us.is_none()),
         Some(_) | None => Err("it is of another history"),
     })
+}
+
+/// The event of a stream at a position, as a page.
+pub(super) fn page_at(source: &Source<'_>, position: Position) -> Result<ReadPage, StoreError> {
+    source.store.read(&ReadRequest {
+        query: Filter::stream(source.stream).into(),
+        after: Position(position.0.saturating_sub(1)),
+        before: Some(position.next()),
+        limit: 1,
+        ..ReadRequest::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_that_was_not_used_for_longest_goes_first() {
+        let (counts, in_memory) = (Arc::new(Counts::default()), Arc::<AtomicU64>::default());
+        let mut shard = Shard::new(3, counts, Arc::clone(&in_memory));
+        let name = |number: u64| StreamName::new(format!("s-{number}")).unwrap();
+        let hot = |number: u64| {
+            let (version, position, seen) = (Version(1), Position(number), Seen::default());
+            Hot { handle: Handle(number), version, position, seen, unsaved: Unsaved::default(), used: 0 }
+        };
+        (1..=3).for_each(|number| shard.keep(&name(number), hot(number)));
+        let used = shard.take(&name(1)).unwrap();
+        shard.keep(&name(1), used);
+        (4..=5).for_each(|number| shard.keep(&name(number), hot(number)));
+        let held: Vec<_> = (1..=5).filter(|number| shard.hot.contains_key(&name(*number))).collect();
+        assert_eq!((held, shard.by_use.len()), (vec![1, 4, 5], 3));
+        assert_eq!(in_memory.load(Ordering::Relaxed), 3);
+        shard.reset();
+        assert_eq!((shard.hot.len(), shard.by_use.len(), in_memory.load(Ordering::Relaxed)), (0, 0, 0));
+    }
 }
