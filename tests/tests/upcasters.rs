@@ -220,6 +220,9 @@ fn a_component_lifts_and_what_it_fails_at_is_set_aside() {
         let reason = letter["reason"].as_str().unwrap();
         assert!(reason.contains("bought.wasm") && reason.contains(words), "{reason}");
     }
+    let trapped = server.get(&format!("/v1/plugins/it/dead-letters/{}", failing[1]))["evidence"].clone();
+    assert!(trapped["stderr_tail"].as_str().unwrap().contains("no way to lift this"), "{trapped}");
+    assert!(!trapped["backtrace"].as_str().unwrap().is_empty(), "{trapped}");
     let marked = server.get(&format!("/v1/events?after={}&limit=1", failing[0] - 1))["events"][0].clone();
     assert_eq!(marked["data"], "poison");
     assert!(marked["metadata"]["$unlifted"].as_str().unwrap().contains("it is poisoned"), "{marked}");
@@ -268,6 +271,8 @@ fn types_are_listed_with_what_is_known_of_them_and_appends_are_held_to_enforced_
     append(&server, "Paid", 1, &json!({ "sum": 1 }));
     append(&server, "OrderPlaced", 1, &json!({ "qty": 1 }));
     append(&server, "OrderPlaced", 2, &json!({ "quantity": 1 }));
+    append(&server, "OrderPlaced", 7, &json!({ "quantity": 1 }));
+    append(&server, "OrderPlaced", 2, &json!({ "quantity": 2 }));
 
     let refused = |data: Value| {
         let events = json!({ "events": [{ "type": "Other", "data": 1 }, { "type": "Paid", "data": data }] });
@@ -296,12 +301,21 @@ fn types_are_listed_with_what_is_known_of_them_and_appends_are_held_to_enforced_
     let order = server.get("/v1/types/OrderPlaced");
     assert_eq!((&order["first"]["schema_version"], &order["last"]["schema_version"]), (&json!(1), &json!(2)));
     assert_eq!(order["lifts"].as_array().unwrap().len(), 2);
+    let versions = json!([{ "version": 1, "events": 1 }, { "version": 2, "events": 2 }, { "version": 7, "events": 1 }]);
+    assert_eq!((&order["versions"], &order["next"], &order["events"]), (&versions, &Value::Null, &json!(4)));
+    let rest = server.get(&format!("/v1/types/OrderPlaced?after={}", order["first"]["position"]));
+    assert_eq!(rest["versions"][0], json!({ "version": 2, "events": 2 }), "those behind it: {rest}");
     let run =
         |arguments: &[&str]| tidemill().args(["--server", server.url(), "types"]).args(arguments).output().unwrap();
     let listed = String::from_utf8(run(&["ls"]).stdout).unwrap();
     assert!(listed.contains("OrderCreated") && listed.contains("ENFORCED"), "{listed}");
     let shown = String::from_utf8(run(&["show", "OrderPlaced"]).stdout).unwrap();
     assert!(shown.contains("lift     OrderPlaced 2 to OrderCreated 1"), "{shown}");
+    assert!(shown.contains("version  2: 2 events\nversion  7: 1 events"), "{shown}");
+    let shown: Value = serde_json::from_slice(&run(&["show", "OrderPlaced", "--json"]).stdout).unwrap();
+    assert_eq!((&shown["versions"], &shown["lifts"]), (&versions, &order["lifts"]));
+    let listed = String::from_utf8(run(&["ls", "--versions", "--json"]).stdout).unwrap();
+    assert!(listed.contains(r#"{"events":1,"type":"OrderPlaced","version":7}"#), "{listed}");
     assert_eq!(run(&["show", "Nothing"]).status.code(), Some(3));
 
     replace(&schemas.join("Paid.1.json"), b"{ \"$ref\": \"https://example.com/paid.json\" }");
@@ -354,7 +368,8 @@ fn aggregates_are_made_of_events_as_they_are_today_and_anew_when_the_chain_chang
     });
     assert_eq!((&failed["type"], &failed["fault"]), (&json!("urn:tidemill:problem:command-failed"), &json!("upcast")));
     assert!(failed["detail"].as_str().unwrap().contains("bank.toml:1 says: beside /low there is"), "{failed}");
-    assert_eq!(failed["version"], 2, "{failed}");
+    assert_eq!((&failed["version"], failed["upcaster"].as_str()), (&json!(2), Some("bank.toml:1")), "{failed}");
+    assert_eq!(failed["evidence"], json!({ "stderr_tail": "", "backtrace": "" }), "rules leave nothing behind");
     assert_eq!(server.try_text("/v1/streams/account-1/state").unwrap().0, 500);
 }
 

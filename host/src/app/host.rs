@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::api::Maintenance;
 use crate::clock::{Clock, SystemClock};
-use crate::command::{Checks, Claims, Commands, QueueOptions, QueueTask};
+use crate::command::{Checks, Claims, Commands, DeletionsTask, QueueOptions, QueueTask};
 use crate::config::HostSecrets;
 use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
@@ -92,6 +92,8 @@ pub struct Host {
     registry: Option<Arc<Registry>>,
     rehearsals: Option<Arc<Rehearsals>>,
     commands: Commands,
+    /// Drops snapshots of deleted streams; none without plugins, as nobody would write one.
+    deletions: Option<Arc<DeletionsTask>>,
     /// Decides what was accepted; none without plugins, as nobody would decide.
     queue: Option<Arc<QueueTask>>,
     clock: Arc<dyn Clock>,
@@ -128,7 +130,16 @@ impl Host {
             queue,
         );
         let Some((engine, directory)) = plugins else {
-            return Ok(Self { store, log, registry: None, rehearsals: None, commands, queue: None, clock });
+            return Ok(Self {
+                store,
+                log,
+                registry: None,
+                rehearsals: None,
+                commands,
+                deletions: None,
+                queue: None,
+                clock,
+            });
         };
         let (on, loader) = (Arc::clone(&log), Arc::new(engine) as Arc<dyn Loader>);
         let options = RegistryOptions::new(directory, Arc::clone(&on), Arc::clone(&clock), Arc::clone(&loader));
@@ -140,7 +151,8 @@ impl Host {
         let rehearsals = Some(Arc::new(Rehearsals::new(options)));
         let loaded = Arc::clone(&registry);
         let queue = Some(Arc::new(commands.work(async move { loaded.ready().await })));
-        Ok(Self { store, log, registry: Some(registry), rehearsals, commands, queue, clock })
+        let deletions = Some(Arc::new(commands.follow_deletions()));
+        Ok(Self { store, log, registry: Some(registry), rehearsals, commands, deletions, queue, clock })
     }
 
     fn open(options: &HostOptions) -> Result<Opened, HostError> {
@@ -239,6 +251,9 @@ impl Host {
     pub async fn shutdown(self) {
         if let Some(queue) = &self.queue {
             queue.stop();
+        }
+        if let Some(deletions) = &self.deletions {
+            deletions.stop();
         }
         if let Some(registry) = &self.registry {
             registry.shutdown().await;

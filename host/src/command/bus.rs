@@ -208,12 +208,13 @@ impl Commands {
         self.0.snapshots.list(prefix, after, limit).await
     }
 
-    /// Drops the snapshot of a stream; says whether there was one. It is written again when it is due.
+    /// Drops the snapshot of a stream; says whether there was one. It is written again when it is due. One that stands for
+    /// removed events is dropped by `force` only.
     ///
     /// # Errors
-    /// When the store cannot be read or written.
-    pub async fn drop_snapshot(&self, stream: &StreamName) -> Result<bool, CommandError> {
-        self.0.snapshots.drop_one(stream).await
+    /// When it is needed, or the store cannot be read or written.
+    pub async fn drop_snapshot(&self, stream: &StreamName, force: bool) -> Result<bool, CommandError> {
+        self.0.snapshots.drop_one(stream, force).await
     }
 
     /// Joins the same command that is under way, or begins it.

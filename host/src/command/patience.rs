@@ -42,6 +42,8 @@ impl Patience {
             | CommandError::IdTaken { for_now: false, .. }
             | CommandError::Denied(_)
             | CommandError::HistoryGone { .. }
+            | CommandError::SnapshotNeeded { .. }
+            | CommandError::Backwards { .. }
             | CommandError::NoState { .. }
             | CommandError::NoSuchAggregate { .. }
             | CommandError::StateTooLarge { .. }

@@ -21,7 +21,9 @@ use crate::store::{AppendCondition, AppendError, AppendRequest, AsyncStore, Read
 mod advance;
 mod again;
 mod history;
+mod points;
 mod refused;
+mod snapshots;
 mod turns;
 
 /// Purses: `Add` puts in, `Take` takes out what is there; other commands misbehave.
@@ -465,8 +467,8 @@ async fn snapshots_are_used_listed_dropped_and_left_out_when_they_do_not_fit() {
     let other = World { code: Arc::new(other), ..world.restarted() }.restarted();
     other.send(command("t", "Take", 1)).await.unwrap();
     assert_eq!(counted(&other), (1, 0), "another schema is not even tried");
-    assert!(world.commands.drop_snapshot(&stream).await.unwrap());
-    assert!(!world.commands.drop_snapshot(&stream).await.unwrap() && infos(&world).await.is_empty());
+    assert!(world.commands.drop_snapshot(&stream, false).await.unwrap());
+    assert!(!world.commands.drop_snapshot(&stream, false).await.unwrap() && infos(&world).await.is_empty());
     let none = World::of(Purses { schema: 1, ..Purses::default() }, never());
     none.send(command("a", "Add", 1)).await.unwrap();
     let error = none.commands.state_at(stream.clone(), None, Point::Now).await.unwrap_err();
