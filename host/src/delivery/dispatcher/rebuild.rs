@@ -172,7 +172,7 @@ impl Builder {
             state: if self.partitions.is_some() {
                 status.state
             } else {
-                State::BackingOff { until_us: self.not_before_us }
+                State::BackingOff { until_us: self.not_before_us, reason: None }
             },
             set_aside: status.set_aside,
             counters: status.counters,
