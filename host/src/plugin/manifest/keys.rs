@@ -41,6 +41,7 @@ const LIMIT_KEYS: &[&str] = &[
     "query_answer",
     "fuel",
     "causation_depth",
+    "causation_events",
     "log_bytes_per_batch",
     "http_requests_per_batch",
     "http_request_body",

@@ -72,6 +72,7 @@ fn beyond(table: &Table) -> Vec<(&'static str, String)> {
             exceeds(&limits, &none)
                 || manifest.policy.partitions > Policy::default().partitions
                 || manifest.policy.causation_depth_max > Policy::default().causation_depth_max
+                || manifest.policy.causation_events_max > Policy::default().causation_events_max
         })
     };
     let of = |section: &'static str| {
