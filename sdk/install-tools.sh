@@ -45,7 +45,7 @@ once "js-$ESBUILD-$QJS" js
 once "python-$COMPONENTIZE_PY-$GO" python
 command -v clang >/dev/null && command -v wasm-ld >/dev/null && [ -d /usr/include/wasm32-wasi ] || {
     apt-get update
-    apt-get install -y clang lld wasi-libc libclang-rt-14-dev-wasm32
+    apt-get install -y clang lld wasi-libc libclang-rt-dev-wasm32
 }
 once "rust-$WIT_BINDGEN-$WASM_TOOLS" rust
 once "go-pkg-$WIT_BINDGEN" go_pkg

@@ -10,6 +10,9 @@
 #define TM_IN(world, name) TM_PASTE(world, name)
 #define BOUND(name) TM_IN(TM_WORLD, name)
 
+/* What the component says that it was made with. */
+#define SDK "tidemill-c 0.1.0"
+
 /* Entries asked for at a time while scanning. */
 #define SCAN_PAGE_ENTRIES 256
 
@@ -218,7 +221,8 @@ bool exports_tidemill_plugin_subscriber_handle(exports_tidemill_plugin_subscribe
     for (size_t i = 0; good && i < events->len; i++) {
         tm_scratch scratch = {0};
         tm_event event = event_of(&events->ptr[i], &scratch);
-        good = dispatch(&event);
+        /* What was refused is a failure, whatever the handler made of it. */
+        good = dispatch(&event) && scratch.verdict == TM_VERDICT_NONE;
         if (!good) tell(&scratch, i, failure);
         tm_scratch_free(&scratch);
     }
@@ -280,7 +284,7 @@ bool exports_tidemill_plugin_projection_query(exports_tidemill_plugin_projection
     tm_query query = {borrowed(request->query), request->checkpoint, parameters, count};
     const tm_query_handler *handler = query_of(query.name);
     tm_answer answer = {0};
-    bool good = handler && handler->answer(&event, &query, &answer);
+    bool good = handler && handler->answer(&event, &query, &answer) && scratch.verdict == TM_VERDICT_NONE;
     if (good)
         give(&answer, host);
     else if (handler)
@@ -310,12 +314,13 @@ void exports_tidemill_plugin_description_describe(exports_tidemill_plugin_descri
     about->append = list_of(append, nth_append);
     size_t queries = 0;
     while (tidemill_plugin.queries && tidemill_plugin.queries[queries].name) queries++;
-    if (!queries) return;
-    about->extra.ptr = malloc(queries * sizeof *about->extra.ptr);
+    about->extra.len = queries + 1;
+    about->extra.ptr = malloc(about->extra.len * sizeof *about->extra.ptr);
     if (!about->extra.ptr) __builtin_trap();
-    about->extra.len = queries;
     for (size_t i = 0; i < queries; i++) {
         about->extra.ptr[i].f0 = given(TM_TEXT("query"));
         about->extra.ptr[i].f1 = given(tm_text_of(tidemill_plugin.queries[i].name));
     }
+    about->extra.ptr[queries].f0 = given(TM_TEXT("sdk"));
+    about->extra.ptr[queries].f1 = given(TM_TEXT(SDK));
 }

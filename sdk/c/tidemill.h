@@ -2,7 +2,8 @@
  *
  * A handler takes an event and answers true when it is done with it. Where it answers false, a failure says what is
  * to become of the event: tm_reject, tm_retry and tm_stop set one and answer false, and so does every function here
- * that cannot do what it is asked. So a handler is a row of `if (!tm_...) return false;`.
+ * that cannot do what it is asked. So a handler is a row of `if (!tm_...) return false;`. The first failure stands: a
+ * handler that answers true after one has failed all the same.
  *
  * Everything that a function hands out lives until the event's handler returns; nothing is to be freed. */
 #ifndef TIDEMILL_H
@@ -11,6 +12,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* A text in UTF-8, not ended by a zero; or bytes. */
 typedef struct {
@@ -158,10 +163,14 @@ typedef struct {
     const char *summary;
     const char *const *append; /* the event types it wants to append, ended by NULL; may be NULL */
     const tm_handler *handlers; /* ended by {0} */
-    const tm_query_handler *queries; /* ended by {0}; may be NULL. The build looks for `.queries` in the sources */
+    const tm_query_handler *queries; /* ended by {0}; may be NULL. The build looks for `.queries =` in the sources */
 } tm_plugin;
 
 /* What a plugin's source defines. */
 extern const tm_plugin tidemill_plugin;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

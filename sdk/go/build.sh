@@ -2,8 +2,9 @@
 # Builds a Go plugin to a component: build.sh [PROJECT] [OUT]
 #
 # PROJECT (the current folder if not given) holds go.mod, the plugin and wit/; OUT is build/plugin.wasm in it if not
-# given. TIDEMILL_GO_PKG may name a folder with the source of go.bytecodealliance.org/pkg, where no module proxy is
-# reached.
+# given. TIDEMILL_WORLD, or else `world = ".."` in dev.toml, is the world that it is built for; without them it follows from
+# whether the plugin has queries. The source of go.bytecodealliance.org/pkg is in the folder TIDEMILL_GO_PKG, or came with
+# wit-bindgen from crates.io, or Go fetches it.
 set -eu
 sdk=$(cd "$(dirname "$0")" && pwd)
 cd "${1:-.}"
@@ -25,13 +26,15 @@ quiet() {
 need wit-bindgen "cargo install --locked wit-bindgen-cli@0.63.0 --no-default-features --features c,go"
 need wasm-tools "cargo install --locked wasm-tools@1.263.0 --no-default-features --features component"
 
-# Which world it is for follows from whether the plugin has queries.
-world=described-subscriber-plugin
-exports="subscriber description"
-if grep -q 'Queries:' ./*.go; then
-    world=described-projection-plugin
-    exports="subscriber projection description"
+world=${TIDEMILL_WORLD:-$([ ! -f dev.toml ] || sed -n 's/^world *= *"\([^"]*\)".*/\1/p' dev.toml)}
+if [ -z "$world" ]; then
+    world=described-subscriber-plugin
+    if grep -Eq '^[^/]*\bQueries(:| *=[^=])' ./*.go; then world=described-projection-plugin; fi
 fi
+exports="subscriber description"
+case $world in
+*projection*) exports="$exports projection" ;;
+esac
 bindings=$sdk/bindings
 mkdir -p build "$(dirname "$out")"
 rm -rf "$bindings"
@@ -43,7 +46,11 @@ done
 # A go.mod of the build's own: the project's stays as its author left it.
 cp go.mod build/go.mod
 [ ! -f go.sum ] || cp go.sum build/go.sum
-[ -z "${TIDEMILL_GO_PKG:-}" ] || go mod edit -replace "go.bytecodealliance.org/pkg=$TIDEMILL_GO_PKG" build/go.mod
+pkg=${TIDEMILL_GO_PKG:-}
+for came in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/wit-bindgen-go-0.63.0/src/pkg; do
+    if [ -z "$pkg" ] && [ -f "$came/go.mod" ]; then pkg=$came; fi
+done
+[ -z "$pkg" ] || go mod edit -replace "go.bytecodealliance.org/pkg=$pkg" build/go.mod
 # The older encoding/json makes the component a quarter smaller.
 export GOEXPERIMENT="${GOEXPERIMENT-nojsonv2}"
 GOTOOLCHAIN=local GOFLAGS=-mod=mod GOARCH=wasm GOOS=wasip1 \

@@ -11,6 +11,9 @@ import (
 	"tidemill.local/sdk/bindings/imports/tidemill_plugin_types"
 )
 
+// sdk is what the component says that it was made with.
+const sdk = "tidemill-go 0.1.0"
+
 // registered is the plugin of this component.
 var registered Plugin
 
@@ -70,10 +73,11 @@ func Describe() tidemill_plugin_description.Description {
 		queries = append(queries, name)
 	}
 	sort.Strings(queries)
-	extra := make([]wit.Tuple2[string, string], 0, len(queries))
+	extra := make([]wit.Tuple2[string, string], 0, len(queries)+1)
 	for _, name := range queries {
 		extra = append(extra, wit.Tuple2[string, string]{F0: "query", F1: name})
 	}
+	extra = append(extra, wit.Tuple2[string, string]{F0: "sdk", F1: sdk})
 	return tidemill_plugin_description.Description{
 		Extra:   extra,
 		Name:    registered.Name,

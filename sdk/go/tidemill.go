@@ -27,7 +27,7 @@ type Plugin struct {
 	// Append are the event types it wants to append; the manifest's [grants] allow it.
 	Append   []string
 	Handlers Handlers
-	// Queries it answers, if any; the build looks for this field.
+	// Queries it answers, if any; the build looks for this field: see README.md.
 	Queries Queries
 }
 

@@ -154,6 +154,18 @@ impl Project {
         self.play("described-aggregate-plugin");
     }
 
+    /// Makes it one of this source that is built for this world.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn become_plugin(&self, source: &str, world: &str) {
+        fs::write(self.folder.join(self.language.source), source).expect("a file of the project");
+        self.play(world);
+        let file = self.folder.join("dev.toml");
+        let told = fs::read_to_string(&file).expect("how it is built");
+        fs::write(&file, format!("{told}world = \"{world}\"\n")).expect("a file of the project");
+    }
+
     fn play(&self, world: &str) {
         let package = self.folder.join("package.json");
         if let Ok(text) = fs::read_to_string(&package) {

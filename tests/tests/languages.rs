@@ -92,6 +92,71 @@ fn templates_work(language: &str) {
     }
 }
 
+/// Its handlers answer true, whatever became of what they asked for.
+const HEEDLESS: &str = r#"
+#include "tidemill.h"
+
+static bool appends(tm_event *e) {
+    tm_new_event nameless = {.payload = TM_TEXT("{}")};
+    tm_append(e, &nameless);
+    return true;
+}
+
+static bool writes(tm_event *e) {
+    tm_state_set(e, TM_TEXT(""), TM_TEXT("1"));
+    return true;
+}
+
+static bool counts(tm_event *e) { return tm_state_set(e, TM_TEXT("good"), TM_TEXT("1")); }
+
+static const tm_handler HANDLERS[] = {{"Appends", appends}, {"Writes", writes}, {"Counts", counts}, {0}};
+
+const tm_plugin tidemill_plugin = {.name = "heedless", .handlers = HANDLERS};
+"#;
+
+#[test]
+fn what_the_host_refuses_in_c_is_a_failure_whatever_the_handler_answers() {
+    let language = Language::named("c").unwrap();
+    if !can_build(language) {
+        return;
+    }
+    let project = Project::new(language, "heedless", "heedless");
+    fs::write(project.folder().join("plugin.c"), HEEDLESS).unwrap();
+    let fixture = json!({
+        "about": "A refused call is told.",
+        "when": [{ "type": "Appends", "data": {} }, { "type": "Writes", "data": {} }, { "type": "Counts", "data": {} }],
+        "then": {
+            "state": { "good": 1 },
+            "appended": [],
+            "dead_letters": [
+                { "event": 0, "kind": "reject", "attempts": 1, "reason": ["type"] },
+                { "event": 1, "kind": "reject", "attempts": 1, "reason": ["key"] }
+            ]
+        }
+    });
+    let fixture = Fixture::parse(Path::new("heedless.json"), &fixture.to_string()).unwrap();
+    fixtures::run(&project.build(), "[subscribe]\ntypes = [\"*\"]\n", &[("heedless".to_owned(), fixture)]);
+}
+
+/// The world of a build in C, Go and Python is what `dev.toml` says, and a comment is no query.
+#[test]
+fn a_build_is_for_the_world_that_dev_toml_says() {
+    for (language, comment) in [("c", "/* .queries = none */\n"), ("go", "// Queries: none\n")] {
+        let language = Language::named(language).unwrap();
+        if !can_build(language) {
+            continue;
+        }
+        let project = Project::new(language, "world", "world");
+        let file = project.folder().join(language.source);
+        let source = fs::read_to_string(&file).unwrap();
+        let answers = |component: &[u8]| component.windows(27).any(|part| part == b"tidemill:plugin/projection@");
+        fs::write(&file, format!("{comment}{source}")).unwrap();
+        assert!(!answers(&project.build()), "{}", language.name);
+        project.become_plugin(&source, "described-projection-plugin");
+        assert!(answers(&project.build()), "{}", language.name);
+    }
+}
+
 /// Most bytes of the first plugin in Rust: a change that makes every plugin larger is seen here.
 const RUST_BYTES_MAX: usize = 200_000;
 

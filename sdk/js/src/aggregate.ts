@@ -1,6 +1,7 @@
 // Aggregates: what commands are decided for, one stream of events each.
 
 import { type HostEvent } from "./event";
+import { SDK } from "./sdk";
 import { object, type Read, type Shape, ShapeError } from "./shape";
 import { decodeUtf8, encodeUtf8 } from "./utf8";
 
@@ -138,7 +139,7 @@ export function decider<State, Events extends Shapes, Commands extends Shapes>(
     streams: [],
     tags: [],
     append: Object.keys(code.events),
-    extra: [],
+    extra: [SDK],
   });
   return { aggregate: { Aggregate, snapshotSchema: () => code.snapshotSchema ?? 1 }, description: { describe } };
 }

@@ -4,6 +4,7 @@ import { Context } from "./context";
 import { Event, type HostEvent } from "./event";
 import { Failure, reject, toFailure, type Verdict } from "./failure";
 import { answer, type Answers, type HostRequest } from "./query";
+import { SDK } from "./sdk";
 import { type Read, type Shape, ShapeError, object } from "./shape";
 
 /** Handles one event; throws a `Failure` to say what is to become of it. */
@@ -86,6 +87,7 @@ export function plugin(
         extra: [
           ...Object.keys(queries).map((name) => ["query", name]),
           ...(about.dispatch ?? []).map((command) => ["request.dispatch", command]),
+          SDK,
         ],
       }),
     },

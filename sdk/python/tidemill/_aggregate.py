@@ -11,6 +11,7 @@ from componentize_py_types import Err
 from wit_world.exports import description
 from wit_world.imports import types
 
+from ._sdk import SDK
 from ._shape import ShapeError, reader
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -87,7 +88,7 @@ class Decider:
         class Description:
             def describe(self) -> description.Description:
                 name, version, summary = decider._about
-                return description.Description(name, version, summary, [], [], [], list(decider._events), [])
+                return description.Description(name, version, summary, [], [], [], list(decider._events), [SDK])
 
         # componentize-py looks for the contract's resource in a module that is named like its interface.
         module = ModuleType("aggregate")

@@ -11,6 +11,7 @@ from ._context import Context
 from ._event import Event
 from ._failure import Reject, to_failure
 from ._query import Query, answer
+from ._sdk import SDK
 from ._shape import ShapeError, reader
 
 Handler = Callable[[Context], None]
@@ -107,7 +108,7 @@ class Plugin:
         name, version, summary, append = self._about
         listens = [] if "*" in self._handlers else list(self._handlers)
         queries = [("query", query) for query in self._queries]
-        return description.Description(name, version, summary, listens, [], [], append, queries + self._requests)
+        return description.Description(name, version, summary, listens, [], [], append, [*queries, *self._requests, SDK])
 
 
 def _unexpected(ctx: Context) -> None:

