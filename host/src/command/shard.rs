@@ -179,7 +179,13 @@ impl Shard {
     }
 
     fn kept_if(&mut self, hot: Hot, done: Result<(), CommandError>) -> Result<Hot, CommandError> {
-        done.inspect_err(|error| self.let_go(hot, Some(error))).map(|()| hot)
+        match done {
+            Ok(()) => Ok(hot),
+            Err(error) => {
+                self.let_go(hot, Some(&error));
+                Err(error)
+            }
+        }
     }
 
     /// Hands over what followed in its stream.
@@ -384,8 +390,7 @@ mod tests {
         let mut shard = Shard::new(3, counts, Arc::clone(&in_memory));
         let name = |number: u64| StreamName::new(format!("s-{number}")).unwrap();
         let hot = |number: u64| {
-            let (version, position, seen) = (Version(1), Position(number), Seen::default());
-            Hot { handle: Handle(number), version, position, seen, unsaved: Unsaved::default(), used: 0 }
+            Hot::at(Handle(number), (Version(1), Position(number)), Seen::default())
         };
         (1..=3).for_each(|number| shard.keep(&name(number), hot(number)));
         let used = shard.take(&name(1)).unwrap();

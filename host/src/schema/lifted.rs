@@ -128,7 +128,7 @@ impl Step {
         if made.iter().map(|made| made.data.len() + around).sum::<usize>() > PARTS_BYTES_MAX {
             return Err(too_much().into());
         }
-        made.into_iter().map(|made| self.replaced(event, made)).collect()
+        Ok(made.into_iter().map(|made| self.replaced(event, made)).collect::<Result<_, String>>()?)
     }
 
     /// The event with what is made of it in its place, at the version that is declared with its type.

@@ -267,7 +267,8 @@ impl Upcast for Fails {
 #[test]
 fn who_failed_to_lift_an_event_is_told_with_what_it_left_behind() {
     let name = EventType::new("A").unwrap();
-    let lift = Lift { event_type: name.clone(), from: 1, to: 2, into: vec![name] };
+    let into = vec![Target { event_type: name.clone(), version: 2 }];
+    let lift = Lift { event_type: name, from: 1, into };
     let step = Step { lift, origin: "u.wasm".into(), identity: "1".into(), upcast: Arc::new(Fails) };
     let error = Chain::new(vec![step]).unwrap().lift(&event("A", 1, "1")).unwrap_err();
     assert_eq!((error.upcaster.as_deref(), error.reason.as_str()), (Some("u.wasm"), "u.wasm says: it trapped"));
