@@ -218,7 +218,7 @@ fn a_condition_of_a_command_is_held_now_and_later() {
     server.try_post("/v1/events", &json!({ "events": [{ "type": "Frozen" }] })).unwrap();
     let guarded = |id: &str, after: &Value| {
         json!({ "id": id, "type": "Deposit", "data": { "cents": 1 },
-                "condition": { "fail_if_match": { "types": ["Frozen"] }, "after": after } })
+                "condition": { "fail_if_match": [{ "types": ["Frozen"], "tags": [] }], "after": after } })
     };
     let now = head(&server);
     let (status, failed) = send(&server, "7", &guarded("c1", &json!(0)));
