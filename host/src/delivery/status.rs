@@ -91,7 +91,7 @@ pub struct Counters {
     pub handled: u64,
     /// Events appended by the handler and committed.
     pub emitted: u64,
-    /// Attempts that failed.
+    /// Attempts that failed; of those for which the handler asks for time again and again, what is written down.
     pub retried: u64,
     /// Events set aside for an operator to look at.
     pub parked: u64,
