@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use tidemill_templates::Language;
 
@@ -208,12 +208,29 @@ impl Project {
         let mut command = tidemill();
         command.envs(env::vars_os()).arg("dev").arg(&self.folder).args(arguments);
         prepare(&mut command, &tools().join("bin"));
+        self.link_target();
+        command
+    }
+
+    /// `tidemill plugins pack .` in its folder, when it is built.
+    ///
+    /// # Panics
+    /// When what was built cannot be found, or the binary under test does not run.
+    #[must_use]
+    pub fn pack(&self) -> Output {
+        self.link_target();
+        let mut command = tidemill();
+        command.current_dir(&self.folder).args(["plugins", "pack", ".", "-o", "packed.wasm"]);
+        command.output().expect("the binary under test runs")
+    }
+
+    /// Has its `target` be where all projects in Rust are built.
+    fn link_target(&self) {
         let target = self.folder.join("target");
         if self.language.name == "rust" && !target.exists() {
             let cache = below_target("projects").join("cargo");
             fs::create_dir_all(&cache).expect("a folder below target/");
             std::os::unix::fs::symlink(cache, target).expect("a link in the project");
         }
-        command
     }
 }

@@ -92,3 +92,48 @@ fn it_is_held_against_the_manifest_beside_it_or_the_one_that_is_named() {
     fs::rename(folder.path("other.toml"), folder.path("plugin.toml")).unwrap();
     assert_eq!(told(&folder.check(&[])).0, Some(0));
 }
+
+/// The component with a custom section more, of so many bytes.
+fn with_section(component: &[u8], name: &str, bytes: usize) -> Vec<u8> {
+    let leb = |mut number: usize| {
+        let mut bytes = Vec::new();
+        while number > 127 {
+            bytes.push(number as u8 | 128);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
+    };
+    let content = [leb(name.len()), name.as_bytes().to_vec(), vec![0; bytes]].concat();
+    [component, &[0][..], &leb(content.len()), &content].concat()
+}
+
+#[test]
+fn what_is_odd_is_warned_of_and_runs_all_the_same() {
+    let warns = |component: &[u8], manifest: &str, words: &[&str]| {
+        let folder = Folder::holding(&[("plugin.wasm", component), ("plugin.toml", manifest.as_bytes())]);
+        let (exit, shown, errors) = told(&folder.check(&[]));
+        assert_eq!(exit, Some(0), "{shown}{errors}");
+        for word in words {
+            assert!(
+                errors.lines().any(|line| line.starts_with("warning: ") && line.contains(word)),
+                "{word} in: {errors}"
+            );
+        }
+        let (_, shown, errors) = told(&folder.check(&["--json"]));
+        let found: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(errors, "", "they are in the object");
+        found
+    };
+    let plain = warns(guests::OK, "", &["it does not describe itself"]);
+    assert_eq!(plain["warnings"].as_array().unwrap().len(), 1, "{plain}");
+    let debug = with_section(guests::OK, ".debug_info", guests::OK.len() * 2);
+    warns(&debug, "", &["are debug information: build it for release"]);
+    let least = plain["memory_bytes_min"].as_u64().unwrap();
+    let tight = format!("[limits]\nmemory = \"{}B\"\n", least * 3 / 2);
+    warns(guests::OK, &tight, &["give it more by [limits] memory"]);
+    let http = "[grants]\nhttp = [\"https://api.example.com\"]\n";
+    let http = warns(guests::HTTP_GET, http, &["it imports HTTP, so two runs over the same events may differ"]);
+    assert_eq!(http["replayable"], false);
+    warns(guests::WASI_PROBE, "", &["it imports wasi:filesystem: there are no files", "it imports wasi:clocks: "]);
+}

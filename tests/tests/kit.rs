@@ -348,3 +348,84 @@ fn three_lines_make_a_test_of_cargo_test() -> Result<(), CheckError> {
     }
     kit.check(shared())
 }
+
+#[test]
+fn commands_that_a_plugin_sends_are_seen_whole() {
+    let manifest = "[grants]\ndispatch = [\"account:Deposit\"]\n";
+    let sent = json!({ "cause": 0, "aggregate": "account", "key": "7", "type": "Deposit", "data": { "cents": 1 } });
+    let fixture = |sent: &Value| json!({ "when": [{ "type": "Tick" }], "then": { "appended": [], "dispatched": [sent], "dead_letters": [] } });
+    let folder = Folder::of(guests::DISPATCH, manifest, &fixture(&sent));
+    for options in [&[][..], &["--twice"], &["--crash"], &["--shuffle-partitions"]] {
+        let (exit, shown, errors) = folder.own(options);
+        assert_eq!(exit, Some(0), "{options:?}: {shown}{errors}");
+    }
+    for (part, other) in [("type", "Withdraw"), ("key", "8"), ("aggregate", "order")] {
+        let mut wrong = sent.clone();
+        wrong[part] = other.into();
+        folder.write(&fixture(&wrong));
+        let (exit, shown, _) = folder.own(&[]);
+        assert!(exit == Some(1) && shown.contains("dispatched command 0"), "{part}: {shown}");
+    }
+    folder.write(&json!({ "when": [{ "type": "Tick" }] }));
+    assert_eq!(folder.own(&["--bless"]).0, Some(0));
+    let blessed = folder.fixture();
+    assert_eq!((&blessed["then"]["dispatched"], &blessed["then"]["appended"]), (&json!([sent]), &json!([])));
+}
+
+#[test]
+fn what_a_plugin_does_not_listen_to_is_told_and_alone_it_is_no_test() {
+    let ticks = |types: &[&str]| {
+        let when: Vec<_> = types.iter().map(|name| json!({ "type": name })).collect();
+        let fixture = json!({ "when": when, "then": { "dead_letters": [] } });
+        Folder::of(guests::DISPATCH, "[grants]\ndispatch = [\"account:Deposit\"]\n", &fixture).own(&[])
+    };
+    let told = "event 1 of `when` is of the type Tik, to which it does not listen; did you mean Tick?";
+    let (exit, shown, errors) = ticks(&["Tick", "Tik"]);
+    assert!(exit == Some(0) && shown.contains(&format!("warning: {told}")), "{shown}{errors}");
+    let (exit, _, errors) = ticks(&["Tik", "Elsewhere"]);
+    assert!(exit == Some(2) && errors.contains("listens to no event of `when`, so nothing is handled"), "{errors}");
+}
+
+#[test]
+fn queries_that_nobody_answers_are_refused_and_never_blessed_away() {
+    let asked = json!({ "when": [{ "type": "A" }], "then": { "queries": [{ "query": "totals", "answer": 1 }] } });
+    let folder = Folder::of(guests::OK, "", &asked);
+    for options in [&[][..], &["--bless"]] {
+        let (exit, _, errors) = folder.own(options);
+        assert!(exit == Some(2) && errors.contains("exports no `projection`"), "{options:?}: {errors}");
+    }
+    assert_eq!(folder.fixture(), asked);
+}
+
+#[test]
+fn a_fixture_that_cannot_be_run_keeps_no_other_from_it() {
+    let folder = Folder::order_totals(&json!({}));
+    let fixtures = folder.path("fixtures");
+    fs::create_dir(&fixtures).unwrap();
+    let write = |name: &str, text: &str| fs::write(fixtures.join(name), text).unwrap();
+    write("a.json", "{ \"when\": [");
+    write(
+        "b <\"b\">.json",
+        &json!({ "about": "1 < 2 & \"so\"", "when": [placed(7)], "then": { "state": {} } }).to_string(),
+    );
+    write("c.json", &json!({ "when": [placed(7)], "then": { "appended": [] } }).to_string());
+    let report = folder.path("report.xml");
+    let (exit, shown, errors) = folder.test(&fixtures, &["--junit", report.to_str().unwrap()]);
+    assert_eq!(exit, Some(2), "{shown}{errors}");
+    for words in ["ERROR    a\n", "a.json is no fixture", "FAILED   b <", "ok       c "] {
+        assert!(shown.contains(words), "{words} in: {shown}");
+    }
+    assert!(errors.contains("1 of 3 fixtures were not run, 1 failed: "), "{errors}");
+    let report = fs::read_to_string(report).unwrap();
+    for words in [
+        "tests=\"3\" failures=\"1\" errors=\"1\"",
+        "<testcase name=\"a\" time=\"0\"><error message=\"",
+        "<testcase name=\"b &lt;&quot;b&quot;&gt;\"",
+        "<failure message=\"1 &lt; 2 &amp; &quot;so&quot;\">",
+    ] {
+        assert!(report.contains(words), "{words} in: {report}");
+    }
+    let (_, shown, _) = folder.test(&fixtures, &["--json"]);
+    let told: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&told[0]["name"], told[0]["error"].is_string(), told.len()), (&json!("a"), true, 3), "{shown}");
+}

@@ -1,4 +1,4 @@
-//! `tidemill plugins test` of a component that decides commands, by the real binary.
+//! `tidemill plugins test` of components that decide commands, or hold them against rules, by the real binary.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use tidemill::kit::Kit;
 use tidemill_plugins::ACCOUNT;
 use tidemill_tests::{guests, tidemill};
 
@@ -137,4 +138,61 @@ fn a_state_that_cannot_be_had_and_faults_are_found_out_though_only_the_state_is_
     let (exit, said) = of("{ type: Strange, data: 1 }", "{ command: Add }");
     assert!(exit == Some(1) && said.contains("state, which cannot be had: "), "{said}");
     assert!(said.contains("Strange is not known"), "{said}");
+}
+
+/// Commands at and above a limit, one that is for nobody, and one on which the validator ends.
+const LIMITED: &str = "\
+config: { cents_max: 100 }
+when:
+  - { aggregate: account, command: Withdraw, data: { cents: 100 } }
+  - { aggregate: account, key: '7', command: Withdraw, data: { cents: 101 } }
+  - { aggregate: account, command: Withdraw, data: { do: trap } }
+then:
+  outcomes:
+    - errors: []
+    - errors: [{ pointer: /cents, code: too-large, message: [above 100] }]
+    - { error: trap, reason: [no way to check this] }
+";
+
+#[test]
+fn a_validator_is_asked_about_each_command() {
+    let manifest = "commands = [\"account:*\"]\n[config]\ncents_max = 5\n";
+    let folder = Folder::of(guests::VALIDATOR, manifest, LIMITED);
+    for options in [&[][..], &["--twice"], &["--crash"]] {
+        let (exit, said) = folder.own(options);
+        assert_eq!(exit, Some(0), "{options:?}: {said}");
+    }
+    Kit::open(folder.path("plugin.wasm"), folder.path("plugin.toml"))
+        .unwrap()
+        .check(folder.path("fixture.yaml"))
+        .unwrap();
+    // Without settings of its own, those of the manifest hold.
+    fs::write(folder.path("fixture.yaml"), LIMITED.replace("cents_max: 100", "other: 1")).unwrap();
+    let (exit, said) = folder.own(&[]);
+    assert!(exit == Some(1) && said.contains("outcome 0") && said.contains("100 is above 5"), "{said}");
+    assert_eq!(folder.own(&["--bless"]).0, Some(0));
+    assert!(fs::read_to_string(folder.path("fixture.yaml")).unwrap().contains("pointer: /cents"));
+    assert_eq!(folder.own(&[]).0, Some(0));
+}
+
+#[test]
+fn what_is_no_fixture_of_a_validator_is_refused_with_the_reason() {
+    let of = |fixture: &str| Folder::of(guests::VALIDATOR, "", fixture).own(&[]);
+    let then = "then: { outcomes: [{ errors: [] }] }\n";
+    for (when, words) in [
+        ("[{ command: A }]", "command 0 of `when`: `aggregate` is missing"),
+        ("[{ aggregate: account }]", "command 0 of `when`: `command` is missing"),
+        ("[{ aggregate: 7, command: A }]", "`aggregate` is 7"),
+        ("[{ aggregate: account, command: A, dta: 1 }]", "`dta`"),
+    ] {
+        let (exit, said) = of(&format!("when: {when}\n{then}"));
+        assert!(exit == Some(2) && said.contains(words), "{words} in: {said}");
+    }
+    let when = "when: [{ aggregate: account, command: A }]\n";
+    let (exit, said) = of(&format!("given: {{ events: [{{ type: A }}] }}\n{when}{then}"));
+    assert!(exit == Some(2) && said.contains("`given` is not of a validator"), "{said}");
+    let (exit, said) = of(&format!("{when}then: {{ state: {{}} }}\n"));
+    assert!(exit == Some(2) && said.contains("`then.state` is not of a validator"), "{said}");
+    let (exit, said) = of(&format!("{when}then: {{ outcomes: [{{ errors: [], rejection: A }}] }}\n"));
+    assert!(exit == Some(2) && said.contains("say one of"), "{said}");
 }

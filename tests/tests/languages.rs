@@ -89,6 +89,8 @@ fn templates_work(language: &str) {
             fixtures::run(&component, manifest, &fixtures::all(&project.folder().join("fixtures")));
         }
         check_and_test(project.folder(), &component, manifest.is_ok(), role.name);
+        let packed = project.pack();
+        assert!(packed.status.success(), "{}: {packed:?}", role.name);
     }
 }
 
@@ -272,6 +274,10 @@ fn a_project_says_what_to_install_next_and_is_never_written_over() {
     for bad in [
         &["Big Orders"][..],
         &["../up"],
+        &["upcasters"],
+        &["validators"],
+        &["schemas"],
+        &["tidemill-sdk"],
         &["ok", "--lang", "cobol"],
         &["ok", "--role", "mill"],
         &["ok", "--lang", "c", "--role", "upcaster"],

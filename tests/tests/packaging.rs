@@ -23,6 +23,11 @@ const KEY: &str = include_str!("packaging/minisign.pub");
 const SIGNED: &[u8] = b"a text that is signed\n";
 const SIGNATURE: &str = include_str!("packaging/signed.minisig");
 
+/// A small component that handles events, and what signs it.
+const SUBSCRIBER: &[u8] = include_bytes!("packaging/subscriber.wasm");
+const SUBSCRIBER_KEY: &str = include_str!("packaging/component.pub");
+const SUBSCRIBER_SIGNATURE: &str = include_str!("packaging/component.minisig");
+
 struct Place(TempDir);
 
 impl Place {
@@ -330,6 +335,90 @@ fn what_commands_are_held_to_is_installed_among_its_like_with_its_manifest() {
     );
     assert!(place.rm("10-limit", &["--yes"]).status.success());
     assert_eq!(place.installed(), BTreeSet::new());
+}
+
+#[test]
+fn an_installed_validator_is_checked_and_packed_with_its_manifest() {
+    let place = Place::new();
+    let source = place.write("plugins/validators/10-limit.wasm", guests::VALIDATOR);
+    place.write("plugins/validators/10-limit.toml", b"commands = [\"account:*\"]\n[config]\ncents_max = 5\n");
+    let on = |command: &str| tidemill().args(["plugins", command]).arg(&source).output().unwrap();
+    let checked = on("check");
+    assert!(checked.status.success(), "{checked:?}");
+    let packed = place.path("limit.wasm");
+    let made = tidemill().args(["plugins", "pack"]).arg(&source).arg("-o").arg(&packed).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let packed = packed.to_str().unwrap();
+    let shown = tidemill().args(["plugins", "check", packed]).output().unwrap();
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("carries      a manifest"), "{shown:?}");
+    assert!(place.install(packed, &["--name", "20-limit"]).status.success());
+    let manifest = fs::read_to_string(place.path("plugins/validators/20-limit.toml")).unwrap();
+    assert!(manifest.contains("account:*"), "{manifest}");
+    // What lies beside an upcaster are rules.
+    let lifts = place.write("plugins/upcasters/bought.wasm", guests::UPCASTER);
+    place.write("plugins/upcasters/bought.toml", b"[[upcast]]\ntype = \"A\"\nfrom = 1\nrules = []\n");
+    let checked = tidemill().args(["plugins", "check"]).arg(lifts).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+    place.write("plugins/validators/10-limit.toml", b"[grants]\nappend = [\"A\"]\n");
+    complains(&on("check"), 2, &["10-limit.toml", "grants"]);
+}
+
+#[test]
+fn no_more_of_a_file_is_read_than_a_host_takes() {
+    let place = Place::new();
+    let too_large = ["/dev/zero cannot be read", "more than 67108864 bytes"];
+    complains(&place.install("/dev/zero", &["--name", "endless"]), 2, &too_large);
+    for command in ["check", "pack"] {
+        complains(&tidemill().args(["plugins", command, "/dev/zero"]).output().unwrap(), 2, &too_large);
+    }
+    let file = place.write("counter.wasm", COUNTER.component);
+    let endless = place.install(file.to_str().unwrap(), &["--manifest", "/dev/zero"]);
+    complains(&endless, 2, &["/dev/zero cannot be read", "more than 1048576 bytes"]);
+    assert_eq!(place.installed(), BTreeSet::new());
+}
+
+#[test]
+fn a_url_is_followed_and_cut_off() {
+    let place = Place::new();
+    let web = Registry::start(None);
+    let there = web.serve("/files/counter.wasm", COUNTER.component);
+    let moved = web.redirect("/latest", &there);
+    for (url, name) in [(&there, "counter"), (&moved, "moved")] {
+        let installed = place.install(url, &["--name", name]);
+        assert!(installed.status.success(), "{installed:?}");
+        assert!(fs::read(place.path(&format!("plugins/{name}/plugin.wasm"))).unwrap() == COUNTER.component);
+    }
+    assert!(place.install(&there, &["--replace"]).status.success(), "its name is that of the file");
+    let pinned = place.install(&moved, &["--name", "pinned", "--digest", &sha256(b"another")]);
+    complains(&pinned, 6, &["is not what it must be"]);
+    complains(&place.install(&there.replace("counter", "nowhere"), &[]), 3, &["nowhere.wasm answered 404"]);
+    let round = web.redirect("/round", &format!("http://{}/round", web.address()));
+    complains(&place.install(&round, &[]), 5, &["/round cannot be got"]);
+    let huge = web.serve("/huge.wasm", &vec![0; (64 << 20) + 1]);
+    complains(&place.install(&huge, &[]), 2, &["huge.wasm has more than 67108864 bytes"]);
+    let mut all = files("counter");
+    all.extend(files("moved"));
+    assert_eq!(place.installed(), all);
+}
+
+#[test]
+fn a_component_that_is_signed_is_installed() {
+    let place = Place::new();
+    let key = place.write("component.pub", SUBSCRIBER_KEY.as_bytes());
+    let key = ["--key", key.to_str().unwrap()];
+    let file = place.write("subscriber.wasm", SUBSCRIBER);
+    place.write("subscriber.wasm.minisig", SUBSCRIBER_SIGNATURE.as_bytes());
+    let installed = place.install(file.to_str().unwrap(), &key);
+    assert!(installed.status.success(), "{installed:?}");
+    assert_eq!(place.installed(), files("subscriber"));
+    let web = Registry::start(None);
+    let url = web.serve("/subscriber.wasm", SUBSCRIBER);
+    complains(&place.install(&url, &[&key[..], &["--name", "web"]].concat()), 3, &["subscriber.wasm.minisig", "404"]);
+    web.serve("/subscriber.wasm.minisig", SUBSCRIBER_SIGNATURE.as_bytes());
+    assert!(place.install(&url, &[&key[..], &["--name", "web"]].concat()).status.success());
+    let other = place.write("minisign.pub", KEY.as_bytes());
+    let other = place.install(&url, &["--key", other.to_str().unwrap(), "--name", "other"]);
+    complains(&other, 6, &["does not sign", "nothing was installed"]);
 }
 
 #[test]

@@ -15,6 +15,9 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const WASM: &str = "application/wasm";
 
+/// What stands in the place of a media type where one is sent elsewhere, before the URL.
+const ELSEWHERE: &str = "elsewhere ";
+
 /// Its content, by path: media type and bytes.
 type Content = BTreeMap<String, (String, Vec<u8>)>;
 
@@ -111,6 +114,18 @@ impl Registry {
         self.content.lock().unwrap().insert(path.to_owned(), (media_type.to_owned(), bytes.to_vec()));
     }
 
+    /// Bytes at a URL of their own.
+    pub(crate) fn serve(&self, path: &str, bytes: &[u8]) -> String {
+        self.put(path, WASM, bytes);
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A URL that sends whoever asks to another one.
+    pub(crate) fn redirect(&self, path: &str, to: &str) -> String {
+        self.put(path, &format!("{ELSEWHERE}{to}"), b"");
+        format!("http://{}{path}", self.address)
+    }
+
     /// Lies from now on: another content under every digest of this one.
     pub(crate) fn replace_blob(&self, bytes: &[u8], lie: &[u8]) {
         let end = sha256(bytes);
@@ -141,6 +156,10 @@ fn answer(mut stream: TcpStream, content: &Mutex<Content>, (token, user): (Optio
         ("401 Unauthorized", format!("www-authenticate: {challenge}\r\n"), Vec::new())
     } else {
         match content.lock().unwrap().get(&target) {
+            Some((elsewhere, _)) if elsewhere.starts_with(ELSEWHERE) => {
+                let to = elsewhere.trim_start_matches(ELSEWHERE);
+                ("302 Found", format!("location: {to}\r\n"), Vec::new())
+            }
             Some((media_type, bytes)) => ("200 OK", format!("content-type: {media_type}\r\n"), bytes.clone()),
             None => ("404 Not Found", String::new(), Vec::new()),
         }
