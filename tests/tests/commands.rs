@@ -180,7 +180,11 @@ fn an_account_is_seen_as_of_any_point_and_by_its_snapshots() {
     assert_eq!((&now["state"]["owner"], &now["version"]), (&json!("ada"), &json!(121)));
     let time = stored[60]["timestamp"].as_str().unwrap();
     let then = server.get(&format!("/v1/streams/account-7/state?at_time={time}"));
-    assert!(then["version"].as_u64().unwrap() <= 60, "{then}");
+    let at = |version: &Value| &stored[usize::try_from(version.as_u64().unwrap()).unwrap() - 1]["timestamp"];
+    assert!(
+        then["version"].as_u64().unwrap() >= 61 && at(&then["version"]) == time,
+        "what was stored at it is in: {then}"
+    );
     assert_eq!(server.try_text("/v1/streams/account-7/state?at_version=1&at_position=1").unwrap().0, 400);
     assert_eq!(server.try_text("/v1/streams/account-8/state").unwrap().0, 404);
     let diff = server.get("/v1/streams/account-7/diff?from_version=119&to_version=120");
@@ -191,10 +195,136 @@ fn an_account_is_seen_as_of_any_point_and_by_its_snapshots() {
         ]),
         "{diff}"
     );
+    for backwards in ["from_version=5&to_version=3", "from_position=9&to_position=2", "from_version=99&to_position=3"] {
+        let (status, text) = server.try_text(&format!("/v1/streams/account-7/diff?{backwards}")).unwrap();
+        assert!(status == 400 && text.contains("which comes before it"), "{backwards}: {text}");
+    }
+    let run = |arguments: &[&str]| {
+        let output = tidemill().args(["--server", server.url()]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let shown = run(&["streams", "state", "account-7", "--at-version", "3"]);
+    assert!(shown.contains("account-7 (account) at version 3") && shown.contains("\"balance_cents\":10"), "{shown}");
+    let shown: Value = serde_json::from_str(&run(&["streams", "state", "account-7", "--json"])).unwrap();
+    assert_eq!(shown, now);
+    let listed = run(&["snapshots", "ls", "--prefix", "account-"]);
+    assert!(listed.starts_with("STREAM") && listed.contains("account-7"), "{listed}");
+    assert_eq!(run(&["snapshots", "ls", "--prefix", "purse-", "--json"]), "");
+    run(&["snapshots", "drop", "account-7"]);
+    assert_eq!(run(&["snapshots", "ls", "--json"]), "");
+    ask(&server, "7", "one-more", "Deposit", &json!({ "cents": 1 }));
     let delete = || ureq::delete(format!("{}/v1/snapshots/account-7", server.url())).call();
-    assert_eq!(delete().unwrap().status().as_u16(), 204);
     assert!(matches!(delete(), Err(ureq::Error::StatusCode(404))));
-    assert_eq!(server.get("/v1/streams/account-7/state")["state"], now["state"]);
+    let then = server.get("/v1/streams/account-7/state?at_version=121");
+    assert_eq!((&then["state"], &then["version"]), (&now["state"], &now["version"]), "made of its events");
+}
+
+/// Random histories, with snapshots on the way and the component in memory or not: any version is a fold of its events.
+#[test]
+fn the_state_at_any_version_is_that_of_a_fold_outside_with_snapshots_and_without() {
+    let often: &'static str =
+        Box::leak(ACCOUNT.manifest.replace("snapshot_every = 50", "snapshot_every = 3\nhot = 1").into_boxed_str());
+    let Bank { server, .. } = Bank::with("account", &Example { manifest: often, ..ACCOUNT });
+    let mut rng = fastrand::Rng::with_seed(7);
+    for account in ["1", "2", "3", "4"] {
+        ask(&server, account, &format!("{account}-open"), "Open", &json!({ "owner": account }));
+    }
+    for step in 0..160 {
+        let account = rng.u8(1..=4).to_string();
+        let (what, cents) = if rng.bool() { ("Deposit", rng.i64(1..9)) } else { ("Withdraw", rng.i64(1..9)) };
+        let (status, answer) = ask(&server, &account, &step.to_string(), what, &json!({ "cents": cents }));
+        assert!(status == 201 || answer["code"] == "InsufficientFunds", "{answer}");
+        if rng.u8(0..4) > 0 {
+            continue;
+        }
+        let stream = format!("account-{account}");
+        let stored = events(&server, &stream);
+        let balances = balances(&stored);
+        for _ in 0..3 {
+            let version = rng.usize(1..=stored.len());
+            let state = server.get(&format!("/v1/streams/{stream}/state?at_version={version}"));
+            assert_eq!(
+                state["state"]["balance_cents"],
+                balances[version - 1],
+                "step {step}, {stream} at {version}: {state}"
+            );
+        }
+        if rng.bool() {
+            // Whether there is one or not.
+            let _ = ureq::delete(format!("{}/v1/snapshots/{stream}", server.url())).call();
+        }
+    }
+    let metrics = server.try_text("/metrics").unwrap().1;
+    let written =
+        metrics.lines().find(|line| line.starts_with("tidemill_snapshots_written_total{aggregate=\"account\"}"));
+    assert!(written.is_some_and(|line| !line.ends_with(" 0") && !line.ends_with(" 0.0")), "{written:?}");
+}
+
+#[test]
+fn what_retention_leaves_of_outcomes_and_of_aggregates() {
+    let often: &'static str =
+        Box::leak(ACCOUNT.manifest.replace("snapshot_every = 50", "snapshot_every = 2").into_boxed_str());
+    let Bank { server, _data: data, plugins } = Bank::with("account", &Example { manifest: often, ..ACCOUNT });
+    ask(&server, "7", "open", "Open", &json!({ "owner": "ada" }));
+    for step in 0..5 {
+        assert_eq!(ask(&server, "7", &format!("d{step}"), "Deposit", &json!({ "cents": 1 })).0, 201);
+    }
+    for id in ["no-1", "no-2"] {
+        assert_eq!(ask(&server, "7", id, "Withdraw", &json!({ "cents": 9 })).0, 422);
+    }
+    poll("a snapshot", || {
+        let found = server.get("/v1/snapshots")["snapshots"].clone();
+        (found[0]["version"].as_u64() >= Some(5)).then_some(())
+    });
+    drop(server);
+    let keep = ["--retention", "account=1events", "--retention", "$commands=1events"];
+    let server = Server::try_start_with(data.path(), plugins.path(), |command| {
+        command.args(keep);
+    });
+    let server = server.unwrap();
+    poll("the first outcome to go", || (server.try_text("/v1/commands/no-1").unwrap().0 == 404).then_some(()));
+    assert_eq!(server.get("/v1/commands/no-2")["outcome"], "rejected");
+    poll("the account's events to go", || (events(&server, "account-7").len() == 1).then_some(()));
+    assert_eq!(server.get("/v1/streams/account-7/state")["state"]["balance_cents"], 5);
+    assert_eq!(ask(&server, "7", "more", "Deposit", &json!({ "cents": 9 })).0, 201);
+    let (status, kept) = ask(&server, "7", "no-2", "Withdraw", &json!({ "cents": 9 }));
+    assert_eq!((status, &kept["repeated"]), (422, &json!(true)), "as it was decided then: {kept}");
+    let (status, anew) = ask(&server, "7", "no-1", "Withdraw", &json!({ "cents": 9 }));
+    assert_eq!((status, &anew["repeated"]), (201, &json!(false)), "nobody knows of it any more: {anew}");
+
+    poll("the last snapshot that is due", || {
+        let found = server.get("/v1/snapshots")["snapshots"].clone();
+        (found[0]["version"].as_u64() >= Some(7)).then_some(())
+    });
+    let drop_snapshot = |more: &[&str]| {
+        let command = ["--server", server.url(), "snapshots", "drop", "account-7"];
+        let output = tidemill().args(command).args(more).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (dropped, said) = drop_snapshot(&[]);
+    assert!(!dropped && said.contains("--force"), "{said}");
+    assert_eq!(server.try_text("/v1/streams/account-7/state").unwrap().0, 200);
+    assert!(drop_snapshot(&["--force"]).0);
+    assert_eq!(server.try_text("/v1/streams/account-7/state").unwrap().0, 410);
+}
+
+#[test]
+fn the_snapshot_of_a_deleted_stream_is_not_kept() {
+    let often: &'static str =
+        Box::leak(ACCOUNT.manifest.replace("snapshot_every = 50", "snapshot_every = 2").into_boxed_str());
+    let Bank { server, .. } = Bank::with("account", &Example { manifest: often, ..ACCOUNT });
+    for account in ["7", "8"] {
+        ask(&server, account, &format!("open {account}"), "Open", &json!({ "owner": "ada" }));
+        ask(&server, account, &format!("pay {account}"), "Deposit", &json!({ "cents": 1 }));
+    }
+    let streams = || {
+        let found = server.get("/v1/snapshots")["snapshots"].clone();
+        found.as_array().unwrap().iter().map(|row| row["stream"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    poll("two snapshots", || (streams().len() == 2).then_some(()));
+    ureq::delete(format!("{}/v1/streams/account-7", server.url())).call().unwrap();
+    poll("its snapshot to go", || (streams() == ["account-8"]).then_some(()));
 }
 
 #[test]
@@ -357,6 +487,8 @@ fn a_component_that_misbehaves_leaves_nothing_and_is_told_with_evidence() {
         ("Denied", "denied", "append = [\"Stolen\"]"),
         ("Thousands", "bad_reply", "5000 events"),
         ("NoName", "bad_reply", "event type is empty"),
+        ("NoVersion", "bad_reply", "schema_version is 0"),
+        ("NoDetails", "bad_reply", "the details of its rejection are not JSON"),
         ("BadRejection", "bad_reply", "the code of its rejection"),
     ] {
         let (status, answer) = ask(what, what);
@@ -386,6 +518,45 @@ fn a_component_that_misbehaves_leaves_nothing_and_is_told_with_evidence() {
     assert_eq!((status, &answer["fault"], &answer["version"]), (500, &json!("misfit"), &json!(7)), "{answer}");
     assert!(answer["detail"].as_str().unwrap().contains("Foreign is not known"), "{answer}");
     assert_eq!(send(&server, "number", "2", &json!({ "id": "other", "type": "Add" })).unwrap().0, 201, "others go on");
+}
+
+#[test]
+fn a_component_that_fails_to_make_to_restore_or_to_show_its_state_costs_that_aggregate_only() {
+    let manifest = "[aggregate]\ncategory = \"number\"\nsnapshot_every = 2\n[grants]\nappend = [\"Added\"]\n";
+    let example = Example { name: "numbers", component: guests::AGGREGATE_CASES, manifest };
+    let Bank { server, .. } = Bank::with("numbers", &example);
+    let ask =
+        |key: &str, id: &str, what: &str| send(&server, "number", key, &json!({ "id": id, "type": what })).unwrap();
+    for _ in 0..2 {
+        let (status, answer) = ask("cursed", "c", "Add");
+        assert_eq!((status, kind(&answer), &answer["stage"]), (500, "command-failed", &json!("start")), "{answer}");
+        assert!(answer["detail"].as_str().unwrap().contains("it is not to be made"), "{answer}");
+        assert!(!answer["evidence"]["backtrace"].as_str().unwrap().is_empty(), "{answer}");
+    }
+    for key in ["shy", "forgetful", "1"] {
+        for step in 0..4 {
+            assert_eq!(ask(key, &format!("{key}-{step}"), "Add").0, 201, "{key}, {step}");
+        }
+    }
+    let (status, text) = server.try_text("/v1/streams/number-shy/state").unwrap();
+    assert!(status == 500 && text.contains("\"snapshot\"") && text.contains("it is not to be shown"), "{text}");
+    poll("the failure to be counted", || {
+        let metrics = server.try_text("/metrics").unwrap().1;
+        let failed =
+            metrics.lines().find(|line| line.starts_with("tidemill_snapshots_failed_total{aggregate=\"number\"}"));
+        failed.is_some_and(|line| !line.ends_with(" 0") && !line.ends_with(" 0.0")).then_some(())
+    });
+    poll("a snapshot", || {
+        let found = server.get("/v1/snapshots?prefix=number-forgetful")["snapshots"].clone();
+        found.get(0).is_some().then_some(())
+    });
+    // Its instance is thrown away, and it is not made of its snapshot.
+    assert_eq!(ask("forgetful", "trap", "Trap").0, 500);
+    assert_eq!(ask("forgetful", "last", "Add").1["version"], 5);
+    let state = server.get("/v1/streams/number-forgetful/state");
+    assert_eq!((&state["version"], &state["state"]), (&json!(5), &json!(5)), "{state}");
+    let listed = server.get("/v1/snapshots?prefix=number-shy")["snapshots"].clone();
+    assert_eq!(listed, json!([]), "nothing was written of it");
 }
 
 #[test]

@@ -159,6 +159,14 @@ fn a_broken_change_is_refused_and_a_good_one_is_taken_up_while_all_goes_on() {
     poll("the state to be built anew", || seen(&server, old).filter(|saw| saw.contains("type=OrderCreated")));
     poll("the rebuild to be over", || server.get("/v1/plugins/it")["status"]["rebuild_due"].is_null().then_some(()));
 
+    for (text, says, path) in [
+        ("type = \"OrderPlaced\"\nfrom = 2\n", "overlap: OrderPlaced 2 is lifted by", "more.toml:1"),
+        ("type = \"OrderCreated\"\nfrom = 2\n", "gap: nothing lifts OrderCreated 1", "OrderPlaced 2 → OrderCreated 1"),
+    ] {
+        setting.put("more.toml", format!("[[upcast]]\n{text}rules = [{{ rename = \"/a\", to = \"b\" }}]\n").as_bytes());
+        let told = poll("the problem to be told", || Some(problems(&server)).filter(|told| told.contains(says)));
+        assert!(told.contains(path), "{told}");
+    }
     setting.put("more.toml", b"[[upcast]]\ntype = \"OrderCreated\"\nfrom = 1\nto = 1\nas = \"OrderPlaced\"\n");
     let told = poll("the problem to be told", || Some(problems(&server)).filter(|told| told.contains("cycle")));
     assert!(told.contains("OrderCreated 1 → OrderPlaced 1 → OrderPlaced 2 → OrderCreated 1"), "{told}");
@@ -315,7 +323,8 @@ fn types_are_listed_with_what_is_known_of_them_and_appends_are_held_to_enforced_
     let shown: Value = serde_json::from_slice(&run(&["show", "OrderPlaced", "--json"]).stdout).unwrap();
     assert_eq!((&shown["versions"], &shown["lifts"]), (&versions, &order["lifts"]));
     let listed = String::from_utf8(run(&["ls", "--versions", "--json"]).stdout).unwrap();
-    assert!(listed.contains(r#"{"events":1,"type":"OrderPlaced","version":7}"#), "{listed}");
+    let mut rows = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    assert!(rows.any(|row| row == json!({ "type": "OrderPlaced", "version": 7, "events": 1 })), "{listed}");
     assert_eq!(run(&["show", "Nothing"]).status.code(), Some(3));
 
     replace(&schemas.join("Paid.1.json"), b"{ \"$ref\": \"https://example.com/paid.json\" }");
@@ -368,7 +377,8 @@ fn aggregates_are_made_of_events_as_they_are_today_and_anew_when_the_chain_chang
     });
     assert_eq!((&failed["type"], &failed["fault"]), (&json!("urn:tidemill:problem:command-failed"), &json!("upcast")));
     assert!(failed["detail"].as_str().unwrap().contains("bank.toml:1 says: beside /low there is"), "{failed}");
-    assert_eq!((&failed["version"], failed["upcaster"].as_str()), (&json!(2), Some("bank.toml:1")), "{failed}");
+    assert_eq!(failed["version"], 2, "{failed}");
+    assert!(failed["upcaster"].as_str().unwrap().ends_with("bank.toml:1"), "{failed}");
     assert_eq!(failed["evidence"], json!({ "stderr_tail": "", "backtrace": "" }), "rules leave nothing behind");
     assert_eq!(server.try_text("/v1/streams/account-1/state").unwrap().0, 500);
 }

@@ -1,4 +1,5 @@
-//! Decides commands, each of which misbehaves in its way; `Add` adds to the number that its state is.
+//! Decides commands, each of which misbehaves in its way; `Add` adds to the number that its state is. Aggregates of some
+//! ids misbehave before.
 
 use std::cell::Cell;
 
@@ -10,8 +11,8 @@ use test_guests::{Event, Payload};
 /// The component.
 pub struct Cases;
 
-/// The number, and whether snapshots of it are broken.
-pub struct Number(Cell<u64>, Cell<bool>);
+/// The number, whether snapshots of it are broken, and its id.
+pub struct Number(Cell<u64>, Cell<bool>, String);
 
 impl Guest for Cases {
     type Aggregate = Number;
@@ -40,14 +41,16 @@ fn spin() -> ! {
 }
 
 impl GuestAggregate for Number {
-    fn new(_: String) -> Self {
-        Self(Cell::new(0), Cell::new(false))
+    fn new(id: String) -> Self {
+        assert_ne!(id, "cursed", "it is not to be made");
+        Self(Cell::new(0), Cell::new(false), id)
     }
 
-    fn restore(_: String, snapshot: Vec<u8>) -> Result<Aggregate, String> {
+    fn restore(id: String, snapshot: Vec<u8>) -> Result<Aggregate, String> {
+        assert_ne!(id, "forgetful", "it is not to be restored");
         let number = String::from_utf8(snapshot).ok().and_then(|text| text.parse().ok());
         let number = number.ok_or("it is no number")?;
-        Ok(Aggregate::new(Self(Cell::new(number), Cell::new(false))))
+        Ok(Aggregate::new(Self(Cell::new(number), Cell::new(false), id)))
     }
 
     fn apply(&self, events: Vec<Event>) -> Result<(), Misfit> {
@@ -76,6 +79,8 @@ impl GuestAggregate for Number {
             "Denied" => Ok(vec![added("Stolen")]),
             "Thousands" => Ok((0..5000).map(|_| added("Added")).collect()),
             "NoName" => Ok(vec![added("")]),
+            "NoVersion" => Ok(vec![DecidedEvent { schema_version: 0, ..added("Added") }]),
+            "NoDetails" => Err(Rejection { code: "No".into(), reason: "no".into(), details: Some("{".into()) }),
             "Later" => {
                 Err(Rejection { code: "Later".into(), reason: "not now".into(), details: Some("{\"in\":5}".into()) })
             }
@@ -85,6 +90,7 @@ impl GuestAggregate for Number {
     }
 
     fn snapshot(&self) -> Option<Vec<u8>> {
+        assert_ne!(self.2, "shy", "it is not to be shown");
         let text = if self.1.get() { "broken".to_owned() } else { self.0.get().to_string() };
         Some(text.into_bytes())
     }
