@@ -13,6 +13,7 @@ mod file;
 mod layers;
 mod limits;
 mod profile;
+mod queue;
 mod reload;
 pub mod schema;
 mod secrets;
@@ -38,6 +39,7 @@ pub use file::{CONFIG_NAME, ConfigError, SYSTEM_CONFIG};
 pub use layers::{Effective, Layers, LoadError, Origin, load};
 pub use limits::Limits;
 pub use profile::{profiles_file, with_profile};
+pub use queue::QueueLimits;
 pub use reload::{Change, ReadLayers, Reload, Reread};
 pub use secrets::HostSecrets;
 pub use setting::{RELOADED, Setting};
@@ -78,6 +80,9 @@ pub struct ServeOptions {
     /// How much is taken on at a time, and how long a client is waited for.
     #[command(flatten)]
     pub limits: Limits,
+    /// How accepted commands wait.
+    #[command(flatten)]
+    pub queue: QueueLimits,
     /// What compiles components in processes of their own; none compiles them in this one.
     #[arg(skip)]
     pub compiler: Option<Compiler>,

@@ -1,4 +1,4 @@
-//! The classes that every error of the host falls into.
+//! The classes that every error of the host falls into, and what failed code leaves behind.
 //!
 //! Errors are one enum per operation, next to the operation; each answers `class()`. What follows from
 //! an error (retry, HTTP status, exit code, what a guest is told) is an exhaustive match on the class.
@@ -22,6 +22,15 @@ pub enum ErrorClass {
     Corrupted,
     /// Our own mistake.
     Bug,
+}
+
+/// What failed code left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// The last of what the guest wrote to stderr and to the log.
+    pub stderr_tail: String,
+    /// The wasm backtrace; empty when there was no trap.
+    pub backtrace: String,
 }
 
 /// An error with its sources, in one line; a source whose words are there already is left out.

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tidemill::plugin::Manifest;
+use tidemill::schema::rules;
 use tidemill_templates::{LANGUAGES, Language};
 use tidemill_tests::book::{Page, Sample, Session};
 use tidemill_tests::projects::can_build;
@@ -48,10 +49,10 @@ pages! {
     retention: "retention" [];
     watching: "watching" [];
     coming_from: "coming-from" [];
+    commands: "commands" ["rust", "js", "python"];
+    upcasters: "upcasters" ["rust", "js", "python", "c"];
+    packaging: "packaging" ["c"];
 }
-
-/// Pages whose samples are held by the tests of what they describe.
-const HELD_ELSEWHERE: &[&str] = &["commands", "contract-versions", "packaging", "upcasters"];
 
 /// What a fresh machine lacks, beside what the SDKs name.
 const BASICS: &[&str] = &[
@@ -125,13 +126,13 @@ fn every_link_leads_somewhere() {
 #[test]
 fn every_sample_is_tried() {
     let mut faults = Vec::new();
-    for (name, page) in pages().into_iter().filter(|(name, _)| !HELD_ELSEWHERE.contains(&name.as_str())) {
+    for (name, page) in pages() {
         if page.is_run() && !FOLLOWED.iter().any(|(followed, _)| *followed == name) {
             faults.push(format!("{name} has something to run, and no test does: add it to `pages!`"));
         }
         for shown in &page.samples {
             let fault = match &shown.sample {
-                Sample::Unmarked(mark) => Some(format!("nobody knows the mark {mark:?}")),
+                Sample::Unmarked { mark, .. } => Some(format!("nobody knows the mark {mark:?}")),
                 Sample::Manifest(text) => Manifest::parse("plugin.toml", text).err().map(|error| error.to_string()),
                 _ => None,
             };
@@ -139,6 +140,78 @@ fn every_sample_is_tried() {
         }
     }
     assert_none(&faults);
+}
+
+/// Samples of each README that are code of a page that is followed, but for comments: at least so many.
+const OF_THE_BOOK: &[(&str, usize)] = &[
+    ("README.md", 1),
+    ("sdk/c/README.md", 1),
+    ("sdk/go/README.md", 1),
+    ("sdk/js/README.md", 2),
+    ("sdk/python/README.md", 2),
+    ("sdk/rust/README.md", 2),
+];
+
+#[test]
+fn code_of_readmes_is_that_of_the_book() {
+    let followed = FOLLOWED.iter().flat_map(|(name, _)| page(name).samples);
+    let of_book: Vec<_> = followed
+        .filter_map(|shown| match shown.sample {
+            Sample::File { text, .. } => Some(code(&text)),
+            _ => None,
+        })
+        .collect();
+    let is_held = |sample: &Sample| match sample {
+        Sample::Unmarked { text, .. } => {
+            let text = code(text);
+            text.lines().count() > 3 && of_book.iter().any(|sample| sample.contains(&text))
+        }
+        _ => false,
+    };
+    let mut faults = Vec::new();
+    for (file, least) in OF_THE_BOOK {
+        let samples = Page::read(&workspace().join(file)).samples;
+        let code = samples.iter().filter(|shown| is_code(&shown.sample));
+        let (held, other): (Vec<_>, Vec<_>) = code.partition(|shown| is_held(&shown.sample));
+        if held.len() < *least {
+            let lines: Vec<_> = other.iter().map(|shown| shown.line.to_string()).collect();
+            let lines = lines.join(", ");
+            faults.push(format!("{file}: {least} samples are to be a page's; none are those of the lines {lines}"));
+        }
+    }
+    assert_none(&faults);
+}
+
+fn is_code(sample: &Sample) -> bool {
+    matches!(sample, Sample::Unmarked { mark, .. } if ["rust", "ts", "go", "c", "python"].contains(&&**mark))
+}
+
+/// Code without comments, empty lines and indentation.
+fn code(text: &str) -> String {
+    let lines = text.lines().map(str::trim);
+    let is_comment = |line: &&str| ["//", "/*", "# ", "\"\"\""].iter().any(|begin| line.starts_with(begin));
+    lines.filter(|line| !line.is_empty() && !is_comment(line)).map(|line| format!("{line}\n")).collect()
+}
+
+/// Manifests and rules on the project's first page are understood.
+#[test]
+fn settings_of_the_first_page_are_understood() {
+    let (mut faults, mut held) = (Vec::new(), 0);
+    for shown in Page::read(&workspace().join("README.md")).samples {
+        let Sample::Unmarked { mark, text } = shown.sample else { continue };
+        if mark != "toml" {
+            continue;
+        }
+        held += 1;
+        let fault = if text.contains("[[upcast]]") {
+            rules::read("README.md", &text).err().map(|error| error.to_string())
+        } else {
+            Manifest::parse("README.md", &text).err().map(|error| error.to_string())
+        };
+        faults.extend(fault.map(|fault| format!("README.md:{}: {fault}", shown.line)));
+    }
+    assert_none(&faults);
+    assert!(held > 2, "{held} samples");
 }
 
 /// Commands of the prose, and those of the project's first page, which no test follows: they are there, with these options.

@@ -2,11 +2,13 @@
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod command_bus {
+    mod queue;
+}
+
 use std::fs;
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_plugins::{ACCOUNT, Example};
@@ -40,8 +42,12 @@ impl Bank {
 }
 
 fn send(server: &Server, account: &str, body: &Value) -> (u16, Value) {
+    send_to(server, &format!("account/{account}"), body)
+}
+
+fn send_to(server: &Server, aggregate: &str, body: &Value) -> (u16, Value) {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let url = format!("{}/v1/commands/account/{account}", server.url());
+    let url = format!("{}/v1/commands/{aggregate}", server.url());
     let mut answer = agent.post(url).send_json(body).unwrap();
     (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
 }
@@ -202,137 +208,25 @@ fn a_command_whose_deadline_passes_is_not_appended_and_is_told_so() {
     assert!(status == 400 && bad["detail"].as_str().unwrap().contains("deadline_ms is 0"), "{bad}");
 }
 
-/// Posts a command that is decided later.
-fn later(server: &Server, account: &str, body: &Value) -> Option<(u16, Value)> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let url = format!("{}/v1/commands/account/{account}", server.url());
-    let mut answer = agent.post(url).header("prefer", "respond-async").send_json(body).ok()?;
-    let at = answer.headers().get("location").map(|at| at.to_str().unwrap().to_owned());
-    let status = answer.status().as_u16();
-    let body: Value = answer.body_mut().read_json().ok()?;
-    if status == 202 {
-        assert_eq!(at, Some(format!("/v1/commands/{}", body["id"].as_str().unwrap())));
-    }
-    Some((status, body))
-}
-
-/// What a command has come to for good.
-fn settled(server: &Server, id: &str) -> Value {
-    poll("the command to be settled", || {
-        let told = server.get(&format!("/v1/commands/{id}"));
-        (told["outcome"] != "queued" && told["outcome"] != "under_way").then_some(told)
-    })
-}
-
 #[test]
-fn what_is_accepted_is_settled_exactly_once_through_kill_9() {
-    const COMMANDS: u64 = 200;
+fn what_an_enforced_schema_refuses_is_the_fault_of_who_decided_it() {
     let bank = Bank::new("");
-    let mut server = bank.start();
-    for account in 0..4 {
-        let body = json!({ "id": format!("open-{account}"), "type": "Open", "data": { "owner": "ada" } });
-        assert_eq!(send(&server, &account.to_string(), &body).0, 201);
-    }
-    let body = |number: u64| json!({ "id": format!("c{number}"), "type": "Deposit", "data": { "cents": number + 1 } });
-    for number in 0..COMMANDS {
-        let (status, accepted) = later(&server, &(number % 4).to_string(), &body(number)).unwrap();
-        assert_eq!((status, &accepted["repeated"]), (202, &json!(false)), "{accepted}");
-        if number % 60 == 59 {
-            server.kill_now();
-            drop(server);
-            server = bank.start();
-        }
-    }
-    server.kill_now();
-    drop(server);
-    let server = bank.start();
-    for number in 0..COMMANDS {
-        let told = settled(&server, &format!("c{number}"));
-        assert_eq!(told["outcome"], "accepted", "{told}");
-    }
-    for account in 0..4 {
-        let page = server.get(&format!("/v1/streams/account-{account}?limit=1000"));
-        let found: Vec<_> =
-            page["events"].as_array().unwrap().iter().skip(1).map(|event| event["data"]["cents"].clone()).collect();
-        let expected: Vec<_> =
-            (0..COMMANDS).filter(|number| number % 4 == account).map(|number| json!(number + 1)).collect();
-        assert_eq!(found, expected, "each once, in the order in which they were accepted");
-    }
-    let (status, again) = later(&server, "0", &body(0)).unwrap();
-    assert_eq!((status, &again["repeated"]), (200, &json!(true)), "{again}");
-    let (status, taken) = later(&server, "0", &json!({ "id": "c0", "type": "Close" })).unwrap();
-    assert_eq!((status, kind(&taken)), (409, "id-conflict"), "{taken}");
-}
-
-#[test]
-fn a_queued_command_is_rejected_or_given_up_as_others_are_told() {
-    let bank = Bank::new("deadline = \"10m\"");
-    bank.put("validators/v.wasm", guests::VALIDATOR);
-    bank.put("validators/v.toml", b"[config]\ncents_max = 10");
+    bank.put(
+        "schemas/MoneyDeposited.1.json",
+        br#"{ "x-enforce": true, "properties": { "cents": { "type": "integer", "maximum": 10 } } }"#,
+    );
     let server = bank.start();
     assert_eq!(ask(&server, "c1", "Open", &json!({ "owner": "ada" })).0, 201);
-    let (status, refused) =
-        later(&server, "7", &json!({ "id": "c2", "type": "Deposit", "data": { "cents": 11 } })).unwrap();
-    assert_eq!((status, kind(&refused)), (422, "invalid-command"), "what cannot be decided is not accepted: {refused}");
-    assert_eq!(server.try_text("/v1/commands/c2").unwrap().0, 404);
-    let run = |args: &[&str]| {
-        let done = tidemill().args(["--server", server.url()]).args(args).output().unwrap();
-        (done.status.code(), String::from_utf8_lossy(&done.stdout).into_owned())
-    };
-    let sent =
-        run(&["command", "send", "account", "7", "Withdraw", "--data", "{\"cents\":5}", "--id", "c3", "--async"]);
-    assert!(sent.0 == Some(0) && sent.1.contains("command c3 on account-7: queued"), "{sent:?}");
-    assert_eq!(settled(&server, "c3")["rejection"]["code"], "InsufficientFunds");
-    let shown = run(&["command", "status", "c3"]);
-    assert!(shown.0 == Some(0) && shown.1.contains("InsufficientFunds"), "{shown:?}");
-    let off = json!({ "id": "c4", "type": "Deposit", "data": { "cents": 1 }, "expected": 9 });
-    assert_eq!(later(&server, "7", &off).unwrap().0, 202);
-    let told = settled(&server, "c4");
-    assert_eq!((&told["outcome"], &told["failure"]["kind"]), (&json!("failed"), &json!("conflict")), "{told}");
-    let shown = run(&["command", "status", "c4"]);
-    assert!(shown.1.contains("failed") && shown.1.contains("given up after 1 attempts (conflict)"), "{shown:?}");
+    let (status, failed) = ask(&server, "c2", "Deposit", &json!({ "cents": 11 }));
+    assert_eq!((status, kind(&failed)), (500, "command-failed"), "{failed}");
+    assert_eq!(
+        (&failed["plugin"], &failed["fault"], &failed["stage"]),
+        (&json!("account"), &json!("bad_reply"), &json!("decide")),
+        "{failed}"
+    );
+    let detail = failed["detail"].as_str().unwrap();
+    assert!(detail.contains("event 0 of its decision") && detail.contains("/cents"), "{failed}");
+    assert_eq!(ask(&server, "c2", "Deposit", &json!({ "cents": 10 })).0, 201, "nothing of it is stored");
     let metrics = server.try_text("/metrics").unwrap().1;
-    assert!(metrics.contains("tidemill_commands_queued_total{result=\"failed\"} 1"), "{metrics}");
-}
-
-#[test]
-fn a_subscriber_sends_commands_exactly_once_through_kill_9_and_not_again_when_it_is_rebuilt() {
-    const TICKS: usize = 200;
-    let bank = Bank::new("");
-    let manifest = "[grants]\ndispatch = [\"account:Deposit\"]\n[delivery]\nbatch_events_max = 7";
-    install(bank.plugins.path(), "sender", &Example { name: "sender", component: guests::DISPATCH, manifest });
-    let mut server = bank.start();
-    assert_eq!(ask(&server, "c1", "Open", &json!({ "owner": "ada" })).0, 201);
-    let ticks: Vec<_> = (0..TICKS).map(|_| json!({ "type": "Tick" })).collect();
-    server.try_post("/v1/events", &json!({ "events": ticks })).unwrap();
-    let balance = |server: &Server| {
-        server.try_get("/v1/streams/account-7/state").ok().and_then(|state| state["state"]["balance_cents"].as_u64())
-    };
-    for wanted in [20, 60] {
-        poll("some commands to be decided", || (balance(&server)? >= wanted).then_some(()));
-        server.kill_now();
-        drop(server);
-        server = bank.start();
-    }
-    poll("all of them", || (balance(&server)? == TICKS as u64).then_some(()));
-    let ids = |server: &Server| {
-        let page = server.get("/v1/streams/account-7?limit=1000");
-        let id = |event: &Value| event["metadata"]["command_id"].as_str().unwrap().to_owned();
-        page["events"].as_array().unwrap().iter().skip(1).map(id).collect::<std::collections::BTreeSet<_>>()
-    };
-    assert_eq!(ids(&server).len(), TICKS, "each by a command of its own");
-    let one = server.get("/v1/streams/account-7?limit=2")["events"][1]["metadata"].clone();
-    assert!(one["command_id"].as_str().unwrap().starts_with("$sender/") && one["causation_depth"] == "1", "{one}");
-    assert_eq!(server.get(&format!("/v1/commands/{}", "%24sender%2F2%2F0"))["outcome"], "accepted");
-
-    let before = head(&server);
-    let rebuilt =
-        tidemill().args(["--server", server.url(), "plugins", "rebuild", "sender", "--wait"]).output().unwrap();
-    assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
-    assert_eq!(head(&server), before, "a rebuild sends nothing");
-    server.try_post("/v1/events", &json!({ "events": [{ "type": "denied" }] })).unwrap();
-    server.settle("sender");
-    let told = server.get("/v1/plugins/sender/state/told")["value_base64"].as_str().unwrap().to_owned();
-    let told = String::from_utf8(STANDARD.decode(told).unwrap()).unwrap();
-    assert!(told.contains("may not send") && told.contains("account:Close"), "{told}");
+    assert!(metrics.contains("tidemill_commands_total{aggregate=\"account\",result=\"faulted\"} 1"), "{metrics}");
 }

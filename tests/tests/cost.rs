@@ -152,6 +152,28 @@ fn what_feeds_itself_ends_at_the_depth_that_its_manifest_allows() {
 }
 
 #[test]
+fn what_multiplies_halts_at_the_number_that_its_manifest_allows() {
+    const MANIFEST: &str =
+        "[subscribe]\ntypes = [\"Ping\"]\n[limits]\ncausation_events = 20\n[grants]\nappend = [\"Ping\"]\n";
+    // Each answers each with one: together they double at each step.
+    let setting = Setting::start(&[("one", guests::FEEDBACK, MANIFEST), ("other", guests::BULK_FEEDBACK, MANIFEST)]);
+    setting.append("Ping", 1);
+    let first = setting.events()[0]["id"].clone();
+    for plugin in ["one", "other"] {
+        let reason = poll(&format!("{plugin} to halt"), || {
+            let status = &setting.info(plugin)["status"];
+            (status["state"] == "halted").then(|| status["reason"].as_str().unwrap().to_owned())
+        });
+        assert!(reason.contains("[limits] causation_events = 40") && reason.contains("chain-1"), "{reason}");
+        assert!(reason.contains(first.as_str().unwrap()), "{reason}");
+        assert_eq!(setting.info(plugin)["policy"]["causation_events_max"], 20);
+    }
+    let events = setting.events();
+    assert_eq!(events.len(), 41);
+    assert!(events[1..].iter().all(|event| event["metadata"]["causation_root"] == first));
+}
+
+#[test]
 fn two_that_feed_each_other_end_and_do_the_same_when_it_is_replayed() {
     const PING: &str = "[subscribe]\ntypes = [\"Ping\"]\n[grants]\nappend = [\"Pong\"]\n[config]\nemits = \"Pong\"\n";
     const PONG: &str = "[subscribe]\ntypes = [\"Pong\"]\n[grants]\nappend = [\"Ping\"]\n[config]\nemits = \"Ping\"\n";

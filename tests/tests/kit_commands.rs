@@ -116,6 +116,16 @@ fn what_a_snapshot_does_not_hold_is_found_out() {
 }
 
 #[test]
+fn a_decision_that_changes_the_state_is_found_out() {
+    let manifest = "[aggregate]\ncategory = \"number\"\n[grants]\nappend = [\"Added\"]\n";
+    let fixture = "when: [{ command: Add }, { command: Sly }]\nthen: { outcomes: [] }\n";
+    let folder = Folder::of(guests::AGGREGATE_CASES, manifest, fixture);
+    assert_eq!(folder.own(&["--bless"]).0, Some(0));
+    let (exit, said) = folder.own(&["--twice"]);
+    assert!(exit == Some(1) && said.contains("outcome 1") && said.contains("deciding changes its state"), "{said}");
+}
+
+#[test]
 fn a_state_that_cannot_be_had_and_faults_are_found_out_though_only_the_state_is_expected() {
     let manifest = "[aggregate]\ncategory = \"number\"\n[grants]\nappend = [\"Added\", \"Broken\"]\n";
     let of = |given: &str, when: &str| {

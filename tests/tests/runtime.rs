@@ -352,6 +352,45 @@ fn promise_10_two_runs_over_the_same_events_give_the_same_state() {
 }
 
 #[test]
+fn what_a_guest_has_waited_before_is_no_matter_to_its_clock() {
+    let napped = |cuts: &[usize], first: u64| {
+        let mut runner = Runner::new(guests::TIME_AND_CHANCE);
+        let mut events = (first..=4).map(|position| event(position, "Napped"));
+        for cut in cuts {
+            assert_eq!(runner.hand_over(events.by_ref().take(*cut).collect()).outcome, Ok(()));
+        }
+        (3..=4).map(|position| runner.state(&format!("nap/{position}")).unwrap()).collect::<Vec<_>>()
+    };
+    // One instance for all, several in a call, and one that begins in the middle.
+    let seen = napped(&[1, 1, 1, 1], 1);
+    assert_eq!(seen, ["3600000000001", "3600000000001"]);
+    for (cuts, first) in [(&[4_usize][..], 1), (&[1, 3], 1), (&[2], 3), (&[1, 1], 3)] {
+        assert_eq!(napped(cuts, first), seen, "{cuts:?} from {first}");
+    }
+}
+
+#[test]
+fn the_events_of_a_guest_that_looks_at_the_time_share_what_a_batch_may_use() {
+    let spun = |runner: &mut Runner, count: usize| runner.call(1, &vec!["Spun"; count]);
+    let mut free = Runner::new(guests::TIME_AND_CHANCE);
+    spun(&mut free, 2);
+    let before = free.handler.usage().fuel;
+    spun(&mut free, 1);
+    let fuel = free.handler.usage().fuel - before;
+    assert_eq!(spun(&mut free, 5).outcome, Ok(()));
+    let usage = free.handler.usage();
+    assert!(usage.batch_fuel_max > fuel * 4, "of the batch, not of each: {usage:?}");
+    assert_eq!(usage.batch_log_bytes_max, 500);
+    let limits = Limits { fuel: Some(fuel * 7 / 2), ..Limits::default() };
+    let mut limited = Runner::with(guests::TIME_AND_CHANCE, limits, &[]);
+    for count in [2, 3, 1, 3] {
+        assert_eq!(spun(&mut limited, count).outcome, Ok(()), "{count}");
+    }
+    assert_eq!(fault(&spun(&mut limited, 6)).0, Fault::OutOfFuel);
+    assert_eq!(spun(&mut limited, 3).outcome, Ok(()), "and has all of it again");
+}
+
+#[test]
 fn a_sleep_takes_no_time() {
     let mut runner = Runner::new(guests::SLEEP);
     assert_eq!(runner.call(1, &["Poison"]).outcome, Ok(()), "an hour passes at once");

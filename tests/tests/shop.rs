@@ -61,8 +61,8 @@ impl Shop {
             match status {
                 200 | 201 => Some(Ended::Accepted(body["events"].as_array().unwrap().len())),
                 422 => Some(Ended::Rejected(body["code"].as_str().unwrap().to_owned())),
-                // It is starting, and what decides is not there yet.
-                404 | 503 => None,
+                // It is starting, or ending.
+                503 => None,
                 other => panic!("{other}: {body}"),
             }
         })

@@ -3,16 +3,12 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_plugins::{ACCOUNT, Example};
-use tidemill_templates::Language;
-use tidemill_tests::projects::{can_build, path};
 use tidemill_tests::{Server, guests, install, poll, replace, tidemill};
 
 const RULES: &str = r#"
@@ -224,6 +220,9 @@ fn a_component_lifts_and_what_it_fails_at_is_set_aside() {
         let reason = letter["reason"].as_str().unwrap();
         assert!(reason.contains("bought.wasm") && reason.contains(words), "{reason}");
     }
+    let trapped = server.get(&format!("/v1/plugins/it/dead-letters/{}", failing[1]))["evidence"].clone();
+    assert!(trapped["stderr_tail"].as_str().unwrap().contains("no way to lift this"), "{trapped}");
+    assert!(!trapped["backtrace"].as_str().unwrap().is_empty(), "{trapped}");
     let marked = server.get(&format!("/v1/events?after={}&limit=1", failing[0] - 1))["events"][0].clone();
     assert_eq!(marked["data"], "poison");
     assert!(marked["metadata"]["$unlifted"].as_str().unwrap().contains("it is poisoned"), "{marked}");
@@ -272,6 +271,8 @@ fn types_are_listed_with_what_is_known_of_them_and_appends_are_held_to_enforced_
     append(&server, "Paid", 1, &json!({ "sum": 1 }));
     append(&server, "OrderPlaced", 1, &json!({ "qty": 1 }));
     append(&server, "OrderPlaced", 2, &json!({ "quantity": 1 }));
+    append(&server, "OrderPlaced", 7, &json!({ "quantity": 1 }));
+    append(&server, "OrderPlaced", 2, &json!({ "quantity": 2 }));
 
     let refused = |data: Value| {
         let events = json!({ "events": [{ "type": "Other", "data": 1 }, { "type": "Paid", "data": data }] });
@@ -300,12 +301,21 @@ fn types_are_listed_with_what_is_known_of_them_and_appends_are_held_to_enforced_
     let order = server.get("/v1/types/OrderPlaced");
     assert_eq!((&order["first"]["schema_version"], &order["last"]["schema_version"]), (&json!(1), &json!(2)));
     assert_eq!(order["lifts"].as_array().unwrap().len(), 2);
+    let versions = json!([{ "version": 1, "events": 1 }, { "version": 2, "events": 2 }, { "version": 7, "events": 1 }]);
+    assert_eq!((&order["versions"], &order["next"], &order["events"]), (&versions, &Value::Null, &json!(4)));
+    let rest = server.get(&format!("/v1/types/OrderPlaced?after={}", order["first"]["position"]));
+    assert_eq!(rest["versions"][0], json!({ "version": 2, "events": 2 }), "those behind it: {rest}");
     let run =
         |arguments: &[&str]| tidemill().args(["--server", server.url(), "types"]).args(arguments).output().unwrap();
     let listed = String::from_utf8(run(&["ls"]).stdout).unwrap();
     assert!(listed.contains("OrderCreated") && listed.contains("ENFORCED"), "{listed}");
     let shown = String::from_utf8(run(&["show", "OrderPlaced"]).stdout).unwrap();
     assert!(shown.contains("lift     OrderPlaced 2 to OrderCreated 1"), "{shown}");
+    assert!(shown.contains("version  2: 2 events\nversion  7: 1 events"), "{shown}");
+    let shown: Value = serde_json::from_slice(&run(&["show", "OrderPlaced", "--json"]).stdout).unwrap();
+    assert_eq!((&shown["versions"], &shown["lifts"]), (&versions, &order["lifts"]));
+    let listed = String::from_utf8(run(&["ls", "--versions", "--json"]).stdout).unwrap();
+    assert!(listed.contains(r#"{"events":1,"type":"OrderPlaced","version":7}"#), "{listed}");
     assert_eq!(run(&["show", "Nothing"]).status.code(), Some(3));
 
     replace(&schemas.join("Paid.1.json"), b"{ \"$ref\": \"https://example.com/paid.json\" }");
@@ -358,7 +368,8 @@ fn aggregates_are_made_of_events_as_they_are_today_and_anew_when_the_chain_chang
     });
     assert_eq!((&failed["type"], &failed["fault"]), (&json!("urn:tidemill:problem:command-failed"), &json!("upcast")));
     assert!(failed["detail"].as_str().unwrap().contains("bank.toml:1 says: beside /low there is"), "{failed}");
-    assert_eq!(failed["version"], 2, "{failed}");
+    assert_eq!((&failed["version"], failed["upcaster"].as_str()), (&json!(2), Some("bank.toml:1")), "{failed}");
+    assert_eq!(failed["evidence"], json!({ "stderr_tail": "", "backtrace": "" }), "rules leave nothing behind");
     assert_eq!(server.try_text("/v1/streams/account-1/state").unwrap().0, 500);
 }
 
@@ -414,52 +425,4 @@ fn an_append_that_is_stored_is_answered_again_whatever_its_schema_asks_for_by_no
     assert_eq!((status, &again["first_position"]), (201, &first["first_position"]), "{again}");
     let (status, other) = sent(1, json!(3));
     assert_eq!((status, &other["type"]), (409, &json!("urn:tidemill:problem:id-conflict")), "{other}");
-}
-
-/// The upcaster that the documentation shows in a language, built as it says.
-fn documented(language: &str, built_by: &str) -> Option<Vec<u8>> {
-    if !can_build(Language::named(if language == "js" { "js" } else { "python" }).unwrap()) {
-        return None;
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let page = fs::read_to_string(root.join("docs/src/upcasters.md")).unwrap();
-    let command = page.split(&format!("`{built_by}")).nth(1).unwrap().split('`').next().unwrap();
-    let code = page.split(&format!("```{language}\n")).nth(1).unwrap().split("```").next().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join(if language == "js" { "shipped.js" } else { "shipped.py" }), code).unwrap();
-    let command = format!("{built_by}{command}").replace(" wit ", &format!(" {} ", root.join("wit").display()));
-    let built =
-        Command::new("sh").args(["-c", &command]).current_dir(folder.path()).env("PATH", path()).output().unwrap();
-    assert!(built.status.success(), "{command}: {}", String::from_utf8_lossy(&built.stderr));
-    Some(fs::read(folder.path().join("shipped.wasm")).unwrap())
-}
-
-fn lifts_as_documented(component: &[u8]) {
-    let setting = Setting::new();
-    setting.put("shipped.wasm", component);
-    setting.listen("[\"Shipped\"]", "");
-    let server = setting.start();
-    let good = append(&server, "Shipped", 1, &json!({ "order": "o-1", "kg": 2 }));
-    let bad = append(&server, "Shipped", 1, &json!({ "order": "o-1" }));
-    server.settle("it");
-    assert!(seen(&server, good).unwrap().contains("schema=2"), "{:?}", seen(&server, good));
-    assert_eq!(read(&server, "limit=1"), [("Shipped".into(), 2, json!({ "order": "o-1", "grams": 2000 }))]);
-    assert_eq!(seen(&server, bad), None);
-    let letters = server.get("/v1/plugins/it/dead-letters")["dead_letters"].to_string();
-    assert!(letters.contains("kg is no number"), "{letters}");
-}
-
-#[test]
-fn the_javascript_of_the_documentation_lifts() {
-    if let Some(component) = documented("js", "componentize-qjs") {
-        lifts_as_documented(&component);
-    }
-}
-
-/// Compiling a component with an interpreter in it is for the tests of languages.
-#[test]
-fn the_python_of_the_documentation_is_built() {
-    if let Some(component) = documented("python", "componentize-py") {
-        assert!(component.starts_with(b"\0asm"));
-    }
 }

@@ -23,15 +23,17 @@ use super::params::Params;
 use super::path::Path;
 use super::percent_encode;
 use super::problem::{Kind, Problem};
+use super::starting::Starting;
 use super::state::ApiState;
 use super::streams::etag;
+use super::wait::for_log;
 use super::whole_body::whole_body;
 use crate::access::Action;
 use crate::command::{
     Accepted, Allow, Command, CommandError, Decided, Failure, Faulted, FieldFault, Outcome, Progress, Rejection,
     Settled, Status, TakenUp,
 };
-use crate::error::ErrorClass;
+use crate::error::{ErrorClass, Evidence};
 use crate::event::{Category, EventType, ExpectedVersion, Position, StreamName, Version, metadata_key};
 use crate::gate::Caller;
 use crate::store::AppendRequest;
@@ -195,6 +197,7 @@ pub(super) async fn send(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
+    let starting = Starting::of(&state);
     let params = Params::parse(query.as_deref(), &["wait"])?;
     let later = !waits(&params)? || prefers_later(request.headers());
     must_be_json(request.headers())?;
@@ -224,6 +227,7 @@ pub(super) async fn send(
     let sent = sent.await.map_err(|error| match error {
         // What decided has stopped before the command came to it.
         CommandError::UnknownAggregate { .. } if state.is_closing() => draining(),
+        error @ CommandError::UnknownAggregate { .. } => starting.told(error.into()),
         error => discreet(&reader, &stream, error).into(),
     })?;
     match sent {
@@ -276,7 +280,8 @@ pub(super) async fn status(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
-    Params::parse(query.as_deref(), &[])?;
+    let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
+    for_log(&state, &params).await?;
     let unknown = || {
         let detail = format!(
             "no command {id:?} is under way or has an outcome; it was never sent, or failed, or its \
@@ -364,11 +369,10 @@ impl Problem {
     /// Code did not answer, with what it left behind.
     fn failed(detail: String, faulted: &Faulted) -> Self {
         let Faulted { stage, fault, evidence, .. } = faulted;
-        let evidence = json!({ "stderr_tail": evidence.stderr_tail, "backtrace": evidence.backtrace });
         Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
             .with("stage", stage.as_str())
             .with("fault", fault.as_str())
-            .with("evidence", evidence)
+            .with("evidence", left_behind(evidence))
     }
 
     /// The domain's answer is no.
@@ -387,6 +391,11 @@ impl Problem {
     }
 }
 
+/// What failed code left behind.
+fn left_behind(Evidence { stderr_tail, backtrace }: &Evidence) -> Value {
+    json!({ "stderr_tail": stderr_tail, "backtrace": backtrace })
+}
+
 /// What is wrong with a command, place by place.
 fn field_faults(errors: Vec<FieldFault>) -> Vec<Value> {
     let one = |FieldFault { pointer, code, message }| json!({ "pointer": pointer, "code": code, "message": message });
@@ -400,7 +409,7 @@ impl From<CommandError> for Problem {
             CommandError::Append(error) => error.into(),
             CommandError::Store(error) => error.into(),
             CommandError::Denied(denied) => denied.into(),
-            CommandError::IdTaken { id } => Self::new(class, Kind::IdConflict, detail).with("command_id", id),
+            CommandError::IdTaken { id, .. } => Self::new(class, Kind::IdConflict, detail).with("command_id", id),
             CommandError::UnknownAggregate { aggregate, .. } => {
                 Self::not_found(detail).with("aggregate", aggregate.as_str())
             }
@@ -413,10 +422,13 @@ impl From<CommandError> for Problem {
                 Self::not_decided(detail).with("aggregate", aggregate.as_str()).with("errors", json!([]))
             }
             CommandError::Expired { deadline_ms, progress } => {
-                Self::http(StatusCode::GATEWAY_TIMEOUT, Kind::DeadlinePassed, detail)
-                    .with("deadline_ms", deadline_ms)
-                    .with("decided", progress == Progress::Appending)
-                    .with("appended", false)
+                let problem = Self::http(StatusCode::GATEWAY_TIMEOUT, Kind::DeadlinePassed, detail)
+                    .with("deadline_ms", deadline_ms);
+                match progress {
+                    // What the other one's comes to is not known yet.
+                    Progress::Joined => problem,
+                    progress => problem.with("decided", progress == Progress::Appending).with("appended", false),
+                }
             }
             CommandError::NotGranted { plugin, event_type } => Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
                 .with("plugin", plugin.as_str())
@@ -430,9 +442,11 @@ impl From<CommandError> for Problem {
                     .with("version", version.0)
                     .with("position", position.0)
             }
-            CommandError::Unlifted { stream, version, position, .. } => {
+            CommandError::Unlifted { stream, version, position, upcaster, evidence, .. } => {
                 Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
                     .with("fault", "upcast")
+                    .with("upcaster", upcaster)
+                    .with("evidence", left_behind(&evidence))
                     .with("stream", stream.as_str())
                     .with("version", version.0)
                     .with("position", position.0)
@@ -446,10 +460,12 @@ impl From<CommandError> for Problem {
                     .with("failure", failure)
             }
             CommandError::NoState { .. } => Self::new(class, Kind::NotSupported, detail),
-            CommandError::HistoryGone { stream, version } => Self::http(StatusCode::GONE, Kind::Removed, detail)
+            CommandError::HistoryGone { stream, version, .. } => Self::http(StatusCode::GONE, Kind::Removed, detail)
                 .with("stream", stream.as_str())
                 .with("version", version.0),
             CommandError::Busy { .. } => Self::http(StatusCode::TOO_MANY_REQUESTS, Kind::TooManyRequests, detail),
+            CommandError::SnapshotNeeded { stream } => Self::of_class(class, detail).with("stream", stream.as_str()),
+            CommandError::Backwards { from, to } => Self::invalid(detail).with("from", from).with("to", to),
             CommandError::Invalid(_)
             | CommandError::Contended { .. }
             | CommandError::NoSuchAggregate { .. }

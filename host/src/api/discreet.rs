@@ -52,8 +52,9 @@ pub(super) fn discreet(caller: &Caller, stream: &StreamName, error: CommandError
         CommandError::Misfit { plugin, stream, version, position, .. } => {
             CommandError::Misfit { plugin, stream, version, position, reason: WITHHELD.into() }
         }
-        CommandError::Unlifted { stream, version, position, .. } => {
-            CommandError::Unlifted { stream, version, position, reason: WITHHELD.into() }
+        CommandError::Unlifted { stream, version, position, upcaster, .. } => {
+            let (reason, evidence) = (WITHHELD.into(), Box::default());
+            CommandError::Unlifted { stream, version, position, reason, upcaster, evidence }
         }
         CommandError::GivenUp(failure) => CommandError::GivenUp(Box::new(discreet_failure(caller, *failure))),
         error => error,

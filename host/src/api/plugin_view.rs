@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
 use super::registry::PluginSummary;
+use crate::command::Claimed;
 use crate::delivery::{Generations, generations, live_owner, stored_checkpoint};
 use crate::event::{PluginName, Position};
 use crate::store::{Owner, ReadRequest, Store, StoreError};
@@ -42,7 +43,7 @@ pub(super) fn view(
     store: &dyn Store,
     now: Now,
     name: &PluginName,
-    installed: Option<PluginSummary>,
+    (installed, claimed): (Option<PluginSummary>, &[Claimed]),
 ) -> Result<Value, Problem> {
     let (mut fields, mut lags) = (Map::new(), Lags { store, now, ages: BTreeMap::new() });
     fields.insert("name".into(), json!(name));
@@ -70,6 +71,10 @@ pub(super) fn view(
             lags.show(Position(checkpoint), partition)?;
         }
         fields.insert("status".into(), status);
+        let counts = claimed.iter().find(|claimed| claimed.plugin == *name).map(|claimed| &claimed.counts);
+        if let Some((counts, reason)) = counts.and_then(|counts| Some((counts, counts.history_gone_last.as_ref()?))) {
+            fields.insert("history_gone".into(), json!({ "count": counts.history_gone, "reason": reason }));
+        }
         for (key, value) in plugin.details {
             fields.entry(key).or_insert(value);
         }

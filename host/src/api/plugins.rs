@@ -14,6 +14,7 @@ use super::path::Path;
 use super::plugin_view::{Now, view};
 use super::problem::Problem;
 use super::registry::PluginSummary;
+use super::starting::Starting;
 use super::state::ApiState;
 use super::state_entries::at_least;
 use super::wait::for_log;
@@ -26,6 +27,7 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
     let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
     for_log(&state, &params).await?;
     let (installed, problems, time_us) = (state.plugins().list(), state.plugins().problems(), state.now_us());
+    let claimed = state.commands().claims().list();
     blocking(&state, move |store| {
         let mut plugins: BTreeMap<String, Option<PluginSummary>> =
             store.plugins()?.into_iter().map(|name| (name.into(), None)).collect();
@@ -34,7 +36,7 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
         let now = Now { head: store.head(), time_us };
         let views = plugins
             .into_iter()
-            .map(|(name, installed)| view(store, now, &PluginName::new(name)?, installed))
+            .map(|(name, installed)| view(store, now, &PluginName::new(name)?, (installed, &claimed)))
             .collect::<Result<Vec<_>, Problem>>()?;
         Json::render(&json!({ "plugins": views, "problems": problems, "head": now.head }))
     })
@@ -48,14 +50,15 @@ pub(super) async fn get(
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
     let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
-    let name = PluginName::new(name)?;
+    let (name, starting) = (PluginName::new(name)?, Starting::of(&state));
     at_least(&state, &params, &name).await?;
     let (installed, rehearsals, time_us) = (state.plugins().get(&name), state.plugins().rehearsals(), state.now_us());
+    let claimed = state.commands().claims().list();
     blocking(&state, move |store| {
         if installed.is_none() {
-            known(store, &name)?;
+            known(store, &name).map_err(|problem| starting.told(problem))?;
         }
-        let mut view = view(store, Now { head: store.head(), time_us }, &name, installed)?;
+        let mut view = view(store, Now { head: store.head(), time_us }, &name, (installed, &claimed))?;
         if let Some(candidate) = rehearsals.map(|rehearsals| rehearsals.candidate(&name)).transpose()?.flatten()
             && let Value::Object(fields) = &mut view
         {
@@ -77,9 +80,10 @@ pub(super) fn known(store: &dyn Store, name: &PluginName) -> Result<(), Problem>
 
 /// The same, asked off a blocking thread.
 pub(super) async fn must_be_known(state: &ApiState, name: &PluginName) -> Result<(), Problem> {
+    let starting = Starting::of(state);
     if state.plugins().get(name).is_some() {
         return Ok(());
     }
     let name = name.clone();
-    blocking(state, move |store| known(store, &name)).await
+    blocking(state, move |store| known(store, &name)).await.map_err(|problem| starting.told(problem))
 }

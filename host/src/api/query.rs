@@ -13,6 +13,7 @@ use super::params::Params;
 use super::path::Path;
 use super::plugins::must_be_known;
 use super::problem::{Kind, Problem};
+use super::starting::Starting;
 use super::state::ApiState;
 use super::wait::{self, AtLeast};
 use super::whole_body::whole_body;
@@ -67,13 +68,15 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let plugin = PluginName::new(name)?;
     let (at_least, wait, began) = (AtLeast::parse(own)?, wait::timeout(own)?, Stopwatch::start());
+    let starting = Starting::of(state);
     must_be_known(state, &plugin).await?;
     if let Some(at_least) = at_least {
         at_least.of_plugin(state, &plugin).await?;
     }
     let wait = wait.saturating_sub(began.elapsed());
     let query = Query { name: query, parameters, wait };
-    let Answered { checkpoint, answer } = state.plugins().query(&plugin, &query).await?;
+    let answered = state.plugins().query(&plugin, &query).await;
+    let Answered { checkpoint, answer } = answered.map_err(|refused| starting.told(refused.into()))?;
     if let Some(at_least) = at_least {
         // What was live when it was waited for may not be any more.
         at_least.check(checkpoint, &format!("plugin {plugin}"))?;

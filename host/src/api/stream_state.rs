@@ -17,10 +17,11 @@ use super::path::Path;
 use super::percent::encode;
 use super::problem::Problem;
 use super::selection::Link;
+use super::starting::Starting;
 use super::state::ApiState;
 use super::wait::for_log;
 use crate::access::Action;
-use crate::command::{Change, Point, SnapshotInfo, StateAt, Touched};
+use crate::command::{Change, CommandError, Point, SnapshotInfo, StateAt, Touched};
 use crate::event::{Category, EventType, Position, StreamName, Version};
 use crate::gate::Caller;
 
@@ -126,8 +127,9 @@ pub(super) async fn state(
     let stream = StreamName::new(stream)?;
     may_see(&caller, &stream)?;
     for_log(&state, &params).await?;
-    let point = point(&params, ["at_version", "at_time", "at_position"])?;
-    let found = state.commands().state_at(stream, aggregate(&params)?, point).await?;
+    let (point, starting) = (point(&params, ["at_version", "at_time", "at_position"])?, Starting::of(&state));
+    let found = state.commands().state_at(stream, aggregate(&params)?, point).await;
+    let found = found.map_err(|error| not_now(starting, error))?;
     let StateAt { aggregate, stream, version, position, schema, state } = &found;
     let json = serde_json::from_slice::<&RawValue>(state).ok();
     let state_base64 = json.is_none().then(|| STANDARD.encode(state));
@@ -153,8 +155,9 @@ pub(super) async fn diff(
         Point::Now => Point::Version(Version::START),
         given => given,
     };
-    let to = point(&params, to)?;
-    let changed = state.commands().changes(stream.clone(), aggregate(&params)?, (from, to)).await?;
+    let (to, starting) = (point(&params, to)?, Starting::of(&state));
+    let changed = state.commands().changes(stream.clone(), aggregate(&params)?, (from, to)).await;
+    let changed = changed.map_err(|error| not_now(starting, error))?;
     let events = changed.events.iter().map(ChangeView::of).collect();
     let next = (!changed.complete).then(|| {
         let link = Link::to(format!("/v1/streams/{}/diff", encode(stream.as_str())));
@@ -184,9 +187,9 @@ pub(super) async fn drop_snapshot(
     Path(stream): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Problem> {
-    Params::parse(query.as_deref(), &[])?;
+    let force = Params::parse(query.as_deref(), &["force"])?.flag("force")?;
     let stream = StreamName::new(stream)?;
-    if state.commands().drop_snapshot(&stream).await? {
+    if state.commands().drop_snapshot(&stream, force).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
     let detail = format!("there is no snapshot of stream {stream}; `tidemill snapshots ls` lists them");
@@ -215,6 +218,14 @@ impl<'a> SnapshotView<'a> {
     fn of(info: &'a SnapshotInfo) -> Self {
         let SnapshotInfo { stream, schema, version, position, bytes } = info;
         Self { stream, schema: *schema, version: *version, position: *position, bytes: *bytes }
+    }
+}
+
+/// A problem with an aggregate: while plugins are being loaded, whoever makes it may be about to come.
+fn not_now(starting: Starting, error: CommandError) -> Problem {
+    match error {
+        error @ CommandError::UnknownAggregate { .. } => starting.told(error.into()),
+        error => error.into(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `GET /v1/types` and `GET /v1/types/{type}`: the types of events as they are seen, lifted and described.
 //!
-//! Counts come from the store's index and the ends of a type from one read each, so nothing is kept for this.
+//! Counts come from the store's index and the ends of a type from one read each, so nothing is kept for this. Schema
+//! versions are counted by reading, of one type at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,10 +15,13 @@ use super::blocking::{Json, blocking};
 use super::event_view::timestamp;
 use super::params::Params;
 use super::path::Path;
+use super::percent::encode;
 use super::problem::Problem;
+use super::selection::Link;
 use super::state::ApiState;
+use super::type_versions::{Counted, count, of_type};
 use super::wait::for_log;
-use crate::event::{EventType, Filter, Pattern, Position, RecordedEvent};
+use crate::event::{EventType, Position, RecordedEvent};
 use crate::schema::{Chain, Target, TypeSchemas};
 use crate::store::{Direction, ReadRequest, Store};
 
@@ -58,6 +62,8 @@ pub(super) struct TypeView<'a> {
     first: Option<EndView>,
     /// The last of them.
     last: Option<EndView>,
+    /// How many of them are of each schema version: those above `after`, up to where `next` goes on.
+    versions: Vec<VersionView>,
     /// The schema version that upcasters lift it to; absent where they say nothing of it, or make another type of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     current_version: Option<u32>,
@@ -65,6 +71,16 @@ pub(super) struct TypeView<'a> {
     lifts: Vec<LiftView<'a>>,
     /// What its data must look like, by version.
     schemas: Vec<SchemaView<'a>>,
+    /// The link that goes on counting `versions`, where one answer does not take all events.
+    next: Option<String>,
+}
+
+/// The events of one schema version.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TypeVersion)]
+pub(super) struct VersionView {
+    version: u32,
+    events: u64,
 }
 
 /// An end of the events of a type.
@@ -177,8 +193,8 @@ pub(super) async fn get(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
-    let params = Params::parse(query.as_deref(), PARAMS)?;
-    let name = EventType::new(name)?;
+    let params = Params::parse(query.as_deref(), &[&["after"], PARAMS].concat())?;
+    let (name, after) = (EventType::new(name)?, params.position("after")?.unwrap_or_default());
     for_log(&state, &params).await?;
     let known = Known::of(&state);
     blocking(&state, move |store| {
@@ -189,17 +205,24 @@ pub(super) async fn get(
             let detail = format!("no event has the type {name}, no upcaster makes it and no schema describes it");
             return Err(Problem::not_found(detail).with("event_type", name.as_str()));
         }
+        let Counted { versions, rest } = count(store, of_type(&name)?, after)?;
+        let next = rest.map(|rest| {
+            let link = Link::to(format!("/v1/types/{}", encode(name.as_str())));
+            link.with("after", &rest.to_string()).into_text()
+        });
         Json::render(&TypeView {
             name: name.as_str(),
             events: stored.map_or(0, |(_, events)| events),
             first: end(store, &name, Direction::Forwards)?,
             last: end(store, &name, Direction::Backwards)?,
+            versions: versions.into_iter().map(|(version, events)| VersionView { version, events }).collect(),
             current_version: known.chain.current(name.as_str()),
             lifts,
             schemas: schemas
                 .into_iter()
                 .map(|(version, schema)| SchemaView { version, enforced: schema.enforced, schema: &schema.document })
                 .collect(),
+            next,
         })
     })
     .await
@@ -207,9 +230,7 @@ pub(super) async fn get(
 
 /// The first or the last event of a type that is still there.
 fn end(store: &dyn Store, name: &EventType, direction: Direction) -> Result<Option<EndView>, Problem> {
-    let types = vec![Pattern::literal(name.as_str())?];
-    let query = Filter { types, ..Filter::default() }.into();
-    let mut request = ReadRequest { query, direction, limit: 1, ..ReadRequest::default() };
+    let mut request = ReadRequest { query: of_type(name)?, direction, limit: 1, ..ReadRequest::default() };
     // A store may stop before it has met a match.
     loop {
         let page = store.read(&request)?;

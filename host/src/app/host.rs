@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::api::Maintenance;
 use crate::clock::{Clock, SystemClock};
-use crate::command::{Checks, Claims, Commands, QueueTask};
+use crate::command::{Checks, Claims, Commands, DeletionsTask, QueueOptions, QueueTask};
 use crate::config::HostSecrets;
 use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
@@ -39,13 +39,15 @@ pub struct HostOptions {
     pub compiler: Option<Compiler>,
     /// Which servers the requests of plugins believe.
     pub trust: Trust,
+    /// How accepted commands wait to be decided.
+    pub queue: QueueOptions,
 }
 
 impl HostOptions {
     /// A store in a directory, without plugins.
     #[must_use]
     pub fn new(data: PathBuf) -> Self {
-        Self { data, plugins: None, compiler: None, trust: Trust::default() }
+        Self { data, plugins: None, compiler: None, trust: Trust::default(), queue: QueueOptions::default() }
     }
 }
 
@@ -90,6 +92,8 @@ pub struct Host {
     registry: Option<Arc<Registry>>,
     rehearsals: Option<Arc<Rehearsals>>,
     commands: Commands,
+    /// Drops snapshots of deleted streams; none without plugins, as nobody would write one.
+    deletions: Option<Arc<DeletionsTask>>,
     /// Decides what was accepted; none without plugins, as nobody would decide.
     queue: Option<Arc<QueueTask>>,
     clock: Arc<dyn Clock>,
@@ -110,6 +114,7 @@ impl Host {
     pub async fn start(options: HostOptions) -> Result<Self, HostError> {
         let candidates = options.data.join(CANDIDATES_FOLDER);
         let archive = Some(options.data.join(COMPONENTS_FOLDER));
+        let queue = options.queue.clone();
         let started = tokio::task::spawn_blocking(move || Self::open(&options)).await;
         let opened = started.map_err(|_| StoreError::ReadFailed { reason: "opening the store panicked".into() })??;
         let (Opened { store, clock, plugins }, claims) = (opened, Claims::default());
@@ -117,14 +122,24 @@ impl Host {
         let log: Arc<dyn Store> =
             Arc::new(CheckedStore::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&schemas)));
         let checks = Arc::<Checks>::default();
-        let commands = Commands::held_to(
+        let commands = Commands::queueing(
             AsyncStore::new(Arc::clone(&log)),
             claims.clone(),
             Arc::clone(&clock),
             Arc::clone(&checks),
+            queue,
         );
         let Some((engine, directory)) = plugins else {
-            return Ok(Self { store, log, registry: None, rehearsals: None, commands, queue: None, clock });
+            return Ok(Self {
+                store,
+                log,
+                registry: None,
+                rehearsals: None,
+                commands,
+                deletions: None,
+                queue: None,
+                clock,
+            });
         };
         let (on, loader) = (Arc::clone(&log), Arc::new(engine) as Arc<dyn Loader>);
         let options = RegistryOptions::new(directory, Arc::clone(&on), Arc::clone(&clock), Arc::clone(&loader));
@@ -136,7 +151,8 @@ impl Host {
         let rehearsals = Some(Arc::new(Rehearsals::new(options)));
         let loaded = Arc::clone(&registry);
         let queue = Some(Arc::new(commands.work(async move { loaded.ready().await })));
-        Ok(Self { store, log, registry: Some(registry), rehearsals, commands, queue, clock })
+        let deletions = Some(Arc::new(commands.follow_deletions()));
+        Ok(Self { store, log, registry: Some(registry), rehearsals, commands, deletions, queue, clock })
     }
 
     fn open(options: &HostOptions) -> Result<Opened, HostError> {
@@ -235,6 +251,9 @@ impl Host {
     pub async fn shutdown(self) {
         if let Some(queue) = &self.queue {
             queue.stop();
+        }
+        if let Some(deletions) = &self.deletions {
+            deletions.stop();
         }
         if let Some(registry) = &self.registry {
             registry.shutdown().await;

@@ -118,7 +118,8 @@ pub async fn serve(
     let plugins = options.plugins_dir();
     let (data, compiler) = (options.data.clone(), options.compiler.clone());
     let sending = Sending::start(&options)?;
-    let host = Host::start(HostOptions { data, plugins: Some(plugins.clone()), compiler, trust }).await?;
+    let queue = options.queue.options();
+    let host = Host::start(HostOptions { data, plugins: Some(plugins.clone()), compiler, trust, queue }).await?;
     let head = host.store().head().0;
     info!(%address, ?grpc, data = %options.data.display(), plugins = %plugins.display(), head, "serving");
     listening(guarding.scheme(), address, grpc);

@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::output::{Output, shown, talk};
 use crate::config::HostSecrets;
 use crate::error::with_sources;
-use crate::plugin::{Asked, Checked, check, packed_manifest};
+use crate::plugin::{Asked, Checked, Kind, check, packed_manifest};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -64,10 +64,12 @@ pub(super) fn run(args: &CheckArgs, output: &mut Output<'_>) -> Result<(), CliEr
 
 /// What it carries of a manifest: that there is one, and what it asks for. It is in force where it is installed so.
 fn carried(file: &ComponentFile) -> Result<Vec<String>, CliError> {
-    let Some(text) = packed_manifest(file.proposed().component).map_err(CliError::usage)? else {
+    let component = file.proposed().component;
+    let Some(text) = packed_manifest(component).map_err(CliError::usage)? else {
         return Ok(Vec::new());
     };
-    let Asked { requests, .. } = Asked::of("the embedded plugin.toml", &text).map_err(CliError::usage)?;
+    let asked = Asked::of(Kind::of_component(component), "the embedded plugin.toml", &text);
+    let Asked { requests, .. } = asked.map_err(CliError::usage)?;
     let mut lines = vec!["a manifest, which `tidemill plugins install` puts beside it".to_owned()];
     lines.extend(requests.into_iter().map(|request| format!("a request: {request}")));
     Ok(lines)
@@ -96,7 +98,10 @@ fn print(checked: &Checked, file: &Path, output: &mut Output<'_>) -> Result<(), 
     for lift in &checked.lifts {
         line("lifts", lift)?;
     }
-    for (kind, tools) in &anatomy.producers {
+    if let Some(sdk) = &checked.sdk {
+        line("sdk", sdk)?;
+    }
+    for (kind, tools) in anatomy.producers.iter().filter(|(kind, _)| *kind != "sdk") {
         let tools: Vec<_> =
             tools.iter().map(|(tool, version)| format!("{tool} {version}").trim_end().to_owned()).collect();
         line(kind, &tools.join(", "))?;

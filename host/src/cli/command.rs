@@ -13,6 +13,7 @@ use super::error::{CliError, Exit};
 use super::output::{Output, shown};
 use super::query::Query;
 use super::retrying;
+use super::waiting::AtLeastArgs;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CommandsCommand {
@@ -76,6 +77,8 @@ Examples:
 pub(super) struct StatusArgs {
     /// Id of the command
     pub(super) id: String,
+    #[command(flatten)]
+    pub(super) at_least: AtLeastArgs,
     #[command(flatten)]
     pub(super) source: SourceArgs,
 }
@@ -141,7 +144,8 @@ pub(super) fn run(command: &CommandsCommand, client: &Client, output: &mut Outpu
     match command {
         CommandsCommand::Send(args) => send(args, client, output),
         CommandsCommand::Status(args) => {
-            let answer: Box<RawValue> = client.get(&Query::path(&["v1", "commands", &args.id]))?;
+            let answer: Box<RawValue> =
+                client.get(&Query::path(&["v1", "commands", &args.id]).with_at_least(&args.at_least))?;
             print(answer.get(), args.source.json, output)
         }
     }

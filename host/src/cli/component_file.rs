@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -11,11 +12,13 @@ use super::error::{CliError, Exit};
 use crate::config::own_compiler;
 use crate::error::with_sources;
 use crate::event::PluginName;
-use crate::plugin::{Manifest, Proposed};
+use crate::plugin::{Kind, Manifest, Proposed, read_at_most, read_component};
 use crate::runtime::{Engine, EngineOptions};
 
 /// The name of a manifest in a plugin's folder.
 const MANIFEST: &str = "plugin.toml";
+/// Largest manifest, in bytes: what a host takes.
+const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 
 /// Both, read.
 pub(super) struct ComponentFile {
@@ -27,13 +30,14 @@ pub(super) struct ComponentFile {
 }
 
 impl ComponentFile {
-    /// Reads a component, and the manifest that is named; else `plugin.toml` beside it, else the file of its name that
-    /// ends in `.toml`, else none.
+    /// Reads a component, and the manifest that is named; else the one beside it, if there is one.
     pub(super) fn read(path: &Path, manifest: Option<&Path>) -> Result<Self, CliError> {
         let hint = "give the .wasm file that the build wrote";
-        let component = read(path).map_err(|error| error.hint(hint))?;
-        let beside = [path.with_file_name(MANIFEST), path.with_extension("toml")];
-        let found = manifest.map(Path::to_owned).or_else(|| beside.into_iter().find(|path| path.is_file()));
+        let component = component(path).map_err(|error| error.hint(hint))?;
+        let kind = Kind::of_component(&component);
+        let found = manifest.map(Path::to_owned).or_else(|| manifest_beside(kind, path));
+        let parse =
+            |file: &Path| kind.manifest(&file.display().to_string(), &manifest_text(file)?).map_err(CliError::usage);
         let parsed = found.as_deref().map(parse).transpose()?;
         Ok(Self {
             name: name(path),
@@ -110,17 +114,31 @@ pub(super) fn engine() -> Result<Engine, CliError> {
     CacheArgs { cache: None, no_cache: true }.engine()
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    fs::read(path).map_err(|error| {
-        let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failure };
-        CliError::new(exit, format_args!("{} cannot be read: {error}", path.display()))
-    })
+/// The bytes of a component's file.
+pub(super) fn component(path: &Path) -> Result<Vec<u8>, CliError> {
+    read_component(path).map_err(|error| unreadable(path, &error))
 }
 
-fn parse(path: &Path) -> Result<Manifest, CliError> {
-    let text = String::from_utf8(read(path)?);
-    let text = text.map_err(|_| CliError::usage(format_args!("{} is not text in UTF-8", path.display())))?;
-    Manifest::parse(&path.display().to_string(), &text).map_err(CliError::usage)
+/// The manifest of a component, where none is named: `plugin.toml` beside it, else the file of its name that ends in
+/// `.toml`. What lifts events has none: beside it lie rules.
+pub(super) fn manifest_beside(kind: Kind, component: &Path) -> Option<PathBuf> {
+    let beside = [component.with_file_name(MANIFEST), component.with_extension("toml")];
+    beside.into_iter().find(|path| kind != Kind::Upcaster && path.is_file())
+}
+
+/// The text of a manifest.
+pub(super) fn manifest_text(path: &Path) -> Result<String, CliError> {
+    let bytes = read_at_most(path, MANIFEST_BYTES_MAX).map_err(|error| unreadable(path, &error))?;
+    String::from_utf8(bytes).map_err(|_| CliError::usage(format_args!("{} is not text in UTF-8", path.display())))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> CliError {
+    let exit = match error.kind() {
+        io::ErrorKind::NotFound => Exit::NotFound,
+        io::ErrorKind::FileTooLarge => Exit::Usage,
+        _ => Exit::Failure,
+    };
+    CliError::new(exit, format_args!("{} cannot be read: {error}", path.display()))
 }
 
 /// The name it would have in a plugins directory, more or less.

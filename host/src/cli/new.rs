@@ -14,9 +14,12 @@ use tidemill_templates::{LANGUAGES, Language, ROLES, Role, contract};
 
 use super::error::{CliError, Exit};
 use super::output::Output;
+use crate::plugin::RESERVED_FOLDERS;
 
 /// Most bytes of a name; crates, modules and plugins all take that.
 const NAME_BYTES_MAX: usize = 64;
+/// What the package is called that projects carry as their SDK.
+const SDK: &str = "tidemill-sdk";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -27,6 +30,7 @@ Examples:
   tidemill new order-totals --role projection   makes state of events, and answers queries from it
   tidemill new orders --role aggregate          decides commands
   tidemill new order-cents --role upcaster      lifts events of an older schema
+  tidemill new order-limit --role validator     holds commands against rules before they are decided
 
 The project carries the SDK's sources and the contract that it was made for, a manifest, and fixtures:
 events it is given, and what must come of them. Its README says how to build and run it; `tidemill dev` in
@@ -90,6 +94,14 @@ fn check(name: &str) -> Result<(), CliError> {
         && !name.ends_with('-')
         && !name.contains("--")
         && name.len() <= NAME_BYTES_MAX;
+    let taken = match name {
+        SDK => Some("the SDK that the project carries"),
+        name if RESERVED_FOLDERS.contains(&name) => Some("a folder that the host keeps for other things"),
+        _ => None,
+    };
+    if let Some(by) = taken {
+        return Err(CliError::usage(format_args!("{name} is {by}, and no name for a plugin")).hint("give another name"));
+    }
     if good {
         return Ok(());
     }
@@ -130,7 +142,11 @@ mod tests {
         for good in ["a", "big-orders", "x2", &"a".repeat(64)] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
-        for bad in ["", "Big", "2x", "-a", "a-", "a--b", "a_b", "a/b", "../a", "a b", "é", &"a".repeat(65)] {
+        for bad in ["", "Big", "2x", "-a", "a-", "a--b", "a_b", "a/b", "../a", "a b", "é", &"a".repeat(65)]
+            .into_iter()
+            .chain([SDK])
+            .chain(RESERVED_FOLDERS)
+        {
             let Err(CliError::Failed { exit, what, hint }) = check(bad) else { panic!("{bad:?} was taken") };
             assert_eq!((exit, hint.is_some()), (Exit::Usage, true), "{what}");
         }

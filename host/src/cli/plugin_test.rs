@@ -1,8 +1,10 @@
 //! `tidemill plugins test`: a component against fixtures, without a server.
 
-use std::fmt::Write as _;
+mod junit;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::component_file::{CacheArgs, ComponentFile};
 use super::error::{CliError, Exit};
@@ -11,6 +13,7 @@ use crate::config::HostSecrets;
 use crate::error::with_sources;
 use crate::kit::{Disturbance, Fixture, Kit, KitError, Report, Then};
 use clap::Args;
+use serde_json::json;
 
 /// Partitions that events are shuffled among.
 const SHUFFLED: u32 = 3;
@@ -36,6 +39,8 @@ A fixture is a file of YAML or JSON:
     state: { ada: 110 }
     appended:
       - { cause: 0, type: CustomerGotVip, data: { customer: ada } }
+    dispatched:
+      - { cause: 0, aggregate: account, key: ada, type: Deposit, data: { cents: 5 } }
     dead_letters:
       - { event: 0, kind: reject, attempts: 1, reason: [words of it] }
     log:
@@ -50,7 +55,10 @@ One of a component that decides commands is a life of its aggregate `1`:
       - { rejection: InsufficientFunds, details: { balance_cents: 5 }, reason: [only 5 cents] }
     state: { owner: ada, balance_cents: 5, closed: false }
 An outcome may be an `error`, too: the fault. --twice decides each command also by an aggregate that was made
-of its snapshot, --crash by one that was made of its events.
+of its snapshot, --crash by one that was made of its events. A validator is asked about each command, which says
+its `aggregate`:
+  when: [{ aggregate: account, command: Withdraw, data: { cents: 900 } }]
+  then: { outcomes: [{ errors: [{ pointer: /cents, code: too-large, message: [words of it] }] }] }
 One of what lifts events has in `then`:
   lifted: [{ event: 0, type: OrderPlaced, schema_version: 2, data: {} }]
   refused: [{ event: 1, reason: [words of it] }]
@@ -90,42 +98,84 @@ pub(super) struct TestArgs {
     cache: CacheArgs,
 }
 
-/// Runs every fixture, and tells what came of each.
+/// A fixture, and what came of it; why not, where it was not run.
+struct Ran {
+    name: String,
+    report: Result<Report, Unread>,
+}
+
+/// Why a fixture was not run.
+struct Unread {
+    exit: Exit,
+    what: String,
+}
+
+/// Runs every fixture, and tells what came of each. One that cannot be run keeps no other from it.
 pub(super) fn run(args: &TestArgs, output: &mut Output<'_>) -> Result<(), CliError> {
     let files =
         args.fixtures.iter().map(|place| Fixture::files(place)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    let fixtures = files.into_iter().flatten().map(|file| read(file, args.bless)).collect::<Result<Vec<_>, _>>()?;
     let kit = kit(args)?;
+    let mut all = Vec::new();
+    for file in files.into_iter().flatten() {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let report =
+            one(&kit, &file, args)?.map_err(|error| Unread { exit: error.class().into(), what: with_sources(&error) });
+        let ran = Ran { name, report };
+        tell(&ran, args, output)?;
+        all.push(ran);
+    }
+    if let Some(file) = &args.junit {
+        fs::write(file, junit::document(&all)).map_err(|error| unwritable(file, &error))?;
+    }
+    output.flush()?;
+    verdict(&all, args)
+}
+
+/// Runs a fixture; one that is to be blessed may expect nothing yet.
+fn one(kit: &Kit, file: &Path, args: &TestArgs) -> Result<Result<Report, KitError>, CliError> {
     let disturbance = Disturbance {
         twice: args.twice,
         crash: args.crash,
         partitions: if args.shuffle_partitions { SHUFFLED } else { 0 },
     };
-    let mut reports = Vec::new();
-    for (file, text, mut fixture) in fixtures {
-        if args.bless && fixture.then == Then::default() {
-            fixture.then = kit.unsaid();
-        }
-        let report = kit.run(&file, &fixture, disturbance).map_err(failed)?;
-        if args.bless && report.settled {
-            if !report.passed() {
-                fixture.then = report.found.clone();
-            }
-            bless(&file, &text, &fixture)?;
-        }
-        tell(&report, args, output)?;
-        reports.push(report);
+    let parse = if args.bless { Fixture::parse_to_bless } else { Fixture::parse };
+    let text = fs::read_to_string(file).map_err(|error| KitError::unreadable(file, &error));
+    let read = text.and_then(|text| parse(file, &text).map(|fixture| (text, fixture)));
+    let (text, mut fixture) = match read {
+        Ok(read) => read,
+        Err(error) => return Ok(Err(error)),
+    };
+    if args.bless && fixture.then == Then::default() {
+        fixture.then = kit.unsaid();
     }
-    if let Some(file) = &args.junit {
-        fs::write(file, junit(&reports)).map_err(|error| unwritable(file, &error))?;
+    let report = match kit.run(file, &fixture, disturbance) {
+        Ok(report) => report,
+        Err(error) => return Ok(Err(error)),
+    };
+    if args.bless && report.settled {
+        if !report.passed() {
+            fixture.then = report.found.clone();
+        }
+        bless(file, &text, &fixture)?;
     }
-    output.flush()?;
+    Ok(Ok(report))
+}
+
+/// What the command ends with: that a fixture was not run goes before that one failed.
+fn verdict(all: &[Ran], args: &TestArgs) -> Result<(), CliError> {
     let fails = |report: &&Report| !(report.passed() || args.bless && report.settled);
-    let failing = reports.iter().filter(fails).count();
-    if failing == 0 {
-        return Ok(());
+    let failing = all.iter().filter_map(|ran| ran.report.as_ref().ok()).filter(fails).count();
+    let unread: Vec<_> = all.iter().filter_map(|ran| ran.report.as_ref().err()).collect();
+    let count = all.len();
+    match (unread.as_slice(), failing) {
+        ([], 0) => Ok(()),
+        ([], _) => Err(CliError::new(Exit::Failure, format_args!("{failing} of {count} fixtures failed"))),
+        ([only], 0) => Err(CliError::new(only.exit, &only.what)),
+        ([first, ..], _) => {
+            let what = format!("{} of {count} fixtures were not run, {failing} failed: {}", unread.len(), first.what);
+            Err(CliError::new(first.exit, what))
+        }
     }
-    Err(CliError::new(Exit::Failure, format_args!("{failing} of {} fixtures failed", reports.len())))
 }
 
 /// What is tested: a component under its manifest, or what lifts events, which has none.
@@ -135,15 +185,7 @@ fn kit(args: &TestArgs) -> Result<Kit, CliError> {
         return Kit::upcasters(&args.component, &engine).map_err(failed);
     }
     let component = ComponentFile::read(&args.component, args.manifest.as_deref())?;
-    Kit::new(&component.proposed(), &engine, Box::new(HostSecrets)).map_err(failed)
-}
-
-/// A fixture with its text; one that is to be blessed may expect nothing yet.
-fn read(file: PathBuf, bless: bool) -> Result<(PathBuf, String, Fixture), CliError> {
-    let text = fs::read_to_string(&file).map_err(|error| failed(KitError::unreadable(&file, &error)))?;
-    let parse = if bless { Fixture::parse_to_bless } else { Fixture::parse };
-    let fixture = parse(&file, &text).map_err(failed)?;
-    Ok((file, text, fixture))
+    Kit::new(&component.proposed(), Arc::new(engine), Box::new(HostSecrets)).map_err(failed)
 }
 
 /// Writes a fixture down, unless the file says the same already.
@@ -163,10 +205,16 @@ fn unwritable(file: &Path, error: &std::io::Error) -> CliError {
     CliError::new(Exit::Failure, format_args!("{} cannot be written: {error}", file.display()))
 }
 
-fn tell(report: &Report, args: &TestArgs, output: &mut Output<'_>) -> Result<(), CliError> {
-    if args.json {
-        return output.json(report);
-    }
+fn tell(ran: &Ran, args: &TestArgs, output: &mut Output<'_>) -> Result<(), CliError> {
+    let report = match &ran.report {
+        Ok(report) if args.json => return output.json(report),
+        Ok(report) => report,
+        Err(unread) if args.json => return output.json(&json!({ "name": ran.name, "error": unread.what })),
+        Err(unread) => {
+            output.line(&format!("ERROR    {}", shown(&ran.name, 256)))?;
+            return output.line(&format!("  {}", shown(&unread.what, usize::MAX)));
+        }
+    };
     let verdict = match (report.passed(), args.bless && report.settled) {
         (true, _) => "ok",
         (false, true) => "blessed",
@@ -178,6 +226,9 @@ fn tell(report: &Report, args: &TestArgs, output: &mut Output<'_>) -> Result<(),
         peak => format!(", {peak} KiB"),
     };
     output.line(&format!("{verdict:<8} {}  {} us{peak}", shown(&report.name, 256), report.handler_us))?;
+    for warning in &report.warnings {
+        output.line(&format!("  warning: {}", shown(warning, usize::MAX)))?;
+    }
     if report.passed() {
         return Ok(());
     }
@@ -190,43 +241,4 @@ fn tell(report: &Report, args: &TestArgs, output: &mut Output<'_>) -> Result<(),
 /// The differences, one after the other.
 fn lines(report: &Report) -> String {
     report.differences.iter().map(|difference| format!("{difference}\n")).collect()
-}
-
-/// The reports in the format that build servers read.
-fn junit(reports: &[Report]) -> String {
-    let failing = reports.iter().filter(|report| !report.passed()).count();
-    let mut text = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"tidemill\" tests=\"{}\" failures=\"{failing}\">\n",
-        reports.len()
-    );
-    for report in reports {
-        let name = escaped(&report.name);
-        let seconds = report.handler_us as f64 / 1e6;
-        // Writing to a text does not fail.
-        let _ = match report.passed() {
-            true => writeln!(text, "  <testcase name=\"{name}\" time=\"{seconds}\"/>"),
-            false => writeln!(
-                text,
-                "  <testcase name=\"{name}\" time=\"{seconds}\"><failure message=\"{}\">{}</failure></testcase>",
-                escaped(&report.about),
-                escaped(&lines(report))
-            ),
-        };
-    }
-    text + "</testsuite>\n"
-}
-
-/// Text as XML takes it: without what no XML may hold.
-fn escaped(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
-        match c {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&quot;"),
-            c if c.is_control() && c != '\n' => escaped.push(' '),
-            c => escaped.push(c),
-        }
-        escaped
-    })
 }

@@ -206,6 +206,9 @@ fn list(args: &ListArgs, client: &Client, output: &mut Output<'_>) -> Result<(),
             let state = state(&plugin);
             talk(&format!("warning: plugin {} is {state}: {}", cell("/name"), shown(reason, usize::MAX)));
         }
+        if let Some(Value::String(reason)) = plugin.pointer("/history_gone/reason") {
+            talk(&format!("warning: plugin {}: {}", cell("/name"), shown(reason, usize::MAX)));
+        }
         generations::note(&plugin, &cell("/name"));
         let running = plugin.pointer("/status/parked").is_some();
         table.row([

@@ -31,7 +31,7 @@ pub(super) struct StateArgs {
     /// As of this version of the stream
     #[arg(long, value_name = "N", conflicts_with_all = ["at_time", "at_position"])]
     pub(super) at_version: Option<u64>,
-    /// As of before this time, as in RFC 3339
+    /// As of this time, as in RFC 3339, with what was stored at it
     #[arg(long, value_name = "TIME", conflicts_with = "at_position")]
     pub(super) at_time: Option<String>,
     /// As of this position of the log
@@ -79,10 +79,14 @@ Examples:
     /// Drop the snapshot of a stream; it is written again when it is due
     #[command(after_help = "\
 Examples:
-  tidemill snapshots drop account-7")]
+  tidemill snapshots drop account-7
+  tidemill snapshots drop account-7 --force    although retention took the events that it stands for")]
     Drop {
         /// Name of the stream
         stream: String,
+        /// Drop it even if its aggregate cannot be made without it, as events were removed
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -198,8 +202,8 @@ fn changes(events: &[Change], output: &mut Output<'_>) -> Result<(), CliError> {
 pub(super) fn snapshots(command: &SnapshotsCommand, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     match command {
         SnapshotsCommand::Ls(args) => list(args, client, output),
-        SnapshotsCommand::Drop { stream } => {
-            let path = Query::path(&["v1", "snapshots", stream]);
+        SnapshotsCommand::Drop { stream, force } => {
+            let path = Query::path(&["v1", "snapshots", stream]).with_some("force", force.then_some(true));
             client.send(&Method::DELETE, path.as_str()).map_err(|error| client.explain(error))?;
             talk(&format!("the snapshot of {} is dropped", shown(stream, usize::MAX)));
             Ok(())

@@ -1,7 +1,10 @@
 //! `tidemill types ls` and `tidemill types show`.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::args::SourceArgs;
@@ -16,7 +19,7 @@ use super::waiting::AtLeastArgs;
 pub(super) enum TypesCommand {
     /// List the types of event: stored, made by an upcaster, or described by a schema
     Ls(LsArgs),
-    /// Show one type: its first and last event, the lifts from it and to it, its schemas
+    /// Show one type: its first and last event, its versions, the lifts from it and to it, its schemas
     Show(ShowArgs),
 }
 
@@ -24,9 +27,13 @@ pub(super) enum TypesCommand {
 #[command(after_help = "\
 Examples:
   tidemill types ls
+  tidemill types ls --versions                       a row for each schema version
   tidemill types ls --json | jq -r 'select(.events > 0).type'
   tidemill types ls --json | jq -r 'select(.enforced).type'")]
 pub(super) struct LsArgs {
+    /// Count events by schema version, which reads them all
+    #[arg(long)]
+    pub(super) versions: bool,
     #[command(flatten)]
     pub(super) at_least: AtLeastArgs,
     #[command(flatten)]
@@ -71,6 +78,19 @@ struct Type {
     current_version: Option<u32>,
     lifts: Vec<Lift>,
     schemas: Vec<Schema>,
+}
+
+/// A part of what is counted.
+#[derive(Deserialize)]
+struct Part {
+    versions: Vec<Version>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Version {
+    version: u32,
+    events: u64,
 }
 
 #[derive(Deserialize)]
@@ -122,6 +142,9 @@ pub(super) fn run(command: &TypesCommand, client: &Client, output: &mut Output<'
 
 fn list(args: &LsArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     let answer: Answer = client.get(&Query::path(&["v1", "types"]).with_at_least(&args.at_least))?;
+    if args.versions {
+        return list_versions(&answer, args.source.json, client, output);
+    }
     if args.source.json {
         return answer.types.iter().try_for_each(|row| output.json_line(row.get()));
     }
@@ -136,10 +159,44 @@ fn list(args: &LsArgs, client: &Client, output: &mut Output<'_>) -> Result<(), C
     table.print(output)
 }
 
+/// A row for each schema version under which events are stored.
+fn list_versions(answer: &Answer, json: bool, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
+    let mut table = Table::new(["#EVENTS", "TYPE", "#VERSION"]);
+    for row in &answer.types {
+        let Row { name, .. } = serde_json::from_str(row.get()).map_err(not_understood)?;
+        for Version { version, events } in whole(client, &Query::path(&["v1", "types", &name]))?.1 {
+            if json {
+                output.json_line(&json!({ "type": name, "version": version, "events": events }).to_string())?;
+            }
+            table.row([events.to_string(), shown(&name, usize::MAX), version.to_string()]);
+        }
+    }
+    if json { Ok(()) } else { table.print(output) }
+}
+
+/// A type as the server shows it, and its versions, counted in as many answers as that takes.
+fn whole(client: &Client, query: &Query) -> Result<(Box<RawValue>, Vec<Version>), CliError> {
+    let shown: Box<RawValue> = client.get(query)?;
+    let mut part: Part = serde_json::from_str(shown.get()).map_err(not_understood)?;
+    let mut counted: BTreeMap<u32, u64> = BTreeMap::new();
+    loop {
+        part.versions.iter().for_each(|part| *counted.entry(part.version).or_default() += part.events);
+        let Some(next) = part.next else { break };
+        part = client.get_path(&next)?;
+    }
+    let versions = counted.into_iter().map(|(version, events)| Version { version, events }).collect();
+    Ok((shown, versions))
+}
+
 fn show(args: &ShowArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
-    let answer: Box<RawValue> = client.get(&Query::path(&["v1", "types", &args.name]).with_at_least(&args.at_least))?;
+    let query = Query::path(&["v1", "types", &args.name]).with_at_least(&args.at_least);
+    let (answer, versions) = whole(client, &query)?;
     if args.source.json {
-        return output.json_line(answer.get());
+        let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_str(answer.get()).map_err(not_understood)?;
+        let all = serde_json::value::to_raw_value(&versions).map_err(not_understood)?;
+        fields.insert("versions".into(), all);
+        fields.remove("next");
+        return output.json_line(&serde_json::to_string(&fields).map_err(not_understood)?);
     }
     let Type { events, first, last, current_version, lifts, schemas } =
         serde_json::from_str(answer.get()).map_err(not_understood)?;
@@ -149,6 +206,9 @@ fn show(args: &ShowArgs, client: &Client, output: &mut Output<'_>) -> Result<(),
         if let Some(End { position, schema_version, timestamp }) = end {
             output.line(&format!("{what:<8} {position}, version {schema_version}, {timestamp}"))?;
         }
+    }
+    for Version { version, events } in versions {
+        output.line(&format!("version  {version}: {events} events"))?;
     }
     if let Some(version) = current_version {
         output.line(&format!("current  version {version}"))?;

@@ -1,5 +1,7 @@
 //! What has become of the commands of one kind of aggregate.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::measure::{Counter, Histogram, TIME_BOUNDS_NS, Times};
 
 /// Where the commands of one kind of aggregate are counted.
@@ -24,6 +26,7 @@ pub(super) struct Counts {
     pub(super) snapshots_failed: Counter,
     /// Snapshots that did not fit.
     pub(super) snapshots_left_out: Counter,
+    pub(super) history_gone: HistoryGone,
     pub(super) loaded: Counter,
     pub(super) times: Histogram<17>,
     pub(super) decide_times: Histogram<17>,
@@ -44,10 +47,26 @@ impl Default for Counts {
             snapshots: counter(),
             snapshots_failed: counter(),
             snapshots_left_out: counter(),
+            history_gone: HistoryGone::default(),
             loaded: counter(),
             times: Histogram::new(&TIME_BOUNDS_NS),
             decide_times: Histogram::new(&TIME_BOUNDS_NS),
         }
+    }
+}
+
+/// Uses of aggregates that cannot be made any more.
+#[derive(Debug, Default)]
+pub(super) struct HistoryGone {
+    count: Counter,
+    last: Mutex<Option<String>>,
+}
+
+impl HistoryGone {
+    /// Takes note of one, and of what is told of it.
+    pub(super) fn note(&self, told: String) {
+        self.count.add(1);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
 }
 
@@ -64,6 +83,10 @@ pub struct AggregateCounts {
     pub snapshots_failed: u64,
     /// Snapshots that did not fit, and were left out.
     pub snapshots_left_out: u64,
+    /// Uses of aggregates that cannot be made, as events were removed and no snapshot that fits stands for them.
+    pub history_gone: u64,
+    /// What was told at the last of those.
+    pub history_gone_last: Option<String>,
     /// Aggregates made from their events, or from a snapshot.
     pub loaded: u64,
     /// Aggregates in memory.
@@ -127,6 +150,8 @@ impl Counts {
             snapshots: self.snapshots.get(),
             snapshots_failed: self.snapshots_failed.get(),
             snapshots_left_out: self.snapshots_left_out.get(),
+            history_gone: self.history_gone.count.get(),
+            history_gone_last: self.history_gone.last.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             loaded: self.loaded.get(),
             hot,
             times: self.times.read(),

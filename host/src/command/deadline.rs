@@ -22,6 +22,8 @@ pub enum Progress {
     Deciding,
     /// What was decided is being appended.
     Appending,
+    /// Another who sent the same command has it decided.
+    Joined,
 }
 
 impl Progress {
@@ -33,6 +35,18 @@ impl Progress {
             Self::Checked => "was held against schemas and validators",
             Self::Deciding => "was being decided",
             Self::Appending => "was decided, and others had appended meanwhile",
+            Self::Joined => "was under way for another who sent it",
+        }
+    }
+
+    /// What is true of the command after its deadline, and what to do.
+    #[must_use]
+    pub const fn what_follows(self) -> &'static str {
+        match self {
+            Self::Waiting | Self::Checked | Self::Deciding | Self::Appending => {
+                "nothing of it was appended, nor will be: send it again, with more time"
+            }
+            Self::Joined => "that goes on: ask what became of it, or send it again, with more time",
         }
     }
 }
@@ -81,6 +95,16 @@ impl Deadline {
         let progress = *self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         self.past.store(true, Ordering::Relaxed);
         if progress == Progress::Appending { work.await } else { Err(self.expired(progress)) }
+    }
+
+    /// Waits for a command that another has decided, which goes on after this deadline.
+    pub(super) async fn joined<T>(&self, answer: impl Future<Output = T>) -> Result<T, CommandError> {
+        let Some(left_us) = self.left_us() else { return Ok(answer.await) };
+        tokio::select! {
+            biased;
+            answer = answer => Ok(answer),
+            () = tokio::time::sleep(Duration::from_micros(left_us)) => Err(self.expired(Progress::Joined)),
+        }
     }
 
     /// Time that is left; none where there is no deadline.

@@ -13,6 +13,9 @@ use tokio::task::spawn_blocking;
 use super::error::CommandError;
 use super::shard::Shard;
 
+/// Most that lies on a desk when something is left there.
+const LEFT_MAX: usize = 1024;
+
 /// A shard, and what is to be done with it. Cheap to clone; clones share both.
 #[derive(Clone)]
 pub(super) struct Desk(Arc<Inner>);
@@ -56,6 +59,15 @@ impl Desk {
         self.lay_down(Box::new(job));
         // An error means that the job has panicked, or that the runtime goes down.
         answer.await.unwrap_or(Err(CommandError::Panicked))
+    }
+
+    /// Has something done with the shard before what comes next. It is not done when nothing comes, or too much was
+    /// left before: it must not matter.
+    pub(super) fn leave(&self, work: impl FnOnce(&mut Shard) + Send + 'static) {
+        let mut pile = self.0.pile();
+        if pile.jobs.len() < LEFT_MAX {
+            pile.jobs.push_back(Box::new(work));
+        }
     }
 
     fn lay_down(&self, job: Job) {
@@ -134,6 +146,10 @@ mod tests {
         }
         assert_eq!(answers, [Some(1), None, Some(4)]);
         assert_eq!(*done.lock().unwrap(), [1, 4]);
-        assert_eq!(note(5).await.unwrap(), 5, "a thread comes again");
+        let left = Arc::clone(&done);
+        desk.leave(move |_| left.lock().unwrap().push(5));
+        assert_eq!(*done.lock().unwrap(), [1, 4], "nothing comes behind it yet");
+        assert_eq!(note(6).await.unwrap(), 6, "a thread comes again");
+        assert_eq!(*done.lock().unwrap(), [1, 4, 5, 6]);
     }
 }

@@ -36,6 +36,8 @@ pub enum CommandError {
     IdTaken {
         /// The id.
         id: String,
+        /// Whether that one is only being sent, and may leave the id free.
+        for_now: bool,
     },
     /// Who asks may not append what was decided.
     #[error(transparent)]
@@ -91,17 +93,32 @@ pub enum CommandError {
         position: Position,
         /// What lifts it, and what that says.
         reason: String,
+        /// Where what lifts it is written; none where nothing does.
+        upcaster: Option<String>,
+        /// What it left behind.
+        evidence: Box<Evidence>,
     },
     /// Events of the aggregate's history are not there any more.
     #[error(
-        "events of stream {stream} after version {version} were removed, and no snapshot stands for them; it takes no \
-         more commands"
+        "events of stream {stream} after version {version} were removed, and no snapshot stands for them{}; it takes no \
+         more commands", unfit(*.left_out)
     )]
     HistoryGone {
         /// The stream.
         stream: StreamName,
         /// The last version that is known.
         version: Version,
+        /// The version of a snapshot that is left out, as something else made it.
+        left_out: Option<Version>,
+    },
+    /// A snapshot stands for events that are not there any more.
+    #[error(
+        "the snapshot of stream {stream} is all there is of events that were removed: without it the aggregate takes no \
+         more commands; to drop it all the same, say `force=true` (`--force`)"
+    )]
+    SnapshotNeeded {
+        /// The stream.
+        stream: StreamName,
     },
     /// The stream moved each time that the command was decided.
     #[error("stream {stream} moved {attempts} times while the command was decided; send it again")]
@@ -124,6 +141,14 @@ pub enum CommandError {
         stream: StreamName,
         /// The point, in words.
         point: String,
+    },
+    /// What changed was asked for up to a point before the one that it was asked from.
+    #[error("changes were asked for from {from} to {to}, which comes before it; give the earlier one as the first")]
+    Backwards {
+        /// The first point, in words.
+        from: String,
+        /// The second one.
+        to: String,
     },
     /// The state is too large to be shown.
     #[error("the state of stream {stream} at version {version} has {bytes} bytes; at most {bytes_max} are shown")]
@@ -171,8 +196,7 @@ pub enum CommandError {
     },
     /// Its deadline has passed.
     #[error(
-        "the deadline of {deadline_ms} ms passed while the command {}; nothing of it was appended, nor will be: send it \
-         again, with more time", .progress.in_words()
+        "the deadline of {deadline_ms} ms passed while the command {}; {}", .progress.in_words(), .progress.what_follows()
     )]
     Expired {
         /// The deadline, in milliseconds.
@@ -234,7 +258,9 @@ impl CommandError {
         match self {
             Self::Invalid(error) => error.class(),
             Self::UnknownAggregate { .. } | Self::NoSuchAggregate { .. } | Self::NoState { .. } => ErrorClass::NotFound,
-            Self::IdTaken { .. } | Self::HistoryGone { .. } | Self::GivenUp(_) => ErrorClass::Conflict,
+            Self::IdTaken { .. } | Self::HistoryGone { .. } | Self::SnapshotNeeded { .. } | Self::GivenUp(_) => {
+                ErrorClass::Conflict
+            }
             Self::Denied(error) => error.class(),
             Self::Faulted { .. }
             | Self::NotGranted { .. }
@@ -242,7 +268,8 @@ impl CommandError {
             | Self::Unlifted { .. }
             | Self::ValidatorFailed { .. }
             | Self::Panicked => ErrorClass::Bug,
-            Self::StateTooLarge { .. }
+            Self::Backwards { .. }
+            | Self::StateTooLarge { .. }
             | Self::UnknownType { .. }
             | Self::Refused { .. }
             | Self::TooMuchToKeep { .. } => ErrorClass::Invalid,
@@ -261,13 +288,19 @@ impl CommandError {
     pub fn evidence(&self) -> Option<&Evidence> {
         match self {
             Self::Faulted { faulted, .. } | Self::ValidatorFailed { faulted, .. } => Some(&faulted.evidence),
+            Self::Unlifted { evidence, .. } => Some(evidence),
             _ => None,
         }
     }
 
-    /// Whether the stream moved while the command was decided.
-    pub(super) const fn is_conflict(&self) -> bool {
-        matches!(self, Self::Append(AppendError::WrongExpectedVersion { .. }))
+    /// Whether it is about who sent the command, and how: another who sends the same one may fare otherwise.
+    pub(super) const fn is_of_sender(&self) -> bool {
+        matches!(
+            self,
+            Self::Denied(_)
+                | Self::Expired { .. }
+                | Self::Append(AppendError::WrongExpectedVersion { .. } | AppendError::ConditionFailed { .. })
+        )
     }
 
     /// Whether the code died of a snapshot.
@@ -288,6 +321,17 @@ impl CommandError {
             _ => None,
         }
     }
+}
+
+/// Which snapshot does not count, in brackets.
+fn unfit(left_out: Option<Version>) -> String {
+    let text = |version| {
+        format!(
+            " (that at version {version} is left out: another plugin, snapshot schema or chain of upcasters made it, and it \
+             counts again when that is put back)"
+        )
+    };
+    left_out.map(text).unwrap_or_default()
 }
 
 /// The first errors, behind a colon.

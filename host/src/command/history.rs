@@ -5,6 +5,7 @@
 use super::aggregate::{AggregateHost, Misfit};
 use super::error::CommandError;
 use super::shard::{Hot, Source};
+use super::snapshot;
 use crate::event::{Filter, Position, RecordedEvent, Version};
 use crate::schema::LiftError;
 use crate::store::{AppendError, ReadPage, ReadRequest};
@@ -20,8 +21,8 @@ pub(super) struct Until {
     pub(super) version: Option<Version>,
     /// Only events before this position.
     pub(super) before: Option<Position>,
-    /// Only events before this time.
-    pub(super) time_us: Option<u64>,
+    /// Only events before this time: microseconds since the Unix epoch.
+    pub(super) before_us: Option<u64>,
 }
 
 impl Until {
@@ -32,7 +33,7 @@ impl Until {
 
     /// Whether it is the end of the stream.
     const fn is_end(&self) -> bool {
-        self.version.is_none() && self.before.is_none() && self.time_us.is_none()
+        self.version.is_none() && self.before.is_none() && self.before_us.is_none()
     }
 
     /// Whether whatever follows a place is known to be beyond.
@@ -47,7 +48,7 @@ impl Until {
             query: Filter::stream(source.stream).into(),
             after: hot.position,
             before: self.before,
-            until_us: self.time_us,
+            until_us: self.before_us,
             after_version: hot.version,
             limit: EVENTS_MAX,
             bytes_max: BYTES_MAX,
@@ -72,6 +73,9 @@ pub(super) fn take_in(
     hot: &mut Hot,
     until: Until,
 ) -> Result<(), CommandError> {
+    if until.is_end() && stands_at_end(source, hot)? {
+        return Ok(());
+    }
     let mut request = until.after(source, hot);
     loop {
         let ReadPage { mut events, through, complete, removed_before, .. } = source.store.read(&request)?;
@@ -84,6 +88,12 @@ pub(super) fn take_in(
     }
 }
 
+/// Whether nothing follows what an aggregate has taken in, which is known without reading.
+fn stands_at_end(source: &Source<'_>, hot: &Hot) -> Result<bool, CommandError> {
+    let head = source.store.stream_head(source.stream)?;
+    Ok(head.map_or(hot.version == Version::START, |head| !head.deleted && head.version == hot.version))
+}
+
 /// Hands events over that follow each other. After an error the aggregate may have taken in some of them.
 pub(super) fn apply(
     host: &mut dyn AggregateHost,
@@ -93,6 +103,8 @@ pub(super) fn apply(
 ) -> Result<(), CommandError> {
     let Some((version, position)) = events.last().map(|last| (last.version, last.position)) else { return Ok(()) };
     check_order(source, hot.version, &events)?;
+    let first = events.first().map(|event| event.id);
+    events.iter().for_each(|event| hot.seen.note(&event.event_type));
     let mut call = Call { host, source, hot, events: Vec::with_capacity(events.len()), bytes: 0 };
     for event in events {
         match source.setup.chain.lift(&event).map_err(|error| source.unlifted(&event, error))? {
@@ -101,6 +113,7 @@ pub(super) fn apply(
         }
     }
     call.make()?;
+    hot.awaits = hot.awaits.filter(|awaited| Some(*awaited) != first);
     hot.version = version;
     hot.position = position;
     Ok(())
@@ -178,18 +191,23 @@ pub(super) fn check_whole(
 
 impl Source<'_> {
     fn gone(&self, version: Version) -> CommandError {
-        CommandError::HistoryGone { stream: self.stream.clone(), version }
+        // A look is taken for the operator: what cannot be read is not told.
+        let snapshot = snapshot::read(self.store, self.stream).ok().flatten();
+        let left_out = snapshot.filter(|found| !found.is_of(self.setup)).map(|found| found.version);
+        CommandError::HistoryGone { stream: self.stream.clone(), version, left_out }
     }
 
     fn unlifted(&self, event: &RecordedEvent, error: LiftError) -> CommandError {
-        let (version, position, reason) = (event.version, event.position, error.reason);
-        let (event_type, from) = (error.event_type, error.from);
+        let (version, position) = (event.version, event.position);
+        let LiftError { event_type, from, reason, upcaster, evidence, .. } = error;
         tracing::warn!(
-            plugin = %self.setup.plugin, stream = %self.stream, %version, %position, reason,
+            plugin = %self.setup.plugin, stream = %self.stream, %version, %position, upcaster, reason,
+            stderr = evidence.stderr_tail, backtrace = evidence.backtrace,
             "an aggregate cannot be made: an event of it cannot be lifted"
         );
         let stream = self.stream.clone();
-        CommandError::Unlifted { stream, version, position, reason: format!("{event_type} {from}: {reason}") }
+        let reason = format!("{event_type} {from}: {reason}");
+        CommandError::Unlifted { stream, version, position, reason, upcaster, evidence }
     }
 
     fn misfits(&self, events: &[RecordedEvent], misfit: Misfit) -> CommandError {

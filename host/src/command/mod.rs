@@ -15,7 +15,9 @@
 //! - a command that was accepted is in the log before anybody is told so, and is settled once: with an outcome, or given
 //!   up with its evidence;
 //! - after its deadline nothing is begun for a command, and whether it was appended is always told truly;
-//! - an aggregate in memory is never trusted: the stream's version decides, and after a fault it is made anew;
+//! - an aggregate in memory is never trusted: the stream's version decides; it is made anew after a fault, and when what it
+//!   decided did not come to be;
+//! - an id is that of one command, from when that is sent or accepted on;
 //! - a snapshot is never trusted either: what does not fit is left out.
 
 mod aggregate;
@@ -24,10 +26,14 @@ mod checks;
 mod claims;
 mod counts;
 mod deadline;
+mod decision;
+mod deletions;
 mod desk;
 mod error;
 mod history;
+mod ids;
 mod lanes;
+mod logged;
 mod patience;
 mod places;
 mod policy;
@@ -36,10 +42,13 @@ mod queue_checkpoint;
 mod queue_open;
 mod record;
 mod request;
+mod seen;
 mod shard;
 mod snapshot;
 mod snapshots;
+mod task;
 mod temporal;
+mod transient;
 mod waiting;
 
 #[cfg(test)]
@@ -51,6 +60,7 @@ pub use checks::{Checks, FieldFault, Subject, Validate, Validator};
 pub use claims::{AggregateSetup, Claimed, Claims, Taken};
 pub use counts::{AggregateCounts, Results};
 pub use deadline::Progress;
+pub use deletions::DeletionsTask;
 pub use error::CommandError;
 pub use policy::AggregatePolicy;
 pub use queue::{QueueCounts, QueueOptions, QueueTask};
@@ -58,4 +68,5 @@ pub use record::{Decided, Outcome, Settled};
 pub use request::{Command, InvalidCommand};
 pub use snapshots::SnapshotInfo;
 pub use temporal::{Change, Changed, Point, StateAt, Touched};
+pub use transient::Transient;
 pub use waiting::{Accepted, Failure, TakenUp};

@@ -1,7 +1,8 @@
 //! How long the queue bears an error of a command, before it gives the command up.
 
+use super::deadline::Progress;
 use super::error::CommandError;
-use crate::event::InvalidEvent;
+use super::transient::Transient;
 use crate::store::AppendError;
 
 /// How long an error is borne.
@@ -16,7 +17,11 @@ pub(super) enum Patience {
 }
 
 impl Patience {
-    pub(super) fn with(error: &CommandError) -> Self {
+    /// How long an error is borne, where the manifest names these failures as such that may pass.
+    pub(super) fn with(error: &CommandError, named: Option<&[Transient]>) -> Self {
+        if let Some(class) = Transient::of(error) {
+            return if class.is_borne_later(named) { Self::Some } else { Self::None };
+        }
         match error {
             CommandError::Faulted { .. }
             | CommandError::NotGranted { .. }
@@ -24,18 +29,21 @@ impl Patience {
             | CommandError::Unlifted { .. }
             | CommandError::ValidatorFailed { .. }
             | CommandError::Contended { .. }
-            | CommandError::Append(AppendError::InvalidEvent { reason: InvalidEvent::AgainstSchema { .. }, .. })
             | CommandError::Panicked => Self::Some,
-            CommandError::Busy { .. }
+            CommandError::IdTaken { for_now: true, .. }
+            | CommandError::Expired { progress: Progress::Joined, .. }
+            | CommandError::Busy { .. }
             | CommandError::QueueFull { .. }
             | CommandError::ChecksUnknown { .. }
             | CommandError::UnknownAggregate { .. }
             | CommandError::Store(_)
             | CommandError::Append(AppendError::Store(_)) => Self::Endless,
             CommandError::Invalid(_)
-            | CommandError::IdTaken { .. }
+            | CommandError::IdTaken { for_now: false, .. }
             | CommandError::Denied(_)
             | CommandError::HistoryGone { .. }
+            | CommandError::SnapshotNeeded { .. }
+            | CommandError::Backwards { .. }
             | CommandError::NoState { .. }
             | CommandError::NoSuchAggregate { .. }
             | CommandError::StateTooLarge { .. }
@@ -52,18 +60,35 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Category, EventType};
+    use crate::event::{Category, StreamName};
 
     #[test]
     fn what_an_operator_mends_is_no_end_of_a_command() {
         let unknown = CommandError::ChecksUnknown { what: "schemas".into(), reason: "broken".into() };
         let nobody =
             CommandError::UnknownAggregate { aggregate: Category::new("purse").unwrap(), known: String::new() };
-        assert_eq!([unknown, nobody].map(|error| Patience::with(&error)), [Patience::Endless; 2]);
-        let event_type = EventType::new("Paid").unwrap();
-        let reason = InvalidEvent::AgainstSchema { event_type, version: 1, errors: Vec::new() };
-        let refused = |reason| CommandError::Append(AppendError::InvalidEvent { index: 0, reason });
-        assert_eq!(Patience::with(&refused(reason)), Patience::Some);
-        assert_eq!(Patience::with(&refused(InvalidEvent::SchemaVersionZero)), Patience::None);
+        assert_eq!([unknown, nobody].map(|error| Patience::with(&error, Some(&[]))), [Patience::Endless; 2]);
+    }
+
+    #[test]
+    fn what_others_do_with_an_id_or_wait_for_is_no_end_of_a_command() {
+        let taken = |for_now| CommandError::IdTaken { id: "a".into(), for_now };
+        let expired = |progress| CommandError::Expired { deadline_ms: 1, progress };
+        let with = |error| Patience::with(&error, None);
+        assert_eq!([with(taken(true)), with(expired(Progress::Joined))], [Patience::Endless; 2]);
+        assert_eq!([with(taken(false)), with(expired(Progress::Appending))], [Patience::None; 2]);
+    }
+
+    #[test]
+    fn a_manifest_says_what_passes() {
+        let contended = CommandError::Contended { stream: StreamName::new("purse-1").unwrap(), attempts: 1 };
+        for (named, patience) in [
+            (None, Patience::Some),
+            (Some(&[Transient::Conflict][..]), Patience::Some),
+            (Some(&[Transient::Fault]), Patience::None),
+            (Some(&[]), Patience::None),
+        ] {
+            assert_eq!(Patience::with(&contended, named), patience, "{named:?}");
+        }
     }
 }

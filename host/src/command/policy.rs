@@ -1,5 +1,6 @@
 //! How an aggregate's commands are carried out. The manifest says so; this is its typed form.
 
+use super::transient::Transient;
 use crate::delivery::Backoff;
 use crate::event::Category;
 
@@ -8,8 +9,10 @@ use crate::event::Category;
 pub struct AggregatePolicy {
     /// Category of its streams, which is its name; none for the plugin's name.
     pub category: Option<Category>,
-    /// How often a command is decided again because its stream moved meanwhile.
+    /// How often a command is tried again after a failure that may pass.
     pub retries: u32,
+    /// Which failures those are; none for the usual ones.
+    pub retry_on: Option<Vec<Transient>>,
     /// Waits between those.
     pub backoff: Backoff,
     /// A snapshot is written when the last one is so many events old; 0 for never.
@@ -30,6 +33,7 @@ impl Default for AggregatePolicy {
         Self {
             category: None,
             retries: 10,
+            retry_on: None,
             backoff: Backoff { initial_ms: 1, max_ms: 100, jitter: true },
             snapshot_every: 100,
             snapshot_after_ms: 0,

@@ -22,10 +22,10 @@ use super::queue_checkpoint::{self, Checkpoint};
 use super::queue_open::{Open, Waiting};
 use super::request::Command;
 use super::waiting::{self, Accepted, TakenUp};
-use super::{Status, record};
+use super::{Status, logged, record};
 use crate::access::Denied;
 use crate::delivery::{Backoff, Envelope, find_accepted};
-use crate::event::{ACCEPTED_STREAM, Filter, Pattern, Position, RecordedEvent, StreamName, Version};
+use crate::event::{ACCEPTED_STREAM, Filter, Pattern, Position, RecordedEvent, StreamName};
 use crate::measure::Counter;
 use crate::store::{AppendError, AppendRequest, ReadRequest, Store, StoreError};
 
@@ -133,6 +133,9 @@ impl Commands {
         command.check_id_of_client()?;
         let stream = command.check()?;
         let digest = record::digest(&command);
+        // Until it is in the log, where it is found from then on.
+        let taken = || CommandError::IdTaken { id: command.id.clone(), for_now: true };
+        let _in_use = self.0.ids.take(&command.id, &digest).ok_or_else(taken)?;
         if let Some(known) = self.known(&command, &stream, &digest).await? {
             return Ok(known);
         }
@@ -142,13 +145,16 @@ impl Commands {
         let appended = match self.0.log.append(request).await {
             Ok(appended) => appended,
             // Another client was quicker.
-            Err(AppendError::IdConflict { .. }) => return Err(CommandError::IdTaken { id: command.id }),
+            Err(AppendError::IdConflict { .. }) => {
+                return Err(CommandError::IdTaken { id: command.id, for_now: false });
+            }
             Err(error) => return Err(error.into()),
         };
         if !appended.repeated {
             self.0.queue.accepted.add(1);
         }
         let (position, repeated) = (appended.last_position(), appended.repeated);
+        logged::queued(&command, &stream, position, repeated);
         Ok(TakenUp::Waits(Accepted { id: command.id, stream, position, repeated }))
     }
 
@@ -179,17 +185,12 @@ impl Commands {
     ) -> Result<Option<TakenUp>, CommandError> {
         let (id, stream, digest, commands) = (command.id.clone(), stream.clone(), digest.to_owned(), self.clone());
         let look = move |store: &dyn Store| {
-            let same = |known: &str| {
-                if known == digest { Ok(()) } else { Err(CommandError::IdTaken { id: id.clone() }) }
-            };
             if let Some((known, settled)) = record::find(store, &id)? {
-                return same(&known).map(|()| Some(TakenUp::Settled(Box::new(settled))));
+                let taken = || CommandError::IdTaken { id: id.clone(), for_now: false };
+                return if known == digest { Ok(Some(TakenUp::Settled(Box::new(settled)))) } else { Err(taken()) };
             }
-            waiting::refuse_given_up(store, &id, &digest)?;
-            if let Some((event, envelope)) = find_accepted(store, &id)? {
-                same(&envelope.digest)?;
-                let (id, position) = (id.clone(), event.position);
-                return Ok(Some(TakenUp::Waits(Accepted { id, stream, position, repeated: true })));
+            if let Some(event) = waiting::refuse_taken(store, &id, &digest)? {
+                return Ok(Some(TakenUp::Waits(Accepted { id, stream, position: event.position, repeated: true })));
             }
             let max = commands.0.queue.options.waiting_max;
             if commands.waiting(store)? >= max { Err(CommandError::QueueFull { max }) } else { Ok(None) }
@@ -239,11 +240,22 @@ impl Commands {
         loop {
             self.0.queue.done.store(open.done(), Ordering::Relaxed);
             for (waiting, place) in open.begin() {
-                running.spawn(self.clone().carry_out(waiting, place));
+                let (stream, version) = (waiting.stream.clone(), waiting.version);
+                let carried = AssertUnwindSafe(self.clone().carry_out(waiting, place)).catch_unwind();
+                running.spawn(async move { (stream, version, carried.await.is_ok()) });
             }
             tokio::select! {
                 // None is aborted, and what panics within is caught there.
-                Some(Ok((stream, version))) = running.join_next() => open.settle(&stream, version),
+                Some(Ok((stream, version, is_settled))) = running.join_next() => if is_settled {
+                    open.settle(&stream, version);
+                } else {
+                    tracing::error!(
+                        %stream, %version,
+                        "the host made a mistake with an accepted command; those behind it go on, and it is tried again \
+                         after a restart"
+                    );
+                    open.pass_over(&stream);
+                },
                 event = feed.next(), if open.has_room() => match event {
                     Ok(event) => open.read(&event),
                     Err(error) => {
@@ -275,11 +287,11 @@ impl Commands {
         }
     }
 
-    /// Settles one command, or gives it up; answers whose turn is next.
-    async fn carry_out(self, Waiting { event, version, stream, .. }: Waiting, _place: Place) -> (StreamName, Version) {
+    /// Settles one command, or gives it up.
+    async fn carry_out(self, Waiting { event, version, stream, .. }: Waiting, _place: Place) {
         let Some(job) = self.load(event).await else {
             tracing::warn!(%stream, %version, "an accepted command was removed before it was decided");
-            return (stream, version);
+            return;
         };
         let options = &self.0.queue.options;
         let (mut attempts, mut waits) = (0, 0);
@@ -288,7 +300,9 @@ impl Commands {
             let attempt = AssertUnwindSafe(self.attempt(&job)).catch_unwind().await;
             let Err(error) = attempt.unwrap_or(Err(CommandError::Panicked)) else { break };
             waits += 1;
-            let patience = Patience::with(&error);
+            let decider = self.0.claims.get(&job.command.aggregate);
+            let named = decider.as_ref().and_then(|decider| decider.setup.policy.retry_on.as_deref());
+            let patience = Patience::with(&error, named);
             attempts += u32::from(patience != Patience::Endless);
             if patience == Patience::None || (patience == Patience::Some && attempts >= options.attempts_max) {
                 match self.give_up(&job, &stream, &error, attempts).await {
@@ -302,7 +316,6 @@ impl Commands {
             let wait_us = options.backoff.wait_us(waits, &mut fastrand::Rng::new());
             tokio::time::sleep(Duration::from_micros(wait_us)).await;
         }
-        (stream, version)
     }
 
     /// A command as it was accepted, as soon as the store answers; none when it is gone.
@@ -362,9 +375,7 @@ impl Commands {
         let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![event]) };
         self.0.log.append(request).await?;
         self.0.queue.failed.add(1);
-        let Command { id, command_type, metadata, .. } = &job.command;
-        let correlation_id = metadata.get(crate::event::metadata_key::CORRELATION_ID).unwrap_or(id);
-        tracing::warn!(command = id, command_type, %stream, correlation_id, attempts, %error, "an accepted command was given up");
+        logged::given_up(&job.command, stream, error, attempts);
         Ok(())
     }
 

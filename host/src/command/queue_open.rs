@@ -87,6 +87,11 @@ impl Open {
     /// Notes that a command of an aggregate is settled; the next one's turn comes.
     pub(super) fn settle(&mut self, stream: &StreamName, version: Version) {
         self.unsettled.remove(&version);
+        self.pass_over(stream);
+    }
+
+    /// The next one's turn of an aggregate comes, though the one before is not settled: it is read again after a restart.
+    pub(super) fn pass_over(&mut self, stream: &StreamName) {
         match self.lanes.get_mut(stream).and_then(VecDeque::pop_front) {
             Some(next) => self.make_ready(next),
             None => drop(self.lanes.remove(stream)),
@@ -161,6 +166,20 @@ mod tests {
         drop(begun);
         open.settle(&StreamName::new("purse-stuck").unwrap(), Version(1));
         assert_eq!((versions(&open.begin()), reached(&open)), (vec![2], (19, 1, 2)));
+    }
+
+    #[test]
+    fn one_that_is_passed_over_lets_others_go_on_and_is_not_settled() {
+        let mut open = Open::after(Checkpoint::default());
+        (1..=2).for_each(|number| open.read(&accepted(number, "purse", "1")));
+        let stream = StreamName::new("purse-1").unwrap();
+        assert_eq!(versions(&open.begin()), [1]);
+        open.pass_over(&stream);
+        assert_eq!(versions(&open.begin()), [2]);
+        open.settle(&stream, Version(2));
+        assert_eq!(reached(&open), (9, 0, 1));
+        open.read(&accepted(3, "purse", "1"));
+        assert_eq!(versions(&open.begin()), [3]);
     }
 
     #[test]

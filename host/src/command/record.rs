@@ -14,7 +14,7 @@ use super::request::Command;
 use crate::event::{
     COMMAND_KEY, COMMAND_TYPE, EventType, NewEvent, Position, RecordedEvent, StreamName, Version, metadata_key,
 };
-use crate::store::{AppendRequest, Appended, Store, StoreError, StreamExpectation};
+use crate::store::{AppendRequest, Appended, AppendedEvent, Store, StoreError, StreamExpectation};
 
 /// Namespace of ids that follow from a command's id: UUID v5 of the URL `urn:tidemill:command`.
 const NAMESPACE: Uuid = Uuid::from_u128(0xdfcc_526a_eed6_593f_8820_40db_16d2_7e98);
@@ -161,9 +161,17 @@ fn note(command: &Command, digest: &str, events: usize, event: &mut NewEvent) {
     event.metadata.insert(COMMAND_KEY.to_owned(), text);
 }
 
+/// Events as they stand in the log now.
+pub(super) fn recorded(events: Vec<NewEvent>, appended: &Appended) -> Vec<RecordedEvent> {
+    let place = |(event, at): (NewEvent, &AppendedEvent)| {
+        RecordedEvent::record(event, at.position, at.version, at.timestamp_us)
+    };
+    events.into_iter().zip(&appended.events).map(place).collect()
+}
+
 /// The outcome of a command whose events were appended just now.
 pub(super) fn accepted(command: &Command, stream: &StreamName, types: Vec<EventType>, appended: Appended) -> Settled {
-    let decided = |(event, event_type): (crate::store::AppendedEvent, EventType)| Decided {
+    let decided = |(event, event_type): (AppendedEvent, EventType)| Decided {
         id: event.id,
         event_type,
         position: event.position,

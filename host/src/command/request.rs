@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use super::decision::DECIDED_BYTES_MAX;
 use crate::error::ErrorClass;
 use crate::event::{
     COMMAND_DEADLINE_MS_MAX, Category, DATA_BYTES_MAX, ExpectedVersion, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX,
@@ -12,7 +13,7 @@ use crate::event::{
 use crate::store::AppendCondition;
 
 /// Metadata entries that the host adds to each event of a command.
-const OWN_ENTRIES: usize = 4;
+pub(super) const OWN_ENTRIES: usize = 4;
 
 /// A command.
 #[derive(Clone, Debug)]
@@ -69,6 +70,28 @@ pub enum InvalidCommand {
         /// The entry's key.
         key: String,
         /// The value's length.
+        bytes: usize,
+    },
+    /// With the metadata that an event has of itself there is too much.
+    #[error(
+        "event {index} that follows would have {count} metadata entries, its own and the command's; at most \
+         {METADATA_ENTRIES_MAX} are allowed: give the command fewer"
+    )]
+    TooManyForEvent {
+        /// The event's index in the decision, from 0.
+        index: usize,
+        /// How many it would have.
+        count: usize,
+    },
+    /// Its metadata is too much for so many events.
+    #[error(
+        "the command's metadata goes to each of the {events} events that follow, which makes {bytes} bytes; at most \
+         {DECIDED_BYTES_MAX} may follow from one command: give it less metadata"
+    )]
+    TooMuchForEvents {
+        /// How many events follow.
+        events: usize,
+        /// What they would come to.
         bytes: usize,
     },
     /// The host alone gives such ids.

@@ -1,22 +1,25 @@
 //! An instance with the aggregates that it holds in memory, and how they come there.
 //!
 //! An aggregate is brought up to its stream's end each time it is used: one that is in memory takes in what was
-//! appended since, whoever did. So nothing has to be told to it, and nothing told to it can be wrong.
+//! appended since, whoever did. So nothing has to be told to it; what it decided is handed to it ahead, if that follows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use uuid::Uuid;
 
 use super::aggregate::{AggregateHost, Faulted, Handle};
 use super::claims::AggregateSetup;
 use super::counts::Counts;
 use super::error::CommandError;
-use super::history::{Until, take_in};
+use super::history::{Until, apply, take_in};
 use super::policy::AggregatePolicy;
+use super::seen::Seen;
 use super::snapshot::{self, Snapshot};
 use crate::clock::Stopwatch;
-use crate::event::{Filter, Position, StreamName, Version};
-use crate::store::{ReadRequest, Store};
+use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
+use crate::store::{ReadPage, ReadRequest, Store, StoreError};
 
 /// Most streams of which it is known that their code failed to give a snapshot.
 const TRIED_MAX: usize = 1024;
@@ -26,7 +29,9 @@ pub(super) struct Shard {
     host: Option<Box<dyn AggregateHost>>,
     hot: HashMap<StreamName, Hot>,
     hot_max: usize,
-    /// Counts uses, to find what was not used for longest.
+    /// The same by their last use: the first was not used for longest.
+    by_use: BTreeMap<u64, StreamName>,
+    /// Counts uses.
     uses: u64,
     /// Where code failed to give a snapshot, and at which version.
     tried: HashMap<StreamName, Version>,
@@ -36,15 +41,27 @@ pub(super) struct Shard {
 }
 
 /// An aggregate in memory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Hot {
     pub(super) handle: Handle,
     /// Up to where it has taken in its stream.
     pub(super) version: Version,
     pub(super) position: Position,
+    /// Of what types its events are, as they are stored.
+    pub(super) seen: Seen,
     /// What no snapshot of it stands for.
     pub(super) unsaved: Unsaved,
+    /// How long it has taken in events ahead of its next use, in nanoseconds.
+    pub(super) ahead_ns: u64,
+    /// The event that must follow next, as it decided on it: whether deciding changed the state, nobody knows.
+    pub(super) awaits: Option<Uuid>,
     used: u64,
+}
+
+impl Hot {
+    fn at(handle: Handle, (version, position): (Version, Position), seen: Seen) -> Self {
+        Self { handle, version, position, seen, unsaved: Unsaved::default(), ahead_ns: 0, awaits: None, used: 0 }
+    }
 }
 
 /// What there is of an aggregate since a snapshot of it was asked for or is known.
@@ -66,6 +83,10 @@ impl Unsaved {
 
     pub(super) fn of(since: Version) -> Self {
         Self { since, ..Self::default() }
+    }
+
+    const fn add(&mut self, taking_in_ns: u64) {
+        self.taking_in_ns = self.taking_in_ns.saturating_add(taking_in_ns);
     }
 }
 
@@ -97,6 +118,7 @@ impl Shard {
             host: None,
             hot: HashMap::new(),
             hot_max: hot_max.max(1),
+            by_use: BTreeMap::new(),
             uses: 0,
             tried: HashMap::new(),
             counts,
@@ -105,31 +127,92 @@ impl Shard {
     }
 
     /// Brings an aggregate up to the end of its stream, and does something with it. After an error the aggregate, and
-    /// after a fault the instance, is made anew. Blocks.
+    /// after a fault the instance, is made anew; and so is an aggregate that decided what does not follow in its stream.
+    /// Blocks.
     pub(super) fn with<T>(
         &mut self,
         source: &Source<'_>,
         work: impl FnOnce(&mut dyn AggregateHost, &mut Hot) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
-        let mut loaded = self.take(source.stream).map_or_else(|| self.load(source), Ok);
-        let host = self.host.get_or_insert_with(|| source.setup.code.host());
-        let done = match &mut loaded {
-            Ok(hot) => {
-                let began = Stopwatch::start();
-                let taken = take_in(&mut **host, source, hot, Until::default());
-                hot.unsaved.taking_in_ns = hot.unsaved.taking_in_ns.saturating_add(began.elapsed_ns());
-                taken.and_then(|()| work(&mut **host, hot))
-            }
-            Err(error) => Err(error.clone()),
-        };
-        let lost = matches!(done, Err(CommandError::Faulted { .. } | CommandError::NotGranted { .. }));
-        match (loaded, &done) {
-            _ if lost || host.is_full() => self.reset(),
-            (Ok(hot), Ok(_)) => self.keep(source.stream, hot),
-            (Ok(hot), Err(_)) => self.drop_one(hot.handle),
-            (Err(_), _) => {}
+        let done = self.current(source).and_then(|hot| self.work_on(source, hot, work));
+        if let Err(error @ CommandError::HistoryGone { .. }) = &done {
+            self.counts.history_gone.note(error.to_string());
         }
         done
+    }
+
+    /// Has an aggregate that is in memory take in the events that follow, if they do. What fails comes up when it is
+    /// used. Blocks.
+    pub(super) fn advance(&mut self, source: &Source<'_>, events: Vec<RecordedEvent>) {
+        let follows = |hot: &Hot| events.first().is_some_and(|event| event.version == hot.version.next());
+        if !self.hot.get(source.stream).is_some_and(follows) {
+            return;
+        }
+        let Some(hot) = self.take(source.stream) else { return };
+        let _ = self.work_on(source, hot, |host, hot| {
+            let began = Stopwatch::start();
+            let taken = apply(host, source, hot, events);
+            hot.unsaved.add(began.elapsed_ns());
+            hot.ahead_ns += began.elapsed_ns();
+            taken
+        });
+    }
+
+    /// An aggregate that has taken in all of its stream.
+    fn current(&mut self, source: &Source<'_>) -> Result<Hot, CommandError> {
+        if let Some(mut hot) = self.take(source.stream) {
+            let taken = self.take_in(source, &mut hot);
+            if hot.awaits.is_none() {
+                return self.kept_if(hot, taken);
+            }
+            // What it says of the events that came instead says nothing of them.
+            self.let_go(hot, taken.err().as_ref());
+        }
+        let loaded = self.load(source);
+        let mut hot = loaded.inspect_err(|error| {
+            if is_of_instance(error) {
+                self.reset();
+            }
+        })?;
+        let taken = self.take_in(source, &mut hot);
+        self.kept_if(hot, taken)
+    }
+
+    fn kept_if(&mut self, hot: Hot, done: Result<(), CommandError>) -> Result<Hot, CommandError> {
+        done.inspect_err(|error| self.let_go(hot, Some(error))).map(|()| hot)
+    }
+
+    /// Hands over what followed in its stream.
+    fn take_in(&mut self, source: &Source<'_>, hot: &mut Hot) -> Result<(), CommandError> {
+        let host = self.host.get_or_insert_with(|| source.setup.code.host());
+        let began = Stopwatch::start();
+        let taken = take_in(&mut **host, source, hot, Until::default());
+        hot.unsaved.add(began.elapsed_ns());
+        taken
+    }
+
+    fn work_on<T>(
+        &mut self,
+        source: &Source<'_>,
+        mut hot: Hot,
+        work: impl FnOnce(&mut dyn AggregateHost, &mut Hot) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let host = self.host.get_or_insert_with(|| source.setup.code.host());
+        let done = work(&mut **host, &mut hot);
+        match &done {
+            _ if host.is_full() => self.reset(),
+            Ok(_) => self.keep(source.stream, hot),
+            Err(error) => self.let_go(hot, Some(error)),
+        }
+        done
+    }
+
+    /// Lets an aggregate go that failed, and the instance if that failed.
+    fn let_go(&mut self, hot: Hot, error: Option<&CommandError>) {
+        match error {
+            Some(error) if is_of_instance(error) => self.reset(),
+            _ => drop(self.drop_one(hot.handle)),
+        }
     }
 
     /// The state of an aggregate, to be kept; none where its code has no snapshots. Whether that succeeds or not, the
@@ -176,36 +259,39 @@ impl Shard {
         Ok(hot)
     }
 
-    /// Forgets an aggregate, which is made anew when it is needed.
-    pub(super) fn forget(&mut self, stream: &StreamName) {
-        if let Some(hot) = self.take(stream) {
-            self.drop_one(hot.handle);
-        }
+    /// Forgets an aggregate, which is made anew when it is needed. Says whether the instance is still there.
+    fn forget(&mut self, stream: &StreamName) -> bool {
+        self.take(stream).is_none_or(|hot| self.drop_one(hot.handle))
     }
 
     fn take(&mut self, stream: &StreamName) -> Option<Hot> {
         let hot = self.hot.remove(stream)?;
+        self.by_use.remove(&hot.used);
         self.in_memory.fetch_sub(1, Ordering::Relaxed);
         Some(hot)
     }
 
     fn keep(&mut self, stream: &StreamName, hot: Hot) {
-        if self.hot.len() >= self.hot_max {
-            let oldest = self.hot.iter().min_by_key(|(_, hot)| hot.used).map(|(stream, _)| stream.clone());
-            if let Some(oldest) = oldest {
-                self.forget(&oldest);
-            }
+        if self.hot.len() >= self.hot_max
+            && let Some((_, oldest)) = self.by_use.pop_first()
+            && !self.forget(&oldest)
+        {
+            // The instance is gone, and with it the one to be kept.
+            return;
         }
         self.uses += 1;
+        self.by_use.insert(self.uses, stream.clone());
         self.hot.insert(stream.clone(), Hot { used: self.uses, ..hot });
         self.in_memory.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn drop_one(&mut self, handle: Handle) {
-        // One that cannot even let go is not worth keeping.
-        if self.host.as_mut().is_some_and(|host| host.forget(handle).is_err()) {
+    /// Says whether the instance is still there: one that cannot even let go is not worth keeping.
+    fn drop_one(&mut self, handle: Handle) -> bool {
+        let lets_go = self.host.as_mut().is_none_or(|host| host.forget(handle).is_ok());
+        if !lets_go {
             self.reset();
         }
+        lets_go
     }
 
     /// Throws the instance away, with all that it holds.
@@ -213,6 +299,7 @@ impl Shard {
         self.host = None;
         self.in_memory.fetch_sub(self.hot.len() as u64, Ordering::Relaxed);
         self.hot.clear();
+        self.by_use.clear();
     }
 }
 
@@ -229,7 +316,8 @@ pub(super) fn restored(
         Ok(false) => return Ok(None),
         Ok(true) => match host.restore(source.key, &found.bytes).map_err(|faulted| source.faulted(faulted)) {
             Ok(Ok(handle)) => {
-                return Ok(Some(Hot { handle, version, position, unsaved: Unsaved::of(version), used: 0 }));
+                let unsaved = Unsaved::of(version);
+                return Ok(Some(Hot { unsaved, ..Hot::at(handle, (version, position), found.seen) }));
             }
             Ok(Err(reason)) => format!("it does not load: {reason}"),
             Err(error) => {
@@ -244,10 +332,15 @@ pub(super) fn restored(
     Ok(None)
 }
 
+/// Whether an instance is not to be used any more after an error.
+const fn is_of_instance(error: &CommandError) -> bool {
+    matches!(error, CommandError::Faulted { .. } | CommandError::NotGranted { .. })
+}
+
 /// An aggregate without events.
 pub(super) fn begun(host: &mut dyn AggregateHost, source: &Source<'_>) -> Result<Hot, CommandError> {
     let handle = host.make(source.key).map_err(|faulted| source.faulted(faulted))?;
-    Ok(Hot { handle, version: Version::START, position: Position::START, unsaved: Unsaved::default(), used: 0 })
+    Ok(Hot::at(handle, (Version::START, Position::START), Seen::default()))
 }
 
 /// Whether a snapshot lies within a point, if this code made it of this history: its event is where it says, or was
@@ -259,19 +352,49 @@ fn usable(source: &Source<'_>, found: &Snapshot, until: Until) -> Result<Result<
     if !until.reaches(found.version, found.position) {
         return Ok(Ok(false));
     }
-    let Position(position) = found.position;
-    let request = ReadRequest {
-        query: Filter::stream(source.stream).into(),
-        after: Position(position.saturating_sub(1)),
-        before: Some(found.position.next()),
-        limit: 1,
-        ..ReadRequest::default()
-    };
-    let page = source.store.read(&request)?;
+    let page = page_at(source, found.position)?;
     Ok(match page.events.first() {
-        Some(event) if event.version == found.version => Ok(until.time_us.is_none_or(|time| event.timestamp_us < time)),
+        Some(event) if event.version == found.version => {
+            Ok(until.before_us.is_none_or(|before_us| event.timestamp_us < before_us))
+        }
         // When a removed event was stored is not known.
-        None if page.removed_before.is_some_and(|before| before > found.position) => Ok(until.time_us.is_none()),
+        None if page.removed_before.is_some_and(|before| before > found.position) => Ok(until.before_us.is_none()),
         Some(_) | None => Err("it is of another history"),
     })
+}
+
+/// The event of a stream at a position, as a page.
+pub(super) fn page_at(source: &Source<'_>, position: Position) -> Result<ReadPage, StoreError> {
+    source.store.read(&ReadRequest {
+        query: Filter::stream(source.stream).into(),
+        after: Position(position.0.saturating_sub(1)),
+        before: Some(position.next()),
+        limit: 1,
+        ..ReadRequest::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_that_was_not_used_for_longest_goes_first() {
+        let (counts, in_memory) = (Arc::new(Counts::default()), Arc::<AtomicU64>::default());
+        let mut shard = Shard::new(3, counts, Arc::clone(&in_memory));
+        let name = |number: u64| StreamName::new(format!("s-{number}")).unwrap();
+        let hot = |number: u64| {
+            let (version, position, seen) = (Version(1), Position(number), Seen::default());
+            Hot { handle: Handle(number), version, position, seen, unsaved: Unsaved::default(), used: 0 }
+        };
+        (1..=3).for_each(|number| shard.keep(&name(number), hot(number)));
+        let used = shard.take(&name(1)).unwrap();
+        shard.keep(&name(1), used);
+        (4..=5).for_each(|number| shard.keep(&name(number), hot(number)));
+        let held: Vec<_> = (1..=5).filter(|number| shard.hot.contains_key(&name(*number))).collect();
+        assert_eq!((held, shard.by_use.len()), (vec![1, 4, 5], 3));
+        assert_eq!(in_memory.load(Ordering::Relaxed), 3);
+        shard.reset();
+        assert_eq!((shard.hot.len(), shard.by_use.len(), in_memory.load(Ordering::Relaxed)), (0, 0, 0));
+    }
 }

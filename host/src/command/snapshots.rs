@@ -2,20 +2,25 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::claims::Claims;
 use super::error::CommandError;
+use super::lanes::Lanes;
 use super::shard::Source;
 use super::snapshot::{SNAPSHOT_BYTES_MAX, Snapshot, owner};
-use crate::event::{Category, Position, StreamName, Version};
-use crate::store::{AsyncStore, CommitError, Progress, StateChange, Store, StoreError, UnitOfWork};
+use crate::event::{Category, Filter, Position, StreamName, Version};
+use crate::store::{AsyncStore, CommitError, Progress, ReadRequest, StateChange, Store, StoreError, UnitOfWork};
 
 /// Aggregates that wait for a snapshot; more are asked for again by their next command.
 const WISHES_MAX: usize = 256;
 /// How often a write is tried when somebody else writes, too.
 const ATTEMPTS_MAX: usize = 8;
+/// Longest wait for the turn at an aggregate, at which nothing is open that it decided. One that is missed is asked for
+/// again by its next command.
+const TURN_MAX: Duration = Duration::from_secs(10);
 
 /// A snapshot that there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,13 +52,14 @@ pub(super) struct Snapshots(Arc<Inner>);
 struct Inner {
     log: AsyncStore,
     claims: Claims,
+    lanes: Lanes,
     waiting: Mutex<HashSet<Wish>>,
     queue: OnceLock<mpsc::Sender<Wish>>,
 }
 
 impl Snapshots {
-    pub(super) fn new(log: AsyncStore, claims: Claims) -> Self {
-        Self(Arc::new(Inner { log, claims, waiting: Mutex::default(), queue: OnceLock::new() }))
+    pub(super) fn new(log: AsyncStore, claims: Claims, lanes: Lanes) -> Self {
+        Self(Arc::new(Inner { log, claims, lanes, waiting: Mutex::default(), queue: OnceLock::new() }))
     }
 
     /// Has a snapshot written soon. Must be called within a tokio runtime.
@@ -78,19 +84,31 @@ impl Snapshots {
     /// Makes a snapshot and writes it.
     async fn write(&self, wish: &Wish) -> Result<(), CommandError> {
         let Some(decider) = self.0.claims.get(&wish.category) else { return Ok(()) };
+        let mut place = self.0.lanes.enter(&wish.stream);
+        if tokio::time::timeout(TURN_MAX, place.turn()).await.is_err() {
+            return Ok(());
+        }
         let (wish, taking, stream) = (wish.clone(), Arc::clone(&decider), wish.stream.clone());
         let store = Arc::clone(self.0.log.store());
         let taken = decider.shard(&stream).run(move |shard| {
             let source = Source { setup: &taking.setup, store: &*store, stream: &wish.stream, key: &wish.key };
             shard.snapshot(&source)
         });
-        let Some(snapshot) = taken.await? else { return Ok(()) };
+        let taken = taken.await;
+        drop(place);
+        let Some(snapshot) = taken? else { return Ok(()) };
         let bytes = snapshot.bytes.len();
         if bytes > SNAPSHOT_BYTES_MAX {
             tracing::warn!(%stream, bytes, "a snapshot was not kept: it is larger than {SNAPSHOT_BYTES_MAX} bytes");
             return Ok(());
         }
-        self.change(vec![StateChange { key: stream.as_str().to_owned(), value: Some(snapshot.encode()) }]).await?;
+        let key = stream.as_str().to_owned();
+        self.change(vec![StateChange { key: key.clone(), value: Some(snapshot.encode()) }]).await?;
+        let written = stream.clone();
+        if self.0.log.run(move |store| store.stream_head(&written)).await?.is_some_and(|head| head.deleted) {
+            // Its tombstone came meanwhile, and whoever follows those may have passed it.
+            return self.change(vec![StateChange { key, value: None }]).await;
+        }
         decider.counts.snapshots.add(1);
         tracing::debug!(%stream, version = %snapshot.version, bytes, "snapshot written");
         Ok(())
@@ -143,18 +161,47 @@ impl Snapshots {
         Ok((page.entries.into_iter().filter_map(info).collect(), page.next))
     }
 
-    /// Drops the snapshot of a stream; says whether there was one. Rows under names of the host's own are none.
-    pub(super) async fn drop_one(&self, stream: &StreamName) -> Result<bool, CommandError> {
+    /// Drops the snapshot of a stream; says whether there was one. Rows under names of the host's own are none. One that
+    /// stands for removed events is dropped by `force` only.
+    pub(super) async fn drop_one(&self, stream: &StreamName, force: bool) -> Result<bool, CommandError> {
         if stream.is_of_host() {
             return Ok(false);
         }
-        let key = stream.as_str().to_owned();
-        let known = key.clone();
-        let was = self.0.log.run(move |store| store.state_get(&owner(), &known)).await?.is_some();
-        if was {
-            self.change(vec![StateChange { key, value: None }]).await?;
+        let name = stream.clone();
+        let look = move |store: &dyn Store| {
+            let there = store.state_get(&owner(), name.as_str())?.is_some();
+            if there && !force && !begins(store, &name)? {
+                return Err(CommandError::SnapshotNeeded { stream: name });
+            }
+            Ok(there)
+        };
+        let there = self.0.log.run(look).await?;
+        if there {
+            self.change(vec![StateChange { key: stream.as_str().to_owned(), value: None }]).await?;
         }
-        Ok(was)
+        Ok(there)
+    }
+
+    /// The log that they are of.
+    pub(super) fn log(&self) -> &AsyncStore {
+        &self.0.log
+    }
+}
+
+/// Whether an aggregate can be made without its snapshot: the first event of its stream is there, or nobody needs one, as
+/// the stream is deleted. Blocks.
+fn begins(store: &dyn Store, stream: &StreamName) -> Result<bool, StoreError> {
+    if store.stream_head(stream)?.is_none_or(|head| head.deleted) {
+        return Ok(true);
+    }
+    let mut request = ReadRequest { query: Filter::stream(stream).into(), limit: 1, ..ReadRequest::default() };
+    loop {
+        let page = store.read(&request)?;
+        match page.events.first() {
+            Some(event) => return Ok(event.version == Version::START.next()),
+            None if page.complete => return Ok(false),
+            None => request.after = page.through,
+        }
     }
 }
 

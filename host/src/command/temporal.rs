@@ -15,7 +15,7 @@ use super::bus::Commands;
 use super::claims::Decider;
 use super::error::CommandError;
 use super::history::{Until, apply, check_whole, take_in};
-use super::shard::{Hot, Source, begun, restored};
+use super::shard::{Hot, Source, begun, page_at, restored};
 use crate::event::{Category, EventType, Position, RecordedEvent, StreamName, Version};
 use crate::store::{ReadPage, Store};
 
@@ -38,7 +38,7 @@ pub enum Point {
     Version(Version),
     /// When the log had come to a position.
     Position(Position),
-    /// Before a time: microseconds since the Unix epoch.
+    /// At a time, with what was stored at it: microseconds since the Unix epoch.
     Time(u64),
 }
 
@@ -110,8 +110,18 @@ impl Point {
             Self::Position(position) => {
                 Until { before: Some(Position(position.0.saturating_add(1))), ..Until::default() }
             }
-            Self::Time(time_us) => Until { time_us: Some(time_us), ..Until::default() },
+            Self::Time(time_us) => Until { before_us: Some(time_us.saturating_add(1)), ..Until::default() },
         }
+    }
+}
+
+/// Whether one point is known to come after another, as they are of one kind.
+const fn is_after(one: Point, other: Point) -> bool {
+    match (one, other) {
+        (Point::Version(one), Point::Version(other)) => one.0 > other.0,
+        (Point::Position(one), Point::Position(other)) => one.0 > other.0,
+        (Point::Time(one), Point::Time(other)) => one > other,
+        _ => false,
     }
 }
 
@@ -121,7 +131,7 @@ impl fmt::Display for Point {
             Self::Now => f.write_str("now"),
             Self::Version(version) => write!(f, "version {version}"),
             Self::Position(position) => write!(f, "position {position}"),
-            Self::Time(time_us) => write!(f, "that time ({time_us} us since 1970)"),
+            Self::Time(time_us) => write!(f, "the time {time_us} us since 1970"),
         }
     }
 }
@@ -156,7 +166,7 @@ impl Commands {
     /// What each event between two points changed: the first of them, as many as are told at a time.
     ///
     /// # Errors
-    /// As [`Self::state_at`].
+    /// As [`Self::state_at`], and when the second point comes before the first.
     pub async fn changes(
         &self,
         stream: StreamName,
@@ -164,9 +174,16 @@ impl Commands {
         (from, to): (Point, Point),
     ) -> Result<Changed, CommandError> {
         let (decider, key) = self.decider_of(&stream, aggregate)?;
+        let backwards = move || CommandError::Backwards { from: from.to_string(), to: to.to_string() };
+        if is_after(from, to) {
+            return Err(backwards());
+        }
         let look = move |store: &dyn Store| {
             let source = Source { setup: &decider.setup, store, stream: &stream, key: &key };
             let (mut host, hot) = at(&source, from, &decider)?;
+            if !is_within(&source, &hot, to.until())? {
+                return Err(backwards());
+            }
             let before = shown(&state(&mut *host, &source, &hot)?);
             let changed = Changed { from: hot.version, to: hot.version, events: Vec::new(), complete: false };
             Walk { host, source, hot, before, bytes: 0, looked_at: 0, changed }.until(to.until())
@@ -218,6 +235,15 @@ fn at(source: &Source<'_>, point: Point, decider: &Decider) -> Result<(Box<dyn A
     };
     take_in(&mut *host, source, &mut hot, point.until())?;
     Ok((host, hot))
+}
+
+/// Whether all that an aggregate has taken in lies within a point, as far as that is known.
+fn is_within(source: &Source<'_>, hot: &Hot, until: Until) -> Result<bool, CommandError> {
+    if !until.reaches(hot.version, hot.position) {
+        return Ok(false);
+    }
+    let Some(before_us) = until.before_us else { return Ok(true) };
+    Ok(page_at(source, hot.position)?.events.first().is_none_or(|event| event.timestamp_us < before_us))
 }
 
 fn state(host: &mut dyn AggregateHost, source: &Source<'_>, hot: &Hot) -> Result<Vec<u8>, CommandError> {

@@ -10,7 +10,9 @@ use super::error::CommandError;
 use super::record::{self, Settled};
 use super::request::Command;
 use crate::delivery::{Envelope, Evidence, find_accepted};
-use crate::event::{COMMAND_KEY, EventType, FAILED_TYPE, NewEvent, Pattern, Position, RecordedEvent, StreamName};
+use crate::event::{
+    ACCEPTED_STREAM, COMMAND_KEY, EventType, FAILED_TYPE, NewEvent, Pattern, Position, RecordedEvent, StreamName,
+};
 use crate::store::{Store, StoreError};
 
 /// Namespace of ids of failures: a random UUID, fixed for ever.
@@ -123,12 +125,28 @@ pub(super) fn is_settled(store: &dyn Store, command_id: &str, digest: &str) -> R
     Ok(outcome.is_some_and(|(known, _)| known == digest) || find_failure(store, command_id)?.is_some())
 }
 
-/// Refuses to decide a command that was given up: it is settled, though it has no outcome. Blocks.
-pub(super) fn refuse_given_up(store: &dyn Store, command_id: &str, digest: &str) -> Result<(), CommandError> {
-    let Some(failure) = find_failure(store, command_id)? else { return Ok(()) };
-    let accepted = find_accepted(store, command_id)?;
-    if accepted.is_some_and(|(_, envelope)| envelope.digest != digest) {
-        return Err(CommandError::IdTaken { id: command_id.to_owned() });
+/// The event by which a command was accepted, if it was. Refuses one whose id another accepted one has, and one that was
+/// given up: it is settled, though it has no outcome. Blocks.
+pub(super) fn refuse_taken(
+    store: &dyn Store,
+    command_id: &str,
+    digest: &str,
+) -> Result<Option<RecordedEvent>, CommandError> {
+    // Few logs hold any.
+    if store.stream_head(&StreamName::from_stored(ACCEPTED_STREAM))?.is_none() {
+        return Ok(None);
     }
-    Err(CommandError::GivenUp(Box::new(failure)))
+    let accepted = find_accepted(store, command_id)?;
+    if accepted.as_ref().is_some_and(|(event, envelope)| asked_by(event, envelope) != digest) {
+        return Err(CommandError::IdTaken { id: command_id.to_owned(), for_now: false });
+    }
+    match find_failure(store, command_id)? {
+        Some(failure) => Err(CommandError::GivenUp(Box::new(failure))),
+        None => Ok(accepted.map(|(event, _)| event)),
+    }
+}
+
+/// The digest of what an accepted command asks.
+fn asked_by(event: &RecordedEvent, envelope: &Envelope) -> String {
+    if envelope.is_of_plugin() { record::digest(&command(event, envelope.clone()).0) } else { envelope.digest.clone() }
 }

@@ -4,6 +4,8 @@
 //! the command's; the metadata `$command` holds the rest. A tag that follows from the command's id finds it. What has
 //! become of it is for `command` to say.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -126,9 +128,18 @@ impl Envelope {
     /// What an event holds of an accepted command; none for an event of another kind.
     #[must_use]
     pub fn of(event: &RecordedEvent) -> Option<Self> {
-        let text = event.metadata.get(COMMAND_KEY).filter(|_| event.event_type.as_str() == ACCEPTED_TYPE)?;
-        serde_json::from_str(text).ok()
+        read(&event.event_type, &event.metadata)
     }
+
+    /// The same of an event that is not stored yet.
+    pub(crate) fn sealed(event: &NewEvent) -> Option<Self> {
+        read(&event.event_type, &event.metadata)
+    }
+}
+
+fn read(event_type: &EventType, metadata: &BTreeMap<String, String>) -> Option<Envelope> {
+    let text = metadata.get(COMMAND_KEY).filter(|_| event_type.as_str() == ACCEPTED_TYPE)?;
+    serde_json::from_str(text).ok()
 }
 
 /// The id of the event of an accepted command.

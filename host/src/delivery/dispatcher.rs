@@ -13,6 +13,7 @@ mod group;
 mod partitions;
 mod rebuild;
 mod redrive;
+mod rekey;
 mod set_aside;
 mod task;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Effects;
+pub use crate::error::Evidence;
 use crate::event::RecordedEvent;
 
 /// Some consecutive events of a page that was read once. Cheap to clone and to cut.
@@ -136,15 +137,6 @@ pub struct Handled {
     pub outcome: Result<(), HandleError>,
     /// What is known beside the outcome; used when it is an error.
     pub evidence: Evidence,
-}
-
-/// What a failed call left behind, for the dead letter.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Evidence {
-    /// The last of what the guest wrote to stderr and to the log.
-    pub stderr_tail: String,
-    /// The wasm backtrace; empty when there was no trap.
-    pub backtrace: String,
 }
 
 /// Why a batch was not handled.

@@ -48,9 +48,14 @@ impl Layout {
         Self { partitions: policy.partitions.max(1), key: policy.key() }
     }
 
-    /// That of a plugin that has always had one partition.
+    /// That of a plugin that has always had one partition and no key of its own.
     pub(super) fn single() -> Self {
         Self { partitions: 1, key: Key::default() }
+    }
+
+    /// What of it is written down: nothing of one that is taken for granted.
+    pub(super) fn noted(self) -> Option<Self> {
+        Some(self).filter(|layout| *layout != Self::single())
     }
 
     /// Whether events go to the same partitions in both.

@@ -51,15 +51,11 @@ pub fn lifting(setup: Setup, chain: &Arc<Chain>) -> Setup {
 
 /// A fault of a batch, which is halved until what it becomes is within bounds.
 fn too_much(event: &RecordedEvent) -> LiftError {
-    LiftError {
-        position: event.position,
-        event_type: event.event_type.clone(),
-        from: event.schema_version,
-        reason: format!(
-            "events before it in its batch become more than {BATCH_BYTES_MAX} bytes, or take longer than {} s",
-            BATCH_TIME_MAX.as_secs()
-        ),
-    }
+    let reason = format!(
+        "events before it in its batch become more than {BATCH_BYTES_MAX} bytes, or take longer than {} s",
+        BATCH_TIME_MAX.as_secs()
+    );
+    LiftError::of(event, reason)
 }
 
 impl Lifting {
@@ -98,7 +94,7 @@ impl Handler for Lifting {
             Ok(Some(lifted)) => lifted,
             Err(error) => {
                 let outcome = Err(HandleError::Fault { fault: Fault::Upcast, reason: error.to_string() });
-                return Handled { effects, outcome, evidence: Evidence::default() };
+                return Handled { effects, outcome, evidence: *error.evidence };
             }
         };
         let Lifted { batch, stored } = lifted;

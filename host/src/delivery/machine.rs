@@ -18,6 +18,9 @@
 //! **Set-aside events** (`queue`, `recall`) that are due, or that an operator wants, are handed over alone, each
 //! in a commit of its own, in turns with the events of the log.
 //!
+//! **A world that is not ready** (`outage`). Where a handler asks for time for one event after the other, and keys keep
+//! their order, the partition is held, and one event at a time is tried until one is handled.
+//!
 //! Invariants (held by `machine/tests` over simulated crashes, faults, commits that fail, reloads and changes of
 //! the layout; each is also broken on purpose there):
 //! - events of one key are handled in position order; with one order for all, all events that are not set
@@ -30,6 +33,7 @@ mod failure;
 mod io;
 mod live;
 mod mutant;
+mod outage;
 mod queue;
 mod recall;
 mod retry;
@@ -53,8 +57,10 @@ use super::status::{SetAside, State};
 use crate::event::Position;
 use crate::store::{Failing, Progress, Stopped};
 use mutant::{Rule, broken};
+use outage::Outage;
 use queue::Queue;
 use recall::Recall;
+use retry::WAIT_US_MAX;
 use stop::Stop;
 use unit::Unit;
 
@@ -110,6 +116,7 @@ pub(super) struct Machine {
     rebuilding: bool,
     stop: Option<Stop>,
     fault_run: FaultRun,
+    outage: Outage,
     /// As committed.
     progress: Progress,
     head: Position,
@@ -139,7 +146,9 @@ pub(super) struct Machine {
     store_due_us: Option<u64>,
     /// Most events in the next call; lowered while a failing event is looked for.
     batch_limit: usize,
-    /// Where the batch limit may rise again.
+    /// Up to so many it doubles when it rises again: twice as many were too much.
+    batch_fine: usize,
+    /// Where it may rise again.
     suspect_through: Position,
     /// The event that a handler named, to be handled alone.
     named: Option<Position>,
@@ -171,6 +180,7 @@ impl Machine {
             rebuilding,
             stop,
             fault_run: FaultRun::default(),
+            outage: Outage::default(),
             head: progress.checkpoint,
             through: progress.checkpoint,
             page: Page::empty(progress.checkpoint),
@@ -189,6 +199,7 @@ impl Machine {
             store_due_us: None,
             batch_limit: policy.batch_events_max.max(1),
             policy,
+            batch_fine: usize::MAX,
             suspect_through: Position::START,
             named: None,
             careful_through: Position::START,
@@ -199,7 +210,18 @@ impl Machine {
 
     /// Takes an input at a time, and says what to do next.
     pub(super) fn step(&mut self, input: Input, now_us: u64) -> Action {
+        self.believe(now_us);
         self.take(input, now_us).unwrap_or_else(|| self.decide(now_us))
+    }
+
+    /// Ends waits that are longer than any can be: the clock was ahead when they began.
+    fn believe(&mut self, now_us: u64) {
+        let latest_us = now_us.saturating_add(WAIT_US_MAX);
+        self.queue.cut(latest_us, now_us);
+        self.outage.cut(latest_us, now_us);
+        for due_us in [&mut self.due_us, &mut self.store_due_us] {
+            *due_us = due_us.filter(|due_us| *due_us <= latest_us);
+        }
     }
 
     fn take(&mut self, input: Input, now_us: u64) -> Option<Action> {
@@ -210,7 +232,7 @@ impl Machine {
             Input::HandlerGone => {
                 self.phase = Phase::Idle;
                 self.rewind();
-                self.halt("the handler's thread is gone; replace the component".into());
+                self.halt(Stop::Broken("the handler's thread is gone; replace the component".into()));
             }
             Input::Fetched(page) => self.fetched(page),
             Input::Recalled(row) => return self.recalled(row),
@@ -218,7 +240,7 @@ impl Machine {
                 self.phase = Phase::Idle;
                 self.store_due_us = Some(now_us.saturating_add(STORE_RETRY_US));
                 if let Some(reason) = halt {
-                    self.halt(reason);
+                    self.halt(Stop::Broken(reason));
                 }
             }
             Input::Handled(staged) => return self.handled(staged, now_us),
@@ -266,8 +288,11 @@ impl Machine {
         if self.full {
             return State::Halted { reason: self.full_reason() };
         }
+        if let Some((until_us, reason)) = self.outage.told() {
+            return State::BackingOff { until_us, reason: Some(reason) };
+        }
         match self.due_us.max(self.store_due_us) {
-            Some(until_us) if until_us > now_us => State::BackingOff { until_us },
+            Some(until_us) if until_us > now_us => State::BackingOff { until_us, reason: None },
             _ => State::Running,
         }
     }
@@ -345,23 +370,36 @@ impl Machine {
         match recall {
             Some(recall) if self.queue_turn || self.stop.is_some() => self.recall(recall),
             None if self.stop.is_some() => self.commit_or(|_| Action::Wait { after: None, until_us: None }),
-            recall => {
-                self.queue_turn = true;
-                self.live(now_us).unwrap_or_else(|| match recall {
-                    Some(recall) => self.recall(recall),
-                    None => self.wait(now_us),
-                })
-            }
+            recall => match (self.live(now_us), recall) {
+                (Some(action), _) => {
+                    self.queue_turn = true;
+                    action
+                }
+                (None, Some(recall)) => self.recall(recall),
+                (None, None) => self.wait(now_us),
+            },
         }
     }
 
     /// Nothing to do: waits for the head, or for what is due next.
     fn wait(&self, now_us: u64) -> Action {
+        if let Some(until_us) = self.outage.held_until_us(now_us) {
+            return Action::Wait { after: None, until_us: Some(until_us) };
+        }
         let after = (self.due_us.is_none() && !self.full).then_some(self.through);
         // Another partition may have made room.
         let room_us = self.full.then(|| now_us.saturating_add(ROOM_LOOK_US));
         let until_us = self.due_us.into_iter().chain(self.queue.next_due_us()).chain(room_us).min();
         Action::Wait { after, until_us }
+    }
+
+    /// Nothing to do but with set-aside events: waits for the next of them.
+    fn wait_for_queue(&self, now_us: u64) -> Action {
+        let look_us = now_us.saturating_add(ROOM_LOOK_US);
+        Action::Wait {
+            after: None,
+            until_us: Some(self.queue.next_due_us().map_or(look_us, |due_us| due_us.min(look_us))),
+        }
     }
 
     fn handled(&mut self, staged: Staged, now_us: u64) -> Option<Action> {
@@ -409,8 +447,8 @@ impl Machine {
     }
 
     /// Nothing can be done from here, what an operator wants neither.
-    fn halt(&mut self, reason: String) {
-        self.stop = Some(Stop::Broken(reason));
+    fn halt(&mut self, stop: Stop) {
+        self.stop = Some(stop);
         self.queue.calm();
     }
 
@@ -421,6 +459,7 @@ impl Machine {
         self.due_us = None;
         self.store_due_us = None;
         self.fault_run.end();
+        self.outage.end();
         self.progress.stopped.is_some().then(|| self.commit())
     }
 

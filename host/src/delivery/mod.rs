@@ -22,6 +22,7 @@ mod policy;
 mod quiet;
 mod shared_state;
 mod status;
+mod storm;
 
 mod machine;
 

@@ -1,6 +1,6 @@
 //! What is kept of a plugin as a whole: the content of its record in the store, as JSON.
 //!
-//! A plugin that has always had one partition, began at the beginning and was never paused has none. Keys that are
+//! A plugin that has always had one partition without a key of its own, began at the beginning and was never paused has none. Keys that are
 //! not known here are kept as they are.
 
 use std::collections::BTreeSet;
@@ -25,9 +25,12 @@ pub(super) struct Record {
     /// Whether an operator has paused it.
     #[serde(default)]
     pub(super) paused: bool,
-    /// How its events are shared among partitions; none while there has only been one.
+    /// How its events are shared among partitions; none while there has only been one, without a key of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) layout: Option<Layout>,
+    /// Whether set-aside events are written down under the key of a layout before.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) rekey: bool,
     /// Layouts before, as far as they matter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) before: Vec<Settled>,
@@ -108,6 +111,11 @@ pub struct Instead {
     pub run: String,
     /// SHA-256 of the one in the directory, in hex.
     pub of: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

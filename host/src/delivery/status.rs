@@ -21,6 +21,9 @@ pub enum State {
     BackingOff {
         /// When it is due: microseconds since the Unix epoch.
         until_us: u64,
+        /// What all events wait for, where the handler asks for time for one after the other.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// Told to hand nothing over until it is resumed.
     Paused,
@@ -73,6 +76,9 @@ impl State {
         match self {
             Self::Halted { reason } => Self::Halted { reason: within(reason) },
             Self::Quarantined { reason } => Self::Quarantined { reason: within(reason) },
+            Self::BackingOff { until_us, reason: Some(reason) } => {
+                Self::BackingOff { until_us: *until_us, reason: Some(within(reason)) }
+            }
             other => other.clone(),
         }
     }
@@ -437,7 +443,7 @@ mod tests {
         let reason = String::new;
         let states = [
             State::Running,
-            State::BackingOff { until_us: 1 },
+            State::BackingOff { until_us: 1, reason: None },
             State::Paused,
             State::Halted { reason: reason() },
             State::Quarantined { reason: reason() },

@@ -69,4 +69,6 @@ pub mod metadata_key {
     pub const TRACEPARENT: &str = "traceparent";
     /// How many appends by plugins, one because of the other, led to this event; none for one that no plugin made.
     pub const CAUSATION_DEPTH: &str = "causation_depth";
+    /// Id of the event that no plugin made and that these appends began with.
+    pub const CAUSATION_ROOT: &str = "causation_root";
 }

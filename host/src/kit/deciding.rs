@@ -12,14 +12,14 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::KitError;
+use super::command::command;
 use super::doubted::{Cost, Doubted};
 use super::fixture::{Fixture, Then};
 use super::outcome::CameOf;
 use super::report::Difference;
 use super::run::json_or_text;
-use super::world::{LOOKED_AT_MAX, event, ids, microseconds, set};
+use super::world::{LOOKED_AT_MAX, event, ids, set};
 use super::wrapped::Disturbance;
-use crate::api::parse_command;
 use crate::clock::{Clock, ManualClock};
 use crate::command::{AggregateSetup, Claims, Command, CommandError, Commands, Outcome, Point, Settled};
 use crate::event::{Filter, NameError, RecordedEvent, StreamName};
@@ -102,19 +102,9 @@ impl<'a> Deciding<'a> {
         Ok(())
     }
 
-    /// A command as it is sent, but that its type is called `command`; ids that are not given count up.
     fn command(&self, index: usize, value: &Value) -> Result<Command, KitError> {
-        let bad = |reason: String| self.bad(format!("command {index} of `when`: {reason}"));
-        let mut fields = value.as_object().cloned().unwrap_or_default();
-        let command_type = fields.remove("command");
-        let what = "`command` is missing; the component decides commands, so say which one";
-        let time = fields.remove("timestamp");
-        fields.insert("type".into(), command_type.ok_or_else(|| bad(what.into()))?);
-        fields.entry("id").or_insert_with(|| json!(format!("command-{index}")));
-        let time_us = time.as_ref().map(microseconds).transpose().map_err(bad)?;
-        set(&self.clock, time_us).map_err(bad)?;
-        parse_command(self.setup.category.clone(), KEY.into(), Value::Object(fields).to_string().as_bytes())
-            .map_err(bad)
+        let read = command(index, value, (self.setup.category.clone(), KEY.into()), &self.clock);
+        read.map_err(|reason| self.bad(format!("command {index} of `when`: {reason}")))
     }
 
     /// The events that followed from a command.

@@ -31,6 +31,8 @@ impl Cost {
     }
 }
 
+type Decision = Result<Vec<NewEvent>, Rejection>;
+
 /// The code of an aggregate.
 pub(super) struct Doubted {
     code: Arc<dyn AggregateCode>,
@@ -39,7 +41,8 @@ pub(super) struct Doubted {
 }
 
 impl Doubted {
-    /// `doubt`: every command is decided twice, the first time by an aggregate that was made of the other's snapshot.
+    /// `doubt`: every command is decided twice, the first time by an aggregate that was made of the other's snapshot; and
+    /// deciding must leave the state as it was.
     pub(super) fn new(code: Arc<dyn AggregateCode>, doubt: bool, cost: Cost) -> Self {
         Self { code, doubt, cost }
     }
@@ -70,18 +73,27 @@ impl Host {
         done
     }
 
-    /// What an aggregate decides that is made of this one's snapshot; none where there are no snapshots.
-    fn second_opinion(
-        &mut self,
-        aggregate: Handle,
-        asked: &Asked,
-    ) -> Result<Option<Result<Vec<NewEvent>, Rejection>>, Faulted> {
-        let Some(snapshot) = self.inner.snapshot(aggregate)? else { return Ok(None) };
-        let restored = self.inner.restore("1", &snapshot)?;
+    /// What is decided, and what is decided by an aggregate that is made of this one's snapshot, where there are any.
+    fn doubted(&mut self, aggregate: Handle, asked: &Asked) -> Result<Decision, Faulted> {
+        let Some(before) = self.inner.snapshot(aggregate)? else { return self.decided(aggregate, asked) };
+        let restored = self.inner.restore("1", &before)?;
         let other = restored.map_err(|reason| differs(format!("its snapshot does not load: {reason}")))?;
-        let decided = self.inner.decide(other, asked)?;
+        let otherwise = self.inner.decide(other, asked)?;
         self.inner.forget(other)?;
-        Ok(Some(decided))
+        let decided = self.decided(aggregate, asked)?;
+        if !same(&decided, &otherwise) {
+            return Err(differs(format!("made of its snapshot it decides otherwise: {}", told(&otherwise))));
+        }
+        if self.inner.snapshot(aggregate)?.is_some_and(|after| after != before) {
+            return Err(differs(
+                "deciding changes its state; only apply may, as what is decided may not come to be".into(),
+            ));
+        }
+        Ok(decided)
+    }
+
+    fn decided(&mut self, aggregate: Handle, asked: &Asked) -> Result<Decision, Faulted> {
+        self.measured(|inner| inner.decide(aggregate, asked))
     }
 }
 
@@ -98,15 +110,8 @@ impl AggregateHost for Host {
         self.measured(|inner| inner.apply(aggregate, events))
     }
 
-    fn decide(&mut self, aggregate: Handle, asked: &Asked) -> Result<Result<Vec<NewEvent>, Rejection>, Faulted> {
-        let other = if self.doubt { self.second_opinion(aggregate, asked)? } else { None };
-        let decided = self.measured(|inner| inner.decide(aggregate, asked))?;
-        match other {
-            Some(other) if !same(&decided, &other) => {
-                Err(differs(format!("made of its snapshot it decides otherwise: {}", told(&other))))
-            }
-            _ => Ok(decided),
-        }
+    fn decide(&mut self, aggregate: Handle, asked: &Asked) -> Result<Decision, Faulted> {
+        if self.doubt { self.doubted(aggregate, asked) } else { self.decided(aggregate, asked) }
     }
 
     fn snapshot(&mut self, aggregate: Handle) -> Result<Option<Vec<u8>>, Faulted> {
@@ -127,7 +132,7 @@ impl AggregateHost for Host {
 }
 
 /// Whether two decisions are the same. Their events have no ids yet that would say anything.
-fn same(one: &Result<Vec<NewEvent>, Rejection>, other: &Result<Vec<NewEvent>, Rejection>) -> bool {
+fn same(one: &Decision, other: &Decision) -> bool {
     match (one, other) {
         (Ok(one), Ok(other)) => {
             let same = |(one, other): (&NewEvent, &NewEvent)| {
@@ -148,7 +153,7 @@ fn same(one: &Result<Vec<NewEvent>, Rejection>, other: &Result<Vec<NewEvent>, Re
     }
 }
 
-fn told(decided: &Result<Vec<NewEvent>, Rejection>) -> String {
+fn told(decided: &Decision) -> String {
     match decided {
         Ok(events) if events.is_empty() => "on nothing".into(),
         Ok(events) => events.iter().map(|event| event.event_type.to_string()).collect::<Vec<_>>().join(", "),

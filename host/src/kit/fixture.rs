@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::run::json_or_text;
 use super::{Asked, CameOf};
+use crate::delivery::Envelope;
 use crate::runtime::LogLine;
 
 /// Events, or commands, that a plugin is given, and what must come of them.
@@ -21,8 +23,8 @@ pub struct Fixture {
     /// What was there before.
     #[serde(default, skip_serializing_if = "Given::is_empty")]
     pub given: Given,
-    /// The events that it handles or lifts, as they are appended; of an aggregate, the commands that it decides. Each may
-    /// say its `timestamp`.
+    /// The events that it handles or lifts, as they are appended; of an aggregate, the commands that it decides, and of a
+    /// validator those that it is asked about. Each may say its `timestamp`.
     pub when: Vec<Value>,
     /// What must come of them.
     #[serde(default, deserialize_with = "nothing_if_null")]
@@ -51,6 +53,9 @@ pub struct Then {
     /// The events that it appended, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub appended: Option<Vec<Appended>>,
+    /// The commands that it sent to be decided, in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispatched: Option<Vec<Dispatched>>,
     /// The events that were set aside, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letters: Option<Vec<Dead>>,
@@ -63,7 +68,7 @@ pub struct Then {
     /// When it has to stop: texts of the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Vec<String>>,
-    /// What came of each command, in order: of an aggregate.
+    /// What came of each command, in order: of an aggregate, or of a validator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcomes: Option<Vec<CameOf>>,
     /// What the events are in today's schema, in order: of an upcaster.
@@ -121,6 +126,31 @@ pub struct Appended {
     pub data: Value,
 }
 
+/// A command that the plugin sent to be decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dispatched {
+    /// Index of the event that caused it, in `when`.
+    pub cause: usize,
+    /// To which kind of aggregate.
+    pub aggregate: String,
+    /// To which one.
+    pub key: String,
+    /// What is wanted.
+    #[serde(rename = "type")]
+    pub command_type: String,
+    /// With what.
+    #[serde(default)]
+    pub data: Value,
+}
+
+impl Dispatched {
+    pub(super) fn new(cause: usize, envelope: Envelope, data: &[u8]) -> Self {
+        let Envelope { aggregate, key, command_type, .. } = envelope;
+        Self { cause, aggregate: aggregate.to_string(), key, command_type, data: json_or_text(data) }
+    }
+}
+
 /// An event that was set aside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -137,10 +167,13 @@ pub struct Dead {
 }
 
 impl Then {
-    /// Brings appended events and lines into an order that does not follow from when they came.
+    /// Brings appended events, commands and lines into an order that does not follow from when they came.
     pub(super) fn sort(&mut self) {
         let event = |event: &Appended| (event.cause, event.event_type.clone(), event.data.to_string());
         self.appended.iter_mut().for_each(|appended| appended.sort_by_key(event));
+        let command =
+            |sent: &Dispatched| (sent.cause, sent.command_type.clone(), sent.key.clone(), sent.data.to_string());
+        self.dispatched.iter_mut().for_each(|dispatched| dispatched.sort_by_key(command));
         let line = |line: &LogLine| (line.message.clone(), line.level.clone());
         self.log.iter_mut().for_each(|log| log.sort_by_key(line));
     }

@@ -20,12 +20,27 @@ const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
 const FIELDS: &[(&str, &[&str])] = &[
     ("", &["about", "config", "given", "when", "then"]),
     ("given", &["state", "events"]),
-    ("then", &["state", "appended", "dead_letters", "queries", "log", "stopped", "outcomes", "lifted", "refused"]),
+    (
+        "then",
+        &[
+            "state",
+            "appended",
+            "dispatched",
+            "dead_letters",
+            "queries",
+            "log",
+            "stopped",
+            "outcomes",
+            "lifted",
+            "refused",
+        ],
+    ),
     ("then.appended", &["cause", "type", "stream", "tags", "data"]),
+    ("then.dispatched", &["cause", "aggregate", "key", "type", "data"]),
     ("then.dead_letters", &["event", "kind", "attempts", "reason"]),
     ("then.queries", &["query", "parameters", "answer", "error", "reason"]),
     ("then.log", &["level", "message"]),
-    ("then.outcomes", &["events", "rejection", "details", "error", "reason"]),
+    ("then.outcomes", &["events", "rejection", "details", "errors", "error", "reason"]),
     ("then.lifted", &["event", "type", "schema_version", "data"]),
     ("then.refused", &["event", "reason"]),
 ];
@@ -46,7 +61,7 @@ impl Fixture {
         let fixture = read(file, text)?;
         if fixture.then == Then::default() {
             let reason = "it expects nothing: say in `then` what must come, such as `state` or `appended` (of an aggregate \
-                          `outcomes`, of an upcaster `lifted` or `refused`), or have it filled in by --bless";
+                          or a validator `outcomes`, of an upcaster `lifted` or `refused`), or have it filled in by --bless";
             return Err(KitError::NotAFixture { file: file.into(), reason: reason.into() });
         }
         Ok(fixture)
@@ -133,12 +148,14 @@ impl Format {
 
 fn read(file: &Path, text: &str) -> Result<Fixture, KitError> {
     let bad = |reason: String| KitError::NotAFixture { file: file.into(), reason };
-    let fixture = Format::of(file).read(text).map_err(bad)?;
+    let mut fixture = Format::of(file).read(text).map_err(bad)?;
+    // No query asked is nothing expected.
+    fixture.then.queries.take_if(|queries| queries.is_empty());
     if fixture.when.is_empty() {
         return Err(bad("`when` has no event, so nothing would be handled".into()));
     }
     if let Some(index) = fixture.then.outcomes.iter().flatten().position(|outcome| !outcome.says_one_thing()) {
-        return Err(bad(format!("outcome {index} of `then`: say one of `events`, `rejection` or `error`")));
+        return Err(bad(format!("outcome {index} of `then`: say one of `events`, `rejection`, `errors` or `error`")));
     }
     let unknown_level = |line: &&LogLine| !LogLine::LEVELS.contains(&line.level.as_str());
     match fixture.then.log.iter().flatten().find(unknown_level) {
@@ -288,6 +305,7 @@ given:
             ("a.yaml", "when: []\nthen: { state: {} }", "`when` has no event"),
             ("a.yaml", "when: [{ type: A }]\nthen: {}", "it expects nothing"),
             ("a.yaml", "when: [{ type: A }]", "it expects nothing"),
+            ("a.yaml", "when: [{ type: A }]\nthen: { queries: [] }", "it expects nothing"),
         ] {
             let said = refused(name, text);
             assert!(said.contains(words) && !said.trim_end().contains('\n'), "{words} in: {said}");

@@ -15,7 +15,7 @@ use super::wrapped::Disturbance;
 use crate::clock::{Clock, ManualClock, Stopwatch};
 use crate::error::with_sources;
 use crate::event::RecordedEvent;
-use crate::plugin::{LoadedUpcaster, Loader};
+use crate::plugin::{LoadedUpcaster, Loader, read_component};
 use crate::runtime::Anatomy;
 use crate::schema::{Chain, Step, rules};
 use crate::store::memory::MemoryStore;
@@ -96,7 +96,7 @@ fn is(file: &Path, ending: &str) -> bool {
 fn read(file: &PathBuf, loader: &dyn Loader) -> Result<Vec<Step>, KitError> {
     let unreadable = |error: std::io::Error| KitError::unreadable(file, &error);
     if !is(file, "toml") {
-        return steps(file, &fs::read(file).map_err(unreadable)?, loader);
+        return steps(file, &read_component(file).map_err(unreadable)?, loader);
     }
     let text = fs::read_to_string(file).map_err(unreadable)?;
     let no_chain = |reason: String| KitError::NoChain { place: file.clone(), reason };

@@ -2,14 +2,16 @@
 //!
 //! A [`Fixture`] says which events a plugin is given and what must come of them; a [`Kit`] holds the component and its
 //! manifest and runs fixtures by real delivery over a store in memory: what decides commands is sent them by the real bus,
-//! what lifts events is asked by the real chain. It owns the format and the comparison, and writes down what each call
+//! what lifts events is asked by the real chain, and what holds commands against rules as the bus asks it. It owns the format and the comparison, and writes down what each call
 //! does; it delivers nothing by itself and knows no rule of delivery.
 
+mod command;
 mod decider;
 mod deciding;
 mod doubted;
 mod fixture;
 mod format;
+mod heard;
 mod lifting;
 mod open;
 mod outcome;
@@ -18,6 +20,7 @@ mod recorded;
 mod report;
 mod run;
 mod subject;
+mod validating;
 mod world;
 mod wrapped;
 
@@ -25,9 +28,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-pub use fixture::{Appended, Dead, Fixture, Given, Lifted, Refused, Then};
+pub use fixture::{Appended, Dead, Dispatched, Fixture, Given, Lifted, Refused, Then};
 pub use open::CheckError;
-pub use outcome::{CameOf, Followed};
+pub use outcome::{CameOf, Followed, Wrong};
 pub use queries::Asked;
 pub use recorded::{Call, Given as Handed};
 pub use report::{Difference, Report};

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use thiserror::Error;
 
 use super::{Disturbance, Fixture, Kit, KitError, Report};
 use crate::error::with_sources;
 use crate::event::PluginName;
-use crate::plugin::{Manifest, NoSecrets, Proposed};
+use crate::plugin::{Kind, NoSecrets, Proposed, read_component};
 use crate::runtime::{Engine, EngineOptions};
 
 /// Why fixtures did not pass. Shown and debugged alike, so that a test that returns or unwraps it is readable.
@@ -50,14 +51,14 @@ impl Kit {
     /// When a file cannot be read, the manifest is none, or the host would not run the component.
     pub fn open(component: impl AsRef<Path>, manifest: impl AsRef<Path>) -> Result<Self, KitError> {
         let (component_path, manifest_path) = (component.as_ref(), manifest.as_ref());
-        let component = fs::read(component_path).map_err(|error| KitError::unreadable(component_path, &error))?;
+        let component = read_component(component_path).map_err(|error| KitError::unreadable(component_path, &error))?;
         let text = fs::read_to_string(manifest_path).map_err(|error| KitError::unreadable(manifest_path, &error))?;
-        let manifest = Manifest::parse(&manifest_path.display().to_string(), &text)?;
+        let manifest = Kind::of_component(&component).manifest(&manifest_path.display().to_string(), &text)?;
         let stem = component_path.file_stem().and_then(|stem| PluginName::new(stem.to_str()?).ok());
         let name = stem.unwrap_or_else(|| PluginName::from_stored("plugin"));
         let proposed =
             Proposed { name: &name, component: &component, component_path, manifest: &manifest, manifest_path };
-        Self::new(&proposed, &engine()?, Box::new(NoSecrets))
+        Self::new(&proposed, Arc::new(engine()?), Box::new(NoSecrets))
     }
 
     /// Loads what lifts events, which needs no manifest: a component, a file of rules, or a folder of them as one chain.

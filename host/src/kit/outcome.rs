@@ -1,15 +1,16 @@
 //! Outcomes of commands in a fixture: what had to come of each, and what came.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::run::json_or_text;
-use crate::command::{CommandError, Outcome, Settled};
+use crate::command::{CommandError, Faulted, FieldFault, Outcome, Settled};
 use crate::event::RecordedEvent;
 
-/// What must come of a command: events, a rejection, or an error.
+/// What must come of a command: events, a rejection, what a validator finds wrong in it, or an error.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CameOf {
@@ -22,12 +23,47 @@ pub struct CameOf {
     /// The details of the rejection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Value>,
+    /// What is wrong in its data, place by place; nothing where it may be decided. Of a validator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Vec<Wrong>>,
     /// Why it has no outcome: the fault, or `refused`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Texts that the reason of the rejection or the error holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reason: Vec<String>,
+}
+
+/// A place in a command's data, and what is wrong there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wrong {
+    /// A JSON pointer; empty for the whole.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub pointer: String,
+    /// What kind of fault it is.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
+    /// Texts that the words for people hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub message: Vec<String>,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}: {}", self.pointer, self.code, self.message.concat())
+    }
+}
+
+impl Wrong {
+    fn of(FieldFault { pointer, code, message }: FieldFault) -> Self {
+        Self { pointer, code, message: vec![message] }
+    }
+
+    fn fits(&self, is: &Self) -> bool {
+        let message = is.message.concat();
+        (&self.pointer, &self.code) == (&is.pointer, &is.code) && self.message.iter().all(|word| message.contains(word))
+    }
 }
 
 /// An event that follows from a command.
@@ -74,6 +110,16 @@ impl CameOf {
         }
     }
 
+    /// What a validator says.
+    pub(super) fn checked(said: Result<Vec<FieldFault>, Faulted>) -> Self {
+        match said {
+            Ok(errors) => Self { errors: Some(errors.into_iter().map(Wrong::of).collect()), ..Self::default() },
+            Err(Faulted { fault, reason, .. }) => {
+                Self { error: Some(fault.as_str().to_owned()), reason: vec![reason], ..Self::default() }
+            }
+        }
+    }
+
     /// No outcome.
     pub(super) fn failed(error: &CommandError) -> Self {
         let what = error.fault().map_or("refused", |(fault, _)| fault);
@@ -84,13 +130,8 @@ impl CameOf {
     #[must_use]
     pub fn fits(&self, is: &Self) -> bool {
         let reason = is.reason.first().map(String::as_str).unwrap_or_default();
-        let events = match (&self.events, &is.events) {
-            (Some(wanted), Some(are)) => {
-                wanted.len() == are.len() && wanted.iter().zip(are).all(|(wanted, is)| wanted.fits(is))
-            }
-            (wanted, are) => wanted.is_none() && are.is_none(),
-        };
-        events
+        all_fit(&self.events, &is.events, Followed::fits)
+            && all_fit(&self.errors, &is.errors, Wrong::fits)
             && (&self.rejection, &self.details, &self.error) == (&is.rejection, &is.details, &is.error)
             && self.reason.iter().all(|word| reason.contains(word))
     }
@@ -105,8 +146,18 @@ impl CameOf {
 
     /// Whether it says what must come: one thing.
     pub(super) fn says_one_thing(&self) -> bool {
-        [self.events.is_some(), self.rejection.is_some(), self.error.is_some()].iter().filter(|said| **said).count()
-            == 1
+        let said = [self.events.is_some(), self.rejection.is_some(), self.errors.is_some(), self.error.is_some()];
+        said.iter().filter(|said| **said).count() == 1
+    }
+}
+
+/// Whether lists are the same, item by item, or neither is there.
+fn all_fit<T>(wanted: &Option<Vec<T>>, are: &Option<Vec<T>>, fits: impl Fn(&T, &T) -> bool) -> bool {
+    match (wanted, are) {
+        (Some(wanted), Some(are)) => {
+            wanted.len() == are.len() && wanted.iter().zip(are).all(|(wanted, is)| fits(wanted, is))
+        }
+        (wanted, are) => wanted.is_none() && are.is_none(),
     }
 }
 

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::fixture::Appended;
+use super::fixture::{Appended, Dispatched};
 use super::run::json_or_text;
 use crate::clock::Stopwatch;
-use crate::delivery::{Effects, EventBatch, HandleError, Handled, Handler, Usage, Verdict};
+use crate::delivery::{Effects, Envelope, EventBatch, HandleError, Handled, Handler, Usage, Verdict};
 use crate::event::{NewEvent, Position, RecordedEvent, metadata_key};
 use crate::runtime::{LogLine, Transcript};
 
@@ -33,6 +33,8 @@ pub struct Call {
     pub last_words: String,
     /// The events that it appended. They count when it was handled.
     pub appended: Vec<Appended>,
+    /// The commands that it sent to be decided. They count when it was handled.
+    pub dispatched: Vec<Dispatched>,
     /// The keys that it wrote, with their values; none for a key that it deleted.
     pub state: BTreeMap<String, Option<Value>>,
     /// What it logged.
@@ -69,6 +71,7 @@ impl Call {
             backtrace: String::new(),
             last_words: String::new(),
             appended: Vec::new(),
+            dispatched: Vec::new(),
             state: BTreeMap::new(),
             log: Vec::new(),
             us: 0,
@@ -124,6 +127,12 @@ impl Handler for Recorded {
         let usage = self.inner.usage();
         let (state, staged) = handled.effects.staged_by_call();
         let state = state.into_iter().map(|(key, value)| (key.to_owned(), value.map(json_or_text)));
+        let sealed = staged.iter().map(|event| (event, Envelope::sealed(event)));
+        let dispatched = sealed.clone().filter_map(|(event, envelope)| {
+            Some(Dispatched::new(cause(event, &batch, &events), envelope?, &event.data))
+        });
+        let appended = sealed.filter(|(_, envelope)| envelope.is_none());
+        let appended = appended.map(|(event, _)| appended_of(event, cause(event, &batch, &events)));
         let error = handled.outcome.as_ref().err();
         let failure = error.and_then(|error| match error {
             HandleError::Failure(failure) => Some(failure),
@@ -139,7 +148,8 @@ impl Handler for Recorded {
             }),
             backtrace: handled.evidence.backtrace.clone(),
             last_words: handled.evidence.stderr_tail.clone(),
-            appended: staged.iter().map(|event| appended(event, &batch, &events)).collect(),
+            appended: appended.collect(),
+            dispatched: dispatched.collect(),
             state: state.collect(),
             log: self.transcript.take(),
             us,
@@ -167,11 +177,16 @@ impl Recorded {
     }
 }
 
-fn appended(event: &NewEvent, batch: &EventBatch, given: &[Given]) -> Appended {
+/// Index of the event that caused one.
+fn cause(event: &NewEvent, batch: &EventBatch, given: &[Given]) -> usize {
     let cause = event.metadata.get(metadata_key::CAUSATION_ID);
     let caused_by = batch.iter().zip(given).find(|(event, _)| Some(&event.id.to_string()) == cause);
+    caused_by.map(|(_, given)| given.index).unwrap_or_default()
+}
+
+fn appended_of(event: &NewEvent, cause: usize) -> Appended {
     Appended {
-        cause: caused_by.map(|(_, given)| given.index).unwrap_or_default(),
+        cause,
         event_type: event.event_type.to_string(),
         stream: event.stream.as_ref().map(ToString::to_string),
         tags: event.tags.iter().map(ToString::to_string).collect(),

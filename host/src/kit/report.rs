@@ -18,6 +18,9 @@ pub struct Report {
     pub about: String,
     /// Where what came differs from what had to; none when it passed.
     pub differences: Vec<Difference>,
+    /// What is odd about it, whatever came: events that the plugin does not listen to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What came: what its `then` would be if it were right.
     pub found: Then,
     /// Whether it had come to rest when that was looked at.
@@ -71,6 +74,7 @@ pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
         differences.extend(keys.filter_map(|key| differ(format!("state {key:?}"), state.get(key), is.get(key))));
     }
     differences.extend(pairs("appended event", &expected.appended, &found.appended, PartialEq::eq));
+    differences.extend(pairs("dispatched command", &expected.dispatched, &found.dispatched, PartialEq::eq));
     differences.extend(pairs("dead letter", &expected.dead_letters, &found.dead_letters, fits));
     differences.extend(pairs("log line", &expected.log, &found.log, PartialEq::eq));
     match &expected.outcomes {

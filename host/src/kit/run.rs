@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::KitError;
 use super::fixture::{Fixture, Then};
+use super::heard::unheard;
 use super::recorded::{Call, Calls, Recorded};
 use super::report::{Difference, Report, compare};
 use super::subject::Traced;
@@ -54,9 +55,16 @@ impl Handling {
         &*self.loaded
     }
 
-    /// Runs a fixture as the manifest says.
+    /// Runs a fixture as the manifest says. One of which it listens to nothing is none.
     pub(super) fn run(&self, file: &Path, fixture: &Fixture, disturbance: Disturbance) -> Result<Traced, KitError> {
-        self.once(file, fixture, disturbance, &self.manifest)
+        let traced = self.once(file, fixture, disturbance, &self.manifest)?;
+        match traced.report.warnings.as_slice() {
+            [first, ..] if traced.report.warnings.len() == fixture.when.len() => Err(KitError::NotAFixture {
+                file: file.into(),
+                reason: format!("it listens to no event of `when`, so nothing is handled: {first}"),
+            }),
+            _ => Ok(traced),
+        }
     }
 
     /// Runs a fixture with every event in a call of its own.
@@ -102,6 +110,7 @@ impl Handling {
         let report = Report {
             differences,
             found,
+            warnings: unheard(&self.filter, &world.when),
             settled: status.is_ok(),
             handler_us: cost.handler_us,
             fuel: cost.usage.fuel,

@@ -1,6 +1,7 @@
-//! What is under test: something that handles events, decides commands, or lifts events.
+//! What is under test: something that handles events, decides commands, holds them against rules, or lifts events.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::KitError;
 use super::decider::Decider;
@@ -9,10 +10,11 @@ use super::lifting::Lifting;
 use super::recorded::Call;
 use super::report::Report;
 use super::run::Handling;
+use super::validating::Validating;
 use super::wrapped::Disturbance;
 use crate::event::Filter;
-use crate::plugin::{Loader, Proposed, SecretResolver, runnable};
-use crate::runtime::{Anatomy, Description, Role};
+use crate::plugin::{Kind, Loader, Proposed, SecretResolver, runnable};
+use crate::runtime::{Description, Role};
 
 /// A component with its manifest, or rules, ready to be given fixtures.
 pub struct Kit(Subject);
@@ -21,6 +23,7 @@ enum Subject {
     Handling(Box<Handling>),
     Deciding(Box<Decider>),
     Lifting(Lifting),
+    Checking(Validating),
 }
 
 /// A fixture that was run event by event.
@@ -39,15 +42,18 @@ impl Kit {
     /// When the host would not run it.
     pub fn new(
         proposed: &Proposed<'_>,
-        loader: &dyn Loader,
+        loader: Arc<dyn Loader>,
         secrets: Box<dyn SecretResolver>,
     ) -> Result<Self, KitError> {
-        // One that does not read is told of by what loads it.
-        if Anatomy::of(proposed.component).is_ok_and(|anatomy| anatomy.is_upcaster()) {
-            let lifting = Lifting::of_component(proposed.component_path, proposed.component, loader)?;
-            return Ok(Self(Subject::Lifting(lifting)));
+        match Kind::of_component(proposed.component) {
+            Kind::Upcaster => {
+                let lifting = Lifting::of_component(proposed.component_path, proposed.component, &*loader)?;
+                return Ok(Self(Subject::Lifting(lifting)));
+            }
+            Kind::Validator => return Ok(Self(Subject::Checking(Validating::new(proposed, loader)?))),
+            Kind::Plugin => {}
         }
-        let runnable = runnable(proposed, None, loader, &*secrets)?;
+        let runnable = runnable(proposed, None, &*loader, &*secrets)?;
         Ok(Self(match runnable.loaded.roles().contains(&Role::Aggregate) {
             true => Subject::Deciding(Box::new(Decider::new(proposed, runnable)?)),
             false => Subject::Handling(Box::new(Handling::new(proposed, runnable, secrets))),
@@ -69,7 +75,7 @@ impl Kit {
         match &self.0 {
             Subject::Handling(handling) => handling.loaded().description(),
             Subject::Deciding(deciding) => deciding.loaded().description(),
-            Subject::Lifting(_) => None,
+            Subject::Lifting(_) | Subject::Checking(_) => None,
         }
     }
 
@@ -78,7 +84,7 @@ impl Kit {
     pub fn is_replayable(&self) -> bool {
         match &self.0 {
             Subject::Handling(handling) => handling.loaded().replayable(),
-            Subject::Deciding(_) | Subject::Lifting(_) => true,
+            Subject::Deciding(_) | Subject::Lifting(_) | Subject::Checking(_) => true,
         }
     }
 
@@ -87,7 +93,7 @@ impl Kit {
     pub const fn filter(&self) -> Option<&Filter> {
         match &self.0 {
             Subject::Handling(handling) => Some(&handling.filter),
-            Subject::Deciding(_) | Subject::Lifting(_) => None,
+            Subject::Deciding(_) | Subject::Lifting(_) | Subject::Checking(_) => None,
         }
     }
 
@@ -98,6 +104,7 @@ impl Kit {
             Subject::Handling(_) => "a subscriber",
             Subject::Deciding(_) => "an aggregate",
             Subject::Lifting(_) => "an upcaster",
+            Subject::Checking(_) => "a validator",
         }
     }
 
@@ -108,12 +115,14 @@ impl Kit {
             Subject::Handling(_) => Then {
                 state: Some(Default::default()),
                 appended: Some(Vec::new()),
+                dispatched: Some(Vec::new()),
                 dead_letters: Some(Vec::new()),
                 ..Then::default()
             },
             Subject::Deciding(_) => {
                 Then { state: Some(Default::default()), outcomes: Some(Vec::new()), ..Then::default() }
             }
+            Subject::Checking(_) => Then { outcomes: Some(Vec::new()), ..Then::default() },
             Subject::Lifting(_) => Then { lifted: Some(Vec::new()), refused: Some(Vec::new()), ..Then::default() },
         }
     }
@@ -128,6 +137,7 @@ impl Kit {
             Subject::Handling(handling) => handling.run(file, fixture, disturbance),
             Subject::Deciding(deciding) => deciding.run(file, fixture, disturbance),
             Subject::Lifting(lifting) => lifting.run(file, fixture, disturbance),
+            Subject::Checking(validating) => validating.run(file, fixture, disturbance),
         }?;
         keep_what_is_said(&mut report.found, &fixture.then);
         Ok(report)
@@ -144,25 +154,42 @@ impl Kit {
             Subject::Handling(handling) => handling.trace(file, fixture),
             Subject::Deciding(deciding) => deciding.run(file, fixture, Disturbance::default()),
             Subject::Lifting(lifting) => lifting.run(file, fixture, Disturbance::default()),
+            Subject::Checking(validating) => validating.run(file, fixture, Disturbance::default()),
         }
     }
 
     /// Refuses parts of a fixture that are of another role: they would be passed over.
     fn check_parts(&self, file: &Path, fixture: &Fixture) -> Result<(), KitError> {
         let known: &[&str] = match &self.0 {
-            Subject::Handling(_) => &["state", "appended", "dead_letters", "queries", "log", "stopped"],
+            Subject::Handling(_) => &["state", "appended", "dispatched", "dead_letters", "queries", "log", "stopped"],
             Subject::Deciding(_) => &["state", "outcomes"],
             Subject::Lifting(_) => &["lifted", "refused"],
+            Subject::Checking(_) => &["outcomes"],
         };
         let then = serde_json::to_value(&fixture.then).unwrap_or_default();
         let said = then.as_object().into_iter().flat_map(|then| then.keys());
         let mut strange = said.filter(|part| !known.contains(&part.as_str())).map(|part| format!("then.{part}"));
         let lifts = matches!(self.0, Subject::Lifting(_));
-        let others = [(lifts && !fixture.config.is_empty(), "config"), (lifts && !fixture.given.is_empty(), "given")];
+        let remembers = !lifts && !matches!(self.0, Subject::Checking(_));
+        let others =
+            [(lifts && !fixture.config.is_empty(), "config"), (!remembers && !fixture.given.is_empty(), "given")];
         let other = others.into_iter().find(|(is_strange, _)| *is_strange).map(|(_, part)| part.to_owned());
-        let Some(part) = strange.next().or(other) else { return Ok(()) };
+        let Some(part) = strange.next().or(other) else { return self.check_queries(file, fixture) };
         let known = known.join("`, `");
         let reason = format!("`{part}` is not of {}, for which `then` has `{known}`", self.title());
+        Err(KitError::NotAFixture { file: file.into(), reason })
+    }
+
+    /// Refuses queries that nobody answers.
+    fn check_queries(&self, file: &Path, fixture: &Fixture) -> Result<(), KitError> {
+        let answers = match &self.0 {
+            Subject::Handling(handling) => handling.loaded().roles().contains(&Role::Projection),
+            Subject::Deciding(_) | Subject::Lifting(_) | Subject::Checking(_) => false,
+        };
+        if answers || fixture.then.queries.is_none() {
+            return Ok(());
+        }
+        let reason = "`then.queries`: it answers no queries, as it exports no `projection`".into();
         Err(KitError::NotAFixture { file: file.into(), reason })
     }
 }
@@ -176,6 +203,7 @@ fn keep_what_is_said(found: &mut Then, said: &Then) {
     }
     keep(&mut found.state, said.state.is_some());
     keep(&mut found.appended, said.appended.is_some());
+    keep(&mut found.dispatched, said.dispatched.is_some());
     keep(&mut found.dead_letters, said.dead_letters.is_some());
     keep(&mut found.log, said.log.is_some());
     let faulted = found.outcomes.iter().flatten().any(|came| came.error.is_some());

@@ -8,11 +8,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::KitError;
-use super::fixture::{Appended, Dead, Fixture, Given, Then};
+use super::fixture::{Appended, Dead, Dispatched, Fixture, Given, Then};
 use super::run::json_or_text;
 use crate::api::parse_event;
 use crate::clock::{Clock, ManualClock};
-use crate::delivery::{BEHIND, LiveState, State, Status, live_owner, live_state};
+use crate::delivery::{BEHIND, Envelope, LiveState, State, Status, live_owner, live_state};
 use crate::event::{NewEvent, PluginName, Position, RecordedEvent, metadata_key};
 use crate::projection::Moment;
 use crate::store::memory::MemoryStore;
@@ -34,7 +34,7 @@ pub(super) struct World {
     /// Where what was there before ends.
     pub(super) given: Position,
     /// The events that are handled.
-    when: Vec<RecordedEvent>,
+    pub(super) when: Vec<RecordedEvent>,
 }
 
 impl World {
@@ -104,9 +104,14 @@ impl World {
             State::Halted { reason } | State::Quarantined { reason } => Some(vec![reason.clone()]),
             _ => None,
         };
+        let sealed = stored.iter().map(|event| (event, Envelope::of(event)));
+        let appended = sealed.clone().filter(|(_, envelope)| envelope.is_none());
+        let dispatched = sealed
+            .filter_map(|(event, envelope)| Some(Dispatched::new(self.cause(event, &stored), envelope?, &event.data)));
         Ok(Then {
             state: Some(state),
-            appended: Some(stored.iter().map(|event| self.appended(event, &stored)).collect()),
+            appended: Some(appended.map(|(event, _)| appended_of(event, self.cause(event, &stored))).collect()),
+            dispatched: Some(dispatched.collect()),
             dead_letters: Some(dead.collect()),
             stopped,
             ..Then::default()
@@ -117,17 +122,21 @@ impl World {
         self.when.iter().position(|event| event.position == position).unwrap_or(self.when.len())
     }
 
-    /// An event that was appended; what an appended event caused counts on behind those of the fixture.
-    fn appended(&self, event: &RecordedEvent, stored: &[RecordedEvent]) -> Appended {
+    /// Index of the event that caused one; what was stored for an event counts on behind those of the fixture.
+    fn cause(&self, event: &RecordedEvent, stored: &[RecordedEvent]) -> usize {
         let cause = event.metadata.get(metadata_key::CAUSATION_ID).and_then(|id| Uuid::try_parse(id).ok());
         let cause = self.when.iter().chain(stored).position(|event| Some(event.id) == cause);
-        Appended {
-            cause: cause.unwrap_or_default(),
-            event_type: event.event_type.to_string(),
-            stream: event.stream.as_ref().map(ToString::to_string),
-            tags: event.tags.iter().map(ToString::to_string).collect(),
-            data: json_or_text(&event.data),
-        }
+        cause.unwrap_or_default()
+    }
+}
+
+fn appended_of(event: &RecordedEvent, cause: usize) -> Appended {
+    Appended {
+        cause,
+        event_type: event.event_type.to_string(),
+        stream: event.stream.as_ref().map(ToString::to_string),
+        tags: event.tags.iter().map(ToString::to_string).collect(),
+        data: json_or_text(&event.data),
     }
 }
 

@@ -97,6 +97,9 @@ impl Manifest {
             if let Some(value) = limits.get("causation_depth") {
                 manifest.policy.causation_depth_max = read_u32(&value, bounds::CAUSATION_DEPTH_MAX)?;
             }
+            if let Some(value) = limits.get("causation_events") {
+                manifest.policy.causation_events_max = value.integer(1..=bounds::CAUSATION_EVENTS_MAX)?;
+            }
         }
         if let Some(entries) = root.section("config", &keys::CONFIG)? {
             manifest.config = config::read(&entries)?;
@@ -327,6 +330,7 @@ mod bounds {
     /// More than a batch time of ten minutes can use up.
     pub(super) const FUEL_MAX: u64 = 1_000_000_000_000_000;
     pub(super) const CAUSATION_DEPTH_MAX: u64 = 1_000;
+    pub(super) const CAUSATION_EVENTS_MAX: u64 = 1_000_000_000;
     pub(super) const LOG_BYTES_MAX: u64 = 16 << 20;
     pub(super) const HTTP_REQUESTS_MAX: u64 = 100_000;
     pub(super) const HTTP_BODY_BYTES_MAX: u64 = 1 << 30;

@@ -27,8 +27,10 @@ pub use grants::{ConfigGrant, HeaderGrant, ManifestGrants, NoSecrets, SecretGran
 pub use inspect::{Inspected, inspect};
 pub use load::{Loaded, LoadedUpcaster, Loader};
 pub use manifest::{DEFAULT_MANIFEST, MANIFEST_SCHEMA, Manifest, ManifestError, Subscribe};
+pub(crate) use package::read_at_most;
 pub use package::{
     Asked, Kind, PackageLabels, PackedError, PlaceError, Placing, Present, pack, packed_manifest, packed_name,
+    read_component,
 };
 pub use registry::{
     AggregateInfo, Checked, DescriptionInfo, GenerationRefused, GrantsInfo, InstallError, LimitsInfo, PluginInfo,

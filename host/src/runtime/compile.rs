@@ -10,7 +10,7 @@ use super::LoadError;
 use super::fault::chain;
 
 /// Largest component that is compiled, in bytes: compiling takes time and memory in proportion.
-pub(super) const COMPONENT_BYTES_MAX: usize = 64 << 20;
+pub(crate) const COMPONENT_BYTES_MAX: usize = 64 << 20;
 /// First bytes of every WebAssembly binary.
 const WASM_MAGIC: &[u8] = b"\0asm";
 /// Version and layer of a core module, after the magic.

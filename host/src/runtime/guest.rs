@@ -17,6 +17,14 @@ use crate::event::Position;
 /// Most WASI resources (streams, pollables) that a guest holds at a time.
 const RESOURCES_MAX: usize = 1024;
 
+/// What is left of what a batch may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    pub(super) time_ms: u64,
+    pub(super) fuel: u64,
+    pub(super) log_bytes: usize,
+}
+
 /// The data of one store.
 pub(super) struct Guest {
     pub(super) options: Arc<InstanceOptions>,
@@ -24,6 +32,8 @@ pub(super) struct Guest {
     pub(super) waits: bool,
     /// How long a call may take, in milliseconds: that of a batch, also at its start, or that of a query.
     pub(super) call_time_ms: u64,
+    /// Fuel of a call.
+    pub(super) call_fuel: u64,
     /// What the call in progress stages. None outside calls: host functions then refuse.
     pub(super) effects: Option<Effects>,
     pub(super) output: Output,
@@ -46,6 +56,7 @@ impl Guest {
         Self {
             effects: None,
             call_time_ms: limits.batch_time_ms,
+            call_fuel: limits.fuel(),
             limiter: Limiter::new(limits),
             clock: EventClock::new(waits),
             random: Random::of_plugin(plugin),
@@ -64,6 +75,18 @@ impl Guest {
     pub(super) fn begin_call(&mut self, batch: &EventBatch) {
         self.outbound.begin_call();
         self.begin();
+        self.stand_at_first(batch);
+    }
+
+    /// Makes ready for one of the calls that share what a batch may use: what others left of it.
+    pub(super) fn go_on(&mut self, batch: &EventBatch, left: Left) {
+        (self.call_time_ms, self.call_fuel) = (left.time_ms, left.fuel);
+        self.output.go_on(left.log_bytes);
+        self.limiter.take_refused();
+        self.stand_at_first(batch);
+    }
+
+    fn stand_at_first(&mut self, batch: &EventBatch) {
         if let Some(first) = batch.first() {
             self.stand_at(first.timestamp_us, first.position);
         }
@@ -76,6 +99,8 @@ impl Guest {
     }
 
     fn begin(&mut self) {
+        let limits = &self.options.limits;
+        (self.call_time_ms, self.call_fuel) = (limits.batch_time_ms, limits.fuel());
         self.output.begin_call();
         self.limiter.take_refused();
     }

@@ -100,9 +100,9 @@ pub(super) fn arm(store: &mut Store<Guest>) -> wasmtime::Result<()> {
 /// Sets deadline and fuel; answers how long to wait at most where host functions do.
 fn begin(store: &mut Store<Guest>) -> wasmtime::Result<Option<Duration>> {
     let guest = store.data();
-    let (limits, waits, ms) = (guest.options.limits, guest.waits, guest.call_time_ms);
-    store.set_epoch_deadline(Ticker::ticks(ms));
-    store.set_fuel(limits.fuel())?;
+    let (waits, ms, fuel) = (guest.waits, guest.call_time_ms, guest.call_fuel);
+    store.set_epoch_deadline(if ms == 0 { 0 } else { Ticker::ticks(ms) });
+    store.set_fuel(fuel)?;
     // A guest that computes is stopped by the epoch, which knows more about it: that comes first.
     Ok(waits.then(|| Duration::from_millis(ms.saturating_add(2 * TICK_MS))))
 }
@@ -110,7 +110,7 @@ fn begin(store: &mut Store<Guest>) -> wasmtime::Result<Option<Duration>> {
 /// The fuel that the last call of a store used, or its start.
 pub(super) fn fuel_used(store: &Store<Guest>) -> u64 {
     // An engine that meters always knows.
-    store.get_fuel().map_or(0, |left| store.data().options.limits.fuel().saturating_sub(left))
+    store.get_fuel().map_or(0, |left| store.data().call_fuel.saturating_sub(left))
 }
 
 fn within<R>(time: Duration, call: impl Future<Output = wasmtime::Result<R>>) -> wasmtime::Result<R> {

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::contract::PACKAGE_VERSION;
+use super::contract::{PACKAGE_VERSION, UPCASTER, VALIDATOR};
 use super::mismatch;
 use crate::delivery::Fault;
 use crate::error::ErrorClass;
@@ -138,10 +138,12 @@ pub enum LoadError {
         import: String,
     },
     /// It lies among upcasters, and is none.
-    #[error("it exports {exports}, which makes no upcaster; one exports tidemill:plugin/upcaster@0.1.0")]
+    #[error("it exports {exports}, which makes no upcaster: {advice}")]
     NoUpcaster {
         /// What it exports.
         exports: String,
+        /// What it may be instead, and what makes one.
+        advice: String,
     },
     /// It holds commands against rules, and lies where plugins do.
     #[error(
@@ -162,10 +164,12 @@ pub enum LoadError {
         import: String,
     },
     /// It lies among validators, and is none.
-    #[error("it exports {exports}, which makes no validator; one exports tidemill:plugin/validator@0.1.1")]
+    #[error("it exports {exports}, which makes no validator: {advice}")]
     NoValidator {
         /// What it exports.
         exports: String,
+        /// What it may be instead, and what makes one.
+        advice: String,
     },
     /// It exports something under the right name with another type.
     #[error(
@@ -204,12 +208,12 @@ impl LoadError {
 
     /// Nothing of what it exports makes it an upcaster.
     pub(crate) fn no_upcaster(exports: &[String]) -> Self {
-        Self::NoUpcaster { exports: listed(exports) }
+        Self::NoUpcaster { exports: listed(exports), advice: mismatch::not_among(UPCASTER, exports) }
     }
 
     /// Nothing of what it exports makes it a validator.
     pub(crate) fn no_validator(exports: &[String]) -> Self {
-        Self::NoValidator { exports: listed(exports) }
+        Self::NoValidator { exports: listed(exports), advice: mismatch::not_among(VALIDATOR, exports) }
     }
 
     /// What kind of thing went wrong.

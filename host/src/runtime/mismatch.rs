@@ -9,8 +9,8 @@ use wasmtime::component::Component;
 
 use super::LoadError;
 use super::contract::{
-    DESCRIPTION, InterfaceName, OFFERED, PACKAGE, PACKAGE_VERSION, PROJECTION, UPCASTER, WASI_OFFERED, WASI_VERSION,
-    compatible,
+    DESCRIPTION, InterfaceName, OFFERED, PACKAGE, PACKAGE_VERSION, PROJECTION, UPCASTER, VALIDATOR, WASI_OFFERED,
+    WASI_VERSION, compatible,
 };
 use super::wit::{Difference, Interface, Wit, differ};
 use crate::nearest::nearest;
@@ -92,30 +92,45 @@ fn later(version: &str) -> bool {
     compatible(version, PACKAGE_VERSION) && patch(version) > patch(PACKAGE_VERSION)
 }
 
-/// What a component without a role may be instead, and what makes one.
+/// What a component without a role may be instead, and what makes one. What lifts events, or holds commands against rules,
+/// lies elsewhere, and what answers queries does so beside another role.
 pub(super) fn no_role(exports: &[String]) -> String {
     let roles = roles();
+    let makes_a_plugin = |role: &&String| ![PROJECTION, UPCASTER, VALIDATOR].contains(&role.as_str());
+    let names: Vec<_> = roles.iter().filter(makes_a_plugin).map(|role| full(role)).collect();
+    format!("{}; a plugin exports {}", instead(exports, &roles), names.join(" or "))
+}
+
+/// The same of one that lies among those of one role, and has it not.
+pub(super) fn not_among(role: &str, exports: &[String]) -> String {
+    format!("{}; what is among the {role}s exports {}", instead(exports, &roles()), full(role))
+}
+
+/// The name of a role's interface, as this host has it.
+fn full(role: &str) -> String {
+    format!("{PACKAGE}/{role}@{PACKAGE_VERSION}")
+}
+
+/// What a component is, by what it exports.
+fn instead(exports: &[String], roles: &BTreeSet<String>) -> String {
     let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
-    let words = exports.iter().find_map(|export| other_world(export, &roles)).unwrap_or_else(|| match exports {
+    exports.iter().find_map(|export| told_by(export, &roles)).unwrap_or_else(|| match exports {
         [] => "was its export left out? In Rust that is `export!` in a crate of type `cdylib`; in C, Go, Python and \
                JavaScript it is what the template's plugin file does"
             .into(),
         _ => "it was built for another world".into(),
-    });
-    // What lifts events lies elsewhere, and what answers queries does so beside another role.
-    let makes_a_plugin = |role: &&&str| ![PROJECTION, UPCASTER].contains(*role);
-    let names = roles.iter().filter(makes_a_plugin).map(|role| format!("{PACKAGE}/{role}@{PACKAGE_VERSION}"));
-    let names: Vec<_> = names.collect();
-    format!("{words}; a plugin exports {}", names.join(" or "))
+    })
 }
 
-fn other_world(export: &str, roles: &[&str]) -> Option<String> {
+/// What an export tells of its component, if it tells anything.
+fn told_by(export: &str, roles: &[&str]) -> Option<String> {
     let name = InterfaceName::parse(export)?;
     match (name.package, name.interface) {
-        (PACKAGE, PROJECTION) if compatible(name.version, PACKAGE_VERSION) => {
-            Some("it answers queries, and handles no events whose state it could tell of: export a subscriber, too".into())
-        }
-        (PACKAGE, role) if roles.contains(&role) => Some(other_version(name.version)),
+        (PACKAGE, _) if !compatible(name.version, PACKAGE_VERSION) => Some(other_version(name.version)),
+        (PACKAGE, DESCRIPTION) => None,
+        (PACKAGE, role) if roles.contains(&role) => Some(of_this_host(role)),
+        // A typo is of a version that the host has.
+        (PACKAGE, _) if later(name.version) => Some(newer(name.version)),
         (PACKAGE, other) => nearest(other, roles).map(|meant| format!("did you mean {meant}?")),
         ("wasi:cli", "run") => Some(
             "it is a command, a program with a `main`: a plugin is a library, in Rust a crate of type `cdylib` without \
@@ -129,6 +144,17 @@ fn other_world(export: &str, roles: &[&str]) -> Option<String> {
             Some(format!("its {role} is that of the package {package}, and the contract's package is {PACKAGE}"))
         }
         _ => None,
+    }
+}
+
+/// Where a component belongs that has a role of this host, and not the one that is asked for.
+fn of_this_host(role: &str) -> String {
+    match role {
+        PROJECTION => {
+            "it answers queries, and handles no events whose state it could tell of: export a subscriber, too".into()
+        }
+        UPCASTER | VALIDATOR => format!("it is for the folder `{role}s` of the plugins directory"),
+        _ => format!("it is a plugin, by its {role}: give it a folder of its own in the plugins directory"),
     }
 }
 
@@ -198,4 +224,59 @@ fn missing_function(built: &Wit, contract: &Wit, interface: &str, function: &str
     let meant = meant.map(|meant| format!("did you mean `{meant}`? ")).unwrap_or_default();
     let there = OFFERED.iter().find(|offered| offered.interface == name.interface)?.functions.join(", ");
     Some(format!("as `{wanted}`; {meant}there is {there}: {}", rebuild()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exporting(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    /// The host's version, but for its patch.
+    fn of_line(patch: &str) -> String {
+        let (line, _) = PACKAGE_VERSION.rsplit_once('.').unwrap();
+        format!("{line}.{patch}")
+    }
+
+    #[test]
+    fn a_later_role_asks_for_a_later_host() {
+        let late = of_line("99");
+        let (description, saga) = (format!("{PACKAGE}/description@{late}"), format!("{PACKAGE}/saga@{late}"));
+        let said = no_role(&exporting(&[&description, &saga]));
+        assert!(
+            said.contains(&format!("{PACKAGE}@{late}, which is later")) && said.contains("use a later host"),
+            "{said}"
+        );
+        // However near its name comes to one that is known.
+        let said = no_role(&exporting(&[&format!("{PACKAGE}/subscribes@{late}")]));
+        assert!(said.contains("use a later host") && !said.contains("did you mean"), "{said}");
+        let said = no_role(&exporting(&[&format!("{PACKAGE}/subscribr@{PACKAGE_VERSION}")]));
+        assert!(said.contains("did you mean subscriber?"), "{said}");
+    }
+
+    #[test]
+    fn another_contract_is_named_whatever_is_exported_and_wherever_it_lies() {
+        for role in ["saga", "subscriber", UPCASTER, VALIDATOR] {
+            let other = exporting(&[&format!("{PACKAGE}/{role}@77.0.0")]);
+            for said in [no_role(&other), not_among(UPCASTER, &other), not_among(VALIDATOR, &other)] {
+                assert!(said.contains("of 77.0.0") && said.contains("another contract"), "{role}: {said}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_lies_in_the_wrong_folder_is_told_the_right_one() {
+        let of = |role: &str| exporting(&[&full(role)]);
+        let said = not_among(UPCASTER, &of(VALIDATOR));
+        assert!(said.contains("the folder `validators`") && said.ends_with(&full(UPCASTER)), "{said}");
+        assert!(not_among(VALIDATOR, &of("bulk-subscriber")).contains("a folder of its own"));
+        assert!(no_role(&of(PROJECTION)).contains("export a subscriber"));
+        let plugin = no_role(&[]);
+        assert!(
+            plugin.contains(&full("aggregate")) && !plugin.contains(VALIDATOR) && !plugin.contains(UPCASTER),
+            "{plugin}"
+        );
+    }
 }

@@ -70,12 +70,26 @@ impl Output {
         inner.tail.clear();
     }
 
-    /// Ends a call: unfinished lines are written, and what was dropped is warned of once. Answers how many bytes
-    /// were logged, dropped ones included.
-    pub(super) fn end_call(&self) -> u64 {
+    /// Begins a call that may log so much of what its batch may: an empty tail.
+    pub(super) fn go_on(&self, budget: usize) {
+        let mut inner = self.lock();
+        inner.budget = budget;
+        inner.logged = 0;
+        inner.tail.clear();
+    }
+
+    /// Ends a call: unfinished lines are written. Answers how many bytes were logged, dropped ones included.
+    pub(super) fn end_part(&self) -> u64 {
         let mut inner = self.lock();
         inner.flush(Stream::Stdout);
         inner.flush(Stream::Stderr);
+        inner.logged
+    }
+
+    /// Ends the last call of a batch, and warns once of what was dropped.
+    pub(super) fn end_call(&self) -> u64 {
+        let logged = self.end_part();
+        let mut inner = self.lock();
         if inner.dropped_lines > 0 {
             let (plugin, max) = (&inner.plugin, inner.bytes_per_batch);
             let (lines, bytes) = (inner.dropped_lines, inner.dropped_bytes);
@@ -86,7 +100,7 @@ impl Output {
             inner.dropped_lines = 0;
             inner.dropped_bytes = 0;
         }
-        inner.logged
+        logged
     }
 
     /// Writes one log line.
@@ -220,6 +234,19 @@ mod tests {
         assert_eq!(output.end_call(), 12);
         output.begin_call();
         assert_eq!(dropped(&output), (0, 0, 10));
+    }
+
+    #[test]
+    fn calls_of_one_batch_share_its_budget_and_one_warning() {
+        let output = output(10);
+        output.go_on(10);
+        output.log(Level::Info, "12345678");
+        assert_eq!(output.end_part(), 8);
+        output.go_on(2);
+        output.log(Level::Info, "123");
+        assert_eq!((output.end_part(), output.lock().dropped_lines), (3, 1));
+        output.end_call();
+        assert_eq!(output.lock().dropped_lines, 0);
     }
 
     #[test]

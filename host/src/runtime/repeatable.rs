@@ -4,7 +4,8 @@
 //! the random numbers of a call are those of its first event, so a guest that looks at them must be handed its
 //! events one by one. Most never look, and keep their batches: the first time that one looks in a call with
 //! several events, that call is taken back and done again one by one, on a new instance, and so are all calls
-//! after it. What it keeps in globals is its own affair, as ever.
+//! after it. The events of a batch share what one call may use then, so that none holds the host up for longer than
+//! another. What it keeps in globals is its own affair, as ever.
 
 use super::subscriber::Subscriber;
 use crate::delivery::{Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Usage};
@@ -22,7 +23,14 @@ impl Repeatable {
     }
 
     /// Hands the events over in calls of their own, up to the first that fails.
-    fn each(&mut self, batch: &EventBatch, mut effects: Effects) -> Handled {
+    fn each(&mut self, batch: &EventBatch, effects: Effects) -> Handled {
+        self.inner.share_limits();
+        let handled = self.one_after_the_other(batch, effects);
+        self.inner.end_sharing();
+        handled
+    }
+
+    fn one_after_the_other(&mut self, batch: &EventBatch, mut effects: Effects) -> Handled {
         for index in 0..batch.len() {
             let handled = self.inner.handle(batch.slice(index..index + 1), effects);
             match handled.outcome {

@@ -13,11 +13,13 @@ use super::Transcript;
 use super::bindings::types;
 use super::component::{InstanceOptions, Loaded};
 use super::fault::Failed;
-use super::guest::Guest;
+use super::guest::{Guest, Left};
 use super::instance::{Instance, fuel_used};
 use super::lane::{Answer, Handle};
+use super::limits::Limits;
 use super::text::{REASON_BYTES_MAX, cut};
 use super::trial::Entry;
+use crate::clock::Stopwatch;
 use crate::delivery::{Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Usage, Verdict};
 
 /// Runs a component as a subscriber.
@@ -28,6 +30,17 @@ pub(super) struct Subscriber {
     /// Whether the last call read what depends on the event it began with.
     looked: bool,
     usage: Usage,
+    /// What calls that share the limits of one have used; none where each has its own.
+    shared: Option<Used>,
+}
+
+/// What calls have used together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Used {
+    /// Since the first of them; none before.
+    since: Option<Stopwatch>,
+    fuel: u64,
+    log_bytes: u64,
 }
 
 /// A started instance.
@@ -40,7 +53,8 @@ struct Running {
 
 impl Subscriber {
     pub(super) fn new(component: Arc<Loaded>, options: InstanceOptions) -> Self {
-        Self { component, options: Arc::new(options), running: None, looked: false, usage: Usage::default() }
+        let usage = Usage::default();
+        Self { component, options: Arc::new(options), running: None, looked: false, usage, shared: None }
     }
 
     /// Whether the last call read what depends on the event it began with.
@@ -51,6 +65,19 @@ impl Subscriber {
     /// Where what it logs is kept.
     pub(super) fn transcript(&self) -> &Transcript {
         &self.options.transcript
+    }
+
+    /// Makes the calls from here on share what one may use: time, fuel and log.
+    pub(super) fn share_limits(&mut self) {
+        self.shared = Some(Used::default());
+    }
+
+    /// Ends that.
+    pub(super) fn end_sharing(&mut self) {
+        self.shared = None;
+        if let Some(running) = &self.running {
+            running.instance.store.data().output.end_call();
+        }
     }
 
     /// Drops the instance; the next call makes another.
@@ -76,7 +103,11 @@ impl Subscriber {
     fn started(&mut self, batch: &EventBatch) -> Result<Running, Failed> {
         self.looked = false;
         let mut running = self.running.take().map_or_else(|| self.start(), Ok)?;
-        running.instance.store.data_mut().begin_call(batch);
+        let guest = running.instance.store.data_mut();
+        match &mut self.shared {
+            None => guest.begin_call(batch),
+            Some(used) => guest.go_on(batch, used.left(&self.options.limits)),
+        }
         Ok(running)
     }
 
@@ -113,9 +144,27 @@ impl Subscriber {
         let guest = store.data_mut();
         self.looked = guest.looked_at_the_event();
         let answer = called.map_err(|error| Failed::of(&error, guest));
-        count(&mut self.usage, guest, fuel);
+        self.count(guest, fuel);
         let effects = guest.effects.take().expect("host functions only borrow the effects");
         (effects, answer)
+    }
+
+    /// Adds up what a call used, and ends it.
+    fn count(&mut self, guest: &Guest, fuel: u64) {
+        let memory_bytes = guest.limiter.memory_bytes();
+        let log_bytes = if self.shared.is_some() { guest.output.end_part() } else { guest.output.end_call() };
+        let mut one = Used::default();
+        let batch = self.shared.as_mut().unwrap_or(&mut one);
+        batch.fuel = batch.fuel.saturating_add(fuel);
+        batch.log_bytes += log_bytes;
+        let usage = &mut self.usage;
+        usage.memory_bytes = memory_bytes;
+        usage.memory_peak_bytes = usage.memory_peak_bytes.max(memory_bytes);
+        usage.fuel = usage.fuel.saturating_add(fuel);
+        usage.batch_fuel_max = usage.batch_fuel_max.max(batch.fuel);
+        usage.log_bytes += log_bytes;
+        usage.batch_log_bytes_max = usage.batch_log_bytes_max.max(batch.log_bytes);
+        usage.http_requests += u64::from(guest.requests_sent());
     }
 
     /// Keeps an instance for the next batch, unless its memory is nearly full and still growing.
@@ -173,16 +222,17 @@ impl Handler for Subscriber {
     }
 }
 
-/// Adds up what a call used, and ends it.
-fn count(usage: &mut Usage, guest: &Guest, fuel: u64) {
-    let (memory_bytes, log_bytes) = (guest.limiter.memory_bytes(), guest.output.end_call());
-    usage.memory_bytes = memory_bytes;
-    usage.memory_peak_bytes = usage.memory_peak_bytes.max(memory_bytes);
-    usage.fuel = usage.fuel.saturating_add(fuel);
-    usage.batch_fuel_max = usage.batch_fuel_max.max(fuel);
-    usage.log_bytes += log_bytes;
-    usage.batch_log_bytes_max = usage.batch_log_bytes_max.max(log_bytes);
-    usage.http_requests += u64::from(guest.requests_sent());
+impl Used {
+    /// What of the limits of one call is left.
+    fn left(&mut self, limits: &Limits) -> Left {
+        let since = *self.since.get_or_insert_with(Stopwatch::start);
+        let spent_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Left {
+            time_ms: limits.batch_time_ms.saturating_sub(spent_ms),
+            fuel: limits.fuel().saturating_sub(self.fuel),
+            log_bytes: limits.log_bytes_per_batch.saturating_sub(usize::try_from(self.log_bytes).unwrap_or(usize::MAX)),
+        }
+    }
 }
 
 impl Failed {

@@ -18,7 +18,7 @@ use super::text::{REASON_BYTES_MAX, cut};
 use super::{Limits, LoadError};
 use crate::delivery::{EventBatch, Fault};
 use crate::event::{BYTES_CONTENT_TYPE, EventType, PluginName, RecordedEvent};
-use crate::schema::{Lift, Target, Upcast, Upcasted};
+use crate::schema::{Lift, NotUpcast, Target, Upcast, Upcasted};
 
 /// The name under which its instances run.
 const NAME: &str = "upcaster";
@@ -129,9 +129,13 @@ impl Upcaster {
 }
 
 impl Upcast for Upcaster {
-    fn upcast(&self, event: &RecordedEvent) -> Result<Vec<Upcasted>, String> {
-        let answer = self.call(event).map_err(|failed| told(&failed))?;
-        answer.map_err(|reason| cut(reason, REASON_BYTES_MAX))?.into_iter().map(upcasted).collect()
+    fn upcast(&self, event: &RecordedEvent) -> Result<Vec<Upcasted>, NotUpcast> {
+        let answer = self.call(event).map_err(|failed| {
+            let reason = told(&failed);
+            NotUpcast { reason, evidence: failed.evidence }
+        })?;
+        let made = answer.map_err(|reason| cut(reason, REASON_BYTES_MAX))?;
+        Ok(made.into_iter().map(upcasted).collect::<Result<_, String>>()?)
     }
 }
 

@@ -45,9 +45,18 @@ impl Chain {
     /// The same, of those steps only that an event may go through which a filter of today's types asks for.
     #[must_use]
     pub fn digest_for(&self, filter: &Filter) -> String {
-        let asked = self.steps.keys().filter(|name| self.may_match(filter, name));
+        self.digest_through(self.steps.keys().filter(|name| self.may_match(filter, name)))
+    }
+
+    /// The same, of those steps only that stored events of these types may go through.
+    #[must_use]
+    pub fn digest_of(&self, types: &[EventType]) -> String {
+        self.digest_through(types.iter())
+    }
+
+    fn digest_through<'a>(&'a self, types: impl Iterator<Item = &'a EventType>) -> String {
         let mut through: BTreeSet<&EventType> = BTreeSet::new();
-        for name in asked {
+        for name in types {
             through.insert(name);
             through.extend(self.becomes.get(name).into_iter().flatten());
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::error::Evidence;
 use crate::event::{EventType, RecordedEvent};
 
 /// What a step declares: which events it takes, and what it makes of them.
@@ -41,8 +42,23 @@ pub trait Upcast: Send + Sync {
     /// Makes one event, several in this order, or none of an event of the declared type and version. Blocks.
     ///
     /// # Errors
-    /// Why it cannot, in one line.
-    fn upcast(&self, event: &RecordedEvent) -> Result<Vec<Upcasted>, String>;
+    /// Why it cannot.
+    fn upcast(&self, event: &RecordedEvent) -> Result<Vec<Upcasted>, NotUpcast>;
+}
+
+/// Why code did not lift an event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NotUpcast {
+    /// In one line.
+    pub reason: String,
+    /// What the code left behind, where it failed rather than said so.
+    pub evidence: Evidence,
+}
+
+impl From<String> for NotUpcast {
+    fn from(reason: String) -> Self {
+        Self { reason, evidence: Evidence::default() }
+    }
 }
 
 /// A lift with what carries it out.

@@ -5,8 +5,9 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::chain::Chain;
-use super::lift::{Step, Upcasted};
+use super::lift::{NotUpcast, Step, Upcasted};
 use crate::clock::Stopwatch;
+use crate::error::Evidence;
 use crate::event::{DATA_BYTES_MAX, EventType, Position, RecordedEvent, check_name};
 
 /// Metadata key of what was made of an event that became several: its place among them, from 0. They have the
@@ -32,6 +33,10 @@ pub struct LiftError {
     pub from: u32,
     /// Where the step is written, and what it says.
     pub reason: String,
+    /// Where the step is written; none where none failed.
+    pub upcaster: Option<String>,
+    /// What the step left behind.
+    pub evidence: Box<Evidence>,
 }
 
 impl Chain {
@@ -58,13 +63,14 @@ impl Chain {
         let mut bytes = event.size_bytes();
         let (mut open, mut lifted) = (vec![event.clone()], Vec::new());
         while let Some(next) = open.pop() {
-            let failed = |reason| LiftError::of(&next, reason);
             match self.step(&next) {
                 None => lifted.push(next),
-                Some(None) => return Err(failed("nothing lifts it; add a lift from this version".into())),
+                Some(None) => {
+                    return Err(LiftError::of(&next, "nothing lifts it; add a lift from this version".into()));
+                }
                 Some(Some(_)) if !has_time() => return Err(LiftError::of(event, too_slow())),
                 Some(Some(step)) => {
-                    let made = step.made(&next).map_err(|reason| failed(format!("{} says: {reason}", step.origin)))?;
+                    let made = step.made(&next).map_err(|failure| LiftError::by(step, &next, failure))?;
                     bytes = bytes.saturating_sub(next.size_bytes()) + size_of_all(&made);
                     // The first of them is lifted on first, so the order stays.
                     open.extend(made.into_iter().rev());
@@ -89,9 +95,17 @@ pub(super) fn size_of_all(events: &[RecordedEvent]) -> usize {
 }
 
 impl LiftError {
-    fn of(event: &RecordedEvent, reason: String) -> Self {
-        let (event_type, from) = (event.event_type.clone(), event.schema_version);
-        Self { position: event.position, event_type, from, reason }
+    /// Of an event that no step failed at.
+    pub(crate) fn of(event: &RecordedEvent, reason: String) -> Self {
+        let (position, event_type, from) = (event.position, event.event_type.clone(), event.schema_version);
+        Self { position, event_type, from, reason, upcaster: None, evidence: Box::default() }
+    }
+
+    /// Of an event that a step failed at.
+    fn by(step: &Step, event: &RecordedEvent, NotUpcast { reason, evidence }: NotUpcast) -> Self {
+        let upcaster = Some(step.origin.clone());
+        let reason = format!("{} says: {reason}", step.origin);
+        Self { upcaster, evidence: Box::new(evidence), ..Self::of(event, reason) }
     }
 }
 
@@ -105,14 +119,14 @@ fn too_slow() -> String {
 
 impl Step {
     /// What it makes of an event, held against what it declares. Of the event's own labels and metadata each has a copy.
-    fn made(&self, event: &RecordedEvent) -> Result<Vec<RecordedEvent>, String> {
+    fn made(&self, event: &RecordedEvent) -> Result<Vec<RecordedEvent>, NotUpcast> {
         let made = self.upcast.upcast(event)?;
         if made.len() > PARTS_MAX {
-            return Err(format!("it made {} events; at most {PARTS_MAX} are allowed", made.len()));
+            return Err(format!("it made {} events; at most {PARTS_MAX} are allowed", made.len()).into());
         }
         let around = event.size_bytes() - event.data.len();
         if made.iter().map(|made| made.data.len() + around).sum::<usize>() > PARTS_BYTES_MAX {
-            return Err(too_much());
+            return Err(too_much().into());
         }
         made.into_iter().map(|made| self.replaced(event, made)).collect()
     }

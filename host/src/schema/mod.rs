@@ -25,7 +25,7 @@ mod types;
 pub use chain::Chain;
 pub use check::ChainError;
 pub use commands::{CommandSchemaFile, CommandSchemas};
-pub use lift::{Lift, Step, Target, Upcast, Upcasted};
+pub use lift::{Lift, NotUpcast, Step, Target, Upcast, Upcasted};
 pub use lifted::{LiftError, PART_KEY};
 pub use page::{SchemaView, UNLIFTED_KEY, lift_one, lift_page};
 pub use portion::Portion;

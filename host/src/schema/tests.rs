@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::Evidence;
 use crate::event::{EventType, Filter, NewEvent, Pattern, Position, Query, RecordedEvent, Version};
 
 fn chain(text: &str) -> Result<Chain, ChainError> {
@@ -236,7 +237,7 @@ fn pages_show_what_is_asked_for_in_today_s_types() {
 struct Makes(Vec<Upcasted>);
 
 impl Upcast for Makes {
-    fn upcast(&self, _: &RecordedEvent) -> Result<Vec<Upcasted>, String> {
+    fn upcast(&self, _: &RecordedEvent) -> Result<Vec<Upcasted>, NotUpcast> {
         Ok(self.0.clone())
     }
 }
@@ -251,6 +252,44 @@ fn makes(made: Vec<Upcasted>) -> Chain {
 
 fn of_a(data: &[u8]) -> Upcasted {
     Upcasted { event_type: EventType::new("A").unwrap(), data: data.into(), content_type: None }
+}
+
+/// Fails, and leaves something behind.
+struct Fails;
+
+impl Upcast for Fails {
+    fn upcast(&self, _: &RecordedEvent) -> Result<Vec<Upcasted>, NotUpcast> {
+        let evidence = Evidence { stderr_tail: "two\nlines".into(), backtrace: "0: lift".into() };
+        Err(NotUpcast { reason: "it trapped".into(), evidence })
+    }
+}
+
+#[test]
+fn who_failed_to_lift_an_event_is_told_with_what_it_left_behind() {
+    let name = EventType::new("A").unwrap();
+    let lift = Lift { event_type: name.clone(), from: 1, to: 2, into: vec![name] };
+    let step = Step { lift, origin: "u.wasm".into(), identity: "1".into(), upcast: Arc::new(Fails) };
+    let error = Chain::new(vec![step]).unwrap().lift(&event("A", 1, "1")).unwrap_err();
+    assert_eq!((error.upcaster.as_deref(), error.reason.as_str()), (Some("u.wasm"), "u.wasm says: it trapped"));
+    assert_eq!((error.evidence.stderr_tail.as_str(), error.evidence.backtrace.as_str()), ("two\nlines", "0: lift"));
+    let lift = |from| format!("[[upcast]]\ntype = \"A\"\nfrom = {from}\nrules = []\n");
+    let error = chain(&lift(2)).unwrap().lift(&event("A", 1, "1")).unwrap_err();
+    assert_eq!((error.upcaster, *error.evidence), (None, Evidence::default()), "nothing lifts it");
+}
+
+#[test]
+fn what_stored_types_become_is_told_apart_by_the_steps_that_they_go_through_and_no_others() {
+    let lift = |name: &str, into: &str| format!("[[upcast]]\ntype = \"{name}\"\nfrom = 1\nto = 1\nas = \"{into}\"\n");
+    let of = |text: &str, types: &[&str]| {
+        let types: Vec<_> = types.iter().map(|name| EventType::new(*name).unwrap()).collect();
+        chain(text).unwrap().digest_of(&types)
+    };
+    let (to_b, to_c) = (lift("A", "B"), lift("A", "B") + &lift("B", "C"));
+    assert_eq!(of(&to_b, &["B", "X"]), "", "nothing lifts those");
+    assert_eq!(of(&to_b, &["A", "B"]), of(&to_b, &["A"]));
+    assert_ne!(of(&to_b, &["A"]), of(&to_c, &["A"]), "what it becomes is lifted on");
+    assert_eq!(of(&to_c, &["A"]), of(&(to_c.clone() + &lift("X", "A")), &["A"]), "what else becomes one is another");
+    assert_eq!(of(&to_c, &["A"]), chain(&to_c).unwrap().digest());
 }
 
 #[test]

@@ -70,6 +70,8 @@ pub struct AppendedEvent {
     pub stream: Option<StreamName>,
     /// Its place in the stream; 0 outside any stream.
     pub version: Version,
+    /// When it was stored, in microseconds since 1970.
+    pub timestamp_us: u64,
 }
 
 /// Where the events of an append stand, in the order they were given.

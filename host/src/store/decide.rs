@@ -334,5 +334,6 @@ pub(super) fn appended(events: &[RecordedEvent]) -> Appended {
 }
 
 fn appended_event(event: &RecordedEvent) -> AppendedEvent {
-    AppendedEvent { id: event.id, position: event.position, stream: event.stream.clone(), version: event.version }
+    let RecordedEvent { id, position, version, timestamp_us, .. } = *event;
+    AppendedEvent { id, position, stream: event.stream.clone(), version, timestamp_us }
 }

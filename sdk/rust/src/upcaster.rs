@@ -88,6 +88,12 @@ impl Lift {
         Self::of((event_type, from_version), to_version, event_types::<New>(), step)
     }
 
+    /// Drops the events of a type and schema version: nobody is shown them any more.
+    #[must_use]
+    pub fn drop(event_type: &str, from_version: u32) -> Self {
+        Self::of((event_type, from_version), from_version, &[], |_, _| Ok(Vec::new()))
+    }
+
     /// Makes events of one type at a schema version of their own, such as `Paid` at 3 and `Sent` at 1:
     ///
     /// ```
@@ -238,8 +244,9 @@ mod tests {
         Ok(if old.total == 0 { Vec::new() } else { vec![Parts::Paid { cents: old.total }, Parts::Sent] })
     }
 
-    fn lifts() -> [Lift; 2] {
-        [Lift::new("Placed", 1, cents), Lift::into_events("PaidAndSent", 3, 1, split).at("Paid", 4)]
+    fn lifts() -> [Lift; 3] {
+        let several = Lift::into_events("PaidAndSent", 3, 1, split).at("Paid", 4);
+        [Lift::new("Placed", 1, cents), several, Lift::drop("Probed", 1)]
     }
 
     fn event(event_type: &str, schema_version: u32, json: &str) -> contract::Event {
@@ -262,7 +269,8 @@ mod tests {
         let made = |at: usize| -> Vec<_> {
             declared[at].into.iter().map(|made| (made.event_type.as_str(), made.schema_version)).collect()
         };
-        assert_eq!((made(0), made(1)), (vec![("Placed", 2)], vec![("Paid", 4), ("Sent", 1)]));
+        let none = Vec::new();
+        assert_eq!([made(0), made(1), made(2)], [vec![("Placed", 2)], vec![("Paid", 4), ("Sent", 1)], none]);
     }
 
     #[test]
@@ -280,6 +288,7 @@ mod tests {
         let json = |text: &str| types::Payload::Json(text.into());
         assert_eq!(made, [("Paid".to_owned(), json(r#"{"cents":2}"#)), ("Sent".to_owned(), json("null"))]);
         assert_eq!(upcast(lifts(), &event("PaidAndSent", 3, r#"{"total":0}"#)), Ok(Vec::new()));
+        assert_eq!(upcast(lifts(), &event("Probed", 1, "[]")), Ok(Vec::new()));
     }
 
     #[test]

@@ -163,10 +163,11 @@ impl Language {
         let component = self.component(name);
         let row = |tool: &Tool| format!("| `{}` | {} |", tool.program, tool.from.replace("    #", ","));
         let tools = self.tools.iter().map(row).collect::<Vec<_>>().join("\n");
+        let files = role.files();
         let run = self.of_role(role).and_then(|files| files.iter().find(|(path, _)| *path == RUN));
         let known = [
             ("{{run}}", run.map_or("", |(_, text)| *text)),
-            ("{{files}}", role.files()),
+            ("{{files}}", files.as_str()),
             ("{{about}}", role.about),
             ("{{world}}", role.world),
             ("{{install}}", install.as_str()),
@@ -241,7 +242,7 @@ mod tests {
                 for path in [language.source, "dev.toml", "README.md", ".gitignore", "wit/world.wit", "wit/README.md"] {
                     assert!(text(path).is_some_and(|text| !text.is_empty()), "{of} has no {path}");
                 }
-                assert_eq!(text("plugin.toml").is_some(), role.has_manifest, "{of}");
+                assert_eq!(text("plugin.toml").is_some(), role.manifest.is_some(), "{of}");
                 assert!(files.iter().any(|(path, _)| path.starts_with("fixtures/")), "{of} has no fixture");
                 let readme = text("README.md").unwrap();
                 assert!(readme.contains(language.build) && readme.contains("tidemill plugins test"), "{of}");

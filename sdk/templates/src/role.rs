@@ -13,9 +13,12 @@ pub struct Role {
     pub(crate) about: &'static str,
     /// The world that it is built for, where a toolchain has to be told.
     pub(crate) world: &'static str,
-    /// Whether it has a manifest.
-    pub(crate) has_manifest: bool,
+    /// What its manifest says, in one line; none for a role without one.
+    pub(crate) manifest: Option<&'static str>,
 }
+
+/// What the manifest of most roles says.
+const MANIFEST: &str = "what it listens to, what it may do, its configuration";
 
 /// All of them; the first is the one that most plugins play.
 pub const ROLES: &[Role] = &[
@@ -25,7 +28,7 @@ pub const ROLES: &[Role] = &[
         does: "reacts to events: keeps state, appends events",
         about: "Points out big orders.",
         world: "described-subscriber-plugin",
-        has_manifest: true,
+        manifest: Some(MANIFEST),
     },
     Role {
         name: "projection",
@@ -33,7 +36,7 @@ pub const ROLES: &[Role] = &[
         does: "makes state of events, and answers queries from it",
         about: "Sums up orders, and answers queries about them.",
         world: "described-projection-plugin",
-        has_manifest: true,
+        manifest: Some(MANIFEST),
     },
     Role {
         name: "aggregate",
@@ -41,7 +44,7 @@ pub const ROLES: &[Role] = &[
         does: "decides commands by what has happened, and says which events follow",
         about: "Decides commands to orders: each is placed once, and may be cancelled.",
         world: "described-aggregate-plugin",
-        has_manifest: true,
+        manifest: Some(MANIFEST),
     },
     Role {
         name: "upcaster",
@@ -49,7 +52,15 @@ pub const ROLES: &[Role] = &[
         does: "lifts events of older schemas to today's",
         about: "Lifts orders with a total in whole euros to orders in cents.",
         world: "upcaster-plugin",
-        has_manifest: false,
+        manifest: None,
+    },
+    Role {
+        name: "validator",
+        title: "a validator",
+        does: "holds commands against rules before they are decided",
+        about: "Refuses orders above a limit, before they are decided.",
+        world: "validator-plugin",
+        manifest: Some("about which commands it is asked, what it may use, its configuration"),
     },
 ];
 
@@ -61,12 +72,8 @@ impl Role {
     }
 
     /// The rows of a README's table that differ from role to role.
-    pub(crate) const fn files(&self) -> &'static str {
-        if self.has_manifest {
-            "| `plugin.toml` | the operator's word: what it listens to, what it may do, its configuration |\n\
-             | `fixtures/` | what it is given, and what must come of it, as JSON or YAML |"
-        } else {
-            "| `fixtures/` | what it is given, and what must come of it, as JSON or YAML |"
-        }
+    pub(crate) fn files(&self) -> String {
+        let manifest = self.manifest.map(|says| format!("| `plugin.toml` | the operator's word: {says} |\n"));
+        manifest.unwrap_or_default() + "| `fixtures/` | what it is given, and what must come of it, as JSON or YAML |"
     }
 }

@@ -65,6 +65,10 @@ impl GuestAggregate for Number {
     fn decide(&self, command: Command) -> Result<Vec<DecidedEvent>, Rejection> {
         match command.command_type.as_str() {
             "Add" => Ok(vec![added("Added")]),
+            "Sly" => {
+                self.0.set(self.0.get() + 1000);
+                Ok(vec![added("Added")])
+            }
             "Break" => Ok(vec![added("Broken")]),
             "Trap" => panic!("it does not like {}", command.id),
             "Spin" => spin(),

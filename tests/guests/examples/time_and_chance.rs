@@ -1,9 +1,13 @@
 //! Writes what it sees of time, chance and floating point under `seen/<position>`, and a sum over all of it
-//! under `sum`. Does so only for events of type `Looked`, unless `always` is true.
+//! under `sum`. Does so only for events of type `Looked`, unless `always` is true. For one of type `Napped` waits an
+//! hour, and writes what the monotonic clock says under `nap/<position>`; for one of type `Spun` looks at the time, works
+//! a while, and logs a hundred bytes.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use test_guests::log::{self, Level};
 use test_guests::{Event, Failure, add, config, count, each, put};
+use wasip2::clocks::monotonic_clock;
 use wasip2::random::random::get_random_u64;
 
 fn handle(events: &[Event]) -> Result<(), Failure> {
@@ -14,6 +18,17 @@ fn handle(events: &[Event]) -> Result<(), Failure> {
             let (chance, nan) = (get_random_u64(), not_a_number());
             put(&format!("seen/{}", event.position), &format!("{now_us} {chance} {nan:016x}"))?;
             add("sum", chance >> 8)?;
+        }
+        if event.event_type == "Napped" {
+            std::thread::sleep(std::time::Duration::from_secs(3600));
+            put(&format!("nap/{}", event.position), &monotonic_clock::now().to_string())?;
+        }
+        if event.event_type == "Spun" {
+            let since = SystemTime::now();
+            (0..100_000_u64).for_each(|round| {
+                std::hint::black_box((round, since));
+            });
+            log::log(Level::Info, &"x".repeat(100));
         }
         count()
     })

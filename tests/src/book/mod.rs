@@ -14,6 +14,8 @@
 //! | `sh install` | what is installed once; not run, but held to what the SDKs say |
 //! | `text` | neither |
 //!
+//! What no page is followed for, such as code of a README, stands under its language alone; in the book itself that is a fault.
+//!
 //! A command whose output is not shown has to succeed. It fails when a line that begins with `error` is shown, and only then.
 
 mod compare;

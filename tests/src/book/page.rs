@@ -47,8 +47,13 @@ pub enum Sample {
     Manifest(String),
     /// Nothing to try.
     Text,
-    /// A mark that nobody knows.
-    Unmarked(String),
+    /// A block that is not tried where it stands.
+    Unmarked {
+        /// What its fence says.
+        mark: String,
+        /// What is in it.
+        text: String,
+    },
 }
 
 /// A command, and what a page shows of its output.
@@ -123,7 +128,7 @@ fn sample(mark: &str, body: Vec<String>) -> Sample {
         ("sh", "install", _) => Sample::Install(body.iter().map(|line| without_comment(line)).collect()),
         (_, _, Some(("file", path))) => Sample::File { path: path.into(), text: text(body), append: false },
         (_, _, Some(("append", path))) => Sample::File { path: path.into(), text: text(body), append: true },
-        _ => Sample::Unmarked(mark.into()),
+        _ => Sample::Unmarked { mark: mark.into(), text: text(body) },
     }
 }
 

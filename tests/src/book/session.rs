@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{Exchange, Page, Sample, differs};
@@ -16,6 +16,8 @@ use crate::{poll, projects};
 const ADDRESS: &str = "127.0.0.1:7117";
 /// How long what is asked may take to become what the page shows. Generous: it is only reached by a failure.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// How long a command may run: there are pages that wait for something by `until`. Generous, as builds are among them.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(600);
 /// Commands that change nothing. They are asked again until the answer is as shown: who reads takes longer than a
 /// plugin to load.
 const ASKS: &[&str] = &[
@@ -74,7 +76,7 @@ impl Session {
                 Sample::Console(exchanges) => exchanges.iter().for_each(|exchange| self.exchange(exchange, &at)),
                 Sample::File { path, text, append } => self.write(path, text, *append),
                 Sample::Install(_) | Sample::Manifest(_) | Sample::Text => {}
-                Sample::Unmarked(mark) => self.faults.push(format!("{at}: nobody knows the mark {mark:?}")),
+                Sample::Unmarked { mark, .. } => self.faults.push(format!("{at}: nobody knows the mark {mark:?}")),
             }
         }
         assert!(self.faults.is_empty(), "\n{}", self.faults.join("\n"));
@@ -120,8 +122,9 @@ impl Session {
         let file = File::create(&output).expect("a file of the session");
         let same = file.try_clone().expect("the same file");
         let after = "status=$?\nexport -p >\"$session/variables\"\npwd >\"$session/folder\"\nexit $status";
-        let status = self.shell(&format!("{command}\n{after}")).stdout(file).stderr(same).status();
-        let status = status.expect("there is a shell");
+        let mut process =
+            self.shell(&format!("{command}\n{after}")).stdout(file).stderr(same).spawn().expect("there is a shell");
+        let status = ended(&mut process);
         let came = String::from_utf8_lossy(&fs::read(&output).expect("a file of the session")).into_owned();
         let came = came.replace(&self.address, ADDRESS);
         // For who writes a page.
@@ -184,6 +187,21 @@ impl Session {
         let shared = projects::below_target("projects").join("book-cargo");
         fs::create_dir_all(&shared).expect("a folder below target/");
         symlink(shared, target).expect("a link in the project");
+    }
+}
+
+/// Waits for a command; one that does not end is killed, and has failed.
+fn ended(process: &mut Child) -> ExitStatus {
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = process.try_wait().expect("it can be waited for") {
+            return status;
+        }
+        if begin.elapsed() > COMMAND_DEADLINE {
+            process.kill().expect("it can be killed");
+            return process.wait().expect("it can be waited for");
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -58,9 +58,11 @@ fn send() -> Op {
 
 fn status() -> Op {
     Op::get("/v1/commands/{command_id}", "getCommand", "Tells what became of a command.")
+        .takes(at_least("the log"))
         .answers(200, "Its outcome, or that it is queued, under way, or given up.")
         .json::<OutcomeView<'_>>()
         .refuses(404, &[Kind::NotFound])
+        .refuses(503, &[Kind::TimedOut])
 }
 
 fn state() -> Op {
@@ -68,7 +70,7 @@ fn state() -> Op {
         .takes([
             query("aggregate", named("Category"), "Whose code shows it; that of the stream's category unless told."),
             query("at_version", named("Version"), "When the stream had come to this version."),
-            time("at_time", "Before this time."),
+            time("at_time", "At this time, with what was stored at it."),
             query("at_position", named("Position"), "When the log had come to this position."),
         ])
         .takes(at_least("the log"))
@@ -83,15 +85,15 @@ fn state() -> Op {
 
 fn diff() -> Op {
     Op::get("/v1/streams/{stream}/diff", "diffAggregate", "Shows what each event between two points changed.")
-        .about("From the beginning unless told, until now unless told. What takes too much for one answer ends earlier; `next` is \
+        .about("From the beginning unless told, until now unless told; the second point must not come before the first. What takes too much for one answer ends earlier; `next` is \
              the link to what follows.")
         .takes([
             query("aggregate", named("Category"), "Whose code shows it; that of the stream's category unless told."),
             query("from_version", named("Version"), "From this version on."),
-            time("from_time", "From what was before this time on."),
+            time("from_time", "From what was at this time on: what was stored later."),
             query("from_position", named("Position"), "From this position on."),
             query("to_version", named("Version"), "Up to this version."),
-            time("to_time", "Up to this time."),
+            time("to_time", "Up to this time, with what was stored at it."),
             query("to_position", named("Position"), "Up to this position."),
         ])
         .takes(at_least("the log"))
@@ -114,6 +116,9 @@ fn snapshots() -> Op {
 
 fn drop_snapshot() -> Op {
     Op::delete("/v1/snapshots/{stream}", "dropSnapshot", "Drops a snapshot; it is written again when it is due.")
+        .about("One that stands for events which retention has removed is needed: without it the aggregate takes no more commands.")
+        .takes([query("force", flag(), "Whether to drop it even so.")])
         .answers(204, "It is gone.")
+        .refuses(409, &[Kind::Conflict])
         .refuses(404, &[Kind::NotFound])
 }

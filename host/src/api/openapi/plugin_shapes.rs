@@ -63,6 +63,10 @@ pub(super) struct Plugin {
     /// Version of what its snapshots of them hold.
     #[schema(nullable = false)]
     snapshot_schema: Option<u32>,
+    /// Aggregates of it that could not be made since the process started, as retention took events and no snapshot that fits
+    /// stands for them.
+    #[schema(nullable = false)]
+    history_gone: Option<HistoryGone>,
     #[schema(nullable = false)]
     description: Option<DescriptionInfo>,
     /// What its authors say of it, in its file.
@@ -84,6 +88,15 @@ pub(super) struct Plugin {
     denied: Option<u64>,
     #[schema(nullable = false)]
     used_percent: Option<UsedPercent>,
+}
+
+/// Aggregates that could not be made.
+#[derive(ToSchema)]
+pub(super) struct HistoryGone {
+    /// How often one was wanted.
+    count: u64,
+    /// What was told at the last time.
+    reason: String,
 }
 
 /// How much a plugin keeps, counted up to a bound.

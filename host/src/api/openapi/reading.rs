@@ -116,12 +116,18 @@ fn types() -> Op {
 }
 
 fn known_type() -> Op {
-    Op::get("/v1/types/{type}", "getType", "Shows one type: its ends, its lifts, what its data must look like.")
-        .takes(at_least("the log"))
-        .answers(200, "The type.")
-        .json::<registry::TypeView<'_>>()
-        .refuses(404, &[Kind::NotFound])
-        .refuses(503, &[Kind::TimedOut])
+    Op::get(
+        "/v1/types/{type}",
+        "getType",
+        "Shows one type: its ends, its versions, its lifts, what its data must look like.",
+    )
+    .about("Schema versions are counted by reading; where that is too much for one answer, `next` goes on.")
+    .takes([query("after", named("Position"), "Only events above this position are counted under `versions`.")])
+    .takes(at_least("the log"))
+    .answers(200, "The type.")
+    .json::<registry::TypeView<'_>>()
+    .refuses(404, &[Kind::NotFound])
+    .refuses(503, &[Kind::TimedOut])
 }
 
 fn streams() -> Op {

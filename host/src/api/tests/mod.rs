@@ -17,10 +17,12 @@ mod request_header;
 mod retention;
 mod schema;
 mod serve;
+mod starting;
 mod streams;
 mod subscribe;
 mod wait_for;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -195,12 +197,13 @@ struct FakePlugins {
     rehearsals: Option<Arc<dyn Rehearse>>,
     status: watch::Sender<Status>,
     chain: Mutex<Result<Arc<Chain>, String>>,
+    ready: AtomicBool,
 }
 
 impl FakePlugins {
     fn new() -> Self {
         let status = watch::Sender::new(Status { checkpoint: Position(2), ..Status::default() });
-        Self { rehearsals: None, status, chain: Mutex::new(Ok(Arc::default())) }
+        Self { rehearsals: None, status, chain: Mutex::new(Ok(Arc::default())), ready: AtomicBool::new(true) }
     }
 
     fn no_such(name: &PluginName, position: Position) -> CommandRefused {
@@ -224,7 +227,7 @@ impl Plugins for FakePlugins {
     }
 
     fn is_ready(&self) -> bool {
-        true
+        self.ready.load(Ordering::Relaxed)
     }
 
     fn chain(&self) -> Result<Arc<Chain>, String> {

@@ -7,7 +7,7 @@
 
 mod build;
 mod feed;
-mod project;
+pub(super) mod project;
 mod session;
 mod show;
 mod sources;

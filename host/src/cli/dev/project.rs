@@ -15,19 +15,24 @@ const FILE: &str = "dev.toml";
 const ROOT: Known<'static> = Known::table("", &["language", "build", "component", "world"], &[]);
 
 /// A plugin's project.
-pub(super) struct Project {
+pub(in crate::cli) struct Project {
     pub(super) folder: PathBuf,
     /// What builds it, as a shell takes it.
-    pub(super) build: String,
+    pub(in crate::cli) build: String,
     /// The component that the build leaves.
-    pub(super) component: PathBuf,
+    pub(in crate::cli) component: PathBuf,
     /// Its language, where that is one of those that have a template.
     pub(super) language: Option<&'static Language>,
 }
 
 impl Project {
+    /// Whether a folder says how it is built.
+    pub(in crate::cli) fn is_in(folder: &Path) -> bool {
+        folder.join(FILE).is_file()
+    }
+
     /// Reads how the project in a folder is built.
-    pub(super) fn read(folder: &Path) -> Result<Self, CliError> {
+    pub(in crate::cli) fn read(folder: &Path) -> Result<Self, CliError> {
         let file = folder.join(FILE);
         let text = fs::read_to_string(&file).map_err(|error| {
             CliError::new(Exit::NotFound, format_args!("{} cannot be read: {error}", file.display())).hint(

@@ -214,7 +214,7 @@ fn load(component: &Path, manifest: &Path, known: Option<(u64, Arc<Kit>)>) -> Re
     let kit = match known {
         Some(kit) => kit,
         None => {
-            let kit = Kit::new(&proposed, &engine()?, Box::new(HostSecrets));
+            let kit = Kit::new(&proposed, Arc::new(engine()?), Box::new(HostSecrets));
             Arc::new(kit.map_err(|error| feed::failed(&error))?)
         }
     };

@@ -177,6 +177,10 @@ impl<'o, 'w> Show<'o, 'w> {
             let tags = event.tags.iter().map(|tag| format!(" #{tag}")).collect::<String>();
             self.detail("appended", &format!("{}{stream}{tags} {}", event.event_type, event.data))?;
         }
+        for sent in &call.dispatched {
+            let to = format!("{} {} {}", sent.aggregate, sent.key, sent.command_type);
+            self.detail("dispatched", &format!("{to} {}", sent.data))?;
+        }
         for (key, value) in &call.state {
             match value {
                 Some(value) => self.detail("stored", &format!("{key} = {value}"))?,
@@ -202,6 +206,9 @@ impl<'o, 'w> Show<'o, 'w> {
         };
         let verdict = self.painted(&what, if passed { Mood::Good } else { Mood::Bad });
         self.output.line(&format!("  {verdict}"))?;
+        for warning in &ran.report().warnings {
+            self.output.line(&format!("    {}", shown(warning, usize::MAX)))?;
+        }
         self.differences(ran.report())?;
         if batched.as_ref().is_some_and(Report::passed) && !traced.report.passed() {
             self.output.line("  it passes in batches, as a server hands events over; one by one it does otherwise:")?;

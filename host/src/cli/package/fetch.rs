@@ -1,7 +1,5 @@
 //! Gets a component: bounded, and only what the digests that are known say.
 
-use std::fs;
-use std::io;
 use std::time::Duration;
 
 use ureq::Agent;
@@ -9,14 +7,16 @@ use ureq::http::{Request, Response};
 use ureq::tls::TlsConfig;
 use ureq::{Body, Error};
 
+use super::super::component_file::component;
 use super::super::error::{CliError, Exit};
 use super::credentials::Keyring;
 use super::oci::Registry;
 use super::reference::{Digest, Source, host_of, is_local};
+use crate::runtime;
 use crate::runtime::Anatomy;
 
-/// Largest component that a host compiles, in bytes.
-pub(super) const COMPONENT_BYTES_MAX: u64 = 64 << 20;
+/// Largest component that a host takes, in bytes.
+pub(super) const COMPONENT_BYTES_MAX: u64 = runtime::COMPONENT_BYTES_MAX as u64;
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the other side may be silent.
@@ -34,10 +34,7 @@ impl Fetcher {
     /// Gets a component, and holds it against its digest where one is given.
     pub(super) fn get(&self, source: &Source, pin: Option<&Digest>) -> Result<Vec<u8>, CliError> {
         let bytes = match source {
-            Source::File(path) => fs::read(path).map_err(|error| {
-                let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failure };
-                CliError::new(exit, format_args!("{} cannot be read: {error}", path.display()))
-            })?,
+            Source::File(path) => component(path)?,
             Source::Url(url) => {
                 if url.starts_with("http://") && pin.is_none() && !is_local(host_of(url)) {
                     let what = format_args!("{url} comes over plain HTTP, where anybody on the way can change it");

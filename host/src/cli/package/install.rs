@@ -3,12 +3,12 @@
 //! What is embedded in it is its author's word. What it asks for is shown, and granted only when the operator says so;
 //! a manifest that the operator has written already stays.
 
-use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
 
+use super::super::component_file::manifest_text;
 use super::super::error::{CliError, Exit};
 use super::super::identity::Identity;
 use super::super::output::{Output, shown, talk};
@@ -23,7 +23,6 @@ use crate::event::PluginName;
 use crate::plugin::{
     Asked, Checked, Kind, Manifest, PlaceError, Placing, Present, RESERVED_FOLDERS, packed_manifest, packed_name,
 };
-use crate::runtime::Anatomy;
 
 /// What errors call the manifest that a component carries.
 const EMBEDDED: &str = "the embedded plugin.toml";
@@ -126,11 +125,10 @@ pub(in crate::cli) fn run(args: &InstallArgs, identity: Identity, output: &mut O
         signature::verify(&fetcher, &args.source, &component, key)?;
     }
     let name = name(args, &component)?;
-    // What is no component at all is told when it is checked.
-    let kind = Anatomy::of(&component).map_or(Kind::Plugin, |anatomy| Kind::of(&anatomy));
+    let kind = Kind::of_component(&component);
     let unplaced = |error: PlaceError| CliError::new(error.class().into(), with_sources(&error));
     let present = Present::giving_way(&args.plugins, &name, kind, args.replace).map_err(unplaced)?;
-    let chosen = choose(args, &component, present.as_ref())?;
+    let chosen = choose(args, kind, &component, present.as_ref())?;
     let path = PathBuf::from(args.source.to_string());
     let manifest = chosen.manifest(kind)?;
     let checked = checked(&path, &component, &manifest).map_err(|error| chosen.hint(error))?;
@@ -180,13 +178,13 @@ impl Installed {
 impl Chosen {
     /// What the manifest says of a component of that kind.
     fn manifest(&self, kind: Kind) -> Result<Manifest, CliError> {
-        match kind {
-            Kind::Validator => Manifest::parse_validator(MANIFEST, &self.text).map_err(|error| {
-                CliError::usage(error)
-                    .hint("a validator's manifest has `commands`, [limits] and [config]: give one by --manifest")
-            }),
-            Kind::Plugin | Kind::Upcaster => Manifest::parse(MANIFEST, &self.text).map_err(CliError::usage),
-        }
+        let parsed = kind.manifest(MANIFEST, &self.text).map_err(CliError::usage);
+        parsed.map_err(|error| match kind {
+            Kind::Validator => {
+                error.hint("a validator's manifest has `commands`, [limits] and [config]: give one by --manifest")
+            }
+            Kind::Plugin | Kind::Upcaster => error,
+        })
     }
 
     /// Says how to grant what is missing.
@@ -224,18 +222,14 @@ fn wanted_name(args: &InstallArgs, component: &[u8]) -> Result<PluginName, CliEr
 }
 
 /// Which manifest is put in place: that of the operator where there is one, else the embedded one.
-fn choose(args: &InstallArgs, component: &[u8], present: Option<&Present>) -> Result<Chosen, CliError> {
+fn choose(args: &InstallArgs, kind: Kind, component: &[u8], present: Option<&Present>) -> Result<Chosen, CliError> {
     let embedded = packed_manifest(component).map_err(CliError::usage)?;
-    let asked = embedded.as_deref().map(|text| Asked::of(EMBEDDED, text)).transpose().map_err(CliError::usage)?;
+    let asked = embedded.as_deref().map(|text| Asked::of(kind, EMBEDDED, text)).transpose().map_err(CliError::usage)?;
     let asked = asked.unwrap_or_default();
-    let read = |path: &PathBuf| {
-        fs::read_to_string(path)
-            .map_err(|error| CliError::usage(format_args!("{} cannot be read: {error}", path.display())))
-    };
     let there = present.filter(|_| args.replace).and_then(|present| present.manifest.as_ref());
     let (text, granted, kept, in_force) = match (&args.manifest, there) {
-        (Some(path), _) => (read(path)?, false, false, Vec::new()),
-        (None, Some(path)) if !args.grant => (read(path)?, false, true, Vec::new()),
+        (Some(path), _) => (manifest_text(path)?, false, false, Vec::new()),
+        (None, Some(path)) if !args.grant => (manifest_text(path)?, false, true, Vec::new()),
         _ if args.grant => (embedded.unwrap_or_default(), true, false, asked.in_force),
         _ => (asked.without, false, false, asked.in_force),
     };

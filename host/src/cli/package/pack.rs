@@ -1,13 +1,12 @@
 //! `tidemill plugins pack`: a component with its manifest and what its authors say of it, as one file.
 
-use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::HumanBytes;
 
-use super::super::component_file::engine;
+use super::super::component_file::{component, engine, manifest_beside, manifest_text};
 use super::super::error::{CliError, Exit};
 use super::super::output::{Output, shown};
 use super::fetch::digest;
@@ -15,7 +14,8 @@ use super::project;
 use crate::error::with_sources;
 use crate::event::PluginName;
 use crate::plugin::{
-    Checked, Manifest, PackageLabels, Proposed, SecretResolver, SecretSource, check, pack, packed_manifest, packed_name,
+    Checked, Kind, Manifest, PackageLabels, Proposed, SecretResolver, SecretSource, check, pack, packed_manifest,
+    packed_name,
 };
 
 /// The name of a manifest in a plugin's folder.
@@ -24,7 +24,7 @@ pub(super) const MANIFEST: &str = "plugin.toml";
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  tidemill plugins pack .                                 what the project in this folder has built
+  tidemill plugins pack .                                 what the project in this folder has built, as dev.toml says
   tidemill plugins pack build/plugin.wasm -o big-orders.wasm --label licenses=Apache-2.0
   tidemill plugins pack . --label version=1.2.3 --label revision=3f2a9c1
 
@@ -77,9 +77,11 @@ fn set(labels: &mut PackageLabels, key: &str, text: &str) -> Result<(), String> 
 pub(in crate::cli) fn run(args: &PackArgs, output: &mut Output<'_>) -> Result<(), CliError> {
     let is_project = args.from.is_dir();
     let path = if is_project { project::component(&args.from)? } else { args.from.clone() };
-    let component = read(&path)?;
-    let manifest = manifest_of(args, &path, &component)?;
-    let read = Manifest::parse(MANIFEST, manifest.as_deref().unwrap_or_default()).map_err(CliError::usage)?;
+    let hint = "give a project's folder, or the .wasm file that its build wrote";
+    let component = component(&path).map_err(|error| error.hint(hint))?;
+    let kind = Kind::of_component(&component);
+    let manifest = manifest_of(args, kind, &path, &component)?;
+    let read = kind.manifest(MANIFEST, manifest.as_deref().unwrap_or_default()).map_err(CliError::usage)?;
     let checked = checked(&path, &component, &read)?;
     let mut labels = PackageLabels::default();
     for (key, text) in &args.label {
@@ -113,14 +115,13 @@ pub(in crate::cli) fn run(args: &PackArgs, output: &mut Output<'_>) -> Result<()
 }
 
 /// The text of the manifest to embed; one that the component carries already stays where there is no other.
-fn manifest_of(args: &PackArgs, component: &Path, bytes: &[u8]) -> Result<Option<String>, CliError> {
-    let folder = if args.from.is_dir() { args.from.clone() } else { component.with_file_name("") };
-    let beside = [folder.join(MANIFEST), component.with_extension("toml")];
-    match args.manifest.clone().or_else(|| beside.into_iter().find(|path| path.is_file())) {
+fn manifest_of(args: &PackArgs, kind: Kind, component: &Path, bytes: &[u8]) -> Result<Option<String>, CliError> {
+    // Of a project it lies in its folder, wherever the build leaves the component.
+    let own = Some(args.from.join(MANIFEST)).filter(|path| path.is_file());
+    match args.manifest.clone().or(own).or_else(|| manifest_beside(kind, component)) {
         Some(path) => {
-            let text = String::from_utf8(read(&path)?)
-                .map_err(|_| CliError::usage(format_args!("{} is not text in UTF-8", path.display())))?;
-            Manifest::parse(&path.display().to_string(), &text).map_err(CliError::usage)?;
+            let text = manifest_text(&path)?;
+            kind.manifest(&path.display().to_string(), &text).map_err(CliError::usage)?;
             Ok(Some(text))
         }
         None => packed_manifest(bytes).map_err(CliError::usage),
@@ -161,14 +162,6 @@ fn target(packed: &[u8], from: &Path, labels: &PackageLabels) -> PathBuf {
         Some(version) => format!("{name}-{version}.wasm").into(),
         None => format!("{name}.wasm").into(),
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    fs::read(path).map_err(|error| {
-        let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failure };
-        CliError::new(exit, format_args!("{} cannot be read: {error}", path.display()))
-            .hint("give a project's folder, or the .wasm file that its build wrote")
-    })
 }
 
 /// Writes a file, whole or not at all.

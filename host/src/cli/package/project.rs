@@ -7,14 +7,24 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use super::super::dev::project::Project;
 use super::super::error::{CliError, Exit};
 use crate::plugin::PackageLabels;
 
-/// Where the projects of `tidemill new` leave their component, and a folder of the plugins directory has it.
+/// Where a component is looked for in a folder that does not say: in the folder of a plugin, and where builds leave it.
 const PLACES: [&str; 3] = ["", "build", "target/wasm32-wasip2/release"];
 
-/// The one component of a project.
+/// The component of a project: the one that its `dev.toml` names, else the only one there is.
 pub(super) fn component(folder: &Path) -> Result<PathBuf, CliError> {
+    if Project::is_in(folder) {
+        let Project { component, build, .. } = Project::read(folder)?;
+        let missing = || CliError::new(Exit::NotFound, format_args!("{} is not there", component.display()));
+        return if component.is_file() {
+            Ok(component)
+        } else {
+            Err(missing().hint(format_args!("build it: {build}")))
+        };
+    }
     for place in PLACES {
         let found = components(&folder.join(place));
         match found.as_slice() {
@@ -144,5 +154,11 @@ mod tests {
         let Err(CliError::Failed { exit, what, .. }) = component(folder.path()) else { panic!("one of two was taken") };
         assert_eq!(exit, Exit::Usage);
         assert!(what.contains("big.wasm") && what.contains("other.wasm"), "{what}");
+        fs::write(folder.path().join("dev.toml"), "build = 'make'\ncomponent = 'out/it.wasm'\n").unwrap();
+        let Err(CliError::Failed { exit, hint, .. }) = component(folder.path()) else { panic!("it is not built") };
+        assert_eq!((exit, hint.as_deref()), (Exit::NotFound, Some("build it: make")));
+        fs::create_dir(folder.path().join("out")).unwrap();
+        fs::write(folder.path().join("out/it.wasm"), "").unwrap();
+        assert_eq!(component(folder.path()).unwrap(), folder.path().join("out/it.wasm"), "what dev.toml names");
     }
 }

@@ -1,16 +1,17 @@
 //! Commands that are accepted first and decided later.
 
+use super::turns::Shut;
 use super::*;
 use crate::delivery::{Backoff, Envelope};
 
 /// A queue with short waits over a store in memory.
-struct Later {
-    world: World,
+pub(super) struct Later {
+    pub(super) world: World,
     clock: Arc<ManualClock>,
-    commands: Commands,
+    pub(super) commands: Commands,
 }
 
-fn options() -> QueueOptions {
+pub(super) fn options() -> QueueOptions {
     QueueOptions { waiting_max: 1000, attempts_max: 3, backoff: Backoff { initial_ms: 1, max_ms: 2, jitter: false } }
 }
 
@@ -20,14 +21,14 @@ impl Later {
         Self::over(world, options)
     }
 
-    fn over(world: World, options: QueueOptions) -> Self {
+    pub(super) fn over(world: World, options: QueueOptions) -> Self {
         let clock = Arc::new(ManualClock::at(3_000_000));
         let (log, claims) = (AsyncStore::new(world.store.clone()), world.commands.claims().clone());
         let commands = Commands::queueing(log, claims, clock.clone(), Arc::default(), options);
         Self { world, clock, commands }
     }
 
-    async fn accept(&self, command: Command) -> Result<Accepted, CommandError> {
+    pub(super) async fn accept(&self, command: Command) -> Result<Accepted, CommandError> {
         match self.commands.accept(command, Vec::new()).await? {
             TakenUp::Waits(accepted) => Ok(accepted),
             TakenUp::Settled(settled) => panic!("it has an outcome: {settled:?}"),
@@ -43,13 +44,13 @@ impl Later {
     }
 
     /// Sends a command that does not wait.
-    async fn send(&self, command: Command) -> Result<Accepted, CommandError> {
+    pub(super) async fn send(&self, command: Command) -> Result<Accepted, CommandError> {
         let Settled { id, stream, position, repeated, .. } = self.commands.send(command, Commands::allow_all()).await?;
         Ok(Accepted { id, stream, position, repeated })
     }
 
     /// What a command has come to for good.
-    async fn settled(&self, id: &str) -> Status {
+    pub(super) async fn settled(&self, id: &str) -> Status {
         loop {
             match self.commands.status(id).await.unwrap().expect("it was accepted") {
                 Status::Queued { .. } | Status::UnderWay(_) => tokio::task::yield_now().await,
@@ -205,6 +206,44 @@ async fn what_a_plugin_sends_is_not_lost_silently_to_a_client() {
 }
 
 #[tokio::test]
+async fn an_accepted_command_has_its_id_before_it_is_decided_whoever_sent_it() {
+    let later = Later::new(options());
+    later.accept(command("a", "Add", 1)).await.unwrap();
+    sent_by_plugin(&later, "b", 2).await;
+    for id in ["a", "b"] {
+        for other in [later.send(command(id, "Add", 9)).await, later.accept(command(id, "Add", 9)).await] {
+            assert!(matches!(other, Err(CommandError::IdTaken { .. })), "{other:?}");
+        }
+    }
+    let _task = later.commands.work(async {});
+    for id in ["a", "b"] {
+        let Status::Settled(settled) = later.settled(id).await else { panic!("{id} was given up") };
+        assert!(matches!(settled.outcome, Outcome::Accepted(_)));
+    }
+    let amounts: Vec<_> = later.world.events("purse-1").into_iter().map(|event| event.data).collect();
+    assert_eq!((amounts, later.commands.queue_counts().failed), (vec![b"1".to_vec(), b"2".to_vec()], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_is_not_accepted_with_another_body() {
+    let later = Later::new(options());
+    let shut = Shut::of(&later.world).await;
+    let commands = later.commands.clone();
+    let first = tokio::spawn(async move { commands.send(command("a", "Add", 1), Commands::allow_all()).await });
+    while later.commands.status("a").await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let other = later.accept(command("a", "Add", 2)).await.unwrap_err();
+    assert!(matches!(other, CommandError::IdTaken { for_now: true, .. }), "{other}");
+    assert!(!later.accept(command("a", "Add", 1)).await.unwrap().repeated, "the same may be sent in both ways");
+    drop(shut);
+    first.await.unwrap().unwrap();
+    let _task = later.commands.work(async {});
+    later.empty().await;
+    assert_eq!((later.world.events("purse-1").len(), later.commands.queue_counts().failed), (1, 0));
+}
+
+#[tokio::test]
 async fn one_that_was_settled_in_time_is_no_failure_however_late_that_is_found() {
     let later = Later::new(options());
     let timely = Command { deadline_ms: Some(5), ..command("timely", "Add", 1) };
@@ -251,7 +290,7 @@ async fn what_waits_is_known_to_retention_and_its_checkpoint_is_no_snapshot() {
     }
     drop(task);
     let queue = StreamName::new("$commands-accepted").unwrap();
-    assert!(!later.commands.drop_snapshot(&queue).await.unwrap());
+    assert!(!later.commands.drop_snapshot(&queue, false).await.unwrap());
     assert!(later.commands.snapshots(String::new(), None, 10).await.unwrap().0.is_empty());
     assert_eq!(first_waiting(), None, "it is still there");
 }

@@ -11,13 +11,13 @@ fn denied() -> Allow {
 }
 
 /// Holds all decisions up until it is dropped.
-struct Shut {
+pub(super) struct Shut {
     open: Option<std::sync::mpsc::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Shut {
-    async fn of(world: &World) -> Self {
+    pub(super) async fn of(world: &World) -> Self {
         let gate = Arc::clone(&world.code.gate);
         let (open, opened) = std::sync::mpsc::channel::<()>();
         let (shut, is_shut) = tokio::sync::oneshot::channel();
@@ -71,6 +71,51 @@ async fn who_joins_a_command_is_judged_by_itself() {
         let later = world.commands.send(command("a", "Add", 1), denied()).await;
         assert!(matches!(later, Err(CommandError::Denied(_))), "{later:?}");
         assert!(world.send(command("a", "Add", 1)).await.unwrap().repeated);
+    }
+}
+
+/// Sends a command and waits until it is under way.
+async fn under_way(world: &World, command: Command) -> tokio::task::JoinHandle<Result<Settled, CommandError>> {
+    let (commands, id) = (world.commands.clone(), command.id.clone());
+    let sent = tokio::spawn(async move { commands.send(command, Commands::allow_all()).await });
+    while world.commands.status(&id).await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    sent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_a_command_waits_no_longer_than_its_own_deadline() {
+    let world = World::new(never());
+    let shut = Shut::of(&world).await;
+    let first = under_way(&world, command("a", "Add", 1)).await;
+    let late = world.send(Command { deadline_ms: Some(5), ..command("a", "Add", 1) }).await.unwrap_err();
+    assert!(matches!(late, CommandError::Expired { deadline_ms: 5, progress: Progress::Joined }), "{late}");
+    assert!(late.to_string().contains("under way for another who sent it; that goes on"), "{late}");
+    drop(shut);
+    first.await.unwrap().unwrap();
+    assert_eq!(world.events("purse-1").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_a_command_does_not_share_the_deadline_or_the_expectation_of_who_was_first() {
+    let late = Command { deadline_ms: Some(50), ..command("a", "Add", 1) };
+    let off = Command { expected: ExpectedVersion::Exact(Version(9)), ..command("a", "Add", 1) };
+    for (first, is_late) in [(late, true), (off, false)] {
+        let world = World::new(never());
+        let mut shut = Some(Shut::of(&world).await);
+        let busy = under_way(&world, command("busy", "Add", 1)).await;
+        let first = under_way(&world, first).await;
+        let mut second = Box::pin(world.send(command("a", "Add", 1)));
+        assert!((&mut second).now_or_never().is_none(), "it waits for the first");
+        if !is_late {
+            drop(shut.take());
+        }
+        first.await.unwrap().unwrap_err();
+        drop(shut);
+        assert!(!second.await.unwrap().repeated);
+        busy.await.unwrap().unwrap();
+        assert_eq!(world.events("purse-1").len(), 2);
     }
 }
 

@@ -8,10 +8,12 @@ use crate::delivery::record::{Record, Stored};
 use crate::delivery::start;
 use crate::error::with_sources;
 use crate::event::{PluginName, Position};
-use crate::store::{CommitError, DeadLetter, Owner, PluginChange, Progress, ReadRequest, Store, StoreError};
+use crate::store::{CommitError, DeadLetter, Owner, PluginChange, Progress, Store, StoreError};
+
+use super::rekey::{event_at, key_anew};
 
 /// Set-aside events read at a time: with their evidence they are some hundred KiB.
-const ROWS_READ: usize = 256;
+pub(super) const ROWS_READ: usize = 256;
 
 /// Through which lifts the events of a state went that was built through several: no chain is called so, and only
 /// building it anew ends it.
@@ -61,6 +63,11 @@ pub(super) fn begin(
     let record = without_abandoned(&owner, record, layout.partitions, store).map_err(said)?;
     if record != stored.record || !progress.is_empty() {
         stored = write(&owner, &stored, record, &progress, store).map_err(|error| with_sources(&error))?;
+    }
+    if stored.record.rekey {
+        key_anew(&owner, &layout.key, store)?;
+        let record = Record { rekey: false, ..stored.record.clone() };
+        stored = write(&owner, &stored, record, &[], store).map_err(|error| with_sources(&error))?;
     }
     let progress = progress_rows(&owner, layout.partitions, store).map_err(said)?;
     let rows = rows(&owner, layout.partitions, store).map_err(said)?;
@@ -125,11 +132,10 @@ fn progress_of(
 
 /// A plugin that never began.
 fn first(record: &Record, layout: &Layout, checkpoint: Position) -> (Record, Vec<Progress>) {
-    let kept = (layout.partitions > 1).then(|| layout.clone());
     let began = Some(checkpoint).filter(|checkpoint| *checkpoint > Position::START);
     let progress = Progress { checkpoint, ..Progress::default() };
     let partitions = usize::try_from(layout.partitions).unwrap_or(usize::MAX);
-    (Record { layout: kept, before: Vec::new(), began, ..record.clone() }, vec![progress; partitions])
+    (Record { layout: layout.clone().noted(), before: Vec::new(), began, ..record.clone() }, vec![progress; partitions])
 }
 
 /// Goes over to a layout, where it is another than before; progress is what is to be written.
@@ -140,23 +146,23 @@ fn laid_out(
     (old, progress): (&Layout, Vec<Progress>),
     store: &dyn Store,
 ) -> Result<(Record, Vec<Progress>), StoreError> {
+    let rekey = record.rekey || old.key != layout.key;
     if old.shares_as(layout) {
-        return Ok((record.clone(), Vec::new()));
+        let noted = if rekey { Some(layout.clone()) } else { record.layout.clone() };
+        return Ok((Record { layout: noted, rekey, ..record.clone() }, Vec::new()));
     }
     let stored = (0..layout.partitions).map(|partition| store.progress(owner, partition));
     let stored = stored.map(|progress| progress.map(Option::unwrap_or_default)).collect::<Result<Vec<_>, _>>()?;
     let of = |position: Position| {
-        let after = Position(position.0.saturating_sub(1));
-        let page = store.read(&ReadRequest { after, limit: 1, ..ReadRequest::default() }).ok()?;
-        let event = page.events.first().filter(|event| event.position == position)?;
-        Some(layout.key.partition_of(event, layout.partitions))
+        let event = event_at(position, store).ok()??;
+        Some(layout.key.partition_of(&event, layout.partitions))
     };
     let Change { before, progress } = old.change(&record.before, &progress, &stored, of);
     tracing::info!(
         plugin = %owner.plugin, partitions_before = old.partitions, partitions = layout.partitions,
         key = %layout.key, "partitions laid out anew"
     );
-    Ok((Record { layout: Some(layout.clone()), before, ..record.clone() }, progress))
+    Ok((Record { layout: Some(layout.clone()), before, rekey, ..record.clone() }, progress))
 }
 
 /// Writes the record and where the partitions stand.

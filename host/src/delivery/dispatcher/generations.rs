@@ -33,13 +33,16 @@ pub(super) fn make_live(live: &Owner, generation: u32, store: &dyn Store) -> Res
         let building = record.building.clone().filter(|building| building.generation == generation);
         let building = building.ok_or_else(|| CommandError::NotRebuilding { plugin: plugin.clone() })?;
         let instead = record.instead.clone().filter(|instead| instead.run == building.component);
-        let layout = (building.layout.partitions > 1).then_some(building.layout);
+        let key = record.layout.as_ref().map(|layout| layout.key.clone()).unwrap_or_default();
+        let rekey = record.rekey || key != building.layout.key;
+        let layout = building.layout.noted();
         let next = Record {
             generation,
             component: building.component,
             lifts: building.lifts,
             began: Some(building.after),
             layout,
+            rekey,
             before: Vec::new(),
             previous: Some(record.live()),
             building: None,

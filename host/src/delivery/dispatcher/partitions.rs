@@ -20,6 +20,7 @@ use crate::delivery::machine::{Machine, Row, Start, VersionId};
 use crate::delivery::policy::{Policy, Subscription};
 use crate::delivery::shared_state::SharedState;
 use crate::delivery::status::Status;
+use crate::delivery::storm::Storms;
 use crate::event::{Pattern, PluginName};
 use crate::store::{Owner, Progress, Store};
 
@@ -118,6 +119,7 @@ impl Partitions {
                 filter: version.subscription.filter.clone(),
                 set_aside: launch.rows.iter().map(|rows| AtomicUsize::new(rows.len())).collect(),
                 shared: (version.policy.partitions > 1).then(|| Arc::new(SharedState::default())),
+                storms: Storms::new(version.policy.causation_events_max),
                 beside: launch.beside,
             }),
             version: &version,

@@ -172,7 +172,7 @@ impl Builder {
             state: if self.partitions.is_some() {
                 status.state
             } else {
-                State::BackingOff { until_us: self.not_before_us }
+                State::BackingOff { until_us: self.not_before_us, reason: None }
             },
             set_aside: status.set_aside,
             counters: status.counters,
@@ -270,7 +270,7 @@ impl Group {
         let edit = move |record: &Record| match &record.building {
             None => Err(CommandError::NotRebuilding { plugin: plugin.clone() }),
             Some(building) if building.component != component => Err(CommandError::Replaced { plugin: plugin.clone() }),
-            Some(building) if building.layout.shares_as(&layout) && building.lifts == lifts => Ok(None),
+            Some(building) if building.layout == layout && building.lifts == lifts => Ok(None),
             // What is built shares its events otherwise, or sees others: it begins anew.
             Some(building) => Ok(Some(with_generation(
                 record,

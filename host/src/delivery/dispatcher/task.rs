@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use ahead::Ahead;
 
@@ -27,6 +27,7 @@ use crate::delivery::machine::{Action, Input, Machine, Page, Staged};
 use crate::delivery::quiet::Quiet;
 use crate::delivery::shared_state::{SharedState, Turn};
 use crate::delivery::status::{Counters, PartitionStatus, State, Status};
+use crate::delivery::storm::Storms;
 use crate::error::ErrorClass;
 use crate::event::{Filter, PluginName, Position};
 use crate::store::{Owner, ReadPage, ReadRequest, Store, StoreError};
@@ -43,6 +44,7 @@ pub(super) struct Common {
     pub(super) set_aside: Vec<AtomicUsize>,
     /// None where there is one partition only.
     pub(super) shared: Option<Arc<SharedState>>,
+    pub(super) storms: Storms,
     /// What another generation has to do with this one.
     pub(super) beside: Beside,
 }
@@ -154,6 +156,8 @@ impl Task {
                 // Nothing is staged.
                 Action::Wait { after, until_us } => {
                     self.turn = None;
+                    // A unit that nothing came of has ended.
+                    self.effects.take_reads();
                     self.wait(after, until_us).await
                 }
                 Action::Yielded if self.orders.is_closed() && self.orders.is_empty() => None,
@@ -399,9 +403,14 @@ impl Task {
             State::Halted { reason } => error!(%plugin, partition, reason, way_out, "delivery halted"),
             State::Quarantined { reason } => error!(%plugin, partition, reason, way_out, "delivery quarantined"),
             State::Paused => info!(%plugin, partition, "delivery paused"),
-            State::Running if matches!(self.reported, State::BackingOff { .. }) => {}
+            State::Running if matches!(self.reported, State::BackingOff { reason: None, .. }) => {}
             State::Running => info!(%plugin, partition, "delivery resumed"),
             State::Stopped => info!(%plugin, partition, "delivery stopped"),
+            State::BackingOff { reason: Some(reason), .. } => {
+                if !matches!(self.reported, State::BackingOff { reason: Some(_), .. }) {
+                    warn!(%plugin, partition, reason, "delivery waits for what its handler waits for");
+                }
+            }
             State::BackingOff { .. } => {}
         }
     }

@@ -1,7 +1,8 @@
 //! What an appended event has of the event that caused it.
 //!
-//! Events that plugins append carry how far they are from the one that no plugin made: one more than their cause
-//! says, so nothing is looked up. A chain that feeds itself ends where its plugin's limit is.
+//! Events that plugins append carry which event that no plugin made they follow from, and how far they are from it: one
+//! more than their cause says, so nothing is looked up. A chain that feeds itself ends where its plugin's limit is;
+//! [`storm`](super::super::storm) bounds how many chains one event leads to.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,8 @@ use crate::event::{PluginName, RecordedEvent, metadata_key};
 pub(super) struct Cause {
     id: Uuid,
     correlation_id: String,
+    /// The event that no plugin made.
+    root: Uuid,
     /// How many appends by plugins lead to an event with this cause.
     depth: u64,
 }
@@ -25,8 +28,10 @@ impl Cause {
         let correlation_id = metadata(metadata_key::CORRELATION_ID).cloned();
         // What is no number was not written by a host, and begins a chain as what has none.
         let depth = metadata(metadata_key::CAUSATION_DEPTH).and_then(|depth| depth.parse::<u64>().ok());
+        let root = metadata(metadata_key::CAUSATION_ROOT).and_then(|root| root.parse().ok());
         Self {
             id: event.id,
+            root: root.unwrap_or(event.id),
             correlation_id: correlation_id.unwrap_or_else(|| event.id.to_string()),
             depth: depth.unwrap_or(0).saturating_add(1),
         }
@@ -53,6 +58,7 @@ impl Cause {
         metadata.insert(metadata_key::CAUSATION_ID.into(), self.id.to_string());
         metadata.insert(metadata_key::CORRELATION_ID.into(), self.correlation_id);
         metadata.insert(metadata_key::CAUSATION_DEPTH.into(), self.depth.to_string());
+        metadata.insert(metadata_key::CAUSATION_ROOT.into(), self.root.to_string());
     }
 }
 
@@ -95,6 +101,11 @@ mod tests {
         Cause::of(&cause).write(&mut metadata);
         let written: Vec<_> = metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let id = cause.id.to_string();
-        assert_eq!(written, [("a", "b"), ("causation_depth", "5"), ("causation_id", &id), ("correlation_id", "c")]);
+        let (depth, root) = (("causation_depth", "5"), ("causation_root", &*id));
+        assert_eq!(written, [("a", "b"), depth, ("causation_id", &id), root, ("correlation_id", "c")]);
+        let root = Uuid::from_u128(7).to_string();
+        let mut metadata = BTreeMap::new();
+        Cause::of(&event(&[("causation_depth", "1"), ("causation_root", &root)])).write(&mut metadata);
+        assert_eq!(metadata["causation_root"], root, "handed on");
     }
 }

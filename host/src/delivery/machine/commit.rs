@@ -2,6 +2,7 @@
 
 use super::io::{Commit, CommitFailure, Page};
 use super::mutant::{Rule, broken};
+use super::stop::Stop;
 use super::unit::Unit;
 use super::{Action, Machine, Phase, STORE_RETRY_US};
 use crate::delivery::handler::{Evidence, Fault, HandleError};
@@ -51,6 +52,7 @@ impl Machine {
         self.conflicts = 0;
         if commit.handled > 0 {
             self.fault_run.end();
+            self.outage.end();
         }
         if commit.recalled.is_some() {
             self.queue_turn = false;
@@ -77,7 +79,16 @@ impl Machine {
             }
             CommitFailure::Broken(reason) => {
                 self.rewind();
-                self.halt(reason);
+                self.halt(Stop::Broken(reason));
+            }
+            CommitFailure::Storm(reason) => {
+                let alone = self.single.is_some() || self.recalling.is_some();
+                self.rewind();
+                if alone {
+                    self.halt(Stop::Halted(reason));
+                } else {
+                    self.careful_through = tried_through;
+                }
             }
             CommitFailure::Refused(reason) => return self.refused(reason, now_us),
         }

@@ -28,6 +28,8 @@ pub(super) struct Judged {
     pub(super) failing: Failing,
     pub(super) kind: &'static str,
     pub(super) next: Next,
+    /// The handler said when to come back.
+    pub(super) asked: bool,
 }
 
 /// What follows for the event.
@@ -57,7 +59,8 @@ impl From<&DeadLetter> for Tally {
 impl Machine {
     /// Judges a failed attempt at an event. One that an operator `forced` stops nobody.
     ///
-    /// A handler that says when to come back is not at fault and nor is the event: that counts no attempt.
+    /// A handler that says when to come back is not at fault and nor is the event: that counts no attempt. Said of one
+    /// event after the other, the world is not ready.
     pub(super) fn judge(
         &mut self,
         position: Position,
@@ -67,11 +70,11 @@ impl Machine {
     ) -> Judged {
         let (kind, reason) = describe(error);
         let tally = if broken(Rule::AttemptsAddUp) { Tally::default() } else { tally };
-        let (attempt, fault) = match error {
-            HandleError::Fault { .. } => (0, 1),
+        let (attempt, fault, asked) = match error {
+            HandleError::Fault { .. } => (0, 1, false),
             HandleError::Failure(failure) => match failure.verdict {
-                Verdict::Retry { after_ms: Some(_) } => (0, 0),
-                Verdict::Retry { after_ms: None } | Verdict::Reject | Verdict::Stop => (1, 0),
+                Verdict::Retry { after_ms: Some(_) } => (0, 0, true),
+                Verdict::Retry { after_ms: None } | Verdict::Reject | Verdict::Stop => (1, 0, false),
             },
         };
         let failing = Failing {
@@ -86,11 +89,15 @@ impl Machine {
             Next::Stop(_) if forced => Next::SetAside,
             next => next,
         };
-        Judged { failing, kind, next }
+        match next {
+            Next::Again(due_us) if asked => self.outage.note(position, (now_us, due_us), &failing.reason),
+            _ => self.outage.end(),
+        }
+        Judged { failing, kind, next, asked }
     }
 
     fn next(&mut self, failing: &Failing, error: &HandleError, now_us: u64) -> Next {
-        let Failing { position, attempts, faults, reason, .. } = failing;
+        let Failing { position, attempts, faults, reason, first_us, .. } = failing;
         let after_ms = match error {
             HandleError::Fault { .. } => None,
             HandleError::Failure(failure) => match failure.verdict {
@@ -101,9 +108,12 @@ impl Machine {
                 Verdict::Retry { after_ms } => after_ms,
             },
         };
-        if after_ms.is_some() || !self.policy.is_exhausted(*attempts, *faults) {
-            let tries = attempts.saturating_add(*faults);
-            let wait_us = retry::wait_us(&self.policy.backoff, tries, after_ms, &mut self.rng);
+        if let Some(after_ms) = after_ms {
+            let failing_us = now_us.saturating_sub(*first_us).max(self.outage.lasts_us(now_us));
+            return Next::Again(now_us.saturating_add(retry::asked_us(&self.policy.backoff, after_ms, failing_us)));
+        }
+        if !self.policy.is_exhausted(*attempts, *faults) {
+            let wait_us = self.policy.backoff.wait_us(attempts.saturating_add(*faults), &mut self.rng);
             return Next::Again(now_us.saturating_add(wait_us));
         }
         let tries = match (attempts, faults) {

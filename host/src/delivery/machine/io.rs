@@ -96,6 +96,8 @@ pub(in crate::delivery) enum CommitFailure {
     Conflict,
     /// What the handler staged is refused.
     Refused(String),
+    /// More would follow from one first cause than the plugin may append.
+    Storm(String),
     /// No commit of this runner can succeed: another one drives the plugin, or the store is broken.
     Broken(String),
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::failure::{BEHIND, NO_KEY, Next, Tally};
 use super::io::{Page, Staged};
 use super::mutant::{Rule, broken};
+use super::retry::is_twice_as_long;
 use super::{Action, Machine, Phase};
 use crate::delivery::handler::{Evidence, Fault, HandleError};
 use crate::delivery::key::Sequence;
@@ -39,7 +40,7 @@ enum Aside {
 impl Machine {
     /// The next step with events of the log; none when there is nothing to do with them now.
     pub(super) fn live(&mut self, now_us: u64) -> Option<Action> {
-        if self.due_us.is_some_and(|due_us| due_us > now_us) {
+        if self.due_us.is_some_and(|due_us| due_us > now_us) || self.outage.held_until_us(now_us).is_some() {
             return (!self.unit.is_empty()).then(|| self.commit());
         }
         self.due_us = None;
@@ -58,6 +59,9 @@ impl Machine {
             let position = event.position;
             if (position <= self.careful_through && !self.unit.is_empty()) || self.unit.is_full(now_us) {
                 return Some(self.commit());
+            }
+            if self.outage.is_on() && !self.has_spare_room() {
+                return Some(self.commit_or(|machine| machine.wait_for_queue(now_us)));
             }
             let quiet = self.page.quiet.covers(event);
             let aside = match self.place(event) {
@@ -87,7 +91,7 @@ impl Machine {
     /// How many events are handed over with the next one, which is at `first`.
     fn count(&self, first: Position) -> usize {
         let failing = self.failing.as_ref().is_some_and(|failing| failing.position == first);
-        if failing || first <= self.careful_through || self.named == Some(first) {
+        if failing || first <= self.careful_through || self.named == Some(first) || self.outage.is_on() {
             return 1;
         }
         let rest = self.page.events.get(self.next..).unwrap_or_default();
@@ -134,6 +138,12 @@ impl Machine {
         let max = self.policy.parked_events_max;
         let below = if self.full { max - max.div_ceil(10) + 1 } else { max };
         self.queue.len() + self.elsewhere < below
+    }
+
+    /// Whether events may be set aside while the world is not ready: that takes half of the room at most, so that what
+    /// is nobody's fault halts nobody.
+    fn has_spare_room(&self) -> bool {
+        (self.queue.len() + self.elsewhere).saturating_mul(2) < self.policy.parked_events_max
     }
 
     /// Why no event of the log is handed over when too many are set aside.
@@ -216,6 +226,7 @@ impl Machine {
     pub(super) fn handled_range(&mut self, range: &Range<usize>, staged: Staged, now_us: u64) -> Option<Action> {
         let last = self.last_of(range);
         self.pass(range.end.saturating_sub(1), last);
+        self.grow(range.len());
         self.unit.handled(range.len(), last, staged, now_us);
         (last <= self.careful_through).then(|| self.commit())
     }
@@ -227,9 +238,16 @@ impl Machine {
         let through = self.through;
         self.failing = self.failing.take().filter(|failing| failing.position > through);
         self.named = self.named.filter(|named| *named > through);
-        if through >= self.suspect_through {
-            self.batch_limit = (self.batch_limit * 2).min(self.policy.batch_events_max.max(1));
+    }
+
+    /// After a call with as many events as allowed, which was fine: the next may have more. Twice as many, up to half of
+    /// what was too much; then one more at a time.
+    fn grow(&mut self, handed_over: usize) {
+        if handed_over < self.batch_limit || self.through < self.suspect_through {
+            return;
         }
+        let next = (self.batch_limit * 2).min(self.batch_fine).max(self.batch_limit + 1);
+        self.batch_limit = next.min(self.policy.batch_events_max.max(1));
     }
 
     pub(super) fn failed_range(&mut self, range: &Range<usize>, error: HandleError, evidence: Evidence, now_us: u64) {
@@ -247,10 +265,13 @@ impl Machine {
                 self.failed_range(range, HandleError::Fault { fault: Fault::BadReply, reason }, evidence, now_us);
             }
             fault @ HandleError::Fault { .. } if range.len() == 1 => {
+                // The event is to blame, and no number of them.
+                self.batch_fine = usize::MAX;
                 self.attempt(range.start, fault, evidence, now_us);
             }
             HandleError::Fault { .. } => {
                 self.batch_limit = range.len() / 2;
+                self.batch_fine = self.batch_limit;
                 self.suspect_through = self.suspect_through.max(self.last_of(range));
             }
         }
@@ -270,7 +291,9 @@ impl Machine {
         let before = self.failing.take().filter(|failing| failing.position == position);
         let tally = before.as_ref().map(Tally::from).unwrap_or_default();
         let judged = self.judge(position, tally, &error, (now_us, false));
-        self.unit.attempted = true;
+        let written = self.progress.failing.as_ref().filter(|failing| failing.position == position);
+        let is_told = written.is_none_or(|written| is_twice_as_long(written.first_us, written.last_us, now_us));
+        self.unit.attempted = !judged.asked || self.policy.is_ordered_by_key() || is_told;
         let due_us = match judged.next {
             Next::Stop(stop) => {
                 self.stop = Some(stop);

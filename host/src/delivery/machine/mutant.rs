@@ -13,6 +13,8 @@ pub(super) enum Rule {
     BlockedKeyWaits,
     /// What had stopped delivery before a crash stops it after.
     StopIsKept,
+    /// Nothing is tried before a world that is not ready is looked at again.
+    OutageIsHeld,
     /// What an earlier layout settled is passed over.
     SettledIsPassed,
 }

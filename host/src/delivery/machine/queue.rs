@@ -189,6 +189,17 @@ impl Queue {
         }
     }
 
+    /// Heads that are due later than that are due at once.
+    pub(super) fn cut(&mut self, latest_us: u64, now_us: u64) {
+        while let Some((due_us, sequence)) = self.due.last().filter(|(due_us, _)| *due_us > latest_us).cloned() {
+            self.due.remove(&(due_us, sequence.clone()));
+            if let Some(line) = self.lines.get_mut(&sequence) {
+                line.due_us = Some(now_us);
+            }
+            self.due.insert((now_us, sequence));
+        }
+    }
+
     /// The head that has been due longest, with whether an operator wants it; only such when `forced_only`.
     pub(super) fn ready(&self, now_us: u64, forced_only: bool) -> Option<(&Sequence, Position, bool)> {
         let due = self.due.iter().take_while(|(due_us, _)| *due_us <= now_us);

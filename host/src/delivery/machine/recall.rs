@@ -2,6 +2,7 @@
 
 use super::failure::{Next, Tally};
 use super::io::Recalled;
+use super::retry::is_twice_as_long;
 use super::{Action, Machine, Phase};
 use crate::delivery::handler::{Evidence, HandleError};
 use crate::delivery::key::Sequence;
@@ -19,9 +20,10 @@ pub(super) struct Recall {
 }
 
 impl Machine {
-    /// The set-aside event that is due, if any. When delivery is stopped only those that an operator wants.
+    /// The set-aside event that is due, if any. When delivery is stopped or held only those that an operator wants.
     pub(super) fn due_recall(&self, now_us: u64) -> Option<(Position, Recall)> {
-        let (sequence, position, forced) = self.queue.ready(now_us, self.stop.is_some())?;
+        let forced_only = self.stop.is_some() || self.outage.held_until_us(now_us).is_some();
+        let (sequence, position, forced) = self.queue.ready(now_us, forced_only)?;
         Some((position, Recall { sequence: sequence.clone(), row: None, forced }))
     }
 
@@ -55,7 +57,7 @@ impl Machine {
         Some(self.commit())
     }
 
-    /// It failed again: the row says so, and its sequence waits on.
+    /// It failed again: the row says so, where that is worth a commit, and its sequence waits on.
     pub(super) fn refailed(
         &mut self,
         recall: Recall,
@@ -64,7 +66,8 @@ impl Machine {
         now_us: u64,
     ) -> Option<Action> {
         let Recall { sequence, row: Some(row), forced } = recall else { return None };
-        let judged = self.judge(row.position, Tally::from(&row), error, (now_us, forced));
+        let tally = Tally::from(&row);
+        let judged = self.judge(row.position, tally, error, (now_us, forced));
         let due_us = match judged.next {
             Next::Again(due_us) => Some(due_us),
             Next::SetAside => None,
@@ -74,6 +77,13 @@ impl Machine {
             }
         };
         self.queue.hold(&sequence, due_us);
+        let is_told = tally.first_us.is_none_or(|first_us| is_twice_as_long(first_us, row.last_us, now_us));
+        if judged.asked && !forced && !is_told {
+            // The row says all but the time, which matters to no restart.
+            self.queue.settle();
+            self.queue_turn = false;
+            return None;
+        }
         let failure = Some(judged.failing.reason.clone());
         let letter = self.letter(&sequence, judged.failing, judged.kind, evidence);
         let quiet = row.quiet || self.rebuilding;

@@ -28,7 +28,7 @@ pub(super) const BACKOFF: Known<'static> =
     Known { inline: true, ..Known::table("delivery.backoff", &["initial", "max", "jitter"], &[]) };
 pub(super) const AGGREGATE: Known<'static> = Known::table(
     "aggregate",
-    &["category", "commands", "deadline", "retries", "backoff", "snapshot_every", "snapshot_after", "hot"],
+    &["category", "commands", "deadline", "retries", "retry_on", "backoff", "snapshot_every", "snapshot_after", "hot"],
     &[],
 );
 pub(super) const AGGREGATE_BACKOFF: Known<'static> =
@@ -41,6 +41,7 @@ const LIMIT_KEYS: &[&str] = &[
     "query_answer",
     "fuel",
     "causation_depth",
+    "causation_events",
     "log_bytes_per_batch",
     "http_requests_per_batch",
     "http_request_body",

@@ -3,6 +3,7 @@
 use toml::{Table, Value};
 
 use super::super::{Manifest, ManifestError};
+use super::Kind;
 use crate::delivery::Policy;
 use crate::runtime::Limits;
 
@@ -24,12 +25,12 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Takes a manifest apart. The requests stay in `without` as comments, for an operator to take up.
+    /// Takes the manifest of what is of this kind apart. The requests stay in `without` as comments, for an operator to take up.
     ///
     /// # Errors
     /// When it is no manifest.
-    pub fn of(file: &str, text: &str) -> Result<Self, ManifestError> {
-        Manifest::parse(file, text)?;
+    pub fn of(kind: Kind, file: &str, text: &str) -> Result<Self, ManifestError> {
+        kind.manifest(file, text)?;
         let mut table: Table = text.parse().unwrap_or_default();
         let mut requests = Vec::new();
         if let Some(Value::Table(grants)) = table.get_mut("grants") {
@@ -55,7 +56,7 @@ impl Asked {
         without.push('\n');
         without.push_str(&table.to_string());
         // What gives nothing is left out by construction; that is said here again, by the one who reads it in earnest.
-        let granted = Manifest::parse(file, &without)?;
+        let granted = kind.manifest(file, &without)?;
         debug_assert!(granted.grants.append.is_empty() && granted.grants.http.is_empty());
         Ok(Self { without, requests, in_force })
     }
@@ -71,6 +72,7 @@ fn beyond(table: &Table) -> Vec<(&'static str, String)> {
             exceeds(&limits, &none)
                 || manifest.policy.partitions > Policy::default().partitions
                 || manifest.policy.causation_depth_max > Policy::default().causation_depth_max
+                || manifest.policy.causation_events_max > Policy::default().causation_events_max
         })
     };
     let of = |section: &'static str| {
@@ -152,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_gives_is_a_request_and_what_narrows_stays() {
-        let asked = Asked::of("plugin.toml", MANIFEST).unwrap();
+        let asked = Asked::of(Kind::Plugin, "plugin.toml", MANIFEST).unwrap();
         let granted = Manifest::parse("plugin.toml", &asked.without).unwrap();
         let grants = &granted.grants;
         assert!(grants.append.is_empty() && grants.http.is_empty() && grants.http_private.is_empty());
@@ -171,7 +173,7 @@ mod tests {
     fn what_is_behind_a_line_break_in_a_request_is_not_in_force() {
         let sly = "[subscribe]\ntypes = [\"'''#\"]\n[grants.secrets]\nK = { config = true, file = \"\\n[grants]\\nappend = \
                    ['*']\\n[subscribe]\\ntypes = ['*']\\n[config]\\nx = '''\\n\" }\n";
-        let asked = Asked::of("plugin.toml", sly).unwrap();
+        let asked = Asked::of(Kind::Plugin, "plugin.toml", sly).unwrap();
         assert_eq!(asked.requests.len(), 1, "{:?}", asked.requests);
         assert!(!asked.requests[0].contains('\n'), "{:?}", asked.requests);
         let granted = Manifest::parse("plugin.toml", &asked.without).unwrap().grants;
@@ -182,7 +184,7 @@ mod tests {
     fn more_of_the_machine_than_others_have_is_a_request_and_less_is_in_force() {
         let text = "[limits]\nmemory = \"1GiB\"\nbatch_time = \"10ms\"\nfuel = 5000\n[delivery]\npartitions = 8\nmax_attempts \
                     = 9\n[subscribe]\ntypes = [\"A\"]\n";
-        let asked = Asked::of("plugin.toml", text).unwrap();
+        let asked = Asked::of(Kind::Plugin, "plugin.toml", text).unwrap();
         assert_eq!(asked.requests, ["[limits] memory = \"1GiB\"", "[delivery] partitions = 8"]);
         let mut in_force = asked.in_force.clone();
         in_force.sort();
@@ -203,8 +205,17 @@ mod tests {
     #[test]
     fn a_manifest_that_asks_for_nothing_stays_as_it_is() {
         for text in ["", "# words\n[grants]\nread = [\"A\"]\nappend = []\n"] {
-            assert_eq!(Asked::of("p", text).unwrap(), Asked { without: text.into(), ..Asked::default() });
+            assert_eq!(Asked::of(Kind::Plugin, "p", text).unwrap(), Asked { without: text.into(), ..Asked::default() });
         }
-        assert!(Asked::of("p", "grants = 3").is_err());
+        assert!(Asked::of(Kind::Plugin, "p", "grants = 3").is_err());
+    }
+
+    #[test]
+    fn a_validator_is_asked_about_what_its_author_says() {
+        let text = "commands = [\"order:*\"]\n[limits]\nmemory = \"1GiB\"\n[config]\nk = 1\n";
+        let asked = Asked::of(Kind::Validator, "p", text).unwrap();
+        assert_eq!(asked.requests, ["[limits] memory = \"1GiB\""]);
+        assert!(asked.without.contains("commands = [\"order:*\"]"), "{}", asked.without);
+        assert!(Asked::of(Kind::Plugin, "p", text).is_err() && Asked::of(Kind::Validator, "p", "[grants]").is_err());
     }
 }

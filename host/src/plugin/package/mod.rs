@@ -5,15 +5,20 @@
 //! it is shown and offered, and never in force by itself.
 
 mod asked;
+mod kind;
 mod place;
+mod read;
 mod sections;
 
 use thiserror::Error;
 
-use crate::plugin::{Manifest, ManifestError};
+use crate::plugin::ManifestError;
 
 pub use asked::Asked;
-pub use place::{Kind, PlaceError, Placing, Present};
+pub use kind::Kind;
+pub use place::{PlaceError, Placing, Present};
+pub(crate) use read::read_at_most;
+pub use read::read_component;
 
 /// The section that holds `plugin.toml`.
 const MANIFEST_SECTION: &str = "tidemill:manifest";
@@ -119,7 +124,7 @@ pub fn packed_manifest(component: &[u8]) -> Result<Option<String>, PackedError> 
         return Err(PackedError::TooLarge { bytes: bytes.len() });
     }
     let text = std::str::from_utf8(bytes).map_err(|_| PackedError::NotText)?;
-    Manifest::parse(MANIFEST_NAME, text)?;
+    Kind::of_component(component).manifest(MANIFEST_NAME, text)?;
     Ok(Some(text.to_owned()))
 }
 

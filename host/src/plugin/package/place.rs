@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use thiserror::Error;
 
+use super::Kind;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
 use crate::plugin::Manifest;
 use crate::plugin::source::{RESERVED_FOLDERS, UPCASTERS_FOLDER, VALIDATORS_FOLDER};
-use crate::runtime::Anatomy;
 
 const MANIFEST: &str = "plugin.toml";
 /// The component's file, where the manifest names none.
@@ -72,28 +72,7 @@ impl PlaceError {
     }
 }
 
-/// What a component is in a plugins directory, which says where it lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A plugin: in a folder of its own.
-    Plugin,
-    /// What lifts events: among its like, without a manifest.
-    Upcaster,
-    /// What commands are held to: among its like, with a manifest beside it, if it has one.
-    Validator,
-}
-
 impl Kind {
-    /// What a component is.
-    #[must_use]
-    pub fn of(anatomy: &Anatomy) -> Self {
-        match (anatomy.is_upcaster(), anatomy.is_validator()) {
-            (true, _) => Self::Upcaster,
-            (_, true) => Self::Validator,
-            _ => Self::Plugin,
-        }
-    }
-
     /// Where a component of this name lies among its like, and where its manifest would; none for a plugin.
     fn among_its_like(self, directory: &Path, name: &PluginName) -> Option<(PathBuf, Option<PathBuf>)> {
         let file = |folder: &str, end: &str| directory.join(folder).join(format!("{name}.{end}"));

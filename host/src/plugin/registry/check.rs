@@ -13,12 +13,14 @@ use crate::delivery::Setup;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
 use crate::plugin::{Loaded, LoadedUpcaster, Loader, Manifest, SecretResolver};
-use crate::runtime::{Anatomy, InstanceOptions, Role};
+use crate::runtime::{Anatomy, InstanceOptions, Role, told_of_hollow};
 use crate::schema::{Chain, Step};
 
 /// Of debug information and of memory at start, so large a share is worth a word: one in so many parts.
 const NOTABLE_SHARE: u64 = 2;
 
+/// The kind of producers, and the key of a description's tail, in which a component names its SDK.
+const SDK: &str = "sdk";
 /// The role of what lifts events. It is no plugin's: nothing is handed to it but by the chain.
 const UPCASTER: &str = "upcaster";
 /// The role of what looks at commands before they are decided.
@@ -46,6 +48,8 @@ pub struct Checked {
     /// What is in its file.
     #[serde(flatten)]
     pub anatomy: Anatomy,
+    /// What it was made with: the SDK and its version, where it says so.
+    pub sdk: Option<String>,
     /// Its roles; empty when it is refused.
     pub roles: Vec<&'static str>,
     /// How it introduces itself, if it does.
@@ -121,6 +125,7 @@ pub fn check(
     let mut checked = Checked {
         digest: Anatomy::digest(component),
         warnings: warnings(&anatomy, manifest),
+        sdk: sdk_of(&anatomy),
         anatomy,
         roles: Vec::new(),
         description: None,
@@ -134,25 +139,26 @@ pub fn check(
     let tried = if checked.anatomy.is_upcaster() {
         loader.load_upcaster(component).map(|loaded| checked.lift(loaded, component_path))
     } else if checked.anatomy.is_validator() {
-        loader.load_validator(component, bare_options(proposed)).map(|_| checked.roles = vec![VALIDATOR])
+        loader.load_validator(component, proposed.bare_options()).map(|_| checked.roles = vec![VALIDATOR])
     } else {
         let loaded = loader.load(component, &load_options(manifest));
         loaded.map(|loaded| checked.take(&*loaded, &proposed.version(), secrets))
     };
     checked.load_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    checked.warnings.extend(told_of_hollow(&checked.anatomy, checked.sdk.as_deref()));
     if let Err(error) = tried.map_err(failed) {
         checked.refused = Some(Refusal::of(&error));
     }
     Ok(checked)
 }
 
-/// What a validator runs with.
-fn bare_options(proposed: &Proposed<'_>) -> InstanceOptions {
-    let Proposed { name, manifest, .. } = *proposed;
-    InstanceOptions { config: manifest.config.clone(), ..InstanceOptions::new(name.clone(), manifest.limits) }
-}
-
 impl Proposed<'_> {
+    /// What a validator runs with.
+    pub(crate) fn bare_options(&self) -> InstanceOptions {
+        let Self { name, manifest, .. } = *self;
+        InstanceOptions { config: manifest.config.clone(), ..InstanceOptions::new(name.clone(), manifest.limits) }
+    }
+
     fn version(&self) -> Version<'_> {
         let Self { name, component_path: component, manifest, manifest_path, .. } = *self;
         Version { name, manifest, component, manifest_path, folder: manifest_path.parent(), chain: Arc::default() }
@@ -179,6 +185,9 @@ impl Checked {
         self.roles = loaded.roles().iter().map(|role: &Role| role.as_str()).collect();
         self.replayable = loaded.replayable();
         self.description = loaded.description().map(Into::into);
+        let said = loaded.description().into_iter().flat_map(|said| &said.extra);
+        let mut sdk = said.filter(|(key, _)| key == SDK).map(|(_, name)| name.clone());
+        self.sdk = sdk.next().or(self.sdk.take());
         if self.description.is_none() {
             let what = "it does not describe itself: nobody sees its version, and the manifest alone says what it \
                         listens to; export `description` to mend that";
@@ -204,6 +213,12 @@ impl Refusal {
     fn of(error: &InstallError) -> Self {
         Self { reason: error.line(), class: error.class() }
     }
+}
+
+/// The SDK that the component's file names.
+fn sdk_of(anatomy: &Anatomy) -> Option<String> {
+    let (name, version) = anatomy.producers.get(SDK)?.first_key_value()?;
+    Some(format!("{name} {version}").trim_end().to_owned())
 }
 
 fn warnings(anatomy: &Anatomy, manifest: &Manifest) -> Vec<String> {

@@ -203,6 +203,8 @@ pub struct PolicyInfo {
     pub parked_events_max: usize,
     /// How many appends by plugins, one because of the other, may lead to an event that it appends.
     pub causation_depth_max: u32,
+    /// How many events it may append that follow from one first cause.
+    pub causation_events_max: u64,
 }
 
 /// What a plugin may use.
@@ -315,6 +317,7 @@ impl From<&Policy> for PolicyInfo {
             },
             parked_events_max: policy.parked_events_max,
             causation_depth_max: policy.causation_depth_max,
+            causation_events_max: policy.causation_events_max,
         }
     }
 }

@@ -90,6 +90,8 @@ pub(super) struct Kept {
     pub(super) wanted: watch::Sender<Wanted>,
     /// True once the first wish has been dealt with.
     pub(super) settled: watch::Receiver<bool>,
+    /// What it would decide for when it was started, if it decides.
+    pub(super) category: Option<Category>,
     pub(super) task: JoinHandle<()>,
 }
 
@@ -102,6 +104,8 @@ struct Keeper {
     running: Option<Running>,
     /// What decides commands, where the plugin is an aggregate.
     deciding: Option<Deciding>,
+    /// Who claims the same category and has been told to run before, true once that has been dealt with.
+    rivals: Vec<watch::Receiver<bool>>,
     /// The category that it would decide for, if another plugin did not.
     claimed_elsewhere: Option<Category>,
     /// The files that were dealt with last.
@@ -139,8 +143,22 @@ impl Surroundings {
     }
 }
 
-/// Starts a plugin's keeper with its first wish.
-pub(super) fn spawn(name: PluginName, wanted: Wanted, around: Surroundings) -> Kept {
+impl Wanted {
+    /// What it would decide for, if it decides commands.
+    pub(super) fn category(&self, name: &PluginName) -> Option<Category> {
+        let Self::Ready(candidate) = self else { return None };
+        candidate.manifest.aggregate.category.clone().or_else(|| Category::new(name.as_str()).ok())
+    }
+}
+
+/// Starts a plugin's keeper with its first wish. It claims no category before its rivals have been dealt with.
+pub(super) fn spawn(
+    name: PluginName,
+    wanted: Wanted,
+    rivals: Vec<watch::Receiver<bool>>,
+    around: Surroundings,
+) -> Kept {
+    let category = wanted.category(&name);
     let (wanted, receiver) = watch::channel(wanted);
     let (tell, settled) = watch::channel(false);
     let (order, orders) = mpsc::channel(ORDERS_MAX);
@@ -153,6 +171,7 @@ pub(super) fn spawn(name: PluginName, wanted: Wanted, around: Surroundings) -> K
         generation: 0,
         running: None,
         deciding: None,
+        rivals,
         claimed_elsewhere: None,
         taken: None,
         read: None,
@@ -161,7 +180,7 @@ pub(super) fn spawn(name: PluginName, wanted: Wanted, around: Surroundings) -> K
         stopped: None,
     };
     let task = tokio::spawn(keeper.run(tell));
-    Kept { wanted, settled, task }
+    Kept { wanted, settled, category, task }
 }
 
 impl Keeper {

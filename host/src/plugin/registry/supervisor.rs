@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::keeper::{self, Kept, Surroundings, Wanted};
 use super::reload::LookAsked;
 use crate::command::Checks;
-use crate::event::PluginName;
+use crate::event::{Category, PluginName};
 use crate::plugin::Loader;
 use crate::plugin::source::{Broken, CommandFiles, Found, Outlook, Scan, Scanner, SourceError, TypeFiles, Upcasters};
 use crate::plugin::watcher::{Pace, Watcher};
@@ -205,9 +205,10 @@ impl Supervisor {
         if self.leaving.contains_key(name) {
             return false;
         }
+        let rivals = self.rivals(wanted.category(name));
         match self.kept.entry(name.clone()) {
             Entry::Vacant(vacant) => {
-                let kept = keeper::spawn(vacant.key().clone(), wanted, self.around.clone());
+                let kept = keeper::spawn(vacant.key().clone(), wanted, rivals, self.around.clone());
                 vacant.insert(kept);
             }
             Entry::Occupied(occupied) => {
@@ -219,6 +220,15 @@ impl Supervisor {
             }
         }
         true
+    }
+
+    /// Who comes before in claiming a category: at the start those that are there, as the first by name is to have it
+    /// however long each takes to load; later nobody, as who has it keeps it.
+    fn rivals(&self, category: Option<Category>) -> Vec<watch::Receiver<bool>> {
+        if self.ready.is_none() || category.is_none() {
+            return Vec::new();
+        }
+        self.kept.values().filter(|kept| kept.category == category).map(|kept| kept.settled.clone()).collect()
     }
 
     /// Tells the keepers of plugins whose files are gone to stop.

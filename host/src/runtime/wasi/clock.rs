@@ -1,12 +1,13 @@
 //! `wasi:clocks`: the time is that of the event.
 //!
 //! The wall clock stands at the timestamp of the call's first event; while an instance starts, which is at no
-//! event, at the Unix epoch. The monotonic clock begins at 1 and is moved by waiting alone: a guest that waits
-//! is answered at once, and this clock stands at the instant waited for. So a run over the same events sees
-//! the same times, and a sleeping guest does not hold a thread.
+//! event, at the Unix epoch. The monotonic clock begins at 1 in each call and is moved by waiting alone: a guest that
+//! waits is answered at once, and this clock stands at the instant waited for. So a run over the same events sees
+//! the same times, however old the instance is, and a sleeping guest does not hold a thread. Read before any wait the
+//! monotonic clock tells nothing; read after one it tells of the call, as the wall clock does.
 //!
-//! In the lane of plugins that talk to the outside, which cannot be repeated anyway, waiting takes its time:
-//! a guest there uses it for time-outs.
+//! In the lane of plugins that talk to the outside, which cannot be repeated anyway, waiting takes its time, and the
+//! monotonic clock never goes back: a guest there uses it for time-outs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,9 +27,9 @@ const MICROS_PER_SECOND: u64 = 1_000_000;
 pub(in crate::runtime) struct EventClock {
     /// Microseconds since the Unix epoch.
     now_us: u64,
-    /// Whether the wall clock was read in this call.
+    /// Whether a clock told of this call.
     read: bool,
-    /// Nanoseconds waited; never goes back.
+    /// Nanoseconds waited in this call; in all calls, where waiting takes time.
     monotonic_ns: Arc<AtomicU64>,
     /// Whether waiting takes time.
     waits: bool,
@@ -44,9 +45,12 @@ impl EventClock {
     pub(in crate::runtime) fn set(&mut self, timestamp_us: u64) {
         self.now_us = timestamp_us;
         self.read = false;
+        if !self.waits {
+            self.monotonic_ns.store(0, Ordering::Relaxed);
+        }
     }
 
-    /// Whether the wall clock was read in this call.
+    /// Whether a clock told of this call.
     pub(in crate::runtime) const fn was_read(&self) -> bool {
         self.read
     }
@@ -89,7 +93,9 @@ impl wall_clock::Host for Guest {
 
 impl monotonic_clock::Host for Guest {
     fn now(&mut self) -> wasmtime::Result<Instant> {
-        Ok(self.clock.monotonic_ns())
+        let now_ns = self.clock.monotonic_ns();
+        self.clock.read |= now_ns > 1;
+        Ok(now_ns)
     }
 
     fn resolution(&mut self) -> wasmtime::Result<Duration> {
@@ -113,13 +119,24 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn monotonic_time_begins_at_1_and_is_moved_by_waiting_alone() {
+    async fn monotonic_time_begins_at_1_in_each_call_and_is_moved_by_waiting_alone() {
         let mut clock = EventClock::new(false);
-        clock.set(5);
-        assert_eq!((clock.now_us, clock.monotonic_ns()), (5, 1));
-        for until_ns in [3_600_000_000_000, 7] {
-            Timer { until_ns, clock: Arc::clone(&clock.monotonic_ns), waits: false }.ready().await;
-            assert_eq!(clock.monotonic_ns(), 3_600_000_000_000, "an hour passes at once, and none comes back");
+        for call in [5, 6] {
+            clock.set(call);
+            assert_eq!((clock.now_us, clock.monotonic_ns()), (call, 1));
+            for until_ns in [3_600_000_000_000, 7] {
+                Timer { until_ns, clock: Arc::clone(&clock.monotonic_ns), waits: false }.ready().await;
+                assert_eq!(clock.monotonic_ns(), 3_600_000_000_000, "an hour passes at once, and none comes back");
+            }
         }
+    }
+
+    #[tokio::test]
+    async fn where_waiting_takes_time_no_call_takes_it_back() {
+        let mut clock = EventClock::new(true);
+        clock.set(5);
+        Timer { until_ns: 1_000, clock: Arc::clone(&clock.monotonic_ns), waits: true }.ready().await;
+        clock.set(6);
+        assert_eq!(clock.monotonic_ns(), 1_000);
     }
 }

@@ -81,27 +81,48 @@ fn broken_interface(name: &str, now: &Interface, then: &Interface) -> Vec<String
 fn the_contract_only_adds_to_its_releases() {
     let current = read(&files(&wit()));
     let releases = releases();
-    assert!(releases.iter().any(|folder| folder.ends_with("0.1.0")), "{releases:?}");
+    for version in ["0.1.0", &current.version] {
+        assert!(releases.iter().any(|folder| folder.ends_with(version)), "{version} is not among {releases:?}");
+    }
     for folder in releases {
         let release = read(&files(&folder));
         let (version, now) = (&release.version, &current.version);
         assert_eq!(Some(&**version), folder.file_name().unwrap().to_str(), "a release stands under its version");
         let same_line = compatible(version, now);
         assert!(!same_line || broken(&current, &release).is_empty(), "{:#?}", broken(&current, &release));
+        let added = if version == now { broken(&release, &current) } else { Vec::new() };
+        assert!(added.is_empty(), "{now} is released; what is added is another version: {added:#?}");
+    }
+}
+
+/// What is wrong with the contract when a text in it is another, as far as a release goes.
+fn edited(version: &str, from: &str, to: &str) -> Vec<String> {
+    let mut texts = files(&wit());
+    assert!(texts.iter().any(|(_, text)| text.contains(from)), "{from}");
+    for (_, text) in &mut texts {
+        *text = text.replace(from, to);
+    }
+    broken(&read(&texts), &read(&files(&wit().join("releases").join(version))))
+}
+
+#[test]
+fn each_role_is_held() {
+    for (interface, from, to) in [
+        ("projection", "    query: func(", "    ask: func("),
+        ("aggregate", "        decide: func(", "        choose: func("),
+        ("upcaster", "        schema-version: u32,\n    }\n\n    /// What an event becomes", "    }\n\n    /// What"),
+        ("validator", "    validate: func(", "    check: func("),
+        ("dispatch", "    dispatch: func(", "    send: func("),
+    ] {
+        let faults = edited("0.1.1", from, to);
+        assert!(faults.iter().any(|fault| fault.contains(&format!(" of {interface} is "))), "{interface}: {faults:?}");
+        assert_eq!(edited("0.1.0", from, to), Vec::<String>::new(), "0.1.0 had no {interface}");
     }
 }
 
 #[test]
 fn a_breaking_edit_is_named() {
-    let release = read(&files(&wit().join("releases/0.1.0")));
-    let edited = |from: &str, to: &str| {
-        let mut texts = files(&wit());
-        assert!(texts.iter().any(|(_, text)| text.contains(from)), "{from}");
-        for (_, text) in &mut texts {
-            *text = text.replace(from, to);
-        }
-        broken(&read(&texts), &release)
-    };
+    let edited = |from: &str, to: &str| edited("0.1.0", from, to);
     let gone = edited(" config", " settings");
     assert!(gone.contains(&"interface config is gone".to_owned()), "{gone:?}");
     assert_eq!(edited("    delete: func", "    remove: func"), ["function delete of state is gone"]);

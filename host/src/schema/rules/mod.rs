@@ -13,7 +13,7 @@ pub use rule::{Kind, Rule};
 
 use serde_json::{Value, json};
 
-use super::{Upcast, Upcasted};
+use super::{NotUpcast, Upcast, Upcasted};
 use crate::event::{EventType, RecordedEvent};
 use node::Node;
 
@@ -34,8 +34,8 @@ pub struct Declared {
 }
 
 impl Upcast for Declared {
-    fn upcast(&self, event: &RecordedEvent) -> Result<Vec<Upcasted>, String> {
-        self.outputs.iter().map(|output| output.of(event)).collect()
+    fn upcast(&self, event: &RecordedEvent) -> Result<Vec<Upcasted>, NotUpcast> {
+        Ok(self.outputs.iter().map(|output| output.of(event)).collect::<Result<_, _>>()?)
     }
 }
 

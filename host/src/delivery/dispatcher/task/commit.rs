@@ -14,6 +14,14 @@ impl Task {
         let read = self.effects.take_reads();
         let (state, events) = self.effects.take();
         let (emitted, suppressed) = (events.len() as u64, self.effects.take_suppressed());
+        let admitted = match self.common.storms.admit(&events) {
+            Ok(admitted) => admitted,
+            Err(reason) => {
+                self.effects.reset();
+                self.turn = None;
+                return (Input::CommitFailed(CommitFailure::Storm(reason)), None);
+            }
+        };
         let work = UnitOfWork {
             owner: self.common.owner.clone(),
             partition: self.share.partition,
@@ -25,6 +33,9 @@ impl Task {
         let submitted = self.submit(work, read).await;
         // What it wrote is durable, so whoever has the turn next sees it.
         self.turn = None;
+        if !matches!(submitted, Some(Ok(_))) {
+            self.common.storms.give_back(admitted);
+        }
         match submitted {
             None => {
                 self.effects.reset();

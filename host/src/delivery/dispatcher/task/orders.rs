@@ -26,6 +26,7 @@ impl Task {
                     let _ = answer.send(());
                 }
                 Order::Resume(answer) => {
+                    self.common.storms.forget();
                     if let Action::Commit(commit) = self.step(Input::Resume) {
                         let (input, _) = self.commit(commit).await;
                         self.step(input);

@@ -9,6 +9,7 @@ mod partitions;
 mod rebuilding;
 mod rollback;
 mod stops;
+mod storms;
 
 use std::sync::Arc;
 use std::time::Duration;

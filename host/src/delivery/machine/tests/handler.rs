@@ -53,6 +53,10 @@ impl Mood {
 /// Calls the handler with some events.
 pub(super) fn handle(world: &mut World, batch: &[Position]) -> Input {
     let alone = batch.len() == 1;
+    if world.is_down() {
+        let (verdict, reason) = (Verdict::Retry { after_ms: Some(3) }, "down".into());
+        return Input::Failed(HandleError::Failure(Failure { index: 0, verdict, reason }), Evidence::default());
+    }
     for (index, position) in batch.iter().enumerate() {
         let tries = world.tries.entry(*position).or_default();
         *tries += u32::from(alone);

@@ -3,6 +3,7 @@
 mod check;
 mod handler;
 mod steps;
+mod waits;
 mod world;
 
 use super::mutant::{Rule, break_rule};
@@ -51,6 +52,7 @@ fn every_broken_rule_is_noticed() {
         Rule::AttemptsAddUp,
         Rule::BlockedKeyWaits,
         Rule::StopIsKept,
+        Rule::OutageIsHeld,
         Rule::SettledIsPassed,
     ] {
         break_rule(Some(rule));

@@ -10,7 +10,7 @@ fn version(component: &str, manifest: &str, lifts: &str) -> VersionId {
     VersionId { component: component.into(), manifest: manifest.into(), lifts: lifts.into() }
 }
 
-fn start(policy: Policy) -> Start {
+pub(super) fn start(policy: Policy) -> Start {
     Start {
         policy,
         version: version("digest", "", ""),
@@ -25,17 +25,17 @@ fn start(policy: Policy) -> Start {
 }
 
 /// A machine at rest after the start of the log.
-fn machine(policy: Policy) -> Machine {
+pub(super) fn machine(policy: Policy) -> Machine {
     Machine::new(start(policy))
 }
 
-fn by_key() -> Policy {
+pub(super) fn by_key() -> Policy {
     let backoff = Backoff { initial_ms: 100, max_ms: 1000, jitter: false };
     Policy { key: Some(Key::Stream), backoff, ..Policy::default() }
 }
 
 /// A page that ends at the head, of events from 1, each of the stream of its letter; `-` for none.
-fn page(streams: &str) -> Input {
+pub(super) fn page(streams: &str) -> Input {
     let stream = |letter: char| (letter != '-').then(|| letter.to_string());
     let events = streams.chars().enumerate().map(|(index, letter)| event(index as u64 + 1, stream(letter)));
     let through = Position(streams.len() as u64);
@@ -44,18 +44,18 @@ fn page(streams: &str) -> Input {
 }
 
 /// Feeds a page to a machine at rest.
-fn feed(machine: &mut Machine, streams: &str) -> Action {
+pub(super) fn feed(machine: &mut Machine, streams: &str) -> Action {
     assert!(matches!(machine.step(Input::GoOn, 0), Action::Wait { until_us: None, .. }));
     assert_eq!(machine.step(Input::Head(Position(streams.len() as u64)), 0), Action::Fetch(Position::START));
     machine.step(page(streams), 0)
 }
 
 /// Feeds a page of `count` matching events that ends at the head.
-fn fetched(machine: &mut Machine, count: usize) -> Action {
+pub(super) fn fetched(machine: &mut Machine, count: usize) -> Action {
     feed(machine, &"-".repeat(count))
 }
 
-fn put(commit: &Commit) -> Vec<(u64, &str, Option<u64>)> {
+pub(super) fn put(commit: &Commit) -> Vec<(u64, &str, Option<u64>)> {
     let put = commit.rows.iter().filter_map(|change| match change {
         DeadLetterChange::Put(row) => Some((row.position.0, row.kind.as_str(), row.due_us)),
         DeadLetterChange::Remove(_) => None,
@@ -63,30 +63,30 @@ fn put(commit: &Commit) -> Vec<(u64, &str, Option<u64>)> {
     put.collect()
 }
 
-fn row(action: &Action) -> DeadLetter {
+pub(super) fn row(action: &Action) -> DeadLetter {
     match &committed(action).rows[..] {
         [DeadLetterChange::Put(row)] => row.clone(),
         other => panic!("{other:?} is not one row"),
     }
 }
 
-fn trap() -> Input {
+pub(super) fn trap() -> Input {
     Input::Failed(HandleError::Fault { fault: Fault::Trap, reason: "x".into() }, Evidence::default())
 }
 
-fn retry() -> Input {
+pub(super) fn retry() -> Input {
     failure(0, Verdict::Retry { after_ms: None })
 }
 
-fn handled() -> Input {
+pub(super) fn handled() -> Input {
     Input::Handled(Staged::default())
 }
 
-fn failure(index: usize, verdict: Verdict) -> Input {
+pub(super) fn failure(index: usize, verdict: Verdict) -> Input {
     Input::Failed(HandleError::Failure(Failure { index, verdict, reason: "no".into() }), Evidence::default())
 }
 
-fn committed(action: &Action) -> &Commit {
+pub(super) fn committed(action: &Action) -> &Commit {
     match action {
         Action::Commit(commit) => commit,
         other => panic!("{other:?} is not a commit"),

@@ -54,6 +54,8 @@ pub(super) struct World {
     end: Position,
     pub(super) tries: BTreeMap<Position, u32>,
     pub(super) fixed: bool,
+    /// What the handler needs is down until then.
+    down_until_us: u64,
     policy: Policy,
     durable: Durable,
     nodes: Vec<Node>,
@@ -99,6 +101,7 @@ impl World {
             end,
             tries: BTreeMap::new(),
             fixed: false,
+            down_until_us: 0,
             policy: Policy::default(),
             nodes: Vec::new(),
             now_us: 10_000_000,
@@ -167,6 +170,11 @@ impl World {
             let stopped = matches!(node.machine.state(self.now_us), State::Halted { .. } | State::Quarantined { .. });
             assert_eq!(stopped, progress.stopped.is_some() && !fresh, "a crash ends no stop, and a reload each");
         }
+    }
+
+    /// Whether what the handler needs is down.
+    pub(super) fn is_down(&self) -> bool {
+        self.now_us < self.down_until_us
     }
 
     pub(super) fn trace(self) -> Vec<String> {
@@ -254,6 +262,7 @@ impl World {
             30..34 => self.nodes[index].order(Order::Discard),
             34..37 => self.nodes[index].order(Order::Pause),
             37..45 => self.nodes[index].order(Order::Resume),
+            45..48 => self.down_until_us = self.now_us + self.rng.u64(0..500_000),
             _ => {}
         }
     }
@@ -281,6 +290,10 @@ impl World {
             Action::Fetch(after) => Some(self.fetch(index, after)),
             Action::Handle(range) => {
                 let batch: Vec<_> = self.nodes[index].page[range].iter().map(|event| event.position).collect();
+                if let State::BackingOff { until_us, reason: Some(_) } = self.nodes[index].machine.state(self.now_us) {
+                    assert_eq!(batch.len(), 1, "a world that is not ready is tried with one event");
+                    assert!(until_us <= self.now_us, "and not before its time");
+                }
                 Some(self.handle(index, &batch))
             }
             Action::Recall(position) => {
@@ -348,6 +361,9 @@ impl World {
         match self.rng.u32(0..60) {
             0 => return Input::CommitFailed(CommitFailure::Unavailable),
             1 if self.policy.partitions > 1 => return Input::CommitFailed(CommitFailure::Conflict),
+            2 if !staged.is_empty() && self.rng.u32(0..20) == 0 => {
+                return Input::CommitFailed(CommitFailure::Storm("too much follows".into()));
+            }
             _ => {}
         }
         let refused = |position: &&Position| !self.fixed && self.moods[*position] == Mood::Refused;

@@ -46,6 +46,10 @@ impl Keeper {
             code,
             policy,
         };
+        for mut settled in std::mem::take(&mut self.rivals) {
+            // An error means that it has ended, which settles it too.
+            let _ = settled.wait_for(|settled| *settled).await;
+        }
         if let Err(taken) = self.around.claims.claim(setup) {
             self.claimed_elsewhere = Some(category);
             return Err(InstallError::AggregateTaken(taken));

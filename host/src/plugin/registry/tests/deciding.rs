@@ -46,3 +46,20 @@ async fn who_was_refused_decides_when_the_holder_goes() {
     let info = fixture.until("rival", |info| info.deciding.is_some()).await;
     assert!(info.problem.is_none() && holder(&fixture).as_deref() == Some("rival"), "{info:?}");
 }
+
+#[tokio::test]
+async fn at_the_start_the_first_by_name_decides_however_long_it_takes_to_load() {
+    const MANIFEST: &str = "[aggregate]\ncategory = \"orders\"\n";
+    let fixture = Fixture::new(|fixture| {
+        for (name, text) in [("first", "decides slow v1"), ("second", "decides v2")] {
+            fixture.put(&format!("{name}.toml"), MANIFEST);
+            fixture.put(&format!("{name}.wasm"), text);
+        }
+    });
+    wait("both to be loaded", || (fixture.loads().len() >= 2).then_some(())).await;
+    fixture.loader.release();
+    fixture.until("first", |info| info.deciding.is_some()).await;
+    let problem = fixture.until_problem("second").await;
+    assert!(problem.reason.contains("and first has it"), "{}", problem.reason);
+    assert_eq!(holder(&fixture).as_deref(), Some("first"));
+}

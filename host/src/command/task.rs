@@ -1,0 +1,301 @@
+//! One command on its way: held to what such commands are held to, decided, appended; again where that is worth it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::aggregate::Asked;
+use super::bus::{Allow, Answer, Commands};
+use super::claims::Decider;
+use super::deadline::{Deadline, Progress};
+use super::decision::{Proposal, Proposed, checked};
+use super::error::CommandError;
+use super::lanes;
+use super::record::{self, Outcome, Settled};
+use super::request::Command;
+use super::shard::{Source, Unsaved};
+use super::snapshots::Wish;
+use super::transient::Transient;
+use super::{logged, waiting};
+use crate::clock::Stopwatch;
+use crate::event::{NewEvent, StreamName, Version};
+use crate::store::{AppendError, Appended};
+
+/// Most bytes of events that wait in memory for the aggregate that decided them.
+const OWN_BYTES_MAX: usize = 4 << 10;
+
+/// A command on its way.
+pub(super) struct Task {
+    pub(super) commands: Commands,
+    pub(super) command: Command,
+    pub(super) stream: StreamName,
+    pub(super) digest: String,
+    pub(super) allow: Allow,
+    pub(super) deadline: Arc<Deadline>,
+}
+
+/// What was found in the log, or decided.
+enum Found {
+    Before((String, Settled)),
+    Now(Box<Proposal>),
+}
+
+/// What deciding has come to.
+enum Plan {
+    /// It has an outcome already.
+    Settled(Settled),
+    /// This is to be appended.
+    Append(Box<Proposal>),
+}
+
+impl Task {
+    /// Settles the command, which came when `began` did, at its turn.
+    pub(super) async fn run(self, began: Stopwatch, mut place: lanes::Place) -> Answer {
+        let at_its_turn = async {
+            place.turn().await;
+            self.settle().await
+        };
+        let answer = self.deadline.bound(at_its_turn).await;
+        logged::answer(&self.command, &self.stream, &answer);
+        let Some(decider) = self.decider() else { return answer };
+        let counts = &decider.counts;
+        let counter = match &answer {
+            Ok(Settled { repeated: true, .. }) => &counts.repeated,
+            Ok(Settled { outcome: Outcome::Accepted(_), .. }) => &counts.accepted,
+            Ok(Settled { outcome: Outcome::Rejected(_), .. }) => &counts.rejected,
+            Err(CommandError::Refused { .. } | CommandError::UnknownType { .. }) => &counts.invalid,
+            Err(CommandError::Expired { .. }) => &counts.expired,
+            Err(error) if error.fault().is_some() => &counts.faulted,
+            Err(_) => &counts.refused,
+        };
+        counter.add(1);
+        counts.times.record(began.elapsed_ns());
+        answer
+    }
+
+    fn decider(&self) -> Option<Arc<Decider>> {
+        self.commands.0.claims.get(&self.command.aggregate)
+    }
+
+    /// Tries until it is settled, or fails in a way that is not worth another try, or often enough.
+    async fn settle(&self) -> Answer {
+        let (mut attempts, mut is_checked) = (0, false);
+        loop {
+            attempts += 1;
+            let error = match self.attempt(attempts, &mut is_checked).await {
+                Ok(settled) => return Ok(settled),
+                Err(error) => error,
+            };
+            let (Some(class), Some(decider)) = (Transient::of(&error), self.decider()) else { return Err(error) };
+            let policy = &decider.setup.policy;
+            if attempts > policy.retries || !class.is_borne(policy.retry_on.as_deref()) {
+                return Err(error);
+            }
+            self.deadline.enter(Progress::Waiting)?;
+            let wait_us = policy.backoff.wait_us(attempts, &mut fastrand::Rng::new());
+            tokio::time::sleep(Duration::from_micros(wait_us)).await;
+            if class == Transient::Conflict {
+                decider.counts.decided_again.add(1);
+            }
+        }
+    }
+
+    /// Checks, decides and appends once. Checks that a command has passed hold for all attempts.
+    async fn attempt(&self, attempts: u32, is_checked: &mut bool) -> Answer {
+        if !*is_checked && let Some(settled) = self.check().await? {
+            return Ok(settled);
+        }
+        *is_checked = true;
+        let Some(decider) = self.decider() else { return self.unclaimed().await };
+        let Proposal { request, outcome, version, unsaved } = match self.plan(&decider).await? {
+            Plan::Settled(settled) => return Ok(settled),
+            Plan::Append(proposal) => *proposal,
+        };
+        if matches!(outcome, Proposed::Events(_)) {
+            (self.allow)(&request)?;
+        }
+        self.deadline.enter(Progress::Appending)?;
+        let own = is_small(&request.events).then(|| request.events.clone());
+        let appended = match self.commands.0.log.append(request).await {
+            Ok(appended) => appended,
+            // Who comes with a version is refused before it is decided, so the stream moved since.
+            Err(AppendError::WrongExpectedVersion { .. }) => {
+                return Err(CommandError::Contended { stream: self.stream.clone(), attempts });
+            }
+            // Somebody else's event has the id that follows from the command's.
+            Err(AppendError::IdConflict { .. } | AppendError::PartlyStored { .. }) => return Err(self.id_taken()),
+            Err(error) => return Err(outcome.refused(&self.source(&decider), error)),
+        };
+        Ok(match outcome {
+            Proposed::Events(types) => {
+                self.advance(&decider, own, &appended);
+                let settled = record::accepted(&self.command, &self.stream, types, appended);
+                self.wish_snapshot(&decider, settled.version, unsaved);
+                settled
+            }
+            Proposed::Nothing(outcome) => Settled {
+                id: self.command.id.clone(),
+                command_type: self.command.command_type.clone(),
+                stream: self.stream.clone(),
+                version,
+                position: appended.last_position(),
+                outcome,
+                repeated: false,
+            },
+        })
+    }
+
+    fn source<'a>(&'a self, decider: &'a Decider) -> Source<'a> {
+        let store = &**self.commands.0.log.store();
+        Source { setup: &decider.setup, store, stream: &self.stream, key: &self.command.key }
+    }
+
+    /// What is known of a command that nobody decides.
+    pub(super) async fn unclaimed(&self) -> Answer {
+        let id = self.command.id.clone();
+        match self.commands.0.log.run(move |store| record::find(store, &id)).await? {
+            Some(found) => self.same(found),
+            None => {
+                self.deadline.enter(Progress::Waiting)?;
+                let (aggregate, known) = (self.command.aggregate.clone(), self.commands.0.claims.in_words());
+                Err(CommandError::UnknownAggregate { aggregate, known })
+            }
+        }
+    }
+
+    fn same(&self, (digest, settled): (String, Settled)) -> Answer {
+        if digest == self.digest { Ok(settled) } else { Err(self.id_taken()) }
+    }
+
+    fn id_taken(&self) -> CommandError {
+        CommandError::IdTaken { id: self.command.id.clone(), for_now: false }
+    }
+
+    /// Holds the command to what such commands are held to, unless it has an outcome: that is answered then.
+    pub(super) async fn check(&self) -> Result<Option<Settled>, CommandError> {
+        let Some(decider) = self.decider() else { return Ok(None) };
+        let (rules, unknown) = (self.commands.0.checks.of(&self.command), unknown_type(&decider, &self.command));
+        if matches!(rules, Ok(None)) && unknown.is_none() {
+            return Ok(None);
+        }
+        let (command, deadline) = (self.command.clone(), Arc::clone(&self.deadline));
+        let timestamp_us = self.commands.0.clock.now_us();
+        let places = match &rules {
+            Ok(Some(rules)) => rules.places().await,
+            Ok(None) | Err(_) => Vec::new(),
+        };
+        let checked = self.commands.0.log.run(move |store| {
+            // Held as long as the validators are asked, also when nobody waits for that any more.
+            let _places = places;
+            if let Some(found) = record::find(store, &command.id)? {
+                return Ok(Some(found));
+            }
+            deadline.enter(Progress::Checked)?;
+            if let Some(error) = unknown {
+                return Err(error);
+            }
+            if let Some(rules) = rules? {
+                rules.hold(&command, &asked(&command, timestamp_us))?;
+            }
+            deadline.enter(Progress::Waiting)?;
+            Ok(None)
+        });
+        checked.await?.map(|found| self.same(found)).transpose()
+    }
+
+    /// Looks for an outcome, else decides, on a blocking thread.
+    async fn plan(&self, decider: &Arc<Decider>) -> Result<Plan, CommandError> {
+        let desk = decider.shard(&self.stream);
+        let (decider, clock) = (Arc::clone(decider), Arc::clone(&self.commands.0.clock));
+        let (command, stream, digest) = (self.command.clone(), self.stream.clone(), self.digest.clone());
+        let (deadline, log) = (Arc::clone(&self.deadline), Arc::clone(self.commands.0.log.store()));
+        let planned = desk.run(move |shard| {
+            let (began, timestamp_us, store) = (Stopwatch::start(), clock.now_us(), &*log);
+            if let Some(found) = record::find(store, &command.id)? {
+                return Ok(Found::Before(found));
+            }
+            waiting::refuse_taken(store, &command.id, &digest)?;
+            deadline.enter(Progress::Deciding)?;
+            let source = Source { setup: &decider.setup, store, stream: &stream, key: &command.key };
+            let planned = shard.with(&source, |host, hot| {
+                // As a value: the aggregate is none the worse for it.
+                if let Err(refused) = check_expected(&command, &stream, hot.version) {
+                    return Ok(Err(refused));
+                }
+                let asked = asked(&command, timestamp_us);
+                let decided = host.decide(hot.handle, &asked).map_err(|faulted| source.faulted(faulted))?;
+                // Within, so that code that decides what makes no sense is not kept.
+                let decided = match decided {
+                    Ok(events) => Ok(checked(&decider, &source, &command, events)?),
+                    Err(rejection) => Err(rejection),
+                };
+                hot.awaits =
+                    matches!(&decided, Ok(events) if !events.is_empty()).then(|| record::event_id(&command.id, 0));
+                Ok(Ok((decided, hot.version, hot.unsaved, std::mem::take(&mut hot.ahead_ns))))
+            });
+            let ahead_ns =
+                planned.as_ref().ok().and_then(|planned| planned.as_ref().ok()).map_or(0, |(.., ahead_ns)| *ahead_ns);
+            decider.counts.decide_times.record(began.elapsed_ns() + ahead_ns);
+            let (decided, version, unsaved, _) = planned??;
+            let proposal = Proposal::of(&command, &digest, (&stream, version), decided, unsaved);
+            Ok::<_, CommandError>(Found::Now(Box::new(proposal)))
+        });
+        match planned.await? {
+            Found::Before(found) => self.same(found).map(Plan::Settled),
+            Found::Now(proposal) => Ok(Plan::Append(proposal)),
+        }
+    }
+
+    /// Has the aggregate take in what it decided, before it is used again.
+    fn advance(&self, decider: &Arc<Decider>, own: Option<Vec<NewEvent>>, appended: &Appended) {
+        let Some(events) = own.map(|events| record::recorded(events, appended)) else { return };
+        let (by, stream, key) = (Arc::clone(decider), self.stream.clone(), self.command.key.clone());
+        let log = Arc::clone(self.commands.0.log.store());
+        decider.shard(&self.stream).leave(move |shard| {
+            let source = Source { setup: &by.setup, store: &*log, stream: &stream, key: &key };
+            shard.advance(&source, events);
+        });
+    }
+
+    /// Has a snapshot written when the last one is old enough.
+    fn wish_snapshot(&self, decider: &Decider, version: Version, unsaved: Unsaved) {
+        if unsaved.is_due(&decider.setup.policy, version) {
+            let Command { aggregate, key, .. } = &self.command;
+            let wish = Wish { category: aggregate.clone(), key: key.clone(), stream: self.stream.clone() };
+            self.commands.0.snapshots.wish(wish);
+        }
+    }
+}
+
+/// Whether events are handed to the aggregate that they are of without reading them again.
+fn is_small(events: &[NewEvent]) -> bool {
+    events.iter().map(NewEvent::size_bytes).sum::<usize>() <= OWN_BYTES_MAX
+}
+
+/// The error of a command whose type is not among those that its manifest lists.
+fn unknown_type(decider: &Decider, command: &Command) -> Option<CommandError> {
+    let known: Vec<_> = decider.setup.policy.commands.as_ref()?.iter().map(String::as_str).collect();
+    let given = command.command_type.as_str();
+    (!known.contains(&given)).then(|| CommandError::UnknownType {
+        aggregate: command.aggregate.clone(),
+        unknown: crate::nearest::unknown("command type", given, &known),
+    })
+}
+
+fn asked(command: &Command, timestamp_us: u64) -> Asked {
+    Asked {
+        id: command.id.clone(),
+        command_type: command.command_type.clone(),
+        data: command.data.clone(),
+        content_type: command.content_type.clone(),
+        metadata: command.metadata.clone(),
+        timestamp_us,
+    }
+}
+
+fn check_expected(command: &Command, stream: &StreamName, version: Version) -> Result<(), CommandError> {
+    if command.expected.holds(version) {
+        return Ok(());
+    }
+    let (stream, expected) = (stream.clone(), command.expected);
+    Err(AppendError::WrongExpectedVersion { stream, expected, actual: version }.into())
+}

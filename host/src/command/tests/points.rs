@@ -1,0 +1,64 @@
+//! Points in the life of an aggregate.
+
+use super::*;
+
+fn stream() -> StreamName {
+    StreamName::new("purse-1").unwrap()
+}
+
+/// Events at versions 1 to 4, of which 2 and 3 were stored at one time.
+async fn filled() -> (World, [u64; 4]) {
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    let store = Arc::new(MemoryStore::new(clock.clone()));
+    let world = World { store, ..World::new(never()) }.reclaimed();
+    for advance in [0, 10, 0, 10] {
+        clock.advance_us(advance);
+        world.append("Added", "1").await;
+    }
+    let times: Vec<_> = world.events("purse-1").iter().map(|event| event.timestamp_us).collect();
+    (world, times.try_into().unwrap())
+}
+
+#[tokio::test]
+async fn a_time_is_a_point_with_what_was_stored_at_it_as_a_version_and_a_position_are() {
+    let (world, times) = filled().await;
+    assert_eq!(times[1], times[2]);
+    for (time, cents) in [(times[0], 1), (times[1] - 1, 1), (times[1], 3), (times[3] - 1, 3), (times[3], 4)] {
+        assert_eq!(world.state(Point::Time(time)).await, cents, "{time}");
+        let until = (Point::Version(Version(0)), Point::Time(time));
+        let changed = world.commands.changes(stream(), None, until).await.unwrap();
+        assert_eq!((changed.to.0, changed.complete), (cents.unsigned_abs(), true), "{time}");
+        let since = (Point::Time(time), Point::Now);
+        let changed = world.commands.changes(stream(), None, since).await.unwrap();
+        assert_eq!((changed.from.0, changed.to.0), (cents.unsigned_abs(), 4), "{time}");
+    }
+    let before = world.commands.state_at(stream(), None, Point::Time(times[0] - 1)).await.unwrap_err();
+    assert!(matches!(before, CommandError::NoSuchAggregate { .. }), "{before}");
+}
+
+#[tokio::test]
+async fn what_changed_is_not_asked_backwards() {
+    let (world, times) = filled().await;
+    let (version, position) = (|at| Point::Version(Version(at)), |at| Point::Position(Position(at)));
+    let backwards = [
+        (version(3), version(2)),
+        (version(99), version(9)),
+        (position(3), position(2)),
+        (Point::Time(times[3]), Point::Time(times[0])),
+        (version(3), position(2)),
+        (version(4), Point::Time(times[1])),
+        (Point::Time(times[3]), version(2)),
+        (Point::Now, version(3)),
+    ];
+    for (from, to) in backwards {
+        let error = world.commands.changes(stream(), None, (from, to)).await.unwrap_err();
+        assert!(matches!(error, CommandError::Backwards { .. }), "{from:?} {to:?}: {error}");
+        assert!([from, to].iter().all(|point| error.to_string().contains(&point.to_string())), "{error}");
+    }
+    let nothing =
+        [(version(3), version(3)), (version(9), version(9)), (version(2), position(2)), (version(9), Point::Now)];
+    for (from, to) in nothing {
+        let changed = world.commands.changes(stream(), None, (from, to)).await.unwrap();
+        assert_eq!((changed.events.len(), changed.complete), (0, true), "{from:?} {to:?}");
+    }
+}

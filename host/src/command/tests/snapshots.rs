@@ -1,0 +1,140 @@
+//! Snapshots where they are all that there is, where a chain changes, and of streams that are deleted.
+
+use super::history::{every, instead, left_out, lifted, snapshot_at};
+use super::*;
+use crate::command::snapshot::owner;
+use crate::store::StreamDeletion;
+
+const OTHER_TYPES: &str = "[[upcast]]\ntype = \"Elsewhere\"\nfrom = 1\nto = 1\nas = \"Added\"\n";
+const ITS_TYPE: &str = "[[upcast]]\ntype = \"Added\"\nfrom = 1\nrules = []\n";
+
+fn stream() -> StreamName {
+    StreamName::new("purse-1").unwrap()
+}
+
+/// An aggregate of three events, of which a snapshot is there and nothing else.
+async fn only_a_snapshot() -> World {
+    let mut world = World::new(every(3));
+    for step in 0..3 {
+        world.send(command(&step.to_string(), "Add", 1)).await.unwrap();
+    }
+    snapshot_at(&world, 3).await;
+    world.policy = never();
+    world.store.remove(&Category::new("purse").unwrap(), world.store.head().next()).unwrap();
+    world.restarted()
+}
+
+#[tokio::test]
+async fn a_chain_that_lifts_its_events_as_before_leaves_a_snapshot_alone() {
+    let world = only_a_snapshot().await;
+    let other = lifted(&world, OTHER_TYPES);
+    assert_eq!((other.state(Point::Now).await, left_out(&other)), (3, 0));
+    other.send(command("a", "Take", 1)).await.unwrap();
+    assert_eq!((other.code.restored.load(Ordering::Relaxed), other.code.made.load(Ordering::Relaxed)), (2, 0));
+}
+
+#[tokio::test]
+async fn what_no_snapshot_stands_for_any_more_is_told_by_the_command_and_of_the_plugin() {
+    let world = only_a_snapshot().await;
+    let counts = |world: &World| world.commands.claims().list()[0].counts.clone();
+    assert_eq!((counts(&world).history_gone, counts(&world).history_gone_last), (0, None));
+    let other_schema =
+        World { code: Arc::new(Purses { schema: 2, snapshots: true, ..Purses::default() }), ..world.restarted() };
+    let renamed = instead(&world, |setup| AggregateSetup { plugin: PluginName::new("renamed").unwrap(), ..setup });
+    for other in [lifted(&world, ITS_TYPE), other_schema.reclaimed(), renamed] {
+        let error = other.send(command("a", "Add", 1)).await.unwrap_err();
+        let known = Some(Version(3));
+        assert!(
+            matches!(error, CommandError::HistoryGone { version: Version(0), left_out, .. } if left_out == known),
+            "{error}"
+        );
+        assert!(error.to_string().contains("that at version 3 is left out"), "{error}");
+        assert_eq!((counts(&other).history_gone, counts(&other).history_gone_last), (1, Some(error.to_string())));
+    }
+    // What made it is put back.
+    let back = world.restarted();
+    assert_eq!(back.send(command("b", "Take", 3)).await.unwrap().version, Version(4));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_stands_for_removed_events_is_dropped_by_force_only() {
+    let world = only_a_snapshot().await;
+    let error = world.commands.drop_snapshot(&stream(), false).await.unwrap_err();
+    assert!(
+        matches!(error, CommandError::SnapshotNeeded { .. }) && error.class() == crate::error::ErrorClass::Conflict
+    );
+    assert_eq!(world.state(Point::Now).await, 3, "it is still there");
+    assert!(world.commands.drop_snapshot(&stream(), true).await.unwrap());
+    let error = world.restarted().send(command("a", "Add", 1)).await.unwrap_err();
+    assert!(matches!(error, CommandError::HistoryGone { left_out: None, .. }), "{error}");
+}
+
+/// A row as a release before wrote it, which did not note the types of events.
+#[tokio::test]
+async fn a_snapshot_without_types_counts_under_the_very_same_chain() {
+    let world = only_a_snapshot().await;
+    let row = world.store.state_get(&owner(), "purse-1").unwrap().unwrap();
+    let [.., cents] = row[..] else { panic!("{row:?}") };
+    // Format 2, then as far as the position, then the state.
+    let older = [&[2][..], &row[1..37], &[cents]].concat();
+    let change = crate::store::StateChange { key: "purse-1".into(), value: Some(older) };
+    world.commands.0.snapshots.change(vec![change]).await.unwrap();
+    assert_eq!(world.restarted().state(Point::Now).await, 3);
+    let other = lifted(&world, OTHER_TYPES);
+    let error = other.send(command("a", "Add", 1)).await.unwrap_err();
+    assert!(matches!(error, CommandError::HistoryGone { .. }), "{error}");
+}
+
+async fn snapshot_of(world: &World, key: &str) {
+    for step in 0..3 {
+        let command = Command { key: key.into(), ..command(&format!("{key}-{step}"), "Add", 1) };
+        world.send(command).await.unwrap();
+    }
+    let stream = format!("purse-{key}");
+    while world.store.state_get(&owner(), &stream).unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn gone(world: &World, key: &str) {
+    while world.store.state_get(&owner(), &format!("purse-{key}")).unwrap().is_some() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn the_snapshot_of_a_deleted_stream_goes_whether_it_is_deleted_before_or_while_that_is_followed() {
+    let world = World::new(every(3));
+    for key in ["1", "2", "3"] {
+        snapshot_of(&world, key).await;
+    }
+    let delete = async |key: &str| {
+        let stream = StreamName::new(format!("purse-{key}")).unwrap();
+        world.store.delete_stream(StreamDeletion::of(stream)).await.unwrap();
+    };
+    delete("1").await;
+    let task = world.commands.follow_deletions();
+    gone(&world, "1").await;
+    delete("2").await;
+    gone(&world, "2").await;
+    drop(task);
+    let left = world.commands.snapshots(String::new(), None, 10).await.unwrap().0;
+    assert_eq!(left.len(), 1, "{left:?}");
+    // Where it goes on, it knows how far it has come.
+    assert!(world.store.state_get(&owner(), crate::event::TOMBSTONE_TYPE).unwrap().is_some());
+    delete("3").await;
+    let _task = world.restarted().commands.follow_deletions();
+    gone(&world, "3").await;
+}
+
+#[tokio::test]
+async fn the_snapshot_of_a_deleted_stream_goes_although_its_tombstone_was_removed() {
+    let world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    snapshot_of(&world, "2").await;
+    world.store.delete_stream(StreamDeletion::of(stream())).await.unwrap();
+    world.store.remove(&Category::new("purse").unwrap(), world.store.head().next()).unwrap();
+    let _task = world.commands.follow_deletions();
+    gone(&world, "1").await;
+    assert!(world.store.state_get(&owner(), "purse-2").unwrap().is_some());
+}
