@@ -128,7 +128,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
-/// Sends as the page of TypeScript does, with an id of its own and of a fixed type.
+/// Sends a deposit under an id of its own, and for 3 cents also what it may not send.
 const PYTHON_SENDER: &str = r#"
 from dataclasses import dataclass
 
@@ -154,67 +154,85 @@ def paid(event: Paid, ctx: Context):
 Subscriber, Description = plugin.exports()
 "#;
 
+/// A server with the account, and an account 7 that is open.
+fn bank(setting: &Setting) -> Server {
+    install(setting.plugins.path(), "account", &ACCOUNT);
+    let server = setting.start();
+    let (status, answer) = ask(&server, "open", "Open", json!({ "owner": "ada" }));
+    assert_eq!(status, 201, "{answer}");
+    server
+}
+
+/// Sends a command to account 7.
+fn ask(server: &Server, id: &str, what: &str, data: Value) -> (u16, Value) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let body = json!({ "id": id, "type": what, "data": data });
+    let mut answer = agent.post(format!("{}/v1/commands/account/7", server.url())).send_json(body).unwrap();
+    (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
+}
+
 #[test]
-fn typescript_and_python_send_commands_and_hold_them_against_rules() {
+fn typescript_and_python_hold_commands_against_rules() {
     if !can_build_both() {
         return;
     }
     let setting = Setting::new();
-    install(setting.plugins.path(), "account", &ACCOUNT);
     let rules = "One that holds commands against rules";
     setting.put("validators/10-js.wasm", &built("js", "rules", &sample("js", "ts", rules), "validator-plugin"));
     setting.put("validators/10-js.toml", b"[config]\ncents_max = 10");
-    setting.put(
-        "validators/20-python.wasm",
-        &built("python", "rules", &sample("python", "python", rules), "validator-plugin"),
-    );
-    setting.put("validators/20-python.toml", b"[config]\ncents_max = 5\n[limits]\nbatch_time = \"5s\"");
-    let sends = sample("js", "ts", "One that sends commands");
-    let js = built("js", "sender", &sends, "described-dispatching-subscriber-plugin");
-    let manifest = "[subscribe]\ntypes = [\"OrderPlaced\"]\n[grants]\ndispatch = [\"account:Deposit\"]";
-    install(
-        setting.plugins.path(),
-        "js",
-        &Example { name: "js", component: Box::leak(js.into_boxed_slice()), manifest },
-    );
-    let python = built("python", "sender", PYTHON_SENDER, "described-dispatching-subscriber-plugin");
-    let manifest =
-        "[subscribe]\ntypes = [\"Paid\"]\n[delivery]\nmax_faults = 1\n[grants]\ndispatch = [\"account:Deposit\"]";
-    let component = Box::leak(python.into_boxed_slice());
-    install(setting.plugins.path(), "python", &Example { name: "python", component, manifest });
-    let server = setting.start();
-    for name in ["js", "python"] {
-        poll("the senders to run", || {
-            let info = server.try_get(&format!("/v1/plugins/{name}")).ok()?;
-            assert!(info["problem"].is_null(), "{info}");
-            (info["status"]["state"] == "running").then_some(())
-        });
-    }
-    let ask = |id: &str, what: &str, data: Value| {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let body = json!({ "id": id, "type": what, "data": data });
-        let mut answer = agent.post(format!("{}/v1/commands/account/7", server.url())).send_json(body).unwrap();
-        (answer.status().as_u16(), answer.body_mut().read_json::<Value>().unwrap())
+    let python = built("python", "rules", &sample("python", "python", rules), "validator-plugin");
+    let server = bank(&setting);
+    let withdraw = |id: &str, cents: Value| {
+        let (status, answer) = ask(&server, id, "Withdraw", json!({ "cents": cents }));
+        assert_eq!(status, 422, "there is nothing on the account: {answer}");
+        answer
     };
-    let (status, answer) = ask("c1", "Open", json!({ "owner": "ada" }));
-    assert_eq!(status, 201, "{answer}");
+    let first = |answer: &Value, key: &str| text(&answer["errors"][0], key).to_owned();
+    let malformed = withdraw("w1", json!("all"));
+    assert_eq!([first(&malformed, "code"), first(&malformed, "pointer")], ["malformed", "/cents"], "{malformed}");
+    let large = withdraw("w1", json!(11));
+    assert_eq!(first(&large, "code"), "too-large", "{large}");
+    assert!(first(&large, "message").contains("at most 10"), "{large}");
+    assert_eq!(withdraw("w1", json!(6))["code"], "InsufficientFunds", "the rule lets it pass");
+
+    setting.put("validators/20-python.toml", b"[config]\ncents_max = 5\n[limits]\nbatch_time = \"5s\"");
+    setting.put("validators/20-python.wasm", &python);
+    let mut number = 0;
+    poll("the rule in Python to hold", || {
+        number += 1;
+        let answer = withdraw(&format!("p{number}"), json!(6));
+        (first(&answer, "message").contains("at most 5")).then_some(())
+    });
+    assert!(first(&withdraw("w2", json!(11)), "message").contains("at most 10"), "the first one is asked first");
+    assert_eq!(withdraw("w2", json!(5))["code"], "InsufficientFunds");
+}
+
+#[test]
+fn typescript_and_python_send_commands() {
+    if !can_build_both() {
+        return;
+    }
+    let setting = Setting::new();
+    let world = "described-dispatching-subscriber-plugin";
+    let sends = [
+        ("js", "OrderPlaced", built("js", "sender", &sample("js", "ts", "One that sends commands"), world)),
+        ("python", "Paid", built("python", "sender", PYTHON_SENDER, world)),
+    ];
+    for (name, listens, component) in sends {
+        let manifest = format!(
+            "[subscribe]\ntypes = [\"{listens}\"]\n[delivery]\nmax_faults = 1\n[grants]\ndispatch = [\"account:Deposit\"]"
+        );
+        let (manifest, component) = (Box::leak(manifest.into_boxed_str()), Box::leak(component.into_boxed_slice()));
+        install(setting.plugins.path(), name, &Example { name, component, manifest });
+    }
+    let server = bank(&setting);
     let event = |event_type: &str, data: Value| json!({ "type": event_type, "data": data });
-    let events =
+    let deposits =
         [event("OrderPlaced", json!({ "account": "7" })), event("Paid", json!({ "account": "7", "cents": 40 }))];
-    server.try_post("/v1/events", &json!({ "events": events })).unwrap();
+    server.try_post("/v1/events", &json!({ "events": deposits })).unwrap();
     let balance = || server.try_get("/v1/streams/account-7/state").ok()?["state"]["balance_cents"].as_u64();
     poll("both deposits", || (balance()? == 41).then_some(()));
     assert_eq!(server.get("/v1/commands/paid-7")["outcome"], "accepted");
-
-    let errors = |answer: &Value| answer["errors"][0].clone();
-    let (status, answer) = ask("w1", "Withdraw", json!({ "cents": 11 }));
-    assert_eq!((status, text(&errors(&answer), "code")), (422, "too-large"), "{answer}");
-    assert!(text(&errors(&answer), "message").contains("at most 10"), "the first one: {answer}");
-    let (status, answer) = ask("w1", "Withdraw", json!({ "cents": 6 }));
-    assert!(status == 422 && text(&errors(&answer), "message").contains("at most 5"), "the second one: {answer}");
-    let (status, answer) = ask("w1", "Withdraw", json!({ "cents": "all" }));
-    assert_eq!((status, text(&errors(&answer), "code")), (422, "malformed"), "{answer}");
-    assert_eq!(ask("w1", "Withdraw", json!({ "cents": 5 })).0, 201);
 
     let refused = event("Paid", json!({ "account": "8", "cents": 3 }));
     server.try_post("/v1/events", &json!({ "events": [refused] })).unwrap();
