@@ -73,6 +73,9 @@ pub enum KeyMissing {
 /// How far from its first cause an event that a plugin appends may be, unless its manifest says otherwise.
 pub(super) const CAUSATION_DEPTH_MAX: u32 = 32;
 
+/// What a plugin's state may come to, unless its manifest says otherwise.
+const STATE_BYTES_MAX: u64 = 1 << 30;
+
 /// How a plugin is driven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -96,6 +99,8 @@ pub struct Policy {
     pub parked_events_max: usize,
     /// How many appends by plugins, one because of the other, may lead to an event that it appends; at least 1.
     pub causation_depth_max: u32,
+    /// What each generation of its state may come to, in bytes of keys and values.
+    pub state_bytes_max: u64,
     /// Commands that it may send, as `aggregate:Type`.
     pub dispatch: Arc<[Pattern]>,
 }
@@ -148,6 +153,7 @@ impl Default for Policy {
             on_exhausted: OnExhausted::Park,
             parked_events_max: 10_000,
             causation_depth_max: CAUSATION_DEPTH_MAX,
+            state_bytes_max: STATE_BYTES_MAX,
             dispatch: Arc::new([]),
         }
     }

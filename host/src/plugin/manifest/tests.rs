@@ -72,6 +72,7 @@ fn everything_said_is_read() {
         query_answer = "2MiB"
         fuel = 5_000
         causation_depth = 9
+        state = "3MiB"
         log_bytes_per_batch = "0B"
         [grants]
         append = ["Stock*"]
@@ -95,6 +96,7 @@ fn everything_said_is_read() {
         on_exhausted: OnExhausted::Halt,
         parked_events_max: 7,
         causation_depth_max: 9,
+        state_bytes_max: 3 << 20,
         dispatch: [].into(),
     };
     assert_eq!(manifest.policy, policy);

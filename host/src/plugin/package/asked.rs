@@ -71,6 +71,7 @@ fn beyond(table: &Table) -> Vec<(&'static str, String)> {
             exceeds(&limits, &none)
                 || manifest.policy.partitions > Policy::default().partitions
                 || manifest.policy.causation_depth_max > Policy::default().causation_depth_max
+                || manifest.policy.state_bytes_max > Policy::default().state_bytes_max
         })
     };
     let of = |section: &'static str| {
