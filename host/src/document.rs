@@ -14,4 +14,4 @@ mod units;
 pub use error::DocumentError;
 pub(crate) use known::Known;
 pub(crate) use reader::{Document, Section, Value, integer};
-pub(crate) use units::format_duration_ms;
+pub(crate) use units::{format_duration_ms, format_size};

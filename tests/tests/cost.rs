@@ -73,9 +73,9 @@ fn what_a_plugin_costs_is_seen_by_who_asks() {
     let sum: u64 = (0..2).map(|index| number(&info["status"]["partitions"][index]["cost"]["fuel"])).sum();
     assert_eq!(sum, number(&cost["fuel"]));
     assert_eq!((&info["lag_events"], &info["lag_seconds"]), (&json!(0), &json!(0.0)));
-    assert_eq!(info["state_size"], json!({ "keys": 1, "bytes": 8, "at_least": false }));
+    assert_eq!(info["state_size"], json!({ "keys": 1, "bytes": 8 }));
     let used = &info["used_percent"];
-    assert!((1..100).contains(&number(&used["memory"])) && used["fuel"].is_null(), "{used}");
+    assert!((1..100).contains(&number(&used["memory"])) && used["fuel"].is_null() && used["state"] == 1, "{used}");
     let shown = setting.plugins(&["inspect", "counter"]);
     for part in ["fuel_per_event: ", "handler_us_per_event: ", "state_size: 1 keys, 8 bytes\n", "used_percent:\n"] {
         assert!(shown.contains(part), "{part}: {shown}");
@@ -102,6 +102,29 @@ fn fuel_is_a_limit_and_shows_what_uses_it() {
     assert!(status["cost"]["restarts"]["fault"].as_u64() >= Some(1), "{status}");
     assert_eq!((&info["used_percent"]["fuel"], &info["limits"]["fuel"]), (&json!(100), &json!(10_000_000)));
     assert_eq!(setting.server.get("/v1/plugins/spins/state/count")["value"], 1, "the other event is handled");
+}
+
+#[test]
+fn state_is_a_limit_that_stops_who_only_ever_writes_more() {
+    let manifest =
+        "[delivery]\nmax_attempts = 1\nparked_events_max = 2\n[limits]\nstate = \"2MiB\"\n[config]\nvalues = 1\n";
+    let setting = Setting::start(&[("floods", guests::STATE_FLOOD, manifest), ("ok", guests::OK, "")]);
+    setting.append("Ticked", 8);
+    let info = poll("it to be stopped", || {
+        let info = setting.info("floods");
+        (info["status"]["state"] == "halted").then_some(info)
+    });
+    // Three values of 512 KiB fit with their keys and the count, and no fourth.
+    let (size, used) = (&info["state_size"], &info["used_percent"]["state"]);
+    assert!((1_572_864..2 << 20).contains(&size["bytes"].as_u64().unwrap()), "{size}");
+    assert_eq!((&size["keys"], used), (&json!(4), &json!(76)));
+    let letter = setting.dead_letter("floods");
+    assert_eq!(letter["kind"], "reject");
+    assert!(letter["reason"].as_str().unwrap().contains("[limits] state = \"4MiB\""), "{letter}");
+    assert!(info["denied"].as_u64() >= Some(2), "{info}");
+    setting.append("Ticked", 1);
+    setting.server.settle("ok");
+    assert_eq!(setting.server.get("/v1/plugins/ok/state/count")["value"], 9, "others append and handle on");
 }
 
 #[test]

@@ -145,6 +145,7 @@ fn metrics_are_strict_openmetrics_and_exactly_those_of_the_page() {
     let running = [("plugin", "counter"), ("state", "running")];
     assert_eq!(value(&families, "tidemill_plugin_state", "", &running), 1.0);
     assert!(value(&families, "tidemill_plugin_memory_bytes", "", &of("counter")) > 0.0);
+    assert!(value(&families, "tidemill_plugin_state_size_bytes", "", &[("plugin", "counter")]) > 0.0);
     assert!(value(&families, "tidemill_retention_removed_before_position", "", &[("category", "order")]) <= 1.0);
 }
 

@@ -142,6 +142,11 @@ fn plugin(gathered: &mut Gathered, summary: &PluginSummary, store: &dyn Store, n
     gathered.whole(&catalog::PLUGIN_PROBLEM, &[name], u64::from(summary.details.contains_key("problem")));
     let Some(status) = &summary.status else { return };
     gathered.whole(&catalog::PLUGIN_DENIED, &[name], number("denied"));
+    let size = delivery::live_owner(&summary.name, store).and_then(|owner| store.state_size(&owner));
+    match size {
+        Ok(size) => gathered.whole(&catalog::PLUGIN_STATE_SIZE, &[name], size.bytes),
+        Err(error) => tracing::warn!(plugin = name, %error, "how much state it keeps is not in the metrics"),
+    }
     let replaced = number("generation").saturating_sub(1);
     let others = [("replaced", replaced), ("recycled", status.cost.usage.restarts.recycled)];
     for (reason, count) in status.counters.faults.by_name().into_iter().chain(others) {

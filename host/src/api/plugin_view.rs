@@ -10,14 +10,8 @@ use super::registry::PluginSummary;
 use crate::command::Claimed;
 use crate::delivery::{Generations, generations, live_owner, stored_checkpoint};
 use crate::event::{PluginName, Position};
-use crate::store::{Owner, ReadRequest, Store, StoreError};
-
-/// Most keys of a plugin's state that are counted when somebody asks.
-const COUNTED_KEYS_MAX: u64 = 10_000;
-/// Most bytes of it.
-const COUNTED_BYTES_MAX: u64 = 16 << 20;
-/// Keys read at a time; values are at most 1 MiB.
-const COUNTED_PAGE: usize = 64;
+use crate::plugin::UsedPercent;
+use crate::store::{ReadRequest, StateSize, Store, StoreError};
 
 /// Where the log ends, and what time it is.
 #[derive(Clone, Copy)]
@@ -58,7 +52,8 @@ pub(super) fn view(
     lags.show(checkpoint, &mut fields)?;
     let owner = live_owner(name, store)?;
     fields.insert("dead_letters".into(), json!(store.dead_letter_count(&owner)?));
-    fields.insert("state_size".into(), state_size(store, &owner)?);
+    let size = store.state_size(&owner)?;
+    fields.insert("state_size".into(), json!({ "keys": size.keys, "bytes": size.bytes }));
     let known = generations(name, store)?;
     if known != Generations::default() {
         fields.insert("generations".into(), json!(known));
@@ -78,6 +73,7 @@ pub(super) fn view(
         for (key, value) in plugin.details {
             fields.entry(key).or_insert(value);
         }
+        add_used(&mut fields, size);
     }
     Ok(Value::Object(fields))
 }
@@ -104,16 +100,28 @@ impl Lags<'_> {
     }
 }
 
-/// How much a plugin keeps. Nobody keeps count of it, so keys are counted up to a bound.
-fn state_size(store: &dyn Store, owner: &Owner) -> Result<Value, StoreError> {
-    let (mut keys, mut bytes, mut after) = (0, 0, None::<String>);
-    loop {
-        let page = store.state_scan(owner, "", after.as_deref(), COUNTED_PAGE)?;
-        keys += page.entries.len() as u64;
-        bytes += page.entries.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum::<u64>();
-        after = page.next;
-        if after.is_none() || keys >= COUNTED_KEYS_MAX || bytes >= COUNTED_BYTES_MAX {
-            return Ok(json!({ "keys": keys, "bytes": bytes, "at_least": after.is_some() }));
-        }
+/// Adds how much of the state that it may keep a plugin keeps to what it has used of its limits.
+fn add_used(plugin: &mut Map<String, Value>, size: StateSize) {
+    let limit = plugin.get("policy").and_then(|policy| policy.get("state_bytes_max")).and_then(Value::as_u64);
+    let used = plugin.get_mut("used_percent").and_then(Value::as_object_mut);
+    if let (Some(limit), Some(used)) = (limit, used) {
+        used.insert("state".into(), json!(UsedPercent::of_state(size.bytes, limit)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_is_held_against_the_limit_of_what_runs() {
+        let used = |plugin: Value| {
+            let Value::Object(mut plugin) = plugin else { panic!("{plugin}") };
+            add_used(&mut plugin, StateSize { keys: 1, bytes: 72_001 });
+            Value::Object(plugin)
+        };
+        let running = |used: Value| json!({ "policy": { "state_bytes_max": 100_000 }, "used_percent": used });
+        assert_eq!(used(running(json!({ "memory": 7 }))), running(json!({ "memory": 7, "state": 73 })));
+        assert_eq!(used(json!({ "name": "gone" })), json!({ "name": "gone" }));
     }
 }

@@ -255,8 +255,7 @@ fn for_people(plugin: &mut Value) {
     }
     if let Some(size) = plugin.get_mut("state_size") {
         let (keys, bytes) = (text(size, "/keys"), text(size, "/bytes"));
-        let at_least = if size["at_least"] == true { "at least " } else { "" };
-        *size = format!("{at_least}{keys} keys, {bytes} bytes").into();
+        *size = format!("{keys} keys, {bytes} bytes").into();
     }
 }
 

@@ -389,9 +389,7 @@ mod tests {
         let (counts, in_memory) = (Arc::new(Counts::default()), Arc::<AtomicU64>::default());
         let mut shard = Shard::new(3, counts, Arc::clone(&in_memory));
         let name = |number: u64| StreamName::new(format!("s-{number}")).unwrap();
-        let hot = |number: u64| {
-            Hot::at(Handle(number), (Version(1), Position(number)), Seen::default())
-        };
+        let hot = |number: u64| Hot::at(Handle(number), (Version(1), Position(number)), Seen::default());
         (1..=3).for_each(|number| shard.keep(&name(number), hot(number)));
         let used = shard.take(&name(1)).unwrap();
         shard.keep(&name(1), used);

@@ -3,9 +3,13 @@
 //! One [`Effects`] gathers the calls of one unit of work. A call that fails is taken back whole
 //! ([`Effects::discard_call`]); what earlier calls staged stays. Reads see committed state and everything
 //! staged. The bounds that guests meet here are checked here, once.
+//!
+//! `state` is what guests do with their state, `room` what that may come to.
 
 mod cause;
 mod dispatch;
+mod room;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -18,29 +22,21 @@ use uuid::Uuid;
 
 use self::cause::Cause;
 pub use self::dispatch::Dispatch;
+use self::room::Room;
+use self::state::Staged;
 use super::EventBatch;
 use super::policy::CAUSATION_DEPTH_MAX;
 use super::quiet::Quiet;
 use super::shared_state::{Reads, SharedState};
 use super::state_source::{StateSource, StoredState};
 use crate::event::{METADATA_ENTRIES_MAX, NewEvent, Pattern, PluginName, Position, RecordedEvent, metadata_key};
-use crate::store::{Owner, StateChange, StatePage, Store, StoreError};
+use crate::store::{Owner, StateChange, Store, StoreError};
 use crate::trace;
 
-/// Longest state key, in bytes.
-const STATE_KEY_BYTES_MAX: usize = 1024;
-/// Largest state value, in bytes.
-const STATE_VALUE_BYTES_MAX: usize = 1 << 20;
-/// Most entries a scan answers with.
-const SCAN_ENTRIES_MAX: usize = 1000;
 /// Most events that one call may append.
 const CALL_EVENTS_MAX: usize = 1024;
 /// Most bytes of events that one call may append.
 const CALL_EVENT_BYTES_MAX: usize = 4 << 20;
-/// Most bytes of state that one call may write.
-const CALL_STATE_BYTES_MAX: usize = 16 << 20;
-/// Committed state kept in memory between calls, in bytes; dropped whole when it is more.
-const CACHE_BYTES_MAX: usize = 4 << 20;
 
 /// Namespace of the ids of appended events: a random UUID, fixed for ever.
 const APPENDED_ID_NAMESPACE: Uuid = Uuid::from_u128(0x6f1f_3a57_9f0e_4a53_8d5c_7d1e_2b94_c0a6);
@@ -65,6 +61,9 @@ pub enum EffectError {
     /// A limit of the call is used up.
     #[error("{0}")]
     LimitExceeded(String),
+    /// The plugin may not keep more state.
+    #[error("{0}")]
+    NoRoom(String),
     /// The store could not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -83,6 +82,8 @@ pub struct Effects {
     staged: BTreeMap<String, Staged>,
     /// Every key written in this call, with what the calls before it had staged.
     undo: Vec<(String, Option<Staged>)>,
+    /// What of the state there may be.
+    room: Room,
     /// Number of the call in progress.
     calls: u64,
     /// Committed values read or written before. They stay true: nobody else writes them, but other partitions,
@@ -101,13 +102,6 @@ pub struct Effects {
     suppressed: u64,
     /// None where nobody shares the state.
     sharing: Option<Sharing>,
-}
-
-/// A key's latest value.
-struct Staged {
-    value: Option<Vec<u8>>,
-    /// Number of the call that wrote it.
-    call: u64,
 }
 
 /// What is known of other partitions that write the same state.
@@ -164,6 +158,7 @@ impl Effects {
             causation_depth_max: CAUSATION_DEPTH_MAX,
             staged: BTreeMap::new(),
             undo: Vec::new(),
+            room: Room::default(),
             calls: 0,
             cache: HashMap::new(),
             cache_bytes: 0,
@@ -189,6 +184,13 @@ impl Effects {
         Self { causation_depth_max, ..self }
     }
 
+    /// The same for a plugin that may keep so many bytes of state, keys and values. Each partition counts what is
+    /// committed and what it has staged itself, so `n` of them may go beyond by what `n - 1` units of work write.
+    #[must_use]
+    pub fn state_bytes_max(self, state_bytes_max: u64) -> Self {
+        Self { room: Room::of(state_bytes_max), ..self }
+    }
+
     /// The same for a partition that shares the state with others.
     #[must_use]
     pub(super) fn sharing(mut self, state: Arc<SharedState>, partition: u32) -> Self {
@@ -202,6 +204,7 @@ impl Effects {
     pub fn fresh(&self) -> Self {
         let fresh = Self::over(self.owner.clone(), Arc::clone(&self.state), Arc::clone(&self.granted))
             .causation_depth_max(self.causation_depth_max)
+            .state_bytes_max(self.room.bytes_max())
             .dispatching(Arc::clone(&self.dispatch));
         match &self.sharing {
             Some(sharing) => fresh.sharing(Arc::clone(&sharing.state), sharing.partition),
@@ -235,11 +238,8 @@ impl Effects {
 
     /// Takes back everything since [`Self::begin_call`].
     pub fn discard_call(&mut self) {
-        for (key, before) in self.undo.drain(..) {
-            match before {
-                Some(staged) => self.staged.insert(key, staged),
-                None => self.staged.remove(&key),
-            };
+        for (key, before) in std::mem::take(&mut self.undo) {
+            self.put_back(key, before);
         }
         self.events.truncate(self.call.first_event);
         self.suppressed -= self.call.suppressed as u64;
@@ -277,6 +277,7 @@ impl Effects {
     /// Takes everything staged, to be committed; what follows is a new unit.
     pub fn take(&mut self) -> (Vec<StateChange>, Vec<NewEvent>) {
         self.undo.clear();
+        self.room.clear();
         self.unit_bytes = 0;
         self.call = Call::default();
         let staged = std::mem::take(&mut self.staged);
@@ -292,6 +293,7 @@ impl Effects {
     pub fn reset(&mut self) {
         self.staged.clear();
         self.undo.clear();
+        self.room.clear();
         self.cache.clear();
         self.cache_bytes = 0;
         self.events.clear();
@@ -309,7 +311,7 @@ impl Effects {
         self.staged.is_empty() && self.events.is_empty()
     }
 
-    /// Bytes of state and events staged so far; a key written twice counts twice.
+    /// Bytes of state and events staged so far, with what is kept beside each key; a value written twice counts twice.
     #[must_use]
     pub fn staged_bytes(&self) -> usize {
         self.unit_bytes + self.call.state_bytes + self.call.event_bytes
@@ -338,67 +340,6 @@ impl Effects {
     #[must_use]
     pub fn batch(&self) -> Option<&EventBatch> {
         self.call.batch.as_ref()
-    }
-
-    /// Reads a key of the plugin's state.
-    ///
-    /// # Errors
-    /// When the key is out of bounds or the store cannot be read.
-    pub fn state_get(&mut self, key: &str) -> Result<Option<Vec<u8>>, EffectError> {
-        if let Some(staged) = self.staged.get(key) {
-            return Ok(staged.value.clone());
-        }
-        if let Some(sharing) = &mut self.sharing {
-            sharing.reads.keys.insert(key.to_owned());
-        }
-        if let Some(value) = self.cache.get(key) {
-            return Ok(value.clone());
-        }
-        check_key(key)?;
-        let value = self.state.get(key)?;
-        self.remember(key, value.clone());
-        Ok(value)
-    }
-
-    /// Stages a value.
-    ///
-    /// # Errors
-    /// When key or value are out of bounds, or the call has written too much.
-    pub fn state_set(&mut self, key: &str, value: Vec<u8>) -> Result<(), EffectError> {
-        self.check_writes("state.set")?;
-        check_key(key)?;
-        if value.len() > STATE_VALUE_BYTES_MAX {
-            let bytes = value.len();
-            return Err(EffectError::Invalid(format!(
-                "state value under {key:?} has {bytes} bytes; at most {STATE_VALUE_BYTES_MAX} are allowed"
-            )));
-        }
-        self.stage(key, Some(value))
-    }
-
-    /// Stages the removal of a key.
-    ///
-    /// # Errors
-    /// When the key is out of bounds, or the call has written too much.
-    pub fn state_delete(&mut self, key: &str) -> Result<(), EffectError> {
-        self.check_writes("state.delete")?;
-        check_key(key)?;
-        self.stage(key, None)
-    }
-
-    /// Entries whose key starts with `prefix`, in key order, strictly after `after` if given.
-    ///
-    /// # Errors
-    /// When `limit` is not 1 to 1,000, or the store cannot be read.
-    pub fn state_scan(&mut self, prefix: &str, after: Option<&str>, limit: usize) -> Result<StatePage, EffectError> {
-        if limit == 0 || limit > SCAN_ENTRIES_MAX {
-            return Err(EffectError::Invalid(format!("scan limit is {limit}; 1 to {SCAN_ENTRIES_MAX} are allowed")));
-        }
-        if let Some(sharing) = &mut self.sharing {
-            sharing.reads.prefixes.insert(prefix.to_owned());
-        }
-        let stored = self.state.scan(prefix, after, limit)?;
-        Ok(merge_staged(&self.staged, stored, prefix, after, limit))
     }
 
     /// Stages an event caused by the event of the batch at `cause`.
@@ -511,78 +452,10 @@ impl Effects {
             .and_then(|index| batch.get(index))
             .ok_or_else(|| EffectError::Invalid(format!("cause {position} is not an event of this batch")))
     }
-
-    fn stage(&mut self, key: &str, value: Option<Vec<u8>>) -> Result<(), EffectError> {
-        let state_bytes = self.call.state_bytes + key.len() + value.as_ref().map_or(0, Vec::len);
-        if state_bytes > CALL_STATE_BYTES_MAX {
-            return Err(EffectError::LimitExceeded(format!(
-                "a batch may write at most {CALL_STATE_BYTES_MAX} bytes of state; \
-                 lower `[delivery] batch_events_max`, or write less"
-            )));
-        }
-        self.call.state_bytes = state_bytes;
-        let staged = Staged { value, call: self.calls };
-        match self.staged.get_mut(key) {
-            // What this call wrote before is not wanted back.
-            Some(current) if current.call == staged.call => *current = staged,
-            Some(current) => self.undo.push((key.into(), Some(std::mem::replace(current, staged)))),
-            None => {
-                self.staged.insert(key.into(), staged);
-                self.undo.push((key.into(), None));
-            }
-        }
-        Ok(())
-    }
-
-    fn remember(&mut self, key: &str, value: Option<Vec<u8>>) {
-        self.cache_bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-        if self.cache_bytes > CACHE_BYTES_MAX {
-            self.cache.clear();
-            self.cache_bytes = key.len() + value.as_ref().map_or(0, Vec::len);
-        }
-        self.cache.insert(key.into(), value);
-    }
-}
-
-fn check_key(key: &str) -> Result<(), EffectError> {
-    if key.is_empty() || key.len() > STATE_KEY_BYTES_MAX {
-        let bytes = key.len();
-        return Err(EffectError::Invalid(format!(
-            "state key has {bytes} bytes; 1 to {STATE_KEY_BYTES_MAX} are allowed"
-        )));
-    }
-    Ok(())
 }
 
 /// Id of the `ordinal`-th event that `plugin` appends because of the event at `cause`: the same at every
 /// attempt, so that no attempt can store it twice (UUID v5, RFC 9562 §5.5).
 fn appended_id(plugin: &PluginName, cause: Position, ordinal: u32) -> Uuid {
     Uuid::new_v5(&APPENDED_ID_NAMESPACE, format!("{plugin}/{cause}/{ordinal}").as_bytes())
-}
-
-/// Lays staged changes over a page of committed entries.
-fn merge_staged(
-    staged: &BTreeMap<String, Staged>,
-    stored: StatePage,
-    prefix: &str,
-    after: Option<&str>,
-    limit: usize,
-) -> StatePage {
-    let from = after.filter(|after| *after > prefix).unwrap_or(prefix);
-    let end = stored.next.clone();
-    let mut merged: BTreeMap<String, Vec<u8>> = stored.entries.into_iter().collect();
-    let changes = staged
-        .range(from.to_owned()..)
-        .take_while(|(key, _)| key.starts_with(prefix) && end.as_ref().is_none_or(|end| *key <= end))
-        .filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
-    for (key, staged) in changes {
-        match &staged.value {
-            Some(value) => merged.insert(key.clone(), value.clone()),
-            None => merged.remove(key),
-        };
-    }
-    let more = merged.len() > limit;
-    let entries: Vec<_> = merged.into_iter().take(limit).collect();
-    let next = if more { entries.last().map(|(key, _)| key.clone()) } else { end };
-    StatePage { entries, next }
 }

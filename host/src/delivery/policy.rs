@@ -75,6 +75,8 @@ pub(super) const CAUSATION_DEPTH_MAX: u32 = 32;
 
 /// How many events a plugin may append because of one first cause, unless its manifest says otherwise.
 const CAUSATION_EVENTS_MAX: u64 = 10_000;
+/// What a plugin's state may come to, unless its manifest says otherwise.
+const STATE_BYTES_MAX: u64 = 1 << 30;
 
 /// How a plugin is driven.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +103,8 @@ pub struct Policy {
     pub causation_depth_max: u32,
     /// How many events it may append that follow from one first cause; at least 1.
     pub causation_events_max: u64,
+    /// What each generation of its state may come to, in bytes of keys and values.
+    pub state_bytes_max: u64,
     /// Commands that it may send, as `aggregate:Type`.
     pub dispatch: Arc<[Pattern]>,
 }
@@ -154,6 +158,7 @@ impl Default for Policy {
             parked_events_max: 10_000,
             causation_depth_max: CAUSATION_DEPTH_MAX,
             causation_events_max: CAUSATION_EVENTS_MAX,
+            state_bytes_max: STATE_BYTES_MAX,
             dispatch: Arc::new([]),
         }
     }

@@ -1,8 +1,11 @@
 //! One state, several partitions: what each commit wrote, so that units of work stay serialisable.
 //!
 //! A unit notes what it reads. When it is submitted, all that other partitions have written since it began is
-//! looked through, under the lock under which it is submitted too: if it read any of that, it is refused and
+//! looked through, before anybody else submits: if it read any of that, it is refused and
 //! done again. So the state is what handling unit after unit, in the order of commits, would have made of it.
+//!
+//! Units are submitted one after the other, by threads that may be blocked by that; what is known of writes is looked at
+//! and changed apart from it, so that tasks ask without waiting for the store.
 //!
 //! Writes count from what is durable: one that is still under way counts as newer than whatever began meanwhile,
 //! whether it could be read already or not. The log of writes is bounded; a unit that began before what it
@@ -12,10 +15,14 @@
 //! twice in a row all of them take **turns**: a unit begins when the one before is durable, and so sees what that
 //! wrote. That is as fast as one partition. It ends when units have come that would not have met without it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+mod reads;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
+
+pub(super) use self::reads::Reads;
 
 /// Most keys in the log of writes.
 const LOG_KEYS_MAX: usize = 65_536;
@@ -27,6 +34,8 @@ const CALM_UNITS: u32 = 64;
 /// Who wrote what, lately, and whose turn it is.
 #[derive(Debug, Default)]
 pub(super) struct SharedState {
+    /// Held by the thread that submits a unit.
+    submitting: Mutex<()>,
     log: Mutex<Log>,
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -62,20 +71,8 @@ struct Log {
 struct Write {
     number: u64,
     partition: u32,
+    /// In order.
     keys: Vec<String>,
-}
-
-/// What a unit of work has read of the state.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Reads {
-    pub(super) keys: HashSet<String>,
-    pub(super) prefixes: BTreeSet<String>,
-}
-
-impl Reads {
-    fn include(&self, key: &str) -> bool {
-        self.keys.contains(key) || self.prefixes.iter().any(|prefix| key.starts_with(prefix))
-    }
 }
 
 /// Another partition has written what the unit had read.
@@ -110,7 +107,7 @@ impl SharedState {
         log.forgotten <= number
     }
 
-    /// Submits a unit of work that began at a number, has read `reads` and writes `keys`.
+    /// Submits a unit of work that began at a number, has read `reads` and writes `keys`, which are in order. Blocks.
     pub(super) fn submit<T>(
         &self,
         partition: u32,
@@ -118,13 +115,8 @@ impl SharedState {
         keys: Vec<String>,
         submit: impl FnOnce() -> T,
     ) -> Result<(T, Ticket), Conflict> {
-        let mut log = self.log();
-        if log.meets(partition, began, reads) {
-            log.refused(partition);
-            return Err(Conflict);
-        }
-        log.calm_down(partition, reads);
-        let ticket = log.note(partition, keys);
+        let _alone = self.submitting.lock().unwrap_or_else(PoisonError::into_inner);
+        let ticket = self.log().take(partition, (began, reads), keys)?;
         Ok((submit(), ticket))
     }
 
@@ -148,11 +140,20 @@ impl Log {
         self.writes.iter().rev().take_while(move |write| write.number > number)
     }
 
+    /// Takes a write, unless it is in conflict.
+    fn take(&mut self, partition: u32, (began, reads): (u64, &Reads), keys: Vec<String>) -> Result<Ticket, Conflict> {
+        if self.meets(partition, began, reads) {
+            self.refused(partition);
+            return Err(Conflict);
+        }
+        self.calm_down(partition, reads);
+        Ok(self.note(partition, keys))
+    }
+
     /// Whether what a partition has read was written by others after a number.
     fn meets(&self, partition: u32, number: u64, reads: &Reads) -> bool {
-        let others = self.after(number).filter(|write| write.partition != partition);
-        let met = others.flat_map(|write| &write.keys).any(|key| reads.include(key));
-        met || (self.forgotten > number && *reads != Reads::default())
+        let mut others = self.after(number).filter(|write| write.partition != partition);
+        others.any(|write| reads.meet(&write.keys)) || (self.forgotten > number && !reads.is_empty())
     }
 
     fn refused(&mut self, partition: u32) {
@@ -195,8 +196,10 @@ mod tests {
     use super::*;
 
     fn reads(keys: &[&str], prefixes: &[&str]) -> Reads {
-        let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        Reads { keys: own(keys).into_iter().collect(), prefixes: own(prefixes).into_iter().collect() }
+        let mut reads = Reads::default();
+        keys.iter().for_each(|key| reads.note_key(key));
+        prefixes.iter().for_each(|prefix| reads.note_prefix(prefix));
+        reads
     }
 
     fn submit(
@@ -267,7 +270,7 @@ mod tests {
     #[test]
     fn what_is_forgotten_counts_as_met() {
         let shared = SharedState::default();
-        let many: Vec<_> = (0..LOG_KEYS_MAX).map(|key| key.to_string()).collect();
+        let many: Vec<_> = (0..LOG_KEYS_MAX).map(|key| format!("{key:05}")).collect();
         let many: Vec<_> = many.iter().map(String::as_str).collect();
         let _many = submit(&shared, 0, 0, &Reads::default(), &many).unwrap();
         let _more = submit(&shared, 0, 0, &Reads::default(), &["x"]).unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::store::{Owner, StatePage, Store, StoreError};
+use crate::store::{Owner, StatePage, StateSize, Store, StoreError};
 
 /// The committed state of one plugin, to read.
 pub trait StateSource: Send + Sync + 'static {
@@ -17,6 +17,15 @@ pub trait StateSource: Send + Sync + 'static {
     /// # Errors
     /// When they cannot be read.
     fn scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<StatePage, StoreError>;
+
+    /// How much there is, where that is known without looking at all of it; what it comes to has no limit otherwise.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn size(&self) -> Result<Option<StateSize>, StoreError> {
+        Ok(None)
+    }
 }
 
 /// The rows that a store keeps for an owner: what live delivery reads.
@@ -32,5 +41,9 @@ impl StateSource for StoredState {
 
     fn scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<StatePage, StoreError> {
         self.store.state_scan(&self.owner, prefix, after, limit)
+    }
+
+    fn size(&self) -> Result<Option<StateSize>, StoreError> {
+        self.store.state_size(&self.owner).map(Some)
     }
 }

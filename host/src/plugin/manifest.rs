@@ -100,6 +100,9 @@ impl Manifest {
             if let Some(value) = limits.get("causation_events") {
                 manifest.policy.causation_events_max = value.integer(1..=bounds::CAUSATION_EVENTS_MAX)?;
             }
+            if let Some(value) = limits.get("state") {
+                manifest.policy.state_bytes_max = value.size(bounds::STATE_BYTES_MIN..=bounds::STATE_BYTES_MAX)?;
+            }
         }
         if let Some(entries) = root.section("config", &keys::CONFIG)? {
             manifest.config = config::read(&entries)?;
@@ -331,6 +334,8 @@ mod bounds {
     pub(super) const FUEL_MAX: u64 = 1_000_000_000_000_000;
     pub(super) const CAUSATION_DEPTH_MAX: u64 = 1_000;
     pub(super) const CAUSATION_EVENTS_MAX: u64 = 1_000_000_000;
+    pub(super) const STATE_BYTES_MIN: u64 = 1 << 10;
+    pub(super) const STATE_BYTES_MAX: u64 = 16 << 40;
     pub(super) const LOG_BYTES_MAX: u64 = 16 << 20;
     pub(super) const HTTP_REQUESTS_MAX: u64 = 100_000;
     pub(super) const HTTP_BODY_BYTES_MAX: u64 = 1 << 30;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
-    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSnapshot, Store, StoreError,
+    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSize, StateSnapshot, Store, StoreError,
     StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 use crate::event::{Category, EventType, InvalidEvent, NewEvent, PluginName, Position, RecordedEvent, StreamName};
@@ -138,6 +138,10 @@ impl Store for CheckedStore {
 
     fn plugin_record(&self, plugin: &PluginName) -> Result<Option<PluginRecord>, StoreError> {
         self.inner.plugin_record(plugin)
+    }
+
+    fn state_size(&self, owner: &Owner) -> Result<StateSize, StoreError> {
+        self.inner.state_size(owner)
     }
 
     fn state_snapshot(&self, owner: &Owner) -> Result<Box<dyn StateSnapshot>, StoreError> {

@@ -14,8 +14,8 @@ use super::decide::{self, Decision, LogView};
 use super::page::{PageBuilder, StatePageBuilder, StreamPageBuilder, is_above};
 use super::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, DeadLetterChange, Direction,
-    Owner, Pending, PluginChange, PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSnapshot,
-    Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
+    Owner, Pending, PluginChange, PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSize,
+    StateSnapshot, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 use crate::clock::Clock;
 use crate::event::{Category, EventType, PluginName, Position, Query, RecordedEvent, StreamName};
@@ -353,6 +353,12 @@ impl Store for MemoryStore {
     ) -> Result<StatePage, StoreError> {
         let data = self.data();
         Ok(page_of(data.owners.get(owner).into_iter().flat_map(|owner| &owner.state), prefix, after, limit))
+    }
+
+    fn state_size(&self, owner: &Owner) -> Result<StateSize, StoreError> {
+        let data = self.data();
+        let state = data.owners.get(owner).into_iter().flat_map(|owner| &owner.state);
+        Ok(state.map(|(key, value)| StateSize::of_entry(key.len(), value.len())).sum())
     }
 
     fn state_snapshot(&self, owner: &Owner) -> Result<Box<dyn StateSnapshot>, StoreError> {

@@ -22,6 +22,7 @@ mod plugin_data;
 mod read;
 mod removals;
 pub mod retention;
+mod state_size;
 mod stream;
 mod tracking;
 
@@ -49,6 +50,7 @@ pub use plugin_data::{
 };
 pub use read::{Direction, ReadPage, ReadRequest};
 pub use removals::Removals;
+pub use state_size::StateSize;
 pub use stream::{Counts, StreamDeletion, StreamHead, StreamPage};
 pub use tracking::Tracking;
 
@@ -211,6 +213,12 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&str>,
         limit: usize,
     ) -> Result<StatePage, StoreError>;
+
+    /// How much state an owner keeps. Counted while writing: costs little, whatever it keeps.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn state_size(&self, owner: &Owner) -> Result<StateSize, StoreError>;
 
     /// All that an owner keeps, as it is now: what is committed later is not seen in it. Costs little to take, and
     /// what changes while it is held; hold it briefly.

@@ -99,6 +99,10 @@ impl Case {
 const EMITS: &str = "[grants]\nappend = [\"Echoed\"]\n[limits]\nbatch_time = \"60s\"\n";
 /// Has time for what takes long.
 const SLOW: &str = "[limits]\nbatch_time = \"60s\"\n";
+/// May keep one value and no two, and has time.
+const CRAMPED: &str = "[limits]\nstate = \"768KiB\"\nbatch_time = \"60s\"\n";
+/// Is two, with time.
+const SHARED: &str = "partitions = 2\n[limits]\nbatch_time = \"60s\"\n";
 /// Has little memory.
 const SMALL: &str = "[limits]\nmemory = \"8MiB\"\n";
 /// May send requests, to nowhere.
@@ -149,6 +153,9 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("emits-without-cause", Raw(raw::EMIT_WITHOUT_CAUSE), Parked("reject", &["cause"])).with(EMITS),
     Case::new("emits-what-is-not-granted", Built(guests::ASK_DENIED), Parked("reject", &["[grants] append = "])),
     Case::new("floods-its-state", Built(guests::STATE_FLOOD), Parked("reject", &["bytes of state"])).with(SLOW),
+    Case::new("keeps-ever-more", Built(guests::STATE_FLOOD), Parked("reject", &["[limits] state = "])).with(CRAMPED),
+    Case::new("reads-ever-more", Built(guests::READ_FLOOD), Parked("deadline", &["1000 ms"])).with("partitions = 2\n"),
+    Case::new("shares-what-it-floods", Built(guests::STATE_FLOOD), Parked("reject", &["bytes of state"])).with(SHARED),
     Case::new("sets-a-long-key", Raw(raw::KEY_TOO_LONG), Parked("reject", &["1025 bytes"])),
     Case::new("sets-a-large-value", Raw(raw::VALUE_TOO_LARGE), Parked("reject", &["1048577 bytes"])),
     Case::new("floods-the-log", Built(guests::LOG_FLOOD), Harmless).with(SLOW),

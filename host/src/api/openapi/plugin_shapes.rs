@@ -99,13 +99,12 @@ pub(super) struct HistoryGone {
     reason: String,
 }
 
-/// How much a plugin keeps, counted up to a bound.
+/// How much state a plugin keeps, in its live generation.
 #[derive(ToSchema)]
 pub(super) struct StateSize {
     keys: u64,
+    /// Of those keys and their values.
     bytes: u64,
-    /// Whether there is more.
-    at_least: bool,
 }
 
 /// How far one partition is behind; told beside its status.

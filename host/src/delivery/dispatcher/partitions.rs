@@ -22,7 +22,7 @@ use crate::delivery::shared_state::SharedState;
 use crate::delivery::status::Status;
 use crate::delivery::storm::Storms;
 use crate::event::{Pattern, PluginName};
-use crate::store::{Owner, Progress, Store};
+use crate::store::{AsyncStore, Owner, Progress, Store};
 
 /// What a plugin's delivery lives on.
 #[derive(Clone)]
@@ -114,6 +114,7 @@ impl Partitions {
                 plugin: around.plugin.clone(),
                 owner: launch.owner,
                 store: Arc::clone(&around.store),
+                writes: AsyncStore::new(Arc::clone(&around.store)),
                 clock: Arc::clone(&around.clock),
                 status: Arc::clone(status),
                 filter: version.subscription.filter.clone(),
@@ -176,6 +177,7 @@ impl Starter<'_> {
         let Common { plugin, owner, store, shared, beside, .. } = &*self.common;
         let effects = Effects::new(owner.clone(), Arc::clone(store), Arc::clone(&self.version.granted))
             .causation_depth_max(self.version.policy.causation_depth_max)
+            .state_bytes_max(self.version.policy.state_bytes_max)
             .dispatching(Arc::clone(&self.version.policy.dispatch));
         let effects = match shared {
             Some(shared) => effects.sharing(Arc::clone(shared), partition),

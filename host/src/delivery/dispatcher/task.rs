@@ -30,13 +30,15 @@ use crate::delivery::status::{Counters, PartitionStatus, State, Status};
 use crate::delivery::storm::Storms;
 use crate::error::ErrorClass;
 use crate::event::{Filter, PluginName, Position};
-use crate::store::{Owner, ReadPage, ReadRequest, Store, StoreError};
+use crate::store::{AsyncStore, Owner, ReadPage, ReadRequest, Store, StoreError};
 
 /// What the partitions of a plugin have in common.
 pub(super) struct Common {
     pub(super) plugin: PluginName,
     pub(super) owner: Owner,
     pub(super) store: Arc<dyn Store>,
+    /// The same, for commits.
+    pub(super) writes: AsyncStore,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) status: Arc<watch::Sender<Status>>,
     pub(super) filter: Filter,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::state::{CALL_STATE_BYTES_MAX, ENTRY_BYTES, STATE_VALUE_BYTES_MAX};
 use super::*;
 use crate::clock::SystemClock;
 use crate::event::{EventType, Version};
@@ -137,6 +138,9 @@ fn bounds_are_said_and_nothing_past_them_takes_effect() {
     assert!(text(effects.state_get(&"k".repeat(1025)).unwrap_err()).contains("1025 bytes"));
     assert!(text(effects.state_set("k", vec![0; STATE_VALUE_BYTES_MAX + 1]).unwrap_err()).contains("1048577"));
     assert!(text(effects.state_scan("", None, 0).unwrap_err()).contains("1 to 1000"));
+    let long = "k".repeat(1025);
+    assert!(text(effects.state_scan(&long, None, 1).unwrap_err()).contains("prefix has 1025 bytes"));
+    assert!(text(effects.state_scan("", Some(&long), 1).unwrap_err()).contains("after has 1025 bytes"));
     let event = || NewEvent::json(EventType::new("A").unwrap(), "1");
     assert!(text(effects.append(Position(6), event()).unwrap_err()).contains("not an event of this batch"));
     for _ in 0..CALL_EVENTS_MAX {
@@ -171,4 +175,106 @@ fn a_call_that_reads_sees_the_state_and_changes_nothing() {
     assert_eq!(effects.state_get("k").unwrap().as_deref(), Some(&b"1"[..]));
     assert_eq!(effects.state_scan("", None, 10).unwrap().entries.len(), 1);
     assert!(effects.is_empty());
+}
+
+#[test]
+fn what_is_kept_beside_small_keys_counts() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+    let mut effects = effects(&store);
+    effects.begin_call(batch());
+    for _ in 0..1_000 {
+        effects.state_set("0", vec![]).unwrap();
+    }
+    assert_eq!(effects.staged_bytes(), ENTRY_BYTES + 1_000, "once for each");
+    let keys = (0..).map(|n: u32| format!("{n:x}")).take_while(|key| effects.state_delete(key).is_ok()).count();
+    assert!(keys < CALL_STATE_BYTES_MAX / ENTRY_BYTES, "{keys} keys");
+}
+
+/// Commits what is staged.
+fn commit(effects: &mut Effects, store: &Arc<dyn Store>, revision: u64) {
+    let (state, events) = effects.take();
+    let progress = Progress { revision, ..Progress::default() };
+    let work = UnitOfWork { owner: plugin().into(), partition: 0, progress, state, events, dead_letters: Vec::new() };
+    store.commit(work).wait().unwrap();
+}
+
+#[test]
+fn state_has_a_limit_under_which_writing_over_and_removing_make_room() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+    let mut effects = effects(&store).state_bytes_max(100);
+    let set = |effects: &mut Effects, key: &str, bytes: usize| effects.state_set(key, vec![0; bytes]);
+    effects.begin_call(batch());
+    set(&mut effects, "a", 39).unwrap();
+    set(&mut effects, "b", 39).unwrap();
+    let Err(EffectError::NoRoom(text)) = set(&mut effects, "c", 20) else { panic!("there was room") };
+    assert!(text.contains("plugin p may keep 100B") && text.contains("[limits] state = \"200B\""), "{text}");
+    set(&mut effects, "c", 19).unwrap();
+    commit(&mut effects, &store, 1);
+
+    effects = effects.fresh();
+    effects.begin_call(batch());
+    assert!(matches!(set(&mut effects, "d", 0), Err(EffectError::NoRoom(_))), "it is full");
+    set(&mut effects, "a", 39).unwrap();
+    set(&mut effects, "b", 9).unwrap();
+    assert!(set(&mut effects, "d", 30).is_err());
+    set(&mut effects, "d", 29).unwrap();
+    assert!(set(&mut effects, "a", 40).is_err());
+    effects.begin_call(batch());
+    effects.state_delete("d").unwrap();
+    set(&mut effects, "a", 69).unwrap();
+    effects.discard_call();
+    effects.begin_call(batch());
+    assert!(set(&mut effects, "a", 40).is_err(), "what a discarded call removed is there again");
+    effects.state_delete("a").unwrap();
+    set(&mut effects, "e", 39).unwrap();
+    assert!(set(&mut effects, "e", 40).is_err());
+    commit(&mut effects, &store, 2);
+    assert_eq!(store.state_size(&plugin().into()).unwrap().bytes, 100);
+
+    let mut less = effects.fresh().state_bytes_max(50);
+    less.begin_call(batch());
+    set(&mut less, "e", 39).unwrap();
+    assert!(set(&mut less, "e", 40).is_err() && set(&mut less, "b", 10).is_err(), "over the limit it only shrinks");
+    set(&mut less, "b", 8).unwrap();
+}
+
+proptest! {
+    #[test]
+    fn state_is_never_more_than_its_limit_and_no_write_that_fits_is_refused(steps in steps(), limit in 1_u64..12) {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+        let mut effects = effects(&store).state_bytes_max(limit);
+        let (mut model, mut before_call, mut revision) = (BTreeMap::new(), BTreeMap::new(), 0);
+        let size = |model: &BTreeMap<String, usize>| model.iter().map(|(key, value)| (key.len() + value) as u64).sum::<u64>();
+        for step in steps {
+            match step {
+                Step::Set(key, value) => {
+                    let mut after = model.clone();
+                    after.insert(key.clone(), usize::from(value % 4));
+                    let fits = size(&after) <= limit || size(&after) <= size(&model);
+                    prop_assert_eq!(effects.state_set(&key, vec![0; usize::from(value % 4)]).is_ok(), fits);
+                    if fits {
+                        model = after;
+                    }
+                }
+                Step::Delete(key) => {
+                    effects.state_delete(&key).unwrap();
+                    model.remove(&key);
+                }
+                Step::BeginCall => {
+                    effects.begin_call(batch());
+                    before_call = model.clone();
+                }
+                Step::DiscardCall => {
+                    effects.discard_call();
+                    model = before_call.clone();
+                }
+                Step::Commit => {
+                    revision += 1;
+                    commit(&mut effects, &store, revision);
+                    before_call = model.clone();
+                    prop_assert_eq!(store.state_size(&plugin().into()).unwrap().bytes, size(&model));
+                }
+            }
+        }
+    }
 }

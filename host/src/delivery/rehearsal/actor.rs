@@ -127,6 +127,7 @@ impl Actor {
         Ok(Self {
             effects: Effects::over(setup.plugin, reads, setup.granted)
                 .causation_depth_max(setup.policy.causation_depth_max)
+                .state_bytes_max(setup.policy.state_bytes_max)
                 .dispatching(Arc::clone(&setup.policy.dispatch)),
             batch_limit: setup.policy.batch_events_max.max(1),
             state,

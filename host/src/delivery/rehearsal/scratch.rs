@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::RehearsalError;
 use crate::delivery::StateSource;
-use crate::store::{StateChange, StatePage, StoreError};
+use crate::store::{StateChange, StatePage, StateSize, StoreError};
 
 /// Bytes of bookkeeping counted for each key.
 const ENTRY_BYTES: usize = 96;
@@ -25,7 +25,10 @@ pub(super) struct Scratch {
 struct Held {
     /// What was written; none for a key of the base that was removed.
     entries: BTreeMap<String, Option<Vec<u8>>>,
+    /// Of keys and values, with what is kept beside each.
     bytes: usize,
+    /// Of those that are not removed.
+    size: StateSize,
 }
 
 impl Scratch {
@@ -40,8 +43,13 @@ impl Scratch {
         for StateChange { key, value } in changes {
             let size = |value: &Option<Vec<u8>>| ENTRY_BYTES + key.len() + value.as_ref().map_or(0, Vec::len);
             let (added, keeps) = (size(&value), value.is_some() || self.base.is_some());
-            let before = held.entries.get(&key).map_or(0, size);
+            let entry = |value: &Option<Vec<u8>>| {
+                value.as_ref().map(|value| StateSize::of_entry(key.len(), value.len())).unwrap_or_default()
+            };
+            let (before, left) = held.entries.get(&key).map(|value| (size(value), entry(value))).unwrap_or_default();
             held.bytes = held.bytes.saturating_sub(before);
+            held.size -= left;
+            held.size += entry(&value);
             if keeps {
                 held.bytes += added;
                 held.entries.insert(key, value);
@@ -89,6 +97,11 @@ impl StateSource for Scratch {
         let end = below.next.as_deref();
         let own = range.take_while(|(key, _)| key.starts_with(prefix) && end.is_none_or(|end| key.as_str() <= end));
         Ok(merge(below.entries, own, below.next.clone(), limit))
+    }
+
+    /// Not over other state: what of that is written over was not looked at.
+    fn size(&self) -> Result<Option<StateSize>, StoreError> {
+        Ok(self.base.is_none().then(|| self.lock().size))
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) const AGGREGATE: Known<'static> = Known::table(
 );
 pub(super) const AGGREGATE_BACKOFF: Known<'static> =
     Known { inline: true, ..Known::table("aggregate.backoff", &["initial", "max", "jitter"], &[]) };
-pub(super) const LIMITS: Known<'static> = Known::table("limits", LIMIT_KEYS, &["fuel_per_event", "state"]);
+pub(super) const LIMITS: Known<'static> = Known::table("limits", LIMIT_KEYS, &["fuel_per_event"]);
 const LIMIT_KEYS: &[&str] = &[
     "memory",
     "batch_time",
@@ -42,6 +42,7 @@ const LIMIT_KEYS: &[&str] = &[
     "fuel",
     "causation_depth",
     "causation_events",
+    "state",
     "log_bytes_per_batch",
     "http_requests_per_batch",
     "http_request_body",

@@ -73,6 +73,7 @@ fn everything_said_is_read() {
         fuel = 5_000
         causation_depth = 9
         causation_events = 99
+        state = "3MiB"
         log_bytes_per_batch = "0B"
         [grants]
         append = ["Stock*"]
@@ -97,6 +98,7 @@ fn everything_said_is_read() {
         parked_events_max: 7,
         causation_depth_max: 9,
         causation_events_max: 99,
+        state_bytes_max: 3 << 20,
         dispatch: [].into(),
     };
     assert_eq!(manifest.policy, policy);

@@ -73,6 +73,7 @@ fn beyond(table: &Table) -> Vec<(&'static str, String)> {
                 || manifest.policy.partitions > Policy::default().partitions
                 || manifest.policy.causation_depth_max > Policy::default().causation_depth_max
                 || manifest.policy.causation_events_max > Policy::default().causation_events_max
+                || manifest.policy.state_bytes_max > Policy::default().state_bytes_max
         })
     };
     let of = |section: &'static str| {

@@ -99,9 +99,19 @@ pub struct UsedPercent {
     pub log_bytes_per_batch: u64,
     /// Events that are set aside now.
     pub parked_events_max: u64,
+    /// State of the live generation; told by who looks at what is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub state: Option<u64>,
 }
 
 impl UsedPercent {
+    /// How much so many bytes of state are of those that there may be.
+    #[must_use]
+    pub fn of_state(bytes: u64, bytes_max: u64) -> u64 {
+        percent(bytes.into(), bytes_max.into())
+    }
+
     /// What has been used of these.
     pub(super) fn of(limits: &Limits, policy: &Policy, status: &Status) -> Self {
         let Cost { batch_us_max, usage, .. } = status.cost;
@@ -112,6 +122,7 @@ impl UsedPercent {
             fuel: limits.fuel.map(|fuel| percent(usage.batch_fuel_max.into(), fuel.into())),
             log_bytes_per_batch: percent(usage.batch_log_bytes_max.into(), wide(limits.log_bytes_per_batch)),
             parked_events_max: percent(wide(set_aside), wide(policy.parked_events_max)),
+            state: None,
         }
     }
 }
@@ -205,6 +216,8 @@ pub struct PolicyInfo {
     pub causation_depth_max: u32,
     /// How many events it may append that follow from one first cause.
     pub causation_events_max: u64,
+    /// What its state may come to, in bytes of keys and values.
+    pub state_bytes_max: u64,
 }
 
 /// What a plugin may use.
@@ -318,6 +331,7 @@ impl From<&Policy> for PolicyInfo {
             parked_events_max: policy.parked_events_max,
             causation_depth_max: policy.causation_depth_max,
             causation_events_max: policy.causation_events_max,
+            state_bytes_max: policy.state_bytes_max,
         }
     }
 }
@@ -368,7 +382,16 @@ mod tests {
         let limits = Limits { memory_bytes: 200, batch_time_ms: 1, log_bytes_per_batch: 0, ..Limits::default() };
         let policy = Policy { parked_events_max: 10, ..Policy::default() };
         let mut status = Status::default();
-        let none = UsedPercent { memory: 0, batch_time: 0, fuel: None, log_bytes_per_batch: 0, parked_events_max: 0 };
+        let none = UsedPercent::of(&Limits::default(), &policy, &status);
+        let zero = UsedPercent {
+            memory: 0,
+            batch_time: 0,
+            fuel: None,
+            log_bytes_per_batch: 0,
+            parked_events_max: 0,
+            state: None,
+        };
+        assert_eq!(none, zero);
         assert_eq!(UsedPercent::of(&limits, &policy, &status), none);
         status.set_aside = SetAside { parked: 2, waiting: 3, blocked_keys: 1 };
         let usage =
@@ -381,6 +404,7 @@ mod tests {
             fuel: Some(100),
             log_bytes_per_batch: 100,
             parked_events_max: 50,
+            state: None,
         };
         assert_eq!(UsedPercent::of(&limits, &policy, &status), expected);
     }

@@ -40,6 +40,10 @@ impl Guest {
                 self.options.denials.note(&self.options.plugin, reason, Some(correlation_id));
                 types::HostError::LimitExceeded(error.to_string())
             }
+            EffectError::NoRoom(text) => {
+                self.denied(&text);
+                types::HostError::LimitExceeded(text)
+            }
             EffectError::LimitExceeded(text) => types::HostError::LimitExceeded(text),
             EffectError::Store(error) => {
                 // The store's own words name paths of the host: they are for the operator.

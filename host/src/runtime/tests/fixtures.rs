@@ -11,7 +11,7 @@ use crate::runtime::lane::Lane;
 use crate::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadedComponent};
 use crate::store::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
-    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSnapshot, Store, StoreError,
+    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSize, StateSnapshot, Store, StoreError,
     StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 
@@ -237,6 +237,10 @@ impl Store for NoStore {
 
     fn plugin_record(&self, _: &PluginName) -> Result<Option<PluginRecord>, StoreError> {
         Ok(None)
+    }
+
+    fn state_size(&self, _: &Owner) -> Result<StateSize, StoreError> {
+        Ok(StateSize::default())
     }
 
     fn state_get(&self, _: &Owner, _: &str) -> Result<Option<Vec<u8>>, StoreError> {

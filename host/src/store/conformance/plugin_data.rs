@@ -6,7 +6,7 @@ use super::samples::{
 };
 use crate::event::{NewEvent, Position, WORK_BYTES_MAX};
 use crate::store::{
-    AppendError, CommitError, DeadLetterChange, Failing, PluginChange, PluginRecord, Progress, StateChange,
+    AppendError, CommitError, DeadLetterChange, Failing, PluginChange, PluginRecord, Progress, StateChange, StateSize,
     StateSnapshot, Store, UnitOfWork,
 };
 
@@ -140,6 +140,57 @@ fn left(store: &dyn Store, name: &str) -> u64 {
         (store.dead_letter_count(&owner).unwrap(), letters == 1)
     );
     progress as u64 + state.len() as u64 + letters
+}
+
+/// How much state an owner keeps is what a scan finds, whatever is written over, removed or dropped.
+pub fn state_is_counted(subject: &dyn Subject) {
+    let store = open(subject);
+    let long = "v".repeat(200);
+    let rounds = [
+        vec![put("a", "1"), put("b", &long), put("c", "")],
+        vec![put("b", "22"), remove("a"), remove("never there"), put("d", &long)],
+        vec![remove("b"), put("a", "333"), remove("d")],
+        vec![put("d", "4"), remove("c"), remove("a"), put("b", &long)],
+    ];
+    let mut others = 0;
+    for (revision, state) in (1..).zip(&rounds) {
+        store.commit(UnitOfWork { state: state.clone(), ..work("p", revision, 1) }).wait().unwrap();
+        // Asked of some, so that journals come and go in between, where there are any.
+        let other = |n| UnitOfWork { state: vec![put(&format!("k{}", n % 3), &long)], ..work("p@1", n, 1) };
+        for _ in 0..revision {
+            others += 1;
+            store.commit(other(others)).wait().unwrap();
+        }
+        assert_eq!(counted(&*store, "p"), store.state_size(&owner("p")).unwrap(), "after {revision}");
+    }
+    let check = |store: &dyn Store| {
+        for name in ["p", "p@1", "p@2", "q"] {
+            assert_eq!(counted(store, name), store.state_size(&owner(name)).unwrap(), "{name}");
+        }
+    };
+    check(&*store);
+    assert_eq!(store.state_size(&owner("p")).unwrap(), StateSize { keys: 2, bytes: 203 });
+    let store = reopen(subject, store);
+    check(&*store);
+    let drop_it = |revision| PluginChange {
+        plugin: plugin("p"),
+        record: PluginRecord { revision, content: String::new() },
+        progress: Vec::new(),
+        progress_removed: Vec::new(),
+        generations_dropped: vec![0],
+    };
+    store.change_plugin(drop_it(1)).wait().unwrap();
+    assert_eq!(store.state_size(&owner("p")).unwrap(), StateSize::default());
+    store.commit(UnitOfWork { state: vec![put("b", "12")], ..work("p", 1, 1) }).wait().unwrap();
+    assert_eq!(store.state_size(&owner("p")).unwrap(), StateSize { keys: 1, bytes: 3 });
+    check(&*store);
+    check(&*reopen(subject, store));
+}
+
+/// How much state a scan finds.
+fn counted(store: &dyn Store, name: &str) -> StateSize {
+    let entries = store.state_scan(&owner(name), "", None, 1000).unwrap().entries;
+    entries.iter().map(|(key, value)| StateSize::of_entry(key.len(), value.len())).sum()
 }
 
 /// Events of a unit of work that are stored already keep their place; the others are written.

@@ -37,7 +37,7 @@ macro_rules! conformance_tests {
                 malformed_tracking_is_refused;
             plugin_data: promise_5_one_commit, a_fence_keeps_a_second_runner_out,
                 partitions_come_on_by_themselves, generations_come_and_go_with_the_record, units_of_work_skip_stored_events,
-                state_is_scanned_in_pages, dead_letters_come_and_go, plugins_are_kept_apart,
+                state_is_scanned_in_pages, state_is_counted, dead_letters_come_and_go, plugins_are_kept_apart,
                 a_snapshot_shows_one_moment, a_snapshot_outlives_its_generation, malformed_units_of_work_are_refused;
         }
     };

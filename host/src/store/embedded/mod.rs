@@ -43,6 +43,7 @@ mod rows;
 mod run;
 mod segment;
 mod shared;
+mod sizing;
 mod state;
 mod store;
 mod stub;

@@ -8,6 +8,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Weak};
 
 use super::before::Before;
+use super::sizing::Tally;
 use crate::event::{PluginName, Position};
 use crate::store::{
     DeadLetter, DeadLetterChange, Owner, PluginChange, PluginRecord, Progress, StateChange, Tracking, UnitOfWork,
@@ -41,6 +42,8 @@ pub(super) struct OwnerChanges {
     pub(super) dropped: bool,
     pub(super) progress: BTreeMap<u32, Option<Progress>>,
     pub(super) state: BTreeMap<String, Option<Vec<u8>>>,
+    /// What `state` comes to.
+    pub(super) tally: Tally,
     pub(super) dead_letters: BTreeMap<Position, Option<DeadLetter>>,
 }
 
@@ -79,7 +82,9 @@ impl Overlay {
         self.tell_readers(&work.owner, Some(&work.state));
         let owner = self.owners.entry(work.owner).or_default();
         owner.progress.insert(work.partition, Some(work.progress));
-        owner.state.extend(work.state.into_iter().map(|change| (change.key, change.value)));
+        for StateChange { key, value } in work.state {
+            owner.change(key, value);
+        }
         owner.dead_letters.extend(work.dead_letters.into_iter().map(|change| match change {
             DeadLetterChange::Put(letter) => (letter.position, Some(letter)),
             DeadLetterChange::Remove(position) => (position, None),
@@ -111,6 +116,11 @@ impl Overlay {
         self.owners.get(owner)
     }
 
+    /// The same, to take note of what was looked up.
+    pub(super) fn owner_mut(&mut self, owner: &Owner) -> Option<&mut OwnerChanges> {
+        self.owners.get_mut(owner)
+    }
+
     /// Every record that changed, in name order.
     pub(super) fn records(&self) -> impl Iterator<Item = (&PluginName, &PluginRecord)> {
         self.records.iter()
@@ -133,6 +143,12 @@ impl Overlay {
 }
 
 impl OwnerChanges {
+    fn change(&mut self, key: String, value: Option<Vec<u8>>) {
+        let before = self.state.get(&key);
+        self.tally.note(&key, value.as_ref(), before, self.dropped);
+        self.state.insert(key, value);
+    }
+
     /// Changed keys from `start` on, in order.
     pub(super) fn state_from<'a>(&'a self, start: &str) -> impl Iterator<Item = (&'a String, &'a Option<Vec<u8>>)> {
         self.state.range::<str, _>((Bound::Included(start), Bound::Unbounded))

@@ -1,7 +1,7 @@
 //! What the writer, the readers and the upkeep of one open store share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
@@ -25,6 +25,7 @@ pub(super) struct Shared {
     view: RwLock<Arc<View>>,
     head: AtomicU64,
     mark: Mutex<JournalMark>,
+    sizing: Mutex<()>,
     pub(super) watch: watch::Sender<Position>,
     pub(super) queue: Queue<Proposal>,
     pub(super) upkeep: Upkeep,
@@ -42,6 +43,7 @@ impl Shared {
             view: RwLock::new(Arc::new(view)),
             head: AtomicU64::new(head.0),
             mark: Mutex::new(mark),
+            sizing: Mutex::default(),
             watch: watch::Sender::new(head),
             queue: Queue::new(QUEUE_BOUNDS),
             upkeep: Upkeep::default(),
@@ -68,6 +70,11 @@ impl Shared {
     /// Tells that the journals have come so far.
     pub(super) fn set_mark(&self, mark: JournalMark) {
         *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = mark;
+    }
+
+    /// Held by who counts an owner's state.
+    pub(super) fn sizing(&self) -> MutexGuard<'_, ()> {
+        self.sizing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the store is made of now.

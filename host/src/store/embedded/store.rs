@@ -21,13 +21,13 @@ use super::shared::Shared;
 use super::state::{self, JournalMark, ManifestChange};
 use super::view::View;
 use super::writer::{Writer, WriterOptions};
-use super::{lookup, reads, rows, upkeep};
+use super::{lookup, reads, rows, sizing, upkeep};
 use crate::clock::{Clock, Stopwatch};
 use crate::event::{Category, EventType, PluginName, Position, RecordedEvent, StreamName};
 use crate::store::page::StreamPageBuilder;
 use crate::store::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
-    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSnapshot, Store, StoreError,
+    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSize, StateSnapshot, Store, StoreError,
     StreamDeletion, StreamHead, StreamPage, UnitOfWork, decide, reply,
 };
 
@@ -352,6 +352,10 @@ impl Store for EmbeddedStore {
         limit: usize,
     ) -> Result<StatePage, StoreError> {
         contain_read(|| OwnerSnapshot::take(&self.shared, owner)?.scan(prefix, after, limit))
+    }
+
+    fn state_size(&self, owner: &Owner) -> Result<StateSize, StoreError> {
+        sizing::state_size(&self.shared, owner)
     }
 
     fn state_snapshot(&self, owner: &Owner) -> Result<Box<dyn StateSnapshot>, StoreError> {

@@ -72,6 +72,7 @@ catalog! {
     PLUGIN_RESTARTS = Counter "plugin_restarts" One &["plugin", "reason"],
         "Instances thrown away: by the fault; recycled, as memory was nearly full; replaced, with their version";
     PLUGIN_MEMORY = Gauge "plugin_memory" Bytes PARTITION, "Memory that the handler has";
+    PLUGIN_STATE_SIZE = Gauge "plugin_state_size" Bytes PLUGIN, "Keys and values of its live state";
     PLUGIN_FUEL = Counter "plugin_fuel" One PARTITION, "Fuel that the handler used";
     PLUGIN_LOG_BYTES = Counter "plugin_log" Bytes PARTITION, "What the handler wrote to its log";
     COMMANDS = Counter "commands" One &["aggregate", "result"],

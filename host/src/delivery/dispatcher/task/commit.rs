@@ -1,5 +1,7 @@
 //! Submits units of work, and tells what they say about failures.
 
+use std::sync::Arc;
+
 use tracing::{info, warn};
 
 use super::Task;
@@ -64,12 +66,16 @@ impl Task {
 
     /// Commits a unit of work; none when another partition has written what it had read.
     async fn submit(&mut self, work: UnitOfWork, read: Option<(u64, Reads)>) -> Option<Result<Committed, CommitError>> {
-        let store = &self.common.store;
-        let Some(shared) = &self.common.shared else { return Some(store.commit(work).await) };
+        let Some(shared) = &self.common.shared else { return Some(self.common.writes.commit(work).await) };
         let (began, reads) = read.unwrap_or_default();
+        let (sharing, store, partition) = (Arc::clone(shared), Arc::clone(&self.common.store), self.share.partition);
+        // The state's changes are in the order of their keys.
         let keys = work.state.iter().map(|change| change.key.clone()).collect();
-        let submitted = shared.submit(self.share.partition, (began, &reads), keys, || store.commit(work));
-        let (pending, ticket) = submitted.ok()?;
+        let submit = move || sharing.submit(partition, (began, &reads), keys, || store.commit(work));
+        let (pending, ticket) = match tokio::task::spawn_blocking(submit).await {
+            Ok(submitted) => submitted.ok()?,
+            Err(_) => return Some(Err(StoreError::ShuttingDown.into())),
+        };
         let answer = pending.await;
         shared.answered(ticket);
         Some(answer)

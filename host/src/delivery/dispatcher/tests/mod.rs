@@ -8,6 +8,7 @@ mod lifting;
 mod partitions;
 mod rebuilding;
 mod rollback;
+mod room;
 mod stops;
 mod storms;
 

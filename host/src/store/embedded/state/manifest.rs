@@ -46,6 +46,10 @@ pub(super) struct Roots {
     journal_floor: u64,
     mark: JournalMark,
     streams: u64,
+    /// That of `journal_floor` up to which every seal kept the sizes of state; behind it where a release sealed that
+    /// knows nothing of them, and writes this row without it.
+    #[serde(default)]
+    sizes_floor: u64,
 }
 
 impl Roots {
@@ -58,19 +62,39 @@ impl Roots {
             journal_floor: manifest.journal_floor,
             mark: manifest.mark,
             streams: manifest.streams,
+            sizes_floor: manifest.journal_floor,
         }
+    }
+
+    /// Lowest sequence of a journal that is not sealed.
+    pub(super) const fn journal_floor(&self) -> u64 {
+        self.journal_floor
+    }
+
+    /// Whether every seal kept the sizes of state.
+    pub(super) const fn has_sizes(&self) -> bool {
+        self.sizes_floor == self.journal_floor
+    }
+
+    /// The sizes of state are counted.
+    pub(super) const fn counted_sizes(self) -> Self {
+        Self { sizes_floor: self.journal_floor, ..self }
     }
 
     /// A manifest without files.
     pub(super) fn manifest(self) -> Manifest {
-        let Self { store_id_high, store_id_low, journal_seed, journal_floor, mark, streams } = self;
+        let Self { store_id_high, store_id_low, journal_seed, journal_floor, mark, streams, sizes_floor: _ } = self;
         let store_id = u128::from(store_id_high) << 64 | u128::from(store_id_low);
         Manifest { store_id, journal_seed, journal_floor, mark, streams, ..Manifest::default() }
     }
 
     /// Makes a change.
     pub(super) fn apply(&mut self, change: &ManifestChange) {
+        let sizes = self.has_sizes();
         self.journal_floor = change.journal_floor.unwrap_or(self.journal_floor);
+        if sizes {
+            *self = self.counted_sizes();
+        }
         self.mark = self.mark.max(change.mark);
         self.streams += change.streams;
     }

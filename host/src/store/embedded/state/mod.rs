@@ -10,6 +10,7 @@
 mod manifest;
 mod moment;
 mod row;
+mod sizes;
 mod snapshot;
 mod tables;
 
@@ -25,7 +26,7 @@ use redb::{
 use row::RowName;
 use tables::{
     DEAD_LETTERS, FORMAT_VERSION_KEY, FORMAT_VERSION_REMOVALS, META, PROGRESS, RECORDS, REMOVALS, ROOTS, ROOTS_KEY,
-    RUNS, SEGMENTS, STATE, TRACKING,
+    RUNS, SEGMENTS, STATE, STATE_SIZES, TRACKING,
 };
 
 pub(super) use manifest::{JournalMark, Manifest, ManifestChange, RunRow};
@@ -86,6 +87,7 @@ impl StateFile {
         let path = disk.path(FILE);
         let damaged = |reason| StoreError::NotAStore { path: path.clone().into(), reason };
         let manifest = contain(|| read_manifest(&database, &path), damaged)?;
+        contain(|| sizes::keep(&database), |reason| StoreError::WriteFailed { reason })?;
         Ok((Self { disk, cache_bytes, database: RwLock::new(Some(database)) }, manifest))
     }
 
@@ -111,13 +113,14 @@ impl StateFile {
         self.read(|database| read_manifest(database, &self.disk.path(FILE)))
     }
 
-    /// Reads every row of plugins' tables; the first that is damaged is the error.
+    /// Reads every row of plugins' tables, and compares the sizes of state with what there is; the first that is damaged
+    /// is the error.
     pub(super) fn verify(&self) -> Result<(), StoreError> {
         self.all_records()?;
         self.all_tracking()?;
         let owners: BTreeSet<_> = self.all_progress()?.into_iter().map(|(owner, ..)| owner).collect();
         for owner in owners {
-            self.state_from(&owner, "")?.try_for_each(|row| row.map(drop))?;
+            sizes::verify(&self.moment()?, &owner)?;
             self.dead_letters_from(&owner, Position::START)?.try_for_each(|row| row.map(drop))?;
         }
         Ok(())
@@ -197,15 +200,6 @@ impl StateFile {
     /// The value under a key of a plugin's state.
     pub(super) fn state(&self, owner: &Owner, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(|database| Moment::of(database)?.state(owner, key))
-    }
-
-    /// A plugin's state from a key on, in key order, as it is now.
-    pub(super) fn state_from(
-        &self,
-        owner: &Owner,
-        start: &str,
-    ) -> Result<impl Iterator<Item = Row<String, Vec<u8>>> + use<>, StoreError> {
-        self.read(|database| Moment::of(database)?.state_from(owner, start))
     }
 
     /// The file as it is now, to be read more than once.
@@ -413,15 +407,18 @@ fn fill_owner(transaction: &WriteTransaction, owner: &Owner, changes: &OwnerChan
     let owner = owner.to_string();
     let owner = owner.as_str();
     let mut table = transaction.open_table(STATE).map_err(write_failed)?;
+    let mut change = sizes::Change::default();
     for (key, value) in &changes.state {
-        match value {
+        let before = match value {
             Some(value) => {
                 let row = state_row(owner, key).encode(value);
                 table.insert((owner, key.as_str()), row.as_slice()).map_err(write_failed)?
             }
             None => table.remove((owner, key.as_str())).map_err(write_failed)?,
         };
+        change.note(key, before.map(|row| RowName::value_bytes(row.value())), value.as_ref().map(Vec::len));
     }
+    change.fill(transaction, owner)?;
     let mut table = transaction.open_table(DEAD_LETTERS).map_err(write_failed)?;
     for (position, letter) in &changes.dead_letters {
         match letter {
@@ -445,6 +442,8 @@ fn clear_owner(transaction: &WriteTransaction, owner: &Owner) -> Result<(), Stor
     let mut table = transaction.open_table(DEAD_LETTERS).map_err(write_failed)?;
     table.retain_in((owner, 0)..=(owner, u64::MAX), |_, _| false).map_err(write_failed)?;
     let mut table = transaction.open_table(STATE).map_err(write_failed)?;
+    let mut sizes = transaction.open_table(STATE_SIZES).map_err(write_failed)?;
+    sizes.remove(owner).map_err(write_failed)?;
     // No owner has a name between this one and it followed by the lowest character.
     let after = format!("{owner}\0");
     table.retain_in((owner, "")..(after.as_str(), ""), |_, _| false).map_err(write_failed)

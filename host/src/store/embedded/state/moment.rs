@@ -5,9 +5,9 @@
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
 
 use super::tables::{PROGRESS, STATE};
-use super::{Row, progress_key, progress_row, state_row};
+use super::{Row, progress_key, progress_row, sizes, state_row};
 use crate::store::embedded::failure::{contain_read, read_failed};
-use crate::store::{Owner, Progress, StoreError};
+use crate::store::{Owner, Progress, StateSize, StoreError};
 
 /// The file at one moment.
 pub(in crate::store::embedded) struct Moment(ReadTransaction);
@@ -40,6 +40,16 @@ impl Moment {
             let row = table.get((owner.as_str(), key)).map_err(read_failed)?;
             row.map(|row| state_row(&owner, key).decode(row.value()).map(<[u8]>::to_vec)).transpose()
         })
+    }
+
+    /// How much state an owner has in the file.
+    pub(in crate::store::embedded) fn state_size(&self, owner: &Owner) -> Result<StateSize, StoreError> {
+        contain_read(|| sizes::read(&self.0, &owner.to_string()))
+    }
+
+    /// Lowest sequence of a journal that is not in the file.
+    pub(in crate::store::embedded) fn journal_floor(&self) -> Result<u64, StoreError> {
+        contain_read(|| sizes::roots(&self.0).map(|roots| roots.journal_floor()))
     }
 
     /// A plugin's state from a key on, in key order.

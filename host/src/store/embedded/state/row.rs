@@ -39,6 +39,11 @@ impl RowName<'_> {
             .map_err(|error| StoreError::WriteFailed { reason: format!("{} does not encode: {error}", self.table) })
     }
 
+    /// Length of the value in a stored row, which is not looked at.
+    pub(super) const fn value_bytes(row: &[u8]) -> usize {
+        row.len().saturating_sub(8)
+    }
+
     /// The value in a stored row.
     pub(super) fn decode(self, row: &[u8]) -> Result<&[u8], StoreError> {
         let (checksum, value) = row.split_first_chunk().ok_or_else(|| self.corrupted("it is cut off"))?;

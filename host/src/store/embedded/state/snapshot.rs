@@ -8,7 +8,9 @@ use redb::{
     TableHandle as _, Value, WriteTransaction,
 };
 
-use super::tables::{DEAD_LETTERS, META, PROGRESS, RECORDS, REMOVALS, ROOTS, RUNS, SEGMENTS, STATE, TRACKING};
+use super::tables::{
+    DEAD_LETTERS, META, PROGRESS, RECORDS, REMOVALS, ROOTS, RUNS, SEGMENTS, STATE, STATE_SIZES, TRACKING,
+};
 use super::{JournalMark, Manifest, ManifestChange, StateFile, fill_manifest, manifest_of};
 use crate::store::StoreError;
 use crate::store::embedded::disk::{Disk, DiskFile, Open, RedbFile};
@@ -20,8 +22,19 @@ const COPY_FILE: &str = "state.redb.copy";
 /// Memory for pages of the copy, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
 /// Every table of the file.
-const TABLES: [&str; 10] =
-    ["dead_letters", "meta", "plugins", "progress", "removals", "roots", "runs", "segments", "state", "tracking"];
+const TABLES: [&str; 11] = [
+    "dead_letters",
+    "meta",
+    "plugins",
+    "progress",
+    "removals",
+    "roots",
+    "runs",
+    "segments",
+    "state",
+    "state_sizes",
+    "tracking",
+];
 
 /// What the file held at one moment. While it lives, redb does not use the pages of that moment again.
 pub(in crate::store::embedded) struct StateSnapshot {
@@ -91,6 +104,7 @@ fn copy_tables(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Stor
     copy_table(from, to, TRACKING)?;
     copy_table(from, to, PROGRESS)?;
     copy_table(from, to, STATE)?;
+    copy_table(from, to, STATE_SIZES)?;
     copy_table(from, to, DEAD_LETTERS)
 }
 

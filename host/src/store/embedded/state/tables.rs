@@ -15,6 +15,12 @@ pub(super) const FORMAT_VERSION_REMOVALS: u64 = 2;
 pub(super) const STATE: TableDefinition<'static, (&'static str, &'static str), &'static [u8]> =
     TableDefinition::new("state");
 
+/// *owner -> checksum, how many keys its state has and bytes of them and their values, u64 little-endian each*; written
+/// by seals, in the transaction that changes the state; read by who asks and by plugins' limits; one row for each owner
+/// with state; trimmed with it. Counted anew when the store is opened if a release sealed that knows nothing of it.
+pub(super) const STATE_SIZES: TableDefinition<'static, &'static str, &'static [u8]> =
+    TableDefinition::new("state_sizes");
+
 /// *owner, then `/` and the partition unless that is 0 -> checksum, `Progress` as JSON*; written by seals; read at
 /// open and when a plugin starts; one row for each partition that ever committed; trimmed by changes of plugins.
 pub(super) const PROGRESS: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("progress");
