@@ -161,3 +161,42 @@ async fn a_halt_ends_by_resuming() {
     until(&dispatcher, |status| status.checkpoint == Position(3)).await;
     assert_eq!(seen(&store), [0, 1, 2]);
 }
+
+#[tokio::test]
+async fn a_pause_ends_a_retry_and_what_was_not_handled_waits_for_an_operator() {
+    let store = store();
+    append(&store, "N", 0..5).await;
+    let dispatcher = start(setup(|_, _| Err((Verdict::Reject, "not yet".into()))), &store);
+    until(&dispatcher, |status| status.set_aside.parked == 5).await;
+    let (busy, gate): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
+    let (is_busy, is_open) = (Arc::clone(&busy), Arc::clone(&gate));
+    let mended = setup(move |event, effects| {
+        is_busy.store(true, Ordering::Relaxed);
+        while !is_open.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        fine(event, effects)
+    });
+    dispatcher.swap(mended).await.unwrap();
+    let pausing = async {
+        while !busy.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let opening = async {
+            tokio::task::yield_now().await;
+            gate.store(true, Ordering::Relaxed);
+        };
+        tokio::join!(dispatcher.pause(), opening).0.unwrap();
+    };
+    let (retried, ()) = tokio::join!(dispatcher.retry_dead_letters(Retry::All), pausing);
+    let retried = retried.unwrap();
+    assert_eq!(retried.interrupted.as_deref(), Some("the plugin was paused"));
+    let left = set_aside(&store).len();
+    assert_eq!((retried.handled as usize + left, left > 0), (5, true));
+    dispatcher.resume().await.unwrap();
+    append(&store, "N", 5..7).await;
+    let status = until(&dispatcher, |status| status.checkpoint == Position(7)).await;
+    assert_eq!(status.set_aside.parked, left, "they wait for an operator");
+    let retried = dispatcher.retry_dead_letters(Retry::All).await.unwrap();
+    assert_eq!((retried.handled as usize, retried.interrupted), (left, None));
+}
