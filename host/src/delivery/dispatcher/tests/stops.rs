@@ -1,6 +1,6 @@
 //! Pause, halt and quarantine: how each begins and ends.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 
@@ -168,25 +168,35 @@ async fn a_pause_ends_a_retry_and_what_was_not_handled_waits_for_an_operator() {
     append(&store, "N", 0..5).await;
     let dispatcher = start(setup(|_, _| Err((Verdict::Reject, "not yet".into()))), &store);
     until(&dispatcher, |status| status.set_aside.parked == 5).await;
-    let (busy, gate): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
-    let (is_busy, is_open) = (Arc::clone(&busy), Arc::clone(&gate));
+    let (busy, permits): (Arc<AtomicBool>, Arc<AtomicUsize>) = Default::default();
+    let (is_busy, left) = (Arc::clone(&busy), Arc::clone(&permits));
     let mended = setup(move |event, effects| {
         is_busy.store(true, Ordering::Relaxed);
-        while !is_open.load(Ordering::Relaxed) {
+        while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err() {
             std::thread::yield_now();
         }
         fine(event, effects)
     });
     dispatcher.swap(mended).await.unwrap();
+    let one_by_one = async {
+        let is_paused = || store.plugin_record(&plugin()).unwrap().unwrap().content.contains("\"paused\":true");
+        while !is_paused() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        loop {
+            permits.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
     let pausing = async {
         while !busy.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let opening = async {
-            tokio::task::yield_now().await;
-            gate.store(true, Ordering::Relaxed);
-        };
-        tokio::join!(dispatcher.pause(), opening).0.unwrap();
+        tokio::select! {
+            paused = dispatcher.pause() => paused.unwrap(),
+            () = one_by_one => {}
+        }
+        permits.store(1_000, Ordering::Relaxed);
     };
     let (retried, ()) = tokio::join!(dispatcher.retry_dead_letters(Retry::All), pausing);
     let retried = retried.unwrap();
