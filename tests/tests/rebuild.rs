@@ -183,7 +183,8 @@ fn promise_10_killed_at_any_point_of_a_promotion_one_of_both_versions_runs_whole
     for round in 0..3_u8 {
         let before = setting.rest()["digest"].clone();
         let (old, new) = (fs::read(setting.installed()).unwrap(), another_version(COUNTER.component, round + 1));
-        let text = format!("[subscribe]\ntypes = [\"Ticked\"]\n[delivery]\nbatch_events_max = {}\n", round + 3);
+        let types = json!(["Ticked", format!("Extra{round}")]);
+        let text = format!("[subscribe]\ntypes = {types}\n");
         fs::write(&component, &new).unwrap();
         fs::write(&manifest, &text).unwrap();
         let files = ["--component", component.to_str().unwrap(), "--manifest", manifest.to_str().unwrap(), "--json"];
@@ -206,6 +207,9 @@ fn promise_10_killed_at_any_point_of_a_promotion_one_of_both_versions_runs_whole
         assert!(found == new || found == old, "round {round}: the component is whole");
         let expected = if found == new { &report["candidate_digest"] } else { &before };
         assert_eq!(&info["digest"], expected, "round {round}: {info}");
+        let manifest_is_new = fs::read_to_string(&said).unwrap() == text;
+        assert_eq!(manifest_is_new, found == new, "round {round}: component and manifest belong together");
+        assert_eq!(info["subscription"]["types"] == types, found == new, "round {round}: {info}");
         assert_eq!(setting.state(), [(json!("Ticked"), json!(20))], "round {round}");
     }
     setting.append(1);

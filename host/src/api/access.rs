@@ -94,6 +94,7 @@ pub(super) const DEMANDS: &[(Method, &str, Demand)] = &[
     (Method::GET, "/v1/plugins/{name}/query/{*query}", Demand::ReadAll),
     (Method::POST, "/v1/plugins/{name}/query/{*query}", Demand::ReadAll),
     (Method::GET, "/v1/plugins/{name}/dead-letters", Demand::Admin),
+    (Method::DELETE, "/v1/plugins/{name}/dead-letters", Demand::Admin),
     (Method::POST, "/v1/plugins/{name}/dead-letters/retry", Demand::Admin),
     (Method::POST, "/v1/plugins/{name}/pause", Demand::Admin),
     (Method::POST, "/v1/plugins/{name}/resume", Demand::Admin),

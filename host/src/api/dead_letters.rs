@@ -1,14 +1,21 @@
 //! `/v1/plugins/{name}/dead-letters`: see what was set aside and why, hand it over again, or discard it; and
 //! `/v1/plugins/{name}/pause`, `…/resume`.
+//!
+//! To hand over again takes long, and is answered as [`super::lines`] says. A client that goes away ends nothing: what it
+//! asked for is gone through, and the log tells of it.
 
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use futures::future::{BoxFuture, FutureExt as _};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::blocking::{Json, blocking};
 use super::event_view::{EventView, timestamp};
+use super::lines::{Running, respond};
 use super::params::Params;
 use super::path::Path;
 use super::plugins::{known, must_be_known};
@@ -17,8 +24,8 @@ use super::registry::CommandRefused;
 use super::selection::Link;
 use super::state::ApiState;
 use super::state_entries::at_least;
-use crate::delivery::{CommandError, Redriven, Retry, live_owner};
-use crate::error::with_sources;
+use crate::delivery::{CommandError, Letters, Redriven, Retry, Status, live_owner};
+use crate::error::{ErrorClass, with_sources};
 use crate::event::{PluginName, Position, RecordedEvent};
 use crate::store::{DeadLetter, Owner, ReadRequest, Store, StoreError};
 
@@ -169,10 +176,11 @@ pub(super) async fn retry(
     State(state): State<ApiState>,
     Path((name, position)): Path<(String, String)>,
     RawQuery(query): RawQuery,
-) -> Result<Json, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     Params::parse(query.as_deref(), &[])?;
     let (name, position) = address(name, &position)?;
-    redrive(&state, &name, Retry::Position(position)).await
+    redrive(state, name, Retry::Position(position), &headers).await
 }
 
 /// Hands the dead letters of a key, or all, to their plugin again and tells what became of them.
@@ -180,18 +188,49 @@ pub(super) async fn retry_many(
     State(state): State<ApiState>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), &["key"])?;
     let retry = params.one("key")?.map_or(Retry::All, |key| Retry::Key(key.into()));
-    redrive(&state, &PluginName::new(name)?, retry).await
+    redrive(state, PluginName::new(name)?, retry, &headers).await
 }
 
-async fn redrive(state: &ApiState, name: &PluginName, retry: Retry) -> Result<Json, Problem> {
-    must_be_known(state, name).await?;
+async fn redrive(state: ApiState, name: PluginName, retry: Retry, headers: &HeaderMap) -> Result<Response, Problem> {
+    must_be_known(&state, &name).await?;
     tracing::info!(plugin = %name, ?retry, "dead letters retried by an operator");
-    let Redriven { handled, failed, failing, interrupted, .. } =
-        state.plugins().retry_dead_letters(name, retry).await?;
-    let outcome = match (&interrupted, failed) {
+    let (asking, status) = (state.clone(), state.plugins().watch(&name));
+    let asked = async move { asking.plugins().retry_dead_letters(&name, retry).await }.boxed();
+    respond(Redriving { asked, status }, state, headers).await
+}
+
+/// Dead letters that are handed over again.
+struct Redriving {
+    asked: BoxFuture<'static, Result<Redriven, CommandRefused>>,
+    status: Option<watch::Receiver<Status>>,
+}
+
+impl Running for Redriving {
+    type Report = Value;
+
+    async fn done(&mut self, state: &ApiState) -> Result<Value, Problem> {
+        tokio::select! {
+            redriven = &mut self.asked => Ok(told(&redriven?)),
+            () = state.closed() => {
+                let detail = "the server is shutting down; what was not handled is still set aside, retry it after the restart";
+                Err(Problem::of_class(ErrorClass::Unavailable, detail))
+            }
+        }
+    }
+
+    fn progress_line(&self) -> String {
+        let set_aside = self.status.as_ref().map(|status| status.borrow().set_aside).unwrap_or_default();
+        json!({ "set_aside": set_aside.parked + set_aside.waiting }).to_string()
+    }
+}
+
+fn told(redriven: &Redriven) -> Value {
+    let Redriven { handled, failed, failing, interrupted, .. } = redriven;
+    let outcome = match (interrupted, failed) {
         (Some(_), _) => "interrupted",
         (None, 0) => "handled",
         (None, _) => "still_failing",
@@ -200,9 +239,9 @@ async fn redrive(state: &ApiState, name: &PluginName, retry: Retry) -> Result<Js
         .iter()
         .map(|failing| json!({ "position": failing.position, "key": failing.key, "reason": failing.reason }))
         .collect();
-    Json::render(&json!({
+    json!({
         "outcome": outcome, "handled": handled, "failed": failed, "failing": failing, "interrupted": interrupted,
-    }))
+    })
 }
 
 /// Has a plugin hand nothing over until it is resumed.
@@ -242,9 +281,28 @@ pub(super) async fn discard(
     Params::parse(query.as_deref(), &[])?;
     let (name, position) = address(name, &position)?;
     must_be_known(&state, &name).await?;
-    state.plugins().discard_dead_letter(&name, position).await?;
+    state.plugins().discard_dead_letters(&name, Letters::Position(position)).await?;
     tracing::info!(plugin = %name, %position, "dead letter discarded by an operator");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes the dead letters of a key, or all, if that is said: their events will not be handled.
+pub(super) async fn discard_many(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Problem> {
+    let params = Params::parse(query.as_deref(), &["key", "all"])?;
+    let letters = match (params.one("key")?, params.flag("all")?) {
+        (Some(key), false) => Letters::Key(key.into()),
+        (None, true) => Letters::All,
+        _ => return Err(Problem::invalid("say which to discard: either `key=KEY` or `all=true`")),
+    };
+    let name = PluginName::new(name)?;
+    must_be_known(&state, &name).await?;
+    tracing::warn!(plugin = %name, ?letters, "dead letters are discarded by an operator");
+    let discarded = state.plugins().discard_dead_letters(&name, letters).await?;
+    Json::render(&json!({ "discarded": discarded }))
 }
 
 impl From<CommandRefused> for Problem {

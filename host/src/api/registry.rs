@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::rehearsals::Rehearse;
-use crate::delivery::{CommandError, Redriven, Retry, Status};
+use crate::delivery::{CommandError, Letters, Redriven, Retry, Status};
 use crate::error::ErrorClass;
 use crate::event::{PluginName, Position};
 use crate::plugin::GenerationRefused;
@@ -42,12 +42,12 @@ pub trait Plugins: Send + Sync + 'static {
     /// Pauses a plugin, or ends whatever has stopped it.
     fn set_paused<'a>(&'a self, name: &'a PluginName, paused: bool) -> BoxFuture<'a, Result<(), CommandRefused>>;
 
-    /// Removes a dead letter.
-    fn discard_dead_letter<'a>(
+    /// Gives dead letters up; answers how many.
+    fn discard_dead_letters<'a>(
         &'a self,
         name: &'a PluginName,
-        position: Position,
-    ) -> BoxFuture<'a, Result<(), CommandRefused>>;
+        letters: Letters,
+    ) -> BoxFuture<'a, Result<u64, CommandRefused>>;
 
     /// Begins to build a plugin's state anew.
     fn rebuild<'a>(&'a self, name: &'a PluginName, _: Option<Position>) -> BoxFuture<'a, Result<(), CommandRefused>> {
@@ -175,11 +175,11 @@ impl Plugins for NoPlugins {
         ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
     }
 
-    fn discard_dead_letter<'a>(
+    fn discard_dead_letters<'a>(
         &'a self,
         name: &'a PluginName,
-        _: Position,
-    ) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        _: Letters,
+    ) -> BoxFuture<'a, Result<u64, CommandRefused>> {
         ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
     }
 }

@@ -22,11 +22,14 @@ use super::state::ApiState;
 use super::whole_body::whole_body;
 use crate::delivery::rehearsal::{Asked, Job, ReplayReport, VerifyStateReport};
 use crate::error::{ErrorClass, with_sources};
-use crate::event::{PluginName, Position};
+use crate::event::PluginName;
 use crate::plugin::{CandidateReport, Promoted, Proposal, RehearsalRefused, Rehearsals};
 
 /// Largest component that is taken, in bytes.
 pub(super) const COMPONENT_BYTES_MAX: usize = 64 << 20;
+
+/// Parameter for the bytes of state that a rehearsal may build up.
+pub(super) const STATE_BYTES: &str = "state_bytes";
 
 /// Media types of a component.
 pub(super) const COMPONENT_TYPES: [&str; 2] = ["application/wasm", "application/octet-stream"];
@@ -43,7 +46,7 @@ pub trait Rehearse: Send + Sync + 'static {
     fn shadow(&self, name: &PluginName, proposal: Proposal, asked: Asked) -> Begun<CandidateReport>;
 
     /// Compares the stored state with one that is built anew.
-    fn verify_state(&self, name: &PluginName, from: Option<Position>) -> Begun<VerifyStateReport>;
+    fn verify_state(&self, name: &PluginName, asked: Asked) -> Begun<VerifyStateReport>;
 
     /// Puts the candidate in place of the installed version.
     fn promote<'a>(&'a self, name: &'a PluginName, force: bool) -> BoxFuture<'a, Result<Promoted, RehearsalRefused>>;
@@ -61,8 +64,8 @@ impl Rehearse for Rehearsals {
         Self::shadow(self, name, proposal, asked)
     }
 
-    fn verify_state(&self, name: &PluginName, from: Option<Position>) -> Begun<VerifyStateReport> {
-        Self::verify_state(self, name, from)
+    fn verify_state(&self, name: &PluginName, asked: Asked) -> Begun<VerifyStateReport> {
+        Self::verify_state(self, name, asked)
     }
 
     fn promote<'a>(&'a self, name: &'a PluginName, force: bool) -> BoxFuture<'a, Result<Promoted, RehearsalRefused>> {
@@ -81,7 +84,7 @@ pub(super) async fn replay(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let params = Params::parse(query.as_deref(), &["from", "to"])?;
+    let params = Params::parse(query.as_deref(), &["from", "to", STATE_BYTES])?;
     let (name, asked) = (PluginName::new(name)?, asked(&params)?);
     let place = state.places().rehearsals.take()?;
     let job = rehearsals(&state, &name)?.replay(&name, asked)?;
@@ -95,7 +98,7 @@ pub(super) async fn shadow(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
-    let params = Params::parse(query.as_deref(), &["from", "to", "manifest"])?;
+    let params = Params::parse(query.as_deref(), &["from", "to", "manifest", STATE_BYTES])?;
     let (name, asked) = (PluginName::new(name)?, asked(&params)?);
     let manifest = params.one("manifest")?.map(str::to_owned);
     let headers = request.headers().clone();
@@ -129,10 +132,10 @@ pub(super) async fn verify_state(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let params = Params::parse(query.as_deref(), &["from"])?;
-    let (name, from) = (PluginName::new(name)?, params.position("from")?);
+    let params = Params::parse(query.as_deref(), &["from", STATE_BYTES])?;
+    let (name, asked) = (PluginName::new(name)?, asked(&params)?);
     let place = state.places().rehearsals.take()?;
-    let job = rehearsals(&state, &name)?.verify_state(&name, from)?;
+    let job = rehearsals(&state, &name)?.verify_state(&name, asked)?;
     respond(Rehearsing { job, _place: place }, state, &headers).await
 }
 
@@ -148,7 +151,8 @@ pub(super) async fn promote(
 }
 
 fn asked(params: &Params) -> Result<Asked, Problem> {
-    Ok(Asked { from: params.position("from")?, to: params.position("to")? })
+    let state_bytes = params.number(STATE_BYTES)?.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    Ok(Asked { from: params.position("from")?, to: params.position("to")?, state_bytes })
 }
 
 /// Who rehearses; nobody where no plugins run.

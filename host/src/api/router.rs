@@ -55,7 +55,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/plugins/{name}/state", get(state_entries::scan))
         .route("/v1/plugins/{name}/state/{*key}", get(state_entries::get))
         .route("/v1/plugins/{name}/query/{*query}", get(query::get).merge(post(query::post)))
-        .route("/v1/plugins/{name}/dead-letters", get(dead_letters::list))
+        .route("/v1/plugins/{name}/dead-letters", get(dead_letters::list).merge(delete(dead_letters::discard_many)))
         .route("/v1/plugins/{name}/dead-letters/retry", post(dead_letters::retry_many))
         .route("/v1/plugins/{name}/pause", post(dead_letters::pause))
         .route("/v1/plugins/{name}/resume", post(dead_letters::resume))

@@ -13,7 +13,9 @@ use crate::config::HostSecrets;
 use crate::delivery::Dispatcher;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
-use crate::plugin::{Loader, PluginInfo, Problem, Registry, RegistryOptions, Rehearsals, RehearsalsOptions};
+use crate::plugin::{
+    Loader, PluginInfo, Problem, Registry, RegistryOptions, Rehearsals, RehearsalsOptions, finish_promotions,
+};
 use crate::runtime::{Compiler, Engine, EngineError, EngineOptions, Trust};
 use crate::schema::SchemaCell;
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
@@ -142,12 +144,13 @@ impl Host {
             });
         };
         let (on, loader) = (Arc::clone(&log), Arc::new(engine) as Arc<dyn Loader>);
+        let plugins = directory.clone();
         let options = RegistryOptions::new(directory, Arc::clone(&on), Arc::clone(&clock), Arc::clone(&loader));
         let secrets = Arc::new(HostSecrets);
         let options = RegistryOptions { secrets, archive, schemas, claims, checks, ..options };
         let registry = Arc::new(Registry::start(options));
         let (runs, time) = (Arc::clone(&registry), Arc::clone(&clock));
-        let options = RehearsalsOptions { registry: runs, store: on, clock: time, loader, candidates };
+        let options = RehearsalsOptions { registry: runs, store: on, clock: time, loader, candidates, plugins };
         let rehearsals = Some(Arc::new(Rehearsals::new(options)));
         let loaded = Arc::clone(&registry);
         let queue = Some(Arc::new(commands.work(async move { loaded.ready().await })));
@@ -165,6 +168,7 @@ impl Host {
                     path: directory.clone(),
                     reason: error.to_string(),
                 })?;
+                finish_promotions(&options.data.join(CANDIDATES_FOLDER), directory);
                 let cache_dir = Some(options.data.join(CACHE_FOLDER));
                 let compiler = options.compiler.clone();
                 let engine = Engine::new(EngineOptions { cache_dir, compiler, trust: options.trust.clone() })?;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::Host;
 use crate::api::{CommandRefused, PluginSummary, Plugins, Rehearse};
-use crate::delivery::{Dispatcher, Redriven, Retry, Status};
+use crate::delivery::{Dispatcher, Letters, Redriven, Retry, Status};
 use crate::event::{PluginName, Position};
 use crate::plugin::{PluginInfo, Registry};
 use crate::projection::{Answered, Query, QueryCounts, QueryRefused};
@@ -73,12 +73,12 @@ impl Plugins for Showing {
         .boxed()
     }
 
-    fn discard_dead_letter<'a>(
+    fn discard_dead_letters<'a>(
         &'a self,
         name: &'a PluginName,
-        position: Position,
-    ) -> BoxFuture<'a, Result<(), CommandRefused>> {
-        async move { Ok(self.running(name)?.discard_dead_letter(position).await?) }.boxed()
+        letters: Letters,
+    ) -> BoxFuture<'a, Result<u64, CommandRefused>> {
+        async move { Ok(self.running(name)?.discard_dead_letters(letters).await?) }.boxed()
     }
 
     fn rebuild<'a>(

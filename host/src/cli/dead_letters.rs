@@ -2,15 +2,18 @@
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use ureq::http::Method;
 
 use super::args::SourceArgs;
-use super::client::Client;
+use super::client::{Client, Server};
 use super::error::{CliError, Exit};
 use super::output::{Output, shown, talk};
+use super::progress::Progress;
 use super::query::Query;
+use super::rehearsals::last_line;
 use super::table::Table;
 use super::waiting::AtLeastArgs;
 
@@ -95,13 +98,27 @@ pub(super) struct WhichArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  tidemill dead-letters discard billing 42 57      the plugin will never handle these two")]
+  tidemill dead-letters discard billing 42 57      the plugin will never handle these two
+  tidemill dead-letters discard billing --key customer-7
+  tidemill dead-letters discard billing --all      all that it has set aside up to now")]
 pub(super) struct DiscardArgs {
     /// Name of the plugin
     pub(super) plugin: String,
+    #[command(flatten)]
+    pub(super) which: GivenUpArgs,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct GivenUpArgs {
     /// Positions of the events
-    #[arg(required = true)]
     pub(super) positions: Vec<u64>,
+    /// Those of one key
+    #[arg(long)]
+    pub(super) key: Option<String>,
+    /// All of the plugin's dead letters
+    #[arg(long)]
+    pub(super) all: bool,
 }
 
 #[derive(Deserialize)]
@@ -131,6 +148,12 @@ struct Redriven {
     failed: u64,
     failing: Vec<Failing>,
     interrupted: Option<String>,
+}
+
+/// How many events were given up.
+#[derive(Deserialize)]
+struct Discarded {
+    discarded: u64,
 }
 
 #[derive(Deserialize)]
@@ -273,9 +296,28 @@ fn retry(args: &RetryArgs, client: &Client) -> Result<(), CliError> {
 }
 
 fn redrive(query: &Query, client: &Client) -> Result<Redriven, CliError> {
-    let answer = client.send(&Method::POST, query.as_str()).map_err(|error| client.explain(error))?;
-    serde_json::from_slice(&answer)
-        .map_err(|error| CliError::new(Exit::Failure, format_args!("the answer is not understood: {error}")))
+    let answer = match client {
+        Client::Server(server) => through_lines(server, query)?,
+        Client::Directory(_) => text(client, &Method::POST, query)?,
+    };
+    understood(&answer)
+}
+
+/// Follows a server that tells how many are left, so that its silence does not end it.
+fn through_lines(server: &Server, query: &Query) -> Result<String, CliError> {
+    let (bar, mut of) = (Progress::set_aside(), 0);
+    let answered = last_line(server, query, None, "outcome", |line| {
+        let left = line.get("set_aside").and_then(Value::as_u64).unwrap_or_default();
+        of = left.max(of);
+        bar.at(of - left, of);
+    });
+    bar.finish();
+    answered
+}
+
+fn text(client: &Client, method: &Method, query: &Query) -> Result<String, CliError> {
+    let answer = client.send(method, query.as_str()).map_err(|error| client.explain(error))?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 fn tell(redriven: &Redriven) -> Result<(), CliError> {
@@ -294,7 +336,15 @@ fn counted(count: u64, what: &str) -> String {
 }
 
 fn discard(args: &DiscardArgs, client: &Client) -> Result<(), CliError> {
-    for position in &args.positions {
+    let which = &args.which;
+    if which.all || which.key.is_some() {
+        let query = Query::path(&["v1", "plugins", &args.plugin, "dead-letters"]).with_some("key", which.key.as_ref());
+        let query = query.with_some("all", which.all.then_some("true"));
+        let Discarded { discarded } = understood(&text(client, &Method::DELETE, &query)?)?;
+        talk(&format!("{} discarded", counted(discarded, "event")));
+        return Ok(());
+    }
+    for position in &which.positions {
         let path = Query::path(&["v1", "plugins", &args.plugin, "dead-letters", &position.to_string()]);
         client.send(&Method::DELETE, path.as_str()).map_err(|error| client.explain(error))?;
         talk(&format!("event {position}: discarded"));
@@ -302,7 +352,11 @@ fn discard(args: &DiscardArgs, client: &Client) -> Result<(), CliError> {
     Ok(())
 }
 
-fn parse<T: serde::de::DeserializeOwned>(json: &RawValue) -> Result<T, CliError> {
-    serde_json::from_str(json.get())
+fn parse<T: DeserializeOwned>(json: &RawValue) -> Result<T, CliError> {
+    understood(json.get())
+}
+
+fn understood<T: DeserializeOwned>(json: &str) -> Result<T, CliError> {
+    serde_json::from_str(json)
         .map_err(|error| CliError::new(Exit::Failure, format_args!("the answer is not understood: {error}")))
 }

@@ -39,6 +39,9 @@ pub(super) struct RebuildArgs {
     /// First position; where the plugin began unless given
     #[arg(long, value_name = "POSITION")]
     pub(super) from: Option<u64>,
+    /// Most bytes of state that one version may build up in the server's memory; 256 MiB unless given
+    #[arg(long, value_name = "BYTES", requires = "verify")]
+    pub(super) state_bytes: Option<u64>,
     /// Print the answer as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -70,7 +73,7 @@ struct Rebuilt {
 pub(super) fn rebuild(args: &RebuildArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     let name = shown(&args.plugin, 64);
     if args.verify {
-        return verify(&args.plugin, args.from, args.json, client, output);
+        return verify(&args.plugin, (args.from, args.state_bytes), args.json, client, output);
     }
     let server = client.server()?;
     let query = path(&args.plugin, &["rebuild"]).with_some("from", args.from);
@@ -124,6 +127,9 @@ pub(super) fn note(plugin: &Value, name: &str) {
             text("/status/rebuild/rate"),
             text("/status/rebuild/seconds_left"),
         ));
+    }
+    if let Some(Value::String(reason)) = plugin.pointer("/status/rebuild/held_up") {
+        talk(&format!("plugin {name}: what is built is not live yet: {}", shown(reason, usize::MAX)));
     }
     if let Some(Value::String(reason)) = plugin.pointer("/status/rebuild_due") {
         let reason = shown(reason, usize::MAX);

@@ -55,6 +55,19 @@ impl Progress {
         Self(bar)
     }
 
+    /// A bar that shows how many set-aside events of how many went through; nothing when stderr is not a terminal.
+    pub(super) fn set_aside() -> Self {
+        if !stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        let template = "{wide_bar} {human_pos} of {human_len} handled, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
     /// A bar that shows how many bytes of how many went through; lines when stderr is not a terminal.
     pub(super) fn copied() -> Self {
         if !stderr().is_terminal() {

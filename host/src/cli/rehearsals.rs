@@ -5,6 +5,7 @@ use std::io::BufRead as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::http::Method;
@@ -41,6 +42,9 @@ pub(super) struct ReplayArgs {
     /// Last position; the head of the log unless given
     #[arg(long, value_name = "POSITION")]
     pub(super) to: Option<u64>,
+    /// Most bytes of state that one version may build up in the server's memory; 256 MiB unless given
+    #[arg(long, value_name = "BYTES")]
+    pub(super) state_bytes: Option<u64>,
     /// Print the report as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -71,6 +75,9 @@ pub(super) struct ShadowArgs {
     /// Last position; the plugin's checkpoint unless given
     #[arg(long, value_name = "POSITION")]
     pub(super) to: Option<u64>,
+    /// Most bytes of state that one version may build up in the server's memory; 256 MiB unless given
+    #[arg(long, value_name = "BYTES")]
+    pub(super) state_bytes: Option<u64>,
     /// Print the report as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -83,8 +90,8 @@ Examples:
   tidemill plugins promote counter --force         even if it is not
 
 The candidate is what `tidemill plugins shadow` was given last. Its files replace the installed ones, and the
-command ends when it runs. Refused without a report, with one that is not clean, and when another component
-runs by now than the one that was compared.")]
+command ends when it runs, and says over which events it was compared. Refused without a report, with one that
+is not clean, and when another component runs by now than the one that was compared, or under another manifest.")]
 pub(super) struct PromoteArgs {
     /// Name of the plugin
     pub(super) plugin: String,
@@ -99,6 +106,7 @@ pub(super) struct PromoteArgs {
 /// Replays a range.
 pub(super) fn replay(args: &ReplayArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     let query = path(&args.plugin, &["replay"]).with_some("from", Some(args.from)).with_some("to", args.to);
+    let query = query.with_some("state_bytes", args.state_bytes);
     let (report, line) = ask::<ReplayReport>(client.server()?, &query, None)?;
     if args.json { output.json_line(&line) } else { show::replay(&report, output) }
 }
@@ -115,7 +123,7 @@ pub(super) fn shadow(args: &ShadowArgs, client: &Client, output: &mut Output<'_>
         )));
     }
     let query = path(&args.plugin, &["shadow"]).with_some("from", args.from).with_some("to", args.to);
-    let query = query.with_some("manifest", manifest);
+    let query = query.with_some("manifest", manifest).with_some("state_bytes", args.state_bytes);
     let (report, line) = ask::<CandidateReport>(client.server()?, &query, Some(&component))?;
     if args.json {
         output.json_line(&line)?
@@ -139,12 +147,13 @@ pub(super) fn shadow(args: &ShadowArgs, client: &Client, output: &mut Output<'_>
 /// Compares the stored state; an error when it differs.
 pub(super) fn verify(
     plugin: &str,
-    from: Option<u64>,
+    (from, state_bytes): (Option<u64>, Option<u64>),
     json: bool,
     client: &Client,
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     let query = path(plugin, &["rebuild", "verify"]).with_some("from", from);
+    let query = query.with_some("state_bytes", state_bytes);
     let (report, line) = ask::<VerifyStateReport>(client.server()?, &query, None)?;
     if json {
         output.json_line(&line)?
@@ -172,7 +181,8 @@ pub(super) fn promote(args: &PromoteArgs, client: &Client, output: &mut Output<'
         return output.json_line(&line);
     }
     let promoted: Promoted = understood(client.server()?, &line)?;
-    talk(&format!("plugin {} runs the candidate now", promoted.plugin));
+    let Promoted { plugin, from, to, events, .. } = &promoted;
+    talk(&format!("plugin {plugin} runs the candidate now; it was compared over {events} events from {from} to {to}"));
     output.line(&promoted.digest)
 }
 
@@ -187,14 +197,24 @@ pub(super) fn ask<T: DeserializeOwned>(
     body: Option<&[u8]>,
 ) -> Result<(T, String), CliError> {
     let bar = Progress::positions();
-    let answered = last_line(server, query, body, &bar);
+    let answered = last_line(server, query, body, "plugin", |line| {
+        if let Ok(progress) = RehearsalProgress::deserialize(line) {
+            bar.at(progress.position.0, progress.to.0);
+        }
+    });
     bar.finish();
     let line = answered?;
     Ok((understood(server, &line)?, line))
 }
 
-/// Follows the lines of an answer up to the report.
-fn last_line(server: &Server, query: &Query, body: Option<&[u8]>, bar: &Progress) -> Result<String, CliError> {
+/// Follows the lines of an answer up to the report, which has a text of this name, and tells of those before.
+pub(super) fn last_line(
+    server: &Server,
+    query: &Query,
+    body: Option<&[u8]>,
+    last: &str,
+    mut tell: impl FnMut(&Value),
+) -> Result<String, CliError> {
     let explain = |error| server.explain(error);
     let body = body.map(|body| (COMPONENT, body));
     for line in server.post_for_lines(query.as_str(), body).map_err(explain)?.lines() {
@@ -204,11 +224,10 @@ fn last_line(server: &Server, query: &Query, body: Option<&[u8]>, bar: &Progress
             let status = u16::try_from(status).unwrap_or(500);
             return Err(explain(ClientError::Refused(Refusal::of(status, line.as_bytes()))));
         }
-        if value.get("plugin").is_some_and(Value::is_string) {
+        if value.get(last).is_some_and(Value::is_string) {
             return Ok(line);
         }
-        let progress: RehearsalProgress = understood(server, &line)?;
-        bar.at(progress.position.0, progress.to.0);
+        tell(&value);
     }
     Err(explain(ClientError::Connection { reason: "it went away in the middle".into() }))
 }

@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::event::{Pattern, PluginName, Position};
 use crate::store::Store;
 use command::{Command, Swap};
-pub use command::{CommandError, Rebuild, Redriven, Retry, StillFailing};
+pub use command::{CommandError, Letters, Rebuild, Redriven, Retry, StillFailing};
 
 /// Commands that may wait for a boundary; senders wait when there are more.
 const COMMANDS_MAX: usize = 64;
@@ -144,13 +144,21 @@ impl Dispatcher {
         self.ask(|answer| Command::Retry(retry, answer)).await?
     }
 
-    /// Drops a set-aside event, at the next batch boundary: it stays unhandled for ever, in rebuilds too, and those
-    /// behind it go on.
+    /// Drops set-aside events, at batch boundaries: they stay unhandled for ever, in rebuilds too, and those behind them
+    /// go on. What is set aside later than this is asked for stays. Answers how many there were.
     ///
     /// # Errors
-    /// When there is no such event, the plugin is stopped, or the store fails.
+    /// When there is nothing such, the plugin is being rebuilt or stopped, or the store fails: some may be gone then.
+    pub async fn discard_dead_letters(&self, letters: Letters) -> Result<u64, CommandError> {
+        self.ask(|answer| Command::Discard(letters, answer)).await?
+    }
+
+    /// Drops one.
+    ///
+    /// # Errors
+    /// The same.
     pub async fn discard_dead_letter(&self, position: Position) -> Result<(), CommandError> {
-        self.ask(|answer| Command::Discard(position, answer)).await?
+        self.discard_dead_letters(Letters::Position(position)).await.map(drop)
     }
 
     /// Builds the plugin's state anew beside the live one, and makes it live when it has come as far; answers when that

@@ -259,8 +259,11 @@ impl Machine {
                 self.queue.release(&elsewhere, now_us);
                 self.queue.settle();
             }
-            Input::Discard(sequence, position) => return Some(self.discard(&sequence, position, now_us)),
-            Input::Pause => self.paused = true,
+            Input::Discard(given_up) => return Some(self.discard(&given_up, now_us)),
+            Input::Pause => {
+                self.paused = true;
+                self.queue.calm();
+            }
             Input::Resume => return self.resume(),
         }
         None
@@ -317,6 +320,21 @@ impl Machine {
     /// The set-aside event that those of a sequence wait for.
     pub(super) fn head_of(&self, sequence: &Sequence) -> Option<Position> {
         self.queue.head(sequence)
+    }
+
+    /// Whether an event of a sequence is set aside.
+    pub(super) fn holds(&self, sequence: &Sequence, position: Position) -> bool {
+        self.queue.holds(sequence, position)
+    }
+
+    /// The set-aside events of a sequence, in position order.
+    pub(super) fn rows_of(&self, sequence: &Sequence) -> impl Iterator<Item = Position> {
+        self.queue.rows_of(sequence)
+    }
+
+    /// Sequences that were wanted and may have come to a rest since this was asked last.
+    pub(super) fn take_rested(&mut self) -> Vec<Sequence> {
+        self.queue.take_rested()
     }
 
     /// Every sequence with a set-aside event.

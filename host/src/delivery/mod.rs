@@ -33,7 +33,7 @@ pub mod rehearsal;
 
 pub use accepted::{Envelope, find as find_accepted};
 pub use cost::Cost;
-pub use dispatcher::{CommandError, Dispatcher, Rebuild, Redriven, Retry, Setup, StillFailing, spawn};
+pub use dispatcher::{CommandError, Dispatcher, Letters, Rebuild, Redriven, Retry, Setup, StillFailing, spawn};
 pub use effects::{Dispatch, EffectError, Effects};
 pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Restarts, Usage, Verdict};
 pub use key::{InvalidKey, Key};

@@ -333,6 +333,9 @@ pub struct RebuildStatus {
     /// Seconds until it is through, at that rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,
+    /// Why it could not go on, or become live, when that was tried last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_up: Option<String>,
     /// What building it is doing.
     #[serde(flatten)]
     pub state: State,

@@ -3,6 +3,9 @@
 //! `DIR/<plugin>/` holds `component.wasm`, `plugin.toml` if one was given, and `report.json`. Each file is written
 //! aside, synced and renamed; the report goes first and comes last, and names the digests of the other two, so a
 //! report that is there belongs to files that are whole. One candidate for each plugin; it is read anew each time.
+//! `exchange` puts a candidate in place of what is installed.
+
+mod exchange;
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
@@ -13,6 +16,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
 
+pub use exchange::finish_promotions;
+use exchange::{Exchange, exchange};
+
 use super::source::digest_of;
 use crate::delivery::rehearsal::ShadowReport;
 use crate::error::ErrorClass;
@@ -21,12 +27,17 @@ use crate::event::PluginName;
 const COMPONENT: &str = "component.wasm";
 const MANIFEST: &str = "plugin.toml";
 const REPORT: &str = "report.json";
+/// What a promotion is about to do, while it does it.
+const NOTE: &str = "promotion.json";
 
 /// The report of a shadow run, with what it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CandidateReport {
     /// When it was made: microseconds since the Unix epoch.
     pub made_us: u64,
+    /// SHA-256 of what the manifest says that the live version ran under, in hex.
+    #[serde(default)]
+    pub live_manifest_digest: String,
     /// SHA-256 of the candidate's manifest, in hex; none when it runs under the installed one.
     pub manifest_digest: Option<String>,
     /// What the run showed; the digests of both components are in it.
@@ -110,9 +121,26 @@ impl Candidates {
         Ok(serde_json::from_slice(&bytes).ok())
     }
 
-    /// A plugin's candidate, if it has one.
-    pub(super) fn load(&self, name: &PluginName) -> Result<Option<Candidate>, CandidateError> {
+    /// Puts a plugin's candidate, if it has one, where `judge` says: component and manifest, in the plugins directory.
+    pub(super) fn promote<E: From<CandidateError>>(
+        &self,
+        name: &PluginName,
+        plugins: &Path,
+        judge: impl FnOnce(&Candidate) -> Result<(PathBuf, PathBuf), E>,
+    ) -> Result<Option<CandidateReport>, E> {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(candidate) = self.load(name)? else { return Ok(None) };
+        let (component_path, manifest_path) = judge(&candidate)?;
+        let Candidate { component, manifest, report } = candidate;
+        let manifest = manifest.map(|text| Exchange::of(MANIFEST, text.as_bytes(), &manifest_path, plugins));
+        let component = Exchange::of(COMPONENT, &component, &component_path, plugins);
+        let exchanges = manifest.into_iter().chain([component]).collect::<Result<Vec<_>, _>>()?;
+        exchange(&self.folder(name), plugins, &exchanges)?;
+        Ok(Some(report))
+    }
+
+    /// A plugin's candidate, if it has one.
+    fn load(&self, name: &PluginName) -> Result<Option<Candidate>, CandidateError> {
         let Some(report) = self.report(name)? else { return Ok(None) };
         let path = self.folder(name).join(COMPONENT);
         let component = read(&path)?.filter(|bytes| digest_of(bytes) == report.shadow.candidate_digest);
@@ -126,9 +154,12 @@ impl Candidates {
         Ok(Some(Candidate { component, manifest, report }))
     }
 
-    /// Drops a plugin's candidate.
-    pub(super) fn forget(&self, name: &PluginName) -> Result<(), CandidateError> {
+    /// Drops a plugin's candidate, if it is still the one of this report.
+    pub(super) fn forget(&self, name: &PluginName, report: &CandidateReport) -> Result<(), CandidateError> {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.report(name)?.as_ref() != Some(report) {
+            return Ok(());
+        }
         [REPORT, COMPONENT, MANIFEST].iter().try_for_each(|file| remove(&self.folder(name).join(file)))?;
         // It is tidier without, and does no harm.
         let _ = fs::remove_dir(self.folder(name));
@@ -141,20 +172,30 @@ impl Candidates {
 }
 
 /// Puts a file in place in one step, durably: written aside, synced, renamed.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CandidateError> {
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), CandidateError> {
     replace_file(path, bytes).map_err(|source| CandidateError::Files { path: path.into(), source })
 }
 
 /// The same, with the system's words.
 pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_aside(path, bytes)?;
+    fs::rename(aside(path), path)?;
+    sync_folder(path)
+}
+
+/// Writes beside a file what is to take its place, and syncs it; what cannot be written whole does not stay.
+fn write_aside(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let aside = aside(path);
+    let write = |mut file: File| file.write_all(bytes).and_then(|()| file.sync_all());
+    File::create(&aside).and_then(write).inspect_err(|_| drop(fs::remove_file(&aside)))
+}
+
+/// Where a file is written that takes the place of another one.
+fn aside(path: &Path) -> PathBuf {
     let mut aside = path.as_os_str().to_owned();
     // The plugins directory is not looked at for files of this ending.
     aside.push(".tmp");
-    let mut file = File::create(&aside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
-    sync_folder(path)
+    aside.into()
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -200,7 +241,7 @@ mod tests {
             candidate_cost: Cost::default(),
         };
         let manifest_digest = manifest.map(|text| digest_of(text.as_bytes()));
-        let report = CandidateReport { made_us: 1, manifest_digest, shadow };
+        let report = CandidateReport { made_us: 1, live_manifest_digest: "m".into(), manifest_digest, shadow };
         Candidate { component: component.into(), manifest: manifest.map(str::to_owned), report }
     }
 
@@ -220,7 +261,10 @@ mod tests {
         let found = candidates.load(&name()).unwrap().unwrap();
         assert_eq!((&*found.component, found.manifest), (&b"two"[..], None));
         assert_eq!(candidates.report(&name()).unwrap(), Some(found.report));
-        candidates.forget(&name()).unwrap();
+        let found = candidates.report(&name()).unwrap().unwrap();
+        candidates.forget(&name(), &CandidateReport { made_us: 2, ..found.clone() }).unwrap();
+        assert!(candidates.load(&name()).unwrap().is_some(), "it is another one");
+        candidates.forget(&name(), &found).unwrap();
         assert!(candidates.load(&name()).unwrap().is_none());
         assert_eq!(fs::read_dir(directory.path().join("candidates")).unwrap().count(), 0);
     }

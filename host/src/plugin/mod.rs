@@ -22,7 +22,7 @@ mod rehearsals;
 mod source;
 mod watcher;
 
-pub use candidates::{CandidateError, CandidateReport};
+pub use candidates::{CandidateError, CandidateReport, finish_promotions};
 pub use grants::{ConfigGrant, HeaderGrant, ManifestGrants, NoSecrets, SecretGrant, SecretResolver, SecretSource};
 pub use inspect::{Inspected, inspect};
 pub use load::{Loaded, LoadedUpcaster, Loader};

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 pub use error::RehearsalRefused;
 pub use promote::Promoted;
+use promote::Promoting;
 
 use super::candidates::{Candidate, CandidateReport, Candidates};
 use super::registry::{InstallError, Installed};
@@ -20,7 +21,7 @@ use super::source::digest_of;
 use super::{Loader, Registry};
 use crate::clock::Clock;
 use crate::delivery::rehearsal::{Asked, Job, ReplayReport, Stage, VerifyStateReport, replay, shadow, verify_state};
-use crate::event::{PluginName, Position};
+use crate::event::PluginName;
 use crate::store::Store;
 
 /// What rehearsals work with.
@@ -35,6 +36,8 @@ pub struct RehearsalsOptions {
     pub loader: Arc<dyn Loader>,
     /// Where candidates are kept.
     pub candidates: PathBuf,
+    /// The plugins directory.
+    pub plugins: PathBuf,
 }
 
 impl fmt::Debug for RehearsalsOptions {
@@ -61,6 +64,8 @@ pub struct Rehearsals {
     stage: Stage,
     loader: Arc<dyn Loader>,
     candidates: Arc<Candidates>,
+    plugins: PathBuf,
+    promoting: Promoting,
 }
 
 impl fmt::Debug for Rehearsals {
@@ -73,9 +78,10 @@ impl Rehearsals {
     /// Rehearsals over a store, with the plugins of a registry.
     #[must_use]
     pub fn new(options: RehearsalsOptions) -> Self {
-        let RehearsalsOptions { registry, store, clock, loader, candidates } = options;
+        let RehearsalsOptions { registry, store, clock, loader, candidates, plugins } = options;
         let candidates = Arc::new(Candidates::new(candidates));
-        Self { registry, stage: Stage::new(store, clock), loader, candidates }
+        let promoting = Promoting::default();
+        Self { registry, stage: Stage::new(store, clock), loader, candidates, plugins, promoting }
     }
 
     /// Hands a range to the installed version again, without effect.
@@ -83,17 +89,18 @@ impl Rehearsals {
     /// # Errors
     /// When the plugin does not run, or reaches outside. What else can be wrong is in the job's outcome.
     pub fn replay(&self, name: &PluginName, asked: Asked) -> Begun<ReplayReport> {
-        let (installed, stage) = (self.rehearsable(name)?, self.stage.clone());
+        let (installed, stage) = (self.rehearsable(name)?, self.stage.holding(asked.state_bytes));
         Ok(Job::start(move |tell| Ok(replay(&stage, installed.setup(), asked, tell)?))?)
     }
 
-    /// Builds the installed version's state anew, in memory, and compares it with what is stored.
+    /// Builds the installed version's state anew, in memory, and compares it with what is stored: up to the checkpoint,
+    /// whatever end is asked for.
     ///
     /// # Errors
     /// When the plugin does not run, or reaches outside. What else can be wrong is in the job's outcome.
-    pub fn verify_state(&self, name: &PluginName, from: Option<Position>) -> Begun<VerifyStateReport> {
-        let (installed, stage) = (self.rehearsable(name)?, self.stage.clone());
-        Ok(Job::start(move |tell| Ok(verify_state(&stage, &|| installed.setup(), from, tell)?))?)
+    pub fn verify_state(&self, name: &PluginName, asked: Asked) -> Begun<VerifyStateReport> {
+        let (installed, stage) = (self.rehearsable(name)?, self.stage.holding(asked.state_bytes));
+        Ok(Job::start(move |tell| Ok(verify_state(&stage, &|| installed.setup(), asked.from, tell)?))?)
     }
 
     /// Compares a candidate with the installed version over a range, and keeps it with its report.
@@ -101,15 +108,17 @@ impl Rehearsals {
     /// # Errors
     /// When the plugin does not run, or reaches outside, or the manifest is none. What else can be wrong is in the job's outcome.
     pub fn shadow(&self, name: &PluginName, proposal: Proposal, asked: Asked) -> Begun<CandidateReport> {
-        let (installed, stage) = (self.rehearsable(name)?, self.stage.clone());
+        let (installed, stage) = (self.rehearsable(name)?, self.stage.holding(asked.state_bytes));
         let manifest = installed.manifest_of_candidate(proposal.manifest.as_deref())?;
         let (name, loader, candidates) = (name.clone(), Arc::clone(&self.loader), Arc::clone(&self.candidates));
         Ok(Job::start(move |tell| {
             let Proposal { component, manifest: text } = proposal;
             let candidate = installed.candidate(&component, &manifest, &*loader)?;
+            let live_manifest_digest = installed.manifest().digest();
             let shadow = shadow(&stage, installed.setup(), candidate, asked, tell)?;
             let manifest_digest = text.as_ref().map(|text| digest_of(text.as_bytes()));
-            let report = CandidateReport { made_us: stage.clock.now_us(), manifest_digest, shadow };
+            let report =
+                CandidateReport { made_us: stage.clock.now_us(), live_manifest_digest, manifest_digest, shadow };
             candidates.keep(&name, &Candidate { component, manifest: text, report: report.clone() })?;
             Ok::<_, RehearsalRefused>(report)
         })?)

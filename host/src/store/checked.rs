@@ -166,6 +166,10 @@ impl Store for CheckedStore {
         self.inner.dead_letters(owner, after, limit)
     }
 
+    fn bare_dead_letters(&self, owner: &Owner, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        self.inner.bare_dead_letters(owner, after, limit)
+    }
+
     fn dead_letter(&self, owner: &Owner, position: Position) -> Result<Option<DeadLetter>, StoreError> {
         self.inner.dead_letter(owner, position)
     }

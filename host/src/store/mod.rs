@@ -233,6 +233,15 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     fn dead_letters(&self, owner: &Owner, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError>;
 
+    /// The same without their evidence, which is most of their bytes.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn bare_dead_letters(&self, owner: &Owner, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        let letters = self.dead_letters(owner, after, limit)?;
+        Ok(letters.into_iter().map(DeadLetter::without_evidence).collect())
+    }
+
     /// One dead letter of a plugin.
     ///
     /// # Errors

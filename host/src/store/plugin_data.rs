@@ -106,6 +106,12 @@ impl DeadLetter {
     /// plugin's data handles the event.
     pub const DISCARDED: &str = "discarded";
 
+    /// The same without its evidence: what the guest wrote, and the backtrace.
+    #[must_use]
+    pub fn without_evidence(self) -> Self {
+        Self { stderr_tail: String::new(), backtrace: String::new(), ..self }
+    }
+
     /// Whether an operator has discarded it.
     #[must_use]
     pub fn is_discarded(&self) -> bool {

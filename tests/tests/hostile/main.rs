@@ -17,8 +17,8 @@ use std::fs;
 use cases::{CASES, Case, End};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidemill_plugins::COUNTER;
-use tidemill_tests::{Server, another_version, install, poll, replace};
+use tidemill_plugins::{COUNTER, Example};
+use tidemill_tests::{Server, another_version, guests, install, poll, replace};
 use usage::Usage;
 
 /// Rounds before usage is compared: the allocator settles.
@@ -150,6 +150,28 @@ impl Setting {
         assert!(outcomes["failed"].as_u64() > Some(0) && outcomes["handled"].is_null(), "{report}");
         let info = self.info("traps-on-replay");
         assert!(info["status"]["state"] == "running" && info["dead_letters"] == 0, "{info}");
+    }
+}
+
+#[test]
+fn promise_7_while_a_guest_spins_for_minutes_others_handle_every_event() {
+    let [data, plugins] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let manifest = "[subscribe]\ntypes = [\"Poison\"]\n[limits]\nbatch_time = \"600s\"\n";
+    install(plugins.path(), "counter", &COUNTER);
+    install(plugins.path(), "spins", &Example { name: "spins", component: guests::SPIN, manifest });
+    let server = Server::start(data.path(), plugins.path());
+    let append = |event_type: &str, count: usize| {
+        let events = vec![json!({ "type": event_type, "data": {} }); count];
+        server.try_post("/v1/events", &json!({ "events": events })).unwrap();
+    };
+    append("Poison", 1);
+    for round in 1..=20 {
+        append("Ticked", 50);
+        server.settle("counter");
+        assert_eq!(server.get("/v1/plugins/counter/state/Ticked")["value"], round * 50);
+        let status = &server.get("/v1/plugins/spins")["status"];
+        let faults = &status["counters"]["faults"]["deadline"];
+        assert_eq!((&status["checkpoint"], faults), (&json!(0), &json!(0)), "it spins still: {status}");
     }
 }
 

@@ -1,14 +1,16 @@
 //! What shows, drives and tries plugins.
 
 use super::operation::Op;
-use super::parameter::{after_name, at_least, flag, limit, named, query, text};
+use super::parameter::{after_name, at_least, count, flag, limit, named, query, text};
 use super::plugin_shapes::{Plugin, PluginList};
 use super::querying;
-use super::shapes::{DeadLetterPage, RebuildLine, Redriven, ReplayLine, ShadowLine, VerifyStateLine};
+use super::shapes::{
+    DeadLetterPage, Discarded, RebuildLine, RedriveLine, Redriven, ReplayLine, ShadowLine, VerifyStateLine,
+};
 use crate::api::dead_letters::{self, DeadLetterView};
 use crate::api::generations::Rebuilt;
 use crate::api::problem::Kind;
-use crate::api::rehearsals::COMPONENT_TYPES;
+use crate::api::rehearsals::{COMPONENT_TYPES, STATE_BYTES};
 use crate::api::state_entries::{self, EntryView};
 use crate::delivery::rehearsal::{ReplayReport, VerifyStateReport};
 use crate::delivery::{Generations, RebuildStatus};
@@ -83,15 +85,18 @@ fn driven() -> Vec<Op> {
 fn tried() -> Vec<Op> {
     let from = || query("from", named("Position"), "First position of the range.");
     let to = || query("to", named("Position"), "Last position of the range.");
+    let bytes =
+        || query(STATE_BYTES, count(), "Most bytes of state that one version may build up: 256 MiB unless given.");
     let replay = Op::post("/v1/plugins/{name}/replay", "replayPlugin", "Hands a range over again, without effect.")
         .about(MEANWHILE)
-        .takes([from(), to()])
+        .takes([from(), to(), bytes()])
         .answers(200, "What would have come of it.")
         .json::<ReplayReport>()
         .lines::<ReplayLine>();
     let shadow = Op::post("/v1/plugins/{name}/shadow", "shadowPlugin", "Compares a component with the live one.")
         .about(&format!("The component is kept as the candidate, which can be promoted. {MEANWHILE}"))
-        .takes([from(), to(), query("manifest", text(), "The candidate's `plugin.toml`; the live one unless given.")]);
+        .takes([from(), to(), query("manifest", text(), "The candidate's `plugin.toml`; the live one unless given.")])
+        .takes([bytes()]);
     let shadow = COMPONENT_TYPES
         .iter()
         .fold(shadow, |shadow, media| shadow.accepts_bytes(media))
@@ -105,6 +110,7 @@ fn tried() -> Vec<Op> {
         Op::post("/v1/plugins/{name}/rebuild/verify", "verifyState", "Compares state with what is built anew.")
             .about(MEANWHILE)
             .takes([query("from", named("Position"), "First position; where the plugin began unless given.")])
+            .takes([bytes()])
             .answers(200, "How they differ.")
             .json::<VerifyStateReport>()
             .lines::<VerifyStateLine>();
@@ -134,15 +140,25 @@ fn set_aside() -> Vec<Op> {
         .refuses(503, &[Kind::TimedOut]);
     let discard = Op::delete(letter, "discardDeadLetter", "Gives an event up: it will not be handled.")
         .answers(204, "It is gone.");
+    let discard_many =
+        Op::delete("/v1/plugins/{name}/dead-letters", "discardDeadLetters", "Gives many up: they will not be handled.")
+            .takes([query("key", text(), "Those of this key; either this or `all`.")])
+            .takes([query("all", flag(), "All that there are now.")])
+            .answers(200, "They are gone.")
+            .json::<Discarded>();
     let retry =
         Op::post("/v1/plugins/{name}/dead-letters/{position}/retry", "retryDeadLetter", "Hands one over again.")
+            .about(MEANWHILE)
             .answers(200, "What became of it and of those behind it.")
-            .json::<Redriven>();
+            .json::<Redriven>()
+            .lines::<RedriveLine>();
     let retry_many = Op::post("/v1/plugins/{name}/dead-letters/retry", "retryDeadLetters", "Hands many over again.")
         .takes([query("key", text(), "Only those of this key.")])
+        .about(MEANWHILE)
         .answers(200, "What became of them.")
-        .json::<Redriven>();
-    let commands = [discard, retry, retry_many].map(commanded);
+        .json::<Redriven>()
+        .lines::<RedriveLine>();
+    let commands = [discard, discard_many, retry, retry_many].map(commanded);
     [list, get].into_iter().chain(commands).collect()
 }
 

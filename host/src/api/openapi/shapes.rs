@@ -269,6 +269,29 @@ pub(super) struct Redriven {
     interrupted: Option<String>,
 }
 
+/// How far handing dead letters over again is.
+#[derive(ToSchema)]
+pub(super) struct RedriveProgress {
+    /// How many events the plugin has set aside.
+    set_aside: u64,
+}
+
+/// A line of the answer to handing dead letters over again: how far it is, and last what became of them or a problem.
+#[derive(ToSchema)]
+#[serde(untagged)]
+pub(super) enum RedriveLine {
+    Progress(RedriveProgress),
+    Report(Redriven),
+    Problem(Problem),
+}
+
+/// What became of dead letters that were given up.
+#[derive(ToSchema)]
+pub(super) struct Discarded {
+    /// How many there were.
+    discarded: u64,
+}
+
 /// How it went.
 #[derive(ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -37,7 +37,9 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::delivery::{CommandError, Cost, PartitionStatus, Redriven, Retry, State, Status, StillFailing, Usage};
+use crate::delivery::{
+    CommandError, Cost, Letters, PartitionStatus, Redriven, Retry, State, Status, StillFailing, Usage,
+};
 use crate::event::{PluginName, Position};
 use crate::plugin::{GenerationRefused, InstallError};
 use crate::schema::Chain;
@@ -292,12 +294,18 @@ impl Plugins for FakePlugins {
         .boxed()
     }
 
-    fn discard_dead_letter<'a>(
+    fn discard_dead_letters<'a>(
         &'a self,
         name: &'a PluginName,
-        position: Position,
-    ) -> BoxFuture<'a, Result<(), CommandRefused>> {
-        ready(if position.0 == 1 { Ok(()) } else { Err(Self::no_such(name, position)) }).boxed()
+        letters: Letters,
+    ) -> BoxFuture<'a, Result<u64, CommandRefused>> {
+        ready(match letters {
+            Letters::All => Ok(7),
+            Letters::Key(_) => Ok(2),
+            Letters::Position(Position(1)) => Ok(1),
+            Letters::Position(position) => Err(Self::no_such(name, position)),
+        })
+        .boxed()
     }
 }
 

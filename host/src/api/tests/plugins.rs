@@ -79,6 +79,21 @@ async fn dead_letters_are_retried_and_discarded() {
 }
 
 #[tokio::test]
+async fn many_dead_letters_are_discarded_only_where_it_is_said_which() {
+    let api = Api::new();
+    let ask = async |query: &str| {
+        api.send("DELETE", &format!("/v1/plugins/billing/dead-letters{query}"), "application/json", "").await
+    };
+    assert_eq!(ask("?all=true").await, (200, json!({ "discarded": 7 })));
+    assert_eq!(ask("?key=order-1").await, (200, json!({ "discarded": 2 })));
+    for query in ["", "?all=false", "?key=k&all=true"] {
+        let (status, problem) = ask(query).await;
+        assert!(status == 400 && problem["detail"].as_str().unwrap().contains("all=true"), "{query}: {problem}");
+    }
+    assert_eq!(api.send("DELETE", "/v1/plugins/nobody/dead-letters?all=true", "application/json", "").await.0, 404);
+}
+
+#[tokio::test]
 async fn dead_letters_of_one_key_are_paged() {
     let api = Api::new();
     let letters = (1..=9).map(|position| (position, if position % 3 == 0 { Some("c") } else { None }));

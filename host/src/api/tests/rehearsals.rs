@@ -52,16 +52,26 @@ impl Rehearse for Stage {
     fn verify_state(
         &self,
         plugin: &PluginName,
-        from: Option<Position>,
+        asked: Asked,
     ) -> Result<Job<VerifyStateReport, RehearsalRefused>, RehearsalRefused> {
-        let (plugin, from, checkpoint) = (plugin.clone(), from.unwrap_or_default(), Position(1));
+        if let Some(bytes_max) = asked.state_bytes {
+            return Err(RehearsalError::ScratchFull { bytes_max }.into());
+        }
+        let (plugin, from, checkpoint) = (plugin.clone(), asked.from.unwrap_or_default(), Position(1));
         Err(RehearsalError::NothingSettled { plugin, from, checkpoint }.into())
     }
 
     fn promote<'a>(&'a self, name: &'a PluginName, force: bool) -> BoxFuture<'a, Result<Promoted, RehearsalRefused>> {
         let refused = RehearsalRefused::NotClean { plugin: name.clone(), outcomes: 1, emissions: 2, state: 3 };
-        let promoted =
-            Promoted { plugin: name.clone(), digest: "n".into(), previous_digest: "o".into(), generation: 2 };
+        let promoted = Promoted {
+            plugin: name.clone(),
+            digest: "n".into(),
+            previous_digest: "o".into(),
+            generation: 2,
+            from: Position(1),
+            to: Position(9),
+            events: 9,
+        };
         ready(if force { Ok(promoted) } else { Err(refused) }).boxed()
     }
 
@@ -94,6 +104,9 @@ async fn a_report_is_one_object_and_refusals_are_problems() {
     let (status, problem) = post(&api, "shadow", "").await;
     assert!(status == 400 && problem["detail"].as_str().unwrap().contains("empty"), "{problem}");
     assert_eq!(post(&api, "rebuild/verify", "").await.0, 409);
+    let (status, problem) = post(&api, "rebuild/verify?state_bytes=7", "").await;
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(status == 400 && detail.contains("more than 7 bytes") && detail.contains("--state-bytes"), "{detail}");
     assert_eq!(post(&api, "promote?force=maybe", "").await.0, 400);
     let (status, problem) = post(&api, "promote", "").await;
     assert!(status == 409 && problem["detail"].as_str().unwrap().contains("--force"), "{problem}");

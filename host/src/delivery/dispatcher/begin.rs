@@ -1,5 +1,6 @@
 //! From what is stored of a plugin to where its partitions begin.
 
+use super::beside::bare_rows;
 use crate::delivery::key::Sequence;
 use crate::delivery::layout::{Change, Layout};
 use crate::delivery::machine::{BEHIND, Row};
@@ -11,9 +12,6 @@ use crate::event::{PluginName, Position};
 use crate::store::{CommitError, DeadLetter, Owner, PluginChange, Progress, Store, StoreError};
 
 use super::rekey::{event_at, key_anew};
-
-/// Set-aside events read at a time: with their evidence they are some hundred KiB.
-pub(super) const ROWS_READ: usize = 256;
 
 /// Through which lifts the events of a state went that was built through several: no chain is called so, and only
 /// building it anew ends it.
@@ -187,21 +185,21 @@ fn write(
     Ok(Stored { revision: stored.revision + 1, record })
 }
 
-/// Every set-aside event, by the partition of its key, without discarded ones. Their evidence is not kept.
+/// Every set-aside event, by the partition of its key, without discarded ones. Their evidence is not read.
 fn rows(owner: &Owner, partitions: u32, store: &dyn Store) -> Result<Vec<Vec<Row>>, StoreError> {
     let mut rows: Vec<Vec<Row>> = (0..partitions).map(|_| Vec::new()).collect();
-    let mut after = Position::START;
-    loop {
-        let page = store.dead_letters(owner, after, ROWS_READ)?;
-        let Some(last) = page.last() else { return Ok(rows) };
-        after = last.position;
-        for row in page.iter().filter(|letter| !letter.is_discarded()).map(row) {
-            let partition = usize::try_from(row.sequence.partition(partitions)).unwrap_or_default();
-            if let Some(rows) = rows.get_mut(partition) {
-                rows.push(row);
-            }
+    for letter in bare_rows(store, owner) {
+        let letter = letter?;
+        if letter.is_discarded() {
+            continue;
+        }
+        let row = row(&letter);
+        let partition = usize::try_from(row.sequence.partition(partitions)).unwrap_or_default();
+        if let Some(rows) = rows.get_mut(partition) {
+            rows.push(row);
         }
     }
+    Ok(rows)
 }
 
 fn row(letter: &DeadLetter) -> Row {

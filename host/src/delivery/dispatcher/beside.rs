@@ -11,7 +11,9 @@ use crate::event::Position;
 use crate::store::{DeadLetter, Owner, ReadPage, Store, StoreError};
 
 /// Set-aside events read at a time: with their evidence they are some hundred KiB.
-const ROWS_READ: usize = 256;
+pub(super) const ROWS_READ: usize = 256;
+/// The same without their evidence.
+const BARE_ROWS_READ: usize = 4096;
 
 /// Another generation.
 #[derive(Clone)]
@@ -81,7 +83,7 @@ impl Beside {
 }
 
 /// Visits the set-aside events of a generation after a position and up to another one, in order. Blocks.
-pub(super) fn each_row(
+fn each_row(
     store: &dyn Store,
     owner: &Owner,
     mut after: Position,
@@ -95,4 +97,19 @@ pub(super) fn each_row(
         rows.into_iter().filter(|row| row.position <= through).for_each(&mut visit);
     }
     Ok(())
+}
+
+/// Every set-aside event of a generation, in order, without its evidence, read some at a time. Blocks.
+pub(super) fn bare_rows(store: &dyn Store, owner: &Owner) -> impl Iterator<Item = Result<DeadLetter, StoreError>> {
+    let mut after = Some(Position::START);
+    let page = move || {
+        let rows = store.bare_dead_letters(owner, after?, BARE_ROWS_READ);
+        after = rows.as_ref().ok().and_then(|rows| rows.last()).map(|row| row.position);
+        match rows {
+            Ok(rows) if rows.is_empty() => None,
+            Ok(rows) => Some(rows.into_iter().map(Ok).collect::<Vec<_>>()),
+            Err(error) => Some(vec![Err(error)]),
+        }
+    };
+    std::iter::from_fn(page).flatten()
 }

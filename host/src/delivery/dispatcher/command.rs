@@ -18,8 +18,8 @@ pub(super) enum Command {
     Swap(Box<Swap>, oneshot::Sender<Result<(), CommandError>>),
     Stop,
     Pause(bool, oneshot::Sender<Result<(), CommandError>>),
-    Retry(Retry, oneshot::Sender<Result<Redriven, CommandError>>),
-    Discard(Position, oneshot::Sender<Result<(), CommandError>>),
+    Retry(Letters, oneshot::Sender<Result<Redriven, CommandError>>),
+    Discard(Letters, oneshot::Sender<Result<u64, CommandError>>),
     Rebuild(Box<Setup>, Rebuild, oneshot::Sender<Result<(), CommandError>>),
     CancelRebuild(oneshot::Sender<Result<(), CommandError>>),
     RollBack(Box<Setup>, String, oneshot::Sender<Result<(), CommandError>>),
@@ -56,23 +56,27 @@ pub(super) enum Order {
     Pause(oneshot::Sender<()>),
     Resume(oneshot::Sender<()>),
     Retry(Lines, oneshot::Sender<Result<Redriven, CommandError>>),
-    Discard(Sequence, Position, oneshot::Sender<Result<(), CommandError>>),
+    /// Those up to a position; answers how many there were.
+    Discard(Lines, Position, oneshot::Sender<Result<u64, CommandError>>),
     /// What has become of the events that were taken over as set aside.
     Release(Elsewhere, oneshot::Sender<Result<Redriven, CommandError>>),
 }
 
 /// Which set-aside events of a partition.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Lines {
     All,
-    /// Those of a sequence; where a position is given it must be the first.
+    /// Those of a sequence; where a position is given it is that one, which must be the first to be handed over.
     One(Sequence, Option<Position>),
 }
 
-/// Which set-aside events are handed over again.
+/// Which set-aside events are handed over again: one must be the first of its key, and takes those behind it with it.
+pub type Retry = Letters;
+
+/// Which set-aside events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// This one, which must be the first of its key, and those behind it.
+pub enum Letters {
+    /// This one.
     Position(Position),
     /// Those of a key.
     Key(String),
@@ -149,7 +153,7 @@ pub enum CommandError {
         key: String,
     },
     /// The plugin has set nothing aside.
-    #[error("plugin {plugin} has no dead letters, so there is nothing to retry")]
+    #[error("plugin {plugin} has no dead letters, so there is nothing to retry or to discard")]
     NothingSetAside {
         /// The plugin.
         plugin: PluginName,

@@ -1,34 +1,30 @@
 //! How another generation becomes live: one change of the record, after the set-aside events of the generation say
 //! which of them emit nothing any more. Those rows are written first, and may be written again: they say the same
-//! until the record changes, as nobody handles anything meanwhile.
+//! until the record changes, as nobody handles anything meanwhile. Only what differs is written, and only that is read
+//! with its evidence, so the plugin does not stand still for long however much it has set aside.
 
 use std::collections::BTreeMap;
 
-use super::beside::each_row;
+use super::beside::bare_rows;
 use super::command::CommandError;
 use crate::delivery::layout::Settled;
 use crate::delivery::record::{Abandoned, Instead, Previous, Record, Stored, change};
 use crate::event::{PluginName, Position, RecordedEvent};
-use crate::store::{
-    CommitError, DeadLetter, DeadLetterChange, Owner, Progress, ReadRequest, Store, StoreError, UnitOfWork,
-};
+use crate::store::{DeadLetter, DeadLetterChange, Owner, Progress, ReadRequest, Store, StoreError, UnitOfWork};
 
-/// Set-aside events that are written in one commit.
-const ROWS_WRITTEN: usize = 64;
+/// Most set-aside events that are written in one commit.
+const ROWS_WRITTEN: usize = 1024;
+/// Bytes of them, about, after which a commit is made.
+const BYTES_WRITTEN: usize = 4 << 20;
 
 /// Makes a generation that was built as far as the live one live, with the component that built it. What was live can
 /// be returned to. Blocks.
 pub(super) fn make_live(live: &Owner, generation: u32, store: &dyn Store) -> Result<(), CommandError> {
     let plugin = &live.plugin;
     let built = Owner { plugin: plugin.clone(), generation };
-    let rows = all_rows(live, store)?;
-    // What is set aside here alone was handled by the live one, and has emitted.
-    let mut changes = rows.clone();
-    each_row(store, &built, Position::START, Position(u64::MAX), |row| {
-        let position = row.position;
-        changes.entry(position).or_insert(DeadLetter { quiet: true, ..row });
-    })?;
-    write_rows(&built, changes, store)?;
+    let mut rows = Rows::of(&built, store);
+    take_over(live, &mut rows)?;
+    rows.write()?;
     let edit = |record: &Record| {
         let building = record.building.clone().filter(|building| building.generation == generation);
         let building = building.ok_or_else(|| CommandError::NotRebuilding { plugin: plugin.clone() })?;
@@ -112,23 +108,56 @@ fn returned(record: &Record, previous: Previous, past: &[Settled], installed: &s
     Record { generation, layout, before, began, lifts, abandoned, ..common }
 }
 
+/// Has the rows of a generation that was built say what those of the live one say.
+fn take_over(live: &Owner, rows: &mut Rows<'_>) -> Result<(), CommandError> {
+    let store = rows.store;
+    let (built, mut others) = (rows.owner.clone(), bare_rows(store, live));
+    let mut other = others.next().transpose()?;
+    for row in bare_rows(store, &built) {
+        let row = row?;
+        // What is not there yet.
+        while let Some(missing) = other.take_if(|other| other.position < row.position) {
+            rows.put_same(live, &missing)?;
+            other = others.next().transpose()?;
+        }
+        match other.take_if(|other| other.position == row.position) {
+            Some(same) => {
+                if same != row {
+                    rows.put_same(live, &same)?;
+                }
+                other = others.next().transpose()?;
+            }
+            // What is set aside here alone was handled by the live one, and has emitted.
+            None if !row.quiet => rows.put(&built, row.position, |row| DeadLetter { quiet: true, ..row })?,
+            None => {}
+        }
+    }
+    while let Some(missing) = other {
+        rows.put_same(live, &missing)?;
+        other = others.next().transpose()?;
+    }
+    Ok(())
+}
+
 /// Marks the set-aside events of a generation that another one has handled since: they emit nothing any more.
 fn hush(target: &Owner, left: &Owner, past: &[Settled], store: &dyn Store) -> Result<(), CommandError> {
-    let still = all_rows(left, store)?;
-    let mut changes = BTreeMap::new();
-    for row in all_rows(target, store)?.into_values() {
-        let position = row.position;
-        let quiet = match still.get(&position) {
-            Some(other) => other.quiet,
+    let still = bare_rows(store, left).map(|row| row.map(|row| (row.position, row.quiet)));
+    let still = still.collect::<Result<BTreeMap<_, _>, _>>()?;
+    let mut rows = Rows::of(target, store);
+    for row in bare_rows(store, target) {
+        let row = row?;
+        let quiet = match still.get(&row.position) {
+            Some(quiet) => *quiet,
             None => {
-                row.quiet || event_at(position, store)?.is_some_and(|event| past.iter().any(|it| it.covers(&event)))
+                let event = || event_at(row.position, store);
+                row.quiet || event()?.is_some_and(|event| past.iter().any(|it| it.covers(&event)))
             }
         };
         if quiet != row.quiet {
-            changes.insert(position, DeadLetter { quiet, ..row });
+            rows.put(target, row.position, |row| DeadLetter { quiet, ..row })?;
         }
     }
-    Ok(write_rows(target, changes, store)?)
+    rows.write()
 }
 
 fn event_at(position: Position, store: &dyn Store) -> Result<Option<RecordedEvent>, StoreError> {
@@ -137,26 +166,128 @@ fn event_at(position: Position, store: &dyn Store) -> Result<Option<RecordedEven
     Ok(page.events.into_iter().find(|event| event.position == position))
 }
 
-fn all_rows(owner: &Owner, store: &dyn Store) -> Result<BTreeMap<Position, DeadLetter>, StoreError> {
-    let mut rows = BTreeMap::new();
-    each_row(store, owner, Position::START, Position(u64::MAX), |row| drop(rows.insert(row.position, row)))?;
-    Ok(rows)
+/// Changes of the set-aside events of a generation that nobody drives, written some at a time.
+struct Rows<'a> {
+    owner: Owner,
+    store: &'a dyn Store,
+    changes: Vec<DeadLetterChange>,
+    bytes: usize,
 }
 
-/// Writes set-aside events of a generation that nobody drives.
-fn write_rows(owner: &Owner, rows: BTreeMap<Position, DeadLetter>, store: &dyn Store) -> Result<(), CommitError> {
-    let rows: Vec<_> = rows.into_values().map(DeadLetterChange::Put).collect();
-    for rows in rows.chunks(ROWS_WRITTEN) {
-        let progress = store.progress(owner, 0)?.unwrap_or_default();
+impl<'a> Rows<'a> {
+    fn of(owner: &Owner, store: &'a dyn Store) -> Self {
+        Self { owner: owner.clone(), store, changes: Vec::new(), bytes: 0 }
+    }
+
+    /// Puts what another generation says of an event.
+    fn put_same(&mut self, other: &Owner, row: &DeadLetter) -> Result<(), CommandError> {
+        self.put(other, row.position, |row| row)
+    }
+
+    /// Puts what a generation says of an event, changed.
+    fn put(
+        &mut self,
+        from: &Owner,
+        position: Position,
+        change: impl FnOnce(DeadLetter) -> DeadLetter,
+    ) -> Result<(), CommandError> {
+        let Some(row) = self.store.dead_letter(from, position)? else { return Ok(()) };
+        self.bytes += row.stderr_tail.len() + row.backtrace.len() + row.reason.len();
+        self.changes.push(DeadLetterChange::Put(change(row)));
+        if self.changes.len() < ROWS_WRITTEN && self.bytes < BYTES_WRITTEN {
+            return Ok(());
+        }
+        self.write()
+    }
+
+    /// Writes what is not written yet.
+    fn write(&mut self) -> Result<(), CommandError> {
+        self.bytes = 0;
+        let dead_letters = std::mem::take(&mut self.changes);
+        if dead_letters.is_empty() {
+            return Ok(());
+        }
+        let progress = self.store.progress(&self.owner, 0)?.unwrap_or_default();
         let work = UnitOfWork {
-            owner: owner.clone(),
+            owner: self.owner.clone(),
             partition: 0,
             progress: Progress { revision: progress.revision + 1, ..progress },
             state: Vec::new(),
             events: Vec::new(),
-            dead_letters: rows.to_vec(),
+            dead_letters,
         };
-        store.commit(work).wait()?;
+        self.store.commit(work).wait()?;
+        Ok(())
     }
-    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::store::memory::MemoryStore;
+
+    /// So many that they are read in several pages.
+    const ROWS: u64 = 10_000;
+
+    fn owner(generation: u32) -> Owner {
+        Owner { plugin: PluginName::new("p").unwrap(), generation }
+    }
+
+    fn row(position: u64, reason: &str) -> DeadLetter {
+        let stderr_tail = format!("evidence of {reason}");
+        DeadLetter { position: Position(position), reason: reason.into(), stderr_tail, ..DeadLetter::default() }
+    }
+
+    fn keep(store: &dyn Store, owner: &Owner, rows: impl Iterator<Item = DeadLetter>) {
+        let work = UnitOfWork {
+            owner: owner.clone(),
+            partition: 0,
+            progress: Progress { revision: 1, ..Progress::default() },
+            state: Vec::new(),
+            events: Vec::new(),
+            dead_letters: rows.map(DeadLetterChange::Put).collect(),
+        };
+        store.commit(work).wait().unwrap();
+    }
+
+    fn revision(store: &dyn Store, owner: &Owner) -> u64 {
+        store.progress(owner, 0).unwrap().unwrap().revision
+    }
+
+    #[test]
+    fn of_many_rows_only_those_that_differ_are_written() {
+        let store = MemoryStore::new(Arc::new(SystemClock));
+        let (live, built) = (owner(0), owner(1));
+        keep(&store, &live, (1..=ROWS).filter(|at| *at != 77).map(|at| row(at, "refused")));
+        // One is not taken over yet, one was tried since, one is set aside here alone.
+        let of_built = (1..=ROWS).filter(|at| *at != 9_999);
+        keep(&store, &built, of_built.map(|at| row(at, if at == 5_000 { "before" } else { "refused" })));
+        let mut rows = Rows::of(&built, &store);
+        take_over(&live, &mut rows).unwrap();
+        rows.write().unwrap();
+        assert_eq!(revision(&store, &built), 2, "one commit");
+        for at in 1..=ROWS {
+            let found = store.dead_letter(&built, Position(at)).unwrap();
+            assert_eq!(found, Some(DeadLetter { quiet: at == 77, ..row(at, "refused") }), "{at}");
+        }
+        take_over(&live, &mut rows).unwrap();
+        rows.write().unwrap();
+        assert_eq!(revision(&store, &built), 2, "nothing differs");
+    }
+
+    #[test]
+    fn a_commit_of_rows_is_bounded_by_their_bytes() {
+        let store = MemoryStore::new(Arc::new(SystemClock));
+        let (live, built) = (owner(0), owner(1));
+        let large = "x".repeat(BYTES_WRITTEN / 3);
+        keep(&store, &live, (1..=7).map(|at| row(at, &large)));
+        let mut rows = Rows::of(&built, &store);
+        take_over(&live, &mut rows).unwrap();
+        rows.write().unwrap();
+        let count = store.dead_letter_count(&built).unwrap();
+        assert_eq!((count, revision(&store, &built)), (7, 4), "two of them are more than is written at once");
+    }
 }

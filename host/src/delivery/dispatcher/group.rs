@@ -218,9 +218,9 @@ impl Group {
                 let asked = live.partitions.retry((plugin, live.owner.clone()), store, retry);
                 tokio::spawn(async move { answer.send(asked.await) });
             }
-            Command::Discard(position, answer) => {
+            Command::Discard(letters, answer) => {
                 let store = Arc::clone(&self.around.store);
-                let asked = live.partitions.discard((plugin, live.owner.clone()), store, position);
+                let asked = live.partitions.discard((plugin, live.owner.clone()), store, letters);
                 tokio::spawn(async move { answer.send(asked.await) });
             }
             Command::Rebuild(setup, how, answer) => {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use super::begin;
-use super::beside::{Beside, each_row};
+use super::beside::{Beside, bare_rows};
 use super::command::{CommandError, Order, Rebuild};
 use super::generations::make_live;
 use super::group::{Group, Live, Rested, panicked};
@@ -20,14 +21,18 @@ use crate::delivery::machine::Elsewhere;
 use crate::delivery::policy::{self, Subscription};
 use crate::delivery::record::{Abandoned, Building, Edit, Instead, Record};
 use crate::delivery::start;
-use crate::delivery::status::{RebuildStatus, State, Status};
+use crate::delivery::status::{RebuildStatus, SetAside, State, Status};
+use crate::error::with_sources;
 use crate::event::Position;
 use crate::store::{Owner, Progress, StoreError};
 
 /// Positions by which a generation may be behind when the live one is stopped for it: about a batch.
 const NEAR: u64 = 1024;
-/// How long the live one is stopped at most while the rest is done; then it goes on, and this is tried again.
+/// How long the live one is stopped at most while the rest is done; then it goes on, and this is tried again with twice
+/// the time, so that it comes to its end however much there is to do.
 const FINISH_WITHIN: Duration = Duration::from_secs(2);
+/// The longest that it becomes.
+const FINISH_WITHIN_MAX: Duration = Duration::from_secs(120);
 /// Wait before what failed is tried again, in microseconds.
 const AGAIN_US: u64 = 1_000_000;
 
@@ -44,6 +49,12 @@ pub(super) struct Builder {
     since: Option<(u64, Position)>,
     /// What failed is not tried before: microseconds since the Unix epoch.
     not_before_us: u64,
+    /// Has what was settled meanwhile handled here, too, while the live one goes on.
+    releasing: Option<JoinHandle<Result<(), CommandError>>>,
+    /// How long the live one may be stopped for it the next time.
+    finish_within: Duration,
+    /// Why it could not go on or become live when that was tried last.
+    held_up: Option<String>,
 }
 
 impl Builder {
@@ -57,6 +68,9 @@ impl Builder {
             limits,
             since: None,
             not_before_us: 0,
+            releasing: None,
+            finish_within: FINISH_WITHIN,
+            held_up: None,
         }
     }
 
@@ -67,6 +81,7 @@ impl Builder {
 
     /// Stops its partitions, which may be started again.
     async fn rest(&mut self) {
+        self.releasing = None;
         if let Some(partitions) = self.partitions.take() {
             self.version = Some(partitions.stop().await);
         }
@@ -125,25 +140,53 @@ impl Builder {
 
     /// Has what the live one has settled since it was taken over handled here, too, and waits for it. What was discarded
     /// there goes: its row comes over when this generation is made live.
-    async fn release(&mut self, around: &Around, live: &Owner) -> Result<(), CommandError> {
-        let none = self.status.borrow().set_aside;
-        if none.parked + none.waiting == 0 {
-            return Ok(());
+    fn release(&self, around: &Around, live: &Owner) -> impl Future<Output = Result<(), CommandError>> + Send + use<> {
+        let SetAside { parked, waiting, .. } = self.status.borrow().set_aside;
+        let (senders, store, plugin) = (self.senders(), Arc::clone(&around.store), around.plugin.clone());
+        let live = live.clone();
+        async move {
+            if parked + waiting == 0 {
+                return Ok(());
+            }
+            let elsewhere = blocking(move || {
+                let mut elsewhere = Elsewhere::default();
+                for row in bare_rows(&*store, &live) {
+                    let row = row?;
+                    let rows = if row.is_discarded() { &mut elsewhere.discarded } else { &mut elsewhere.held };
+                    rows.insert(row.position);
+                }
+                Ok(elsewhere)
+            });
+            let elsewhere = elsewhere.await?;
+            for orders in senders {
+                ask(&plugin, &orders, |answer| Order::Release(elsewhere.clone(), answer)).await??;
+            }
+            Ok(())
         }
-        let (store, live) = (Arc::clone(&around.store), live.clone());
-        let elsewhere = blocking(move || {
-            let mut elsewhere = Elsewhere::default();
-            each_row(&*store, &live, Position::START, Position(u64::MAX), |row| {
-                let rows = if row.is_discarded() { &mut elsewhere.discarded } else { &mut elsewhere.held };
-                rows.insert(row.position);
-            })?;
-            Ok(elsewhere)
-        });
-        let elsewhere = elsewhere.await?;
-        for orders in self.senders() {
-            ask(&around.plugin, &orders, |answer| Order::Release(elsewhere.clone(), answer)).await??;
-        }
-        Ok(())
+    }
+
+    /// Whether most of what was settled meanwhile is done here, too; begins that first.
+    async fn is_released(&mut self, around: &Around, live: &Owner, now_us: u64) -> bool {
+        let Some(task) = self.releasing.take_if(|task| task.is_finished()) else {
+            if self.releasing.is_none() {
+                self.releasing = Some(tokio::spawn(self.release(around, live)));
+            }
+            return false;
+        };
+        let failure = match task.await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => with_sources(&error),
+            Err(_) => "the task that takes over what is set aside panicked".into(),
+        };
+        self.hold_up(around, failure, now_us);
+        false
+    }
+
+    /// Notes why it cannot go on now; it is tried again.
+    fn hold_up(&mut self, around: &Around, reason: String, now_us: u64) {
+        warn!(plugin = %around.plugin, reason, "a rebuilt generation is not live yet; trying again");
+        self.held_up = Some(reason);
+        self.not_before_us = now_us.saturating_add(AGAIN_US);
     }
 
     /// Waits until everything up to the limits is settled.
@@ -176,6 +219,7 @@ impl Builder {
             },
             set_aside: status.set_aside,
             counters: status.counters,
+            held_up: self.held_up.clone(),
             ..RebuildStatus::of(&self.building)
         }
     }
@@ -311,6 +355,7 @@ impl Group {
                 && let Err(error) = builder.start(&self.around, &live.owner, now_us).await
             {
                 error!(plugin = %self.around.plugin, %error, "a rebuild cannot be gone on with; trying again");
+                builder.held_up = Some(with_sources(&error));
                 builder.not_before_us = now_us.saturating_add(AGAIN_US);
             }
         }
@@ -334,20 +379,14 @@ impl Group {
         if !near || builder.not_before_us > now_us || reach.is_some_and(|reach| reach > lowest) {
             return false;
         }
-        // Most of what was settled meanwhile is done while the live one goes on.
-        let done = timeout(FINISH_WITHIN, builder.release(&self.around, &live.owner)).await;
-        let done = matches!(done, Ok(Ok(())));
-        if !done {
-            builder.not_before_us = now_us.saturating_add(AGAIN_US);
-        }
-        done
+        builder.is_released(&self.around, &live.owner, now_us).await
     }
 
     /// Makes what is built live. Answers what is to run then: that, or what ran if it could not be.
     pub(super) async fn finish(&mut self, live: Rested) -> Version {
         let Some(mut builder) = self.builder.take() else { return live.version };
         builder.raise(&self.checkpoints());
-        let complete = timeout(FINISH_WITHIN, builder.complete(&self.around, &live.owner)).await;
+        let complete = timeout(builder.finish_within, builder.complete(&self.around, &live.owner)).await;
         let failure = match complete {
             Ok(Ok(())) => {
                 builder.rest().await;
@@ -368,10 +407,16 @@ impl Group {
                 }
             }
             Ok(Err(error)) => error.to_string(),
-            Err(_) => "the rest took too long".into(),
+            Err(_) => {
+                let (within, longer) = (builder.finish_within, builder.finish_within.saturating_mul(2));
+                builder.finish_within = longer.min(FINISH_WITHIN_MAX);
+                let next = builder.finish_within;
+                format!(
+                    "the rest took longer than {within:?}, for which nothing was handled; the next time it has {next:?}"
+                )
+            }
         };
-        warn!(plugin = %self.around.plugin, reason = failure, "a rebuilt generation is not live yet; trying again");
-        builder.not_before_us = self.around.clock.now_us().saturating_add(AGAIN_US);
+        builder.hold_up(&self.around, failure, self.around.clock.now_us());
         self.builder = Some(builder);
         live.version
     }

@@ -8,7 +8,7 @@ use crate::error::with_sources;
 use crate::event::{Position, RecordedEvent};
 use crate::store::{DeadLetter, DeadLetterChange, Owner, Progress, ReadRequest, Store, StoreError, UnitOfWork};
 
-use super::begin::ROWS_READ;
+use super::beside::ROWS_READ;
 
 /// Writes down what keeps the order of each set-aside event by a rule; done twice it changes nothing more. Blocks.
 ///

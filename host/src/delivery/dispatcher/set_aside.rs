@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::command::{CommandError, Lines, Order, Redriven, Retry};
+use super::command::{CommandError, Letters, Lines, Order, Redriven, Retry};
 use super::partitions::{Partitions, ask};
 use super::task::blocking;
 use crate::delivery::key::Sequence;
@@ -40,18 +40,37 @@ impl Partitions {
         }
     }
 
-    /// Has a set-aside event dropped.
+    /// Has set-aside events dropped, but not those of events that are appended after this is asked for.
     pub(super) fn discard(
         &self,
         (plugin, owner): (PluginName, Owner),
         store: Arc<dyn Store>,
-        position: Position,
-    ) -> impl Future<Output = Result<(), CommandError>> + use<> {
-        let partitions = self.senders();
+        letters: Letters,
+    ) -> impl Future<Output = Result<u64, CommandError>> + use<> {
+        let (partitions, through) = (self.senders(), store.head());
         async move {
-            let sequence = sequence_of(&plugin, &owner, store, position).await?;
-            let orders = orders_of(&plugin, &partitions, &sequence)?;
-            ask(&plugin, orders, |answer| Order::Discard(sequence, position, answer)).await?
+            let (asked, lines, none) = match letters {
+                Letters::All => {
+                    (partitions.iter().collect(), Lines::All, CommandError::NothingSetAside { plugin: plugin.clone() })
+                }
+                Letters::Key(key) => {
+                    let sequence = Sequence::Key(key.as_str().into());
+                    let orders = orders_of(&plugin, &partitions, &sequence)?;
+                    let none = CommandError::NoSuchKey { plugin: plugin.clone(), key };
+                    (vec![orders], Lines::One(sequence, None), none)
+                }
+                Letters::Position(position) => {
+                    let sequence = sequence_of(&plugin, &owner, store, position).await?;
+                    let orders = orders_of(&plugin, &partitions, &sequence)?;
+                    let none = CommandError::NoSuchDeadLetter { plugin: plugin.clone(), position };
+                    (vec![orders], Lines::One(sequence, Some(position)), none)
+                }
+            };
+            let mut gone = 0;
+            for orders in asked {
+                gone += ask(&plugin, orders, |answer| Order::Discard(lines.clone(), through, answer)).await??;
+            }
+            if gone == 0 { Err(none) } else { Ok(gone) }
         }
     }
 }

@@ -188,7 +188,7 @@ impl Task {
         // What a commit is about is shown when it is durable.
         if !matches!(action, Action::Commit(_)) {
             let state = self.publish();
-            self.redrives.settle(&self.machine, &state);
+            self.redrives.settle(&mut self.machine, &state);
         }
         action
     }

@@ -35,13 +35,15 @@ impl Machine {
         Action::Commit(commit)
     }
 
-    /// Gives a set-aside event up, and remembers that: no generation that is built later handles it.
-    pub(super) fn discard(&mut self, sequence: &Sequence, position: Position, now_us: u64) -> Action {
-        let reason = "an operator discarded it".to_owned();
-        let failing = Failing { position, attempts: 0, faults: 0, first_us: now_us, last_us: now_us, reason };
-        let letter = self.letter(sequence, failing, DeadLetter::DISCARDED, Evidence::default());
-        self.unit.rows.push(DeadLetterChange::Put(letter));
-        self.queue.remove(sequence, position, now_us);
+    /// Gives set-aside events up, and remembers that: no generation that is built later handles them.
+    pub(super) fn discard(&mut self, given_up: &[(Sequence, Position)], now_us: u64) -> Action {
+        for (sequence, position) in given_up {
+            let (position, reason) = (*position, "an operator discarded it".to_owned());
+            let failing = Failing { position, attempts: 0, faults: 0, first_us: now_us, last_us: now_us, reason };
+            let letter = self.letter(sequence, failing, DeadLetter::DISCARDED, Evidence::default());
+            self.unit.rows.push(DeadLetterChange::Put(letter));
+            self.queue.remove(sequence, position, now_us);
+        }
         self.commit()
     }
 

@@ -41,8 +41,8 @@ pub(in crate::delivery) enum Input {
     GoOn,
     /// At a boundary: an operator wants these sequences handed over, whatever they wait for.
     Force(Vec<Sequence>),
-    /// At a boundary: an operator gives this set-aside event up.
-    Discard(Sequence, Position),
+    /// At a boundary: an operator gives these set-aside events up.
+    Discard(Vec<(Sequence, Position)>),
     /// At a boundary: what has become of the events that were taken over as set aside. Those that were first of their
     /// key and are settled there are wanted.
     Release(Elsewhere),

@@ -1,8 +1,8 @@
 //! The set-aside events of a machine's partition, as far as they must be known to decide: their positions.
 //!
-//! Rows of one sequence stand in a line; only its head is ever handed over. A line whose head has no due time
-//! waits for an operator. Every change belongs to the unit of work that is being gathered, and is taken back
-//! with it.
+//! Rows of one sequence stand in a line, in position order; only its head is ever handed over. A line whose head has no
+//! due time waits for an operator. Every change belongs to the unit of work that is being gathered, and is taken back
+//! with it: so each notes what undoes it, and costs the same however long the line is.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -24,26 +24,61 @@ pub(in crate::delivery) struct Row {
     pub(in crate::delivery) held: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Default)]
 struct Line {
     rows: VecDeque<Position>,
-    /// When the head is handed over; none when it waits for an operator.
+    times: Times,
+}
+
+/// When the head of a line is handed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Times {
+    /// By itself; none when it waits for an operator.
     due_us: Option<u64>,
-    /// An operator wants the line handled, whatever else waits.
-    forced: bool,
+    /// Because an operator wants the line handled, whatever else waits.
+    forced_us: Option<u64>,
+}
+
+impl Times {
+    fn first_us(self) -> Option<u64> {
+        self.forced_us.or(self.due_us)
+    }
+}
+
+/// What is done to the rows of a line.
+#[derive(Clone, Copy, Debug)]
+enum Edit {
+    Nothing,
+    /// One more, at an index.
+    Add(usize, Position),
+    /// The one at an index goes.
+    Remove(usize, Position),
+}
+
+/// What takes a change back.
+#[derive(Debug)]
+struct Undo {
+    sequence: Sequence,
+    edit: Edit,
+    /// As they were.
+    times: Times,
 }
 
 /// Lines of set-aside events.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     lines: BTreeMap<Sequence, Line>,
-    /// Every line with a due time, by it.
+    /// Every line that is handed over at a time, by it.
     due: BTreeSet<(u64, Sequence)>,
     rows: usize,
+    /// Lines of events without a key.
+    alone: usize,
     /// Events that wait for what becomes of them elsewhere.
     held: BTreeSet<Position>,
-    /// Lines that the unit changed, as they were before.
-    undo: BTreeMap<Sequence, Option<Line>>,
+    /// What the unit changed, the last at the end.
+    undo: Vec<Undo>,
+    /// Sequences that are not wanted any more, or were taken back to where they are.
+    rested: Vec<Sequence>,
 }
 
 impl Queue {
@@ -73,8 +108,7 @@ impl Queue {
 
     /// How many keys are blocked.
     pub(super) fn blocked_keys(&self) -> usize {
-        let alone = Sequence::Alone(Position::START)..=Sequence::Alone(Position(u64::MAX));
-        self.lines.len() - self.lines.range(alone).count()
+        self.lines.len() - self.alone
     }
 
     /// Whether later events of a sequence must wait.
@@ -85,6 +119,16 @@ impl Queue {
     /// The first of a line.
     pub(super) fn head(&self, sequence: &Sequence) -> Option<Position> {
         self.lines.get(sequence)?.rows.front().copied()
+    }
+
+    /// The rows of a sequence, in position order.
+    pub(super) fn rows_of(&self, sequence: &Sequence) -> impl Iterator<Item = Position> {
+        self.lines.get(sequence).into_iter().flat_map(|line| line.rows.iter().copied())
+    }
+
+    /// Whether an event of a sequence is set aside.
+    pub(super) fn holds(&self, sequence: &Sequence, position: Position) -> bool {
+        self.lines.get(sequence).is_some_and(|line| line.rows.binary_search(&position).is_ok())
     }
 
     /// Every sequence that has a line.
@@ -124,66 +168,66 @@ impl Queue {
     }
 
     fn add(&mut self, sequence: Sequence, position: Position, due_us: Option<u64>) {
-        self.change(sequence, |line| match line {
-            Some(line) => line.rows.push_back(position),
-            None => *line = Some(Line { rows: [position].into(), due_us, forced: false }),
-        });
+        let (index, times) = match self.lines.get(&sequence) {
+            // Under a key that changed an earlier one may come later.
+            Some(line) => (line.rows.partition_point(|row| *row < position), line.times),
+            None => (0, Times { due_us, forced_us: None }),
+        };
+        self.change(sequence, Edit::Add(index, position), times);
     }
 
     /// Takes an event out, handled or given up; when it was the head, the next one moves up and is due.
     pub(super) fn remove(&mut self, sequence: &Sequence, position: Position, now_us: u64) {
-        let held = std::mem::take(&mut self.held);
-        self.change(sequence.clone(), |slot| {
-            let Some(line) = slot else { return };
-            if line.rows.front() == Some(&position) {
-                line.rows.pop_front();
-                line.due_us = Some(now_us);
-                if line.rows.front().is_some_and(|head| held.contains(head)) {
-                    (line.due_us, line.forced) = (None, false);
-                }
-            } else {
-                line.rows.retain(|row| *row != position);
-            }
-            if line.rows.is_empty() {
-                *slot = None;
-            }
-        });
-        self.held = held;
+        let Some(line) = self.lines.get(sequence) else { return };
+        let Ok(index) = line.rows.binary_search(&position) else { return };
+        let waits = line.rows.get(1).is_some_and(|next| self.held.contains(next));
+        let times = match index {
+            0 if waits => Times::default(),
+            0 => Times { due_us: Some(now_us), forced_us: line.times.forced_us.map(|_| now_us) },
+            _ => line.times,
+        };
+        self.change(sequence.clone(), Edit::Remove(index, position), times);
     }
 
     /// The head failed: it is due again then, or waits for an operator.
     pub(super) fn hold(&mut self, sequence: &Sequence, due_us: Option<u64>) {
-        self.change(sequence.clone(), |line| {
-            if let Some(line) = line {
-                (line.due_us, line.forced) = (due_us, false);
-            }
-        });
+        self.change(sequence.clone(), Edit::Nothing, Times { due_us, forced_us: None });
     }
 
     /// An operator wants a line handled: its head is due at once.
     pub(super) fn force(&mut self, sequence: &Sequence, now_us: u64) {
-        self.change(sequence.clone(), |line| {
-            if let Some(line) = line {
-                (line.due_us, line.forced) = (Some(now_us), true);
-            }
-        });
+        let Some(Line { times, .. }) = self.lines.get(sequence) else { return };
+        let times = Times { forced_us: Some(now_us), ..*times };
+        self.change(sequence.clone(), Edit::Nothing, times);
     }
 
     /// Whether an operator wants a line handled.
     pub(super) fn is_forced(&self, sequence: &Sequence) -> bool {
-        self.lines.get(sequence).is_some_and(|line| line.forced)
+        self.lines.get(sequence).is_some_and(|line| line.times.forced_us.is_some())
     }
 
-    /// What an operator wanted is forgotten.
+    /// What an operator wanted is forgotten, whatever is taken back later: each line waits for what it waited for before.
     pub(super) fn calm(&mut self) {
-        self.lines.values_mut().for_each(|line| line.forced = false);
+        let forced = |(_, line): &(&Sequence, &Line)| line.times.forced_us.is_some();
+        let forced: Vec<_> =
+            self.lines.iter().filter(forced).map(|(sequence, line)| (sequence.clone(), line.times)).collect();
+        for (sequence, times) in forced {
+            self.alter(sequence, Times { forced_us: None, ..times }, |_| {});
+        }
+        self.undo.iter_mut().for_each(|undo| undo.times.forced_us = None);
+    }
+
+    /// Sequences that an operator wanted and that have come to a rest since this was asked last, some of them more than
+    /// once; what was taken back since may be wanted still.
+    pub(super) fn take_rested(&mut self) -> Vec<Sequence> {
+        std::mem::take(&mut self.rested)
     }
 
     /// Every head that waits for a time is due at once.
     pub(super) fn hasten(&mut self) {
         for (_, sequence) in std::mem::take(&mut self.due) {
             if let Some(line) = self.lines.get_mut(&sequence) {
-                line.due_us = Some(0);
+                line.times.due_us = Some(0);
             }
             self.due.insert((0, sequence));
         }
@@ -194,7 +238,8 @@ impl Queue {
         while let Some((due_us, sequence)) = self.due.last().filter(|(due_us, _)| *due_us > latest_us).cloned() {
             self.due.remove(&(due_us, sequence.clone()));
             if let Some(line) = self.lines.get_mut(&sequence) {
-                line.due_us = Some(now_us);
+                let Times { due_us, forced_us } = &mut line.times;
+                *if forced_us.is_some() { forced_us } else { due_us } = Some(now_us);
             }
             self.due.insert((now_us, sequence));
         }
@@ -204,8 +249,9 @@ impl Queue {
     pub(super) fn ready(&self, now_us: u64, forced_only: bool) -> Option<(&Sequence, Position, bool)> {
         let due = self.due.iter().take_while(|(due_us, _)| *due_us <= now_us);
         let mut lines = due.filter_map(|(_, sequence)| self.lines.get(sequence).map(|line| (sequence, line)));
-        let (sequence, line) = lines.find(|(_, line)| line.forced || !forced_only)?;
-        Some((sequence, *line.rows.front()?, line.forced))
+        let forced = |line: &Line| line.times.forced_us.is_some();
+        let (sequence, line) = lines.find(|(_, line)| forced(line) || !forced_only)?;
+        Some((sequence, *line.rows.front()?, forced(line)))
     }
 
     /// When the next head is due.
@@ -220,32 +266,54 @@ impl Queue {
 
     /// What was changed is taken back.
     pub(super) fn rewind(&mut self) {
-        for (sequence, line) in std::mem::take(&mut self.undo) {
-            self.take(&sequence);
-            self.put(sequence, line);
+        for Undo { sequence, edit, times } in std::mem::take(&mut self.undo).into_iter().rev() {
+            self.alter(sequence, times, |rows| match edit {
+                Edit::Nothing => {}
+                Edit::Add(index, _) => drop(rows.remove(index)),
+                Edit::Remove(index, position) => rows.insert(index, position),
+            });
         }
     }
 
-    fn change(&mut self, sequence: Sequence, change: impl FnOnce(&mut Option<Line>)) {
-        let mut line = self.take(&sequence);
-        self.undo.entry(sequence.clone()).or_insert_with(|| line.clone());
-        change(&mut line);
+    /// Changes a line, and notes what takes that back.
+    fn change(&mut self, sequence: Sequence, edit: Edit, times: Times) {
+        let before = self.alter(sequence.clone(), times, |rows| match edit {
+            Edit::Nothing => {}
+            Edit::Add(index, position) => rows.insert(index, position),
+            Edit::Remove(index, _) => drop(rows.remove(index)),
+        });
+        self.undo.push(Undo { sequence, edit, times: before });
+    }
+
+    /// Changes the rows of a line and its times; answers those that it had. A line without rows is none.
+    fn alter(&mut self, sequence: Sequence, times: Times, edit: impl FnOnce(&mut VecDeque<Position>)) -> Times {
+        let mut line = self.take(&sequence).unwrap_or_default();
+        let before = std::mem::replace(&mut line.times, times);
+        edit(&mut line.rows);
+        if before.forced_us.is_some() && (times.forced_us.is_none() || line.rows.is_empty()) {
+            self.rested.push(sequence.clone());
+        }
         self.put(sequence, line);
+        before
     }
 
     fn take(&mut self, sequence: &Sequence) -> Option<Line> {
         let (sequence, line) = self.lines.remove_entry(sequence)?;
         self.rows -= line.rows.len();
-        if let Some(due_us) = line.due_us {
+        self.alone -= usize::from(sequence.key().is_none());
+        if let Some(due_us) = line.times.first_us() {
             self.due.remove(&(due_us, sequence));
         }
         Some(line)
     }
 
-    fn put(&mut self, sequence: Sequence, line: Option<Line>) {
-        let Some(line) = line else { return };
+    fn put(&mut self, sequence: Sequence, line: Line) {
+        if line.rows.is_empty() {
+            return;
+        }
         self.rows += line.rows.len();
-        if let Some(due_us) = line.due_us {
+        self.alone += usize::from(sequence.key().is_none());
+        if let Some(due_us) = line.times.first_us() {
             self.due.insert((due_us, sequence.clone()));
         }
         self.lines.insert(sequence, line);
@@ -291,11 +359,13 @@ mod tests {
         let before = format!("{queue:?}");
         queue.remove(&key("b"), Position(2), 9);
         queue.force(&key("a"), 9);
+        queue.remove(&key("a"), Position(1), 9);
         queue.push(key("a"), Position(4), None);
         queue.push(key("c"), Position(5), Some(1));
         queue.push(Sequence::Alone(Position(6)), Position(6), None);
         queue.hold(&key("a"), Some(7));
         queue.rewind();
+        assert_eq!(queue.take_rested(), [key("a"), key("a")], "it was wanted, and is not again");
         assert_eq!(format!("{queue:?}"), before);
     }
 
@@ -334,5 +404,35 @@ mod tests {
         let mut queue = Queue::load(vec![row("a", 1, None), row("a", 2, Some(0)), row("a", 3, Some(0))]);
         queue.remove(&key("a"), Position(2), 5);
         assert_eq!((queue.head(&key("a")), queue.len(), queue.parked()), (Some(Position(1)), 2, 1));
+    }
+
+    #[test]
+    fn what_an_operator_wanted_is_forgotten_and_waits_as_before() {
+        let alone = Sequence::Alone(Position(5));
+        let rows = vec![row("a", 1, None), row("b", 2, Some(500)), row("b", 3, Some(0)), row("c", 4, None)];
+        let mut queue = Queue::load(rows);
+        queue.push(alone.clone(), Position(5), None);
+        [&key("a"), &key("b"), &alone].into_iter().for_each(|sequence| queue.force(sequence, 40));
+        queue.remove(&key("b"), Position(2), 50);
+        queue.settle();
+        assert_eq!((queue.parked(), queue.blocked_keys()), (1, 3));
+        queue.calm();
+        assert_eq!(queue.take_rested(), [key("a"), key("b"), alone.clone()]);
+        assert!(!queue.is_forced(&key("a")) && queue.take_rested().is_empty());
+        assert_eq!(ready(&queue, 1000), Some(("b".into(), 3)), "its turn had come by itself");
+        queue.remove(&key("b"), Position(3), 60);
+        assert_eq!((ready(&queue, 1000), queue.parked()), (None, 3), "the others wait for an operator");
+    }
+
+    #[test]
+    fn one_long_line_is_gone_through_in_no_time() {
+        const ROWS: u64 = 100_000;
+        let mut queue = Queue::load((1..=ROWS).map(|position| row("a", position, Some(0))).collect());
+        queue.force(&key("a"), 1);
+        for position in 1..=ROWS {
+            queue.remove(&key("a"), Position(position), position);
+            queue.settle();
+        }
+        assert_eq!((queue.len(), queue.take_rested()), (0, vec![key("a")]));
     }
 }

@@ -53,7 +53,10 @@ pub enum RehearsalError {
         before: Position,
     },
     /// The state that the handler builds up is too large.
-    #[error("the state takes more than {bytes_max} bytes of memory; rehearse a shorter range")]
+    #[error(
+        "the state takes more than {bytes_max} bytes of memory; allow it more by --state-bytes (`state_bytes`), as far as \
+         the server has it, or end the range earlier where it may end, by --to"
+    )]
     ScratchFull {
         /// The bound.
         bytes_max: usize,

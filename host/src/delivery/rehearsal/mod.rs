@@ -67,6 +67,12 @@ impl Stage {
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         Self { store, clock, scratch_bytes_max: SCRATCH_BYTES_MAX }
     }
+
+    /// The same for a rehearsal that may take another amount of state, in bytes, if that is asked for.
+    #[must_use]
+    pub fn holding(&self, state_bytes: Option<usize>) -> Self {
+        Self { scratch_bytes_max: state_bytes.unwrap_or(self.scratch_bytes_max), ..self.clone() }
+    }
 }
 
 impl std::fmt::Debug for Stage {

@@ -6,13 +6,15 @@ use crate::delivery::{Setup, Start};
 use crate::event::Position;
 use crate::store::Store;
 
-/// The range that somebody asked for; both ends belong to it.
+/// The range that somebody asked for, both ends of which belong to it, and what it may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// First position; none for where the plugin begins.
     pub from: Option<Position>,
     /// Last position; none for as far as makes sense.
     pub to: Option<Position>,
+    /// Most bytes of state that one version may build up; none for the usual bound.
+    pub state_bytes: Option<usize>,
 }
 
 /// Positions of the log that there are; at least one.

@@ -76,7 +76,7 @@ pub fn verify_state(
     let plugin = first.plugin.clone();
     let component_digest = first.component_digest.clone();
     let live = Snapshot::take(stage, &plugin)?;
-    let span = Asked { from, to: None }.within(&first, live.settlement.reach(), &*stage.store)?;
+    let span = Asked { from, ..Asked::default() }.within(&first, live.settlement.reach(), &*stage.store)?;
     let mut run = Run { stage, live: &live, span, failures: Differences::default(), events: 0, left_out: 0 };
     let actor = run.through(first, None, tell)?;
     let state = compare_state(&live.state, &actor.state.take_entries());

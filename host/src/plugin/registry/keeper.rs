@@ -40,6 +40,10 @@ const LARGE_BYTES: u64 = 1 << 20;
 /// How often a version is installed anew because what was built has become live meanwhile.
 const ROUNDS_MAX: usize = 4;
 
+/// What is said of a version that goes on while nobody can read what it is granted.
+const GRANTED_STILL: &str = "until its manifest can be read, what runs keeps all that it was granted before: stop it by \
+                             taking its files away";
+
 /// Operators who wait at once; more wait to be heard.
 const ORDERS_MAX: usize = 8;
 
@@ -112,6 +116,8 @@ struct Keeper {
     taken: Option<Candidate>,
     /// The manifest that was read last, taken or not: nothing is done that it does not grant.
     read: Option<Arc<Manifest>>,
+    /// Whether the one that is there now cannot be read: what it takes back is not known.
+    unread: bool,
     /// What becomes live when its state is built.
     pending: Option<Pending>,
     /// Whether nothing that runs counts as loaded: an operator has it loaded anew.
@@ -175,6 +181,7 @@ pub(super) fn spawn(
         claimed_elsewhere: None,
         taken: None,
         read: None,
+        unread: false,
         pending: None,
         anew: false,
         stopped: None,
@@ -204,8 +211,12 @@ impl Keeper {
     async fn make(&mut self, wanted: Wanted) -> Result<(), InstallError> {
         self.claimed_elsewhere = None;
         let made = match wanted {
-            Wanted::Ready(candidate) => self.install(*candidate).await,
+            Wanted::Ready(candidate) => {
+                self.unread = false;
+                self.install(*candidate).await
+            }
             Wanted::Broken(Broken { problem, manifest }) => {
+                self.unread = manifest.is_none();
                 self.read = manifest.or(self.read.take());
                 Err(problem.into())
             }
@@ -386,9 +397,12 @@ impl Keeper {
     /// Leaves what runs as it is, but for what the manifest that was read last grants no more, and tells the problem.
     async fn refuse(&mut self, error: &InstallError) {
         self.revoke().await;
-        let reason = self
-            .stopped
-            .map_or_else(|| error.line(), |why| format!("{}; what ran before is stopped: {why}", error.line()));
+        let runs = self.running.is_some() || self.deciding.is_some();
+        let reason = match self.stopped {
+            Some(why) => format!("{}; what ran before is stopped: {why}", error.line()),
+            None if self.unread && runs => format!("{}; {GRANTED_STILL}", error.line()),
+            None => error.line(),
+        };
         self.report(reason);
     }
 

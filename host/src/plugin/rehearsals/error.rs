@@ -1,5 +1,7 @@
 //! Why a rehearsal or a promotion is refused.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use super::InstallError;
@@ -68,6 +70,23 @@ pub enum RehearsalRefused {
         /// SHA-256 of the one that runs, in hex.
         live: String,
     },
+    /// The live version runs under another manifest than when the candidate was compared with it.
+    #[error(
+        "the candidate of plugin {plugin} was compared with what runs under another manifest, and {} says something else \
+         by now; shadow it again", manifest.display()
+    )]
+    OtherManifest {
+        /// The plugin.
+        plugin: PluginName,
+        /// Its manifest.
+        manifest: PathBuf,
+    },
+    /// Its files are being replaced.
+    #[error("plugin {plugin} is being promoted; see what runs when that is through")]
+    Promoting {
+        /// The plugin.
+        plugin: PluginName,
+    },
     /// The registry refused the files.
     #[error("the candidate's files are in place, but it does not run: {reason}; put the former ones back, or mend it")]
     NotTaken {
@@ -92,7 +111,9 @@ impl RehearsalRefused {
             Self::Candidate(error) => error.class(),
             Self::Rehearsal(error) => error.class(),
             Self::Files(error) => error.class(),
-            Self::NotClean { .. } | Self::OtherLive { .. } => ErrorClass::Conflict,
+            Self::NotClean { .. } | Self::OtherLive { .. } | Self::OtherManifest { .. } | Self::Promoting { .. } => {
+                ErrorClass::Conflict
+            }
             Self::NotTaken { .. } => ErrorClass::Invalid,
         }
     }

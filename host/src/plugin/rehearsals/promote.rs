@@ -1,6 +1,7 @@
 //! Promoting: a candidate's files take the place of the installed ones.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,8 @@ use utoipa::ToSchema;
 
 use super::{RehearsalRefused, Rehearsals};
 use crate::delivery::rehearsal::RehearsalError;
-use crate::event::PluginName;
-use crate::plugin::candidates::{Candidate, replace};
+use crate::event::{PluginName, Position};
+use crate::plugin::candidates::Candidate;
 use crate::plugin::registry::Installed;
 use crate::plugin::{Manifest, Problem};
 
@@ -30,41 +31,78 @@ pub struct Promoted {
     pub previous_digest: String,
     /// How many versions have run since the process started, this one included.
     pub generation: u64,
+    /// First position of the range over which it was compared.
+    pub from: Position,
+    /// Its last position.
+    pub to: Position,
+    /// Events of the range that both versions were handed.
+    pub events: u64,
+}
+
+/// The plugins that are being promoted: each once at a time.
+#[derive(Clone, Default)]
+pub(super) struct Promoting(Arc<Mutex<BTreeSet<PluginName>>>);
+
+/// A promotion in progress, until it is dropped.
+struct Turn {
+    of: Promoting,
+    name: PluginName,
+}
+
+impl Promoting {
+    fn begin(&self, name: &PluginName) -> Result<Turn, RehearsalRefused> {
+        let begun = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        let turn = || Turn { of: self.clone(), name: name.clone() };
+        begun.then(turn).ok_or_else(|| RehearsalRefused::Promoting { plugin: name.clone() })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.of.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
 }
 
 impl Rehearsals {
     /// Puts a plugin's candidate in place of what runs, and waits until it runs. `force` puts up with a report that
     /// is not clean.
     ///
-    /// Component and manifest are each replaced in one step, the manifest first; the registry takes both when they
+    /// Component and manifest are replaced as one, whatever ends the process meanwhile; the registry takes both when they
     /// have stood still.
     ///
     /// # Errors
-    /// When there is no candidate, it is not clean, something else runs by now, or it does not come to run.
+    /// When there is no candidate, it is not clean, something else runs by now or under another manifest, the plugin is
+    /// being promoted, or the candidate does not come to run.
     pub async fn promote(&self, name: &PluginName, force: bool) -> Result<Promoted, RehearsalRefused> {
+        // The thread has it: whoever waits may go away before that is through.
+        let turn = self.promoting.begin(name)?;
         let installed = self.installed(name)?;
         let before = self.problem(name);
-        let (candidates, of) = (Arc::clone(&self.candidates), name.clone());
+        let (candidates, of, plugins) = (Arc::clone(&self.candidates), name.clone(), self.plugins.clone());
         let put = tokio::task::spawn_blocking(move || {
-            let candidate =
-                candidates.load(&of)?.ok_or_else(|| RehearsalRefused::NoCandidate { plugin: of.clone() })?;
-            check(&of, &candidate, installed.digest(), force)?;
-            let manifest = installed.manifest_of_candidate(candidate.manifest.as_deref())?;
-            put(&candidate, &installed)?;
-            Ok::<_, RehearsalRefused>((candidate.report.shadow.candidate_digest, manifest, installed))
+            let mut manifest = Arc::default();
+            let report = candidates.promote(&of, &plugins, |candidate| {
+                check(&of, candidate, &installed, force)?;
+                manifest = installed.manifest_of_candidate(candidate.manifest.as_deref())?;
+                Ok::<_, RehearsalRefused>((installed.component_path().into(), installed.manifest_path().into()))
+            })?;
+            let report = report.ok_or(RehearsalRefused::NoCandidate { plugin: of })?;
+            Ok::<_, RehearsalRefused>((report, manifest, installed, turn))
         });
         let broken = |_| RehearsalError::Broken { reason: "the thread that replaces files is gone".into() };
-        let (digest, manifest, installed) = put.await.map_err(broken)??;
+        let (report, manifest, installed, _turn) = put.await.map_err(broken)??;
+        let digest = report.shadow.candidate_digest.clone();
         let taken = timeout(TAKEN_WITHIN, self.taken(name, &digest, &manifest, before)).await;
         let generation = taken.map_err(|_| RehearsalRefused::NotYet { plugin: name.clone() })??;
         let previous_digest = installed.digest().to_owned();
-        tracing::info!(plugin = %name, digest, previous_digest, force, "candidate promoted");
+        let (from, to, events) = (report.shadow.from, report.shadow.to, report.shadow.events);
+        tracing::info!(plugin = %name, digest, previous_digest, force, %from, %to, events, "candidate promoted");
         let (candidates, of) = (Arc::clone(&self.candidates), name.clone());
-        let dropped = tokio::task::spawn_blocking(move || candidates.forget(&of));
+        let dropped = tokio::task::spawn_blocking(move || candidates.forget(&of, &report));
         if let Ok(Err(error)) = dropped.await {
             tracing::warn!(plugin = %name, %error, "the files of a promoted candidate stay behind");
         }
-        Ok(Promoted { plugin: name.clone(), digest, previous_digest, generation })
+        Ok(Promoted { plugin: name.clone(), digest, previous_digest, generation, from, to, events })
     }
 
     /// Waits until exactly this runs; answers its generation. Something newly wrong with the files ends it.
@@ -95,22 +133,19 @@ impl Rehearsals {
 }
 
 /// Refuses what should not be promoted.
-fn check(name: &PluginName, candidate: &Candidate, live: &str, force: bool) -> Result<(), RehearsalRefused> {
-    let (plugin, shadow) = (name.clone(), &candidate.report.shadow);
-    if shadow.live_digest != live {
-        return Err(RehearsalRefused::OtherLive { plugin, compared: shadow.live_digest.clone(), live: live.into() });
+fn check(name: &PluginName, candidate: &Candidate, live: &Installed, force: bool) -> Result<(), RehearsalRefused> {
+    let (plugin, report) = (name.clone(), &candidate.report);
+    let shadow = &report.shadow;
+    if shadow.live_digest != live.digest() {
+        let (compared, live) = (shadow.live_digest.clone(), live.digest().into());
+        return Err(RehearsalRefused::OtherLive { plugin, compared, live });
+    }
+    if report.live_manifest_digest != live.manifest().digest() {
+        return Err(RehearsalRefused::OtherManifest { plugin, manifest: live.manifest_path().into() });
     }
     if !shadow.clean && !force {
         let (outcomes, emissions) = (shadow.outcomes.count, shadow.emissions.count);
         return Err(RehearsalRefused::NotClean { plugin, outcomes, emissions, state: shadow.state.count });
     }
     Ok(())
-}
-
-/// Replaces the installed files.
-fn put(candidate: &Candidate, installed: &Installed) -> Result<(), RehearsalRefused> {
-    if let Some(manifest) = &candidate.manifest {
-        replace(installed.manifest_path(), manifest.as_bytes())?;
-    }
-    Ok(replace(installed.component_path(), &candidate.component)?)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::clock::SystemClock;
 use crate::delivery::{Effects, EventBatch, Evidence, Handled, Handler};
-use crate::event::{EventType, NewEvent};
+use crate::event::{EventType, NewEvent, Position};
 use crate::plugin::{Loaded, RegistryOptions};
 use crate::runtime::{Description, InstanceOptions, LoadError, LoadOptions, Role};
 use crate::store::AppendRequest;
@@ -89,13 +89,14 @@ impl Fixture {
         store.append(AppendRequest::unconditional(events)).await.unwrap();
         let loader: Arc<dyn Loader> = Arc::new(Words);
         let (debounce, poll) = (Duration::from_millis(5), Duration::from_millis(50));
-        let options = RegistryOptions::new(plugins, Arc::clone(&store), Arc::clone(&clock), Arc::clone(&loader));
+        let options =
+            RegistryOptions::new(plugins.clone(), Arc::clone(&store), Arc::clone(&clock), Arc::clone(&loader));
         let registry = Arc::new(Registry::start(RegistryOptions { debounce, poll, ..options }));
         registry.ready().await;
         let settled = registry.dispatcher(&name()).unwrap();
         settled.watch().wait_for(|status| status.checkpoint == Position(5)).await.unwrap();
         let candidates = directory.path().join("candidates");
-        let rehearsals = Rehearsals::new(RehearsalsOptions { registry, store, clock, loader, candidates });
+        let rehearsals = Rehearsals::new(RehearsalsOptions { registry, store, clock, loader, candidates, plugins });
         Self { directory, rehearsals }
     }
 
@@ -191,12 +192,42 @@ async fn a_candidate_that_was_compared_with_something_else_is_shadowed_again() {
 }
 
 #[tokio::test]
+async fn a_candidate_that_was_compared_under_another_manifest_is_shadowed_again() {
+    let fixture = Fixture::of("abc", false).await;
+    fixture.shadow("abc v2", None).await.unwrap();
+    put(&fixture.directory.path().join("plugins/it.toml"), "[delivery]\nmax_attempts = 3");
+    let looked = async {
+        while fixture.rehearsals.installed(&name()).unwrap().generation() < 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), looked).await.expect("the other manifest is installed");
+    let refused = fixture.rehearsals.promote(&name(), true).await.unwrap_err();
+    assert!(matches!(refused, RehearsalRefused::OtherManifest { .. }), "{refused}");
+    assert_eq!(fixture.files()["it.wasm"], "abc");
+}
+
+#[tokio::test]
+async fn one_promotion_of_a_plugin_runs_at_a_time() {
+    let fixture = Fixture::of("abc", true).await;
+    fixture.shadow("abc v2", Some("[delivery]\nmax_attempts = 2")).await.unwrap();
+    let plugin = name();
+    let promote = || fixture.rehearsals.promote(&plugin, false);
+    let (one, other) = tokio::join!(promote(), promote());
+    let promoted = one.unwrap();
+    assert_eq!((promoted.from, promoted.to, promoted.events), (Position(1), Position(5), 5));
+    assert!(matches!(other.unwrap_err(), RehearsalRefused::Promoting { .. }));
+    let refused = promote().await.unwrap_err();
+    assert!(matches!(refused, RehearsalRefused::NoCandidate { .. }), "the turn is given back: {refused}");
+}
+
+#[tokio::test]
 async fn what_reaches_outside_is_not_rehearsed() {
     let fixture = Fixture::of("abc outside", false).await;
     let refused = |error: RehearsalRefused| {
         assert!(error.to_string().contains("it.wasm can send HTTP requests"), "{error}");
     };
     refused(fixture.rehearsals.replay(&name(), Asked::default()).unwrap_err());
-    refused(fixture.rehearsals.verify_state(&name(), None).unwrap_err());
+    refused(fixture.rehearsals.verify_state(&name(), Asked::default()).unwrap_err());
     refused(fixture.shadow("abc", None).await.unwrap_err());
 }

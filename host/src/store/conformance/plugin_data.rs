@@ -6,8 +6,8 @@ use super::samples::{
 };
 use crate::event::{NewEvent, Position, WORK_BYTES_MAX};
 use crate::store::{
-    AppendError, CommitError, DeadLetterChange, Failing, PluginChange, PluginRecord, Progress, StateChange, StateSize,
-    StateSnapshot, Store, UnitOfWork,
+    AppendError, CommitError, DeadLetter, DeadLetterChange, Failing, PluginChange, PluginRecord, Progress, StateChange,
+    StateSize, StateSnapshot, Store, UnitOfWork,
 };
 
 /// Progress, state, events and dead letters of a unit of work are stored together, or none of them is.
@@ -255,6 +255,8 @@ pub fn dead_letters_come_and_go(subject: &dyn Subject) {
     assert_eq!(listed(300, 9), []);
     assert_eq!(listed(u64::MAX, 9), []);
     assert_eq!(store.dead_letter_count(&p).unwrap(), 3);
+    let bare = store.bare_dead_letters(&p, Position(0), 2).unwrap();
+    assert_eq!(bare, listed(0, 2).into_iter().map(DeadLetter::without_evidence).collect::<Vec<_>>());
     assert_eq!(store.dead_letter(&p, Position(3)).unwrap(), None);
 }
 

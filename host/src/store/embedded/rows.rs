@@ -9,6 +9,7 @@ use super::layered::Layered;
 use super::open;
 use super::overlay::OwnerChanges;
 use super::shared::Shared;
+use super::state::Part;
 use super::view::View;
 use crate::event::{PluginName, Position};
 use crate::store::{DeadLetter, Owner, PluginRecord, Progress, StoreError};
@@ -89,9 +90,9 @@ pub(super) fn dead_letters(
     shared: &Shared,
     owner: &Owner,
     after: Position,
-    limit: usize,
+    (limit, part): (usize, Part),
 ) -> Result<Vec<DeadLetter>, StoreError> {
-    with_dead_letters(shared, owner, after, |letters| letters.take(limit).collect())
+    with_dead_letters(shared, owner, (after, part), |letters| letters.take(limit).collect())
 }
 
 /// One dead letter of a plugin.
@@ -101,30 +102,35 @@ pub(super) fn dead_letter(
     position: Position,
 ) -> Result<Option<DeadLetter>, StoreError> {
     let before = Position(position.0.saturating_sub(1));
-    with_dead_letters(shared, owner, before, |letters| letters.next().transpose())
+    with_dead_letters(shared, owner, (before, Part::Whole), |letters| letters.next().transpose())
         .map(|letter| letter.filter(|letter| letter.position == position))
 }
 
 /// How many dead letters a plugin has, without discarded ones. Counts them: their number is what operators are to keep small.
 pub(super) fn dead_letter_count(shared: &Shared, owner: &Owner) -> Result<u64, StoreError> {
     let one = |letter: &DeadLetter| u64::from(!letter.is_discarded());
-    with_dead_letters(shared, owner, Position::START, |letters| letters.map(|letter| letter.map(|it| one(&it))).sum())
+    let all = (Position::START, Part::WithoutEvidence);
+    with_dead_letters(shared, owner, all, |letters| letters.map(|letter| letter.map(|it| one(&it))).sum())
 }
 
 fn with_dead_letters<T>(
     shared: &Shared,
     owner: &Owner,
-    after: Position,
+    (after, part): (Position, Part),
     read: impl FnOnce(&mut dyn Iterator<Item = Result<DeadLetter, StoreError>>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let Some(first) = after.0.checked_add(1).map(Position) else { return read(&mut std::iter::empty()) };
     let view = shared.view();
     let data: Vec<_> = view.newest_first().map(|generation| generation.data()).collect();
     let (changed, dropped) = layers(&data, owner, |changes| -> Rows<'_, _, _> {
-        Box::new(changes.dead_letters.range(first..).map(|(position, letter)| Ok((*position, letter.clone()))))
+        let letters = changes.dead_letters.range(first..);
+        Box::new(letters.map(move |(position, letter)| Ok((*position, letter.clone().map(|letter| part.of(letter))))))
     });
-    let stored: Rows<'_, _, _> =
-        if dropped { Box::new(std::iter::empty()) } else { Box::new(shared.state.dead_letters_from(owner, first)?) };
+    let stored: Rows<'_, _, _> = if dropped {
+        Box::new(std::iter::empty())
+    } else {
+        Box::new(shared.state.dead_letters_from(owner, first, part)?)
+    };
     let letters = Layered::new(changed.into_iter().chain([stored]));
     read(&mut letters.map(|row| row.map(|(_, letter)| letter)))
 }

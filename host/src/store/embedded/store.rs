@@ -18,7 +18,7 @@ use super::key::Kind;
 use super::open::{self, Opened};
 use super::owner_snapshot::OwnerSnapshot;
 use super::shared::Shared;
-use super::state::{self, JournalMark, ManifestChange};
+use super::state::{self, JournalMark, ManifestChange, Part};
 use super::view::View;
 use super::writer::{Writer, WriterOptions};
 use super::{lookup, reads, rows, sizing, upkeep};
@@ -363,7 +363,11 @@ impl Store for EmbeddedStore {
     }
 
     fn dead_letters(&self, owner: &Owner, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-        contain_read(|| rows::dead_letters(&self.shared, owner, after, limit))
+        contain_read(|| rows::dead_letters(&self.shared, owner, after, (limit, Part::Whole)))
+    }
+
+    fn bare_dead_letters(&self, owner: &Owner, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+        contain_read(|| rows::dead_letters(&self.shared, owner, after, (limit, Part::WithoutEvidence)))
     }
 
     fn dead_letter(&self, owner: &Owner, position: Position) -> Result<Option<DeadLetter>, StoreError> {

@@ -1,16 +1,17 @@
 //! What a partition is told to do at a boundary.
 
-use std::sync::Arc;
-
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::{Task, blocking};
+use super::Task;
 use crate::delivery::dispatcher::command::{CommandError, Lines, Order, Redriven};
 use crate::delivery::key::Sequence;
 use crate::delivery::machine::{Action, Input};
 use crate::delivery::status::State;
 use crate::event::Position;
+
+/// Most set-aside events that are given up in one commit: their rows are small.
+const DISCARDED_AT_ONCE: usize = 1024;
 
 impl Task {
     /// Carries out the orders that wait. None when told to stop.
@@ -39,8 +40,8 @@ impl Task {
                     self.step(Input::Release(elsewhere));
                     self.redrives.add(self.machine.forced(), answer);
                 }
-                Order::Discard(sequence, position, answer) => {
-                    let _ = answer.send(self.discard(sequence, position).await);
+                Order::Discard(lines, through, answer) => {
+                    let _ = answer.send(self.discard(&lines, through).await);
                 }
             }
         }
@@ -74,23 +75,44 @@ impl Task {
         }
     }
 
-    async fn discard(&mut self, sequence: Sequence, position: Position) -> Result<(), CommandError> {
-        let (store, owner) = (Arc::clone(&self.common.store), self.common.owner.clone());
-        let plugin = self.common.plugin.clone();
-        let letter = blocking(move || store.dead_letter(&owner, position)).await?;
-        if letter.is_none_or(|letter| letter.is_discarded()) {
-            return Err(CommandError::NoSuchDeadLetter { plugin, position });
-        }
-        let Action::Commit(commit) = self.step(Input::Discard(sequence, position)) else { return Ok(()) };
-        let (input, error) = self.commit(commit).await;
-        self.step(input);
-        self.publish();
-        match error {
-            Some(error) => Err(CommandError::Commit(error)),
-            None => {
-                warn!(%plugin, position = position.0, "dead letter discarded: its event stays unhandled, in rebuilds too");
-                Ok(())
+    /// Gives set-aside events up, one commit after the other, so that none of them is handed over meanwhile; answers how
+    /// many there were.
+    async fn discard(&mut self, lines: &Lines, through: Position) -> Result<u64, CommandError> {
+        let mut gone = 0;
+        loop {
+            let given_up = self.given_up(lines, through);
+            let (Some((_, first)), Some((_, last))) = (given_up.first().cloned(), given_up.last().cloned()) else {
+                return Ok(gone);
+            };
+            let count = given_up.len() as u64;
+            let Action::Commit(commit) = self.step(Input::Discard(given_up)) else { return Ok(gone) };
+            let (input, error) = self.commit(commit).await;
+            self.step(input);
+            self.publish();
+            if let Some(error) = error {
+                return Err(CommandError::Commit(error));
             }
+            gone += count;
+            warn!(
+                plugin = %self.common.plugin, count, first = first.0, last = last.0,
+                "dead letters discarded: their events stay unhandled, in rebuilds too"
+            );
+        }
+    }
+
+    fn given_up(&self, lines: &Lines, through: Position) -> Vec<(Sequence, Position)> {
+        let machine = &self.machine;
+        let of = |sequence: Sequence| {
+            let rows = machine.rows_of(&sequence).take_while(|row| *row <= through).take(DISCARDED_AT_ONCE);
+            rows.map(|row| (sequence.clone(), row)).collect::<Vec<_>>()
+        };
+        match lines {
+            Lines::One(sequence, Some(position)) => {
+                let held = machine.holds(sequence, *position);
+                held.then(|| (sequence.clone(), *position)).into_iter().collect()
+            }
+            Lines::One(sequence, None) => of(sequence.clone()),
+            Lines::All => machine.sequences().into_iter().flat_map(of).take(DISCARDED_AT_ONCE).collect(),
         }
     }
 }

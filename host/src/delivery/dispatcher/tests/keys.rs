@@ -66,6 +66,47 @@ async fn promise_6_later_events_of_a_key_wait_behind_a_dead_letter_and_other_key
 }
 
 #[tokio::test]
+async fn the_dead_letters_of_a_key_or_all_are_discarded_and_none_of_them_is_handled() {
+    // More of one key than one commit takes.
+    const EACH: u32 = 1_500;
+    let store = store();
+    append_to(&store, 0, &"abc".repeat(EACH as usize)).await;
+    let refuse = |event: &RecordedEvent, effects: &mut Effects| match data(event) {
+        0..3 => Err((Verdict::Reject, "the first of its key".into())),
+        _ => fine(event, effects),
+    };
+    let dispatcher = start(by_key(refuse), &store);
+    until(&dispatcher, |status| status.set_aside.waiting == 3 * (EACH as usize - 1)).await;
+    let discard = async |letters: Letters| dispatcher.discard_dead_letters(letters).await;
+    assert_eq!(discard(Letters::Key("a".into())).await.unwrap(), u64::from(EACH));
+    assert!(matches!(discard(Letters::Key("a".into())).await, Err(CommandError::NoSuchKey { .. })));
+    assert_eq!(discard(Letters::Position(Position(2))).await.unwrap(), 1);
+    until(&dispatcher, |status| status.set_aside.blocked_keys == 1).await;
+    assert_eq!(numbers(&store, "b").len() as u32, EACH - 1, "what waited behind the discarded one follows");
+    assert_eq!(discard(Letters::All).await.unwrap(), u64::from(EACH));
+    assert!(matches!(discard(Letters::All).await, Err(CommandError::NothingSetAside { .. })));
+    append_to(&store, 3 * EACH, "ac").await;
+    let head = Position(u64::from(3 * EACH + 2));
+    let status = until(&dispatcher, |status| status.checkpoint == head).await;
+    assert_eq!((numbers(&store, "a"), numbers(&store, "c")), (vec![3 * EACH], vec![3 * EACH + 1]));
+    assert_eq!(status.counters.discarded, u64::from(2 * EACH + 1));
+}
+
+#[tokio::test]
+async fn thousands_of_dead_letters_are_retried_at_once() {
+    const EVENTS: u32 = 3_000;
+    let store = store();
+    append(&store, "N", 0..EVENTS).await;
+    let refuse = setup(|_, _| Err((Verdict::Reject, "not yet".into())));
+    let dispatcher = start(refuse, &store);
+    until(&dispatcher, |status| status.set_aside.parked == EVENTS as usize).await;
+    let mended = setup(|event, effects| effects.state_set("last", event.data.to_vec()).map_err(|_| unreachable!()));
+    dispatcher.swap(mended).await.unwrap();
+    let again = dispatcher.retry_dead_letters(Retry::All).await.unwrap();
+    assert_eq!((again.handled, again.sequences, again.interrupted), (EVENTS.into(), EVENTS as usize, None));
+}
+
+#[tokio::test]
 async fn a_discarded_head_lets_its_key_go_on() {
     let store = store();
     append_to(&store, 0, "aaaa").await;

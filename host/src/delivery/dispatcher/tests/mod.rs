@@ -2,6 +2,7 @@
 
 mod basics;
 mod cost;
+mod full_disk;
 mod histories;
 mod keys;
 mod lifting;

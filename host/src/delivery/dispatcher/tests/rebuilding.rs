@@ -90,6 +90,10 @@ async fn promise_10_a_rebuilt_state_is_the_fold_and_emits_nothing_twice_while_th
     let rebuild = status.rebuild.unwrap();
     assert_eq!((rebuild.generation, rebuild.from, rebuild.reason.as_str()), (1, Position(1), "asked for"));
     assert_eq!(state(&store), fold((0..600).zip("abc".chars().cycle())));
+    let status = until(&dispatcher, |status| status.rebuild.as_ref().is_some_and(|rebuild| rebuild.rate > 0)).await;
+    let rebuild = status.rebuild.unwrap();
+    let left = rebuild.target.0 - rebuild.position.0;
+    assert_eq!((rebuild.seconds_left, rebuild.held_up), (Some(left.div_ceil(rebuild.rate)), None), "of {left}");
     gate.store(true, Ordering::Relaxed);
     let status = generation(&dispatcher, 1).await;
     assert!(status.rebuild_pause_us.unwrap() < 2_000_000);
@@ -190,6 +194,22 @@ async fn a_cancelled_rebuild_leaves_nothing() {
     }
     echoed_once(&store, 0..4);
     dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn thousands_of_dead_letters_are_taken_over_and_the_rebuild_comes_to_its_end() {
+    const EVENTS: usize = 6_000;
+    let store = store();
+    append_to(&store, 0, &"abc".repeat(EVENTS / 3)).await;
+    let dispatcher = start(version("one", &[0, 1, 2]), &store);
+    settled(&dispatcher, &store).await;
+    let before = store.dead_letters(&plugin().into(), Position::START, EVENTS).unwrap();
+    assert_eq!(before.len(), EVENTS, "all wait behind the first of their key");
+    dispatcher.rebuild(version("one", &[0, 1, 2]), begin("one")).await.unwrap();
+    let status = generation(&dispatcher, 1).await;
+    assert_eq!((status.set_aside.parked, status.set_aside.waiting), (3, EVENTS - 3));
+    let owner = live_owner(&plugin(), &*store).unwrap();
+    assert!(store.dead_letters(&owner, Position::START, EVENTS).unwrap() == before, "they are the same");
 }
 
 #[tokio::test]

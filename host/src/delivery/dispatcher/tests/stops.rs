@@ -1,6 +1,6 @@
 //! Pause, halt and quarantine: how each begins and ends.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 
@@ -160,4 +160,53 @@ async fn a_halt_ends_by_resuming() {
     dispatcher.resume().await.unwrap();
     until(&dispatcher, |status| status.checkpoint == Position(3)).await;
     assert_eq!(seen(&store), [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_pause_ends_a_retry_and_what_was_not_handled_waits_for_an_operator() {
+    let store = store();
+    append(&store, "N", 0..5).await;
+    let dispatcher = start(setup(|_, _| Err((Verdict::Reject, "not yet".into()))), &store);
+    until(&dispatcher, |status| status.set_aside.parked == 5).await;
+    let (busy, permits): (Arc<AtomicBool>, Arc<AtomicUsize>) = Default::default();
+    let (is_busy, left) = (Arc::clone(&busy), Arc::clone(&permits));
+    let mended = setup(move |event, effects| {
+        is_busy.store(true, Ordering::Relaxed);
+        while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err() {
+            std::thread::yield_now();
+        }
+        fine(event, effects)
+    });
+    dispatcher.swap(mended).await.unwrap();
+    let one_by_one = async {
+        let is_paused = || store.plugin_record(&plugin()).unwrap().unwrap().content.contains("\"paused\":true");
+        while !is_paused() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        loop {
+            permits.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let pausing = async {
+        while !busy.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::select! {
+            paused = dispatcher.pause() => paused.unwrap(),
+            () = one_by_one => {}
+        }
+        permits.store(1_000, Ordering::Relaxed);
+    };
+    let (retried, ()) = tokio::join!(dispatcher.retry_dead_letters(Retry::All), pausing);
+    let retried = retried.unwrap();
+    assert_eq!(retried.interrupted.as_deref(), Some("the plugin was paused"));
+    let left = set_aside(&store).len();
+    assert_eq!((retried.handled as usize + left, left > 0), (5, true));
+    dispatcher.resume().await.unwrap();
+    append(&store, "N", 5..7).await;
+    let status = until(&dispatcher, |status| status.checkpoint == Position(7)).await;
+    assert_eq!(status.set_aside.parked, left, "they wait for an operator");
+    let retried = dispatcher.retry_dead_letters(Retry::All).await.unwrap();
+    assert_eq!((retried.handled as usize, retried.interrupted), (left, None));
 }

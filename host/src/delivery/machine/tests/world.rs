@@ -395,7 +395,7 @@ impl World {
                 Order::Discard => {
                     let Some(sequence) = sequences.first().cloned() else { continue };
                     let position = node.machine.head_of(&sequence).unwrap();
-                    let action = node.machine.step(Input::Discard(sequence, position), self.now_us);
+                    let action = node.machine.step(Input::Discard(vec![(sequence, position)]), self.now_us);
                     let Action::Commit(commit) = action else { panic!("{action:?} is not a commit") };
                     let answer = self.commit(index, &commit);
                     self.nodes[index].machine.step(answer, self.now_us);

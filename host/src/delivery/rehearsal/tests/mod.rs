@@ -160,7 +160,7 @@ impl World {
     }
 
     fn shadow(&self, live: Setup, candidate: Setup) -> ShadowReport {
-        let asked = Asked { from: None, to: Some(self.store.head()) };
+        let asked = Asked { to: Some(self.store.head()), ..Asked::default() };
         self.unchanged(|stage| shadow(stage, live, candidate, asked, &mut on).unwrap())
     }
 }
@@ -170,7 +170,7 @@ fn on(_: RehearsalProgress) -> ControlFlow<()> {
 }
 
 fn range(from: u64, to: u64) -> Asked {
-    Asked { from: Some(Position(from)), to: Some(Position(to)) }
+    Asked { from: Some(Position(from)), to: Some(Position(to)), ..Asked::default() }
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn ranges_that_are_none_are_refused_by_name() {
     assert!(said(setup(count), range(3, 2)).starts_with("no event stands from 3 to 2"));
     assert!(said(setup(count), range(0, 2)).contains("positions begin at 1"));
     assert!(said(setup(count), range(1, 4)).contains("the range goes up to 4, and the log to 3"));
-    let from_9 = Asked { from: Some(Position(9)), to: None };
+    let from_9 = Asked { from: Some(Position(9)), ..Asked::default() };
     assert!(said(setup(count), from_9).contains("the range goes up to 9, and the log to 3"));
     let mut at_end = setup(count);
     at_end.subscription.start = Start::End;

@@ -66,6 +66,27 @@ async fn a_grant_is_taken_back_by_a_manifest_whose_component_is_not_there() {
 }
 
 #[tokio::test]
+async fn while_a_manifest_cannot_be_read_what_runs_keeps_its_grants_and_that_is_told() {
+    let fixture = Fixture::new(|fixture| {
+        fixture.put("p/plugin.toml", GRANTED);
+        fixture.put("p/p.wasm", "v1 emits");
+    });
+    fixture.until_generation("p", 1).await;
+    // The grant is taken back, and the file broken, in one edit.
+    fixture.put("p/plugin.toml", &format!("{NARROWED}\ntipes = []"));
+    let problem = fixture.until_problem("p").await.reason;
+    assert!(problem.contains("tipes") && problem.contains("keeps all that it was granted before"), "{problem}");
+    let first = fixture.append(1).await;
+    wait("it emits still", || (fixture.store.head() == first.next()).then_some(())).await;
+    fixture.put("p/plugin.toml", NARROWED);
+    fixture.until("p", |info| info.running.as_ref().is_some_and(|running| running.grants.append.is_empty())).await;
+    // What was taken back stays so, whatever becomes of the file.
+    fixture.put("p/plugin.toml", "[subscribe");
+    fixture.until("p", |info| reason(info).contains("keeps all that")).await;
+    is_denied(&fixture).await;
+}
+
+#[tokio::test]
 async fn queries_lose_what_they_may_not_read_any_more() {
     let manifest = |granted: bool| format!("[grants]\nconfig = {granted}\n[config]\nkey = \"told\"");
     let fixture = Fixture::new(|fixture| {

@@ -7,6 +7,7 @@
 //! redb takes no more of a file whose disk failed it once: then the file is closed, and opened anew by whoever
 //! needs it next. Transactions are written so that opening needs no walk over the file (quick repair).
 
+mod bare;
 mod manifest;
 mod moment;
 mod row;
@@ -18,6 +19,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use bare::Bare;
 use manifest::Roots;
 use redb::{
     Builder, Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError,
@@ -29,6 +31,7 @@ use tables::{
     RUNS, SEGMENTS, STATE, STATE_SIZES, TRACKING,
 };
 
+pub(super) use bare::Part;
 pub(super) use manifest::{JournalMark, Manifest, ManifestChange, RunRow};
 pub(super) use moment::Moment;
 pub(super) use snapshot::StateSnapshot;
@@ -121,7 +124,7 @@ impl StateFile {
         let owners: BTreeSet<_> = self.all_progress()?.into_iter().map(|(owner, ..)| owner).collect();
         for owner in owners {
             sizes::verify(&self.moment()?, &owner)?;
-            self.dead_letters_from(&owner, Position::START)?.try_for_each(|row| row.map(drop))?;
+            self.dead_letters_from(&owner, Position::START, Part::Whole)?.try_for_each(|row| row.map(drop))?;
         }
         Ok(())
     }
@@ -212,6 +215,7 @@ impl StateFile {
         &self,
         owner: &Owner,
         first: Position,
+        part: Part,
     ) -> Result<impl Iterator<Item = Row<Position, DeadLetter>> + use<>, StoreError> {
         let wanted = owner.to_string();
         let (rows, table) = self.read(|database| {
@@ -223,7 +227,12 @@ impl StateFile {
             let _table = &table;
             let (key, letter) = row.map_err(read_failed)?;
             let position = Position(key.value().1);
-            let letter = dead_letter_row(&wanted, &position.to_string()).decode_json(letter.value())?;
+            let (key, value) = (position.to_string(), letter.value());
+            let row = dead_letter_row(&wanted, &key);
+            let letter = match part {
+                Part::Whole => row.decode_json(value)?,
+                Part::WithoutEvidence => row.decode_json::<Bare>(value)?.into(),
+            };
             Ok((position, Some(letter)))
         }))
     }
