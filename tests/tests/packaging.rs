@@ -23,8 +23,8 @@ const KEY: &str = include_str!("packaging/minisign.pub");
 const SIGNED: &[u8] = b"a text that is signed\n";
 const SIGNATURE: &str = include_str!("packaging/signed.minisig");
 
-/// A small component that handles events, and what signs it.
-const SUBSCRIBER: &[u8] = include_bytes!("packaging/subscriber.wasm");
+/// A small component that handles events, as text, and what signs its encoding.
+const SUBSCRIBER: &str = include_str!("packaging/subscriber.wat");
 const SUBSCRIBER_KEY: &str = include_str!("packaging/component.pub");
 const SUBSCRIBER_SIGNATURE: &str = include_str!("packaging/component.minisig");
 
@@ -406,13 +406,14 @@ fn a_component_that_is_signed_is_installed() {
     let place = Place::new();
     let key = place.write("component.pub", SUBSCRIBER_KEY.as_bytes());
     let key = ["--key", key.to_str().unwrap()];
-    let file = place.write("subscriber.wasm", SUBSCRIBER);
+    let component = wat::parse_str(SUBSCRIBER).expect("the text of a component");
+    let file = place.write("subscriber.wasm", &component);
     place.write("subscriber.wasm.minisig", SUBSCRIBER_SIGNATURE.as_bytes());
     let installed = place.install(file.to_str().unwrap(), &key);
     assert!(installed.status.success(), "{installed:?}");
     assert_eq!(place.installed(), files("subscriber"));
     let web = Registry::start(None);
-    let url = web.serve("/subscriber.wasm", SUBSCRIBER);
+    let url = web.serve("/subscriber.wasm", &component);
     complains(&place.install(&url, &[&key[..], &["--name", "web"]].concat()), 3, &["subscriber.wasm.minisig", "404"]);
     web.serve("/subscriber.wasm.minisig", SUBSCRIBER_SIGNATURE.as_bytes());
     assert!(place.install(&url, &[&key[..], &["--name", "web"]].concat()).status.success());
