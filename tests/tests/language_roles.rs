@@ -1,7 +1,7 @@
 //! Upcasters, validators and plugins that send commands, as the pages of the SDKs show them in TypeScript and Python, run
 //! by the real server.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;

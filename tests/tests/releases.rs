@@ -1,6 +1,6 @@
 //! Components that were built for a release of the contract, on the real binary: every role of it, all of them together.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;

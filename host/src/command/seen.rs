@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(seen(&names(TYPES_MAX + 1)), Seen::ANY);
         let longest = "x".repeat(NAME_BYTES_MAX);
         let mut row = Vec::new();
-        seen(&[longest.clone()]).encode(&mut row);
+        seen(std::slice::from_ref(&longest)).encode(&mut row);
         assert_eq!(Seen::decode(&row), Some((seen(&[longest]), &[][..])));
     }
 }

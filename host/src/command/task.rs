@@ -248,9 +248,11 @@ impl Task {
     /// Has the aggregate take in what it decided, before it is used again.
     fn advance(&self, decider: &Arc<Decider>, own: Option<Vec<NewEvent>>, appended: &Appended) {
         let Some(events) = own.map(|events| record::recorded(events, appended)) else { return };
-        let (by, stream, key) = (Arc::clone(decider), self.stream.clone(), self.command.key.clone());
-        let log = Arc::clone(self.commands.0.log.store());
+        let (stream, key) = (self.stream.clone(), self.command.key.clone());
+        // What lies on the decider's own desk must keep neither it nor the store.
+        let (by, log) = (Arc::downgrade(decider), Arc::downgrade(self.commands.0.log.store()));
         decider.shard(&self.stream).leave(move |shard| {
+            let (Some(by), Some(log)) = (by.upgrade(), log.upgrade()) else { return };
             let source = Source { setup: &by.setup, store: &*log, stream: &stream, key: &key };
             shard.advance(&source, events);
         });

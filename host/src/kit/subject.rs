@@ -23,7 +23,7 @@ enum Subject {
     Handling(Box<Handling>),
     Deciding(Box<Decider>),
     Lifting(Lifting),
-    Checking(Validating),
+    Checking(Box<Validating>),
 }
 
 /// A fixture that was run event by event.
@@ -50,7 +50,7 @@ impl Kit {
                 let lifting = Lifting::of_component(proposed.component_path, proposed.component, &*loader)?;
                 return Ok(Self(Subject::Lifting(lifting)));
             }
-            Kind::Validator => return Ok(Self(Subject::Checking(Validating::new(proposed, loader)?))),
+            Kind::Validator => return Ok(Self(Subject::Checking(Box::new(Validating::new(proposed, loader)?)))),
             Kind::Plugin => {}
         }
         let runnable = runnable(proposed, None, &*loader, &*secrets)?;

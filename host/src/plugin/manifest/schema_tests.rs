@@ -32,13 +32,16 @@ fn place(known: &Known<'_>) -> String {
     }
 }
 
+/// Those of plugins: a validator's has keys of its own.
 fn manifests(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && name != "target" && !name.starts_with('.') {
             manifests(&path, found);
-        } else if name == "plugin.toml" || path.ends_with("manifest/default.toml") {
+        } else if name == "plugin.toml" && !path.ends_with("validator/plugin.toml")
+            || path.ends_with("manifest/default.toml")
+        {
             found.push(path);
         }
     }

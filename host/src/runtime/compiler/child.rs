@@ -36,7 +36,8 @@ fn compile(component: &[u8]) -> answer::Answer {
     }));
     match compiled {
         Ok(artefact) => artefact.map_err(|error| chain(&error)),
-        Err(_) => Err("the compiler panicked".into()),
+        // Mostly it had no memory for a thread or for code. The parent tells it from a component that is not valid.
+        Err(_) => std::process::abort(),
     }
 }
 

@@ -116,11 +116,6 @@ impl Overlay {
         self.owners.get(owner)
     }
 
-    /// The same, to take note of what was looked up.
-    pub(super) fn owner_mut(&mut self, owner: &Owner) -> Option<&mut OwnerChanges> {
-        self.owners.get_mut(owner)
-    }
-
     /// Every record that changed, in name order.
     pub(super) fn records(&self) -> impl Iterator<Item = (&PluginName, &PluginRecord)> {
         self.records.iter()

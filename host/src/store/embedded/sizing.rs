@@ -4,7 +4,7 @@
 //! looked up by whoever asks, once for each key of a journal, and kept there: so the writer never looks anything up.
 //! A seal changes nothing of it: what lies below a journal is the same before and after.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::hot::Generation;
 use super::overlay::OwnerChanges;
@@ -12,9 +12,13 @@ use super::shared::Shared;
 use super::state::Moment;
 use crate::store::{Owner, StateSize, StoreError};
 
-/// What a journal's changes of an owner's state come to.
+/// What a journal's changes of an owner's state come to. Whoever looks keys up takes note of it beside those that read
+/// the journal: one that is sealed is never locked for a change.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct Tally(Mutex<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
     /// Keys with a value here.
     held: StateSize,
     /// What the changed keys have below, but for the unknown ones.
@@ -34,12 +38,17 @@ impl Tally {
         is_lowest: bool,
     ) {
         let of = |value: &Vec<u8>| StateSize::of_entry(key.len(), value.len());
-        self.held += value.map(of).unwrap_or_default();
+        let counted = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        counted.held += value.map(of).unwrap_or_default();
         match before {
-            Some(before) => self.held -= before.as_ref().map(of).unwrap_or_default(),
+            Some(before) => counted.held -= before.as_ref().map(of).unwrap_or_default(),
             None if is_lowest => {}
-            None => self.unknown.push(key.to_owned()),
+            None => counted.unknown.push(key.to_owned()),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,26 +89,27 @@ struct OfLayer {
 /// What a layer says, all at one moment; none where it says nothing of the owner.
 fn of_layer(layer: &Generation, below: &Below<'_>) -> Result<Option<OfLayer>, StoreError> {
     let (held, is_lowest, unknown) = {
-        let mut data = layer.data_mut();
-        let Some(changes) = data.overlay.owner_mut(below.owner) else { return Ok(None) };
-        (changes.tally.held, changes.dropped, std::mem::take(&mut changes.tally.unknown))
+        let data = layer.data();
+        let Some(changes) = data.overlay.owner(below.owner) else { return Ok(None) };
+        let mut counted = changes.tally.lock();
+        (counted.held, changes.dropped, std::mem::take(&mut counted.unknown))
     };
     let found = unknown.iter().map(|key| below.size(key)).sum::<Result<StateSize, _>>();
-    let mut data = layer.data_mut();
-    let Some(changes) = data.overlay.owner_mut(below.owner) else { return Ok(None) };
-    let tally = &mut changes.tally;
+    let data = layer.data();
+    let Some(changes) = data.overlay.owner(below.owner) else { return Ok(None) };
+    let mut counted = changes.tally.lock();
     if changes.dropped && !is_lowest {
         // All of it went meanwhile.
-        return Ok(Some(OfLayer { held: tally.held, hidden: tally.hidden, is_lowest: true }));
+        return Ok(Some(OfLayer { held: counted.held, hidden: counted.hidden, is_lowest: true }));
     }
     match found {
-        Ok(found) => tally.hidden += found,
+        Ok(found) => counted.hidden += found,
         Err(error) => {
-            tally.unknown.extend(unknown);
+            counted.unknown.extend(unknown);
             return Err(error);
         }
     }
-    Ok(Some(OfLayer { held, hidden: tally.hidden, is_lowest }))
+    Ok(Some(OfLayer { held, hidden: counted.hidden, is_lowest }))
 }
 
 /// What lies below a layer, of one owner.

@@ -12,13 +12,13 @@ const JOURNAL: u64 = 64 << 10;
 /// Events appended together.
 const TOGETHER: u32 = 100;
 
-/// Appends events numbered from `first`, all to one stream; whether they were taken.
-async fn try_append(store: &Arc<dyn Store>, first: u32) -> bool {
+/// Appends so many events numbered from `first`, all to one stream; whether they were taken.
+async fn try_append(store: &Arc<dyn Store>, first: u32, count: u32) -> bool {
     let event = |number: u32| NewEvent {
         stream: Some(StreamName::new("a").unwrap()),
         ..NewEvent::json(EventType::new("N").unwrap(), number.to_string())
     };
-    let events = (first..first + TOGETHER).map(event).collect();
+    let events = (first..first + count).map(event).collect();
     store.append(AppendRequest::unconditional(events)).await.is_ok()
 }
 
@@ -41,7 +41,7 @@ async fn a_rebuild_waits_for_room_while_the_live_state_is_there_and_goes_on_when
     let options = OpenOptions { journal_bytes_max: JOURNAL, cache_bytes: 1 << 20, ..OpenOptions::new("") };
     let store = EmbeddedStore::open_on(Arc::new(disk.clone()), &options, Arc::new(SystemClock)).unwrap();
     let store: Arc<dyn Store> = Arc::new(store);
-    assert!(try_append(&store, 0).await);
+    assert!(try_append(&store, 0, TOGETHER).await);
     let dispatcher = start(version("one", &[]), &store);
     settled(&dispatcher, &store).await;
     let gate: Arc<AtomicBool> = Arc::default();
@@ -50,9 +50,12 @@ async fn a_rebuild_waits_for_room_while_the_live_state_is_there_and_goes_on_when
     // Events come in until the disk is full, in the middle of what is built.
     disk.set_room(disk.used() + 200_000);
     let mut next = TOGETHER;
-    while try_append(&store, next).await {
-        next += TOGETHER;
-        assert!(next < 1_000_000, "the disk never refused");
+    // The last ones come singly: what is left has no room for a batch's work either.
+    for together in [TOGETHER, 1] {
+        while try_append(&store, next, together).await {
+            next += together;
+            assert!(next < 1_000_000, "the disk never refused");
+        }
     }
     gate.store(true, Ordering::Relaxed);
     let backs_off = |status: &Status| {

@@ -76,7 +76,7 @@ impl Generation {
         self.data.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is in memory, for the writer to change.
+    /// What is in memory, for the writer to change: of the journal that it writes, as a seal looks at another for long.
     pub(super) fn data_mut(&self) -> RwLockWriteGuard<'_, HotData> {
         self.data.write().unwrap_or_else(PoisonError::into_inner)
     }
