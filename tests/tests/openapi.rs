@@ -41,6 +41,8 @@ fn turn(call: &Call) -> u8 {
 fn is_expected(id: &str, status: u16) -> bool {
     match id {
         "getDeadLetter" | "discardDeadLetter" | "retryDeadLetter" | "retryDeadLetters" => status == 404,
+        // Which ones is to be said.
+        "discardDeadLetters" => status == 400,
         // There is nothing that decides, nor that answers queries.
         "sendCommand" | "getCommand" | "getAggregate" | "diffAggregate" | "dropSnapshot" => status == 404,
         "query" | "queryWithBody" => status == 409,

@@ -10,7 +10,9 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use futures::stream::unfold;
+use futures::StreamExt as _;
+use futures::future::ready;
+use futures::stream::{once, unfold};
 use serde::Serialize;
 
 use super::append_stream::NDJSON_CONTENT_TYPE;
@@ -41,22 +43,29 @@ pub(super) async fn respond(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     if Form::of(headers) == Form::Ndjson {
-        return Ok(into_lines(running, state));
+        return into_lines(running, state).await;
     }
     Ok(Json::render(&running.done(&state).await?)?.into_response())
 }
 
-/// Answers lines until the end.
-fn into_lines(running: impl Running, state: ApiState) -> Response {
-    let lines = unfold(Some((running, state)), |running| async move {
-        let (mut running, state) = running?;
-        let waited = tokio::time::timeout(TELL_EVERY, running.done(&state)).await;
-        let (line, rest) = match waited {
-            Ok(Ok(report)) => (serde_json::to_string(&report).unwrap_or_default(), None),
-            Ok(Err(problem)) => (problem.to_json().to_string(), None),
-            Err(_) => (running.progress_line(), Some((running, state))),
-        };
-        Some((Ok::<_, Infallible>(line + "\n"), rest))
+/// Answers lines until the end. What fails before the first of them is a problem as any other.
+async fn into_lines(running: impl Running, state: ApiState) -> Result<Response, Problem> {
+    let (first, running) = next_line(running, &state).await?;
+    let others = unfold(running, move |running| {
+        let state = state.clone();
+        async move {
+            let next = next_line(running?, &state).await;
+            Some(next.unwrap_or_else(|problem| (problem.to_json().to_string(), None)))
+        }
     });
-    ([(header::CONTENT_TYPE, NDJSON_CONTENT_TYPE)], Body::from_stream(lines)).into_response()
+    let lines = once(ready(first)).chain(others).map(|line| Ok::<_, Infallible>(line + "\n"));
+    Ok(([(header::CONTENT_TYPE, NDJSON_CONTENT_TYPE)], Body::from_stream(lines)).into_response())
+}
+
+/// What it has come to, or how far it is; then it goes on.
+async fn next_line<R: Running>(mut running: R, state: &ApiState) -> Result<(String, Option<R>), Problem> {
+    match tokio::time::timeout(TELL_EVERY, running.done(state)).await {
+        Ok(report) => Ok((serde_json::to_string(&report?).unwrap_or_default(), None)),
+        Err(_) => Ok((running.progress_line(), Some(running))),
+    }
 }

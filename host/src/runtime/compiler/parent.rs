@@ -49,6 +49,10 @@ pub struct Compiler {
     pub limits: CompileLimits,
 }
 
+/// How many KiB the allocator of a compiling process reserves at a time. It reserves a gibibyte otherwise, which may be
+/// all that the process is allowed.
+const ARENA: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "16384");
+
 impl Compiler {
     /// The `tidemill` binary at this path.
     #[must_use]
@@ -96,6 +100,7 @@ impl Compiler {
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
             .env_clear()
+            .env(ARENA.0, ARENA.1)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
