@@ -20,6 +20,7 @@ use tidemill::event::{EventType, NewEvent};
 use tidemill::gate::Incoming;
 use tidemill::store::embedded::{EmbeddedStore, OpenOptions};
 use tidemill::store::{AppendRequest, Store};
+use tidemill_tests::bench::Figures;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -44,12 +45,12 @@ fn main() -> std::io::Result<()> {
 
     println!("{EVENTS} events of {DATA_BYTES} bytes over {STREAMS} streams, a tag each\n");
     for results in ["refused", "all"] {
-        let (before, took) = (processor_time(), import(address, results)?);
+        let (before, took) = (Figures::now().cpu, import(address, results)?);
         print(&format!("import as lines, results={results}"), EVENTS, took, before);
     }
     let stored = usize::try_from(store.head().0).expect("a count");
     for _ in 0..2 {
-        let (before, took) = (processor_time(), catch_up(address, stored)?);
+        let (before, took) = (Figures::now().cpu, catch_up(address, stored)?);
         print("one subscriber catching up", stored, took, before);
     }
     let mut lags = live(address, &*store)?;
@@ -60,25 +61,17 @@ fn main() -> std::io::Result<()> {
         at(50),
         at(99)
     );
-    let before = resident_kib();
+    let before = Figures::now().resident_bytes;
     let idle: Vec<_> = (0..IDLE_CLIENTS).map(|_| subscribe(address, "?type=Rare")).collect::<Result<_, _>>()?;
-    let each = resident_kib().saturating_sub(before) / IDLE_CLIENTS as u64;
+    let each = Figures::now().resident_bytes.saturating_sub(before) / IDLE_CLIENTS as u64 / 1024;
     println!("{} idle subscribers: {each} KiB each, both ends of the connection", idle.len());
     Ok(())
 }
 
 /// Prints a rate, and what an event cost the processor since `before`, clients included.
 fn print(what: &str, events: usize, took: Duration, before: Duration) {
-    let cost = processor_time().saturating_sub(before).as_secs_f64() * 1e6 / events as f64;
+    let cost = Figures::now().cpu.saturating_sub(before).as_secs_f64() * 1e6 / events as f64;
     println!("{what:<33} {:>9.0} events/s, {cost:.2} us of processor time each", events as f64 / took.as_secs_f64());
-}
-
-/// What this process has used of the processors; Linux counts in hundredths of a second.
-fn processor_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_millis(ticks * 10)
 }
 
 /// Sends all events as one body; answers the time until the sum of it comes.
@@ -152,11 +145,4 @@ fn live(address: SocketAddr, store: &dyn Store) -> std::io::Result<Vec<Duration>
     }
     let came = clients.into_iter().flat_map(|client| client.join().expect("a client ends"));
     Ok(came.zip(sent.into_iter().cycle()).map(|(came, sent)| came.saturating_sub(sent)).collect())
-}
-
-/// Memory of this process, in KiB.
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string(Path::new("/proc/self/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }

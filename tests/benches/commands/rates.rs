@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tidemill_plugins::ACCOUNT;
-use tidemill_tests::bench::{Latencies, Table, micros, ratio, thousands};
+use tidemill_tests::bench::{Latencies, Table, cpu_time, micros, ratio, thousands};
 use tidemill_tests::{Server, install, poll};
 
 use crate::TMP;
@@ -38,6 +38,8 @@ struct Turn {
     answers: u64,
     latencies: Latencies,
     length: Duration,
+    /// Processor time of the server for each answer.
+    cpu: Duration,
 }
 
 impl Turn {
@@ -60,9 +62,11 @@ pub(crate) fn measure(turn: Duration) -> anyhow::Result<()> {
         "clients",
         "appends/s",
         "p50 µs",
+        "cpu µs",
         "commands/s",
         "p50 µs",
         "p99 µs",
+        "cpu µs",
         "ratio",
         "all on one/s",
         "p50 µs",
@@ -85,9 +89,11 @@ pub(crate) fn measure(turn: Duration) -> anyhow::Result<()> {
             clients.to_string(),
             thousands(appends.rate()),
             median(&appends),
+            micros(appends.cpu),
             thousands(distinct.rate()),
             median(&distinct),
             micros(distinct.latencies.quantile(0.99)),
+            micros(distinct.cpu),
             ratio(distinct.rate(), appends.rate()),
             thousands(hot.rate()),
             median(&hot),
@@ -112,31 +118,34 @@ fn open(server: &Server, ids: &AtomicU64) -> anyhow::Result<()> {
 }
 
 fn take_turn(server: &Server, load: Load, clients: usize, turn: Duration, ids: &AtomicU64) -> anyhow::Result<Turn> {
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), cpu_time(server.id()));
     let (from, until) = (begin + turn / 3, begin + turn / 3 + turn);
     thread::scope(|scope| {
         let client = |client| scope.spawn(move || run(server, load, client, (from, until), ids));
         let running: Vec<_> = (0..clients).map(client).collect();
         let mut sum = Turn { length: turn, ..Turn::default() };
+        let mut sent = 0;
         for client in running {
-            let latencies = client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+            let (latencies, requests) = client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
             sum.answers += latencies.count();
             sum.latencies.merge(&latencies);
+            sent += requests;
         }
+        sum.cpu = cpu_time(server.id()).saturating_sub(cpu) / sent.max(1);
         Ok(sum)
     })
 }
 
-/// One client: how long each answer took that counts.
+/// One client: how long each answer took that counts, and how many requests there were in all.
 fn run(
     server: &Server,
     load: Load,
     client: usize,
     (from, until): (Instant, Instant),
     ids: &AtomicU64,
-) -> anyhow::Result<Latencies> {
+) -> anyhow::Result<(Latencies, u32)> {
     let mut connection = Connection::to(server.url())?;
-    let mut latencies = Latencies::default();
+    let (mut latencies, mut requests) = (Latencies::default(), 0);
     // A stream of appends is nobody else's, and begins with this turn.
     let first = ids.fetch_add(1, Ordering::Relaxed);
     let mut versions = [0_u64; STREAMS];
@@ -153,11 +162,12 @@ fn run(
             anyhow::bail!("{load:?}: {status}: {}", connection.answer()?);
         }
         *version += 1;
+        requests += 1;
         if begin >= from {
             latencies.add(begin.elapsed());
         }
     }
-    Ok(latencies)
+    Ok((latencies, requests))
 }
 
 fn request(load: Load, (client, stream): (usize, usize), (first, version): (u64, u64), id: u64) -> (String, String) {

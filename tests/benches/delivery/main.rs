@@ -30,6 +30,7 @@ use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits};
 use tidemill::store::embedded::{EmbeddedStore, OpenOptions};
 use tidemill::store::{AppendRequest, Store};
 use tidemill_plugins::COUNTER;
+use tidemill_tests::bench::Figures;
 use tidemill_tests::guests;
 use tokio::runtime::Runtime;
 
@@ -222,7 +223,7 @@ fn setup(
 /// Runs plugins side by side, each from its checkpoint to the head; the events are those of all of them.
 fn deliver_all(runtime: &Runtime, store: &Arc<dyn Store>, setups: Vec<Setup>) -> anyhow::Result<Measured> {
     let head = store.head();
-    let (begin, cpu) = (Instant::now(), cpu_time()?);
+    let (begin, cpu) = (Instant::now(), Figures::now().cpu);
     runtime.block_on(async {
         let start = |setup| spawn(setup, Arc::clone(store), Arc::new(SystemClock));
         let dispatchers: Vec<_> = setups.into_iter().map(start).collect();
@@ -232,7 +233,7 @@ fn deliver_all(runtime: &Runtime, store: &Arc<dyn Store>, setups: Vec<Setup>) ->
             let status = watch.wait_for(|status| status.checkpoint >= head).await;
             events += status.context("the delivery ended early")?.counters.handled;
         }
-        let (wall, cpu) = (begin.elapsed(), cpu_time()?.saturating_sub(cpu));
+        let (wall, cpu) = (begin.elapsed(), Figures::now().cpu.saturating_sub(cpu));
         for dispatcher in dispatchers {
             dispatcher.stop().await;
         }
@@ -303,13 +304,4 @@ fn rare(runtime: &Runtime, full: &Arc<dyn Store>) -> anyhow::Result<()> {
         println!("{:>9} matching among {stored:>8} stored: {each:.2} us each", best.events);
     }
     Ok(())
-}
-
-/// Processor time of this process so far (Linux).
-fn cpu_time() -> anyhow::Result<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    // Fields 14 and 15, in hundredths of a second, counted after the command's closing parenthesis.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |index: usize| -> anyhow::Result<u64> { Ok(fields.get(index).context("a field is missing")?.parse()?) };
-    Ok(Duration::from_millis(10 * (ticks(11)? + ticks(12)?)))
 }

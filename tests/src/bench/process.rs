@@ -26,17 +26,23 @@ impl Figures {
     pub fn now() -> Self {
         let io = fs::read_to_string("/proc/self/io").unwrap_or_default();
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        // The fields after the program's name, which may itself hold spaces.
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-        let ticks = fields.skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum::<u32>();
         Self {
             written_bytes: value(&io, "write_bytes:"),
             resident_bytes: value(&status, "VmRSS:") << 10,
             peak_bytes: value(&status, "VmHWM:") << 10,
-            cpu: TICK * ticks,
+            cpu: cpu_time(std::process::id()),
         }
     }
+}
+
+/// Processor time that a process used so far, all threads together, in user code and in the kernel; zero where the
+/// system does not tell.
+#[must_use]
+pub fn cpu_time(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The fields after the program's name, which may itself hold spaces.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    TICK * fields.skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum::<u32>()
 }
 
 fn value(text: &str, name: &str) -> u64 {
