@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// As the binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     tidemill::app::main()
 }
