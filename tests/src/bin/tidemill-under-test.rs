@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// As the binary has it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     tidemill::app::main()
 }
