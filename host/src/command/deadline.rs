@@ -92,9 +92,16 @@ impl Deadline {
             done = &mut work => return done,
             () = tokio::time::sleep(Duration::from_micros(left_us)) => {}
         }
-        let progress = *self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        self.past.store(true, Ordering::Relaxed);
+        let progress = self.pass();
         if progress == Progress::Appending { work.await } else { Err(self.expired(progress)) }
+    }
+
+    /// Notes that the deadline has passed: no stage begins any more. Answers the last one that has begun.
+    fn pass(&self) -> Progress {
+        // Under the lock, as stages begin on other threads.
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        self.past.store(true, Ordering::Relaxed);
+        *progress
     }
 
     /// Waits for a command that another has decided, which goes on after this deadline.

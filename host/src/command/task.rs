@@ -18,7 +18,7 @@ use super::transient::Transient;
 use super::{logged, waiting};
 use crate::clock::Stopwatch;
 use crate::event::{NewEvent, StreamName, Version};
-use crate::store::{AppendError, Appended};
+use crate::store::{AppendError, Appended, Appending, Store, begin_append};
 
 /// Most bytes of events that wait in memory for the aggregate that decided them.
 const OWN_BYTES_MAX: usize = 4 << 10;
@@ -36,15 +36,25 @@ pub(super) struct Task {
 /// What was found in the log, or decided.
 enum Found {
     Before((String, Settled)),
-    Now(Box<Proposal>),
+    Now(Box<Submitted>),
 }
 
 /// What deciding has come to.
 enum Plan {
     /// It has an outcome already.
     Settled(Settled),
-    /// This is to be appended.
-    Append(Box<Proposal>),
+    /// This is being appended.
+    Append(Box<Submitted>),
+}
+
+/// A decision that is being appended.
+struct Submitted {
+    appending: Appending,
+    outcome: Proposed,
+    version: Version,
+    unsaved: Unsaved,
+    /// The events, for the aggregate that decided on them; none if they are too large to wait for it.
+    own: Option<Vec<NewEvent>>,
 }
 
 impl Task {
@@ -106,16 +116,11 @@ impl Task {
         }
         *is_checked = true;
         let Some(decider) = self.decider() else { return self.unclaimed().await };
-        let Proposal { request, outcome, version, unsaved } = match self.plan(&decider).await? {
+        let Submitted { appending, outcome, version, unsaved, own } = match self.plan(&decider).await? {
             Plan::Settled(settled) => return Ok(settled),
-            Plan::Append(proposal) => *proposal,
+            Plan::Append(submitted) => *submitted,
         };
-        if matches!(outcome, Proposed::Events(_)) {
-            (self.allow)(&request)?;
-        }
-        self.deadline.enter(Progress::Appending)?;
-        let own = is_small(&request.events).then(|| request.events.clone());
-        let appended = match self.commands.0.log.append(request).await {
+        let appended = match self.commands.0.log.finish_append(appending).await {
             Ok(appended) => appended,
             // Who comes with a version is refused before it is decided, so the stream moved since.
             Err(AppendError::WrongExpectedVersion { .. }) => {
@@ -202,12 +207,14 @@ impl Task {
         checked.await?.map(|found| self.same(found)).transpose()
     }
 
-    /// Looks for an outcome, else decides, on a blocking thread.
+    /// Looks for an outcome, else decides, on a blocking thread, which hands what was decided to the store itself: to
+    /// come back here first would be one more change of threads.
     async fn plan(&self, decider: &Arc<Decider>) -> Result<Plan, CommandError> {
         let desk = decider.shard(&self.stream);
         let (decider, clock) = (Arc::clone(decider), Arc::clone(&self.commands.0.clock));
         let (command, stream, digest) = (self.command.clone(), self.stream.clone(), self.digest.clone());
-        let (deadline, log) = (Arc::clone(&self.deadline), Arc::clone(self.commands.0.log.store()));
+        let (deadline, allow) = (Arc::clone(&self.deadline), Arc::clone(&self.allow));
+        let log = Arc::clone(self.commands.0.log.store());
         let planned = desk.run(move |shard| {
             let (began, timestamp_us, store) = (Stopwatch::start(), clock.now_us(), &*log);
             if let Some(found) = record::find(store, &command.id)? {
@@ -237,11 +244,11 @@ impl Task {
             decider.counts.decide_times.record(began.elapsed_ns() + ahead_ns);
             let (decided, version, unsaved, _) = planned??;
             let proposal = Proposal::of(&command, &digest, (&stream, version), decided, unsaved);
-            Ok::<_, CommandError>(Found::Now(Box::new(proposal)))
+            Ok::<_, CommandError>(Found::Now(Box::new(submit(store, proposal, &allow, &deadline)?)))
         });
         match planned.await? {
             Found::Before(found) => self.same(found).map(Plan::Settled),
-            Found::Now(proposal) => Ok(Plan::Append(proposal)),
+            Found::Now(submitted) => Ok(Plan::Append(submitted)),
         }
     }
 
@@ -266,6 +273,22 @@ impl Task {
             self.commands.0.snapshots.wish(wish);
         }
     }
+}
+
+/// Has what was decided appended, if who sent the command may append it, and the deadline has not passed.
+fn submit(
+    store: &dyn Store,
+    proposal: Proposal,
+    allow: &Allow,
+    deadline: &Deadline,
+) -> Result<Submitted, CommandError> {
+    let Proposal { request, outcome, version, unsaved } = proposal;
+    if matches!(outcome, Proposed::Events(_)) {
+        allow(&request)?;
+    }
+    deadline.enter(Progress::Appending)?;
+    let own = is_small(&request.events).then(|| request.events.clone());
+    Ok(Submitted { appending: begin_append(store, request), outcome, version, unsaved, own })
 }
 
 /// Whether events are handed to the aggregate that they are of without reading them again.

@@ -60,9 +60,17 @@ impl AsyncStore {
     ///
     /// # Errors
     /// As there.
-    pub async fn append(&self, mut request: AppendRequest) -> Result<Appended, AppendError> {
-        let span = traced(&mut request);
-        let tried = if request.bytes() > INLINE_BYTES_MAX { Err(request) } else { self.store.try_append(request) };
+    pub async fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
+        let begun = begin_append(&*self.store, request);
+        self.finish_append(begun).await
+    }
+
+    /// Waits for an append that was begun, here or on another thread; submits it where that would have blocked.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub async fn finish_append(&self, begun: Appending) -> Result<Appended, AppendError> {
+        let Appending { span, tried } = begun;
         let appended = match tried {
             Ok(pending) => pending.await,
             Err(request) => self.submit(|store| store.append(request)).await,
@@ -223,6 +231,25 @@ impl AsyncStore {
         });
         submitted.await?.await
     }
+}
+
+/// An append that was begun; [`AsyncStore::finish_append`] waits for it.
+pub struct Appending {
+    span: Span,
+    tried: Result<Pending<Result<Appended, AppendError>>, AppendRequest>,
+}
+
+impl fmt::Debug for Appending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Appending").field("tried", &self.tried).finish_non_exhaustive()
+    }
+}
+
+/// Submits an append, on whatever thread, if it is small and the store takes it at once. Never blocks.
+pub fn begin_append(store: &dyn Store, mut request: AppendRequest) -> Appending {
+    let span = traced(&mut request);
+    let tried = if request.bytes() > INLINE_BYTES_MAX { Err(request) } else { store.try_append(request) };
+    Appending { span, tried }
 }
 
 /// Begins the span of an append, under the context that its first event brings. Events that bring the same, or none,

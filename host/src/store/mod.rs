@@ -38,7 +38,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use append::{AppendCondition, AppendError, AppendRequest, Appended, AppendedEvent, StreamExpectation};
-pub use async_store::AsyncStore;
+pub use async_store::{Appending, AsyncStore, begin_append};
 pub use checked::CheckedStore;
 pub use error::StoreError;
 pub use feed::Feed;
