@@ -340,19 +340,19 @@ impl<'de> Reader<'de> {
             [b'0', _, ..] => return Err(Error::new(format_args!("invalid number")).at(first_digit + 1)),
             _ => {}
         }
-        let is_whole = !self.fraction_and_exponent()?;
-        let token = str::from_utf8(self.since(start)).unwrap_or_default();
+        let has_more = self.fraction_and_exponent()?;
+        // So many digits less one fit into 64 bits whatever they are.
         let value = match digits.len() {
-            // So many digits fit whatever they are.
+            _ if has_more => None,
             ..DIGITS_MAX => Some(value),
-            DIGITS_MAX => str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()),
+            _ => str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()),
+        };
+        let value = match value {
+            Some(value) if !negative => Some(Number::Unsigned(value)),
+            Some(value @ 1..) => 0_i64.checked_sub_unsigned(value).map(Number::Signed),
             _ => None,
         };
-        Ok(match value.filter(|_| is_whole) {
-            Some(value) if !negative => Number::Unsigned(value),
-            Some(value @ 1..) => 0_i64.checked_sub_unsigned(value).map_or(Number::Other(token), Number::Signed),
-            _ => Number::Other(token),
-        })
+        Ok(value.unwrap_or_else(|| Number::Other(str::from_utf8(self.since(start)).unwrap_or_default())))
     }
 
     /// What may follow the digits of a number; false if nothing did.
