@@ -6,11 +6,10 @@ use std::fmt;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::aggregate_bindings::exports::tidemill::plugin::aggregate as contract;
 use crate::bindings::tidemill::plugin::types;
-use crate::{Error, typed};
+use crate::{Error, json, typed};
 
 /// Something that commands are decided for, one stream of events each: an account, an order.
 ///
@@ -131,9 +130,7 @@ pub struct Live<A>(RefCell<A>);
 
 impl<A: Aggregate> Live<A> {
     fn restored(snapshot: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(snapshot)
-            .map(|aggregate| Self(RefCell::new(aggregate)))
-            .map_err(|error| error.to_string())
+        json::from_slice(snapshot).map(|aggregate| Self(RefCell::new(aggregate)))
     }
 }
 
@@ -172,7 +169,7 @@ impl<A: Aggregate> contract::GuestAggregate for Live<A> {
     }
 
     fn snapshot(&self) -> Option<Vec<u8>> {
-        serde_json::to_vec(&*self.0.borrow()).ok()
+        json::to_string(&*self.0.borrow()).ok().map(String::into_bytes)
     }
 }
 
@@ -186,27 +183,22 @@ pub(crate) fn json_of<'a>(what: &str, payload: &'a types::Payload) -> Result<&'a
     }
 }
 
-/// A variant of an enum as serde writes it: its name, and its content.
+/// A variant of an enum as serde writes it: its name, and its content as JSON.
 ///
 /// # Panics
 /// When it is none, or cannot be written: the type is not what [`Aggregate`] asks for.
 #[expect(clippy::panic, reason = "a mistake of the aggregate's author, told as a fault with its message")]
-pub(crate) fn variant<T: Serialize>(what: &str, value: &T) -> (String, Value) {
-    match serde_json::to_value(value) {
-        Ok(Value::String(name)) => (name, Value::Null),
-        Ok(Value::Object(fields)) if fields.len() == 1 => {
-            fields.into_iter().next().unwrap_or_else(|| panic!("{what} has lost its only field"))
-        }
-        Ok(other) => panic!("{what} is no enum that serde tags by its variant: it writes {other}"),
-        Err(error) => panic!("{what} cannot be written as JSON: {error}"),
-    }
+pub(crate) fn variant<T: Serialize>(what: &str, value: &T) -> (String, String) {
+    let written = json::to_string(value).unwrap_or_else(|error| panic!("{what} cannot be written as JSON: {error}"));
+    let variant = json::variant(&written);
+    variant.unwrap_or_else(|| panic!("{what} is no enum that serde tags by its variant: it writes {written}"))
 }
 
 fn decided_event<A: Aggregate>(event: &A::Event) -> contract::DecidedEvent {
     let (event_type, content) = variant("an event", event);
     contract::DecidedEvent {
         event_type,
-        payload: types::Payload::Json(content.to_string()),
+        payload: types::Payload::Json(content),
         content_type: None,
         tags: A::tags(event),
         metadata: Vec::new(),
@@ -216,7 +208,7 @@ fn decided_event<A: Aggregate>(event: &A::Event) -> contract::DecidedEvent {
 
 fn told<R: Serialize + fmt::Display>(rejection: &R) -> contract::Rejection {
     let (code, details) = variant("a rejection", rejection);
-    let details = (!details.is_null()).then(|| details.to_string());
+    let details = Some(details).filter(|details| details != "null");
     contract::Rejection { code, reason: rejection.to_string(), details }
 }
 
@@ -274,6 +266,8 @@ pub(crate) mod testing {
     //!
     //! Events and commands go through JSON, as they do in a host; so does the aggregate itself, after each command.
 
+    use serde_json::Value;
+
     use super::*;
 
     /// An aggregate under test, with its history.
@@ -312,13 +306,13 @@ pub(crate) mod testing {
             let events = decided.map_err(|rejection| (variant("a rejection", &rejection).0, rejection.to_string()))?;
             let events: Vec<_> = events.iter().map(|event| variant("an event", event)).collect();
             for (event_type, content) in &events {
-                let json = content.to_string();
-                let event = typed::decode_event::<A::Event>(event_type, json.as_bytes());
+                let event = typed::decode_event::<A::Event>(event_type, content.as_bytes());
                 self.aggregate.apply(event.unwrap_or_else(|error| panic!("{error}")));
             }
-            let snapshot = serde_json::to_vec(&self.aggregate).unwrap_or_else(|error| panic!("{error}"));
-            self.aggregate = serde_json::from_slice(&snapshot).unwrap_or_else(|error| panic!("{error}"));
-            Ok(events)
+            let snapshot = json::to_string(&self.aggregate).unwrap_or_else(|error| panic!("{error}"));
+            self.aggregate = json::from_slice(snapshot.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+            let value = |content: String| serde_json::from_str(&content).unwrap_or_else(|error| panic!("{error}"));
+            Ok(events.into_iter().map(|(event_type, content)| (event_type, value(content))).collect())
         }
 
         /// The aggregate.

@@ -1,9 +1,8 @@
 //! The `[config]` table of the plugin's manifest.
 
 use serde::de::DeserializeOwned;
-use serde::de::value::{Error as ValueError, StrDeserializer};
 
-use crate::{Error, host};
+use crate::{Error, host, json};
 
 /// The `[config]` table of the plugin's manifest.
 ///
@@ -43,18 +42,10 @@ impl Config {
     }
 }
 
-/// Text arrives as it is and everything else as JSON, so text is tried first.
+/// Text arrives as it is and everything else as JSON.
 fn parse<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, Error> {
-    parse_text(text)
+    json::from_plain(text)
         .map_err(|error| Error::Config { key: key.into(), detail: format!("`{text}` is not usable: {error}") })
-}
-
-/// A value that stands in a text: itself, or as JSON.
-pub(crate) fn parse_text<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
-    match T::deserialize(StrDeserializer::<ValueError>::new(text)) {
-        Ok(value) => Ok(value),
-        Err(_) => serde_json::from_str(text),
-    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,13 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::{Error, Failure, Outcome, host, log, typed};
+use crate::{Error, Failure, Outcome, host, json, log, typed};
 
 /// Bit of `head.traits`: the payload is JSON.
 pub(crate) const TRAIT_JSON: u32 = 1;
+
+/// The content type of what is not JSON, if none is given.
+const BINARY: &str = "application/octet-stream";
 
 /// A stored event, borrowed from the batch. Its payload and its open tail (tags, metadata) are parsed only
 /// when asked for.
@@ -20,6 +23,7 @@ pub struct Event<'b> {
     stream: &'b str,
     payload: &'b [u8],
     context: &'b [u8],
+    content_type: OnceCell<Option<String>>,
     tail: OnceCell<Box<Tail>>,
 }
 
@@ -29,7 +33,6 @@ pub struct Event<'b> {
 struct Tail {
     tags: Vec<String>,
     metadata: BTreeMap<String, String>,
-    content_type: Option<String>,
 }
 
 impl<'b> Event<'b> {
@@ -47,6 +50,7 @@ impl<'b> Event<'b> {
                 stream: text(head.stream)?,
                 payload: part(head.payload)?,
                 context: part(head.context)?,
+                content_type: OnceCell::new(),
                 tail: OnceCell::new(),
             })
         };
@@ -156,18 +160,23 @@ impl<'b> Event<'b> {
     fn require_json(&self) -> Result<&'b [u8], Error> {
         self.json_bytes().ok_or_else(|| Error::Decode {
             event_type: self.event_type.into(),
-            detail: format!("it is {}, not JSON", self.content_type()),
+            detail: format!("it is {}, not JSON", self.given_content_type().as_deref().unwrap_or(BINARY)),
         })
     }
 
     /// The payload's content type.
     #[must_use]
     pub fn content_type(&self) -> &str {
-        match (&self.tail().content_type, self.json_bytes()) {
+        match (self.content_type.get_or_init(|| self.given_content_type()), self.json_bytes()) {
             (Some(content_type), _) => content_type,
             (None, Some(_)) => "application/json",
-            (None, None) => "application/octet-stream",
+            (None, None) => BINARY,
         }
+    }
+
+    /// It is read by itself: an event that is no JSON is told by it, so each component has the code.
+    fn given_content_type(&self) -> Option<String> {
+        json::text_field(self.context, "content_type")
     }
 
     /// The event's tags.
@@ -207,7 +216,7 @@ impl<'b> Event<'b> {
             if self.context.is_empty() {
                 return Box::default();
             }
-            serde_json::from_slice(self.context).unwrap_or_else(|error| {
+            json::from_slice(self.context).unwrap_or_else(|error| {
                 log::warn(format_args!("context of event {} left out: {error}", self.position()));
                 Box::default()
             })

@@ -57,6 +57,7 @@ mod event;
 mod export;
 mod failure;
 mod host;
+mod json;
 pub mod log;
 mod new_command;
 mod new_event;

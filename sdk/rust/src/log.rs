@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Display};
 use std::panic::{self, PanicHookInfo};
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::host;
 
@@ -102,14 +102,15 @@ macro_rules! error {
 
 /// Makes panics write their text to the host's log, and then whatever they did before.
 pub(crate) fn log_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            log(Level::Error, &panic_line(panic));
-            before(panic);
-        }));
-    });
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        log(Level::Error, &panic_line(panic));
+        before(panic);
+    }));
 }
 
 fn panic_line(panic: &PanicHookInfo<'_>) -> String {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Error, host};
+use crate::{Error, host, json};
 
 /// A command to send with [`Context::dispatch`](crate::Context::dispatch).
 #[derive(Clone, Debug)]
@@ -22,9 +22,9 @@ impl NewCommand {
         command_type: impl Into<String>,
         data: &T,
     ) -> Self {
-        let (text, encode_error) = match serde_json::to_string(data) {
+        let (text, encode_error) = match json::to_string(data) {
             Ok(text) => (text, None),
-            Err(error) => (String::new(), Some(error.to_string())),
+            Err(error) => (String::new(), Some(error)),
         };
         let fields = host::NewCommand {
             id: None,

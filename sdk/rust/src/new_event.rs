@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Error, host};
+use crate::{Error, host, json};
 
 /// An event to append with [`Context::append`](crate::Context::append).
 #[derive(Clone, Debug)]
@@ -17,9 +17,9 @@ impl NewEvent {
     /// An event of this type with a body that serde writes as JSON. A body that cannot be written is
     /// reported when the event is appended.
     pub fn json<T: Serialize + ?Sized>(event_type: impl Into<String>, body: &T) -> Self {
-        match serde_json::to_string(body) {
+        match json::to_string(body) {
             Ok(text) => Self::json_text(event_type, text),
-            Err(error) => Self { encode_error: Some(error.to_string()), ..Self::json_text(event_type, String::new()) },
+            Err(error) => Self { encode_error: Some(error), ..Self::json_text(event_type, String::new()) },
         }
     }
 

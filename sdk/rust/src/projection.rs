@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Config, Context, Error, Event, Failure, Outcome, Query, State, Subscriber, host};
+use crate::{Config, Context, Error, Event, Failure, Outcome, Query, State, Subscriber, host, json};
 
 /// What a query answers: an [`Answer`], or why there is none.
 pub type Answered = Result<Answer, QueryError>;
@@ -162,9 +162,9 @@ impl Answer {
     /// # Errors
     /// When it cannot be written as JSON.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Answered {
-        let body = serde_json::to_vec(value)
+        let body = json::to_string(value)
             .map_err(|error| QueryError::failed(format_args!("the answer cannot be written as JSON: {error}")))?;
-        Ok(Self { content_type: None, body })
+        Ok(Self { content_type: None, body: body.into_bytes() })
     }
 
     /// Anything else, under a content type such as `text/csv; charset=utf-8`.

@@ -2,8 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::config::parse_text;
-use crate::{QueryError, host};
+use crate::{QueryError, host, json};
 
 /// A query: its name and its parameters. What a parameter cannot be is answered by `?` with
 /// [`QueryError::Invalid`], which tells who asks.
@@ -52,7 +51,7 @@ impl<'a> Query<'a> {
             return Err(QueryError::invalid(format_args!("parameter `{name}` is given twice; give it once")));
         }
         let bad = |error| QueryError::invalid(format_args!("parameter `{name}` is `{text}`: {error}"));
-        parse_text(text).map(Some).map_err(bad)
+        json::from_plain(text).map(Some).map_err(bad)
     }
 
     /// The value of a parameter, or `default` if it is not given.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, host, recent};
+use crate::{Error, host, json, recent};
 
 /// Entries asked for at a time while scanning.
 const SCAN_PAGE_ENTRIES: u32 = 256;
@@ -61,9 +61,9 @@ impl State {
     /// # Errors
     /// [`Error::Encode`] when it cannot be written as JSON; else see [`State`].
     pub fn set_json<T: Serialize + ?Sized>(self, key: &str, value: &T) -> Result<(), Error> {
-        let bytes = serde_json::to_vec(value)
-            .map_err(|error| Error::Encode { what: format!("state under `{key}`"), detail: error.to_string() })?;
-        self.set(key, &bytes)
+        let text =
+            json::to_string(value).map_err(|detail| Error::Encode { what: format!("state under `{key}`"), detail })?;
+        self.set(key, text.as_bytes())
     }
 
     /// Changes the JSON value under a key, beginning with `T::default()` where there is none, and
@@ -95,8 +95,8 @@ impl State {
     /// # Errors
     /// See [`State`].
     pub fn set_count(self, key: &str, value: u64) -> Result<(), Error> {
-        let mut digits = [0; COUNT_DIGITS_MAX];
-        self.set(key, write_count(value, &mut digits))
+        // On the stack: state is set for every event, so nothing is allocated for it.
+        self.set(key, json::write_digits(value, &mut [0; _]).as_bytes())
     }
 
     /// Adds to the number under a key and answers the sum, which stops at `u64::MAX`.
@@ -139,33 +139,12 @@ impl State {
 }
 
 fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|error| Error::State { key: key.into(), detail: error.to_string() })
+    json::from_slice(bytes).map_err(|detail| Error::State { key: key.into(), detail })
 }
-
-/// Digits of `u64::MAX`.
-const COUNT_DIGITS_MAX: usize = 20;
 
 fn parse_count(key: &str, bytes: &[u8]) -> Result<u64, Error> {
-    let number = std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok());
-    number.ok_or_else(|| Error::State {
-        key: key.into(),
-        detail: format!("`{}` is not a count", String::from_utf8_lossy(bytes)),
-    })
-}
-
-/// Writes the decimal digits at the end of the buffer: state is set for every event, so nothing is
-/// allocated for it.
-fn write_count(mut value: u64, digits: &mut [u8; COUNT_DIGITS_MAX]) -> &[u8] {
-    let mut used = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
-        used += 1;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    digits.get(COUNT_DIGITS_MAX - used..).unwrap_or_default()
+    let text = str::from_utf8(bytes).unwrap_or("(not UTF-8)");
+    text.parse().map_err(|_| Error::State { key: key.into(), detail: format!("`{text}` is not a count") })
 }
 
 /// The entries of a [`State::scan`], as keys with their bytes. Ends after the first error.
@@ -221,10 +200,10 @@ mod tests {
     #[test]
     fn counts_are_decimal_text() {
         for value in [0, 7, 10, 99, 1_234_567_890, u64::MAX] {
-            let mut digits = [0; COUNT_DIGITS_MAX];
-            let text = write_count(value, &mut digits);
-            assert_eq!(text, value.to_string().as_bytes());
-            assert_eq!(parse_count("k", text), Ok(value));
+            let mut digits = [0; _];
+            let text = json::write_digits(value, &mut digits);
+            assert_eq!(text, value.to_string());
+            assert_eq!(parse_count("k", text.as_bytes()), Ok(value));
         }
         let error = parse_count("n", b"many").unwrap_err().to_string();
         assert_eq!(error, "state under `n` is not as this version expects: `many` is not a count");

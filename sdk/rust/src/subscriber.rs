@@ -67,7 +67,8 @@ impl Context {
     /// granted ([`Error::Denied`]), the batch already appended 1,024 events or 4 MiB, or more events
     /// than `[limits] causation_depth` allows lead to it ([`Error::LimitExceeded`]).
     pub fn append(&mut self, event: NewEvent) -> Result<(), Error> {
-        self.append_all([event])
+        let event = event.into_host()?;
+        Ok(host::append::append(self.cause, std::slice::from_ref(&event))?)
     }
 
     /// Appends events in this order, all or none.

@@ -4,10 +4,10 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::value::StrDeserializer;
-use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, VariantAccess, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
+use crate::json::{self, Named};
 use crate::{Context, Error, Event, Outcome, Subscriber};
 
 /// A subscriber whose handler takes an enum with one variant for each event type. The variant's name
@@ -74,103 +74,24 @@ pub fn event_types<'de, E: Deserialize<'de>>() -> &'static [&'static str] {
 }
 
 /// Decodes a payload.
-pub(crate) fn decode_json<'a, T: Deserialize<'a>>(event_type: &str, json: &'a [u8]) -> Result<T, Error> {
-    serde_json::from_slice(json).map_err(|error| {
-        // Only a failure pays for tracking the path.
-        let again = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(json));
-        decode_error(event_type, &error, again.err())
-    })
+pub(crate) fn decode_json<'a, T: Deserialize<'a>>(event_type: &str, payload: &'a [u8]) -> Result<T, Error> {
+    json::from_slice(payload).map_err(|detail| Error::Decode { event_type: event_type.into(), detail })
 }
 
 /// Decodes an enum by the event's type.
-pub(crate) fn decode_event<'a, T: Deserialize<'a>>(event_type: &'a str, json: &'a [u8]) -> Result<T, Error> {
-    let tagged = TaggedEvent { event_type, json };
-    T::deserialize(tagged).map_err(|error| {
-        let again = serde_path_to_error::deserialize::<_, T>(tagged);
-        decode_error(event_type, &error, again.err())
-    })
-}
-
-/// The second try reads one value, so it does not see text after it; then the first error is told.
-fn decode_error(
-    event_type: &str,
-    error: &serde_json::Error,
-    with_path: Option<serde_path_to_error::Error<serde_json::Error>>,
-) -> Error {
-    let detail = with_path.map_or_else(|| error.to_string(), |error| error.to_string());
-    Error::Decode { event_type: event_type.into(), detail }
-}
-
-/// An event as an enum: the type is the variant, the payload its content.
-#[derive(Clone, Copy)]
-struct TaggedEvent<'a> {
-    event_type: &'a str,
-    json: &'a [u8],
-}
-
-impl<'de> Deserializer<'de> for TaggedEvent<'de> {
-    type Error = serde_json::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        serde_json::Deserializer::from_slice(self.json).deserialize_any(visitor)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        visitor.visit_enum(self)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
-        unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
-    }
-}
-
-impl<'de> EnumAccess<'de> for TaggedEvent<'de> {
-    type Error = serde_json::Error;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Self::Error> {
-        Ok((seed.deserialize(StrDeserializer::new(self.event_type))?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for TaggedEvent<'de> {
-    type Error = serde_json::Error;
-
-    fn unit_variant(self) -> Result<(), Self::Error> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Self::Error> {
-        seed.deserialize(&mut serde_json::Deserializer::from_slice(self.json))
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Self::Error> {
-        serde_json::Deserializer::from_slice(self.json).deserialize_tuple(len, visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        serde_json::Deserializer::from_slice(self.json).deserialize_struct("", fields, visitor)
-    }
+pub(crate) fn decode_event<'a, T: Deserialize<'a>>(event_type: &'a str, payload: &'a [u8]) -> Result<T, Error> {
+    json::read(payload, |content| T::deserialize(Named { name: event_type, content }))
+        .map_err(|detail| Error::Decode { event_type: event_type.into(), detail })
 }
 
 /// Holds no data: notes the variants when asked for an enum, and fails.
 struct VariantNames<'a>(&'a mut &'static [&'static str]);
 
 impl<'de> Deserializer<'de> for VariantNames<'_> {
-    type Error = de::value::Error;
+    type Error = NoData;
 
     fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
-        Err(de::Error::custom("not an enum"))
+        Err(NoData)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -180,12 +101,30 @@ impl<'de> Deserializer<'de> for VariantNames<'_> {
         _visitor: V,
     ) -> Result<V::Value, Self::Error> {
         *self.0 = variants;
-        Err(de::Error::custom("only its names were wanted"))
+        Err(NoData)
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
         unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// The error of [`VariantNames`], which is told to nobody.
+#[derive(Debug)]
+struct NoData;
+
+impl fmt::Display for NoData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is no data")
+    }
+}
+
+impl std::error::Error for NoData {}
+
+impl de::Error for NoData {
+    fn custom<T: fmt::Display>(_message: T) -> Self {
+        Self
     }
 }
 

@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 
 use crate::aggregate::{json_of, variant};
 use crate::bindings::tidemill::plugin::types;
-use crate::event_types;
 use crate::typed::decode_json;
 use crate::upcaster_bindings::exports::tidemill::plugin::upcaster as contract;
+use crate::{event_types, json};
 
 /// One step: which events it takes, and what it makes of them.
 ///
@@ -57,10 +57,10 @@ impl Lift {
         New: Serialize,
     {
         let made = event_type.to_owned();
-        let step = move |event_type: &str, json: &[u8]| {
-            let new = lift(decode_json(event_type, json).map_err(|error| error.to_string())?)?;
-            let json = serde_json::to_string(&new).map_err(|error| format!("it cannot be written as JSON: {error}"))?;
-            Ok(vec![(made.clone(), json)])
+        let step = move |event_type: &str, payload: &[u8]| {
+            let new = lift(decode_json(event_type, payload).map_err(|error| error.to_string())?)?;
+            let text = json::to_string(&new).map_err(|error| format!("it cannot be written as JSON: {error}"))?;
+            Ok(vec![(made.clone(), text)])
         };
         Self::of((event_type, from_version), from_version.saturating_add(1), &[event_type], step)
     }
@@ -79,11 +79,7 @@ impl Lift {
     {
         let step = move |event_type: &str, json: &[u8]| {
             let made = lift(decode_json(event_type, json).map_err(|error| error.to_string())?)?;
-            Ok(made
-                .iter()
-                .map(|event| variant("an event", event))
-                .map(|(name, data)| (name, data.to_string()))
-                .collect())
+            Ok(made.iter().map(|event| variant("an event", event)).collect())
         };
         Self::of((event_type, from_version), to_version, event_types::<New>(), step)
     }

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::tidemill::plugin::types::Payload;
 use crate::validator_bindings::exports::tidemill::plugin::validator as contract;
-use crate::{Config, Error};
+use crate::{Config, Error, typed};
 
 /// Rules that commands are held against.
 ///
@@ -79,8 +79,7 @@ impl CheckedCommand {
     /// # Errors
     /// When they are not JSON of that shape.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.data)
-            .map_err(|error| Error::Decode { event_type: self.command_type.clone(), detail: error.to_string() })
+        typed::decode_json(&self.command_type, &self.data)
     }
 }
 
