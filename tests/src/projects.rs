@@ -199,6 +199,19 @@ impl Project {
         fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
     }
 
+    /// Has the types of a project in TypeScript checked as its README says.
+    ///
+    /// # Panics
+    /// When they do not hold.
+    pub fn check_types(&self) {
+        let mut command = Command::new("npm");
+        command.args(["run", "-s", "check"]).current_dir(&self.folder).stdin(Stdio::null());
+        prepare(&mut command, &tools().join("bin"));
+        let checked = command.output().expect("there is npm");
+        let said = [checked.stdout, checked.stderr].concat();
+        assert!(checked.status.success(), "{}:\n{}", self.folder.display(), String::from_utf8_lossy(&said));
+    }
+
     /// `tidemill dev` in its folder, with the tools of its language.
     ///
     /// # Panics

@@ -54,6 +54,48 @@ impl Setting {
     }
 }
 
+/// Shapes made of others, in one object with the functions whose types follow from them.
+const TRIPS: &str = r#"
+import { array, decider, keeping, object, optional, text, whole } from "tidemill-sdk";
+
+export const { aggregate, description } = decider({
+  name: "trips",
+  events: { Moved: { stops: array(text) }, Met: keeping({ who: object({ name: text }), at: optional(whole) }) },
+  commands: { Move: { stops: array(text) }, Meet: { name: text, at: optional(whole) } },
+  fresh: () => ({ seen: [] as string[] }),
+  apply({ seen }, { type, data }) {
+    switch (type) {
+      case "Moved":
+        return { seen: [...seen, ...data.stops] };
+      case "Met":
+        return { seen: [...seen, data.who.name.concat(String(data.at ?? 0))] };
+    }
+  },
+  decide(_, { type, data }) {
+    switch (type) {
+      case "Move":
+        return [{ type: "Moved", data: { stops: data.stops.map((stop) => stop.trim()) } }];
+      case "Meet":
+        return [{ type: "Met", data: { who: { name: data.name }, at: data.at } }];
+    }
+  },
+});
+"#;
+
+#[test]
+fn types_of_commands_and_events_follow_from_shapes_that_are_made_of_others() {
+    let language = Language::named("js").unwrap();
+    if !can_build(language) {
+        return;
+    }
+    let project = Project::of_role(language, "aggregate", "types", "trips");
+    fs::write(project.folder().join(language.source), TRIPS).unwrap();
+    project.check_types();
+    let wrong = TRIPS.replace("stop.trim()", "stop.length");
+    fs::write(project.folder().join(language.source), wrong).unwrap();
+    assert!(std::panic::catch_unwind(|| project.check_types()).is_err(), "the types are checked");
+}
+
 const RULES: &[u8] = br#"
 [[upcast]]
 type = "Shipped"

@@ -425,8 +425,8 @@ impl From<CommandError> for Problem {
                 let problem = Self::http(StatusCode::GATEWAY_TIMEOUT, Kind::DeadlinePassed, detail)
                     .with("deadline_ms", deadline_ms);
                 match progress {
-                    // What the other one's comes to is not known yet.
-                    Progress::Joined => problem,
+                    // What the other one's, or the queue's, comes to is not known yet.
+                    Progress::Joined | Progress::Queued => problem,
                     progress => problem.with("decided", progress == Progress::Appending).with("appended", false),
                 }
             }

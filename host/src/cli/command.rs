@@ -171,8 +171,12 @@ fn body(args: &SendArgs) -> Result<Vec<u8>, CliError> {
     let parse = |flag: &str, text: &Option<String>| {
         let parsed = text.as_deref().map(serde_json::from_str::<Box<RawValue>>).transpose();
         parsed.map_err(|error| {
-            CliError::usage(format_args!("{flag} is not valid JSON: {error}"))
-                .hint("quote texts: --data '\"hello\"', and objects: --data '{\"cents\":5}'")
+            CliError::usage(format_args!("{flag} is not valid JSON: {error}")).hint(match flag {
+                "--condition" => {
+                    "such as --condition '{\"fail_if_match\":[{\"types\":[\"OrderPlaced\"]}],\"after\":7}'"
+                }
+                _ => "quote texts: --data '\"hello\"', and objects: --data '{\"cents\":5}'",
+            })
         })
     };
     let (data, condition) = (parse("--data", &args.data)?, parse("--condition", &args.condition)?);
@@ -192,6 +196,16 @@ fn body(args: &SendArgs) -> Result<Vec<u8>, CliError> {
         .map_err(|error| CliError::new(Exit::Failure, format_args!("the command could not be rendered: {error}")))
 }
 
+/// Where an outcome stands, as far as it is known: what waits has no version yet.
+fn place(version: Option<u64>, position: Option<u64>) -> String {
+    match (version, position) {
+        (Some(version), Some(position)) => format!(", at version {version} and position {position}"),
+        (Some(version), None) => format!(", at version {version}"),
+        (None, Some(position)) => format!(", at position {position}"),
+        (None, None) => String::new(),
+    }
+}
+
 fn print(answer: &str, json: bool, output: &mut Output<'_>) -> Result<(), CliError> {
     if json {
         return output.json_line(answer);
@@ -199,10 +213,8 @@ fn print(answer: &str, json: bool, output: &mut Output<'_>) -> Result<(), CliErr
     let answer: Answer = serde_json::from_str(answer)
         .map_err(|error| CliError::new(Exit::Failure, format_args!("the answer is not understood: {error}")))?;
     let (id, stream) = (shown(&answer.id, usize::MAX), shown(&answer.stream, usize::MAX));
-    let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-    let (version, position) = (number(answer.version), number(answer.position));
     let outcome = shown(&answer.outcome.replace('_', " "), 32);
-    output.line(&format!("command {id} on {stream}: {outcome}, at version {version} and position {position}"))?;
+    output.line(&format!("command {id} on {stream}: {outcome}{}", place(answer.version, answer.position)))?;
     for Event { event_type, version, position } in &answer.events {
         output.line(&format!("  {} at version {version}, position {position}", shown(event_type, usize::MAX)))?;
     }
@@ -215,5 +227,16 @@ fn print(answer: &str, json: bool, output: &mut Output<'_>) -> Result<(), CliErr
             output.line(&format!("  {}: {}", shown(code, usize::MAX), shown(reason, usize::MAX)))
         }
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_place_what_is_known_is_told() {
+        let told = [(Some(2), Some(7)), (Some(2), None), (None, Some(7)), (None, None)].map(|(v, p)| place(v, p));
+        assert_eq!(told, [", at version 2 and position 7", ", at version 2", ", at position 7", ""]);
     }
 }

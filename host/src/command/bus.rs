@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::checks::Checks;
 use super::claims::Claims;
-use super::deadline::Deadline;
+use super::deadline::{Deadline, Progress};
 use super::error::CommandError;
 use super::ids::Ids;
 use super::lanes::Lanes;
@@ -121,16 +121,16 @@ impl Commands {
     pub async fn send(&self, command: Command, allow: Allow) -> Answer {
         command.check_id_of_client()?;
         let deadline = self.deadline(&command, None);
-        self.send_within(command, allow, deadline).await
+        self.send_within(command, allow, deadline, false).await
     }
 
     /// The same for one that was accepted at a time, from which its deadline is counted.
     pub(super) async fn send_since(&self, command: Command, allow: Allow, since_us: u64) -> Answer {
         let deadline = self.deadline(&command, Some(since_us));
-        self.send_within(command, allow, deadline).await
+        self.send_within(command, allow, deadline, true).await
     }
 
-    async fn send_within(&self, command: Command, allow: Allow, deadline: Deadline) -> Answer {
+    async fn send_within(&self, command: Command, allow: Allow, deadline: Deadline, is_of_queue: bool) -> Answer {
         let stream = command.check()?;
         let digest = record::digest(&command);
         let deadline = Arc::new(deadline);
@@ -142,6 +142,7 @@ impl Commands {
                 digest: digest.clone(),
                 allow: Arc::clone(&allow),
                 deadline: Arc::clone(&deadline),
+                is_of_queue,
             })?;
             // An error means that the task has panicked.
             let told = async {
@@ -257,11 +258,17 @@ impl Commands {
         let (command, stream, allow) = (command.clone(), stream.clone(), Self::allow_all());
         let deadline = Arc::new(self.deadline(&command, None));
         let digest = record::digest(&command);
-        let task = Task { commands: self.clone(), command, stream, digest, allow, deadline };
+        let task = Task { commands: self.clone(), command, stream, digest, allow, deadline, is_of_queue: false };
         if self.0.claims.get(&task.command.aggregate).is_none() {
             return task.unclaimed().await.map(drop);
         }
-        task.deadline.bound(task.check()).await.map(drop)
+        match task.deadline.bound(task.check()).await {
+            Err(CommandError::Expired { deadline_ms, .. }) if self.under_way().contains_key(&task.command.id) => {
+                Err(CommandError::Expired { deadline_ms, progress: Progress::Joined })
+            }
+            Err(late @ CommandError::Expired { .. }) => task.late(late).await.map(drop),
+            checked => checked.map(drop),
+        }
     }
 
     /// The deadline of a command: its own, else what its manifest says; counted from now, or from a time.

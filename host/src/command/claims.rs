@@ -167,7 +167,11 @@ impl Claims {
     /// Which categories there are, in words.
     pub(super) fn in_words(&self) -> String {
         let names: Vec<_> = self.lock().deciders.keys().map(ToString::to_string).collect();
-        if names.is_empty() { "there is none for any".into() } else { format!("there are {}", names.join(", ")) }
+        if names.is_empty() {
+            "none does for any".into()
+        } else {
+            format!("those that do are for {}", names.join(", "))
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {

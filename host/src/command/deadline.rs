@@ -24,6 +24,8 @@ pub enum Progress {
     Appending,
     /// Another who sent the same command has it decided.
     Joined,
+    /// It was accepted before, to be decided later.
+    Queued,
 }
 
 impl Progress {
@@ -36,6 +38,7 @@ impl Progress {
             Self::Deciding => "was being decided",
             Self::Appending => "was decided, and others had appended meanwhile",
             Self::Joined => "was under way for another who sent it",
+            Self::Queued => "waited in the queue, where it was accepted before",
         }
     }
 
@@ -46,7 +49,7 @@ impl Progress {
             Self::Waiting | Self::Checked | Self::Deciding | Self::Appending => {
                 "nothing of it was appended, nor will be: send it again, with more time"
             }
-            Self::Joined => "that goes on: ask what became of it, or send it again, with more time",
+            Self::Joined | Self::Queued => "that goes on: ask what became of it, or send it again, with more time",
         }
     }
 }

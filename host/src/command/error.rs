@@ -22,7 +22,10 @@ pub enum CommandError {
     #[error(transparent)]
     Invalid(#[from] InvalidCommand),
     /// Nobody decides for such aggregates.
-    #[error("no installed component decides for aggregate {aggregate}; {known}")]
+    #[error(
+        "no component that runs decides for aggregate {aggregate}; {known}; `tidemill plugins ls` says which are \
+         installed, and why one does not run"
+    )]
     UnknownAggregate {
         /// The aggregate.
         aggregate: Category,

@@ -31,7 +31,7 @@ impl Patience {
             | CommandError::Contended { .. }
             | CommandError::Panicked => Self::Some,
             CommandError::IdTaken { for_now: true, .. }
-            | CommandError::Expired { progress: Progress::Joined, .. }
+            | CommandError::Expired { progress: Progress::Joined | Progress::Queued, .. }
             | CommandError::Busy { .. }
             | CommandError::QueueFull { .. }
             | CommandError::ChecksUnknown { .. }

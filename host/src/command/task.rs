@@ -31,6 +31,8 @@ pub(super) struct Task {
     pub(super) digest: String,
     pub(super) allow: Allow,
     pub(super) deadline: Arc<Deadline>,
+    /// Whether it is the queue that has it decided.
+    pub(super) is_of_queue: bool,
 }
 
 /// What was found in the log, or decided.
@@ -64,7 +66,10 @@ impl Task {
             place.turn().await;
             self.settle().await
         };
-        let answer = self.deadline.bound(at_its_turn).await;
+        let answer = match self.deadline.bound(at_its_turn).await {
+            Err(late @ CommandError::Expired { .. }) => self.late(late).await,
+            answer => answer,
+        };
         logged::answer(&self.command, &self.stream, &answer);
         let Some(decider) = self.decider() else { return answer };
         let counts = &decider.counts;
@@ -80,6 +85,24 @@ impl Task {
         counter.add(1);
         counts.times.record(began.elapsed_ns());
         answer
+    }
+
+    /// What is true of a command that came to its deadline, after which nothing is begun for it: it may have an outcome
+    /// from before, or be one that was accepted and goes on.
+    pub(super) async fn late(&self, late: CommandError) -> Answer {
+        let (id, digest, is_of_queue) = (self.command.id.clone(), self.digest.clone(), self.is_of_queue);
+        let look = move |store: &dyn crate::store::Store| match record::find(store, &id)? {
+            Some(found) => Ok((Some(found), false)),
+            None if is_of_queue => Ok((None, false)),
+            None => waiting::refuse_taken(store, &id, &digest).map(|accepted| (None, accepted.is_some())),
+        };
+        match (self.commands.0.log.run(look).await?, late) {
+            ((Some(found), _), _) => self.same(found),
+            ((None, true), CommandError::Expired { deadline_ms, .. }) => {
+                Err(CommandError::Expired { deadline_ms, progress: Progress::Queued })
+            }
+            ((None, _), late) => Err(late),
+        }
     }
 
     fn decider(&self) -> Option<Arc<Decider>> {

@@ -315,6 +315,7 @@ async fn a_command_sent_again_has_the_outcome_that_it_had_also_after_a_restart()
     assert!(world.send(command("a", "AddTwice", 5)).await.unwrap().repeated, "whoever decides by now");
     let unknown = world.send(command("e", "Add", 1)).await.unwrap_err();
     assert!(matches!(unknown, CommandError::UnknownAggregate { .. }), "{unknown}");
+    assert!(unknown.to_string().contains("none does for any; `tidemill plugins ls` says"), "{unknown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

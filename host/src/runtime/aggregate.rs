@@ -163,7 +163,7 @@ impl Host {
         let linked = &self.component.linked;
         let store = Instance::store(linked, Arc::clone(&self.options));
         let started = Instance::start(store, linked);
-        let mut instance = started.map_err(|(mut store, error)| Failed::of(&error, store.data_mut()))?;
+        let mut instance = started.map_err(|(mut store, error)| Failed::of_one(&error, store.data_mut()))?;
         let functions = match &self.component.entry {
             Entry::Aggregate(indices, _) => Functions::find(&mut instance, indices),
             Entry::Subscriber { .. } => Err(wasmtime::format_err!("it handles events, and decides no commands")),
@@ -172,7 +172,7 @@ impl Host {
             Ok(functions) => {
                 Ok(Running { instance, functions, aggregates: HashMap::new(), contexts: Contexts::default() })
             }
-            Err(error) => Err(Failed::of(&error, instance.store.data_mut())),
+            Err(error) => Err(Failed::of_one(&error, instance.store.data_mut())),
         }
     }
 
@@ -196,7 +196,7 @@ impl Host {
                 self.running = Some(running);
                 Ok(done)
             }
-            Err(error) => Err(Failed::of(&error, guest).at(stage)),
+            Err(error) => Err(Failed::of_one(&error, guest).at(stage)),
         }
     }
 

@@ -27,38 +27,62 @@ pub(super) struct Failed {
     pub(super) evidence: Evidence,
 }
 
+/// What is to be done about a call that takes too much, beside that it could do less.
+#[derive(Clone, Copy)]
+enum Remedy {
+    /// It is of a batch: that may be smaller, or have more.
+    Batch,
+    /// It may have more.
+    More,
+    /// Nothing: what it may have is fixed.
+    Less,
+}
+
 impl Failed {
-    /// Names an error of the engine, with what the guest left behind.
+    /// Names an error of the engine in a call with a batch of events, with what the guest left behind.
     pub(super) fn of(error: &wasmtime::Error, guest: &mut Guest) -> Self {
+        Self::with(error, guest, Remedy::Batch)
+    }
+
+    /// The same of a call that is of no batch.
+    pub(super) fn of_one(error: &wasmtime::Error, guest: &mut Guest) -> Self {
+        Self::with(error, guest, Remedy::More)
+    }
+
+    /// The same of a call whose limits nobody sets.
+    pub(super) fn of_fixed(error: &wasmtime::Error, guest: &mut Guest) -> Self {
+        Self::with(error, guest, Remedy::Less)
+    }
+
+    fn with(error: &wasmtime::Error, guest: &mut Guest, remedy: Remedy) -> Self {
         let evidence = Evidence { stderr_tail: guest.output.tail(), backtrace: backtrace(error) };
         let refused = guest.limiter.take_refused();
-        let (fault, reason) = classify(error, refused, &evidence.stderr_tail, &guest.options.limits);
+        let (fault, reason) = classify(error, refused, &evidence.stderr_tail, &guest.options.limits, remedy);
         Self { fault, reason: one_line(&reason), evidence }
     }
 }
 
-fn classify(error: &wasmtime::Error, refused: Option<String>, said: &str, limits: &Limits) -> (Fault, String) {
+fn classify(
+    error: &wasmtime::Error,
+    refused: Option<String>,
+    said: &str,
+    limits: &Limits,
+    remedy: Remedy,
+) -> (Fault, String) {
     let trap = error.downcast_ref::<Trap>();
+    let remedy = |limit: &str| match remedy {
+        Remedy::Batch => format!("raise `[limits] {limit}`, lower `[delivery] batch_events_max`, or do less"),
+        Remedy::More => format!("raise `[limits] {limit}`, or do less"),
+        Remedy::Less => "no more is given: do less".to_owned(),
+    };
     match (trap, refused) {
         (Some(Trap::Interrupt), _) => {
             let ms = limits.batch_time_ms;
-            (
-                Fault::Deadline,
-                format!(
-                    "it ran longer than {ms} ms; raise `[limits] batch_time`, lower `[delivery] batch_events_max`, \
-                     or do less"
-                ),
-            )
+            (Fault::Deadline, format!("it ran longer than {ms} ms; {}", remedy("batch_time")))
         }
         (Some(Trap::OutOfFuel), _) => {
             let fuel = limits.fuel();
-            (
-                Fault::OutOfFuel,
-                format!(
-                    "it used more than {fuel} units of fuel; raise `[limits] fuel`, lower `[delivery] \
-                     batch_events_max`, or do less"
-                ),
-            )
+            (Fault::OutOfFuel, format!("it used more than {fuel} units of fuel; {}", remedy("fuel")))
         }
         (_, Some(refused)) => (Fault::OutOfMemory, format!("out of memory: {refused} ({})", cause(error))),
         (_, None) => (Fault::Trap, trapped(error, said)),
@@ -141,12 +165,26 @@ mod tests {
     fn a_refusal_of_memory_outranks_the_trap_that_followed() {
         let limits = Limits::default();
         let error = wasmtime::Error::from(Trap::UnreachableCodeReached);
-        let (fault, reason) = classify(&error, Some("it asked for too much".into()), "", &limits);
+        let (fault, reason) = classify(&error, Some("it asked for too much".into()), "", &limits, Remedy::Batch);
         assert_eq!(fault, Fault::OutOfMemory);
         assert!(reason.contains("asked for too much") && reason.contains("unreachable"), "{reason}");
-        let (fault, reason) = classify(&error, None, "panicked at a.rs:1:1:\nno", &limits);
+        let (fault, reason) = classify(&error, None, "panicked at a.rs:1:1:\nno", &limits, Remedy::Batch);
         assert_eq!(fault, Fault::Trap);
         assert!(reason.starts_with("panicked at a.rs:1:1:") && reason.contains("unreachable"), "{reason}");
+    }
+
+    #[test]
+    fn who_takes_too_long_is_told_what_there_is_to_do_about_it() {
+        let error = wasmtime::Error::from(Trap::Interrupt);
+        let told = |remedy| classify(&error, None, "", &Limits::default(), remedy).1;
+        let batch = "raise `[limits] batch_time`, lower `[delivery] batch_events_max`, or do less";
+        for (remedy, what) in [
+            (Remedy::Batch, batch),
+            (Remedy::More, "raise `[limits] batch_time`, or do less"),
+            (Remedy::Less, "no more is given: do less"),
+        ] {
+            assert_eq!(told(remedy), format!("it ran longer than 1000 ms; {what}"));
+        }
     }
 
     #[test]

@@ -67,8 +67,8 @@ impl Upcaster {
         let lifts: TypedFunc<(), (Vec<LiftRecord>,)> =
             running.instance.function(&upcaster.exports.lifts).map_err(|error| mismatched(&error))?;
         let store = &mut running.instance.store;
-        let (declared,) =
-            instance::call(store, lifts, ()).map_err(|error| trial("lifts", Failed::of(&error, store.data_mut())))?;
+        let (declared,) = instance::call(store, lifts, ())
+            .map_err(|error| trial("lifts", Failed::of_fixed(&error, store.data_mut())))?;
         if declared.len() > LIFTS_MAX {
             return Err(bad_lifts(format!("it declares {} lifts; at most {LIFTS_MAX} are allowed", declared.len())));
         }
@@ -79,11 +79,11 @@ impl Upcaster {
 
     fn start(&self) -> Result<Running, Failed> {
         let store = Instance::store(&self.linked, Arc::clone(&self.options));
-        let mut instance =
-            Instance::start(store, &self.linked).map_err(|(mut store, error)| Failed::of(&error, store.data_mut()))?;
+        let mut instance = Instance::start(store, &self.linked)
+            .map_err(|(mut store, error)| Failed::of_fixed(&error, store.data_mut()))?;
         match instance.function(&self.exports.upcast) {
             Ok(upcast) => Ok(Running { instance, upcast }),
-            Err(error) => Err(Failed::of(&error, instance.store.data_mut())),
+            Err(error) => Err(Failed::of_fixed(&error, instance.store.data_mut())),
         }
     }
 
@@ -123,7 +123,7 @@ impl Upcaster {
                 self.keep(running);
                 Ok(answer)
             }
-            Err(error) => Err(Failed::of(&error, running.instance.store.data_mut())),
+            Err(error) => Err(Failed::of_fixed(&error, running.instance.store.data_mut())),
         }
     }
 }

@@ -67,7 +67,7 @@ impl Validator {
         let mut instance = begin(&self.linked, &self.options)?;
         match instance.function(&self.validate) {
             Ok(validate) => Ok(Running { instance, validate }),
-            Err(error) => Err(Failed::of(&error, instance.store.data_mut())),
+            Err(error) => Err(Failed::of_one(&error, instance.store.data_mut())),
         }
     }
 
@@ -95,7 +95,7 @@ impl Validator {
                 self.keep(running);
                 Ok(answer)
             }
-            Err(error) => Err(Failed::of(&error, running.instance.store.data_mut())),
+            Err(error) => Err(Failed::of_one(&error, running.instance.store.data_mut())),
         }
     }
 }
@@ -136,7 +136,7 @@ impl Validate for Validator {
 
 fn begin(linked: &Linked, options: &Arc<InstanceOptions>) -> Result<Instance, Failed> {
     let store = Instance::store(linked, Arc::clone(options));
-    Instance::start(store, linked).map_err(|(mut store, error)| Failed::of(&error, store.data_mut()))
+    Instance::start(store, linked).map_err(|(mut store, error)| Failed::of_one(&error, store.data_mut()))
 }
 
 fn fault(FieldError { path, code, message }: FieldError) -> FieldFault {

@@ -12,6 +12,7 @@
 
 mod chain;
 mod check;
+mod circle;
 mod commands;
 mod lift;
 mod lifted;

@@ -409,8 +409,12 @@ fn files_are_read_with_their_lines() {
         let error = rule(text);
         assert!(error.starts_with("u.toml:4: ") && error.contains(says), "{error}");
     }
-    let both = wrong("[[upcast]]\ntype = \"A\"\nfrom = 1\ndrop = true\nas = \"B\"");
-    assert!(both.contains("nothing beside drop = true"), "{both}");
+    for other in ["as = \"B\"", "to = 2", "rules = []"] {
+        let both = wrong(&format!("[[upcast]]\ntype = \"A\"\nfrom = 1\ndrop = true\n{other}"));
+        assert!(both.starts_with("u.toml:5: ") && both.contains("nothing beside drop = true"), "{both}");
+    }
+    let none = wrong("[[upcast]]\ntype = \"A\"\nfrom = 1\ninto = []");
+    assert!(none.contains("at least one table; `drop = true` makes no event"), "{none}");
     assert!(rules::read("u.toml", "").unwrap().is_empty());
 }
 

@@ -12,15 +12,18 @@ use boon::{Compiler, SchemaIndex, Schemas, UrlLoader, ValidationError};
 use serde_json::Value;
 use thiserror::Error;
 
+use super::circle::circle;
 use crate::error::ErrorClass;
 use crate::event::{EventType, NewEvent, RESERVED_TYPE_PREFIX};
 
 /// The keyword by which a document asks to be held to.
 const ENFORCE: &str = "x-enforce";
 /// By what name a document knows itself.
-const SELF_URL: &str = "tidemill:schema";
+const SELF_URL: &str = "tidemill:///schema";
 /// Most errors that are told of one event.
 const ERRORS_MAX: usize = 16;
+/// Most bytes of a place, or of what is wrong there, that are told.
+const TOLD_BYTES_MAX: usize = 1024;
 
 /// Why documents are not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -213,9 +216,17 @@ impl TypeSchema {
         let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
         compiler.use_loader(Box::new(Nowhere));
         compiler.enable_format_assertions();
-        let told = |error: boon::CompileError| format!("it is no JSON Schema: {error:#}").replace('\n', " ");
+        let told = |error: boon::CompileError| match error {
+            // It asks for a report where a pattern is larger than it takes, and panics where debug assertions are on.
+            boon::CompileError::Bug(cause) => format!("it cannot be used: {cause}").replace('\n', " "),
+            error => format!("it is no JSON Schema: {error:#}").replace('\n', " "),
+        };
         compiler.add_resource(SELF_URL, document.clone()).map_err(told)?;
         let index = compiler.compile(SELF_URL, &mut schemas).map_err(told)?;
+        if let Some(places) = circle(&document) {
+            let round = places.iter().map(|place| format!("#{place}")).collect::<Vec<_>>().join(" → ");
+            return Err(format!("no data can be held to it, as it leads back to itself: {round}"));
+        }
         Ok(Self { origin: origin.to_owned(), enforced, document, schemas, index })
     }
 
@@ -247,9 +258,19 @@ fn leaves(error: &ValidationError<'_, '_>, errors: &mut Vec<FieldError>) {
         return;
     }
     if error.causes.is_empty() {
-        errors.push(FieldError { path: error.instance_location.to_string(), reason: error.kind.to_string() });
+        let [path, reason] = [error.instance_location.to_string(), error.kind.to_string()].map(cut);
+        errors.push(FieldError { path, reason });
     }
     error.causes.iter().for_each(|cause| leaves(cause, errors));
+}
+
+/// What is too long to be told, without its end: a list of all that is allowed may be as long as the document.
+fn cut(mut text: String) -> String {
+    if text.len() > TOLD_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TOLD_BYTES_MAX));
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -303,6 +324,8 @@ mod tests {
         for (text, words) in [
             (r#"{"$ref":"https://example.com/a.json"}"#, "outside the document"),
             (r#"{"$ref":"file:///etc/passwd"}"#, "outside the document"),
+            (r#"{"$ref":"Other.json"}"#, "Other.json is outside the document, and nothing is fetched"),
+            (r##"{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#"}}}"##, "leads back to itself: # → #/$defs/a → #"),
             (r#"{"type":"strange"}"#, "no JSON Schema"),
             ("{", "not JSON"),
             (r#"{"x-enforce":"yes"}"#, "allowed is true or false"),
@@ -312,6 +335,18 @@ mod tests {
         }
         let twice = problem(vec![file("A", 1, "{}"), file("A", 1, "{}")]);
         assert!(twice.contains("A 1 is described by A.1.json already"), "{twice}");
+    }
+
+    #[test]
+    fn what_is_told_of_a_wrong_event_is_short_however_long_its_schema() {
+        let long = "é".repeat(2_000);
+        let schema = format!(r#"{{"x-enforce":true,"properties":{{"{long}":{{"enum":["{long}"]}}}}}}"#);
+        let schemas = read(vec![file("Paid", 1, &schema)]);
+        let errors = schemas.check(&event("Paid", 1, &format!(r#"{{"{long}":1}}"#))).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        for text in [&errors[0].path, &errors[0].reason] {
+            assert!(text.len() <= TOLD_BYTES_MAX + '…'.len_utf8() && text.ends_with('…'), "{text}");
+        }
     }
 
     #[test]

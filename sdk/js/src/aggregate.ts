@@ -148,7 +148,7 @@ type Readers = ReadonlyMap<string, (value: unknown) => unknown>;
 
 function readers(shapes: Shapes): Readers {
   const reader = (shape: Shape) => {
-    const read = object(shape);
+    const { read } = object(shape);
     return Object.keys(shape).length === 0 ? () => ({}) : (value: unknown) => read(value, "");
   };
   return new Map(Object.entries(shapes).map(([type, shape]) => [type, reader(shape)]));

@@ -33,7 +33,7 @@ export interface Plugin {
 
 /** A handler for events whose payload has this shape; another payload rejects the event. */
 export function on<S extends Shape>(shape: S, handle: (data: Read<S>, ctx: Context) => void): Handler {
-  const read = object(shape);
+  const { read } = object(shape);
   return (ctx) => handle(decode(ctx.event, read), ctx);
 }
 

@@ -1,7 +1,13 @@
 // What an event must look like: readers that check a JSON value and give it its type.
 
-/** Checks a JSON value; throws a `ShapeError` that names the place if it is another. */
-export type Reader<T> = (value: unknown, path: string) => T;
+/**
+ * Checks a JSON value; throws a `ShapeError` that names the place if it is another. No function: TypeScript puts off calls
+ * of generic functions that return one, and in `decider({ events: { Moved: { stops: array(text) } }, .. })` the type of the
+ * events would come too late for `apply`.
+ */
+export interface Reader<T> {
+  readonly read: (value: unknown, path: string) => T;
+}
 
 /** Readers by field. */
 export type Shape = Record<string, Reader<unknown>>;
@@ -30,10 +36,11 @@ function expected(what: string, path: string, value: unknown): ShapeError {
 }
 
 function reader<T>(what: string, is: (value: unknown) => boolean): Reader<T> {
-  return (value, path) => {
+  const read = (value: unknown, path: string) => {
     if (!is(value)) throw expected(what, path, value);
     return value as T;
   };
+  return { read };
 }
 
 /** Text. */
@@ -51,16 +58,17 @@ export const whole = reader<number>(
 export const integer = reader<number>("a whole number", Number.isSafeInteger);
 
 /** A field that may be missing or `null`. */
-export function optional<T>(read: Reader<T>): Reader<T | undefined> {
-  return (value, path) => (value === undefined || value === null ? undefined : read(value, path));
+export function optional<T>(of: Reader<T>): Reader<T | undefined> {
+  return { read: (value, path) => (value === undefined || value === null ? undefined : of.read(value, path)) };
 }
 
 /** A list of values of one kind. */
-export function array<T>(read: Reader<T>): Reader<T[]> {
-  return (value, path) => {
+export function array<T>(of: Reader<T>): Reader<T[]> {
+  const read = (value: unknown, path: string) => {
     if (!Array.isArray(value)) throw expected("a list", path, value);
-    return value.map((item, index) => read(item, `${path}[${index}]`));
+    return value.map((item, index) => of.read(item, `${path}[${index}]`));
   };
+  return { read };
 }
 
 /** Shapes whose objects keep their other fields. */
@@ -77,12 +85,13 @@ export function keeping<S extends Shape>(shape: S): S {
 export function object<S extends Shape>(shape: S): Reader<Read<S>> {
   const fields = Object.entries(shape);
   const keeps = OPEN.has(shape);
-  return (value, path) => {
+  const read = (value: unknown, path: string) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) throw expected("an object", path, value);
     const found = value as Record<string, unknown>;
     const prefix = path ? `${path}.` : "";
     const result: Record<string, unknown> = keeps ? { ...found } : {};
-    for (const [field, read] of fields) result[field] = read(found[field], prefix + field);
+    for (const [field, of] of fields) result[field] = of.read(found[field], prefix + field);
     return result as Read<S>;
   };
+  return { read };
 }

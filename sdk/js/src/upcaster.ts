@@ -40,7 +40,7 @@ export function liftInto<S extends Shape, Into extends Record<string, number>>(
   make: (data: Read<S>) => Made<Into>[],
 ): Lift {
   const targets = Object.entries(into).map(([eventType, schemaVersion]) => ({ eventType, schemaVersion }));
-  const read = object(shape);
+  const { read } = object(shape);
   return { declared: { eventType: type, fromVersion: from, into: targets }, make: (data) => make(read(data, "")) };
 }
 

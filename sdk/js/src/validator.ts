@@ -45,7 +45,7 @@ const MALFORMED = "malformed";
 
 /** A rule for commands whose data have this shape; other data are refused, with the place. Answers what is wrong. */
 export function check<S extends Shape>(shape: S, rule: (data: Read<S>, command: Checked<Read<S>>) => FieldError[]): Rule {
-  const read = object(shape);
+  const { read } = object(shape);
   return (command) => {
     let data: Read<S>;
     try {

@@ -98,6 +98,39 @@ async fn who_joins_a_command_waits_no_longer_than_its_own_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_with_an_outcome_is_answered_with_it_however_late() {
+    let world = World::new(never());
+    let first = world.send(command("a", "Add", 1)).await.unwrap();
+    let shut = Shut::of(&world).await;
+    // Until it is told, the next ones wait for their turn longer than they may.
+    let busy = under_way(&world, command("busy", "Add", 1)).await;
+    let late = |asked: Command| world.send(Command { deadline_ms: Some(5), ..asked });
+    let again = late(command("a", "Add", 1)).await.unwrap();
+    assert_eq!(again, Settled { repeated: true, ..first });
+    let other = late(command("a", "Add", 2)).await.unwrap_err();
+    assert!(matches!(other, CommandError::IdTaken { for_now: false, .. }), "{other}");
+    let fresh = late(command("b", "Add", 1)).await.unwrap_err();
+    assert!(matches!(fresh, CommandError::Expired { progress: Progress::Waiting, .. }), "{fresh}");
+    drop(shut);
+    busy.await.unwrap().unwrap();
+    assert_eq!(world.events("purse-1").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_late_with_an_accepted_command_is_told_that_it_goes_on() {
+    let world = World::new(never());
+    world.commands.accept(command("a", "Add", 1), Vec::new()).await.unwrap();
+    let shut = Shut::of(&world).await;
+    let busy = under_way(&world, command("busy", "Add", 1)).await;
+    let late = world.send(Command { deadline_ms: Some(5), ..command("a", "Add", 1) }).await.unwrap_err();
+    assert!(matches!(late, CommandError::Expired { progress: Progress::Queued, .. }), "{late}");
+    assert!(late.to_string().contains("accepted before; that goes on"), "{late}");
+    drop(shut);
+    busy.await.unwrap().unwrap();
+    assert_eq!(world.events("purse-1").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_joins_a_command_does_not_share_the_deadline_or_the_expectation_of_who_was_first() {
     let late = Command { deadline_ms: Some(50), ..command("a", "Add", 1) };
     let off = Command { expected: ExpectedVersion::Exact(Version(9)), ..command("a", "Add", 1) };

@@ -64,7 +64,7 @@ fn made(section: &Section<'_>, event_type: &EventType, to: u32) -> Result<Vec<(T
     if let Some(drop) = section.get("drop")
         && drop.boolean()?
     {
-        return match renamed.or(rules).or(into) {
+        return match renamed.or(rules).or(into).or(section.get("to")) {
             Some(other) => Err(other.bad("nothing beside drop = true")),
             None => Ok(Vec::new()),
         };
@@ -77,6 +77,9 @@ fn made(section: &Section<'_>, event_type: &EventType, to: u32) -> Result<Vec<(T
         return Err(other.bad("nothing beside [[upcast.into]], each of which has its own type and rules"));
     }
     let parts = tables(&into, "tables, each written [[upcast.into]]")?;
+    if parts.is_empty() {
+        return Err(into.bad("at least one table; `drop = true` makes no event"));
+    }
     if parts.len() > PARTS_MAX {
         return Err(into.bad(&format!("at most {PARTS_MAX} tables")));
     }
