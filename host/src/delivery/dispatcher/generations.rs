@@ -78,7 +78,7 @@ pub(super) fn roll_back(
     let previous = record.previous.as_ref().map_or(record.generation, |previous| previous.generation);
     if previous != record.generation {
         let owner = |generation| Owner { plugin: plugin.clone(), generation };
-        hush(&owner(previous), &owner(record.generation), &past, store)?;
+        agree(&owner(previous), &owner(record.generation), &past, store)?;
     }
     let edit = |record: &Record| {
         check_return(plugin, record, component)?;
@@ -139,15 +139,20 @@ fn take_over(live: &Owner, rows: &mut Rows<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Marks the set-aside events of a generation that another one has handled since: they emit nothing any more.
-fn hush(target: &Owner, left: &Owner, past: &[Settled], store: &dyn Store) -> Result<(), CommandError> {
-    let still = bare_rows(store, left).map(|row| row.map(|row| (row.position, row.quiet)));
-    let still = still.collect::<Result<BTreeMap<_, _>, _>>()?;
+/// Has the rows of a generation that is returned to agree with those of the one that is left: what was discarded there is
+/// so here, and what was handled there emits nothing any more.
+fn agree(target: &Owner, left: &Owner, past: &[Settled], store: &dyn Store) -> Result<(), CommandError> {
+    let others = bare_rows(store, left).map(|row| row.map(|row| (row.position, (row.is_discarded(), row.quiet))));
+    let others = others.collect::<Result<BTreeMap<_, _>, _>>()?;
     let mut rows = Rows::of(target, store);
     for row in bare_rows(store, target) {
         let row = row?;
-        let quiet = match still.get(&row.position) {
-            Some(quiet) => *quiet,
+        let quiet = match others.get(&row.position) {
+            Some((true, _)) if !row.is_discarded() => {
+                rows.put_same(left, &row)?;
+                continue;
+            }
+            Some((_, quiet)) => *quiet,
             None => {
                 let event = || event_at(row.position, store);
                 row.quiet || event()?.is_some_and(|event| past.iter().any(|it| it.covers(&event)))

@@ -1,5 +1,6 @@
 //! What a component asks for, and what of that its manifest does not grant.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::error::InstallError;
@@ -44,8 +45,8 @@ impl Requests {
                 DISPATCH => requests
                     .dispatch
                     .push(Pattern::new(text.clone()).map_err(|error| bad(DISPATCH, text, error.to_string()))?),
-                CONFIG => requests.config.push(text.clone()),
-                SECRET => requests.secrets.push(text.clone()),
+                CONFIG => requests.config.push(named(text).map_err(|reason| bad(CONFIG, text, reason))?),
+                SECRET => requests.secrets.push(named(text).map_err(|reason| bad(SECRET, text, reason))?),
                 // Of a later contract, which says that it is ignored.
                 _ => {}
             }
@@ -67,17 +68,33 @@ impl Requests {
             if manifest.config.contains_key(key) && !grants.config.allows(key) {
                 lines.push(format!("[grants] config = true, or an array with {key:?} in it"));
             } else if !manifest.config.contains_key(key) && !grants.secrets.get(key).is_some_and(|s| s.config) {
-                lines.push(format!("[config] {key} = ..."));
+                lines.push(format!("[config] {} = ...", key_of(key)));
             }
         }
         let unknown = self.secrets.iter().filter(|name| !grants.secrets.contains_key(*name));
         lines.extend(unknown.map(|name| {
             format!(
-                "[grants.secrets] {name} = {{ env = {name:?}, host = \"https://...\", header = \"authorization\" }}"
+                "[grants.secrets] {} = {{ env = {name:?}, host = \"https://...\", header = \"authorization\" }}",
+                key_of(name)
             )
         }));
         lines
     }
+}
+
+/// A name that a line to copy may hold. A line break in it would make more lines of that one than the host wrote.
+fn named(text: &str) -> Result<String, String> {
+    match text.char_indices().find(|(_, char)| char.is_control()) {
+        Some((at, char)) => Err(format!("it holds {char:?} at byte {at}; control characters are not allowed")),
+        None if text.is_empty() => Err("it is empty".into()),
+        None => Ok(text.into()),
+    }
+}
+
+/// A key as TOML writes it: bare where it can be.
+fn key_of(name: &str) -> Cow<'_, str> {
+    let is_bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    if is_bare { name.into() } else { format!("{name:?}").into() }
 }
 
 /// The line that grants what is asked for as well, if something is missing.
@@ -150,6 +167,25 @@ mod tests {
         assert!(
             error.starts_with("p.wasm asks for what nobody can grant: request.http \"api.example.com\": "),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn what_a_guest_names_makes_one_line_of_toml_and_no_more() {
+        for key in [CONFIG, SECRET] {
+            let error = requests(&[(key, "x = 1\n[grants]\nhttp")]).unwrap_err().line();
+            assert!(error.contains("nobody can grant") && error.contains("control characters"), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+            assert!(requests(&[(key, "")]).unwrap_err().line().contains("it is empty"));
+        }
+        let odd = requests(&[(CONFIG, "a.b = \"c\""), (SECRET, "a key")]).unwrap();
+        let lines = missing_in("[grants]\nappend = [\"*\"]", &odd);
+        assert_eq!(
+            lines,
+            [
+                r#"[config] "a.b = \"c\"" = ..."#,
+                r#"[grants.secrets] "a key" = { env = "a key", host = "https://...", header = "authorization" }"#,
+            ]
         );
     }
 }

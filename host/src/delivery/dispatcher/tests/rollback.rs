@@ -67,3 +67,29 @@ async fn both_ways_over_a_rebuild_nothing_is_lost_or_emitted_twice() {
     echoed_once(&store, 0..204);
     dispatcher.stop().await;
 }
+
+#[tokio::test]
+async fn what_an_operator_discarded_is_no_dead_letter_again_in_what_is_returned_to() {
+    let store = store();
+    append_to(&store, 0, "aabbcc").await;
+    let dispatcher = start(version("one", &[0, 2, 4]), &store);
+    settled(&dispatcher, &store).await;
+    dispatcher.rebuild(version("one", &[0, 2, 4]), begin("one")).await.unwrap();
+    generation(&dispatcher, 1).await;
+    dispatcher.discard_dead_letter(Position(1)).await.unwrap();
+    settled(&dispatcher, &store).await;
+    // Back to the state before, which had set it aside too.
+    dispatcher.roll_back(version("one", &[]), "one").await.unwrap();
+    dispatcher.discard_dead_letter(Position(3)).await.unwrap();
+    settled(&dispatcher, &store).await;
+    assert_eq!(dispatcher.status().generation, 0);
+    assert_eq!(dispatcher.retry_dead_letters(Retry::All).await.unwrap().handled, 2, "5, and 6 behind it");
+    assert_eq!(state(&store), fold([(1, 'a'), (3, 'b'), (4, 'c'), (5, 'c')]));
+    // And forth again.
+    dispatcher.roll_back(version("one", &[]), "one").await.unwrap();
+    settled(&dispatcher, &store).await;
+    assert_eq!(dispatcher.retry_dead_letters(Retry::All).await.unwrap().handled, 2);
+    assert_eq!(state(&store), fold([(1, 'a'), (3, 'b'), (4, 'c'), (5, 'c')]));
+    echoed_once(&store, [1, 3, 4, 5]);
+    dispatcher.stop().await;
+}
