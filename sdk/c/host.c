@@ -84,8 +84,9 @@ bool tm_state_scan(tm_event *event, tm_text prefix, bool (*each)(tm_event *, tm_
         bool good = true;
         for (size_t i = 0; good && i < page.entries.len; i++) {
             tidemill_plugin_state_entry_t *entry = &page.entries.ptr[i];
-            tm_text value = {(const char *)entry->value.ptr, entry->value.len};
-            good = each(event, borrowed(entry->key), value, with);
+            /* The page is freed below; what `each` keeps of it lives as long as all else that is handed out. */
+            tm_text key = kept(event, entry->key.ptr, entry->key.len);
+            good = each(event, key, kept(event, entry->value.ptr, entry->value.len), with);
         }
         more = page.next.is_some;
         if (more) after = lent(kept(event, page.next.val.ptr, page.next.val.len));
@@ -153,6 +154,11 @@ bool tm_config_text(tm_event *event, const char *key, tm_text *value) {
     *value = kept(event, found.ptr, found.len);
     BOUND(string_free)(&found);
     return true;
+}
+
+bool tm_config_require(tm_event *event, const char *key, tm_text *value) {
+    return tm_config_text(event, key, value) ||
+           tm_stop(event, "config key `%s` of the manifest: missing; add it under [config]", key);
 }
 
 bool tm_config_whole(tm_event *event, const char *key, uint64_t otherwise, uint64_t *value) {

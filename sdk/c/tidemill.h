@@ -106,9 +106,14 @@ typedef struct {
 /* Appends an event, caused by the one at hand; it commits together with the checkpoint. */
 bool tm_append(tm_event *event, const tm_new_event *appended);
 
-/* ---- The manifest's [config]. A setting that makes no sense stops the plugin. ---- */
+/* ---- The manifest's [config]: text as it is, anything else as JSON text, which tm_json_item and its like take. A
+ * setting that makes no sense stops the plugin. ---- */
 
+/* Answers false, and sets no failure, when there is none. */
 bool tm_config_text(tm_event *event, const char *key, tm_text *value);
+/* The same of one that must be there: without it the plugin stops. */
+bool tm_config_require(tm_event *event, const char *key, tm_text *value);
+/* `otherwise` when there is none. */
 bool tm_config_whole(tm_event *event, const char *key, uint64_t otherwise, uint64_t *value);
 
 /* ---- Lines for the operator ---- */

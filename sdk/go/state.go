@@ -18,6 +18,19 @@ type Entry struct {
 	Value []byte
 }
 
+// Decode reads the value into what `into` points to, as JSON.
+func (e Entry) Decode(into any) error {
+	if err := json.Unmarshal(e.Value, into); err != nil {
+		return otherShape(e.Key, err)
+	}
+	return nil
+}
+
+// otherShape is the failure of state that another version wrote.
+func otherShape(key string, err error) error {
+	return Stop(fmt.Sprintf("state under `%s` is not as this version expects: %v", key, err))
+}
+
 // GetState reads the JSON value under a key: the zero value and false where there is none.
 //
 // State is durable and the plugin's own. Reads see what is committed and this batch's own writes; writes commit
@@ -28,7 +41,7 @@ func GetState[T any](key string) (value T, found bool, err error) {
 		return value, found, err
 	}
 	if err := json.Unmarshal(bytes, &value); err != nil {
-		return value, true, Stop(fmt.Sprintf("state under `%s` is not as this version expects: %v", key, err))
+		return value, true, otherShape(key, err)
 	}
 	return value, true, nil
 }
@@ -66,7 +79,7 @@ func DeleteState(key string) error {
 }
 
 // ScanState goes over the entries whose key begins with prefix, in key order, page by page. It ends after the first
-// error.
+// error. Keys may be deleted meanwhile.
 func ScanState(prefix string) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for after := wit.None[string](); ; {

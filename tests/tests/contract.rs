@@ -222,7 +222,11 @@ fn the_sdk_decodes_counts_and_appends_with_the_cause() {
     let bad = event(9, "OrderPlaced", r#"{"order":"9","total_cents":-1}"#);
     let failure = guest.handle(&[event(8, "OrderCancelled", "{}"), bad]).unwrap().unwrap_err();
     assert!(matches!((failure.index, failure.verdict), (1, Verdict::Reject)));
-    assert!(failure.reason.contains("payload of OrderPlaced: total_cents: invalid value: integer `-1`"), "{}", failure.reason);
+    assert!(
+        failure.reason.contains("payload of OrderPlaced: total_cents: invalid value: integer `-1`"),
+        "{}",
+        failure.reason
+    );
 }
 
 #[test]

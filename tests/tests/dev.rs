@@ -107,6 +107,19 @@ fn what_decides_or_lifts_is_shown_on_its_fixtures_and_gets_no_events_of_others()
     }
 }
 
+#[test]
+fn what_is_set_aside_without_a_call_is_told() {
+    let project = Copied::of(guests::OK, "[delivery]\nkey = \"tag:customer:\"\n");
+    let fixture = json!({ "when": [{ "type": "Paid", "stream": "till-1" }],
+        "then": { "dead_letters": [{ "event": 0, "kind": "no_key", "attempts": 0, "reason": ["tag:customer:"] }] } });
+    project.write("fixtures/a.json", fixture.to_string().as_bytes());
+    let run = project.dev(&["--once"]).output().unwrap();
+    let (shown, errors) = (text(&run.stdout), text(&run.stderr));
+    assert_eq!(run.status.code(), Some(0), "{shown}{errors}");
+    let words = ["0  Paid till-1", "no_key", "because    it has no key by \"tag:customer:\"", "  passed\n"];
+    assert!(words.iter().all(|words| shown.contains(words)), "{shown}");
+}
+
 /// A project whose build copies a component.
 struct Copied(TempDir);
 

@@ -87,6 +87,85 @@ fn a_plugin_whose_keys_do_not_meet_passes_in_partitions() {
 }
 
 #[test]
+fn a_plugin_whose_keys_meet_is_found_in_partitions() {
+    // Of one customer, by two keys: what remains follows from which of them comes last.
+    let placed = |order: u32| {
+        let data = json!({ "order": order.to_string(), "customer": "ada", "total_cents": 1 });
+        json!({ "type": "OrderPlaced", "stream": "orders-1", "data": data })
+    };
+    let left = json!({ "type": "CustomerLeft", "stream": "customers-1", "data": { "customer": "ada" } });
+    let mut when: Vec<_> = (0..10).flat_map(|order| [placed(order), left.clone()]).collect();
+    when.push(placed(10));
+    let folder = Folder::order_totals(&json!({
+        "when": when,
+        "then": { "state": { "customer/ada": { "orders": 1, "cents": 1, "vip": false }, "order/ada/10": 1 } }
+    }));
+    for options in [&[][..], &["--twice"], &["--crash"]] {
+        let (exit, shown, errors) = folder.own(options);
+        assert_eq!(exit, Some(0), "{options:?}: {shown}{errors}");
+    }
+    let (exit, shown, errors) = folder.own(&["--shuffle-partitions"]);
+    assert_eq!(exit, Some(1), "{shown}{errors}");
+    assert!(shown.contains("FAILED   fixture") && shown.contains("  state \"customer/ada\""), "{shown}");
+}
+
+#[test]
+fn what_is_said_of_an_appended_event_is_compared() {
+    let appended = |more: Value| {
+        let mut event = json!({
+            "cause": 0, "type": "BigOrderSeen", "stream": "order-7", "tags": ["big"], "data": { "order": "7" }
+        });
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let placed = json!({ "type": "OrderPlaced", "data": { "order": "7", "total_cents": 900_000 } });
+        json!({ "when": [placed], "then": { "appended": [event] } })
+    };
+    let manifest = "[grants]\nappend = [\"BigOrderSeen\"]\n";
+    let folder = Folder::of(guests::SDK_TYPED, manifest, &appended(json!({})));
+    assert_eq!(folder.own(&[]).0, Some(0));
+    for (said, passes) in [
+        (json!({ "metadata": { "causation_depth": "1" } }), true),
+        (json!({ "metadata": { "causation_depth": "2" } }), false),
+        (json!({ "metadata": { "why": "big" } }), false),
+        (json!({ "schema_version": 1 }), true),
+        (json!({ "schema_version": 2 }), false),
+    ] {
+        folder.write(&appended(said.clone()));
+        let (exit, shown, errors) = folder.own(&[]);
+        assert_eq!(exit, Some(i32::from(!passes)), "{said}: {shown}{errors}");
+        // What nobody asked for is not told: the host says it of every event.
+        assert!(!shown.contains("correlation_id"), "{shown}");
+    }
+    assert_eq!(folder.own(&["--bless"]).0, Some(0));
+    assert_eq!(folder.fixture()["then"], appended(json!({}))["then"]);
+}
+
+#[test]
+fn a_key_that_no_state_has_is_no_state_to_begin_with() {
+    let folder = Folder::order_totals(&json!({
+        "given": { "state": { "": 1 } }, "when": [placed(7)], "then": { "dead_letters": [] }
+    }));
+    let (exit, _, errors) = folder.own(&[]);
+    assert_eq!(exit, Some(2), "{errors}");
+    assert!(errors.contains("state of `given`, under \"\": ") && errors.contains("1 to 1024"), "{errors}");
+}
+
+#[test]
+fn who_forgets_the_manifest_is_told_of_it() {
+    let folder = Folder::order_totals(&json!({ "when": [placed(7)], "then": { "dead_letters": [] } }));
+    fs::rename(folder.path("plugin.toml"), folder.path("elsewhere.toml")).unwrap();
+    let (exit, _, errors) = folder.own(&[]);
+    assert_eq!(exit, Some(6), "{errors}");
+    assert!(errors.contains("[grants] append") && errors.contains("say --manifest FILE"), "{errors}");
+    let checked = tidemill().args(["plugins", "check"]).arg(folder.path("plugin.wasm")).output().unwrap();
+    assert!(String::from_utf8_lossy(&checked.stderr).contains("say --manifest FILE"), "{checked:?}");
+    let given = folder.path("elsewhere.toml");
+    assert_eq!(folder.own(&["--manifest", given.to_str().unwrap()]).0, Some(0));
+    fs::write(&given, "").unwrap();
+    let (_, _, errors) = folder.own(&["--manifest", given.to_str().unwrap()]);
+    assert!(!errors.contains("--manifest FILE"), "one was given: {errors}");
+}
+
+#[test]
 fn what_differs_is_shown_and_reported() {
     let folder = Folder::order_totals(&json!({
         "about": "One that is wrong.",

@@ -140,6 +140,66 @@ fn what_the_host_refuses_in_c_is_a_failure_whatever_the_handler_answers() {
     fixtures::run(&project.build(), "[subscribe]\ntypes = [\"*\"]\n", &[("heedless".to_owned(), fixture)]);
 }
 
+/// It deletes after a scan what it found in it.
+const SWEEPING: &str = r#"
+#include "tidemill.h"
+
+typedef struct {
+    tm_text keys[8], values[8];
+    size_t count;
+} found;
+
+static bool note(tm_event *e, tm_text key, tm_text value, void *with) {
+    found *all = with;
+    if (all->count == 8) return tm_stop(e, "more than were written");
+    all->keys[all->count] = key;
+    all->values[all->count++] = value;
+    return true;
+}
+
+static bool sweep(tm_event *e) {
+    tm_text prefix, last = TM_TEXT("none");
+    if (!tm_config_require(e, "prefix", &prefix)) return false;
+    found all = {.count = 0};
+    if (!tm_state_scan(e, prefix, note, &all)) return false;
+    for (size_t i = 0; i < all.count; i++) {
+        if (!tm_state_delete(e, all.keys[i])) return false;
+        last = all.values[i];
+    }
+    return tm_state_set(e, TM_TEXT("last"), last);
+}
+
+static const tm_handler HANDLERS[] = {{"Swept", sweep}, {0}};
+
+const tm_plugin tidemill_plugin = {.name = "sweeping", .handlers = HANDLERS};
+"#;
+
+#[test]
+fn what_a_scan_in_c_hands_out_lives_until_the_handler_returns() {
+    let language = Language::named("c").unwrap();
+    if !can_build(language) {
+        return;
+    }
+    let project = Project::new(language, "sweeping", "sweeping");
+    fs::write(project.folder().join("plugin.c"), SWEEPING).unwrap();
+    let folder = project.folder();
+    fs::write(folder.join("sweeping.wasm"), project.build()).unwrap();
+    fs::write(folder.join("plugin.toml"), "").unwrap();
+    let run = |config: serde_json::Value, then: serde_json::Value| {
+        let fixture = json!({
+            "config": config,
+            "given": { "state": { "a/1": "first", "a/2": "second", "a/3": "third", "b": "stays" } },
+            "when": [{ "type": "Swept", "data": {} }],
+            "then": then
+        });
+        fs::write(folder.join("sweeping.json"), fixture.to_string()).unwrap();
+        let kit = Kit::open(folder.join("sweeping.wasm"), folder.join("plugin.toml")).unwrap();
+        kit.check(folder.join("sweeping.json")).unwrap();
+    };
+    run(json!({ "prefix": "a/" }), json!({ "state": { "b": "stays", "last": "third" } }));
+    run(json!({}), json!({ "stopped": ["config key `prefix`", "missing; add it under [config]"] }));
+}
+
 /// The world of a build in C, Go and Python is what `dev.toml` says, and a comment is no query.
 #[test]
 fn a_build_is_for_the_world_that_dev_toml_says() {
@@ -156,6 +216,30 @@ fn a_build_is_for_the_world_that_dev_toml_says() {
         assert!(!answers(&project.build()), "{}", language.name);
         project.become_plugin(&source, "described-projection-plugin");
         assert!(answers(&project.build()), "{}", language.name);
+    }
+}
+
+/// Queries that are written, in a component that nobody can ask: nothing else tells of it.
+#[test]
+fn a_plugin_with_queries_that_is_built_for_a_world_without_is_warned_of() {
+    let language = Language::named("js").unwrap();
+    if !can_build(language) {
+        return;
+    }
+    let project = Project::of_role(language, "projection", "worldless", "worldless");
+    let check = || {
+        fs::write(project.folder().join("built.wasm"), project.build()).unwrap();
+        let mut command = tidemill();
+        command.current_dir(project.folder()).args(["plugins", "check", "built.wasm", "--manifest", "plugin.toml"]);
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
+    };
+    assert!(!check().contains("exports no `projection`"));
+    let package = project.folder().join("package.json");
+    let told = fs::read_to_string(&package).unwrap();
+    fs::write(&package, told.replace("described-projection-plugin", "described-subscriber-plugin")).unwrap();
+    let warned = check();
+    for words in ["it answers queries (", "exports no `projection`", "described-projection-plugin"] {
+        assert!(warned.contains(words), "{words} in: {warned}");
     }
 }
 
@@ -283,6 +367,11 @@ fn a_project_says_what_to_install_next_and_is_never_written_over() {
         &["ok", "--lang", "c", "--role", "upcaster"],
     ] {
         assert_eq!(new(bad).status.code(), Some(2), "{bad:?}");
+    }
+    for (called, source) in [("typescript", "src/plugin.ts"), ("py", "plugin.py"), ("golang", "plugin.go")] {
+        let name = format!("called-{called}");
+        assert!(new(&[&name, "--lang", called]).status.success(), "{called}");
+        assert!(directory.path().join(name).join(source).exists(), "{called}");
     }
     let lacks = new(&["ok", "--lang", "go", "--role", "upcaster"]);
     told::complains(&lacks, 2, &["no template of an upcaster in Go", "--lang rust", "--role projection"]);

@@ -46,6 +46,8 @@ fn is_expected(id: &str, status: u16) -> bool {
         // There is nothing that decides, nor that answers queries.
         "sendCommand" | "getCommand" | "getAggregate" | "diffAggregate" | "dropSnapshot" => status == 404,
         "query" | "queryWithBody" => status == 409,
+        // It is installed.
+        "forgetPlugin" => status == 409,
         "cancelRebuild" if status == 404 => true,
         "rebuildPlugin" if status == 409 => true,
         _ => (200..300).contains(&status),

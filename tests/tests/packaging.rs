@@ -4,6 +4,7 @@
 
 mod packaging {
     pub(super) mod registry;
+    pub(super) mod secure;
 }
 
 use std::collections::BTreeSet;
@@ -12,9 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use packaging::registry::{Registry, sha256};
-use serde_json::Value;
+use packaging::secure;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_plugins::{COUNTER, ORDERS};
+use tidemill_tests::authority::Authority;
 use tidemill_tests::told::complains;
 use tidemill_tests::{Server, guests, poll, tidemill};
 
@@ -257,6 +260,66 @@ fn a_plugin_is_taken_out_whole_and_a_running_server_lets_it_go() {
     complains(&place.rm("counts", &["--yes"]), 3, &["no plugin"]);
 }
 
+/// Installs the counter as `counts`, lets a server run it, and has it handle an event.
+fn counted(place: &Place) -> Server {
+    let file = place.write("counter.wasm", COUNTER.component);
+    assert!(place.install(file.to_str().unwrap(), &["--name", "counts"]).status.success());
+    let server = Server::start(&place.path("data"), &place.path("plugins"));
+    server.try_post("/v1/events", &json!({ "events": [{ "type": "Counted" }] })).unwrap();
+    poll("the event to be counted", || {
+        let plugin = server.try_get("/v1/plugins/counts").ok()?;
+        let handled = plugin["status"]["counters"]["handled"].as_u64()?;
+        (handled > 0 && plugin["lag_events"] == 0).then_some(())
+    });
+    server
+}
+
+#[test]
+fn what_a_plugin_keeps_goes_with_it_when_that_is_said() {
+    let place = Place::new();
+    let server = counted(&place);
+    let to_server = ["--server", server.url(), "--state", "--yes"];
+    complains(&place.rm_in("elsewhere", "counts", &to_server), 4, &["installed", "nothing was removed"]);
+    complains(&place.rm("never", &to_server), 3, &["no plugin"]);
+    complains(&place.rm("counts", &to_server[..3]), 2, &["--yes"]);
+    complains(&place.rm("counts", &["--server", "http://127.0.0.1:1", "--state", "--yes"]), 5, &["127.0.0.1:1"]);
+    assert_eq!(place.installed().len(), 2, "nothing went");
+    let removed = place.rm("counts", &to_server);
+    assert!(removed.status.success(), "{removed:?}");
+    let said = String::from_utf8_lossy(&removed.stdout).into_owned();
+    assert!(said.contains("removed what it kept: ") && said.contains("keys of state"), "{said}");
+    assert_eq!(place.installed(), BTreeSet::new());
+    let known = server.get("/v1/plugins");
+    assert_eq!(known["plugins"], json!([]), "it is not known any more");
+    complains(&place.rm("counts", &to_server), 3, &["no plugin"]);
+    // A plugin of that name later is one that never was there.
+    drop(server);
+    let server = counted(&place);
+    let state = server.get("/v1/plugins/counts/state?limit=10");
+    assert_eq!(state["entries"][0]["value"], 2, "it began at the beginning: {state}");
+}
+
+#[test]
+fn what_a_plugin_left_behind_goes_later_also_without_a_server() {
+    let place = Place::new();
+    drop(counted(&place));
+    let left = place.rm("counts", &["--yes", "--json"]);
+    let left: Value = serde_json::from_slice(&left.stdout).unwrap();
+    assert_eq!(left["kept"], Value::Null, "only the files went: {left}");
+    let data = place.path("data");
+    let data = ["--state", "--yes", "--json", "--data", data.to_str().unwrap()];
+    let removed = place.rm("counts", &data);
+    assert!(removed.status.success(), "{removed:?}");
+    let removed: Value = serde_json::from_slice(&removed.stdout).unwrap();
+    let (path, kept) = (&removed["removed"], &removed["kept"]);
+    assert_eq!((path, &kept["checkpoint"], &kept["dead_letters"]), (&Value::Null, &json!(1), &json!(0)), "{removed}");
+    assert!(kept["state_size"]["keys"].as_u64().unwrap() > 0, "{removed}");
+    complains(&place.rm("counts", &data), 3, &["no plugin"]);
+    let upcaster = place.write("plugins/upcasters/lifts.wasm", guests::UPCASTER);
+    complains(&place.rm("lifts", &data), 2, &["keeps no state", "--state"]);
+    assert!(upcaster.exists());
+}
+
 #[test]
 fn what_an_author_wrote_is_shown_and_more_of_the_machine_is_only_asked_for() {
     let place = Place::new();
@@ -398,6 +461,29 @@ fn a_url_is_followed_and_cut_off() {
     complains(&place.install(&huge, &[]), 2, &["huge.wasm has more than 67108864 bytes"]);
     let mut all = files("counter");
     all.extend(files("moved"));
+    assert_eq!(place.installed(), all);
+}
+
+#[test]
+fn a_url_of_a_private_authority_is_trusted_when_it_is_said() {
+    let place = Place::new();
+    let (ours, others) = (Authority::new("ours"), Authority::new("others"));
+    let web = Registry::start(None);
+    let plain = web.serve("/counter.wasm", COUNTER.component);
+    web.redirect("/down", &plain);
+    let front = secure::in_front_of(web.address(), &ours);
+    let url = format!("https://{front}/counter.wasm");
+    let untrusted = ["counter.wasm cannot be got", "certificate", "hint: ", "--tls-ca FILE"];
+    complains(&place.install(&url, &[]), 5, &untrusted);
+    complains(&place.install(&url, &["--tls-ca", &others.ca()]), 5, &untrusted);
+    let installed = place.install(&url, &["--tls-ca", &ours.ca()]);
+    assert!(installed.status.success(), "{installed:?}");
+    let by_variable = place.install_as(&url, &["--name", "second"], &[("TIDEMILL_TLS_CA", &ours.ca())]);
+    assert!(by_variable.status.success(), "{by_variable:?}");
+    let down = format!("https://{front}/down");
+    complains(&place.install(&down, &["--tls-ca", &ours.ca(), "--name", "down"]), 5, &["/down cannot be got"]);
+    let mut all = files("counter");
+    all.extend(files("second"));
     assert_eq!(place.installed(), all);
 }
 

@@ -81,6 +81,7 @@ pub(super) const DEMANDS: &[(Method, &str, Demand)] = &[
     (Method::GET, "/v1/retention", Demand::Admin),
     (Method::GET, "/v1/plugins", Demand::Admin),
     (Method::GET, "/v1/plugins/{name}", Demand::Admin),
+    (Method::DELETE, "/v1/plugins/{name}", Demand::Admin),
     (Method::POST, "/v1/plugins/{name}/replay", Demand::Admin),
     (Method::POST, "/v1/plugins/{name}/shadow", Demand::Admin),
     (Method::POST, "/v1/plugins/{name}/promote", Demand::Admin),

@@ -53,7 +53,7 @@ pub(super) fn view(
     let owner = live_owner(name, store)?;
     fields.insert("dead_letters".into(), json!(store.dead_letter_count(&owner)?));
     let size = store.state_size(&owner)?;
-    fields.insert("state_size".into(), json!({ "keys": size.keys, "bytes": size.bytes }));
+    fields.insert("state_size".into(), json!(size));
     let known = generations(name, store)?;
     if known != Generations::default() {
         fields.insert("generations".into(), json!(known));

@@ -1,4 +1,4 @@
-//! `GET /v1/plugins` and `GET /v1/plugins/{name}`.
+//! `GET /v1/plugins`, `GET /v1/plugins/{name}`, and `DELETE`, which removes what one that is gone has kept.
 //!
 //! Shows the installed plugins, and those that are not installed but of which the store still keeps
 //! progress, state or dead letters.
@@ -18,7 +18,8 @@ use super::starting::Starting;
 use super::state::ApiState;
 use super::state_entries::at_least;
 use super::wait::for_log;
-use crate::delivery::stored_checkpoint;
+use crate::delivery::{self, Forgotten, stored_checkpoint};
+use crate::error::{ErrorClass, with_sources};
 use crate::event::PluginName;
 use crate::store::{SNAPSHOTS_OWNER, Store};
 
@@ -32,6 +33,11 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
         let mut plugins: BTreeMap<String, Option<PluginSummary>> =
             store.plugins()?.into_iter().map(|name| (name.into(), None)).collect();
         plugins.remove(SNAPSHOTS_OWNER);
+        for name in plugins.keys().cloned().collect::<Vec<_>>() {
+            if stored_checkpoint(&PluginName::new(name.as_str())?, store)?.is_none() {
+                plugins.remove(&name);
+            }
+        }
         plugins.extend(installed.into_iter().map(|plugin| (plugin.name.to_string(), Some(plugin))));
         let now = Now { head: store.head(), time_us };
         let views = plugins
@@ -69,13 +75,51 @@ pub(super) async fn get(
     .await
 }
 
+/// Removes what a plugin that is not installed keeps; answers what that was.
+pub(super) async fn forget(
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Problem> {
+    Params::parse(query.as_deref(), &[])?;
+    let (name, starting) = (PluginName::new(name)?, Starting::of(&state));
+    starting.must_be_over()?;
+    if state.plugins().get(&name).is_some() {
+        return Err(still_installed(&name));
+    }
+    let plugin = name.clone();
+    let forgotten = blocking(&state, move |store| {
+        let forgotten =
+            delivery::forget(&plugin, store).map_err(|error| Problem::of_class(error.class(), with_sources(&error)))?;
+        forgotten.ok_or_else(|| nothing_known(&plugin))
+    })
+    .await?;
+    state.plugins().forgotten(&name).await;
+    let Forgotten { checkpoint, state_size, dead_letters, .. } = forgotten;
+    let (keys, bytes) = (state_size.keys, state_size.bytes);
+    tracing::info!(plugin = %name, %checkpoint, keys, bytes, dead_letters, "what it kept was removed by an operator");
+    Json::render(&forgotten)
+}
+
+fn still_installed(name: &PluginName) -> Problem {
+    let detail = format!(
+        "plugin {name} is installed, and what it keeps is in use; take it out of the plugins directory first: \
+         `tidemill plugins rm {name} --state` does both"
+    );
+    Problem::of_class(ErrorClass::Conflict, detail).with("plugin", name.as_str())
+}
+
 /// Refuses a name that is neither installed nor known to the store.
 pub(super) fn known(store: &dyn Store, name: &PluginName) -> Result<(), Problem> {
     if stored_checkpoint(name, store)?.is_some() {
         return Ok(());
     }
+    Err(nothing_known(name))
+}
+
+fn nothing_known(name: &PluginName) -> Problem {
     let detail = format!("no plugin is called {name}; `tidemill plugins ls` lists them");
-    Err(Problem::not_found(detail).with("plugin", name.as_str()))
+    Problem::not_found(detail).with("plugin", name.as_str())
 }
 
 /// The same, asked off a blocking thread.

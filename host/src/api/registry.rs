@@ -69,6 +69,11 @@ pub trait Plugins: Send + Sync + 'static {
         ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
     }
 
+    /// What a plugin kept is removed: so is what is kept for it beside the store.
+    fn forgotten<'a>(&'a self, _: &'a PluginName) -> BoxFuture<'a, ()> {
+        ready(()).boxed()
+    }
+
     /// Has a plugin answer a query.
     fn query<'a>(&'a self, name: &'a PluginName, _: &'a Query) -> BoxFuture<'a, Result<Answered, QueryRefused>> {
         ready(Err(QueryRefused::NotRunning { plugin: name.clone() })).boxed()

@@ -44,7 +44,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/doctor", get(doctor::doctor))
         .route("/v1/retention", get(retention::list))
         .route("/v1/plugins", get(plugins::list))
-        .route("/v1/plugins/{name}", get(plugins::get))
+        .route("/v1/plugins/{name}", get(plugins::get).merge(delete(plugins::forget)))
         .route("/v1/plugins/{name}/replay", post(rehearsals::replay))
         .route("/v1/plugins/{name}/shadow", post(rehearsals::shadow).layer(DefaultBodyLimit::max(COMPONENT_BYTES_MAX)))
         .route("/v1/plugins/{name}/promote", post(rehearsals::promote))

@@ -14,6 +14,15 @@ impl Starting {
         Self(!state.plugins().is_ready())
     }
 
+    /// Refuses what could meet a plugin that is about to run.
+    pub(super) fn must_be_over(self) -> Result<(), Problem> {
+        if !self.0 {
+            return Ok(());
+        }
+        let detail = "the plugins are being loaded, and this one may be among them; send it again later";
+        Err(Problem::of_class(ErrorClass::Unavailable, detail))
+    }
+
     /// A problem as it is told: with 503 and `Retry-After` where what is not found may be among what is being loaded.
     pub(super) fn told(self, problem: Problem) -> Problem {
         if !self.0 || problem.kind() != Kind::NotFound {

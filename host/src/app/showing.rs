@@ -101,6 +101,15 @@ impl Plugins for Showing {
         async move { Ok(self.registry(name)?.reload(name).await?) }.boxed()
     }
 
+    fn forgotten<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, ()> {
+        async move {
+            if let Some(registry) = self.0.registry() {
+                registry.forgotten(name).await;
+            }
+        }
+        .boxed()
+    }
+
     fn query<'a>(&'a self, name: &'a PluginName, query: &'a Query) -> BoxFuture<'a, Result<Answered, QueryRefused>> {
         let not_running = || QueryRefused::NotRunning { plugin: name.clone() };
         async move { self.0.registry().ok_or_else(not_running)?.query(name, query).await }.boxed()

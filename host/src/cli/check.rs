@@ -55,10 +55,10 @@ pub(super) fn run(args: &CheckArgs, output: &mut Output<'_>) -> Result<(), CliEr
     }
     match checked.refused {
         None => Ok(()),
-        Some(refusal) => Err(CliError::new(
+        Some(refusal) => Err(file.refused(CliError::new(
             refusal.class.into(),
             format_args!("the host would not run it: {}", shown(&refusal.reason, usize::MAX)),
-        )),
+        ))),
     }
 }
 
@@ -117,7 +117,11 @@ fn print(checked: &Checked, file: &Path, output: &mut Output<'_>) -> Result<(), 
         &format!("code {code}, data {data}, debug information {}", HumanBytes(anatomy.debug_bytes as u64)),
     )?;
     line("memory", &format!("{} at the start", HumanBytes(anatomy.memory_bytes_min)))?;
-    line("loaded in", &format!("{:?}", Duration::from_millis(checked.load_ms)))
+    let took = match checked.load_ms {
+        0 => "under 1ms".to_owned(),
+        ms => format!("{:?}", Duration::from_millis(ms)),
+    };
+    line("loaded in", &took)
 }
 
 fn list(names: &[String], none: &str) -> String {

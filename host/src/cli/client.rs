@@ -25,6 +25,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Largest answer in bytes: a page of the largest payload bytes, with room for JSON around it.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
+/// What to do where nobody that is trusted vouches for the other side.
+pub(super) const OWN_AUTHORITY: &str = "a certificate of your own authority is trusted by --tls-ca FILE";
+
 /// Whom the commands ask.
 #[derive(Debug)]
 pub(super) enum Client {
@@ -165,10 +168,8 @@ fn explain(error: ClientError, who: &str) -> CliError {
         }
         ClientError::Connection { reason } => CliError::new(Exit::Unavailable, format_args!("{who}: {reason}")),
         ClientError::Untrusted { reason } => {
-            CliError::new(Exit::Failure, format_args!("no secure connection to {who}: {reason}")).hint(
-                "a certificate of your own authority is trusted by --tls-ca FILE; \
-                 a server without TLS is at http://",
-            )
+            CliError::new(Exit::Failure, format_args!("no secure connection to {who}: {reason}"))
+                .hint(format_args!("{OWN_AUTHORITY}; a server without TLS is at http://"))
         }
         ClientError::Unreadable { reason } => {
             CliError::new(Exit::Failure, format_args!("the answer of {who} is not understood: {reason}"))
@@ -334,6 +335,19 @@ fn whole(body: Body) -> Result<Vec<u8>, ClientError> {
     body.into_with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(failed)
 }
 
+/// Whether a connection failed because nobody that is trusted vouches for the other side.
+pub(super) fn is_untrusted(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => true,
+        ureq::Error::Io(error) => of_tls(error).is_some(),
+        _ => false,
+    }
+}
+
+fn of_tls(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref().and_then(|error| error.downcast_ref())
+}
+
 fn failed(error: ureq::Error) -> ClientError {
     match error {
         ureq::Error::Io(error) => connection(&error),
@@ -348,7 +362,7 @@ fn failed(error: ureq::Error) -> ClientError {
 
 /// Why a connection failed; that nobody vouches for the server is told apart.
 pub(super) fn connection(error: &io::Error) -> ClientError {
-    if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+    if let Some(error) = of_tls(error) {
         return ClientError::Untrusted { reason: error.to_string() };
     }
     ClientError::Connection { reason: error.to_string() }

@@ -27,6 +27,7 @@ pub(super) struct ComponentFile {
     path: PathBuf,
     manifest: Manifest,
     manifest_path: PathBuf,
+    has_manifest: bool,
 }
 
 impl ComponentFile {
@@ -43,9 +44,20 @@ impl ComponentFile {
             name: name(path),
             component,
             path: path.into(),
+            has_manifest: parsed.is_some(),
             manifest: parsed.unwrap_or_default(),
             manifest_path: found.unwrap_or_else(|| MANIFEST.into()),
         })
+    }
+
+    /// Why it would not be run; where that is for want of a grant and nobody named a manifest, there may be one elsewhere.
+    pub(super) fn refused(&self, error: CliError) -> CliError {
+        match &error {
+            CliError::Failed { exit: Exit::Denied, .. } if !self.has_manifest => {
+                error.hint("no manifest lies beside it, and none was given: if it has one, say --manifest FILE")
+            }
+            _ => error,
+        }
     }
 
     /// What would be installed.

@@ -47,7 +47,8 @@ pub(super) struct NewArgs {
 }
 
 fn languages() -> PossibleValuesParser {
-    LANGUAGES.iter().map(|language| language.name).collect::<Vec<_>>().into()
+    let value = |language: &Language| PossibleValue::new(language.name).aliases(language.aliases);
+    LANGUAGES.iter().map(value).collect::<Vec<_>>().into()
 }
 
 fn roles() -> PossibleValuesParser {

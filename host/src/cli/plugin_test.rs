@@ -38,7 +38,7 @@ A fixture is a file of YAML or JSON:
   then:
     state: { ada: 110 }
     appended:
-      - { cause: 0, type: CustomerGotVip, data: { customer: ada } }
+      - { cause: 0, type: CustomerGotVip, data: { customer: ada }, metadata: { by: cents } }
     dispatched:
       - { cause: 0, aggregate: account, key: ada, type: Deposit, data: { cents: 5 } }
     dead_letters:
@@ -65,7 +65,7 @@ One of what lifts events has in `then`:
 `config` and `given` may be missing. Of `then` at least one part must be there, and each that is there is
 compared as a whole. The first event is of 2026-01-01T00:00:00Z, each later one of a second after the one
 before it, unless it says its own `timestamp`; ids that are not given count up. Events are tried at most
-twice. `log` has the lines of calls that were handled, and of each attempt that failed; it is not compared
+twice. Of the metadata of what was appended, what is said is compared. `log` has the lines of calls that were handled, and of each attempt that failed; it is not compared
 with --shuffle-partitions.")]
 pub(super) struct TestArgs {
     /// The component; of upcasters, a file of rules or a folder too
@@ -185,7 +185,8 @@ fn kit(args: &TestArgs) -> Result<Kit, CliError> {
         return Kit::upcasters(&args.component, &engine).map_err(failed);
     }
     let component = ComponentFile::read(&args.component, args.manifest.as_deref())?;
-    Kit::new(&component.proposed(), Arc::new(engine), Box::new(HostSecrets)).map_err(failed)
+    let kit = Kit::new(&component.proposed(), Arc::new(engine), Box::new(HostSecrets));
+    kit.map_err(|error| component.refused(failed(error)))
 }
 
 /// Writes a fixture down, unless the file says the same already.

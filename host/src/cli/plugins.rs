@@ -120,10 +120,10 @@ impl PluginsCommand {
         match self {
             Self::Ls(args) => args.source.clone(),
             Self::Inspect(args) => args.source.clone(),
+            Self::Rm(args) => args.source(),
             Self::Check(_)
             | Self::Pack(_)
             | Self::Install(_)
-            | Self::Rm(_)
             | Self::Test(_)
             | Self::Pause(_)
             | Self::Resume(_)
@@ -158,7 +158,7 @@ pub(super) fn run(command: &PluginsCommand, client: &Client, output: &mut Output
         PluginsCommand::Check(args) => check::run(args, output),
         PluginsCommand::Pack(args) => package::pack(args, output),
         PluginsCommand::Install(args) => package::install(args, Identity::default(), output),
-        PluginsCommand::Rm(args) => package::remove(args, output),
+        PluginsCommand::Rm(args) => package::remove(args, client, output),
         PluginsCommand::Test(args) => plugin_test::run(args, output),
         PluginsCommand::Promote(args) => rehearsals::promote(args, client, output),
         PluginsCommand::Rebuild(args) => generations::rebuild(args, client, output),

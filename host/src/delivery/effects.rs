@@ -24,6 +24,7 @@ use self::cause::Cause;
 pub use self::dispatch::Dispatch;
 use self::room::Room;
 use self::state::Staged;
+pub(crate) use self::state::check_key as check_state_key;
 use super::EventBatch;
 use super::policy::CAUSATION_DEPTH_MAX;
 use super::quiet::Quiet;

@@ -10,6 +10,7 @@ mod handler;
 mod live_state;
 mod state_source;
 
+mod forget;
 mod key;
 mod layout;
 mod lifting;
@@ -34,7 +35,9 @@ pub mod rehearsal;
 pub use accepted::{Envelope, find as find_accepted};
 pub use cost::Cost;
 pub use dispatcher::{CommandError, Dispatcher, Letters, Rebuild, Redriven, Retry, Setup, StillFailing, spawn};
+pub(crate) use effects::check_state_key;
 pub use effects::{Dispatch, EffectError, Effects};
+pub use forget::{Forgotten, forget};
 pub use handler::{EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Restarts, Usage, Verdict};
 pub use key::{InvalidKey, Key};
 pub use lifting::lifting;

@@ -136,6 +136,18 @@ impl Record {
         self.next_generation.max(self.generation + 1)
     }
 
+    /// What is left of it when all that the plugin keeps is removed: that its generations had these numbers.
+    pub(super) fn forgotten(&self) -> Self {
+        let generation = self.unused_generation();
+        Self { generation, next_generation: generation + 1, ..Self::default() }
+    }
+
+    /// Whether it says nothing of a plugin but the numbers of its generations.
+    pub(super) fn is_blank(&self) -> bool {
+        let Self { generation, next_generation, .. } = *self;
+        *self == Self { generation, next_generation, ..Self::default() }
+    }
+
     /// The same, with a generation that is being built, whatever was built before.
     pub(super) fn building(&self, building: Building) -> Self {
         let generation = self.unused_generation();
@@ -174,7 +186,7 @@ impl Record {
     }
 
     /// Every generation that is kept.
-    fn generations(&self) -> BTreeSet<u32> {
+    pub(super) fn generations(&self) -> BTreeSet<u32> {
         let previous = self.previous.as_ref().map(|previous| previous.generation);
         let building = self.building.as_ref().map(|building| building.generation);
         let abandoned = self.abandoned.as_ref().map(|abandoned| abandoned.generation);

@@ -71,4 +71,7 @@ pub mod metadata_key {
     pub const CAUSATION_DEPTH: &str = "causation_depth";
     /// Id of the event that no plugin made and that these appends began with.
     pub const CAUSATION_ROOT: &str = "causation_root";
+    /// What the host says itself of what a plugin appends.
+    pub const OF_HOST: [&str; 6] =
+        [CORRELATION_ID, CAUSATION_ID, COMMAND_ID, TRACEPARENT, CAUSATION_DEPTH, CAUSATION_ROOT];
 }

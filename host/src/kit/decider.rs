@@ -78,6 +78,8 @@ fn call(index: usize, command: &Value, came: &CameOf) -> Call {
         event_type: event.event_type.clone(),
         stream: None,
         tags: event.tags.clone(),
+        schema_version: event.schema_version,
+        metadata: event.metadata.clone(),
         data: event.data.clone(),
     });
     Call { appended: appended.collect(), ..Call::of(given, "accepted") }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::run::json_or_text;
 use super::{Asked, CameOf};
 use crate::delivery::Envelope;
+use crate::event::metadata_key;
 use crate::runtime::LogLine;
 
 /// Events, or commands, that a plugin is given, and what must come of them.
@@ -121,9 +122,30 @@ pub struct Appended {
     /// Its tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Version of its payload's schema; 1 where nothing is said.
+    #[serde(default = "first_schema", skip_serializing_if = "is_first_schema")]
+    pub schema_version: u32,
+    /// Entries that its metadata has; others it may have beside.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
     /// Its payload.
     #[serde(default)]
     pub data: Value,
+}
+
+/// Whether an entry of metadata is what a plugin says itself.
+pub(super) fn is_own(key: &str) -> bool {
+    !metadata_key::OF_HOST.contains(&key)
+}
+
+/// The schema version of a payload of which none is said.
+pub(super) const fn first_schema() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+pub(super) const fn is_first_schema(version: &u32) -> bool {
+    *version == 1
 }
 
 /// A command that the plugin sent to be decided.
@@ -166,7 +188,26 @@ pub struct Dead {
     pub reason: Vec<String>,
 }
 
+impl Appended {
+    /// Whether what came is this one: all of it, and of its metadata what is said.
+    #[must_use]
+    pub fn fits(&self, is: &Self) -> bool {
+        (self.cause, &self.event_type, &self.stream, &self.tags, self.schema_version, &self.data)
+            == (is.cause, &is.event_type, &is.stream, &is.tags, is.schema_version, &is.data)
+            && self.metadata.iter().all(|(key, value)| is.metadata.get(key) == Some(value))
+    }
+}
+
 impl Then {
+    /// Leaves out of the metadata of what was appended what the host says of it, but for what is asked for.
+    pub(super) fn leave_out_the_hosts(&mut self, wanted: &Self) {
+        let wanted = wanted.appended.as_deref().unwrap_or_default();
+        for (index, event) in self.appended.iter_mut().flatten().enumerate() {
+            let asked = |key: &str| wanted.get(index).is_some_and(|wanted| wanted.metadata.contains_key(key));
+            event.metadata.retain(|key, _| is_own(key) || asked(key));
+        }
+    }
+
     /// Brings appended events, commands and lines into an order that does not follow from when they came.
     pub(super) fn sort(&mut self) {
         let event = |event: &Appended| (event.cause, event.event_type.clone(), event.data.to_string());

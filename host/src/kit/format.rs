@@ -35,7 +35,7 @@ const FIELDS: &[(&str, &[&str])] = &[
             "refused",
         ],
     ),
-    ("then.appended", &["cause", "type", "stream", "tags", "data"]),
+    ("then.appended", &["cause", "type", "stream", "tags", "schema_version", "metadata", "data"]),
     ("then.dispatched", &["cause", "aggregate", "key", "type", "data"]),
     ("then.dead_letters", &["event", "kind", "attempts", "reason"]),
     ("then.queries", &["query", "parameters", "answer", "error", "reason"]),
@@ -44,6 +44,9 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("then.lifted", &["event", "type", "schema_version", "data"]),
     ("then.refused", &["event", "reason"]),
 ];
+
+/// What the reader of YAML says to programmers.
+const OF_THE_READER: &str = ", set DuplicateKeyPolicy in Options if acceptable";
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +140,7 @@ impl Format {
                 serde_json::from_str(text).map_err(|error| error.to_string())
             }
             Self::Yaml => {
-                let said = |error: serde_saphyr::Error| error.without_snippet().to_string();
+                let said = |error: serde_saphyr::Error| error.without_snippet().to_string().replace(OF_THE_READER, "");
                 let value = serde_saphyr::from_str(text).map_err(said)?;
                 check_fields(&value)?;
                 serde_saphyr::from_str(text).map_err(said)

@@ -1,5 +1,6 @@
 //! Fixtures of what lifts events: each is asked of the chain, as a reader or a handler would have it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -150,6 +151,8 @@ fn call(index: usize, event: &RecordedEvent, became: &Became, us: u64) -> Call {
         event_type: format!("{} {}", event.event_type, event.schema_version),
         stream: None,
         tags: Vec::new(),
+        schema_version: event.schema_version,
+        metadata: BTreeMap::new(),
         data: json_or_text(&event.data),
     };
     match became {

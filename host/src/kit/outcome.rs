@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::fixture::{first_schema, is_first_schema};
 use super::run::json_or_text;
 use crate::command::{CommandError, Faulted, FieldFault, Outcome, Settled};
 use crate::event::RecordedEvent;
@@ -77,7 +78,7 @@ pub struct Followed {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// Version of its payload's schema; 1 where nothing is said.
-    #[serde(default = "first", skip_serializing_if = "is_first")]
+    #[serde(default = "first_schema", skip_serializing_if = "is_first_schema")]
     pub schema_version: u32,
     /// Entries that its metadata has; others it may have beside.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -85,15 +86,6 @@ pub struct Followed {
     /// Its payload.
     #[serde(default)]
     pub data: Value,
-}
-
-const fn first() -> u32 {
-    1
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
-const fn is_first(version: &u32) -> bool {
-    *version == 1
 }
 
 impl CameOf {

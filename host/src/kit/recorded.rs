@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::fixture::{Appended, Dispatched};
+use super::fixture::{Appended, Dispatched, is_own};
 use super::run::json_or_text;
 use crate::clock::Stopwatch;
 use crate::delivery::{Effects, Envelope, EventBatch, HandleError, Handled, Handler, Usage, Verdict};
@@ -185,11 +185,14 @@ fn cause(event: &NewEvent, batch: &EventBatch, given: &[Given]) -> usize {
 }
 
 fn appended_of(event: &NewEvent, cause: usize) -> Appended {
+    let own = event.metadata.iter().filter(|(key, _)| is_own(key));
     Appended {
         cause,
         event_type: event.event_type.to_string(),
         stream: event.stream.as_ref().map(ToString::to_string),
         tags: event.tags.iter().map(ToString::to_string).collect(),
+        schema_version: event.schema_version,
+        metadata: own.map(|(key, value)| (key.clone(), value.clone())).collect(),
         data: json_or_text(&event.data),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::fixture::{Dead, Fixture, Refused, Then};
+use super::fixture::{Appended, Dead, Fixture, Refused, Then};
 use super::{Asked, CameOf};
 
 /// What came of one fixture.
@@ -73,7 +73,7 @@ pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
         let keys = state.keys().chain(is.keys().filter(|key| !state.contains_key(*key)));
         differences.extend(keys.filter_map(|key| differ(format!("state {key:?}"), state.get(key), is.get(key))));
     }
-    differences.extend(pairs("appended event", &expected.appended, &found.appended, PartialEq::eq));
+    differences.extend(pairs("appended event", &expected.appended, &found.appended, Appended::fits));
     differences.extend(pairs("dispatched command", &expected.dispatched, &found.dispatched, PartialEq::eq));
     differences.extend(pairs("dead letter", &expected.dead_letters, &found.dead_letters, fits));
     differences.extend(pairs("log line", &expected.log, &found.log, PartialEq::eq));

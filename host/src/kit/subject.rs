@@ -189,7 +189,10 @@ impl Kit {
         if answers || fixture.then.queries.is_none() {
             return Ok(());
         }
-        let reason = "`then.queries`: it answers no queries, as it exports no `projection`".into();
+        let reason =
+            "`then.queries`: it answers no queries, as it exports no `projection`; build it for a world that has \
+                      one, such as `described-projection-plugin`"
+                .into();
         Err(KitError::NotAFixture { file: file.into(), reason })
     }
 }

@@ -12,7 +12,7 @@ use super::fixture::{Appended, Dead, Dispatched, Fixture, Given, Then};
 use super::run::json_or_text;
 use crate::api::parse_event;
 use crate::clock::{Clock, ManualClock};
-use crate::delivery::{BEHIND, Envelope, LiveState, State, Status, live_owner, live_state};
+use crate::delivery::{BEHIND, Envelope, LiveState, State, Status, check_state_key, live_owner, live_state};
 use crate::event::{NewEvent, PluginName, Position, RecordedEvent, metadata_key};
 use crate::projection::Moment;
 use crate::store::memory::MemoryStore;
@@ -136,6 +136,8 @@ fn appended_of(event: &RecordedEvent, cause: usize) -> Appended {
         event_type: event.event_type.to_string(),
         stream: event.stream.as_ref().map(ToString::to_string),
         tags: event.tags.iter().map(ToString::to_string).collect(),
+        schema_version: event.schema_version,
+        metadata: event.metadata.clone(),
         data: json_or_text(&event.data),
     }
 }
@@ -193,6 +195,9 @@ fn before(store: &dyn Store, owner: &Owner, given: Position, was: &Given) -> Res
     let Given { state, .. } = was;
     if state.is_empty() {
         return Ok(());
+    }
+    for key in state.keys() {
+        check_state_key(key).map_err(|error| format!("the state of `given`, under {key:?}: {error}"))?;
     }
     let change =
         |(key, value): (&String, &Value)| StateChange { key: key.clone(), value: Some(value.to_string().into()) };

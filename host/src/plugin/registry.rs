@@ -40,12 +40,14 @@ pub use refused::GenerationRefused;
 use reload::{LOOKS_MAX, LookAsked};
 use supervisor::{Eyes, Place};
 
+use super::archive::Archive;
 use super::source::{UPCASTERS_FOLDER, is_absent};
 use super::watcher::Pace;
 use super::{Loader, NoSecrets, SecretResolver};
 use crate::clock::Clock;
 use crate::command::{Checks, Claims};
 use crate::delivery::{CommandError, Dispatcher, Rebuild};
+use crate::error::with_sources;
 use crate::event::{PluginName, Position};
 use crate::schema::{Chain, SchemaCell, TypeSchemas};
 use crate::store::{SNAPSHOTS_OWNER, Store, StoreError};
@@ -121,6 +123,7 @@ pub struct Registry {
     store: Arc<dyn Store>,
     secrets: Arc<dyn SecretResolver>,
     schemas: Arc<SchemaCell>,
+    archive: Arc<Archive>,
     looks: mpsc::Sender<LookAsked>,
     ready: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
@@ -142,6 +145,7 @@ impl Registry {
         let (looks, asked) = mpsc::channel(LOOKS_MAX);
         let (store, secrets) = (Arc::clone(&options.store), Arc::clone(&options.secrets));
         let surroundings = Surroundings::new(&options, Arc::clone(&board));
+        let archive = Arc::clone(&surroundings.archive);
         if is_absent(&options.directory.join(UPCASTERS_FOLDER)) {
             board.note_chain(Ok(Arc::default()));
         }
@@ -149,7 +153,7 @@ impl Registry {
         let RegistryOptions { directory, loader, schemas, checks, .. } = options;
         let eyes = Eyes::open(Place { directory, loader, schemas: Arc::clone(&schemas), checks }, pace);
         tokio::spawn(supervisor::run(eyes, pace, surroundings, tell_ready, (asked, stopping)));
-        Self { board, store, secrets, schemas, looks, ready, stop }
+        Self { board, store, secrets, schemas, archive, looks, ready, stop }
     }
 
     /// What lifts events to today's schema.
@@ -227,6 +231,15 @@ impl Registry {
     pub async fn roll_back(&self, name: &PluginName) -> Result<(), GenerationRefused> {
         self.running(name)?;
         self.order(name, Order::RollBack).await
+    }
+
+    /// Lets go of the components that were kept for a plugin whose data is removed.
+    pub async fn forgotten(&self, name: &PluginName) {
+        let (plugin, archive, store) = (name.clone(), Arc::clone(&self.archive), Arc::clone(&self.store));
+        let tidied = tokio::task::spawn_blocking(move || archive.tidy(&plugin, [], &*store)).await;
+        if let Ok(Err(error)) = tidied {
+            tracing::warn!(plugin = %name, error = with_sources(&error), "components that nobody needs are still kept");
+        }
     }
 
     fn running(&self, name: &PluginName) -> Result<Running, GenerationRefused> {

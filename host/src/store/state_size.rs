@@ -3,8 +3,11 @@
 use std::iter::Sum;
 use std::ops::{AddAssign, SubAssign};
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 /// How much state there is: that of an owner, or a part of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct StateSize {
     /// Keys with a value.
     pub keys: u64,

@@ -16,6 +16,8 @@ include!(concat!(env!("OUT_DIR"), "/files.rs"));
 pub struct Language {
     /// Its name on the command line, and that of its folder in `sdk/`.
     pub name: &'static str,
+    /// What else people call it on the command line.
+    pub aliases: &'static [&'static str],
     /// Its name for people.
     pub title: &'static str,
     /// The file that a plugin's author writes; relative to the project, as all paths here.
@@ -60,6 +62,7 @@ const WIT_BINDGEN: &str = "cargo install --locked wit-bindgen-cli@0.63.0 --no-de
 pub const LANGUAGES: &[Language] = &[
     Language {
         name: "rust",
+        aliases: &["rs"],
         title: "Rust",
         source: "src/lib.rs",
         install: &["rustup target add wasm32-wasip2"],
@@ -70,6 +73,7 @@ pub const LANGUAGES: &[Language] = &[
     },
     Language {
         name: "js",
+        aliases: &["ts", "typescript", "javascript"],
         title: "TypeScript or JavaScript",
         source: "src/plugin.ts",
         install: &["npm install"],
@@ -80,6 +84,7 @@ pub const LANGUAGES: &[Language] = &[
     },
     Language {
         name: "python",
+        aliases: &["py"],
         title: "Python",
         source: "plugin.py",
         install: &[VENV, ACTIVATE, COMPONENTIZE_PY],
@@ -90,6 +95,7 @@ pub const LANGUAGES: &[Language] = &[
     },
     Language {
         name: "go",
+        aliases: &["golang"],
         title: "Go",
         source: "plugin.go",
         install: &[VENV, ACTIVATE, GO, WIT_BINDGEN, WASM_TOOLS],
@@ -100,6 +106,7 @@ pub const LANGUAGES: &[Language] = &[
     },
     Language {
         name: "c",
+        aliases: &[],
         title: "C",
         source: "plugin.c",
         install: &[CLANG, WIT_BINDGEN, WASM_TOOLS],
@@ -116,10 +123,10 @@ pub const LANGUAGES: &[Language] = &[
 ];
 
 impl Language {
-    /// The language of that name.
+    /// The language of that name, or that is also called so.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
-        LANGUAGES.iter().find(|language| language.name == name)
+        LANGUAGES.iter().find(|language| language.name == name || language.aliases.contains(&name))
     }
 
     /// Where the build leaves the component of a project of this name.

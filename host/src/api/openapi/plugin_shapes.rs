@@ -10,6 +10,7 @@ use crate::event::{PluginName, Position};
 use crate::plugin::{
     CandidateReport, DescriptionInfo, GrantsInfo, LimitsInfo, PolicyInfo, Problem, SubscriptionInfo, UsedPercent,
 };
+use crate::store::StateSize;
 
 /// Every plugin.
 #[derive(ToSchema)]
@@ -33,6 +34,7 @@ pub(super) struct Plugin {
     lag_seconds: f64,
     /// How many events are set aside.
     dead_letters: u64,
+    /// How much state its live generation has.
     state_size: StateSize,
     #[schema(nullable = false)]
     generations: Option<Generations>,
@@ -97,14 +99,6 @@ pub(super) struct HistoryGone {
     count: u64,
     /// What was told at the last time.
     reason: String,
-}
-
-/// How much state a plugin keeps, in its live generation.
-#[derive(ToSchema)]
-pub(super) struct StateSize {
-    keys: u64,
-    /// Of those keys and their values.
-    bytes: u64,
 }
 
 /// How far one partition is behind; told beside its status.

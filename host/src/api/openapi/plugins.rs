@@ -13,7 +13,7 @@ use crate::api::problem::Kind;
 use crate::api::rehearsals::{COMPONENT_TYPES, STATE_BYTES};
 use crate::api::state_entries::{self, EntryView};
 use crate::delivery::rehearsal::{ReplayReport, VerifyStateReport};
-use crate::delivery::{Generations, RebuildStatus};
+use crate::delivery::{Forgotten, Generations, RebuildStatus};
 use crate::plugin::{CandidateReport, Promoted};
 
 /// How long work is answered.
@@ -46,8 +46,17 @@ fn shown() -> Vec<Op> {
         .takes(at_least("the plugin"))
         .answers(200, "The value: JSON in `value`, anything else in `value_base64`.")
         .json::<EntryView<'_>>();
+    let forget = Op::delete("/v1/plugins/{name}", "forgetPlugin", "Removes what a plugin that is gone has kept.")
+        .about(
+            "Its state, its checkpoint and its dead letters, for good, of every generation. What it has appended stays. \
+             It is refused while the plugin is installed.",
+        )
+        .answers(200, "What was removed.")
+        .json::<Forgotten>()
+        .refuses(404, &[Kind::NotFound])
+        .refuses(409, &[Kind::Conflict]);
     let known = [get, scan, key].map(|op| op.refuses(404, &[Kind::NotFound]).refuses(503, &[Kind::TimedOut]));
-    [list].into_iter().chain(known).collect()
+    [list, forget].into_iter().chain(known).collect()
 }
 
 fn driven() -> Vec<Op> {

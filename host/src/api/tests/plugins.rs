@@ -25,6 +25,28 @@ async fn plugins_are_those_installed_and_those_the_store_knows() {
 }
 
 #[tokio::test]
+async fn what_a_plugin_that_is_gone_keeps_is_removed_once() {
+    let api = Api::new();
+    api.fill("s", &["A", "B", "C"]).await;
+    api.commit("audit", 1, 2, &[("k", b"four")], &[1]);
+    let forget = async |name: &str| api.send("DELETE", &format!("/v1/plugins/{name}"), "application/json", "").await;
+    let (status, problem) = forget("billing").await;
+    assert!(status == 409 && problem["detail"].as_str().unwrap().contains("--state"), "it is installed: {problem}");
+    let gone = json!({
+        "name": "audit", "checkpoint": 2, "state_size": { "keys": 1, "bytes": 5 }, "dead_letters": 1, "generations": 1,
+    });
+    assert_eq!(forget("audit").await, (200, gone));
+    for path in ["/v1/plugins/audit", "/v1/plugins/audit/state", "/v1/plugins/audit/dead-letters"] {
+        assert_eq!(api.get(path).await.0, 404, "{path}");
+    }
+    let (_, answer) = api.get("/v1/plugins").await;
+    assert_eq!(answer["plugins"].as_array().unwrap().len(), 1, "billing alone: {answer}");
+    assert_eq!(forget("audit").await.0, 404);
+    assert_eq!(forget("no*name").await.0, 400);
+    assert_eq!(forget(".snapshots").await.0, 404);
+}
+
+#[tokio::test]
 async fn dead_letters_are_paged_and_shown_with_their_event() {
     let api = Api::new();
     api.fill("s", &["A", "B", "C"]).await;

@@ -12,7 +12,7 @@ use super::session::{Loaded, Ran};
 use crate::cli::color;
 use crate::cli::error::CliError;
 use crate::cli::output::{Output, complain, shown, talk};
-use crate::kit::{Call, Report};
+use crate::kit::{Call, Dead, Report};
 
 /// Characters of a value that are shown on a terminal.
 const VALUE_CHARS: usize = 160;
@@ -132,6 +132,7 @@ impl<'o, 'w> Show<'o, 'w> {
             if report.about.is_empty() { String::new() } else { format!(": {}", shown(&report.about, usize::MAX)) };
         self.output.heading(&format!("\n{}{about}", feed.from.display()))?;
         unseen(feed, &traced.calls).try_for_each(|call| self.call(feed, call))?;
+        untried(feed, &traced.report).try_for_each(|dead| self.untried(feed, dead))?;
         self.verdict(feed, ran, passed)
     }
 
@@ -175,7 +176,8 @@ impl<'o, 'w> Show<'o, 'w> {
         for event in &call.appended {
             let stream = event.stream.iter().map(|stream| format!(" {stream}")).collect::<String>();
             let tags = event.tags.iter().map(|tag| format!(" #{tag}")).collect::<String>();
-            self.detail("appended", &format!("{}{stream}{tags} {}", event.event_type, event.data))?;
+            let metadata = event.metadata.iter().map(|(key, value)| format!(" {key}={value}")).collect::<String>();
+            self.detail("appended", &format!("{}{stream}{tags} {}{metadata}", event.event_type, event.data))?;
         }
         for sent in &call.dispatched {
             let to = format!("{} {} {}", sent.aggregate, sent.key, sent.command_type);
@@ -188,6 +190,17 @@ impl<'o, 'w> Show<'o, 'w> {
             }
         }
         call.log.iter().try_for_each(|line| self.detail("logged", &format!("{}: {}", line.level, line.message)))
+    }
+
+    /// Tells of an event that was set aside without a call.
+    fn untried(&mut self, feed: &Feed, dead: &Dead) -> Result<(), CliError> {
+        let number = feed.positions.get(dead.event).copied().unwrap_or(dead.event as u64);
+        let event = feed.fixture.when.get(dead.event);
+        let field = |name| event.and_then(|event| event.get(name)?.as_str()).unwrap_or_default();
+        let what = [field("type"), field("stream")].join(" ");
+        let outcome = self.painted(&format!("{:<13}", dead.kind), Mood::Odd);
+        self.output.line(&format!("{number:>8}  {:<40}  {outcome}", shown(&what, 128)).trim_end())?;
+        dead.reason.iter().try_for_each(|reason| self.detail("because", reason))
     }
 
     fn detail(&mut self, name: &str, text: &str) -> Result<(), CliError> {
@@ -292,6 +305,12 @@ impl<'o, 'w> Show<'o, 'w> {
 fn unseen<'a>(feed: &Feed, calls: &'a [Call]) -> impl Iterator<Item = &'a Call> {
     let shown = feed.shown;
     calls.iter().filter(move |call| call.events.iter().any(|event| event.index >= shown))
+}
+
+/// The events that were set aside without a call, and have not been told of before.
+fn untried<'a>(feed: &Feed, report: &'a Report) -> impl Iterator<Item = &'a Dead> {
+    let shown = feed.shown;
+    report.found.dead_letters.iter().flatten().filter(move |dead| dead.attempts == 0 && dead.event >= shown)
 }
 
 /// Where the events of a call stand in a server's log.

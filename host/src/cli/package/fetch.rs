@@ -7,6 +7,7 @@ use ureq::http::{Request, Response};
 use ureq::tls::TlsConfig;
 use ureq::{Body, Error};
 
+use super::super::client::{OWN_AUTHORITY, is_untrusted};
 use super::super::component_file::component;
 use super::super::error::{CliError, Exit};
 use super::credentials::Keyring;
@@ -102,5 +103,6 @@ pub(super) fn digest(bytes: &[u8]) -> Digest {
 }
 
 fn failed(url: &str, error: &Error) -> CliError {
-    CliError::new(Exit::Unavailable, format_args!("{url} cannot be got: {error}"))
+    let told = CliError::new(Exit::Unavailable, format_args!("{url} cannot be got: {error}"));
+    if is_untrusted(error) { told.hint(OWN_AUTHORITY) } else { told }
 }

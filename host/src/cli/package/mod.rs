@@ -1,7 +1,8 @@
 //! `tidemill plugins pack` and `install`: a plugin as one file, and from wherever it is into a plugins directory.
 //!
 //! [`fetch`] gets bytes, from a file, a URL or a registry, and answers only what their digests say; [`install()`] checks
-//! them as the host would and puts them in place; [`pack()`] makes such a file; [`remove()`] takes a plugin away again.
+//! them as the host would and puts them in place; [`pack()`] makes such a file; [`remove()`] takes a plugin away again, and has
+//! what it keeps removed where that is said ([`state`]).
 
 mod credentials;
 mod fetch;
@@ -13,6 +14,7 @@ mod project;
 mod reference;
 mod remove;
 mod signature;
+mod state;
 
 pub(super) use install::{InstallArgs, run as install};
 pub(super) use pack::{PackArgs, run as pack};

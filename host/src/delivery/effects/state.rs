@@ -188,7 +188,11 @@ fn bytes_of(key: &str, value: Option<&Vec<u8>>) -> u64 {
     value.map_or(0, |value| key.len() as u64 + value.len() as u64)
 }
 
-fn check_key(key: &str) -> Result<(), EffectError> {
+/// Refuses a key that no state has.
+///
+/// # Errors
+/// When it is empty, or too long.
+pub(crate) fn check_key(key: &str) -> Result<(), EffectError> {
     if key.is_empty() || key.len() > STATE_KEY_BYTES_MAX {
         let bytes = key.len();
         return Err(EffectError::Invalid(format!(

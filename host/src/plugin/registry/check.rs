@@ -193,6 +193,13 @@ impl Checked {
                         listens to; export `description` to mend that";
             self.warnings.push(what.into());
         }
+        let asked = self.description.as_ref().map(|said| said.queries.join(", ")).unwrap_or_default();
+        if !asked.is_empty() && !loaded.roles().contains(&Role::Projection) {
+            self.warnings.push(format!(
+                "it says that it answers queries ({asked}), and exports no `projection`, so nobody can ask it: build it \
+                 for a world that has one, such as `described-projection-plugin`"
+            ));
+        }
         if !self.replayable {
             let what =
                 "it imports HTTP, so two runs over the same events may differ: no rebuild, replay or shadow of it";

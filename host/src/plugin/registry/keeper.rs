@@ -74,7 +74,7 @@ pub(super) struct Surroundings {
     pub(super) loader: Arc<dyn Loader>,
     claims: Claims,
     secrets: Arc<dyn SecretResolver>,
-    archive: Arc<Archive>,
+    pub(super) archive: Arc<Archive>,
     loads: Arc<Loads>,
 }
 
