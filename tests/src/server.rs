@@ -16,12 +16,8 @@ pub fn tidemill() -> Command {
     command
 }
 
-/// What `TIDEMILL_UNDER_TEST` names, else the binary that is built with the tests: it stands beside the test's own
-/// executable, which is in `deps/`.
+/// The binary that is built with the tests: it stands beside the test's own executable, which is in `deps/`.
 pub(crate) fn binary() -> PathBuf {
-    if let Some(named) = std::env::var_os("TIDEMILL_UNDER_TEST") {
-        return named.into();
-    }
     let test = std::env::current_exe().expect("a test knows its own path");
     let folder = test.parent().and_then(Path::parent).expect("tests are built into target/<profile>/deps");
     folder.join("tidemill-under-test")

@@ -123,7 +123,7 @@ fn an_account_lives_through_its_commands() {
     let (status, invalid) = ask(&server, "7", "c6", "Deposit", &json!({ "cents": -1 }));
     assert_eq!((status, &invalid["code"]), (422, &json!("InvalidCommand")), "{invalid}");
     let (status, unknown) = send(&server, "purse", "7", &json!({ "id": "c7", "type": "Open" })).unwrap();
-    assert!(status == 404 && unknown["detail"].as_str().unwrap().contains("there are account"), "{unknown}");
+    assert!(status == 404 && unknown["detail"].as_str().unwrap().contains("are for account"), "{unknown}");
     for (bad, what) in [
         (json!({ "type": "Open" }), "`id` is missing"),
         (json!({ "id": "c8" }), "`type` is missing"),

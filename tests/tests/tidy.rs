@@ -201,10 +201,9 @@ fn links_in_the_docs_lead_somewhere() {
     let mut faults = Vec::new();
     for path in files(&root(), ".md") {
         let text = fs::read_to_string(&path).expect("a document");
-        // Every other part is code.
-        let prose = text.split("\n```").step_by(2);
-        let links = prose.flat_map(|prose| prose.split("](").skip(1));
-        for target in links.filter_map(|rest| rest.split(')').next()) {
+        // Every other part is code, in blocks and in lines.
+        let prose: String = text.split("\n```").step_by(2).flat_map(|block| block.split('`').step_by(2)).collect();
+        for target in prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let file = target.split('#').next().unwrap_or_default();
             let outside = target.contains("://") || file.is_empty();
             if !outside && !path.parent().expect("a folder").join(file).exists() {

@@ -1,14 +1,14 @@
 //! Where work for one shard is laid down, and done in the order in which it came.
 //!
 //! A blocking thread does it, and goes on while more is there: to change threads for each command would cost more than
-//! most decisions do.
+//! most decisions do. For the same reason it is called when the tasks that are ready have laid down theirs.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, yield_now};
 
 use super::error::CommandError;
 use super::shard::Shard;
@@ -75,7 +75,10 @@ impl Desk {
         pile.jobs.push_back(job);
         if !std::mem::replace(&mut pile.is_worked, true) {
             let inner = Arc::clone(&self.0);
-            spawn_blocking(move || inner.work_off());
+            tokio::spawn(async move {
+                yield_now().await;
+                spawn_blocking(move || inner.work_off())
+            });
         }
     }
 }

@@ -2,8 +2,7 @@
 //! lifting events adds to their delivery.
 //!
 //! Run by `cargo bench -p tidemill-tests --bench commands`. All of it decides by the account component. `rates` runs the
-//! real server as a process of its own and its clients in this one; the other parts run in process. The server has the
-//! system's allocator, unless `TIDEMILL_UNDER_TEST` names a release of the binary itself. An option measures
+//! real server as a process of its own and its clients in this one; the other parts run in process. An option measures
 //! parts alone, `--quick` makes turns and histories short: for trying it, not for figures. Ratios hold from machine to
 //! machine; absolute figures do not.
 

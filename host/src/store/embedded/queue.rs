@@ -1,4 +1,6 @@
 //! The bounded queue in front of the writer: many push, one takes whatever waits.
+//!
+//! Only who waits is woken, and once: to wake somebody is a call of the system, also when nobody is there.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -28,19 +30,27 @@ struct State<T> {
     bytes: usize,
     /// Items that the taker waits for; pushes wake it no sooner.
     wanted: usize,
+    /// Whether the taker waits, and was not woken yet.
+    taker_waits: bool,
+    /// Pushers that wait for room.
+    pushers: usize,
     closed: bool,
 }
 
 impl<T> Queue<T> {
     pub(super) fn new(bounds: Bounds) -> Self {
-        let state = State { items: VecDeque::new(), bytes: 0, wanted: 1, closed: false };
+        let state =
+            State { items: VecDeque::new(), bytes: 0, wanted: 1, taker_waits: false, pushers: 0, closed: false };
         Self { bounds, state: Mutex::new(state), filled: Condvar::new(), room: Condvar::new() }
     }
 
     /// Adds an item, once there is room; gives it back when the queue is closed.
     pub(super) fn push(&self, item: T, bytes: usize) -> Result<(), T> {
         let full = |state: &mut State<T>| !self.fits(state, bytes) && !state.closed;
-        let state = self.room.wait_while(self.lock(), full).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        state.pushers += 1;
+        let mut state = self.room.wait_while(state, full).unwrap_or_else(PoisonError::into_inner);
+        state.pushers -= 1;
         if state.closed {
             return Err(item);
         }
@@ -66,7 +76,8 @@ impl<T> Queue<T> {
     fn add(&self, mut state: MutexGuard<'_, State<T>>, item: T, bytes: usize) {
         state.items.push_back((item, bytes));
         state.bytes += bytes;
-        let wake = state.items.len() >= state.wanted;
+        let wake = state.taker_waits && state.items.len() >= state.wanted;
+        state.taker_waits &= !wake;
         drop(state);
         if wake {
             self.filled.notify_one();
@@ -77,7 +88,7 @@ impl<T> Queue<T> {
     pub(super) fn wait(&self) -> usize {
         let mut state = self.lock();
         state.wanted = 1;
-        let empty = |state: &mut State<T>| state.items.is_empty() && !state.closed;
+        let empty = |state: &mut State<T>| state.taker_waits_while(state.items.is_empty() && !state.closed);
         self.filled.wait_while(state, empty).unwrap_or_else(PoisonError::into_inner).items.len()
     }
 
@@ -87,10 +98,12 @@ impl<T> Queue<T> {
         let mut state = self.lock();
         let wanted = wanted.min(self.bounds.items);
         state.wanted = wanted;
-        let few = |state: &mut State<T>| state.items.len() < wanted && state.bytes < self.bounds.bytes && !state.closed;
+        let few = |state: &mut State<T>| {
+            state.taker_waits_while(state.items.len() < wanted && state.bytes < self.bounds.bytes && !state.closed)
+        };
         let (mut state, _) =
             self.filled.wait_timeout_while(state, timeout, few).unwrap_or_else(PoisonError::into_inner);
-        state.wanted = 1;
+        (state.wanted, state.taker_waits) = (1, false);
         state.items.len()
     }
 
@@ -107,8 +120,11 @@ impl<T> Queue<T> {
             state.bytes -= bytes;
             taken.push(item);
         }
+        let wake = state.pushers > 0;
         drop(state);
-        self.room.notify_all();
+        if wake {
+            self.room.notify_all();
+        }
         taken
     }
 
@@ -126,6 +142,14 @@ impl<T> Queue<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> State<T> {
+    /// Notes whether the taker is about to wait, and answers it.
+    fn taker_waits_while(&mut self, waits: bool) -> bool {
+        self.taker_waits = waits;
+        waits
     }
 }
 
