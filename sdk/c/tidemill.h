@@ -86,7 +86,8 @@ bool tm_json_item(tm_text json, size_t *at, tm_text *item);
 bool tm_state_get(tm_event *event, tm_text key, tm_text *value, bool *found);
 bool tm_state_set(tm_event *event, tm_text key, tm_text value);
 bool tm_state_delete(tm_event *event, tm_text key);
-/* Calls `each` for the entries whose key begins with `prefix`, in key order, until it answers false. */
+/* Calls `each` for the entries whose key begins with `prefix`, in key order, until it answers false. As all that is
+ * handed out, they live until the handler returns: all that one handler scans has to fit into the plugin's memory. */
 bool tm_state_scan(tm_event *event, tm_text prefix, bool (*each)(tm_event *event, tm_text key, tm_text value, void *with),
                    void *with);
 

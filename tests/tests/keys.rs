@@ -3,12 +3,14 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_plugins::{COUNTER, Example};
+use tidemill_tests::bench::resident_bytes;
 use tidemill_tests::told::{complains, err};
 use tidemill_tests::{Server, guests, install, poll, replace, tidemill};
 
@@ -176,6 +178,32 @@ fn every_rule_for_keys_holds_up_its_own_key_only_and_operators_are_told_what_is_
         let info = setting.rest(name);
         assert_eq!((&info["dead_letters"], setting.count(name)), (&json!(0), json!(count)), "{name}");
     }
+}
+
+#[test]
+fn thousands_of_parked_events_do_not_sit_in_memory() {
+    const PARKED: usize = 3000;
+    const BYTES: usize = 32 << 10;
+    let manifest = "[subscribe]\ntypes = [\"Poison\", \"Ticked\"]\n[delivery]\nkey = \"stream\"\n".to_owned();
+    let mut setting = Setting::start(&[("it", guests::REJECT, manifest)]);
+    let large = json!({ "type": "Ticked", "stream": "a", "data": { "pad": "x".repeat(BYTES) } });
+    setting.append(&[json!({ "type": "Poison", "stream": "a", "data": {} })]);
+    for _ in 0..PARKED / 100 {
+        setting.append(&vec![large.clone(); 100]);
+    }
+    assert_eq!(setting.rest("it")["dead_letters"], PARKED + 1);
+    // Started anew, so that what handling them took does not count.
+    setting.kill(|_| ());
+    setting.append(&[json!({ "type": "Ticked", "stream": "a", "data": {} })]);
+    assert_eq!(setting.rest("it")["dead_letters"], PARKED + 2);
+    let with = resident_bytes(setting.server().id());
+    setting.kill(|setting| fs::remove_dir_all(setting.plugins.path().join("it")).unwrap());
+    poll("the plugin to be known by what it left only", || {
+        let info = setting.info("it")?;
+        (info["digest"].is_null() && info["dead_letters"] == PARKED + 2).then_some(())
+    });
+    let without = resident_bytes(setting.server().id());
+    assert!(without > 0 && with < without + (PARKED * BYTES / 2) as u64, "{with} bytes, and {without} without them");
 }
 
 #[test]

@@ -84,9 +84,7 @@ pub(super) async fn forget(
     Params::parse(query.as_deref(), &[])?;
     let (name, starting) = (PluginName::new(name)?, Starting::of(&state));
     starting.must_be_over()?;
-    if state.plugins().get(&name).is_some() {
-        return Err(still_installed(&name));
-    }
+    let Some(_kept_out) = state.plugins().keep_out(&name) else { return Err(still_installed(&name)) };
     let plugin = name.clone();
     let forgotten = blocking(&state, move |store| {
         let forgotten =

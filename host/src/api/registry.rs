@@ -69,6 +69,11 @@ pub trait Plugins: Send + Sync + 'static {
         ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
     }
 
+    /// Sees to it that nothing is installed under a name while the answer lives; none when something is.
+    fn keep_out(&self, name: &PluginName) -> Option<Box<dyn Send>> {
+        self.get(name).is_none().then(|| Box::new(()) as Box<dyn Send>)
+    }
+
     /// What a plugin kept is removed: so is what is kept for it beside the store.
     fn forgotten<'a>(&'a self, _: &'a PluginName) -> BoxFuture<'a, ()> {
         ready(()).boxed()

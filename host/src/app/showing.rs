@@ -101,10 +101,20 @@ impl Plugins for Showing {
         async move { Ok(self.registry(name)?.reload(name).await?) }.boxed()
     }
 
+    fn keep_out(&self, name: &PluginName) -> Option<Box<dyn Send>> {
+        match self.0.registry() {
+            Some(registry) => Some(Box::new(registry.keep_out(name)?)),
+            None => Some(Box::new(())),
+        }
+    }
+
     fn forgotten<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, ()> {
         async move {
             if let Some(registry) = self.0.registry() {
                 registry.forgotten(name).await;
+            }
+            if let Some(rehearsals) = self.0.rehearsals() {
+                rehearsals.forgotten(name).await;
             }
         }
         .boxed()

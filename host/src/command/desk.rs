@@ -74,11 +74,32 @@ impl Desk {
         let mut pile = self.0.pile();
         pile.jobs.push_back(job);
         if !std::mem::replace(&mut pile.is_worked, true) {
-            let inner = Arc::clone(&self.0);
+            let call = Call(Some(Arc::clone(&self.0)));
             tokio::spawn(async move {
                 yield_now().await;
-                spawn_blocking(move || inner.work_off())
+                spawn_blocking(move || call.answer())
             });
+        }
+    }
+}
+
+/// A pile that a thread is called to. When none comes, as the runtime goes down, nobody waits for ever.
+struct Call(Option<Arc<Inner>>);
+
+impl Call {
+    fn answer(mut self) {
+        if let Some(inner) = self.0.take() {
+            inner.work_off();
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.take() {
+            let given_up = std::mem::take(&mut *inner.pile());
+            // They may hold the desk itself, and tell who waits.
+            drop(given_up);
         }
     }
 }
@@ -154,5 +175,19 @@ mod tests {
         assert_eq!(*done.lock().unwrap(), [1, 4], "nothing comes behind it yet");
         assert_eq!(note(6).await.unwrap(), 6, "a thread comes again");
         assert_eq!(*done.lock().unwrap(), [1, 4, 5, 6]);
+    }
+
+    #[test]
+    fn who_waits_when_the_runtime_ends_is_told_and_nothing_stays_on_the_desk() {
+        let (desk, kept) = (desk(), Arc::new(()));
+        let new_runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let holds = Arc::clone(&kept);
+        let mut asked = Box::pin(desk.run(move |_| Ok(drop(holds))));
+        let runtime = new_runtime();
+        runtime.block_on(async { assert!(asked.as_mut().now_or_never().is_none()) });
+        drop(runtime);
+        assert!(matches!(asked.now_or_never(), Some(Err(CommandError::Panicked))));
+        assert_eq!(Arc::strong_count(&kept), 1);
+        assert_eq!(new_runtime().block_on(desk.run(|_| Ok(7))).ok(), Some(7), "another runtime works it off");
     }
 }

@@ -4,10 +4,12 @@
 //! generation is never used again, so the record stays, with the number of the next one: a plugin that is installed under
 //! that name later begins as one that never was there.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::record::{Record, change, stored_checkpoint};
+use super::record::{Edit, Record, change, stored_checkpoint};
 use crate::event::{PluginName, Position};
 use crate::store::{CommitError, Owner, SNAPSHOTS_OWNER, StateSize, Store, StoreError};
 
@@ -27,7 +29,7 @@ pub struct Forgotten {
 }
 
 /// Removes what a plugin keeps, in one commit; none when it keeps nothing. Whoever asks for it has seen to it that the
-/// plugin does not run: one that does is fenced off, and halts. Blocks.
+/// plugin does not run: one that does, and has committed before, is fenced off, and halts. Blocks.
 ///
 /// # Errors
 /// When the store cannot be read or written.
@@ -37,15 +39,23 @@ pub fn forget(plugin: &PluginName, store: &dyn Store) -> Result<Option<Forgotten
     }
     let mut forgotten = None;
     change(plugin, store, |record| {
-        forgotten = kept(plugin, record, store)?;
-        Ok::<_, CommitError>(forgotten.as_ref().map(|_| record.forgotten().into()))
+        // Of whatever has progress, also if the record does not name it.
+        let progress: BTreeSet<_> = store.plugin_progress(plugin)?.iter().map(|(owner, ..)| owner.generation).collect();
+        forgotten = kept(plugin, record, &progress, store)?;
+        let edit = || Edit { dropped: progress.into_iter().collect(), ..record.forgotten().into() };
+        Ok::<_, CommitError>(forgotten.as_ref().map(|_| edit()))
     })?;
     Ok(forgotten)
 }
 
 /// What a plugin keeps; none when that is nothing.
-fn kept(plugin: &PluginName, record: &Record, store: &dyn Store) -> Result<Option<Forgotten>, StoreError> {
-    if record.is_blank() && store.plugin_progress(plugin)?.is_empty() {
+fn kept(
+    plugin: &PluginName,
+    record: &Record,
+    progress: &BTreeSet<u32>,
+    store: &dyn Store,
+) -> Result<Option<Forgotten>, StoreError> {
+    if record.is_blank() && progress.is_empty() {
         return Ok(None);
     }
     let owner = Owner { plugin: plugin.clone(), generation: record.generation };
@@ -54,7 +64,7 @@ fn kept(plugin: &PluginName, record: &Record, store: &dyn Store) -> Result<Optio
         checkpoint: stored_checkpoint(plugin, store)?.unwrap_or_default(),
         state_size: store.state_size(&owner)?,
         dead_letters: store.dead_letter_count(&owner)?,
-        generations: record.generations().len(),
+        generations: record.generations().union(progress).count(),
     }))
 }
 
@@ -102,7 +112,10 @@ mod tests {
         assert_eq!(stored_checkpoint(&gone, &store).unwrap(), None);
         assert!(handle(&store, "gone", 3).is_err(), "whoever still runs it is fenced off");
         assert_eq!(forget(&gone, &store).unwrap(), None, "there is nothing left");
-        handle(&store, "gone@1", 1).unwrap();
+        handle(&store, "gone", 1).unwrap();
+        assert_eq!(forget(&gone, &store).unwrap().unwrap().generations, 2, "what came too late goes too");
+        assert_eq!((forget(&gone, &store).unwrap(), store.plugin_progress(&gone).unwrap()), (None, Vec::new()));
+        handle(&store, "gone@2", 1).unwrap();
         assert_eq!(forget(&gone, &store).unwrap().unwrap().dead_letters, 1, "a later plugin of that name");
         assert_eq!(stored_checkpoint(&plugin("other"), &store).unwrap(), Some(Position(1)));
         assert_eq!(forget(&plugin("never"), &store).unwrap(), None);

@@ -229,11 +229,13 @@ impl Stored {
 pub(super) struct Edit {
     pub(super) record: Record,
     pub(super) progress: Vec<(u32, u32, Progress)>,
+    /// Generations that go, beside those that the record names no more.
+    pub(super) dropped: Vec<u32>,
 }
 
 impl From<Record> for Edit {
     fn from(record: Record) -> Self {
-        Self { record, progress: Vec::new() }
+        Self { record, progress: Vec::new(), dropped: Vec::new() }
     }
 }
 
@@ -247,13 +249,15 @@ pub(super) fn change<E: From<CommitError>>(
     let mut tries = 1..=TRIES_MAX;
     loop {
         let stored = Stored::read(plugin, store).map_err(CommitError::from)?;
-        let Some(Edit { record, progress }) = edit(&stored.record)? else { return Ok(stored) };
+        let Some(Edit { record, progress, dropped }) = edit(&stored.record)? else { return Ok(stored) };
+        let mut generations_dropped = stored.record.dropped_by(&record);
+        generations_dropped.extend(dropped);
         let change = PluginChange {
             plugin: plugin.clone(),
             record: stored.next(&record),
             progress,
             progress_removed: Vec::new(),
-            generations_dropped: stored.record.dropped_by(&record),
+            generations_dropped,
         };
         match store.change_plugin(change).wait() {
             Ok(()) => return Ok(Stored { revision: stored.revision + 1, record }),

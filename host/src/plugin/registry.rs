@@ -233,6 +233,11 @@ impl Registry {
         self.order(name, Order::RollBack).await
     }
 
+    /// Sees to it that nothing is installed under a name while the answer lives; none when something is.
+    pub fn keep_out(&self, name: &PluginName) -> Option<impl Send + use<>> {
+        self.board.keep_out(name)
+    }
+
     /// Lets go of the components that were kept for a plugin whose data is removed.
     pub async fn forgotten(&self, name: &PluginName) {
         let (plugin, archive, store) = (name.clone(), Arc::clone(&self.archive), Arc::clone(&self.store));

@@ -21,6 +21,7 @@ use super::source::digest_of;
 use super::{Loader, Registry};
 use crate::clock::Clock;
 use crate::delivery::rehearsal::{Asked, Job, ReplayReport, Stage, VerifyStateReport, replay, shadow, verify_state};
+use crate::error::with_sources;
 use crate::event::PluginName;
 use crate::store::Store;
 
@@ -134,6 +135,18 @@ impl Rehearsals {
             return Ok(None);
         }
         Ok(self.candidates.report(name)?)
+    }
+
+    /// Drops the candidate of a plugin that is gone, and whose data is removed.
+    pub async fn forgotten(&self, name: &PluginName) {
+        let (candidates, of) = (Arc::clone(&self.candidates), name.clone());
+        let dropped = tokio::task::spawn_blocking(move || {
+            let report = candidates.report(&of)?;
+            report.map_or(Ok(()), |report| candidates.forget(&of, &report))
+        });
+        if let Ok(Err(error)) = dropped.await {
+            tracing::warn!(plugin = %name, error = with_sources(&error), "the files of a candidate stay behind");
+        }
     }
 
     /// What runs, unless a rehearsal of it would do something outside.

@@ -21,7 +21,7 @@ pub use bare::{BareFile, BareSink, RECORD_BYTES};
 pub use drive::{Guard, Load, Turn, drive, fill};
 pub use group_commit::{GroupCommit, Sink};
 pub use latency::Latencies;
-pub use process::{Figures, cpu_time, directory_bytes, is_memory};
+pub use process::{Figures, cpu_time, directory_bytes, is_memory, resident_bytes};
 pub use reads::{Page, ReadFigures, Reading, measure_reads, sample};
 pub use subject::{Target, Tidemill};
 pub use table::{Table, megabytes, micros, millis, ratio, thousands};

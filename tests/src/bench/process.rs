@@ -35,6 +35,13 @@ impl Figures {
     }
 }
 
+/// Memory that a process has in use now, in bytes; zero where the system does not tell.
+#[must_use]
+pub fn resident_bytes(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    value(&status, "VmRSS:") << 10
+}
+
 /// Processor time that a process used so far, all threads together, in user code and in the kernel; zero where the
 /// system does not tell.
 #[must_use]

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use tidemill_tests::bench::resident_bytes;
+
 /// What a process holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
@@ -20,9 +22,6 @@ impl Usage {
     /// What a process holds now.
     pub(crate) fn of(process: u32) -> Self {
         let count = |what: &str| fs::read_dir(format!("/proc/{process}/{what}")).unwrap().count();
-        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        let kibibytes: u64 = line.split_whitespace().next().unwrap().parse().unwrap();
-        Self { threads: count("task"), files: count("fd"), resident_bytes: kibibytes << 10 }
+        Self { threads: count("task"), files: count("fd"), resident_bytes: resident_bytes(process) }
     }
 }

@@ -440,5 +440,5 @@ fn with_generation(record: &Record, building: Building) -> Edit {
     let record = record.building(building);
     let generation = record.building.as_ref().map(|building| building.generation).unwrap_or_default();
     let begin = |partition| (generation, partition, Progress { checkpoint: after, ..Progress::default() });
-    Edit { record, progress: (0..count).map(begin).collect() }
+    Edit { record, progress: (0..count).map(begin).collect(), dropped: Vec::new() }
 }

@@ -1,6 +1,6 @@
 //! What keepers and the supervisor tell readers. Locks are held for a look, never across a wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,6 +31,20 @@ struct Written {
     strays: BTreeMap<PathBuf, Problem>,
     /// What lifts events, or why that is not known; none before the first look.
     chain: Option<Result<Arc<Chain>, String>>,
+    /// Names under which nothing may be installed now.
+    kept_out: BTreeSet<PluginName>,
+}
+
+/// Nothing is installed under this name while it lives.
+pub(super) struct KeptOut {
+    board: Arc<Board>,
+    name: PluginName,
+}
+
+impl Drop for KeptOut {
+    fn drop(&mut self) {
+        self.board.lock().kept_out.remove(&self.name);
+    }
 }
 
 /// What can be seen of one plugin.
@@ -76,6 +90,23 @@ impl Board {
     /// Nothing is known yet.
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, written: Mutex::default() }
+    }
+
+    /// Lets a plugin be installed, unless that may not be now.
+    pub(super) fn admit(&self, name: &PluginName) -> bool {
+        let mut written = self.lock();
+        let admitted = !written.kept_out.contains(name);
+        if admitted {
+            written.plugins.entry(name.clone()).or_default();
+        }
+        admitted
+    }
+
+    /// Keeps a name free; none when something is installed under it, or it is kept free already.
+    pub(super) fn keep_out(self: &Arc<Self>, name: &PluginName) -> Option<KeptOut> {
+        let mut written = self.lock();
+        let free = !written.plugins.contains_key(name) && written.kept_out.insert(name.clone());
+        free.then(|| KeptOut { board: Arc::clone(self), name: name.clone() })
     }
 
     /// Changes what is seen of a plugin.
@@ -245,5 +276,24 @@ impl Running {
             used_percent: UsedPercent::of(limits, policy, &status),
             status,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn a_name_that_is_kept_free_lets_nothing_in_and_one_that_is_taken_is_not_kept_free() {
+        let board = Arc::new(Board::new(Arc::new(SystemClock)));
+        let name = PluginName::new("it").unwrap();
+        let kept_out = board.keep_out(&name);
+        assert!(kept_out.is_some() && board.keep_out(&name).is_none() && !board.admit(&name));
+        assert!(board.get(&name).is_none(), "nothing is seen of it");
+        drop(kept_out);
+        assert!(board.admit(&name) && board.keep_out(&name).is_none());
+        board.remove(&name);
+        assert!(board.keep_out(&name).is_some());
     }
 }

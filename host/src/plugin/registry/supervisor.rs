@@ -200,9 +200,9 @@ impl Supervisor {
         told.into_iter().for_each(|asked| drop(asked.answer.send(Ok(()))));
     }
 
-    /// Tells a plugin's keeper what is wanted; false when its last one is still ending.
+    /// Tells a plugin's keeper what is wanted; false when its last one is still ending, or its name is kept free.
     fn want(&mut self, name: &PluginName, wanted: Wanted) -> bool {
-        if self.leaving.contains_key(name) {
+        if self.leaving.contains_key(name) || !self.around.board.admit(name) {
             return false;
         }
         let rivals = self.rivals(wanted.category(name));

@@ -46,11 +46,15 @@ impl<T> Queue<T> {
 
     /// Adds an item, once there is room; gives it back when the queue is closed.
     pub(super) fn push(&self, item: T, bytes: usize) -> Result<(), T> {
-        let full = |state: &mut State<T>| !self.fits(state, bytes) && !state.closed;
         let mut state = self.lock();
-        state.pushers += 1;
-        let mut state = self.room.wait_while(state, full).unwrap_or_else(PoisonError::into_inner);
-        state.pushers -= 1;
+        while !self.fits(&state, bytes) && !state.closed {
+            state.pushers += 1;
+            if self.is_to_wake(&mut state) {
+                self.filled.notify_one();
+            }
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.pushers -= 1;
+        }
         if state.closed {
             return Err(item);
         }
@@ -76,33 +80,50 @@ impl<T> Queue<T> {
     fn add(&self, mut state: MutexGuard<'_, State<T>>, item: T, bytes: usize) {
         state.items.push_back((item, bytes));
         state.bytes += bytes;
-        let wake = state.taker_waits && state.items.len() >= state.wanted;
-        state.taker_waits &= !wake;
+        let wake = self.is_to_wake(&mut state);
         drop(state);
         if wake {
             self.filled.notify_one();
         }
     }
 
+    /// Whether the taker has to wait; noted, as it does then.
+    fn taker_waits(&self, state: &mut State<T>) -> bool {
+        state.taker_waits = !self.is_enough(state);
+        state.taker_waits
+    }
+
+    /// Whether there is what the taker waits for, or no room for more.
+    fn is_enough(&self, state: &State<T>) -> bool {
+        let is_full = state.bytes >= self.bounds.bytes || state.pushers > 0;
+        state.closed || state.items.len() >= state.wanted || (is_full && !state.items.is_empty())
+    }
+
+    /// Whether who asks is to wake the taker.
+    fn is_to_wake(&self, state: &mut State<T>) -> bool {
+        let wake = state.taker_waits && self.is_enough(state);
+        state.taker_waits &= !wake;
+        wake
+    }
+
     /// Waits until something is there, and answers how many; 0 when the queue is closed and empty.
     pub(super) fn wait(&self) -> usize {
         let mut state = self.lock();
         state.wanted = 1;
-        let empty = |state: &mut State<T>| state.taker_waits_while(state.items.is_empty() && !state.closed);
-        self.filled.wait_while(state, empty).unwrap_or_else(PoisonError::into_inner).items.len()
+        self.filled
+            .wait_while(state, |state| self.taker_waits(state))
+            .unwrap_or_else(PoisonError::into_inner)
+            .items
+            .len()
     }
 
     /// Waits until `wanted` items are there, the time is over, or the queue is closed or full; answers how
     /// many are there.
     pub(super) fn wait_for(&self, wanted: usize, timeout: Duration) -> usize {
         let mut state = self.lock();
-        let wanted = wanted.min(self.bounds.items);
-        state.wanted = wanted;
-        let few = |state: &mut State<T>| {
-            state.taker_waits_while(state.items.len() < wanted && state.bytes < self.bounds.bytes && !state.closed)
-        };
-        let (mut state, _) =
-            self.filled.wait_timeout_while(state, timeout, few).unwrap_or_else(PoisonError::into_inner);
+        state.wanted = wanted.min(self.bounds.items);
+        let waited = self.filled.wait_timeout_while(state, timeout, |state| self.taker_waits(state));
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         (state.wanted, state.taker_waits) = (1, false);
         state.items.len()
     }
@@ -142,14 +163,6 @@ impl<T> Queue<T> {
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<T> State<T> {
-    /// Notes whether the taker is about to wait, and answers it.
-    fn taker_waits_while(&mut self, waits: bool) -> bool {
-        self.taker_waits = waits;
-        waits
     }
 }
 
@@ -211,8 +224,30 @@ mod tests {
         queue.push(1, 1).unwrap();
         std::thread::scope(|scope| {
             let second = scope.spawn(|| queue.push(2, 1));
+            while queue.lock().pushers == 0 {
+                std::thread::yield_now();
+            }
             queue.close();
             assert_eq!(second.join().unwrap(), Err(2));
         });
+    }
+
+    #[test]
+    fn who_waits_for_many_is_woken_by_the_last_of_them_and_when_there_is_no_room_for_more() {
+        // Of items within bounds: three as wanted, by bytes two, and one when the next does not fit.
+        for (bytes, taken) in [(1, 3), (50, 2), (60, 1)] {
+            let queue = Queue::new(Bounds { items: 9, bytes: 100 });
+            std::thread::scope(|scope| {
+                let taker = scope.spawn(|| queue.wait_for(3, Duration::from_secs(600)));
+                while !queue.lock().taker_waits {
+                    std::thread::yield_now();
+                }
+                let pusher =
+                    scope.spawn(|| (0..taken + usize::from(bytes == 60)).for_each(|n| queue.push(n, bytes).unwrap()));
+                assert_eq!(taker.join().unwrap(), taken, "of {bytes} bytes");
+                queue.take(|_, _| true);
+                pusher.join().unwrap();
+            });
+        }
     }
 }
