@@ -1,18 +1,16 @@
 //! JSON Schemas that lead back to themselves before they look at any data: nothing could ever be held to one.
 //!
 //! A schema that refers to itself for what is *within* the data is well-formed, and common. One that does so in place, as
-//! `{"$ref":"#"}`, has no end. The validator finds that only when it has data, and would blame them.
+//! `{"$ref":"#"}`, has no end. The validator finds that only when it has data, and would blame them. What nothing leads to
+//! from the top of the document may be as it likes. Whether the rest of a schema would let data pass by is not asked:
+//! `{"anyOf":[true,{"$ref":"#"}]}` leads back to itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use url::Url;
 
-/// Keys whose schemas are for the very same data, one or a list of them.
-const SAME: [&str; 6] = ["allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas"];
-/// The same, where there is an `if`.
-const WITH_IF: [&str; 2] = ["then", "else"];
-/// Keys that hold data, and no schemas.
-const DATA: [&str; 4] = ["const", "default", "enum", "examples"];
+use super::outline::{Leads, Outline};
 
 /// Most steps that are followed in place: what goes on for longer is taken to end.
 const STEPS_MAX: usize = 1000;
@@ -20,52 +18,25 @@ const STEPS_MAX: usize = 1000;
 /// Where each schema of a document leads in place, by its JSON pointer.
 type Steps = BTreeMap<String, Vec<String>>;
 
-/// The places of a circle in a document, the first one again as the last; none where there is no circle.
-pub(super) fn circle(document: &Value) -> Option<Vec<String>> {
-    let mut steps = Steps::new();
-    collect(document, "", "", &mut steps);
+/// The places of a circle in a document, the first one again as the last; none where there is no circle. By `url` it knows
+/// itself.
+pub(super) fn circle(document: &Value, url: &str) -> Option<Vec<String>> {
+    let steps = steps(&mut Outline::of(document, Url::parse(url).ok()?));
     let (mut ended, mut path) = (BTreeSet::new(), Vec::new());
     steps.keys().find_map(|place| follow(place, &steps, &mut ended, &mut path))
 }
 
-/// Notes where each object below a place leads. `base` is what `#` means there.
-fn collect(value: &Value, place: &str, base: &str, steps: &mut Steps) {
-    let below = |key: &str| format!("{place}/{}", key.replace('~', "~0").replace('/', "~1"));
-    match value {
-        Value::Array(items) => {
-            (0..).zip(items).for_each(|(index, item)| collect(item, &format!("{place}/{index}"), base, steps));
+/// The steps of all that data may be held to, from the top of a document.
+fn steps(outline: &mut Outline<'_>) -> Steps {
+    let (mut steps, mut ahead) = (Steps::new(), vec![String::new()]);
+    while let Some(place) = ahead.pop() {
+        if !steps.contains_key(&place) {
+            let Leads { same, within } = outline.leads(&place);
+            ahead.extend(same.iter().cloned().chain(within));
+            steps.insert(place, same);
         }
-        Value::Object(fields) => {
-            let base = if fields.get("$id").is_some_and(Value::is_string) { place } else { base };
-            let mut leads: Vec<String> = fields.get("$ref").and_then(|to| referred(to, base)).into_iter().collect();
-            let conditional = WITH_IF.iter().filter(|_| fields.contains_key("if"));
-            for key in SAME.iter().chain(conditional) {
-                leads.extend(fields.get(*key).into_iter().flat_map(|schemas| parts(schemas, key, &below(key))));
-            }
-            steps.insert(place.to_owned(), leads);
-            for (key, field) in fields.iter().filter(|(key, _)| !DATA.contains(&key.as_str())) {
-                collect(field, &below(key), base, steps);
-            }
-        }
-        _ => {}
     }
-}
-
-/// Where the schemas of a key are.
-fn parts(schemas: &Value, key: &str, place: &str) -> Vec<String> {
-    match schemas {
-        Value::Array(items) => (0..items.len()).map(|index| format!("{place}/{index}")).collect(),
-        Value::Object(fields) if key == "dependentSchemas" => {
-            fields.keys().map(|field| format!("{place}/{}", field.replace('~', "~0").replace('/', "~1"))).collect()
-        }
-        _ => vec![place.to_owned()],
-    }
-}
-
-/// The place that a reference within the document names by a JSON pointer, without `%` in it; none for any other.
-fn referred(to: &Value, base: &str) -> Option<String> {
-    let pointer = to.as_str()?.strip_prefix('#')?;
-    (pointer.is_empty() || pointer.starts_with('/')).then(|| format!("{base}{pointer}"))
+    steps
 }
 
 /// Goes on from a place until it comes to one of its path again.
@@ -88,7 +59,7 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Option<Vec<String>> {
-        circle(&serde_json::from_str(text).unwrap())
+        circle(&serde_json::from_str(text).unwrap(), "tidemill:///schema")
     }
 
     #[test]
@@ -102,6 +73,18 @@ mod tests {
             r##"{"if":true,"then":{"$ref":"#"}}"##,
             r##"{"dependentSchemas":{"a":{"$ref":"#"}}}"##,
             r##"{"properties":{"n":{"$id":"https://a.b/c","allOf":[{"$ref":"#"}]}}}"##,
+            r##"{"$schema":"http://json-schema.org/draft-07/schema#","dependencies":{"a":["b"],"c":{"$ref":"#"}}}"##,
+            r##"{"$anchor":"top","not":{"$ref":"#top"}}"##,
+            r##"{"$id":"https://a.b/c/d","oneOf":[{"$ref":"https://a.b/c/d"}]}"##,
+            r##"{"$id":"https://a.b/c/d","items":{"$ref":"e"},"$defs":{"n":{"$id":"e","$ref":"d#/$defs/n"}}}"##,
+            r##"{"allOf":[{"$ref":"tidemill:///schema"}]}"##,
+            r##"{"$schema":"https://json-schema.org/draft/2019-09/schema","anyOf":[{"$recursiveRef":"#"}]}"##,
+            r##"{"$dynamicAnchor":"n","anyOf":[{"$dynamicRef":"#n"}]}"##,
+            r##"{"$ref":"#/%24defs/a%20%7E1%25","$defs":{"a /%":{"not":{"$ref":"#"}}}}"##,
+            r##"{"properties":{"const":{"$ref":"#/properties/const"}}}"##,
+            r##"{"properties":{"enum":{"items":{"$id":"https://a.b/c","$ref":"#"}}}}"##,
+            r##"{"items":{"$ref":"#/components/n"},"components":{"n":{"not":{"$ref":"#/components/n"}}}}"##,
+            r##"{"$schema":"http://json-schema.org/draft-04/schema#","not":{"id":"#n","not":{"$ref":"#n"}}}"##,
         ] {
             assert!(found(ends).is_some(), "{ends}");
         }
@@ -122,8 +105,21 @@ mod tests {
             r##"{"allOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/a"}],"$defs":{"a":{"type":"object"}}}"##,
             r##"{"then":{"$ref":"#"}}"##,
             r##"{"const":{"$ref":"#"},"enum":[{"$ref":"#"}]}"##,
-            r##"{"$defs":{"n":{"$id":"https://a.b/c","$ref":"#/$defs/m","$defs":{"m":true}},"m":{"$ref":"#/$defs/n"}}}"##,
+            r##"{"$defs":{"n":{"$id":"https://a.b/c","$ref":"#/$defs/m","$defs":{"m":true}},"m":{"$ref":"#/$defs/n"}},
+                "$ref":"#/$defs/m"}"##,
             r##"{"$ref":"https://example.com/a.json"}"##,
+            // An `$id` that is a fragment, and what stands beside a reference, in drafts before 2019-09.
+            r##"{"$schema":"http://json-schema.org/draft-07/schema#","type":"array","items":{"$ref":"#/definitions/node"},
+                "definitions":{"node":{"$id":"#node","oneOf":[{"type":"string"},{"$ref":"#"}]}}}"##,
+            r##"{"$schema":"http://json-schema.org/draft-07/schema#","$ref":"#/definitions/a","allOf":[{"$ref":"#"}],
+                "definitions":{"a":{}}}"##,
+            r##"{"$schema":"http://json-schema.org/draft-06/schema#","items":{"$id":"https://a.b/c","$ref":"#/definitions/n"},
+                "definitions":{"n":{}}}"##,
+            // Nothing leads there.
+            r##"{"$defs":{"n":{"$ref":"#/$defs/n"}}}"##,
+            r##"{"$schema":"http://json-schema.org/draft-04/schema#","if":true,"then":{"$ref":"#"}}"##,
+            r##"{"if":false,"then":{"$ref":"#"},"additionalItems":{"$ref":"#/additionalItems"}}"##,
+            r##"{"default":{"$ref":"#"},"examples":[{"$ref":"#"}],"x-more":{"allOf":[{"$ref":"#/x-more"}]}}"##,
         ] {
             assert_eq!(found(ends), None, "{ends}");
         }

@@ -16,6 +16,7 @@ mod circle;
 mod commands;
 mod lift;
 mod lifted;
+mod outline;
 mod page;
 mod portion;
 pub mod rules;

@@ -223,9 +223,9 @@ impl TypeSchema {
         };
         compiler.add_resource(SELF_URL, document.clone()).map_err(told)?;
         let index = compiler.compile(SELF_URL, &mut schemas).map_err(told)?;
-        if let Some(places) = circle(&document) {
+        if let Some(places) = circle(&document, SELF_URL) {
             let round = places.iter().map(|place| format!("#{place}")).collect::<Vec<_>>().join(" → ");
-            return Err(format!("no data can be held to it, as it leads back to itself: {round}"));
+            return Err(format!("no data can be held to it, as it leads back to itself: {}", cut(round)));
         }
         Ok(Self { origin: origin.to_owned(), enforced, document, schemas, index })
     }
@@ -317,6 +317,28 @@ mod tests {
         let unknown = schemas.check(&event("Paid", 2, "{}")).unwrap_err();
         assert_eq!(unknown[0].reason, "there is no schema for version 2 of Paid; there is one for 1");
         assert!(schemas.check(&event("Paid", 1, "{")).is_err());
+    }
+
+    #[test]
+    fn a_circle_is_told_in_part_if_it_is_long() {
+        let places: Vec<_> = (0..100).map(|index| format!("{index}{}", "n".repeat(100))).collect();
+        let round = (0..100)
+            .map(|index| format!(r##""{}":{{"$ref":"#/$defs/{}"}}"##, places[index], places[(index + 1) % 100]));
+        let round = round.collect::<Vec<_>>().join(",");
+        let told =
+            problem(vec![file("Paid", 1, &format!(r##"{{"$defs":{{{round}}},"$ref":"#/$defs/{}"}}"##, places[0]))]);
+        assert!(told.contains("leads back to itself: #/$defs/0n") && told.ends_with('…'), "{told}");
+        assert!(told.len() < TOLD_BYTES_MAX + 200, "{told}");
+    }
+
+    #[test]
+    fn references_of_earlier_drafts_are_read_as_those_have_them() {
+        let node = r##""definitions":{"node":{"$id":"#node","oneOf":[{"type":"string"},{"$ref":"#"}]}}"##;
+        let beside = r##""$ref":"#/definitions/a","allOf":[{"$ref":"#"}],"definitions":{"a":{}}"##;
+        for rest in [format!(r##""type":"array","items":{{"$ref":"#/definitions/node"}},{node}"##), beside.to_owned()] {
+            let text = format!(r##"{{"$schema":"http://json-schema.org/draft-07/schema#",{rest}}}"##);
+            assert_eq!(TypeSchema::read("a.json", &text).unwrap().check_data(br#"["a",["b"]]"#), Ok(()), "{text}");
+        }
     }
 
     #[test]

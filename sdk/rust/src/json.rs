@@ -5,6 +5,10 @@
 //! about 20 KB, and the path to a failure would need every type to be compiled twice. Here, numbers with a point are
 //! only read and written by who has one, and the path is found in the text when there is an error to tell.
 //!
+//! A number is read as a `u64`, `i64` or `f64`, as serde_json's `Number` does without its feature
+//! `arbitrary_precision`. Where some dependency turns that on, such a `Number` is written as it stands, but what is read
+//! is no more exact: who wants the digits as they stand takes a `RawValue`.
+//!
 //! Nesting is bounded ([`DEPTH_MAX`]), so no text overflows the stack. `json/tests.rs` holds it against serde_json.
 
 mod de;
@@ -31,9 +35,12 @@ const DEPTH_MAX: u8 = 128;
 /// The name under which serde_json's `RawValue` asks for a text as it is, and gives one.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
+/// The name under which serde_json's `Number` gives its digits, with the feature `arbitrary_precision`.
+const NUMBER: &str = "$serde_json::private::Number";
+
 /// Reads a value. An error is told with the path to it.
 pub(crate) fn from_slice<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
-    read(json, |reader| T::deserialize(reader))
+    read(json, |reader| reader.at_start(|reader| T::deserialize(reader)))
 }
 
 /// Reads one value by `read`, to the end of the text. An error is told with the path to it.

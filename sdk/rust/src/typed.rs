@@ -171,6 +171,9 @@ mod tests {
         assert!(error.starts_with("payload of LineAdded: missing field `quantity`"), "{error}");
         let error = decode_event::<Shop>("OrderLost", b"{}").unwrap_err().to_string();
         assert!(error.contains("unknown variant `OrderLost`, expected one of"), "{error}");
+        assert!(!error.contains(" at line "), "the name is not in the payload: {error}");
+        let error = decode_event::<u64>("Total", b" 7.5").unwrap_err().to_string();
+        assert!(error.ends_with("floating point `7.5`, expected u64 at line 1 column 2"), "{error}");
         assert!(decode_json::<u8>("T", b"1 2").unwrap_err().to_string().contains("trailing"));
     }
 

@@ -66,7 +66,7 @@ impl Requests {
         lines.extend(missing("http", &grants.http, &self.http, HttpGrant::covers));
         for key in &self.config {
             if manifest.config.contains_key(key) && !grants.config.allows(key) {
-                lines.push(format!("[grants] config = true, or an array with {key:?} in it"));
+                lines.push(format!("[grants] config = true, or an array with {} in it", quoted(key)));
             } else if !manifest.config.contains_key(key) && !grants.secrets.get(key).is_some_and(|s| s.config) {
                 lines.push(format!("[config] {} = ...", key_of(key)));
             }
@@ -74,8 +74,9 @@ impl Requests {
         let unknown = self.secrets.iter().filter(|name| !grants.secrets.contains_key(*name));
         lines.extend(unknown.map(|name| {
             format!(
-                "[grants.secrets] {} = {{ env = {name:?}, host = \"https://...\", header = \"authorization\" }}",
-                key_of(name)
+                "[grants.secrets] {} = {{ env = {}, host = \"https://...\", header = \"authorization\" }}",
+                key_of(name),
+                quoted(name)
             )
         }));
         lines
@@ -94,7 +95,22 @@ fn named(text: &str) -> Result<String, String> {
 /// A key as TOML writes it: bare where it can be.
 fn key_of(name: &str) -> Cow<'_, str> {
     let is_bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-    if is_bare { name.into() } else { format!("{name:?}").into() }
+    if is_bare { name.into() } else { quoted(name).into() }
+}
+
+/// A text as TOML writes it. What nobody sees, or what would be seen as a line of its own, is written by its number:
+/// who copies the line shall see what it says.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => quoted.extend(['\\', char]),
+            '\'' => quoted.push(char),
+            _ if char.escape_debug().len() == 1 => quoted.push(char),
+            _ => quoted.push_str(&format!("\\U{:08X}", u32::from(char))),
+        }
+    }
+    quoted + "\""
 }
 
 /// The line that grants what is asked for as well, if something is missing.
@@ -103,7 +119,7 @@ fn missing<T: ToString>(key: &str, granted: &[T], asked: &[T], covers: fn(&T, &T
     if missing.is_empty() {
         return None;
     }
-    let all: Vec<_> = granted.iter().chain(missing).map(|item| format!("{:?}", item.to_string())).collect();
+    let all: Vec<_> = granted.iter().chain(missing).map(|item| quoted(&item.to_string())).collect();
     Some(format!("[grants] {key} = [{}]", all.join(", ")))
 }
 
@@ -187,5 +203,21 @@ mod tests {
                 r#"[grants.secrets] "a key" = { env = "a key", host = "https://...", header = "authorization" }"#,
             ]
         );
+    }
+
+    #[test]
+    fn what_a_guest_names_is_read_by_toml_as_the_same() {
+        for name in ["a\u{200b}b", "a\u{2028}[grants]", "\u{301}", "\u{202e}x", "it's \"it\" \\", "Ä", "\u{10ffff}"] {
+            let asked = requests(&[(CONFIG, name), (SECRET, name)]).unwrap();
+            let lines = missing_in("[grants]\nappend = [\"*\"]", &asked).join("\n");
+            assert!(lines.contains("\\U") != matches!(name, "Ä" | "it's \"it\" \\"), "{lines}");
+            let written = lines.replace("] ", "]\n").replace("...\n", "1\n");
+            let table: toml::Table = toml::from_str(&written).unwrap_or_else(|error| panic!("{written}\n{error}"));
+            assert_eq!(table["config"].as_table().unwrap().keys().collect::<Vec<_>>(), [name]);
+            assert_eq!(table["grants"]["secrets"][name]["env"].as_str(), Some(name));
+        }
+        let withheld =
+            missing_in("[grants]\nconfig = []\n[config]\n\"\\u200b\" = 1", &requests(&[(CONFIG, "\u{200b}")]).unwrap());
+        assert!(withheld.iter().any(|line| line.ends_with("an array with \"\\U0000200B\" in it")), "{withheld:?}");
     }
 }

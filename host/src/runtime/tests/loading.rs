@@ -151,15 +151,19 @@ fn starting(start: &str) -> Vec<u8> {
 #[test]
 fn a_start_that_fails_is_found_in_the_trial() {
     let limits = Limits { batch_time_ms: 30, memory_bytes: 1 << 20, ..Limits::default() };
-    let fault = |component: &[u8]| match engine()
+    let failed = |component: &[u8]| match engine()
         .load_with(component, &LoadOptions { limits, ..LoadOptions::default() })
         .unwrap_err()
     {
-        LoadError::Trial { stage: "start", fault, .. } => fault,
+        LoadError::Trial { stage: "start", fault, reason } => (fault, reason),
         other => panic!("{other}"),
     };
+    let fault = |component: &[u8]| failed(component).0;
     assert_eq!(fault(&starting("unreachable")), Fault::Trap);
-    assert_eq!(fault(&starting("(loop $l (br $l))")), Fault::Deadline);
+    let (fault_of_loop, reason) = failed(&starting("(loop $l (br $l))"));
+    assert_eq!(fault_of_loop, Fault::Deadline);
+    // There is no batch yet that could be smaller.
+    assert!(reason.contains("raise `[limits] batch_time`") && !reason.contains("[delivery]"), "{reason}");
     let large = OK.text().replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 17)");
     assert_eq!(fault(&wat::parse_str(large).unwrap()), Fault::OutOfMemory);
 }

@@ -132,6 +132,12 @@ impl<'de> Reader<'de> {
         self.offset()
     }
 
+    /// Reads a value; its place is that of an error which has none.
+    pub(super) fn at_start<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        let start = self.start();
+        read(self).map_err(|error| error.at(start))
+    }
+
     pub(super) fn visit_text<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Error> {
         match self.string(&visitor)? {
             Text::Borrowed(text) => visitor.visit_borrowed_str(text),

@@ -159,7 +159,13 @@ fn levels(json: &[u8]) -> Vec<Level<'_>> {
             (b'}' | b']', _) => levels.truncate(levels.len().saturating_sub(1)),
             (b',', Some(level)) => (level.index, level.key) = (level.index + 1, &[]),
             (b':', Some(level)) => level.key = level.string,
-            (b'"', Some(level)) => (level.string, rest) = split_string(rest),
+            (b'"', level) => {
+                let string;
+                (string, rest) = split_string(rest);
+                if let Some(level) = level {
+                    level.string = string;
+                }
+            }
             _ => {}
         }
     }

@@ -16,6 +16,8 @@ pub(crate) struct Reader<'de> {
     depth_left: u8,
     /// A string that is put together from its escapes.
     unescaped: Vec<u8>,
+    /// What an error adds where the text ends too early.
+    ended: &'static str,
 }
 
 /// A string, as it stands in the text or put together.
@@ -45,7 +47,7 @@ pub(super) enum Number<'de> {
 
 impl<'de> Reader<'de> {
     pub(crate) fn new(text: &'de [u8]) -> Self {
-        Self { text, at: 0, depth_left: DEPTH_MAX, unescaped: Vec::new() }
+        Self { text, at: 0, depth_left: DEPTH_MAX, unescaped: Vec::new(), ended: ", but the text ends" }
     }
 
     /// Leaves out all that follows, whatever it is.
@@ -86,7 +88,7 @@ impl<'de> Reader<'de> {
 
     #[cold]
     pub(super) fn fault(&self, what: &str) -> Error {
-        let end = if self.at < self.text.len() { "" } else { ", but the text ends" };
+        let end = if self.at < self.text.len() { "" } else { self.ended };
         Error::new(format_args!("{what}{end}")).at(self.at)
     }
 
@@ -195,7 +197,8 @@ impl<'de> Reader<'de> {
             _ => return Err(Error::new(format_args!("invalid key")).at(start)),
         }
         let end = self.at - 1;
-        Ok(Reader { at: start, ..Reader::new(self.text.get(..end).unwrap_or_default()) })
+        let text = self.text.get(..end).unwrap_or_default();
+        Ok(Reader { at: start, ended: ", but the key ends", ..Reader::new(text) })
     }
 
     /// What stands between a key and its value; answers the offset of the value.

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
+use serde::ser::{SerializeStruct, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -296,7 +297,9 @@ fn error<T: DeserializeOwned + Debug>(json: &str) -> String {
 
 #[test]
 fn errors_say_where_and_what() {
-    assert_eq!(error::<u64>("7.5"), "invalid type: floating point `7.5`, expected u64");
+    assert_eq!(error::<u64>("7.5"), "invalid type: floating point `7.5`, expected u64 at line 1 column 1");
+    assert_eq!(error::<u8>("\n 256"), "invalid value: integer `256`, expected u8 at line 2 column 2");
+    assert_eq!(error::<Plain>(" \"x\""), "unknown variant `x`, expected `One` or `the \"other\"\n` at line 1 column 2");
     assert_eq!(error::<u8>("[1]"), "invalid type: sequence, expected u8 at line 1 column 1");
     assert_eq!(error::<String>("{}"), "invalid type: map, expected a string at line 1 column 1");
     assert_eq!(
@@ -331,7 +334,13 @@ fn errors_say_where_and_what() {
     assert_eq!(error::<Vec<u8>>("[1,null]"), "[1]: invalid type: null, expected u8 at line 1 column 4");
     assert_eq!(error::<Vec<u8>>("[1,2"), "[1]: expected `,` or `]`, but the text ends at line 1 column 5");
     assert_eq!(error::<All>("{\"text\":\"a\nb\"}"), "text: a control character in a string at line 1 column 11");
+    for (key, what) in [("", "expected i16"), ("-", "invalid number")] {
+        let place = 16 + key.len();
+        let expected = format!("by_number: {what}, but the key ends at line 1 column {place}");
+        assert_eq!(error::<All>(&format!("{{\"by_number\":{{\"{key}\":true}}}}")), expected);
+    }
     assert_eq!(error::<u8>("1 2"), "trailing characters at line 1 column 3");
+    assert_eq!(error::<String>(r#""[\"{" x"#), "trailing characters at line 1 column 8");
     assert_eq!(error::<u8>(""), "expected u8, but the text ends at line 1 column 1");
     assert_eq!(error::<u8>("lots"), "expected u8 at line 1 column 1");
 }
@@ -362,6 +371,25 @@ fn raw_values_pass_through() {
     let envelope: Envelope<'_> = from_slice(json.as_bytes()).unwrap();
     assert_eq!(envelope.body.get(), r#"{ "a" : [1.50, "\u0041"] }"#);
     assert_eq!(to_string(&envelope).unwrap(), json);
+}
+
+/// As serde_json's `Number` is with its feature `arbitrary_precision`.
+struct Exact(&'static str);
+
+impl Serialize for Exact {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let name = "$serde_json::private::Number";
+        let mut number = serializer.serialize_struct(name, 1)?;
+        number.serialize_field(name, self.0)?;
+        number.end()
+    }
+}
+
+#[test]
+fn exact_numbers_are_written_as_they_stand() {
+    let numbers = BTreeMap::from([("a", Exact("3.140")), ("b", Exact("123456789012345678901234567890"))]);
+    assert_eq!(to_string(&numbers).unwrap(), r#"{"a":3.140,"b":123456789012345678901234567890}"#);
+    assert_eq!(to_string(&(Exact("1e400"), "text")).unwrap(), r#"[1e400,"text"]"#);
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(crate) struct Named<'r, 'de> {
 impl<'de> Named<'_, 'de> {
     /// Reads what is no enum.
     fn read<T>(self, read: impl FnOnce(&mut Reader<'de>) -> Result<T, Error>) -> Result<T, Error> {
-        read(self.content)
+        self.content.at_start(read)
     }
 }
 
@@ -122,9 +122,7 @@ impl<'de> VariantAccess<'de> for Content<'_, 'de> {
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Error> {
-        let reader = self.required("newtype variant")?;
-        let start = reader.start();
-        seed.deserialize(reader).map_err(|error| error.at(start))
+        self.required("newtype variant")?.at_start(|reader| seed.deserialize(reader))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, Error> {

@@ -9,7 +9,7 @@ use serde::ser::{
 };
 
 use super::read::plain_length;
-use super::{Error, RAW_VALUE};
+use super::{Error, NUMBER, RAW_VALUE};
 
 /// A text that is being written.
 #[derive(Debug)]
@@ -262,7 +262,7 @@ impl<'a> Serializer for &'a mut Writer {
     }
 
     fn serialize_struct(self, name: &'static str, _len: usize) -> Result<Open<'a>, Error> {
-        if name == RAW_VALUE {
+        if matches!(name, RAW_VALUE | NUMBER) {
             self.raw = true;
             return Ok(Open { writer: self, close: "", first: true });
         }

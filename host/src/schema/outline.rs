@@ -1,0 +1,250 @@
+//! Where the schemas of a document are, and where each leads: as the validator reads a document, whatever its draft.
+//!
+//! What is named differs by draft: before 2019-09 all that stands beside a `$ref` counts for nothing, and an `$id` that
+//! is just a fragment names its schema and begins no resource. Where a document has several resources, what its
+//! `$dynamicRef` and `$recursiveRef` lead to depends on the way there, and is left out.
+
+use std::collections::BTreeMap;
+
+use boon::Draft;
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
+use url::Url;
+
+/// What the schemas of a keyword are about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// The very same data.
+    Same,
+    /// What is within the data.
+    Within,
+    /// Nothing: they are there to be referred to.
+    Nothing,
+}
+
+/// A keyword that has schemas: one, or a list of them.
+struct Keyword {
+    name: &'static str,
+    about: About,
+    since: Draft,
+    /// It has them by name.
+    by_name: bool,
+}
+
+const fn one(name: &'static str, about: About, since: Draft) -> Keyword {
+    Keyword { name, about, since, by_name: false }
+}
+
+const fn named(name: &'static str, about: About, since: Draft) -> Keyword {
+    Keyword { name, about, since, by_name: true }
+}
+
+static KEYWORDS: [Keyword; 22] = [
+    one("allOf", About::Same, Draft::V4),
+    one("anyOf", About::Same, Draft::V4),
+    one("oneOf", About::Same, Draft::V4),
+    one("not", About::Same, Draft::V4),
+    one("if", About::Same, Draft::V7),
+    one("then", About::Same, Draft::V7),
+    one("else", About::Same, Draft::V7),
+    named("dependencies", About::Same, Draft::V4),
+    named("dependentSchemas", About::Same, Draft::V2019_09),
+    one("items", About::Within, Draft::V4),
+    one("additionalItems", About::Within, Draft::V4),
+    one("additionalProperties", About::Within, Draft::V4),
+    named("properties", About::Within, Draft::V4),
+    named("patternProperties", About::Within, Draft::V4),
+    one("contains", About::Within, Draft::V6),
+    one("propertyNames", About::Within, Draft::V6),
+    one("unevaluatedItems", About::Within, Draft::V2019_09),
+    one("unevaluatedProperties", About::Within, Draft::V2019_09),
+    one("prefixItems", About::Within, Draft::V2020_12),
+    // Contents are not looked at.
+    one("contentSchema", About::Nothing, Draft::V2019_09),
+    named("definitions", About::Nothing, Draft::V4),
+    named("$defs", About::Nothing, Draft::V2019_09),
+];
+
+/// Keywords that refer to a schema for the same data.
+const REFERENCES: [(&str, Draft); 2] = [("$recursiveRef", Draft::V2019_09), ("$dynamicRef", Draft::V2020_12)];
+
+/// The schemas of a document, by their JSON pointers.
+pub(super) struct Outline<'a> {
+    document: &'a Value,
+    draft: Draft,
+    url: Url,
+    schemas: BTreeMap<String, Schema<'a>>,
+    /// The URL of each resource, by its place.
+    resources: BTreeMap<String, Url>,
+    /// By the place of the resource and the name.
+    anchors: BTreeMap<(String, String), String>,
+}
+
+#[derive(Clone)]
+struct Schema<'a> {
+    fields: &'a Map<String, Value>,
+    /// The place of its resource.
+    base: String,
+}
+
+/// Where a schema leads.
+#[derive(Default)]
+pub(super) struct Leads {
+    /// For the very same data.
+    pub(super) same: Vec<String>,
+    /// For what is within the data.
+    pub(super) within: Vec<String>,
+}
+
+impl<'a> Outline<'a> {
+    /// That of a document which knows itself by this URL.
+    pub(super) fn of(document: &'a Value, url: Url) -> Self {
+        let draft = document.get("$schema").and_then(Value::as_str).and_then(Draft::from_url).unwrap_or_default();
+        let resources = BTreeMap::from([(String::new(), url.clone())]);
+        let (schemas, anchors) = (BTreeMap::new(), BTreeMap::new());
+        let mut outline = Self { document, draft, url, schemas, resources, anchors };
+        outline.collect(document, "", "");
+        outline
+    }
+
+    /// Where the schema at a place leads.
+    pub(super) fn leads(&mut self, place: &str) -> Leads {
+        let mut leads = Leads::default();
+        let Some(Schema { fields, base }) = self.schema(place) else { return leads };
+        leads.same.extend(self.referred(fields, "$ref", &base));
+        if self.only_refers(fields) {
+            return leads;
+        }
+        if self.resources.len() == 1 {
+            let references = REFERENCES.iter().filter(|(_, since)| self.draft >= *since);
+            leads.same.extend(references.filter_map(|(key, _)| self.referred(fields, key, &base)));
+        }
+        for keyword in self.keywords().filter(|keyword| self.is_used(keyword, fields)) {
+            let places = parts(keyword, fields, place).into_iter().map(|(place, _)| place);
+            match keyword.about {
+                About::Same => leads.same.extend(places),
+                About::Within => leads.within.extend(places),
+                About::Nothing => {}
+            }
+        }
+        leads
+    }
+
+    /// The schema at a place, also where none stands unless something refers to it.
+    fn schema(&mut self, place: &str) -> Option<Schema<'a>> {
+        if !self.schemas.contains_key(place) {
+            let around = |resource: &&String| place.strip_prefix(resource.as_str()).is_some_and(is_pointer);
+            let base = self.resources.keys().rev().find(around).cloned().unwrap_or_default();
+            self.collect(self.document.pointer(place)?, place, &base);
+        }
+        self.schemas.get(place).cloned()
+    }
+
+    /// Notes the schemas at a place and below. `base` is the place of the resource around it.
+    fn collect(&mut self, value: &'a Value, place: &str, base: &str) {
+        let Value::Object(fields) = value else { return };
+        let url = self.id(fields).and_then(|id| self.resources.get(base)?.join(id).ok());
+        let base = if url.is_some() { place } else { base };
+        self.resources.extend(url.map(|url| (place.to_owned(), url)));
+        let anchors = self.anchors_of(fields).into_iter().flatten();
+        self.anchors.extend(anchors.map(|name| ((base.to_owned(), name), place.to_owned())));
+        self.schemas.insert(place.to_owned(), Schema { fields, base: base.to_owned() });
+        let parts: Vec<_> = self.keywords().flat_map(|keyword| parts(keyword, fields, place)).collect();
+        parts.into_iter().for_each(|(place, part)| self.collect(part, &place, base));
+    }
+
+    fn keywords(&self) -> impl Iterator<Item = &'static Keyword> + use<> {
+        let draft = self.draft;
+        KEYWORDS.iter().filter(move |keyword| draft >= keyword.since)
+    }
+
+    /// Whether all that stands beside a reference counts for nothing.
+    fn only_refers(&self, fields: &Map<String, Value>) -> bool {
+        self.draft < Draft::V2019_09 && fields.contains_key("$ref")
+    }
+
+    /// Whether anything is held to the schemas of a keyword.
+    fn is_used(&self, keyword: &Keyword, fields: &Map<String, Value>) -> bool {
+        match keyword.name {
+            "then" => fields.get("if").is_some_and(|condition| *condition != Value::Bool(false)),
+            "else" => fields.get("if").is_some_and(|condition| *condition != Value::Bool(true)),
+            "additionalItems" => self.draft < Draft::V2020_12 && fields.get("items").is_some_and(Value::is_array),
+            _ => true,
+        }
+    }
+
+    fn id_text<'b>(&self, fields: &'b Map<String, Value>) -> Option<&'b str> {
+        if self.only_refers(fields) {
+            return None;
+        }
+        fields.get(if self.draft == Draft::V4 { "id" } else { "$id" })?.as_str()
+    }
+
+    /// What a schema is called, if it begins a resource.
+    fn id<'b>(&self, fields: &'b Map<String, Value>) -> Option<&'b str> {
+        Some(split(self.id_text(fields)?).0).filter(|id| !id.is_empty())
+    }
+
+    /// The names of a schema in its resource.
+    fn anchors_of(&self, fields: &Map<String, Value>) -> [Option<String>; 2] {
+        if self.draft < Draft::V2019_09 {
+            let name = self.id_text(fields).and_then(|id| decoded(split(id).1));
+            return [name.filter(|name| !is_pointer(name)), None];
+        }
+        let text = |key| fields.get(key).and_then(Value::as_str).map(str::to_owned);
+        [text("$anchor"), text("$dynamicAnchor").filter(|_| self.draft >= Draft::V2020_12)]
+    }
+
+    /// The place that a keyword refers to, within a resource.
+    fn referred(&self, fields: &Map<String, Value>, key: &str, base: &str) -> Option<String> {
+        let (url, fragment) = split(fields.get(key)?.as_str()?);
+        let resource = if url.is_empty() { base } else { self.resource(&self.resources.get(base)?.join(url).ok()?)? };
+        let fragment = decoded(fragment)?;
+        if is_pointer(&fragment) {
+            return Some(format!("{resource}{fragment}"));
+        }
+        self.anchors.get(&(resource.to_owned(), fragment)).cloned()
+    }
+
+    /// The place of the resource with a URL.
+    fn resource(&self, url: &Url) -> Option<&str> {
+        if *url == self.url {
+            return Some("");
+        }
+        self.resources.iter().find(|(_, of)| *of == url).map(|(place, _)| place.as_str())
+    }
+}
+
+/// The schemas of a keyword, and where they are.
+fn parts<'a>(keyword: &Keyword, fields: &'a Map<String, Value>, place: &str) -> Vec<(String, &'a Value)> {
+    let place = below(place, keyword.name);
+    match fields.get(keyword.name) {
+        Some(Value::Object(schemas)) if keyword.by_name => {
+            schemas.iter().map(|(name, schema)| (below(&place, name), schema)).collect()
+        }
+        Some(Value::Array(schemas)) if !keyword.by_name => {
+            (0..).zip(schemas).map(|(index, schema)| (format!("{place}/{index}"), schema)).collect()
+        }
+        Some(schema) if !keyword.by_name => vec![(place, schema)],
+        _ => Vec::new(),
+    }
+}
+
+/// The place of a field.
+fn below(place: &str, key: &str) -> String {
+    format!("{place}/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+/// A reference's URL and fragment.
+fn split(reference: &str) -> (&str, &str) {
+    reference.split_once('#').unwrap_or((reference, ""))
+}
+
+fn decoded(fragment: &str) -> Option<String> {
+    percent_decode_str(fragment).decode_utf8().ok().map(Into::into)
+}
+
+/// Whether a fragment is a JSON pointer, and not a name.
+fn is_pointer(fragment: &str) -> bool {
+    fragment.is_empty() || fragment.starts_with('/')
+}
