@@ -34,13 +34,13 @@ pub enum Open {
 
 /// A directory of files. Names are plain file names, without separators.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
-    /// Opens a file for reading and writing.
+    /// Opens a file for reading and writing; a link is what it leads to.
     ///
     /// # Errors
-    /// `NotFound` or `AlreadyExists` as asked by `how`, or what the system says.
+    /// `NotFound` or `AlreadyExists` as asked by `how`, another when what has the name is no file, or what the system says.
     fn open(&self, name: &str, how: Open) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Names of all files, in no order.
+    /// Names of all that lies there, in no order. What is no file is found to be none when it is opened.
     ///
     /// # Errors
     /// What the system says.

@@ -83,21 +83,15 @@ impl RealDisk {
 
 impl Disk for RealDisk {
     fn open(&self, name: &str, how: Open) -> io::Result<Arc<dyn DiskFile>> {
+        let path = self.directory.join(name);
+        check_is_file(&path)?;
         let mut options = File::options();
         options.read(true).write(true).create_new(how == Open::New);
-        Ok(Arc::new(RealFile::new(options.open(self.directory.join(name))?)))
+        Ok(Arc::new(RealFile::new(options.open(path)?)))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.directory)? {
-            let entry = entry?;
-            // A name that is not Unicode is none of the store's.
-            if let (true, Ok(name)) = (entry.file_type()?.is_file(), entry.file_name().into_string()) {
-                names.push(name);
-            }
-        }
-        Ok(names)
+        names(&self.directory)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -114,6 +108,25 @@ impl Disk for RealDisk {
 
     fn path(&self, name: &str) -> String {
         self.directory.join(name).display().to_string()
+    }
+}
+
+/// Names of all that lies in a directory. One that is not Unicode is none of the store's.
+pub(super) fn names(directory: &Path) -> io::Result<Vec<String>> {
+    let entries = fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
+    entries.filter_map(Result::transpose).collect()
+}
+
+/// Refuses what is there and is no file, wherever links lead. So a file whose disk is not mounted is not taken for absent,
+/// and nobody waits for a pipe.
+pub(super) fn check_is_file(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(io::Error::other("it is not a file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
+            Err(io::Error::other("it is a link that leads to nothing"))
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -58,12 +58,25 @@ fn the_real_disk_holds_the_contract() {
 }
 
 #[test]
-fn the_real_disk_lists_files_only() {
+fn what_has_a_name_and_is_no_file_is_listed_and_not_taken_for_absent() {
     let directory = tempfile::tempdir().unwrap();
-    let disk = RealDisk::open(directory.path()).unwrap();
+    let real = RealDisk::open(directory.path()).unwrap();
     fs::create_dir(directory.path().join("folder")).unwrap();
-    disk.open("file", Open::New).unwrap();
-    assert_eq!(disk.list().unwrap(), ["file"]);
+    real.open("file", Open::New).unwrap().write(0, b"mine").unwrap();
+    std::os::unix::fs::symlink("file", directory.path().join("link")).unwrap();
+    std::os::unix::fs::symlink("not mounted", directory.path().join("lost")).unwrap();
+    for disk in [&real as &dyn Disk, &UntouchedDisk::new(directory.path())] {
+        let mut names = disk.list().unwrap();
+        names.sort();
+        assert_eq!(names, ["file", "folder", "link", "lost"]);
+        assert_eq!(disk.open("link", Open::Existing).unwrap().len().unwrap(), 4);
+        for (name, why) in [("folder", "not a file"), ("lost", "leads to nothing")] {
+            for how in [Open::Existing, Open::New] {
+                let error = disk.open(name, how).unwrap_err();
+                assert!(error.to_string().contains(why), "{disk:?} {name} {how:?}: {error}");
+            }
+        }
+    }
 }
 
 #[test]

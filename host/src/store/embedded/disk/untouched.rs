@@ -5,12 +5,12 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::real::{DirectoryLock, LOCK_FILE, RealFile};
+use super::real::{DirectoryLock, LOCK_FILE, RealFile, check_is_file, names};
 use super::{Disk, DiskFile, Open};
 use crate::store::StoreError;
 use crate::store::embedded::failure::io_read_failed;
@@ -62,7 +62,9 @@ impl UntouchedDisk {
             Some(None) => return Err(io::ErrorKind::NotFound.into()),
             None => {}
         }
-        let file = File::open(self.directory.join(name))?;
+        let path = self.directory.join(name);
+        check_is_file(&path)?;
+        let file = File::open(path)?;
         let bytes = file.metadata()?.len();
         let file = Arc::new(UntouchedFile::new(Some(RealFile::new(file)), bytes));
         Ok(Arc::clone(
@@ -87,17 +89,9 @@ impl Disk for UntouchedDisk {
 
     fn list(&self) -> io::Result<Vec<String>> {
         let changed = self.names();
-        let mut names: Vec<_> =
-            changed.iter().filter(|(_, file)| file.is_some()).map(|(name, _)| name.clone()).collect();
-        for entry in fs::read_dir(&self.directory)? {
-            let entry = entry?;
-            if let (true, Ok(name)) = (entry.file_type()?.is_file(), entry.file_name().into_string())
-                && !changed.contains_key(&name)
-            {
-                names.push(name);
-            }
-        }
-        Ok(names)
+        let below = names(&self.directory)?.into_iter().filter(|name| !changed.contains_key(name));
+        let made = changed.iter().filter(|(_, file)| file.is_some()).map(|(name, _)| name.clone());
+        Ok(made.chain(below).collect())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -45,6 +45,28 @@ fn a_directory_in_use_is_refused() {
     open(directory.path()).unwrap();
 }
 
+/// After a crash nothing else tells that there was a journal.
+#[test]
+fn a_journal_that_is_elsewhere_is_followed_and_one_that_is_no_file_refused() {
+    let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    drop(open(directory.path()).unwrap());
+    let state = fs::read(directory.path().join(FILE)).unwrap();
+    append(&open(directory.path()).unwrap(), 0..20);
+    // As a crash leaves it.
+    fs::write(directory.path().join(FILE), state).unwrap();
+    let (journal, moved) = (directory.path().join("journal-0"), other.path().join("journal"));
+    fs::rename(&journal, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &journal).unwrap();
+    assert_eq!(assert_numbered(&read_all(&open(directory.path()).unwrap()).unwrap()), 20);
+    fs::rename(&moved, other.path().join("away")).unwrap();
+    let error = open(directory.path()).unwrap_err().to_string();
+    assert!(error.contains("journal-0: it is a link that leads to nothing"), "{error}");
+    fs::remove_file(&journal).unwrap();
+    fs::create_dir(&journal).unwrap();
+    let error = open(directory.path()).unwrap_err().to_string();
+    assert!(error.contains("journal-0: it is not a file"), "{error}");
+}
+
 #[test]
 fn files_that_are_not_stores_are_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
