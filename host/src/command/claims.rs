@@ -164,9 +164,10 @@ impl Claims {
         self.lock().deciders.get(category).cloned()
     }
 
-    /// Which categories there are, in words.
-    pub(super) fn in_words(&self) -> String {
-        let names: Vec<_> = self.lock().deciders.keys().map(ToString::to_string).collect();
+    /// For what else than a category there is somebody who decides, in words. It may have found somebody since it was
+    /// looked for.
+    pub(super) fn others_in_words(&self, but: &Category) -> String {
+        let names: Vec<_> = self.lock().deciders.keys().filter(|one| *one != but).map(ToString::to_string).collect();
         if names.is_empty() {
             "none does for any".into()
         } else {
@@ -185,7 +186,7 @@ impl Claims {
 
 impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Claims").field(&self.in_words()).finish()
+        f.debug_tuple("Claims").field(&self.lock().deciders.keys().collect::<Vec<_>>()).finish()
     }
 }
 

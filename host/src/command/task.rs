@@ -179,12 +179,13 @@ impl Task {
 
     /// What is known of a command that nobody decides.
     pub(super) async fn unclaimed(&self) -> Answer {
-        let id = self.command.id.clone();
-        match self.commands.0.log.run(move |store| record::find(store, &id)).await? {
+        let (id, digest) = (self.command.id.clone(), self.digest.clone());
+        match self.commands.0.log.run(move |store| waiting::known(store, &id, &digest)).await? {
             Some(found) => self.same(found),
             None => {
                 self.deadline.enter(Progress::Waiting)?;
-                let (aggregate, known) = (self.command.aggregate.clone(), self.commands.0.claims.in_words());
+                let aggregate = self.command.aggregate.clone();
+                let known = self.commands.0.claims.others_in_words(&aggregate);
                 Err(CommandError::UnknownAggregate { aggregate, known })
             }
         }
@@ -205,7 +206,7 @@ impl Task {
         if matches!(rules, Ok(None)) && unknown.is_none() {
             return Ok(None);
         }
-        let (command, deadline) = (self.command.clone(), Arc::clone(&self.deadline));
+        let (command, digest, deadline) = (self.command.clone(), self.digest.clone(), Arc::clone(&self.deadline));
         let timestamp_us = self.commands.0.clock.now_us();
         let places = match &rules {
             Ok(Some(rules)) => rules.places().await,
@@ -214,7 +215,7 @@ impl Task {
         let checked = self.commands.0.log.run(move |store| {
             // Held as long as the validators are asked, also when nobody waits for that any more.
             let _places = places;
-            if let Some(found) = record::find(store, &command.id)? {
+            if let Some(found) = waiting::known(store, &command.id, &digest)? {
                 return Ok(Some(found));
             }
             deadline.enter(Progress::Checked)?;
@@ -240,10 +241,9 @@ impl Task {
         let log = Arc::clone(self.commands.0.log.store());
         let planned = desk.run(move |shard| {
             let (began, timestamp_us, store) = (Stopwatch::start(), clock.now_us(), &*log);
-            if let Some(found) = record::find(store, &command.id)? {
+            if let Some(found) = waiting::known(store, &command.id, &digest)? {
                 return Ok(Found::Before(found));
             }
-            waiting::refuse_taken(store, &command.id, &digest)?;
             deadline.enter(Progress::Deciding)?;
             let source = Source { setup: &decider.setup, store, stream: &stream, key: &command.key };
             let planned = shard.with(&source, |host, hot| {

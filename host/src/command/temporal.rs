@@ -213,9 +213,10 @@ impl Commands {
             Some(aggregate) => aggregate,
             None => Category::new(stream.category())?,
         };
-        let known = || self.0.claims.in_words();
-        let decider = self.0.claims.get(&aggregate);
-        let decider = decider.ok_or_else(|| CommandError::UnknownAggregate { aggregate, known: known() })?;
+        let decider = self.0.claims.get(&aggregate).ok_or_else(|| {
+            let known = self.0.claims.others_in_words(&aggregate);
+            CommandError::UnknownAggregate { aggregate, known }
+        })?;
         let key = stream.as_str().split_once('-').map_or("", |(_, key)| key).to_owned();
         Ok((decider, key))
     }

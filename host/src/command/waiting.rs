@@ -125,6 +125,20 @@ pub(super) fn is_settled(store: &dyn Store, command_id: &str, digest: &str) -> R
     Ok(outcome.is_some_and(|(known, _)| known == digest) || find_failure(store, command_id)?.is_some())
 }
 
+/// The outcome of a command, and the digest of what asked for it. Refuses as [`refuse_taken`] where there is none: before
+/// the command is held to anything that may have changed since it was accepted. Blocks.
+pub(super) fn known(
+    store: &dyn Store,
+    command_id: &str,
+    digest: &str,
+) -> Result<Option<(String, Settled)>, CommandError> {
+    let found = record::find(store, command_id)?;
+    if found.is_none() {
+        refuse_taken(store, command_id, digest)?;
+    }
+    Ok(found)
+}
+
 /// The event by which a command was accepted, if it was. Refuses one whose id another accepted one has, and one that was
 /// given up: it is settled, though it has no outcome. Blocks.
 pub(super) fn refuse_taken(

@@ -138,6 +138,31 @@ async fn one_that_never_works_is_given_up_with_its_evidence_and_holds_nobody_for
 }
 
 #[tokio::test]
+async fn what_waits_or_was_given_up_is_told_so_before_it_is_held_to_what_there_is_by_now() {
+    let later = Later::new(options());
+    let far = Command { key: "2".into(), ..command("far", "Add", 1) };
+    later.accept(command("bad", "Explode", 1)).await.unwrap();
+    let task = later.commands.work(async {});
+    let Status::Failed(_) = later.settled("bad").await else { panic!("it has an outcome") };
+    drop(task);
+    later.accept(far.clone()).await.unwrap();
+    let policy = AggregatePolicy { commands: Some(vec!["Take".into()]), ..never() };
+    let world = World { policy, ..later.world }.reclaimed();
+    for is_claimed in [true, false] {
+        let again = world.send(command("bad", "Explode", 1)).await.unwrap_err();
+        assert!(matches!(again, CommandError::GivenUp(_)), "{again}");
+        for other in [command("bad", "Add", 1), Command { data: b"2".to_vec(), ..far.clone() }] {
+            let other = world.send(other).await.unwrap_err();
+            assert!(matches!(other, CommandError::IdTaken { for_now: false, .. }), "{other}");
+        }
+        let unfit = world.send(far.clone()).await.unwrap_err();
+        assert_eq!(matches!(unfit, CommandError::UnknownType { .. }), is_claimed, "{unfit}");
+        assert_eq!(matches!(unfit, CommandError::UnknownAggregate { .. }), !is_claimed, "{unfit}");
+        world.commands.claims().release(&PluginName::new("purses").unwrap());
+    }
+}
+
+#[tokio::test]
 async fn only_so_many_wait_and_what_cannot_be_decided_is_not_accepted() {
     let later = Later::new(QueueOptions { waiting_max: 2, ..options() });
     for id in ["a", "b"] {
