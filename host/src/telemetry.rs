@@ -1,6 +1,7 @@
 //! What is seen from outside: structured logs on stderr, readable lines or JSON on request; metrics; what is sent
 //! by OTLP.
 
+mod lines;
 pub mod metrics;
 mod otlp;
 
@@ -12,6 +13,8 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use lines::Fields;
+pub(crate) use lines::escaped;
 pub use otlp::Otlp;
 
 use crate::error::ErrorClass;
@@ -67,7 +70,7 @@ pub fn init(format: LogFormat, levels: &str, coloured: bool) -> Result<(), Telem
     let builder = tracing_subscriber::fmt().with_env_filter(filter(levels)?).with_writer(stderr);
     let (done, set): (_, SetFilter) = match format {
         LogFormat::Pretty => {
-            let builder = builder.with_ansi(coloured).with_filter_reloading();
+            let builder = builder.fmt_fields(Fields::default()).with_ansi(coloured).with_filter_reloading();
             let handle = builder.reload_handle();
             (builder.finish().try_init(), Box::new(move |filter| handle.reload(filter).is_ok()))
         }

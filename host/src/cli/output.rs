@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::color;
 use super::error::{CliError, Exit};
+use crate::telemetry::escaped;
 
 /// Where a command's data goes.
 pub(super) struct Output<'a> {
@@ -116,11 +117,18 @@ pub(super) fn talk(text: &str) {
 
 /// Tells the user of an error and what to do about it.
 pub(super) fn complain(what: &str, hint: Option<&str>) {
-    let (red, cyan, plain) =
-        if color::on_stderr() { ("\u{1b}[1;31m", "\u{1b}[1;36m", "\u{1b}[0m") } else { ("", "", "") };
-    talk(&format!("{red}error:{plain} {what}"));
-    if let Some(hint) = hint {
-        talk(&format!("{cyan}hint:{plain} {hint}"));
+    talk(&complaint(what, hint, color::on_stderr()));
+}
+
+/// An error, which may have several lines, and what to do about it. What a guest or a file has to do with it says nothing
+/// to the terminal.
+fn complaint(what: &str, hint: Option<&str>, coloured: bool) -> String {
+    let (red, cyan, plain) = if coloured { ("\u{1b}[1;31m", "\u{1b}[1;36m", "\u{1b}[0m") } else { ("", "", "") };
+    let safe = |text| escaped(text, &['\n', '\t']);
+    let error = format!("{red}error:{plain} {}", safe(what));
+    match hint {
+        None => error,
+        Some(hint) => format!("{error}\n{cyan}hint:{plain} {}", safe(hint)),
     }
 }
 
@@ -153,6 +161,13 @@ mod tests {
         assert_eq!(shown("abcdef", 4), "abc…");
         assert_eq!(shown("abcd", 4), "abcd");
         assert_eq!(one_line("{\r\n\"a\":1}"), "{  \"a\":1}");
+    }
+
+    #[test]
+    fn an_error_of_a_guest_cannot_drive_a_terminal() {
+        let told = complaint("it says: \u{1b}[31mred\r\u{7}\nü", Some("see \u{9b}2J"), false);
+        assert_eq!(told, "error: it says: \\u{1b}[31mred\\r\\u{7}\nü\nhint: see \\u{9b}2J");
+        assert_eq!(complaint("it fails", None, true), "\u{1b}[1;31merror:\u{1b}[0m it fails");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The bytes of components that are live, were live before or build a generation, `DIR/DIGEST.wasm`, and the manifests
 //! under which plugins ran them last, `DIR/DIGEST.PLUGIN.toml`.
 //!
-//! A file is written aside, synced and renamed before a plugin's record names it, and goes when no record does. Who
-//! reads one holds it against its digest, as with any component.
+//! A file is written aside, synced and renamed before a plugin's record names it, and goes when no record does. One that
+//! is damaged counts as gone, and is written anew when its component is there again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -12,6 +12,7 @@ use std::{fs, io};
 
 use super::Manifest;
 use super::candidates::replace_file;
+use super::source::digest_of;
 use crate::delivery::generations;
 use crate::event::PluginName;
 use crate::store::{Store, StoreError};
@@ -33,10 +34,17 @@ impl Archive {
         Self { directory, used: Mutex::new(None) }
     }
 
-    /// Where a component is, if it is kept.
+    /// Where a component is, if it is kept whole. Blocks.
     pub(super) fn find(&self, digest: &str) -> Option<PathBuf> {
         let path = self.directory.as_ref()?.join(format!("{digest}.wasm"));
-        path.exists().then_some(path)
+        let whole = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            bytes => bytes.is_ok_and(|bytes| digest_of(&bytes) == digest),
+        };
+        if !whole {
+            tracing::warn!(path = %path.display(), "a component that is kept is damaged, and counts as gone");
+        }
+        whole.then_some(path)
     }
 
     /// Keeps a component for a plugin. Blocks.
@@ -52,12 +60,11 @@ impl Archive {
         if let Some(used) = self.look(&mut used, store) {
             used.entry(plugin.clone()).or_default().insert(digest.to_owned());
         }
-        let path = directory.join(format!("{digest}.wasm"));
-        if path.exists() {
+        if self.find(digest).is_some() {
             return Ok(());
         }
         fs::create_dir_all(directory)?;
-        replace_file(&path, &bytes()?)
+        replace_file(&directory.join(format!("{digest}.wasm")), &bytes()?)
     }
 
     /// Keeps the manifest under which a plugin runs a component: the text of its file, if that still says so. Blocks.
@@ -148,17 +155,35 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = MemoryStore::new(Arc::new(SystemClock));
         let archive = Archive::new(Some(directory.path().join("components")));
+        let a = digest_of(b"bytes");
         let (one, other) = (PluginName::new("one").unwrap(), PluginName::new("other").unwrap());
-        archive.keep(&one, "a", || Ok(b"bytes".to_vec()), &store).unwrap();
-        archive.keep(&other, "a", || Err(io::Error::other("it is there")), &store).unwrap();
-        assert_eq!(fs::read(archive.find("a").unwrap()).unwrap(), b"bytes");
+        archive.keep(&one, &a, || Ok(b"bytes".to_vec()), &store).unwrap();
+        archive.keep(&other, &a, || Err(io::Error::other("it is there")), &store).unwrap();
+        assert_eq!(fs::read(archive.find(&a).unwrap()).unwrap(), b"bytes");
         archive.tidy(&one, [], &store).unwrap();
-        assert!(archive.find("a").is_some(), "the other uses it");
-        archive.tidy(&other, ["a".to_owned()], &store).unwrap();
-        assert!(archive.find("a").is_some(), "it is in use");
+        assert!(archive.find(&a).is_some(), "the other uses it");
+        archive.tidy(&other, [a.clone()], &store).unwrap();
+        assert!(archive.find(&a).is_some(), "it is in use");
         archive.tidy(&other, [], &store).unwrap();
-        assert_eq!(archive.find("a"), None);
-        assert_eq!(Archive::new(None).find("a"), None);
+        assert_eq!(archive.find(&a), None);
+        assert_eq!(Archive::new(None).find(&a), None);
+    }
+
+    #[test]
+    fn what_is_damaged_counts_as_gone_and_is_kept_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = MemoryStore::new(Arc::new(SystemClock));
+        let archive = Archive::new(Some(directory.path().into()));
+        let (one, digest) = (PluginName::new("one").unwrap(), digest_of(b"bytes"));
+        let keep = || archive.keep(&one, &digest, || Ok(b"bytes".to_vec()), &store).unwrap();
+        keep();
+        let path = archive.find(&digest).unwrap();
+        for damaged in [&b""[..], b"byte", b"bites"] {
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(archive.find(&digest), None);
+            keep();
+            assert_eq!(fs::read(archive.find(&digest).unwrap()).unwrap(), b"bytes");
+        }
     }
 
     #[test]

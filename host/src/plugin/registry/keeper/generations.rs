@@ -1,6 +1,7 @@
 //! Which version runs when a plugin's files have changed, what is built beside it, and the way back.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Keeper, Prepared, Running};
@@ -112,11 +113,10 @@ impl Keeper {
 
     async fn plan(&self, candidate: &Candidate, schema: Option<String>, known: &Generations) -> Plan {
         let (installed, live) = (&candidate.digest, &known.component);
-        match &known.instead {
-            Some(instead) if instead.of == *installed && self.has(&instead.run) => {
-                return Plan::Instead(instead.run.clone());
-            }
-            _ => {}
+        if let Some(instead) = known.instead.as_ref().filter(|instead| instead.of == *installed)
+            && self.has(&instead.run).await
+        {
+            return Plan::Instead(instead.run.clone());
         }
         if live.is_empty() || live == installed {
             return Plan::Installed;
@@ -125,7 +125,7 @@ impl Keeper {
         if !building && !self.rebuilds(candidate, schema, live).await {
             return Plan::Installed;
         }
-        if self.has(live) {
+        if self.has(live).await {
             return Plan::While(live.clone());
         }
         tracing::warn!(
@@ -152,14 +152,22 @@ impl Keeper {
 
     /// The schema of a component that is kept; none when it cannot be loaded.
     async fn kept_schema(&self, candidate: &Candidate, digest: &str) -> Option<Option<String>> {
-        let kept = candidate.with_component(self.around.archive.find(digest)?, digest.to_owned());
+        let kept = candidate.with_component(self.find(digest).await?, digest.to_owned());
         let Prepared { loaded, .. } = self.prepare(&kept).await?.ok()?;
         Some(schema_of(&*loaded).map(str::to_owned))
     }
 
-    fn has(&self, digest: &str) -> bool {
+    async fn has(&self, digest: &str) -> bool {
         let runs = self.running.as_ref().is_some_and(|running| running.digest == digest);
-        runs || self.around.archive.find(digest).is_some()
+        runs || self.find(digest).await.is_some()
+    }
+
+    /// Where a component is, if it is kept whole.
+    async fn find(&self, digest: &str) -> Option<PathBuf> {
+        let (archive, digest) = (Arc::clone(&self.around.archive), digest.to_owned());
+        let work = tokio::task::spawn_blocking(move || archive.find(&digest));
+        // A panic in there has been reported.
+        work.await.ok().flatten()
     }
 
     /// Keeps a component and reads what is known of the plugin.
@@ -228,7 +236,7 @@ impl Keeper {
         let mut manifest = own.map_or_else(|| (*candidate.manifest).clone(), Arc::unwrap_or_clone);
         manifest.policy.partitions = candidate.manifest.policy.partitions;
         manifest.policy.key.clone_from(&candidate.manifest.policy.key);
-        let path = self.around.archive.find(digest).unwrap_or_else(|| candidate.component_path.clone());
+        let path = self.find(digest).await.unwrap_or_else(|| candidate.component_path.clone());
         let kept = candidate.with_component(path, digest.to_owned()).with_manifest(Arc::new(manifest));
         let Some(prepared) = self.prepare(&kept).await else { return Ok(None) };
         let Prepared { loaded, allowed, .. } = prepared?;
@@ -346,7 +354,7 @@ impl Keeper {
             let words = InForce { own: Arc::clone(&running.own), manifest: Arc::clone(&running.manifest) };
             (Arc::clone(&running.loaded), running.allowed.clone(), words)
         } else {
-            if self.around.archive.find(&digest).is_none() {
+            if self.find(&digest).await.is_none() {
                 return Err(GenerationRefused::ComponentGone { plugin, digest });
             }
             let granted = self.read.as_ref().unwrap_or(&candidate.manifest).grants.clone();

@@ -15,10 +15,17 @@ use crate::store::embedded::failure::io_failed;
 /// Held by whoever has the directory.
 pub(super) const LOCK_FILE: &str = "lock";
 
+/// `ENFILE`: the system has too many files open.
+const TOO_MANY_OF_ALL: i32 = 23;
+/// `EMFILE`: the process has.
+const TOO_MANY: i32 = 24;
+
 /// A directory on a disk of this machine.
 #[derive(Debug)]
 pub struct RealDisk {
     directory: PathBuf,
+    /// Its entries, open as long as it is used: to sync them needs no further file. None where that is not done.
+    entries: Option<File>,
 }
 
 /// Keeps other processes out of the directory as long as it lives.
@@ -61,7 +68,8 @@ impl RealDisk {
                 _ => {}
             }
         }
-        Ok(Self { directory: directory.to_owned() })
+        let entries = entries_of(directory).map_err(|error| write_failed(directory, &error))?;
+        Ok(Self { directory: directory.to_owned(), entries })
     }
 
     /// Takes the directory for this process; it is free again when the answer is dropped, or the process
@@ -87,7 +95,7 @@ impl Disk for RealDisk {
         check_is_file(&path)?;
         let mut options = File::options();
         options.read(true).write(true).create_new(how == Open::New);
-        Ok(Arc::new(RealFile::new(options.open(path)?)))
+        Ok(Arc::new(RealFile::new(options.open(path).map_err(of_opening)?)))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -103,7 +111,7 @@ impl Disk for RealDisk {
     }
 
     fn sync(&self) -> io::Result<()> {
-        sync_directory(&self.directory)
+        self.entries.as_ref().map_or(Ok(()), File::sync_all)
     }
 
     fn path(&self, name: &str) -> String {
@@ -130,10 +138,29 @@ pub(super) fn check_is_file(path: &Path) -> io::Result<()> {
     }
 }
 
+/// What the system says when it does not open a file. That too many are open passes, as a full disk does: connections
+/// come and go.
+pub(super) fn of_opening(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(TOO_MANY_OF_ALL | TOO_MANY) if cfg!(unix) => io::Error::new(
+            io::ErrorKind::QuotaExceeded,
+            format!(
+                "{error}: connections and files are more than this process may have; allow it more by `ulimit -n` or LimitNOFILE="
+            ),
+        ),
+        _ => error,
+    }
+}
+
 /// Makes the entries of a directory last.
 fn sync_directory(path: &Path) -> io::Result<()> {
+    entries_of(path)?.as_ref().map_or(Ok(()), File::sync_all)
+}
+
+/// The entries of a directory, where they are synced by themselves.
+fn entries_of(path: &Path) -> io::Result<Option<File>> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) { File::open(path).map(Some) } else { Ok(None) }
 }
 
 fn write_failed(path: &Path, error: &io::Error) -> StoreError {

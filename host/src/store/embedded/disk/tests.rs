@@ -57,6 +57,16 @@ fn the_real_disk_holds_the_contract() {
     holds_the_contract(&disk);
 }
 
+/// Else whoever opens connections at the wrong moment would stop the store until it is started anew.
+#[test]
+fn too_many_open_files_pass_as_a_full_disk_does() {
+    for (code, kind) in
+        [(23, io::ErrorKind::QuotaExceeded), (24, io::ErrorKind::QuotaExceeded), (13, io::ErrorKind::PermissionDenied)]
+    {
+        assert_eq!(super::real::of_opening(io::Error::from_raw_os_error(code)).kind(), kind);
+    }
+}
+
 #[test]
 fn what_has_a_name_and_is_no_file_is_listed_and_not_taken_for_absent() {
     let directory = tempfile::tempdir().unwrap();
