@@ -463,6 +463,9 @@ impl From<CommandError> for Problem {
             CommandError::HistoryGone { stream, version, .. } => Self::http(StatusCode::GONE, Kind::Removed, detail)
                 .with("stream", stream.as_str())
                 .with("version", version.0),
+            CommandError::OutcomeGone { id, position } => {
+                Self::http(StatusCode::GONE, Kind::Removed, detail).with("command_id", id).with("position", position.0)
+            }
             CommandError::Busy { .. } => Self::http(StatusCode::TOO_MANY_REQUESTS, Kind::TooManyRequests, detail),
             CommandError::SnapshotNeeded { stream } => Self::of_class(class, detail).with("stream", stream.as_str()),
             CommandError::Backwards { from, to } => Self::invalid(detail).with("from", from).with("to", to),

@@ -219,6 +219,17 @@ pub enum CommandError {
         .0.reason
     )]
     GivenUp(Box<Failure>),
+    /// It was accepted and settled, and its outcome is not there any more.
+    #[error(
+        "command {id:?} was accepted at position {position} and is settled, but its outcome was removed from the log; it is \
+         not decided again: if that is what you want, send it under another id"
+    )]
+    OutcomeGone {
+        /// Its id.
+        id: String,
+        /// Where it was accepted.
+        position: Position,
+    },
     /// What is kept of a command beside its data is too much.
     #[error(
         "what must be kept of the command until it is decided, beside its data, has {bytes} bytes; at most \
@@ -261,9 +272,11 @@ impl CommandError {
         match self {
             Self::Invalid(error) => error.class(),
             Self::UnknownAggregate { .. } | Self::NoSuchAggregate { .. } | Self::NoState { .. } => ErrorClass::NotFound,
-            Self::IdTaken { .. } | Self::HistoryGone { .. } | Self::SnapshotNeeded { .. } | Self::GivenUp(_) => {
-                ErrorClass::Conflict
-            }
+            Self::IdTaken { .. }
+            | Self::HistoryGone { .. }
+            | Self::OutcomeGone { .. }
+            | Self::SnapshotNeeded { .. }
+            | Self::GivenUp(_) => ErrorClass::Conflict,
             Self::Denied(error) => error.class(),
             Self::Faulted { .. }
             | Self::NotGranted { .. }

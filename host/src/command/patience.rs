@@ -42,6 +42,7 @@ impl Patience {
             | CommandError::IdTaken { for_now: false, .. }
             | CommandError::Denied(_)
             | CommandError::HistoryGone { .. }
+            | CommandError::OutcomeGone { .. }
             | CommandError::SnapshotNeeded { .. }
             | CommandError::Backwards { .. }
             | CommandError::NoState { .. }

@@ -18,7 +18,7 @@ use super::bus::{Allow, Commands};
 use super::error::CommandError;
 use super::patience::Patience;
 use super::places::Place;
-use super::queue_checkpoint::{self, Checkpoint};
+use super::queue_checkpoint::{self, Noted};
 use super::queue_open::{Open, Waiting};
 use super::request::Command;
 use super::waiting::{self, Accepted, TakenUp};
@@ -206,7 +206,7 @@ impl Commands {
         let stream = StreamName::from_stored(ACCEPTED_STREAM);
         let last = store.stream_head(&stream)?.map_or(0, |head| head.version.0);
         let done = match self.0.queue.done.load(Ordering::Relaxed) {
-            UNKNOWN => queue_checkpoint::read(store)?.version.0,
+            UNKNOWN => queue_checkpoint::read(store)?.all.version.0,
             done => done,
         };
         Ok(last.saturating_sub(done))
@@ -219,7 +219,7 @@ impl Commands {
     /// When the store cannot be read.
     pub fn first_waiting(store: &dyn Store) -> Result<Option<Position>, StoreError> {
         let query = Filter::stream(&StreamName::from_stored(ACCEPTED_STREAM)).into();
-        let after = queue_checkpoint::read(store)?.position;
+        let after = queue_checkpoint::read(store)?.all.position;
         let mut request = ReadRequest { query, after, limit: 1, ..ReadRequest::default() };
         loop {
             let page = store.read(&request)?;
@@ -234,8 +234,8 @@ impl Commands {
     async fn work_off(self) {
         let begun = self.begin().await;
         let query = Filter::stream(&StreamName::from_stored(ACCEPTED_STREAM));
-        let mut feed = self.0.log.subscribe(query, begun.position);
-        let (mut open, mut running, mut noted) = (Open::after(begun), JoinSet::new(), begun);
+        let mut feed = self.0.log.subscribe(query, begun.all.position);
+        let (mut open, mut running, mut noted) = (Open::after(begun.clone()), JoinSet::new(), begun);
         let mut notes = tokio::time::interval(NOTE_EVERY);
         loop {
             self.0.queue.done.store(open.done(), Ordering::Relaxed);
@@ -263,19 +263,22 @@ impl Commands {
                         tokio::time::sleep(NOTE_EVERY).await;
                     }
                 },
-                _ = notes.tick() => if open.settled() != noted {
-                    let settled = open.settled();
-                    match queue_checkpoint::write(&self.0.snapshots, settled).await {
-                        Ok(()) => noted = settled,
+                _ = notes.tick() => {
+                    let now = open.noted();
+                    if now == noted {
+                        continue;
+                    }
+                    match queue_checkpoint::write(&self.0.snapshots, &now).await {
+                        Ok(()) => noted = now,
                         Err(error) => tracing::debug!(%error, "how far the queue has come was not noted"),
                     }
-                },
+                }
             }
         }
     }
 
     /// Where to go on, as soon as the store answers.
-    async fn begin(&self) -> Checkpoint {
+    async fn begin(&self) -> Noted {
         loop {
             match self.0.log.run(queue_checkpoint::read).await {
                 Ok(found) => return found,
@@ -385,6 +388,9 @@ impl Commands {
             return Ok(Some(Status::Failed(Box::new(failure))));
         }
         let Some((event, envelope)) = find_accepted(store, id)? else { return Ok(None) };
+        if queue_checkpoint::read(store)?.is_settled(event.version) {
+            return Ok(record::find(store, id)?.map(|(_, settled)| Status::Settled(Box::new(settled))));
+        }
         let stream = super::request::stream_of(&envelope.aggregate, &envelope.key).ok();
         Ok(stream.map(|stream| Status::Queued { stream, position: event.position }))
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use uuid::Uuid;
 
 use super::places::{Place, Places};
-use super::queue_checkpoint::Checkpoint;
+use super::queue_checkpoint::{Checkpoint, Noted};
 use super::request::stream_of;
 use crate::delivery::Envelope;
 use crate::event::{Category, Position, RecordedEvent, StreamName, Version};
@@ -32,6 +32,8 @@ pub(super) struct Waiting {
 
 /// Commands that were read and are not settled.
 pub(super) struct Open {
+    /// What is known from before: of those that had an outcome it may be removed by now.
+    before: Noted,
     /// Up to where the stream was read.
     read: Checkpoint,
     unsettled: BTreeMap<Version, Position>,
@@ -43,10 +45,11 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// Nothing, of a stream that was settled up to there.
-    pub(super) fn after(read: Checkpoint) -> Self {
+    /// Nothing, of a stream of which that is known.
+    pub(super) fn after(before: Noted) -> Self {
+        let read = before.all;
         let (unsettled, lanes, ready) = (BTreeMap::new(), HashMap::new(), BTreeMap::new());
-        Self { read, unsettled, lanes, ready, places: Places::new(PLACES) }
+        Self { before, read, unsettled, lanes, ready, places: Places::new(PLACES) }
     }
 
     /// Whether another command may be read.
@@ -54,9 +57,12 @@ impl Open {
         self.unsettled.len() < UNSETTLED_MAX
     }
 
-    /// Takes a command in. What no host wrote so is none, and is passed over.
+    /// Takes a command in. What no host wrote so is none, and is passed over, as is what is known to be settled.
     pub(super) fn read(&mut self, event: &RecordedEvent) {
         self.read = Checkpoint { position: event.position, version: event.version };
+        if self.before.is_settled(event.version) {
+            return;
+        }
         let Some(Envelope { aggregate, key, .. }) = Envelope::of(event) else { return };
         let Ok(stream) = stream_of(&aggregate, &key) else { return };
         self.unsettled.insert(event.version, event.position);
@@ -99,11 +105,19 @@ impl Open {
     }
 
     /// Up to where all are settled.
-    pub(super) fn settled(&self) -> Checkpoint {
+    fn settled(&self) -> Checkpoint {
         self.unsettled.first_key_value().map_or(self.read, |(version, position)| Checkpoint {
             position: Position(position.0.saturating_sub(1)),
             version: Version(version.0.saturating_sub(1)),
         })
+    }
+
+    /// Which are settled; no less than was known before, until all that it spoke of was read again.
+    pub(super) fn noted(&self) -> Noted {
+        if self.read.version < self.before.read {
+            return self.before.clone();
+        }
+        Noted::new(self.settled(), self.read.version, self.unsettled.keys().copied())
     }
 
     /// How many of the stream are settled, or are none, or are gone.
@@ -139,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_is_no_command_is_done_and_so_is_what_was_removed() {
-        let mut open = Open::after(Checkpoint::default());
+        let mut open = Open::after(Noted::default());
         let planted = NewEvent::json(EventType::new("Planted").unwrap(), "1");
         // Those before were removed.
         open.read(&RecordedEvent::record(planted.clone(), Position(40), Version(5), 1));
@@ -153,7 +167,7 @@ mod tests {
 
     #[test]
     fn one_that_is_never_settled_holds_up_its_aggregate_alone() {
-        let mut open = Open::after(Checkpoint::default());
+        let mut open = Open::after(Noted::default());
         for number in 1..=10_000 {
             open.read(&accepted(number, "purse", "stuck"));
         }
@@ -169,8 +183,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_settled_before_a_restart_is_not_read_again_though_one_before_it_waits() {
+        let mut open = Open::after(Noted::default());
+        for (number, key) in [(1, "stuck"), (2, "other"), (3, "other")] {
+            open.read(&accepted(number, "purse", key));
+        }
+        assert_eq!(versions(&open.begin()), [1, 2]);
+        open.settle(&StreamName::new("purse-other").unwrap(), Version(2));
+        let noted = open.noted();
+        let mut again = Open::after(noted.clone());
+        for (number, key) in [(1, "stuck"), (2, "other"), (3, "other"), (4, "third")] {
+            assert_eq!(again.noted(), noted, "nothing of it is forgotten on the way");
+            again.read(&accepted(number, "purse", key));
+        }
+        assert_ne!(again.noted(), noted);
+        assert_eq!((versions(&again.begin()), reached(&again)), (vec![1, 3, 4], (9, 0, 1)));
+    }
+
+    #[test]
     fn one_that_is_passed_over_lets_others_go_on_and_is_not_settled() {
-        let mut open = Open::after(Checkpoint::default());
+        let mut open = Open::after(Noted::default());
         (1..=2).for_each(|number| open.read(&accepted(number, "purse", "1")));
         let stream = StreamName::new("purse-1").unwrap();
         assert_eq!(versions(&open.begin()), [1]);
@@ -184,7 +216,7 @@ mod tests {
 
     #[test]
     fn no_kind_of_aggregate_takes_all_places() {
-        let mut open = Open::after(Checkpoint::default());
+        let mut open = Open::after(Noted::default());
         for number in 1..=1000 {
             open.read(&accepted(number, "purse", &number.to_string()));
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::CommandError;
+use super::queue_checkpoint;
 use super::record::{self, Settled};
 use super::request::Command;
 use crate::delivery::{Envelope, Evidence, find_accepted};
@@ -140,7 +141,7 @@ pub(super) fn known(
 }
 
 /// The event by which a command was accepted, if it was. Refuses one whose id another accepted one has, and one that was
-/// given up: it is settled, though it has no outcome. Blocks.
+/// given up, or whose outcome was removed: it is settled, though it has no outcome. Blocks.
 pub(super) fn refuse_taken(
     store: &dyn Store,
     command_id: &str,
@@ -154,10 +155,15 @@ pub(super) fn refuse_taken(
     if accepted.as_ref().is_some_and(|(event, envelope)| asked_by(event, envelope) != digest) {
         return Err(CommandError::IdTaken { id: command_id.to_owned(), for_now: false });
     }
-    match find_failure(store, command_id)? {
-        Some(failure) => Err(CommandError::GivenUp(Box::new(failure))),
-        None => Ok(accepted.map(|(event, _)| event)),
+    if let Some(failure) = find_failure(store, command_id)? {
+        return Err(CommandError::GivenUp(Box::new(failure)));
     }
+    let Some((event, _)) = accepted else { return Ok(None) };
+    // It may have been settled since its outcome was looked for.
+    if queue_checkpoint::read(store)?.is_settled(event.version) && record::find(store, command_id)?.is_none() {
+        return Err(CommandError::OutcomeGone { id: command_id.to_owned(), position: event.position });
+    }
+    Ok(Some(event))
 }
 
 /// The digest of what an accepted command asks.

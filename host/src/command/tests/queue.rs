@@ -320,6 +320,41 @@ async fn what_waits_is_known_to_retention_and_its_checkpoint_is_no_snapshot() {
     assert_eq!(first_waiting(), None, "it is still there");
 }
 
+/// Holds that a command which added 1 is known to be settled, though its outcome is removed.
+async fn is_gone(later: &Later, id: &str) {
+    assert_eq!(later.commands.status(id).await.unwrap(), None);
+    for again in [later.accept(command(id, "Add", 1)).await, later.send(command(id, "Add", 1)).await] {
+        let Err(CommandError::OutcomeGone { id: gone, .. }) = again else { panic!("{again:?}") };
+        assert_eq!(gone, id);
+    }
+    let other = later.accept(command(id, "Add", 2)).await.unwrap_err();
+    assert!(matches!(other, CommandError::IdTaken { .. }), "{other}");
+}
+
+#[tokio::test]
+async fn what_was_settled_is_not_decided_again_when_its_outcome_was_removed() {
+    let later = Later::new(options());
+    later.accept(Command { key: "2".into(), ..command("waits", "Explode", 1) }).await.unwrap();
+    later.accept(command("a", "Add", 1)).await.unwrap();
+    let patient = QueueOptions { attempts_max: u32::MAX, ..options() };
+    let later = Later::over(later.world, patient);
+    let task = later.commands.work(async {});
+    assert!(matches!(later.settled("a").await, Status::Settled(_)));
+    let version = later.world.events("$commands-accepted")[1].version;
+    while !queue_checkpoint::read(&*later.world.store).unwrap().is_settled(version) {
+        tokio::task::yield_now().await;
+    }
+    drop(task);
+    let head = later.world.store.head();
+    later.world.store.remove(&Category::new("purse").unwrap(), head.next()).unwrap();
+    is_gone(&later, "a").await;
+    let later = Later::over(later.world.restarted(), options());
+    let _task = later.commands.work(async {});
+    assert!(matches!(later.settled("waits").await, Status::Failed(_)));
+    is_gone(&later, "a").await;
+    assert_eq!(later.world.store.head(), head.next(), "only the failure was appended");
+}
+
 #[tokio::test]
 async fn what_is_too_much_to_keep_is_told_with_its_size() {
     let later = Later::new(options());
