@@ -231,3 +231,29 @@ fn a_broken_manifest_leaves_the_running_version_alone() {
     assert_eq!(setting.info("payment")["generation"], 1);
     assert_eq!(setting.info("orders")["problem"], Value::Null);
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_server_may_open_as_many_files_as_the_system_allows_it() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+
+    let data = tempfile::tempdir().unwrap();
+    let mut server = Command::new("sh")
+        .args(["-c", "ulimit -Sn 256 && exec \"$@\"", "sh"])
+        .arg(tidemill().get_program())
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let files: Vec<_> = files.split_whitespace().take(2).collect();
+    assert!(files[0] == files[1] && files[0] != "256", "soft and hard: {files:?}");
+}

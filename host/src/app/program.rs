@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::cli::{self, Program, ProgramError};
 use crate::clock::SystemClock;
 use crate::config::{DemoOptions, ServeOptions};
@@ -27,11 +29,19 @@ fn runtime() -> Result<tokio::runtime::Runtime, ProgramError> {
 }
 
 fn serve(options: ServeOptions) -> Result<(), ProgramError> {
+    open_as_many_files_as_allowed();
     let runtime = runtime()?;
     let served = runtime.block_on(super::serve(options, cli::announce));
     // A batch that has outlived the drain is left as it is: nothing of it is committed.
     runtime.shutdown_timeout(CLOSE_MAX);
     served.map_err(|error| ProgramError::new(error.class(), &error))
+}
+
+/// Raises this process's limit of open files to what it may have: the usual one is for programs that wait by `select`,
+/// and fewer than a server has connections. What it is otherwise is good enough.
+fn open_as_many_files_as_allowed() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn demo(options: DemoOptions) -> Result<(), ProgramError> {
