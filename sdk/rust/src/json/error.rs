@@ -160,8 +160,8 @@ fn levels(json: &[u8]) -> Vec<Level<'_>> {
             (b',', Some(level)) => (level.index, level.key) = (level.index + 1, &[]),
             (b':', Some(level)) => level.key = level.string,
             (b'"', level) => {
-                let string;
-                (string, rest) = split_string(rest);
+                let (string, after) = split_string(rest);
+                rest = after;
                 if let Some(level) = level {
                     level.string = string;
                 }
