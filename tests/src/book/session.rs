@@ -15,7 +15,7 @@ use crate::{poll, projects};
 /// Where a server listens unless told otherwise, as pages say it.
 const ADDRESS: &str = "127.0.0.1:7117";
 /// How long what is asked may take to become what the page shows. Generous: it is only reached by a failure.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(300);
 /// How long a command may run: there are pages that wait for something by `until`. Generous, as builds are among them.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(600);
 /// Commands that change nothing. They are asked again until the answer is as shown: who reads takes longer than a

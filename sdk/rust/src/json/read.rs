@@ -398,7 +398,9 @@ impl<'de> Reader<'de> {
                 Some(b'n') => self.word("null")?,
                 Some(b't') => self.word("true")?,
                 Some(b'f') => self.word("false")?,
-                Some(b'-' | b'0'..=b'9') => drop(self.number(&"a number")?),
+                Some(b'-' | b'0'..=b'9') => {
+                    self.number(&"a number")?;
+                }
                 _ => return Err(self.fault("expected a value")),
             }
             while let Some(&bracket) = open.last() {
