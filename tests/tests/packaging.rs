@@ -268,8 +268,8 @@ fn counted(place: &Place) -> Server {
     server.try_post("/v1/events", &json!({ "events": [{ "type": "Counted" }] })).unwrap();
     poll("the event to be counted", || {
         let plugin = server.try_get("/v1/plugins/counts").ok()?;
-        let handled = plugin["status"]["counters"]["handled"].as_u64()?;
-        (handled > 0 && plugin["lag_events"] == 0).then_some(())
+        let handled = plugin.pointer("/status/counters/handled")?.as_u64()?;
+        (handled > 0 && plugin.get("lag_events")? == 0).then_some(())
     });
     server
 }

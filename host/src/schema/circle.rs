@@ -5,6 +5,7 @@
 //! from the top of the document may be as it likes. Whether the rest of a schema would let data pass by is not asked:
 //! `{"anyOf":[true,{"$ref":"#"}]}` leads back to itself.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -30,10 +31,10 @@ pub(super) fn circle(document: &Value, url: &str) -> Option<Vec<String>> {
 fn steps(outline: &mut Outline<'_>) -> Steps {
     let (mut steps, mut ahead) = (Steps::new(), vec![String::new()]);
     while let Some(place) = ahead.pop() {
-        if !steps.contains_key(&place) {
-            let Leads { same, within } = outline.leads(&place);
+        if let Entry::Vacant(vacant) = steps.entry(place) {
+            let Leads { same, within } = outline.leads(vacant.key());
             ahead.extend(same.iter().cloned().chain(within));
-            steps.insert(place, same);
+            vacant.insert(same);
         }
     }
     steps

@@ -199,7 +199,7 @@ impl<'o, 'w> Show<'o, 'w> {
         let field = |name| event.and_then(|event| event.get(name)?.as_str()).unwrap_or_default();
         let what = [field("type"), field("stream")].join(" ");
         let outcome = self.painted(&format!("{:<13}", dead.kind), Mood::Odd);
-        self.output.line(&format!("{number:>8}  {:<40}  {outcome}", shown(&what, 128)).trim_end())?;
+        self.output.line(format!("{number:>8}  {:<40}  {outcome}", shown(&what, 128)).trim_end())?;
         dead.reason.iter().try_for_each(|reason| self.detail("because", reason))
     }
 
