@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tidemill_plugins::{COUNTER, ORDERS};
 use tidemill_tests::authority::Authority;
 use tidemill_tests::told::complains;
-use tidemill_tests::{Server, guests, poll, tidemill};
+use tidemill_tests::{Server, another_version, guests, poll, tidemill};
 
 /// What Debian's minisign made: a key, a text, and its signature.
 const KEY: &str = include_str!("packaging/minisign.pub");
@@ -284,11 +284,18 @@ fn what_a_plugin_keeps_goes_with_it_when_that_is_said() {
     complains(&place.rm("counts", &to_server[..3]), 2, &["--yes"]);
     complains(&place.rm("counts", &["--server", "http://127.0.0.1:1", "--state", "--yes"]), 5, &["127.0.0.1:1"]);
     assert_eq!(place.installed().len(), 2, "nothing went");
+    let next = place.write("next.wasm", &another_version(COUNTER.component, 2));
+    let tried = ["--server", server.url(), "plugins", "shadow", "counts", "--component", next.to_str().unwrap()];
+    let tried = tidemill().args(tried).output().unwrap();
+    assert!(tried.status.success(), "{tried:?}");
+    let candidate = place.path("data/candidates/counts");
+    assert!(candidate.exists());
     let removed = place.rm("counts", &to_server);
     assert!(removed.status.success(), "{removed:?}");
     let said = String::from_utf8_lossy(&removed.stdout).into_owned();
     assert!(said.contains("removed what it kept: ") && said.contains("keys of state"), "{said}");
     assert_eq!(place.installed(), BTreeSet::new());
+    assert!(!candidate.exists(), "the candidate goes with it");
     let known = server.get("/v1/plugins");
     assert_eq!(known["plugins"], json!([]), "it is not known any more");
     complains(&place.rm("counts", &to_server), 3, &["no plugin"]);

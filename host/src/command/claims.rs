@@ -20,6 +20,7 @@ use super::desk::Desk;
 use super::policy::AggregatePolicy;
 use super::shard::Shard;
 use crate::event::{Category, Pattern, PluginName, StreamName};
+use crate::nearest::nearest;
 use crate::schema::Chain;
 
 /// Most instances of one component that decide side by side.
@@ -167,11 +168,12 @@ impl Claims {
     /// For what else than a category there is somebody who decides, in words. It may have found somebody since it was
     /// looked for.
     pub(super) fn others_in_words(&self, but: &Category) -> String {
-        let names: Vec<_> = self.lock().deciders.keys().filter(|one| *one != but).map(ToString::to_string).collect();
-        if names.is_empty() {
-            "none does for any".into()
-        } else {
-            format!("those that do are for {}", names.join(", "))
+        let held = self.lock();
+        let names: Vec<_> = held.deciders.keys().filter(|one| *one != but).map(Category::as_str).collect();
+        match nearest(but.as_str(), &names) {
+            _ if names.is_empty() => "none does for any".into(),
+            Some(meant) => format!("did you mean {meant}? those that do are for {}", names.join(", ")),
+            None => format!("those that do are for {}", names.join(", ")),
         }
     }
 

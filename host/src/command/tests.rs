@@ -311,6 +311,9 @@ async fn a_command_sent_again_has_the_outcome_that_it_had_also_after_a_restart()
     }
     assert_eq!(world.store.head(), head, "nothing was appended for them");
     assert_eq!(world.commands.status("e").await.unwrap(), None);
+    let mistyped = Command { aggregate: Category::new("prse").unwrap(), ..command("f", "Add", 1) };
+    let unknown = world.send(mistyped).await.unwrap_err().to_string();
+    assert!(unknown.contains("did you mean purse? those that do are for purse; `tidemill"), "{unknown}");
     world.commands.claims().release(&PluginName::new("purses").unwrap());
     assert!(world.send(command("a", "AddTwice", 5)).await.unwrap().repeated, "whoever decides by now");
     let unknown = world.send(command("e", "Add", 1)).await.unwrap_err();

@@ -1,5 +1,5 @@
 //! The bytes of components that are live, were live before or build a generation, `DIR/DIGEST.wasm`, and the manifests
-//! under which plugins ran them last, `DIR/DIGEST.PLUGIN.toml`.
+//! under which plugins ran them last, `DIR/DIGEST.PLUGIN.toml`, whose first line is the digest of the rest.
 //!
 //! A file is written aside, synced and renamed before a plugin's record names it, and goes when no record does. One that
 //! is damaged counts as gone, and is written anew when its component is there again.
@@ -16,6 +16,9 @@ use super::source::digest_of;
 use crate::delivery::generations;
 use crate::event::PluginName;
 use crate::store::{Store, StoreError};
+
+/// Before the digest of a manifest that is kept: a comment to whoever reads the file.
+const DIGEST_MARK: &str = "# sha256 of what follows: ";
 
 /// Which components are kept for which plugin.
 type Used = BTreeMap<PluginName, BTreeSet<String>>;
@@ -81,15 +84,22 @@ impl Archive {
             text => text?,
         };
         if Manifest::parse("plugin.toml", &text).is_ok_and(|said| said == *manifest) {
-            replace_file(&path, text.as_bytes())?;
+            replace_file(&path, sealed(&text).as_bytes())?;
         }
         Ok(())
     }
 
-    /// The manifest under which a plugin ran a component last, if it is kept. Blocks.
+    /// The manifest under which a plugin ran a component last, if it is kept whole. Blocks.
     pub(super) fn manifest(&self, plugin: &PluginName, digest: &str) -> Option<Manifest> {
-        let text = fs::read_to_string(self.manifest_path(plugin, digest)?).ok()?;
-        Manifest::parse("plugin.toml", &text).ok()
+        let path = self.manifest_path(plugin, digest)?;
+        let whole = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            file => file.ok().and_then(|file| unsealed(&file).map(str::to_owned)),
+        };
+        if whole.is_none() {
+            tracing::warn!(path = %path.display(), "a manifest that is kept is damaged, and counts as gone");
+        }
+        Manifest::parse("plugin.toml", &whole?).ok()
     }
 
     fn manifest_path(&self, plugin: &PluginName, digest: &str) -> Option<PathBuf> {
@@ -136,6 +146,17 @@ impl Archive {
             }
         }
     }
+}
+
+/// A text behind its digest.
+fn sealed(text: &str) -> String {
+    format!("{DIGEST_MARK}{}\n{text}", digest_of(text.as_bytes()))
+}
+
+/// The text behind its digest, if it is that one's.
+fn unsealed(file: &str) -> Option<&str> {
+    let (digest, text) = file.strip_prefix(DIGEST_MARK)?.split_once('\n')?;
+    (digest == digest_of(text.as_bytes())).then_some(text)
 }
 
 fn named(plugin: &PluginName, store: &dyn Store) -> Result<BTreeSet<String>, StoreError> {
@@ -199,7 +220,16 @@ mod tests {
         let manifest = Manifest::parse("plugin.toml", text).unwrap();
         archive.keep_manifest(&one, "a", &file, &manifest).unwrap();
         archive.keep_manifest(&one, "a", &file, &Manifest::default()).unwrap();
-        assert_eq!(archive.manifest(&one, "a"), Some(manifest), "a file that says something else by now is not meant");
+        let kept = || archive.manifest(&one, "a");
+        assert_eq!(kept(), Some(manifest.clone()), "a file that says something else by now is not meant");
+        let path = archive.manifest_path(&one, "a").unwrap();
+        let whole = fs::read_to_string(&path).unwrap();
+        for damaged in [text, "", &whole.replace("\"X\"", "\"*\""), &format!("{whole}\n")] {
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(kept(), None, "{damaged}");
+        }
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(kept(), Some(manifest));
         archive.keep_manifest(&other, "a", &directory.path().join("none.toml"), &Manifest::default()).unwrap();
         assert_eq!(archive.manifest(&other, "a"), Some(Manifest::default()));
         archive.tidy(&one, [], &store).unwrap();

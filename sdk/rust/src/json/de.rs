@@ -8,10 +8,10 @@ use super::read::{Number, Text};
 use super::variant::Variant;
 use super::{Error, RAW_VALUE, Reader};
 
-/// Methods of a deserializer that do what one of its own does.
+/// Methods of a deserializer that do what one of its own does, whatever else they are told.
 macro_rules! forward {
-    ($($method:ident)* => $own:ident) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+    ($($method:ident $(($($argument:ident: $kind:ty),*))?)* => $own:ident) => {$(
+        fn $method<V: Visitor<'de>>(self, $($($argument: $kind,)*)? visitor: V) -> Result<V::Value, Self::Error> {
             self.$own(visitor)
         }
     )*};
@@ -52,9 +52,13 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     forward! { deserialize_f32 deserialize_f64 => visit_number }
     forward! { deserialize_char deserialize_str deserialize_string deserialize_identifier => visit_text }
     forward! { deserialize_bytes deserialize_byte_buf => visit_bytes }
-    forward! { deserialize_unit => visit_null }
-    forward! { deserialize_seq => visit_items }
+    forward! { deserialize_unit deserialize_unit_struct(_name: &'static str) => visit_null }
+    forward! {
+        deserialize_seq deserialize_tuple(_length: usize)
+        deserialize_tuple_struct(_name: &'static str, _length: usize) => visit_items
+    }
     forward! { deserialize_map => visit_fields }
+    forward! { deserialize_struct(_name: &'static str, _fields: &'static [&'static str]) => visit_struct }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         if self.peek() != Some(b'n') {
@@ -62,10 +66,6 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         }
         self.word("null")?;
         visitor.visit_none()
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Error> {
-        self.visit_null(visitor)
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
@@ -76,28 +76,6 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         self.skip()?;
         let text = str::from_utf8(self.since(start)).map_err(|_| self.fault("a string is not UTF-8"))?;
         visitor.visit_map(Raw(Some(text)))
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, Error> {
-        self.visit_items(visitor)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _len: usize,
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        self.visit_items(visitor)
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        self.visit_struct(visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

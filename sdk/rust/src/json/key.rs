@@ -27,7 +27,11 @@ impl<'de> Deserializer<'de> for Key<'_, 'de> {
 
     forward! {
         deserialize_any deserialize_char deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf
-        deserialize_unit deserialize_seq deserialize_map deserialize_identifier deserialize_ignored_any => visit_text
+        deserialize_unit deserialize_unit_struct(_name: &'static str)
+        deserialize_seq deserialize_tuple(_length: usize)
+        deserialize_tuple_struct(_name: &'static str, _length: usize)
+        deserialize_map deserialize_struct(_name: &'static str, _fields: &'static [&'static str])
+        deserialize_identifier deserialize_ignored_any => visit_text
     }
     read_by_reader! {
         deserialize_bool() deserialize_f32() deserialize_f64()
@@ -50,31 +54,5 @@ impl<'de> Deserializer<'de> for Key<'_, 'de> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         self.0.deserialize_enum(name, variants, visitor)
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Error> {
-        self.visit_text(visitor)
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, Error> {
-        self.visit_text(visitor)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _len: usize,
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        self.visit_text(visitor)
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        self.visit_text(visitor)
     }
 }
