@@ -35,6 +35,9 @@ struct Pile {
 
 type Job = Box<dyn FnOnce(&mut Shard) + Send>;
 
+/// Where the answer of work is given. When it is dropped, the work has panicked, or the runtime goes down.
+pub(super) type Tell<T> = oneshot::Sender<Result<T, CommandError>>;
+
 impl Desk {
     pub(super) fn new(shard: Shard) -> Self {
         Self(Arc::new(Inner { shard: Mutex::new(shard), pile: Mutex::default() }))
@@ -49,15 +52,26 @@ impl Desk {
         &self,
         work: impl FnOnce(&mut Shard) -> Result<T, CommandError> + Send + 'static,
     ) -> Result<T, CommandError> {
+        // Whoever waited may have gone meanwhile.
+        self.begin(move |shard, tell| drop(tell.send(work(shard)))).await
+    }
+
+    /// As [`Self::run`], for work that goes on elsewhere when the shard's part of it is done: whoever waits is woken
+    /// once, by what gives the answer.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn begin<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Shard, Tell<T>) + Send + 'static,
+    ) -> Result<T, CommandError> {
         let (tell, answer) = oneshot::channel();
         let job = move |shard: &mut Shard| {
-            if !tell.is_closed() {
-                // Whoever waited may have gone meanwhile.
-                let _ = tell.send(work(shard));
+            if !Tell::<T>::is_closed(&tell) {
+                work(shard, tell);
             }
         };
         self.lay_down(Box::new(job));
-        // An error means that the job has panicked, or that the runtime goes down.
         answer.await.unwrap_or(Err(CommandError::Panicked))
     }
 

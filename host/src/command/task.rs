@@ -8,17 +8,18 @@ use super::bus::{Allow, Answer, Commands};
 use super::claims::Decider;
 use super::deadline::{Deadline, Progress};
 use super::decision::{Proposal, Proposed, checked};
+use super::desk::Tell;
 use super::error::CommandError;
 use super::lanes;
 use super::record::{self, Outcome, Settled};
 use super::request::Command;
-use super::shard::{Source, Unsaved};
+use super::shard::{Shard, Source, Unsaved};
 use super::snapshots::Wish;
 use super::transient::Transient;
 use super::{logged, waiting};
 use crate::clock::Stopwatch;
 use crate::event::{NewEvent, StreamName, Version};
-use crate::store::{AppendError, Appended, Appending, Store, begin_append};
+use crate::store::{AppendError, Appended, Store, append_then};
 
 /// Most bytes of events that wait in memory for the aggregate that decided them.
 const OWN_BYTES_MAX: usize = 4 << 10;
@@ -38,20 +39,19 @@ pub(super) struct Task {
 /// What was found in the log, or decided.
 enum Found {
     Before((String, Settled)),
-    Now(Box<Submitted>),
+    Now(Proposal),
 }
 
 /// What deciding has come to.
 enum Plan {
-    /// It has an outcome already.
-    Settled(Settled),
-    /// This is being appended.
-    Append(Box<Submitted>),
+    /// It had an outcome already, and this is the digest of what asked for it.
+    Before((String, Settled)),
+    /// It was decided, and this is what the store says.
+    Decided(Box<Made>, Result<Appended, AppendError>),
 }
 
-/// A decision that is being appended.
-struct Submitted {
-    appending: Appending,
+/// A decision that was handed to the store.
+struct Made {
     outcome: Proposed,
     version: Version,
     unsaved: Unsaved,
@@ -139,11 +139,11 @@ impl Task {
         }
         *is_checked = true;
         let Some(decider) = self.decider() else { return self.unclaimed().await };
-        let Submitted { appending, outcome, version, unsaved, own } = match self.plan(&decider).await? {
-            Plan::Settled(settled) => return Ok(settled),
-            Plan::Append(submitted) => *submitted,
+        let (Made { outcome, version, unsaved, own }, appended) = match self.plan(&decider).await? {
+            Plan::Before(found) => return self.same(found),
+            Plan::Decided(made, appended) => (*made, appended),
         };
-        let appended = match self.commands.0.log.finish_append(appending).await {
+        let appended = match appended {
             Ok(appended) => appended,
             // Who comes with a version is refused before it is decided, so the stream moved since.
             Err(AppendError::WrongExpectedVersion { .. }) => {
@@ -231,15 +231,15 @@ impl Task {
         checked.await?.map(|found| self.same(found)).transpose()
     }
 
-    /// Looks for an outcome, else decides, on a blocking thread, which hands what was decided to the store itself: to
-    /// come back here first would be one more change of threads.
+    /// Looks for an outcome, else decides, on a blocking thread, which hands what was decided to the store itself: this
+    /// task is woken when the store has answered, and not before.
     async fn plan(&self, decider: &Arc<Decider>) -> Result<Plan, CommandError> {
         let desk = decider.shard(&self.stream);
         let (decider, clock) = (Arc::clone(decider), Arc::clone(&self.commands.0.clock));
         let (command, stream, digest) = (self.command.clone(), self.stream.clone(), self.digest.clone());
         let (deadline, allow) = (Arc::clone(&self.deadline), Arc::clone(&self.allow));
         let log = Arc::clone(self.commands.0.log.store());
-        let planned = desk.run(move |shard| {
+        let decide = move |shard: &mut Shard| {
             let (began, timestamp_us, store) = (Stopwatch::start(), clock.now_us(), &*log);
             if let Some(found) = waiting::known(store, &command.id, &digest)? {
                 return Ok(Found::Before(found));
@@ -266,13 +266,15 @@ impl Task {
                 planned.as_ref().ok().and_then(|planned| planned.as_ref().ok()).map_or(0, |(.., ahead_ns)| *ahead_ns);
             decider.counts.decide_times.record(began.elapsed_ns() + ahead_ns);
             let (decided, version, unsaved, _) = planned??;
-            let proposal = Proposal::of(&command, &digest, (&stream, version), decided, unsaved);
-            Ok::<_, CommandError>(Found::Now(Box::new(submit(store, proposal, &allow, &deadline)?)))
-        });
-        match planned.await? {
-            Found::Before(found) => self.same(found).map(Plan::Settled),
-            Found::Now(submitted) => Ok(Plan::Append(submitted)),
-        }
+            Ok(Found::Now(Proposal::of(&command, &digest, (&stream, version), decided, unsaved)))
+        };
+        let (deadline, store) = (Arc::clone(&self.deadline), Arc::clone(self.commands.0.log.store()));
+        desk.begin(move |shard, tell| match decide(shard) {
+            Ok(Found::Now(proposal)) => submit(&*store, proposal, &allow, &deadline, tell),
+            Ok(Found::Before(found)) => drop(tell.send(Ok(Plan::Before(found)))),
+            Err(error) => drop(tell.send(Err(error))),
+        })
+        .await
     }
 
     /// Has the aggregate take in what it decided, before it is used again.
@@ -298,20 +300,19 @@ impl Task {
     }
 }
 
-/// Has what was decided appended, if who sent the command may append it, and the deadline has not passed.
-fn submit(
-    store: &dyn Store,
-    proposal: Proposal,
-    allow: &Allow,
-    deadline: &Deadline,
-) -> Result<Submitted, CommandError> {
+/// Has what was decided appended, if who sent the command may append it, and the deadline has not passed; tells what the
+/// store says of it.
+fn submit(store: &dyn Store, proposal: Proposal, allow: &Allow, deadline: &Deadline, tell: Tell<Plan>) {
     let Proposal { request, outcome, version, unsaved } = proposal;
-    if matches!(outcome, Proposed::Events(_)) {
-        allow(&request)?;
+    let allowed = if matches!(outcome, Proposed::Events(_)) { allow(&request).map_err(Into::into) } else { Ok(()) };
+    if let Err(error) = allowed.and_then(|()| deadline.enter(Progress::Appending)) {
+        // Nobody may wait any more.
+        let _ = tell.send(Err(error));
+        return;
     }
-    deadline.enter(Progress::Appending)?;
     let own = is_small(&request.events).then(|| request.events.clone());
-    Ok(Submitted { appending: begin_append(store, request), outcome, version, unsaved, own })
+    let made = Box::new(Made { outcome, version, unsaved, own });
+    append_then(store, request, |appended| drop(tell.send(Ok(Plan::Decided(made, appended)))));
 }
 
 /// Whether events are handed to the aggregate that they are of without reading them again.

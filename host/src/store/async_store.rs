@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, Feed, Pending, ReadPage, ReadRequest,
-    Removals, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
+    Removals, Reply, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 use crate::event::{
     Category, EventType, METADATA_ENTRIES_MAX, Position, Query, RecordedEvent, StreamName, metadata_key,
@@ -60,24 +60,14 @@ impl AsyncStore {
     ///
     /// # Errors
     /// As there.
-    pub async fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
-        let begun = begin_append(&*self.store, request);
-        self.finish_append(begun).await
-    }
-
-    /// Waits for an append that was begun, here or on another thread; submits it where that would have blocked.
-    ///
-    /// # Errors
-    /// As [`Store::append`].
-    pub async fn finish_append(&self, begun: Appending) -> Result<Appended, AppendError> {
-        let Appending { span, tried } = begun;
+    pub async fn append(&self, mut request: AppendRequest) -> Result<Appended, AppendError> {
+        let span = traced(&mut request);
+        let tried = if request.bytes() > INLINE_BYTES_MAX { Err(request) } else { self.store.try_append(request) };
         let appended = match tried {
             Ok(pending) => pending.await,
             Err(request) => self.submit(|store| store.append(request)).await,
         };
-        if let Err(error) = &appended {
-            span.fail(&format!("{:?}", error.class()).to_lowercase(), &error.to_string());
-        }
+        note(span, &appended);
         appended
     }
 
@@ -233,23 +223,26 @@ impl AsyncStore {
     }
 }
 
-/// An append that was begun; [`AsyncStore::finish_append`] waits for it.
-pub struct Appending {
-    span: Span,
-    tried: Result<Pending<Result<Appended, AppendError>>, AppendRequest>,
-}
-
-impl fmt::Debug for Appending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Appending").field("tried", &self.tried).finish_non_exhaustive()
-    }
-}
-
-/// Submits an append, on whatever thread, if it is small and the store takes it at once. Never blocks.
-pub fn begin_append(store: &dyn Store, mut request: AppendRequest) -> Appending {
+/// Submits an append from a thread that may wait until the store takes it. What is done with the answer is done by the
+/// store's own thread, as [`Reply::then`] says: nobody is woken before that.
+pub fn append_then(
+    store: &dyn Store,
+    mut request: AppendRequest,
+    then: impl FnOnce(Result<Appended, AppendError>) + Send + 'static,
+) {
     let span = traced(&mut request);
-    let tried = if request.bytes() > INLINE_BYTES_MAX { Err(request) } else { store.try_append(request) };
-    Appending { span, tried }
+    let noted = |appended| {
+        note(span, &appended);
+        then(appended);
+    };
+    store.append_to(request, Reply::then(noted));
+}
+
+/// Ends the span of an append.
+fn note(mut span: Span, appended: &Result<Appended, AppendError>) {
+    if let Err(error) = appended {
+        span.fail(&format!("{:?}", error.class()).to_lowercase(), &error.to_string());
+    }
 }
 
 /// Begins the span of an append, under the context that its first event brings. Events that bring the same, or none,

@@ -57,6 +57,13 @@ impl Store for CheckedStore {
         }
     }
 
+    fn append_to(&self, request: AppendRequest, reply: Reply<Result<Appended, AppendError>>) {
+        match self.check(&request.events) {
+            Ok(()) => self.inner.append_to(request, reply),
+            Err(error) => reply.send(Err(error)),
+        }
+    }
+
     fn commit(&self, work: UnitOfWork) -> Pending<Result<Committed, CommitError>> {
         match self.check(&work.events) {
             Ok(()) => self.inner.commit(work),

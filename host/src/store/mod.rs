@@ -38,7 +38,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use append::{AppendCondition, AppendError, AppendRequest, Appended, AppendedEvent, StreamExpectation};
-pub use async_store::{Appending, AsyncStore, begin_append};
+pub use async_store::{AsyncStore, append_then};
 pub use checked::CheckedStore;
 pub use error::StoreError;
 pub use feed::Feed;
@@ -91,6 +91,11 @@ pub trait Store: Send + Sync + 'static {
     /// The request, for another way to submit it.
     fn try_append(&self, request: AppendRequest) -> Result<Pending<Result<Appended, AppendError>>, AppendRequest> {
         Err(request)
+    }
+
+    /// [`Self::append`] whose answer goes to a reply. As it stands here it blocks until there is one.
+    fn append_to(&self, request: AppendRequest, reply: Reply<Result<Appended, AppendError>>) {
+        reply.send(self.append(request).wait());
     }
 
     /// [`Self::commit`] that never blocks: where that would block, the work is given back. As it stands here

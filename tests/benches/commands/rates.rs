@@ -19,8 +19,8 @@ use crate::wire::Connection;
 const CLIENTS: [usize; 3] = [1, 8, 64];
 /// Streams that each client goes round; all of them together stay in memory.
 const STREAMS: usize = 8;
-/// How often each is measured; the best counts.
-const ROUNDS: usize = 3;
+/// How often each is measured; what is between the others counts. An odd number.
+const ROUNDS: usize = 5;
 
 /// What the clients of a turn do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +29,6 @@ enum Load {
     Distinct,
     Hot,
 }
-
-const LOADS: [Load; 3] = [Load::Appends, Load::Distinct, Load::Hot];
 
 /// What came of a turn.
 #[derive(Debug, Default)]
@@ -46,6 +44,13 @@ impl Turn {
     fn rate(&self) -> f64 {
         self.answers as f64 / self.length.as_secs_f64()
     }
+}
+
+/// A turn of each load, one after the other: what a machine does beside weighs on all of them.
+struct Round {
+    appends: Turn,
+    distinct: Turn,
+    hot: Turn,
 }
 
 /// Prints a row for each number of clients.
@@ -74,33 +79,44 @@ pub(crate) fn measure(turn: Duration) -> anyhow::Result<()> {
     ];
     let table = Table::begin(title, &[], &heads);
     for clients in CLIENTS {
-        let mut best = [const { None::<Turn> }; LOADS.len()];
-        for _ in 0..ROUNDS {
-            for (best, load) in best.iter_mut().zip(LOADS) {
-                let now = take_turn(&server, load, clients, turn, &ids)?;
-                if best.as_ref().is_none_or(|best| best.rate() < now.rate()) {
-                    *best = Some(now);
-                }
-            }
-        }
-        let [Some(appends), Some(distinct), Some(hot)] = best else { anyhow::bail!("there is a round") };
-        let median = |turn: &Turn| micros(turn.latencies.quantile(0.5));
+        let rounds = (0..ROUNDS).map(|_| {
+            let turn = |load| take_turn(&server, load, clients, turn, &ids);
+            let [appends, distinct, hot] = [turn(Load::Appends)?, turn(Load::Distinct)?, turn(Load::Hot)?];
+            Ok(Round { appends, distinct, hot })
+        });
+        let rounds: Vec<_> = rounds.collect::<anyhow::Result<_>>()?;
+        let middle = |turn: fn(&Round) -> &Turn| median(rounds.iter().map(turn), |turn| turn.rate());
+        let (appends, distinct, hot) =
+            (middle(|round| &round.appends)?, middle(|round| &round.distinct)?, middle(|round| &round.hot)?);
+        let to_appends = |turn: fn(&Round) -> &Turn| {
+            let ratios = rounds.iter().map(|round| turn(round).rate() / round.appends.rate());
+            median(ratios, |ratio| *ratio).map(|median| ratio(median, 1.0))
+        };
+        let p50 = |turn: &Turn| micros(turn.latencies.quantile(0.5));
         table.row(&[
             clients.to_string(),
             thousands(appends.rate()),
-            median(&appends),
+            p50(appends),
             micros(appends.cpu),
             thousands(distinct.rate()),
-            median(&distinct),
+            p50(distinct),
             micros(distinct.latencies.quantile(0.99)),
             micros(distinct.cpu),
-            ratio(distinct.rate(), appends.rate()),
+            to_appends(|round| &round.distinct)?,
             thousands(hot.rate()),
-            median(&hot),
-            ratio(hot.rate(), appends.rate()),
+            p50(hot),
+            to_appends(|round| &round.hot)?,
         ]);
     }
     Ok(())
+}
+
+/// What is between the others.
+fn median<T>(all: impl Iterator<Item = T>, number: impl Fn(&T) -> f64) -> anyhow::Result<T> {
+    let mut all: Vec<_> = all.collect();
+    all.sort_by(|one, other| number(one).total_cmp(&number(other)));
+    let middle = all.len() / 2;
+    all.into_iter().nth(middle).context("there is a round")
 }
 
 /// Opens every account that a client may command.

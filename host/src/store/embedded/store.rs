@@ -153,11 +153,9 @@ impl EmbeddedStore {
         pending
     }
 
-    fn submit_append(&self, request: AppendRequest) -> Pending<Result<Appended, AppendError>> {
-        let (reply, pending) = reply();
+    fn submit_append(&self, request: AppendRequest, reply: Reply<Result<Appended, AppendError>>) {
         let bytes = request.bytes();
         self.submit(Proposal::Append(request, reply, Stopwatch::start()), bytes);
-        pending
     }
 
     fn submit(&self, proposal: Proposal, bytes: usize) {
@@ -193,7 +191,16 @@ impl Store for EmbeddedStore {
         if let Err(error) = decide::check_request(&request) {
             return Pending::ready(Err(error));
         }
-        self.submit_append(request)
+        let (reply, pending) = reply();
+        self.submit_append(request, reply);
+        pending
+    }
+
+    fn append_to(&self, request: AppendRequest, reply: Reply<Result<Appended, AppendError>>) {
+        match decide::check_request(&request) {
+            Ok(()) => self.submit_append(request, reply),
+            Err(error) => reply.send(Err(error)),
+        }
     }
 
     fn commit(&self, work: UnitOfWork) -> Pending<Result<Committed, CommitError>> {
@@ -242,7 +249,11 @@ impl Store for EmbeddedStore {
 
     fn delete_stream(&self, deletion: StreamDeletion) -> Pending<Result<Appended, AppendError>> {
         match decide::deletion(deletion) {
-            Ok(request) => self.submit_append(request),
+            Ok(request) => {
+                let (reply, pending) = reply();
+                self.submit_append(request, reply);
+                pending
+            }
             Err(error) => Pending::ready(Err(error)),
         }
     }
