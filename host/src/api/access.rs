@@ -8,10 +8,13 @@
 //! answer follows from it alone, so it tells nothing. An event by its id outside of it is 404, like one that is not
 //! there: here 403 would tell that there is one.
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http_body::Body as _;
@@ -115,9 +118,8 @@ pub(super) async fn guard(
     if demand == Some(Demand::Open) {
         return Ok(next.run(request).await);
     }
-    if state.gate().is_open() && is_foreign(request.headers()) {
-        let detail = "a page from elsewhere asks, and no key is asked for: only pages of this server may; make a key";
-        return Err(Problem::new(ErrorClass::Denied, Kind::Denied, detail));
+    if state.gate().is_open() {
+        refuse_foreign(&request, state.gate().is_reached_by_others())?;
     }
     let route = path.as_ref().map_or("none", MatchedPath::as_str);
     let caller = state.gate().admit(request.headers(), format_args!("{} {route}", request.method()))?;
@@ -136,11 +138,32 @@ pub(super) async fn guard(
     Ok(revocable(response, caller))
 }
 
-/// Whether a browser asks for a page that is not of this server. A server without keys would do what any page wants.
-fn is_foreign(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let Some(origin) = text(header::ORIGIN) else { return false };
-    origin.split_once("://").map(|(_, authority)| authority) != text(header::HOST)
+/// Refuses what a browser asks for a page that is not of this server: one without keys would do what any page wants.
+fn refuse_foreign(request: &Request, is_reached_by_others: bool) -> Result<(), Problem> {
+    let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    let denied = |detail: &str| Problem::new(ErrorClass::Denied, Kind::Denied, detail);
+    let named = text(header::HOST).or_else(|| request.uri().authority().map(Authority::as_str));
+    if text(header::ORIGIN).is_some_and(|origin| origin.split_once("://").map(|(_, authority)| authority) != named) {
+        return Err(denied(
+            "a page from elsewhere asks, and no key is asked for: only pages of this server may; make a key",
+        ));
+    }
+    match named.filter(|named| !is_reached_by_others && !is_of_this_machine(named)) {
+        None => Ok(()),
+        Some(named) => Err(denied(&format!(
+            "no key is asked for, and {:?} may be anybody's name for this server: call it localhost, or by its address; \
+             or make a key",
+            named.chars().take(100).collect::<String>()
+        ))),
+    }
+}
+
+/// Whether a name cannot be made to mean this machine by somebody else, whose pages were those of this server then (DNS
+/// rebinding).
+fn is_of_this_machine(authority: &str) -> bool {
+    let Ok(authority) = authority.parse::<Authority>() else { return false };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok()
 }
 
 /// What a route demands; none when there is no such route.

@@ -100,7 +100,8 @@ impl Guarding {
             (None, Some(_)) => return Err(GuardError::HalfTls { given: "--tls-key", missing: "--tls-cert" }),
         };
         tell(&policy, &keys, reached.is_some(), tls.is_some());
-        let (gate, tls) = (Arc::new(Gate::new(policy)), tls.map(Arc::new));
+        let gate = Gate::new(policy).reached_by_others(reached.is_some());
+        let (gate, tls) = (Arc::new(gate), tls.map(Arc::new));
         let reloading = Reloading::start(Arc::clone(&gate), file, tls.clone()).map_err(GuardError::Signals)?;
         Ok(Self { gate, tls, _reloading: reloading })
     }

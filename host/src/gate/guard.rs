@@ -19,6 +19,7 @@ const SCHEME: &str = "Bearer ";
 #[derive(Debug)]
 pub struct Gate {
     policy: watch::Sender<Arc<Policy>>,
+    is_reached_by_others: bool,
     no_key: Counter,
     unknown_key: Counter,
     denied: Counter,
@@ -41,10 +42,24 @@ impl Gate {
     pub fn new(policy: Policy) -> Self {
         Self {
             policy: watch::Sender::new(Arc::new(policy)),
+            is_reached_by_others: false,
             no_key: Counter::default(),
             unknown_key: Counter::default(),
             denied: Counter::default(),
         }
+    }
+
+    /// The gate of a server that other machines can reach, if they can.
+    #[must_use]
+    pub const fn reached_by_others(mut self, is_reached: bool) -> Self {
+        self.is_reached_by_others = is_reached;
+        self
+    }
+
+    /// Whether other machines can reach the server.
+    #[must_use]
+    pub const fn is_reached_by_others(&self) -> bool {
+        self.is_reached_by_others
     }
 
     /// From now on another policy holds, for what was begun before too.

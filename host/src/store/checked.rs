@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
-    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSize, StateSnapshot, Store, StoreError,
-    StreamDeletion, StreamHead, StreamPage, UnitOfWork,
+    PluginRecord, Progress, ReadPage, ReadRequest, Removals, Reply, StatePage, StateSize, StateSnapshot, Store,
+    StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 use crate::event::{Category, EventType, InvalidEvent, NewEvent, PluginName, Position, RecordedEvent, StreamName};
 use crate::schema::{FieldError, SchemaCell};

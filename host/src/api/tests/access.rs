@@ -360,3 +360,25 @@ async fn without_keys_pages_of_other_origins_are_refused() {
     let (_, page) = api.get("/v1/events").await;
     assert_eq!(page["head"], 2, "nothing of the others is there");
 }
+
+#[tokio::test]
+async fn without_keys_a_name_that_anybody_can_give_to_this_machine_is_refused() {
+    let asked = async |api: &Api, name: &str| {
+        let fields = [("host", name), ("origin", &format!("http://{name}"))];
+        let (status, _, body) = api.exchange("GET", "/v1/events", &fields, "").await;
+        (status, serde_json::from_str::<Value>(&body).unwrap())
+    };
+    let api = Api::new();
+    for own in ["localhost", "LOCALHOST:7117", "shop.localhost:7117", "127.0.0.1", "10.0.0.1:7117", "[::1]:7117"] {
+        assert_eq!(asked(&api, own).await.0, 200, "{own}");
+    }
+    for other in ["evil.example", "evil.example:7117", "localhost.evil.example", "127.0.0.1.evil.example:7117", "["] {
+        let (status, problem) = asked(&api, other).await;
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(status == 403 && detail.contains("call it localhost"), "{other}: {problem}");
+    }
+    assert_eq!(api.exchange("GET", "/livez", &[("host", "evil.example")], "").await.0, 200);
+    let api = Api::new();
+    let _ = api.state.clone().with_gate(Arc::new(Gate::new(Policy::open()).reached_by_others(true)));
+    assert_eq!(asked(&api, "tidemill.example").await.0, 200, "whoever listens to others has said so");
+}

@@ -27,8 +27,8 @@ use crate::event::{Category, EventType, PluginName, Position, RecordedEvent, Str
 use crate::store::page::StreamPageBuilder;
 use crate::store::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
-    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSize, StateSnapshot, Store, StoreError,
-    StreamDeletion, StreamHead, StreamPage, UnitOfWork, decide, reply,
+    PluginRecord, Progress, ReadPage, ReadRequest, Removals, Reply, StatePage, StateSize, StateSnapshot, Store,
+    StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork, decide, reply,
 };
 
 /// Bytes a proposal weighs beside its payload.
