@@ -380,7 +380,7 @@ fn the_events_of_a_guest_that_looks_at_the_time_share_what_a_batch_may_use() {
     assert_eq!(spun(&mut free, 5).outcome, Ok(()));
     let usage = free.handler.usage();
     assert!(usage.batch_fuel_max > fuel * 4, "of the batch, not of each: {usage:?}");
-    assert_eq!(usage.batch_log_bytes_max, 500);
+    assert_eq!(usage.batch_log_bytes_max, 5 * (100 + 64));
     let limits = Limits { fuel: Some(fuel * 7 / 2), ..Limits::default() };
     let mut limited = Runner::with(guests::TIME_AND_CHANCE, limits, &[]);
     for count in [2, 3, 1, 3] {

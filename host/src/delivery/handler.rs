@@ -72,7 +72,7 @@ pub struct Usage {
     pub fuel: u64,
     /// Fuel of the dearest call.
     pub batch_fuel_max: u64,
-    /// What it wrote to its log, in bytes, dropped lines included.
+    /// What it wrote to its log, in bytes, 64 for each line beside its text; dropped lines included.
     pub log_bytes: u64,
     /// What it wrote to its log in the loudest call, in bytes.
     pub batch_log_bytes_max: u64,

@@ -3,7 +3,7 @@
 //! The host side of the imports is generated from `wit/`. What the host hands to an export is written
 //! here by hand, because it borrows: lowering copies straight out of the batch that was read.
 
-use wasmtime::component::{ComponentType, Lift, Lower, TypedFunc};
+use wasmtime::component::{ComponentType, Lift, Lower};
 
 mod generated {
     wasmtime::component::bindgen!({
@@ -181,16 +181,20 @@ pub(super) struct FieldError {
     pub(super) message: String,
 }
 
-/// `validator.validate`. The lifetime is that of the arguments, and shrinks at each call.
-pub(super) type Validate = TypedFunc<(CheckedCommand<'static>,), (Result<(), Vec<FieldError>>,)>;
+/// Parameters of `validator.validate`.
+pub(super) type ValidateParams<'a> = (CheckedCommand<'a>,);
+/// Its results.
+pub(super) type ValidateResults = (Result<(), Vec<FieldError>>,);
 
 /// Parameters of `projection.query`.
 pub(super) type QueryParams<'a> = (Request<'a>,);
 /// Its results.
 pub(super) type QueryResults = (Result<Answer, QueryError>,);
 
-/// `upcaster.upcast`. The lifetime is that of the arguments, and shrinks at each call.
-pub(super) type Upcast = TypedFunc<(Event<'static>,), (Result<Vec<UpcastedRecord>, String>,)>;
+/// Parameters of `upcaster.upcast`.
+pub(super) type UpcastParams<'a> = (Event<'a>,);
+/// Its results.
+pub(super) type UpcastResults = (Result<Vec<UpcastedRecord>, String>,);
 
 /// Parameters of `subscriber.handle`.
 pub(super) type PlainParams<'a> = (&'a [Event<'a>],);

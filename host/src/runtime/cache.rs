@@ -16,9 +16,9 @@ use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 use wasmtime::component::Component;
 use xxhash_rust::xxh3::Xxh3Default;
 
@@ -32,6 +32,11 @@ const TRAILER_BYTES: usize = HASH_BYTES + MAGIC.len();
 const READ_BYTES: usize = 64 << 10;
 /// Entries kept.
 const ENTRIES_MAX: usize = 256;
+/// How the names of entries begin that are being written.
+const UNFINISHED_PREFIX: &str = ".tmp";
+/// How old one is when nobody writes it any more: its writer was killed. Younger ones may be those of another process
+/// that uses the directory; an entry is written in seconds, so an hour is far beyond that.
+const UNFINISHED_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// A directory of compiled artefacts.
 #[derive(Debug)]
@@ -41,7 +46,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Opens the directory, and makes it if it is not there.
+    /// Opens the directory, and makes it if it is not there. Removes what writers that were killed have left in it.
     pub(super) fn open(dir: PathBuf, engine: &wasmtime::Engine) -> io::Result<Self> {
         let mut builder = DirBuilder::new();
         #[cfg(unix)]
@@ -49,6 +54,14 @@ impl Cache {
         builder.recursive(true).create(&dir)?;
         let mut hasher = Xxh3Default::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        for left in left_unfinished(&dir)? {
+            // Another process may have been quicker.
+            if let Err(error) = fs::remove_file(&left)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(path = %left.display(), %error, "unfinished compile cache entry cannot be removed");
+            }
+        }
         Ok(Self { dir, compatibility: format!("{:016x}", hasher.finish()) })
     }
 
@@ -84,7 +97,7 @@ impl Cache {
     /// Writes an entry beside its place and moves it there, so that no reader meets half of one, and none that is
     /// mapped changes.
     fn replace(&self, key: &str, artefact: &[u8]) -> io::Result<()> {
-        let mut file = NamedTempFile::new_in(&self.dir)?;
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED_PREFIX).tempfile_in(&self.dir)?;
         file.write_all(artefact)?;
         file.write_all(&keyed(key).chain_update(artefact).finalize())?;
         file.write_all(MAGIC)?;
@@ -108,6 +121,21 @@ impl Cache {
     fn key(&self, digest: &str) -> String {
         format!("{digest}-{}.cwasm", self.compatibility)
     }
+}
+
+/// Entries whose writers were killed.
+fn left_unfinished(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut left = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED_PREFIX);
+        // One that is gone by now was moved to its place.
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|at| at.elapsed().ok());
+        if unfinished && age.is_some_and(|age| age > UNFINISHED_AGE_MAX) {
+            left.push(entry.path());
+        }
+    }
+    Ok(left)
 }
 
 /// The hash of an entry, before its artefact.
@@ -156,4 +184,27 @@ pub(super) fn deserialize(engine: &wasmtime::Engine, artefact: &[u8]) -> wasmtim
     // program that its operator named, has just answered them, complete by length and hash. The engine checks its own
     // version header as well.
     unsafe { Component::deserialize(engine, artefact) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::runtime::engine::config;
+
+    #[test]
+    fn what_killed_writers_left_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| File::create(dir.path().join(name)).unwrap();
+        file(".tmpwritten");
+        for old in [".tmpleft", "0-0.cwasm", "of-somebody-else"] {
+            file(old).set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
+        Cache::open(dir.path().to_owned(), &wasmtime::Engine::new(&config()).unwrap()).unwrap();
+        let names = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let kept = [".tmpwritten", "0-0.cwasm", "of-somebody-else"].map(String::from);
+        assert_eq!(names.collect::<BTreeSet<_>>(), BTreeSet::from(kept));
+    }
 }

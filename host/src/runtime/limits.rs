@@ -31,7 +31,7 @@ pub struct Limits {
     pub fuel: Option<u64>,
     /// What the guest may hand to the host in one call of a host function, in bytes.
     pub hostcall_bytes: usize,
-    /// What the guest may log while it handles one batch, in bytes.
+    /// What the guest may log while it handles one batch, in bytes; each line counts as 64 more than its text.
     pub log_bytes_per_batch: usize,
     /// HTTP requests that it may send while it handles one batch.
     pub http_requests_per_batch: u32,

@@ -38,6 +38,7 @@ mod limits;
 mod load_error;
 mod mismatch;
 mod output;
+mod pool;
 mod query;
 mod repeatable;
 mod subscriber;

@@ -17,6 +17,9 @@ const TARGET: &str = "tidemill::plugin";
 const TAIL_BYTES_MAX: usize = 4096;
 /// Longest line of stdout or stderr; what is longer is broken.
 const LINE_BYTES_MAX: usize = 4096;
+/// What a line counts beside its text, in bytes: about what the host's log puts before it. Without it, lines of nothing
+/// would be free, and flood that log.
+const LINE_COST_BYTES: usize = 64;
 
 /// The two standard streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +39,7 @@ struct Inner {
     bytes_per_batch: usize,
     /// Bytes that may still be logged in this call.
     budget: usize,
-    /// Bytes logged in this call, dropped ones included.
+    /// Bytes logged in this call as they count, dropped ones included.
     logged: u64,
     dropped_lines: u64,
     dropped_bytes: usize,
@@ -78,7 +81,8 @@ impl Output {
         inner.tail.clear();
     }
 
-    /// Ends a call: unfinished lines are written. Answers how many bytes were logged, dropped ones included.
+    /// Ends a call: unfinished lines are written. Answers how many bytes were logged as they count, dropped ones
+    /// included.
     pub(super) fn end_part(&self) -> u64 {
         let mut inner = self.lock();
         inner.flush(Stream::Stdout);
@@ -168,11 +172,12 @@ impl Inner {
     }
 
     fn emit(&mut self, level: Level, text: &str) {
-        self.logged += text.len() as u64;
-        let Some(left) = self.budget.checked_sub(text.len()) else {
+        let bytes = text.len() + LINE_COST_BYTES;
+        self.logged += bytes as u64;
+        let Some(left) = self.budget.checked_sub(bytes) else {
             self.budget = 0;
             self.dropped_lines += 1;
-            self.dropped_bytes = self.dropped_bytes.saturating_add(text.len());
+            self.dropped_bytes = self.dropped_bytes.saturating_add(bytes);
             return;
         };
         self.budget = left;
@@ -221,7 +226,8 @@ mod tests {
 
     #[test]
     fn what_goes_past_the_budget_is_counted_until_the_call_ends() {
-        let output = output(10);
+        let budget = LINE_COST_BYTES + 10;
+        let output = output(budget);
         output.log(Level::Info, "12345678");
         output.log(Level::Info, "123");
         output.log(Level::Info, "1");
@@ -229,22 +235,33 @@ mod tests {
             let inner = output.lock();
             (inner.dropped_lines, inner.dropped_bytes, inner.budget)
         };
-        assert_eq!(dropped(&output), (2, 4, 0));
+        assert_eq!(dropped(&output), (2, 2 * LINE_COST_BYTES + 4, 0));
         assert!(output.tail().ends_with("123\n1"), "the tail is kept past the budget");
-        assert_eq!(output.end_call(), 12);
+        assert_eq!(output.end_call(), 3 * LINE_COST_BYTES as u64 + 12);
         output.begin_call();
-        assert_eq!(dropped(&output), (0, 0, 10));
+        assert_eq!(dropped(&output), (0, 0, budget));
+    }
+
+    #[test]
+    fn lines_of_nothing_are_not_free() {
+        let output = output(10 * LINE_COST_BYTES);
+        for _ in 0..30 {
+            output.log(Level::Info, "");
+        }
+        let logged = 30 * LINE_COST_BYTES;
+        assert_eq!((output.end_part(), output.lock().dropped_lines), (logged as u64, 20));
     }
 
     #[test]
     fn calls_of_one_batch_share_its_budget_and_one_warning() {
-        let output = output(10);
-        output.go_on(10);
+        let line = LINE_COST_BYTES;
+        let output = output(line + 10);
+        output.go_on(line + 10);
         output.log(Level::Info, "12345678");
-        assert_eq!(output.end_part(), 8);
+        assert_eq!(output.end_part(), line as u64 + 8);
         output.go_on(2);
         output.log(Level::Info, "123");
-        assert_eq!((output.end_part(), output.lock().dropped_lines), (3, 1));
+        assert_eq!((output.end_part(), output.lock().dropped_lines), (line as u64 + 3, 1));
         output.end_call();
         assert_eq!(output.lock().dropped_lines, 0);
     }

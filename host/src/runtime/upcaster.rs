@@ -1,19 +1,18 @@
 //! The role of an upcaster: a component that lifts one event at a time, and can do nothing else.
 //!
-//! Instances are made as they are needed, kept between calls, at most as many as lift at a time, and dropped after
-//! any fault. A call has the time, the fuel and the memory of a batch.
+//! Whoever reads calls it, on instances of a [`Pool`]. A call has the time, the fuel and the memory of a batch.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use wasmtime::component::{ComponentExportIndex, TypedFunc};
 
 use super::batch::Contexts;
-use super::bindings::{LiftRecord, TargetRecord, Upcast as UpcastExport, UpcastedRecord, types};
+use super::bindings::{LiftRecord, TargetRecord, UpcastParams, UpcastResults, UpcastedRecord, types};
 use super::component::InstanceOptions;
 use super::engine::EngineInner;
-use super::fault::Failed;
-use super::instance::{self, Instance, Linked};
+use super::fault::{Failed, chain};
+use super::instance::{self, Linked};
+use super::pool::Pool;
 use super::text::{REASON_BYTES_MAX, cut};
 use super::{Limits, LoadError};
 use crate::delivery::{EventBatch, Fault};
@@ -24,8 +23,6 @@ use crate::schema::{Lift, NotUpcast, Target, Upcast, Upcasted};
 const NAME: &str = "upcaster";
 /// Most lifts that one component declares.
 const LIFTS_MAX: usize = 1024;
-/// Most instances that are kept while nobody calls them.
-const IDLE_MAX: usize = 8;
 
 /// Where an upcaster's functions are found.
 pub(super) struct UpcasterExports {
@@ -38,16 +35,7 @@ pub(super) struct UpcasterExports {
 pub(super) struct Upcaster {
     /// Keeps the ticker going: without it no deadline would ever come.
     _engine: Arc<EngineInner>,
-    linked: Linked,
-    exports: UpcasterExports,
-    options: Arc<InstanceOptions>,
-    idle: Mutex<Vec<Running>>,
-}
-
-/// A started instance.
-struct Running {
-    instance: Instance,
-    upcast: UpcastExport,
+    pool: Pool<UpcastParams<'static>, UpcastResults>,
 }
 
 impl Upcaster {
@@ -57,15 +45,14 @@ impl Upcaster {
         linked: Linked,
         exports: UpcasterExports,
     ) -> Result<(Vec<Lift>, Self), LoadError> {
-        let options = Arc::new(InstanceOptions::new(PluginName::from_stored(NAME), Limits::default()));
-        let upcaster = Self { _engine: engine, linked, exports, options, idle: Mutex::default() };
-        let mut running = upcaster.start().map_err(|failed| trial("start", failed))?;
-        let mismatched = |error: &wasmtime::Error| LoadError::MismatchedExport {
-            export: upcaster.exports.interface.clone(),
-            reason: super::fault::chain(error),
-        };
-        let lifts: TypedFunc<(), (Vec<LiftRecord>,)> =
-            running.instance.function(&upcaster.exports.lifts).map_err(|error| mismatched(&error))?;
+        let UpcasterExports { interface, lifts, upcast } = exports;
+        let options = InstanceOptions::new(PluginName::from_stored(NAME), Limits::default());
+        let upcaster = Self { _engine: engine, pool: Pool::new(linked, options, upcast, Failed::of_fixed) };
+        let mut running = upcaster.pool.taken().map_err(|failed| trial("start", failed))?;
+        let lifts: TypedFunc<(), (Vec<LiftRecord>,)> = running
+            .instance
+            .function(&lifts)
+            .map_err(|error| LoadError::MismatchedExport { export: interface, reason: chain(&error) })?;
         let store = &mut running.instance.store;
         let (declared,) = instance::call(store, lifts, ())
             .map_err(|error| trial("lifts", Failed::of_fixed(&error, store.data_mut())))?;
@@ -73,58 +60,21 @@ impl Upcaster {
             return Err(bad_lifts(format!("it declares {} lifts; at most {LIFTS_MAX} are allowed", declared.len())));
         }
         let lifts = declared.into_iter().map(lift).collect::<Result<_, _>>().map_err(bad_lifts)?;
-        upcaster.keep(running);
+        upcaster.pool.keep(running);
         Ok((lifts, upcaster))
     }
 
-    fn start(&self) -> Result<Running, Failed> {
-        let store = Instance::store(&self.linked, Arc::clone(&self.options));
-        let mut instance = Instance::start(store, &self.linked)
-            .map_err(|(mut store, error)| Failed::of_fixed(&error, store.data_mut()))?;
-        match instance.function(&self.exports.upcast) {
-            Ok(upcast) => Ok(Running { instance, upcast }),
-            Err(error) => Err(Failed::of_fixed(&error, instance.store.data_mut())),
-        }
-    }
-
-    /// An instance to call: one that is idle, or a fresh one.
-    fn taken(&self) -> Result<Running, Failed> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| self.start(), Ok)
-    }
-
-    /// Keeps an instance for the next call, unless there are enough, or its memory is nearly full.
-    fn keep(&self, running: Running) {
-        let full = running.instance.store.data().limiter.memory_bytes() > self.options.limits.memory_bytes / 4 * 3;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if !full && idle.len() < IDLE_MAX {
-            idle.push(running);
-        }
-    }
-
-    /// Calls the component. The instance goes after any fault.
     fn call(&self, event: &RecordedEvent) -> Result<Result<Vec<UpcastedRecord>, String>, Failed> {
-        let mut running = self.taken()?;
-        let store = &mut running.instance.store;
         let batch = EventBatch::new(vec![event.clone()]);
-        store.data_mut().begin_call(&batch);
-        let upcast = running.upcast;
-        let called = catch_unwind(AssertUnwindSafe(|| {
+        self.pool.call(|store, upcast| {
+            store.data_mut().begin_call(&batch);
             let mut contexts = Contexts::default();
             contexts.write(&batch)?;
             let lowered = contexts.lower(&batch);
-            let Some(event) = lowered.first() else { return Ok((Ok(Vec::new()),)) };
-            instance::call(store, upcast, (*event,))
-        }));
-        let called =
-            called.unwrap_or_else(|_| Err(wasmtime::format_err!("the engine panicked; the host's log has more")));
-        match called {
-            Ok((answer,)) => {
-                self.keep(running);
-                Ok(answer)
-            }
-            Err(error) => Err(Failed::of_fixed(&error, running.instance.store.data_mut())),
-        }
+            let Some(event) = lowered.first() else { return Ok(Ok(Vec::new())) };
+            let (answer,) = instance::call(store, upcast, (*event,))?;
+            Ok(answer)
+        })
     }
 }
 

@@ -1,27 +1,22 @@
 //! The role of a validator: a component that holds one command at a time against rules, and can do nothing else.
 //!
-//! Instances are made as they are needed, kept between calls, at most as many as are asked at a time, and dropped after
-//! any fault. A call has the time, the fuel and the memory of a batch.
+//! All commands ask it, on instances of a [`Pool`]. A call has the time, the fuel and the memory of a batch.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use wasmtime::component::ComponentExportIndex;
+use std::sync::Arc;
 
 use super::LoadError;
-use super::bindings::{CheckedCommand, FieldError, Payload, Validate as ValidateExport};
+use super::bindings::{CheckedCommand, FieldError, Payload, ValidateParams, ValidateResults};
 use super::component::InstanceOptions;
 use super::engine::EngineInner;
 use super::fault::Failed;
-use super::instance::{self, Instance, Linked};
+use super::instance::{self, Linked};
+use super::pool::{Pool, Running};
 use super::text::{REASON_BYTES_MAX, cut};
 use super::trial::Export;
 use crate::command::{Asked, Faulted, FieldFault, Stage, Subject, Validate};
 use crate::delivery::{Evidence, Fault};
 use crate::event::{NAME_BYTES_MAX, Position};
 
-/// Most instances that are kept while nobody calls them.
-const IDLE_MAX: usize = 8;
 /// Most errors of one command that are taken.
 const ERRORS_MAX: usize = 64;
 
@@ -29,16 +24,7 @@ const ERRORS_MAX: usize = 64;
 pub(super) struct Validator {
     /// Keeps the ticker going: without it no deadline would ever come.
     _engine: Arc<EngineInner>,
-    linked: Linked,
-    validate: ComponentExportIndex,
-    options: Arc<InstanceOptions>,
-    idle: Mutex<Vec<Running>>,
-}
-
-/// A started instance.
-struct Running {
-    instance: Instance,
-    validate: ValidateExport,
+    pool: Pool<ValidateParams<'static>, ValidateResults>,
 }
 
 impl Validator {
@@ -49,54 +35,20 @@ impl Validator {
         export: Export,
         options: InstanceOptions,
     ) -> Result<Self, LoadError> {
-        let options = Arc::new(options);
+        let validator = Self { _engine: engine, pool: Pool::new(linked, options, export.index, Failed::of_one) };
         let trial = |Failed { fault, reason, .. }| LoadError::Trial { stage: "start", fault, reason };
-        let mut instance = begin(&linked, &options).map_err(trial)?;
-        let found = instance.function(&export.index);
-        let validate: ValidateExport = found.map_err(|error| export.mismatched(&error))?;
-        let idle = Mutex::new(vec![Running { instance, validate }]);
-        Ok(Self { _engine: engine, linked, validate: export.index, options, idle })
+        let mut instance = validator.pool.start().map_err(trial)?;
+        let function = instance.function(&export.index).map_err(|error| export.mismatched(&error))?;
+        validator.pool.keep(Running { instance, function });
+        Ok(validator)
     }
 
-    /// An instance to call: one that is idle, or a fresh one.
-    fn taken(&self) -> Result<Running, Failed> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(running) = idle {
-            return Ok(running);
-        }
-        let mut instance = begin(&self.linked, &self.options)?;
-        match instance.function(&self.validate) {
-            Ok(validate) => Ok(Running { instance, validate }),
-            Err(error) => Err(Failed::of_one(&error, instance.store.data_mut())),
-        }
-    }
-
-    /// Keeps an instance for the next call, unless there are enough, or its memory is nearly full.
-    fn keep(&self, running: Running) {
-        let full = running.instance.store.data().limiter.memory_bytes() > self.options.limits.memory_bytes / 4 * 3;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if !full && idle.len() < IDLE_MAX {
-            idle.push(running);
-        }
-    }
-
-    /// Calls the component. The instance goes after any fault.
     fn call(&self, command: CheckedCommand<'_>) -> Result<Result<(), Vec<FieldError>>, Failed> {
-        let mut running = self.taken()?;
-        let store = &mut running.instance.store;
-        store.data_mut().begin_call_at(command.timestamp_us, Position(command.timestamp_us));
-        let validate = running.validate;
-        let called = catch_unwind(AssertUnwindSafe(|| instance::call(store, validate, (command,))));
-        let called =
-            called.unwrap_or_else(|_| Err(wasmtime::format_err!("the engine panicked; the host's log has more")));
-        match called {
-            Ok((answer,)) => {
-                running.instance.store.data_mut().output.end_call();
-                self.keep(running);
-                Ok(answer)
-            }
-            Err(error) => Err(Failed::of_one(&error, running.instance.store.data_mut())),
-        }
+        self.pool.call(|store, validate| {
+            store.data_mut().begin_call_at(command.timestamp_us, Position(command.timestamp_us));
+            let (answer,) = instance::call(store, validate, (command,))?;
+            Ok(answer)
+        })
     }
 }
 
@@ -132,11 +84,6 @@ impl Validate for Validator {
             Err(errors) => Ok(errors.into_iter().take(ERRORS_MAX).map(fault).collect()),
         }
     }
-}
-
-fn begin(linked: &Linked, options: &Arc<InstanceOptions>) -> Result<Instance, Failed> {
-    let store = Instance::store(linked, Arc::clone(options));
-    Instance::start(store, linked).map_err(|(mut store, error)| Failed::of_one(&error, store.data_mut()))
 }
 
 fn fault(FieldError { path, code, message }: FieldError) -> FieldFault {

@@ -55,6 +55,9 @@ const NOT_PUBLIC_V6: &[Range] = &[
 /// IPv4 addresses behind a translator (RFC 6052).
 const TRANSLATED: Range = Range::v6([0x0064, 0xff9b], 96);
 
+/// Bits of an IPv6 address before the IPv4 address that it wraps, in either form.
+const WRAPPING_BITS: u8 = 96;
+
 /// Whether an address may be connected to.
 pub(super) fn is_allowed(address: IpAddr, granted: &[AddressGrant]) -> bool {
     let address = plain(address);
@@ -104,6 +107,12 @@ impl Range {
         }
     }
 
+    /// The IPv4 addresses that all of a range wraps, where it does.
+    fn unwrapped(self) -> Option<Self> {
+        let (base, bits) = (plain(self.base), self.bits.checked_sub(WRAPPING_BITS)?);
+        (base != self.base).then_some(Self { base, bits })
+    }
+
     /// The first address of the range that this one is in.
     fn first(self) -> IpAddr {
         match self.base {
@@ -129,6 +138,12 @@ impl FromStr for AddressGrant {
             && range.first() != range.base
         {
             return Err(format!("the range begins at another address; write \"{}/{}\"", range.first(), range.bits));
+        }
+        // What is connected to is compared as the IPv4 address that it is, so this would never fit.
+        if let [range] = ranges.as_slice()
+            && let Some(plain) = range.unwrapped()
+        {
+            return Err(format!("it wraps IPv4 addresses; write \"{}/{}\"", plain.base, plain.bits));
         }
         Ok(Self { text: text.to_owned(), ranges })
     }
@@ -209,5 +224,20 @@ mod tests {
             assert!(refused(text).contains("10.0.0.0/8"), "{text}");
         }
         assert!(refused("10.1.2.3/8").contains("\"10.0.0.0/8\""));
+    }
+
+    #[test]
+    fn a_grant_that_wraps_ipv4_says_what_to_write_instead() {
+        for (text, instead) in [
+            ("::ffff:10.0.0.1", "\"10.0.0.1/32\""),
+            ("::ffff:10.0.0.0/104", "\"10.0.0.0/8\""),
+            ("64:ff9b::a00:0/104", "\"10.0.0.0/8\""),
+            ("64:ff9b::/96", "\"0.0.0.0/0\""),
+        ] {
+            let said = text.parse::<AddressGrant>().unwrap_err();
+            assert!(said.contains(instead), "{said}");
+        }
+        // An IPv4 address has all of its 32 bits, and a range of IPv6 may hold others.
+        assert!(allowed("10.0.0.1", &["10.0.0.1/32"]) && "::/0".parse::<AddressGrant>().is_ok());
     }
 }

@@ -20,6 +20,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::address::{AddressGrant, is_allowed};
 use super::body::Bounded;
+use super::lookup::lookup;
 use super::trust::Trust;
 use super::url::Origin;
 use crate::runtime::limits::Limits;
@@ -28,7 +29,7 @@ use crate::runtime::limits::Limits;
 const HEADER_BYTES_MAX: usize = 32 << 10;
 /// Most headers of a response.
 const HEADERS_MAX: usize = 128;
-/// Longest that connecting may take, resolving the name and agreeing on keys included.
+/// Longest that connecting may take, resolving the name, the wait for that and agreeing on keys included.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// A response, and the task that moves its bytes.
@@ -104,8 +105,8 @@ async fn connect(origin: &Origin, (private, trust): (&[AddressGrant], &Trust)) -
 
 /// The addresses of a server that may be connected to.
 async fn resolve(origin: &Origin, private: &[AddressGrant]) -> Result<Vec<SocketAddr>, Error> {
-    let found = tokio::net::lookup_host((origin.host.as_str(), origin.port)).await;
-    let found: Vec<_> = found.map_err(|_| Error::DnsError { rcode: None, info_code: None })?.collect();
+    let found = lookup(&origin.host, origin.port).await;
+    let found = found.map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
     if found.is_empty() {
         return Err(Error::DestinationNotFound);
     }

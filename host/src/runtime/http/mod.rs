@@ -1,5 +1,5 @@
 //! Outbound HTTP for plugins that are granted it: what may be asked (`url`, `address`), how it is asked
-//! (`client`), and what the guest is told when it may not be (`outbound`).
+//! (`client`, `lookup`), and what the guest is told when it may not be (`outbound`).
 //!
 //! Linked only for components that import it and whose plugin is granted some. Redirects are not followed:
 //! the guest sees them, and a request to where they lead is checked like any other. Every exchange ends
@@ -8,6 +8,7 @@
 mod address;
 mod body;
 mod client;
+mod lookup;
 mod outbound;
 mod trust;
 mod url;

@@ -84,7 +84,7 @@ impl Outbound {
             denied(&self.options, &reason);
             Error::HttpRequestDenied
         })?;
-        if request.method() == Method::CONNECT {
+        if is_refused(request.method()) {
             return Err(Error::HttpRequestMethodInvalid);
         }
         *left -= 1;
@@ -128,6 +128,12 @@ impl WasiHttpHooks for Outbound {
     }
 }
 
+/// Whether nobody may send it: `CONNECT` leads elsewhere, and `TRACE` is answered with what was sent, secrets of the
+/// host included. In whichever case, since some servers do not mind it.
+fn is_refused(method: &Method) -> bool {
+    [Method::CONNECT, Method::TRACE].iter().any(|refused| method.as_str().eq_ignore_ascii_case(refused.as_str()))
+}
+
 fn denied(options: &InstanceOptions, reason: &str) {
     options.denials.note(&options.plugin, reason, None);
 }
@@ -147,4 +153,34 @@ fn answer((response, connection): Exchanged) -> (Response<WasiBody>, Moving) {
         Ok(())
     };
     (response, Box::new(moving))
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Empty};
+
+    use super::*;
+    use crate::event::PluginName;
+    use crate::runtime::{HttpAccess, Limits};
+
+    #[test]
+    fn connect_and_trace_are_refused_where_all_else_is_granted() {
+        let mut options = InstanceOptions::new(PluginName::new("p").unwrap(), Limits::default());
+        let granted = vec!["https://a.example.com".parse().unwrap()];
+        options.grants.http = HttpAccess { granted, ..HttpAccess::default() };
+        let mut outbound = Outbound::new(Arc::new(options), Trust::default());
+        outbound.begin_call();
+        let mut admit = |method: &str| {
+            let body = Empty::<bytes::Bytes>::new().map_err(Error::from).boxed_unsync();
+            let request = Request::builder().method(method).uri("https://a.example.com/x").body(body).unwrap();
+            outbound.admit(request).map(drop)
+        };
+        for refused in ["CONNECT", "TRACE", "trace"] {
+            assert!(matches!(admit(refused), Err(Error::HttpRequestMethodInvalid)), "{refused}");
+        }
+        for sent in ["GET", "POST", "OPTIONS", "TRACES"] {
+            assert!(admit(sent).is_ok(), "{sent}");
+        }
+        assert_eq!(outbound.sent(), 4);
+    }
 }
