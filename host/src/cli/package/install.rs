@@ -3,6 +3,7 @@
 //! What is embedded in it is its author's word. What it asks for is shown, and granted only when the operator says so;
 //! a manifest that the operator has written already stays.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -21,7 +22,8 @@ use crate::access::Secret;
 use crate::error::with_sources;
 use crate::event::PluginName;
 use crate::plugin::{
-    Asked, Checked, Kind, Manifest, PlaceError, Placing, Present, RESERVED_FOLDERS, packed_manifest, packed_name,
+    Asked, Checked, Kind, Manifest, PlaceError, Placing, Present, RESERVED_FOLDERS, is_passing, packed_manifest,
+    packed_name,
 };
 
 /// What errors call the manifest that a component carries.
@@ -201,14 +203,24 @@ impl Chosen {
     }
 }
 
-/// The name it is installed under: not that of a folder that is no plugin.
+/// The name it is installed under.
 fn name(args: &InstallArgs, component: &[u8]) -> Result<PluginName, CliError> {
     let name = wanted_name(args, component)?;
-    if RESERVED_FOLDERS.contains(&name.as_str()) {
-        let what = format_args!("{name} is a folder that the host keeps for other things, and no name for a plugin");
-        return Err(CliError::usage(what).hint("give another one by --name"));
+    match unseen(&name) {
+        Some(why) => {
+            let what = format_args!("{name} is {why}, and no name for a plugin");
+            Err(CliError::usage(what).hint("give another one by --name"))
+        }
+        None => Ok(name),
     }
-    Ok(name)
+}
+
+/// Why no host would look for a plugin under a name, if none would.
+fn unseen(name: &PluginName) -> Option<&'static str> {
+    if RESERVED_FOLDERS.contains(&name.as_str()) {
+        return Some("a folder that the host keeps for other things");
+    }
+    is_passing(OsStr::new(name.as_str())).then_some("what the host takes for a hidden or a temporary file")
 }
 
 fn wanted_name(args: &InstallArgs, component: &[u8]) -> Result<PluginName, CliError> {
@@ -260,6 +272,16 @@ fn version(checked: &Checked) -> Option<String> {
 mod tests {
     use super::*;
     use crate::plugin::{PackageLabels, pack};
+
+    #[test]
+    fn a_name_under_which_no_host_looks_is_none() {
+        for bad in ["..", ".billing", "billing.tmp", "billing.bak", "billing.part", "billing.swp", "validators"] {
+            assert!(unseen(&PluginName::new(bad).unwrap()).is_some(), "{bad}");
+        }
+        for good in ["billing", "billing.1", "billing-1.2.3", "tmp"] {
+            assert_eq!(unseen(&PluginName::new(good).unwrap()), None, "{good}");
+        }
+    }
 
     #[test]
     fn what_a_component_calls_itself_is_no_choice_of_what_it_replaces() {
