@@ -174,6 +174,18 @@ fn lower_layers_know_nothing_of_higher_ones() {
 }
 
 #[test]
+fn the_table_of_layers_has_their_order() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let section = text.split("\n## ").find(|section| section.starts_with("Layers\n")).expect("the section of layers");
+    let first = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let told: Vec<_> = first.flat_map(|cell| cell.split(", ").map(|name| name.trim_matches('`'))).collect();
+    let ranks: Vec<_> = told.iter().map(|name| rank(name)).collect();
+    assert!(ranks.is_sorted() && ranks.iter().all(Option::is_some), "{told:?}: {ranks:?}");
+    let untold: Vec<_> = LAYERS.concat().into_iter().filter(|name| !told.contains(name)).collect();
+    assert!(untold.is_empty(), "ARCHITECTURE.md has no row of {untold:?}");
+}
+
+#[test]
 fn names_stay_where_they_belong() {
     let mut faults = Vec::new();
     for (name, code) in host_sources() {
