@@ -96,12 +96,28 @@ fn host_sources() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Code lines, up to the test module at the end of the file.
+/// Code lines, without the items that are for tests only.
 fn code_of(text: &str) -> String {
-    text.lines()
-        .take_while(|line| *line != "#[cfg(test)]")
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .fold(String::new(), |code, line| code + line + "\n")
+    let mut code = String::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line == "#[cfg(test)]" {
+            skip_item(&mut lines);
+        } else if !line.trim_start().starts_with("//") {
+            code.push_str(line);
+            code.push('\n');
+        }
+    }
+    code
+}
+
+/// Skips an item after its first attribute: to its `;`, or to the brace at the margin that closes its block.
+fn skip_item<'a>(lines: &mut impl Iterator<Item = &'a str>) {
+    let head = lines.find(|line| !line.starts_with(['#', '/']) && line.ends_with([';', '{', '}']));
+    if head.expect("an item after its attribute").ends_with('{') {
+        let close = lines.find(|line| matches!(*line, "}" | "};"));
+        assert!(close.is_some(), "the block of a test item has no end");
+    }
 }
 
 fn rank(module: &str) -> Option<usize> {
@@ -116,6 +132,24 @@ fn named_modules(code: &str) -> Vec<String> {
 
 fn assert_none(faults: &[String]) {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn code_is_all_but_what_is_for_tests() {
+    let module = "#[cfg(test)]\n#[expect(lint, reason = \"why\")]\nmod tests {\n    fn a() {\n    }\n}\n";
+    for (text, code) in [
+        ("#[cfg(test)]\nmod tests;\n\nuse a;\n", "\nuse a;\n"),
+        (&*format!("// why\nuse a;\n{module}"), "use a;\n"),
+        (&*format!("use a;\n{module}use b;\n"), "use a;\nuse b;\n"),
+        ("#[cfg(test)]\npub(super) fn a(\n    b: B,\n) -> C {\n    b\n}\nuse c;\n", "use c;\n"),
+        ("#[cfg(test)]\nuse a::{\n    b,\n};\nuse c;\n", "use c;\n"),
+        ("#[cfg(test)]\nimpl A for B {}\nuse c;\n", "use c;\n"),
+    ] {
+        assert_eq!(code_of(text), code, "{text}");
+    }
+    let seen = host_sources();
+    let machine = seen.iter().find(|(name, _)| name == "delivery/machine.rs");
+    assert!(machine.is_some_and(|(_, code)| code.contains("struct Machine")));
 }
 
 #[test]
@@ -137,6 +171,18 @@ fn lower_layers_know_nothing_of_higher_ones() {
         }
     }
     assert_none(&faults);
+}
+
+#[test]
+fn the_table_of_layers_has_their_order() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let section = text.split("\n## ").find(|section| section.starts_with("Layers\n")).expect("the section of layers");
+    let first = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let told: Vec<_> = first.flat_map(|cell| cell.split(", ").map(|name| name.trim_matches('`'))).collect();
+    let ranks: Vec<_> = told.iter().map(|name| rank(name)).collect();
+    assert!(ranks.is_sorted() && ranks.iter().all(Option::is_some), "{told:?}: {ranks:?}");
+    let untold: Vec<_> = LAYERS.concat().into_iter().filter(|name| !told.contains(name)).collect();
+    assert!(untold.is_empty(), "ARCHITECTURE.md has no row of {untold:?}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ use super::starting::Starting;
 use super::state::ApiState;
 use super::streams::etag;
 use super::wait::for_log;
-use super::whole_body::whole_body;
+use super::whole_body::{must_be_json, whole_body};
 use crate::access::Action;
 use crate::command::{
     Accepted, Allow, Command, CommandError, Decided, Failure, Faulted, FieldFault, Outcome, Progress, Rejection,
@@ -313,17 +313,6 @@ pub(super) async fn status(
     }
 }
 
-fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let text = headers.get(header::CONTENT_TYPE).map_or(Ok("application/json"), HeaderValue::to_str);
-    let essence = text.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    let detail = format!("content type {essence:?} is not understood; send application/json");
-    Err(Problem::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, Kind::UnsupportedMediaType, detail))
-}
-
-/// Reads a command.
 /// A command to an aggregate, as it is sent.
 ///
 /// # Errors

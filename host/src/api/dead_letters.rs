@@ -26,8 +26,8 @@ use super::state::ApiState;
 use super::state_entries::at_least;
 use crate::delivery::{CommandError, Letters, Redriven, Retry, Status, live_owner};
 use crate::error::{ErrorClass, with_sources};
-use crate::event::{PluginName, Position, RecordedEvent};
-use crate::store::{DeadLetter, Owner, ReadRequest, Store, StoreError};
+use crate::event::{PluginName, Position};
+use crate::store::{DeadLetter, Owner, Store, StoreError};
 
 /// Dead letters on a page unless told.
 pub(super) const PAGE_DEFAULT: usize = 100;
@@ -160,7 +160,7 @@ pub(super) async fn get(
             .dead_letter(&live_owner(&name, store)?, position)?
             .filter(|letter| !letter.is_discarded())
             .ok_or_else(|| CommandError::NoSuchDeadLetter { plugin: name.clone(), position })?;
-        let event = event_at(store, position)?;
+        let event = store.event_at(position)?;
         let evidence = Evidence {
             stderr_tail: &letter.stderr_tail,
             backtrace: &letter.backtrace,
@@ -322,10 +322,4 @@ fn address(name: String, position: &str) -> Result<(PluginName, Position), Probl
     let shown: String = position.chars().take(64).collect();
     let position = position.parse().map_err(|_| Problem::invalid(format!("{shown:?} is not a position")))?;
     Ok((name, Position(position)))
-}
-
-fn event_at(store: &dyn Store, position: Position) -> Result<Option<RecordedEvent>, StoreError> {
-    let after = Position(position.0.saturating_sub(1));
-    let page = store.read(&ReadRequest { after, limit: 1, ..ReadRequest::default() })?;
-    Ok(page.events.into_iter().find(|event| event.position == position))
 }

@@ -16,7 +16,7 @@ use super::problem::{Kind, Problem};
 use super::starting::Starting;
 use super::state::ApiState;
 use super::wait::{self, AtLeast};
-use super::whole_body::whole_body;
+use super::whole_body::{must_be_json, whole_body};
 use crate::access::Action;
 use crate::clock::Stopwatch;
 use crate::delivery::{Evidence, Fault};
@@ -143,16 +143,6 @@ fn no_answer(plugin: &PluginName, query: &str, why: NoAnswer, known: &[String], 
             if shows_evidence { problem.with("stderr_tail", stderr_tail).with("backtrace", backtrace) } else { problem }
         }
     }
-}
-
-fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(header::CONTENT_TYPE).map(|given| given.to_str().unwrap_or_default());
-    let essence = given.unwrap_or("application/json").split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    let detail = format!("content type {:?} is not understood; send application/json", given.unwrap_or_default());
-    Err(Problem::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, Kind::UnsupportedMediaType, detail))
 }
 
 /// Reads `{"parameters":{"name":"value","other":["one","two"]}}`.

@@ -24,9 +24,7 @@ use crate::delivery::rehearsal::{Asked, Job, ReplayReport, VerifyStateReport};
 use crate::error::{ErrorClass, with_sources};
 use crate::event::PluginName;
 use crate::plugin::{CandidateReport, Promoted, Proposal, RehearsalRefused, Rehearsals};
-
-/// Largest component that is taken, in bytes.
-pub(super) const COMPONENT_BYTES_MAX: usize = 64 << 20;
+use crate::runtime::COMPONENT_BYTES_MAX;
 
 /// Parameter for the bytes of state that a rehearsal may build up.
 pub(super) const STATE_BYTES: &str = "state_bytes";

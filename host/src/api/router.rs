@@ -13,7 +13,6 @@ use tower_http::trace::TraceLayer;
 
 use super::append;
 use super::problem::Problem;
-use super::rehearsals::COMPONENT_BYTES_MAX;
 use super::state::ApiState;
 use super::{
     access, backup, commands, dead_letters, doctor, draining, events, generations, health, limits, measured, metrics,
@@ -21,6 +20,7 @@ use super::{
     subscribe, types, verify,
 };
 use crate::error::ErrorClass;
+use crate::runtime::COMPONENT_BYTES_MAX;
 
 /// The API as a service.
 pub fn router(state: ApiState) -> Router {

@@ -38,6 +38,6 @@ pub use registry::{
     UsedPercent, check, runnable,
 };
 pub use rehearsals::{Promoted, Proposal, RehearsalRefused, Rehearsals, RehearsalsOptions};
-pub(crate) use source::RESERVED_FOLDERS;
 pub use source::SourceError;
+pub(crate) use source::{RESERVED_FOLDERS, is_passing};
 pub(crate) use watcher::{Pace, Watcher};

@@ -23,6 +23,7 @@ pub(crate) use command_files::CommandFiles;
 pub use error::SourceError;
 use files::{Files, read_component};
 pub(crate) use files::{Stamp, digest_of};
+pub(crate) use layout::is_passing;
 use layout::{Folder, Layout, Places};
 pub(crate) use steady::is_absent;
 use type_files::SCHEMAS_FOLDER;

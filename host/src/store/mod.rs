@@ -126,6 +126,16 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read or its bytes are corrupted.
     fn event(&self, id: Uuid) -> Result<Option<RecordedEvent>, StoreError>;
 
+    /// The event at a position; none if it is removed, or not there yet.
+    ///
+    /// # Errors
+    /// When the store cannot be read or its bytes are corrupted.
+    fn event_at(&self, position: Position) -> Result<Option<RecordedEvent>, StoreError> {
+        let after = Position(position.0.saturating_sub(1));
+        let page = self.read(&ReadRequest { after, limit: 1, ..ReadRequest::default() })?;
+        Ok(page.events.into_iter().next().filter(|event| event.position == position))
+    }
+
     /// Where a stream ends; none if it never had an event.
     ///
     /// # Errors

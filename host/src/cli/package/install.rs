@@ -3,6 +3,7 @@
 //! What is embedded in it is its author's word. What it asks for is shown, and granted only when the operator says so;
 //! a manifest that the operator has written already stays.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -21,7 +22,8 @@ use crate::access::Secret;
 use crate::error::with_sources;
 use crate::event::PluginName;
 use crate::plugin::{
-    Asked, Checked, Kind, Manifest, PlaceError, Placing, Present, RESERVED_FOLDERS, packed_manifest, packed_name,
+    Asked, Checked, Kind, Manifest, PlaceError, Placing, Present, RESERVED_FOLDERS, is_passing, packed_manifest,
+    packed_name,
 };
 
 /// What errors call the manifest that a component carries.
@@ -38,7 +40,8 @@ Examples:
 
 It is checked as `plugins check` does it, and put in place in one step; a running server takes it up.
 What it asks for is shown, and granted with --grant only; so is more of the machine than a plugin has that says nothing.
-With --replace the manifest that is there stays. What lifts events goes into the folder `upcasters`, what commands are
+With --replace the manifest that is there stays; a component whose own name is not that of the file or repository takes
+the place of what --name says, and of nothing else. What lifts events goes into the folder `upcasters`, what commands are
 held to into `validators`, with its manifest beside it.
 Exit codes: 2 it does not fit, 3 there is nothing, 4 there is a plugin of that name, 5 it cannot be got,
 6 it asks for more than it is granted, or is not what --digest or --key say")]
@@ -200,25 +203,48 @@ impl Chosen {
     }
 }
 
-/// The name it is installed under: not that of a folder that is no plugin.
+/// The name it is installed under.
 fn name(args: &InstallArgs, component: &[u8]) -> Result<PluginName, CliError> {
     let name = wanted_name(args, component)?;
-    if RESERVED_FOLDERS.contains(&name.as_str()) {
-        let what = format_args!("{name} is a folder that the host keeps for other things, and no name for a plugin");
-        return Err(CliError::usage(what).hint("give another one by --name"));
+    match unseen(&name) {
+        Some(why) => {
+            let what = format_args!("{name} is {why}, and no name for a plugin");
+            Err(CliError::usage(what).hint("give another one by --name"))
+        }
+        None => Ok(name),
     }
-    Ok(name)
+}
+
+/// Why no host would look for a plugin under a name, if none would.
+fn unseen(name: &PluginName) -> Option<&'static str> {
+    if RESERVED_FOLDERS.contains(&name.as_str()) {
+        return Some("a folder that the host keeps for other things");
+    }
+    is_passing(OsStr::new(name.as_str())).then_some("what the host takes for a hidden or a temporary file")
 }
 
 fn wanted_name(args: &InstallArgs, component: &[u8]) -> Result<PluginName, CliError> {
-    if let Some(name) = &args.name {
-        return PluginName::new(name.as_str())
-            .map_err(|error| CliError::usage(format_args!("--name {name:?}: {error}")));
+    match &args.name {
+        Some(name) => {
+            PluginName::new(name.as_str()).map_err(|error| CliError::usage(format_args!("--name {name:?}: {error}")))
+        }
+        None => unnamed(&args.source, component, args.replace),
     }
-    let own = packed_name(component).and_then(|name| PluginName::new(name).ok());
-    let stem = args.source.stem();
-    own.or_else(|| PluginName::new(stem.as_str()).ok())
-        .ok_or_else(|| CliError::usage(format_args!("{stem:?} is no name for a plugin")).hint("give one by --name"))
+}
+
+/// The name of a component that was given none: its own, else that of where it comes from. What gives way keeps its
+/// grants, so its own name is no choice of whose it gets.
+fn unnamed(source: &Source, component: &[u8], replace: bool) -> Result<PluginName, CliError> {
+    let stem = source.stem();
+    match packed_name(component).and_then(|name| PluginName::new(name).ok()) {
+        Some(own) if replace && own.as_str() != stem => {
+            let what = format_args!("the component calls itself {own}, and what it comes from is called {stem:?}");
+            Err(CliError::usage(what).hint("say by --name what it is to replace"))
+        }
+        Some(own) => Ok(own),
+        None => PluginName::new(stem.as_str())
+            .map_err(|_| CliError::usage(format_args!("{stem:?} is no name for a plugin")).hint("give one by --name")),
+    }
 }
 
 /// Which manifest is put in place: that of the operator where there is one, else the embedded one.
@@ -240,4 +266,42 @@ fn choose(args: &InstallArgs, kind: Kind, component: &[u8], present: Option<&Pre
 fn version(checked: &Checked) -> Option<String> {
     let said = checked.description.as_ref().map(|said| said.version.clone()).filter(|version| !version.is_empty());
     checked.anatomy.labels.get("version").cloned().or(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::{PackageLabels, pack};
+
+    #[test]
+    fn a_name_under_which_no_host_looks_is_none() {
+        for bad in ["..", ".billing", "billing.tmp", "billing.bak", "billing.part", "billing.swp", "validators"] {
+            assert!(unseen(&PluginName::new(bad).unwrap()).is_some(), "{bad}");
+        }
+        for good in ["billing", "billing.1", "billing-1.2.3", "tmp"] {
+            assert_eq!(unseen(&PluginName::new(good).unwrap()), None, "{good}");
+        }
+    }
+
+    #[test]
+    fn what_a_component_calls_itself_is_no_choice_of_what_it_replaces() {
+        let labels = PackageLabels { name: Some("billing".into()), ..PackageLabels::default() };
+        let bare = b"\0asm\x0d\0\x01\0";
+        let packed = pack(bare, None, &labels).unwrap();
+        for from in ["tool.wasm", "https://example.com/tool.wasm", "oci://example.com/acme/tool:1", "billing-1.2.wasm"]
+        {
+            let source: Source = from.parse().unwrap();
+            assert_eq!(unnamed(&source, &packed, false).unwrap().as_str(), "billing", "{from}");
+            let Err(CliError::Failed { exit, what, hint }) = unnamed(&source, &packed, true) else {
+                panic!("{from} was taken")
+            };
+            assert_eq!(exit, Exit::Usage);
+            assert!(what.contains("billing") && what.contains(&format!("{:?}", source.stem())), "{what}");
+            assert!(hint.unwrap().contains("--name"));
+            assert!(unnamed(&source, bare, true).is_ok_and(|name| name.as_str() == source.stem()), "{from}");
+        }
+        for from in ["x/billing.wasm", "https://example.com/billing.wasm?v=1", "oci://example.com/acme/billing:1"] {
+            assert_eq!(unnamed(&from.parse().unwrap(), &packed, true).unwrap().as_str(), "billing", "{from}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use crate::error::with_sources;
 use crate::event::{PluginName, Position};
 use crate::store::{CommitError, DeadLetter, Owner, PluginChange, Progress, Store, StoreError};
 
-use super::rekey::{event_at, key_anew};
+use super::rekey::key_anew;
 
 /// Through which lifts the events of a state went that was built through several: no chain is called so, and only
 /// building it anew ends it.
@@ -152,7 +152,7 @@ fn laid_out(
     let stored = (0..layout.partitions).map(|partition| store.progress(owner, partition));
     let stored = stored.map(|progress| progress.map(Option::unwrap_or_default)).collect::<Result<Vec<_>, _>>()?;
     let of = |position: Position| {
-        let event = event_at(position, store).ok()??;
+        let event = store.event_at(position).ok()??;
         Some(layout.key.partition_of(&event, layout.partitions))
     };
     let Change { before, progress } = old.change(&record.before, &progress, &stored, of);

@@ -9,8 +9,8 @@ use super::beside::bare_rows;
 use super::command::CommandError;
 use crate::delivery::layout::Settled;
 use crate::delivery::record::{Abandoned, Instead, Previous, Record, Stored, change};
-use crate::event::{PluginName, Position, RecordedEvent};
-use crate::store::{DeadLetter, DeadLetterChange, Owner, Progress, ReadRequest, Store, StoreError, UnitOfWork};
+use crate::event::{PluginName, Position};
+use crate::store::{DeadLetter, DeadLetterChange, Owner, Progress, Store, UnitOfWork};
 
 /// Most set-aside events that are written in one commit.
 const ROWS_WRITTEN: usize = 1024;
@@ -154,7 +154,7 @@ fn agree(target: &Owner, left: &Owner, past: &[Settled], store: &dyn Store) -> R
             }
             Some((_, quiet)) => *quiet,
             None => {
-                let event = || event_at(row.position, store);
+                let event = || store.event_at(row.position);
                 row.quiet || event()?.is_some_and(|event| past.iter().any(|it| it.covers(&event)))
             }
         };
@@ -163,12 +163,6 @@ fn agree(target: &Owner, left: &Owner, past: &[Settled], store: &dyn Store) -> R
         }
     }
     rows.write()
-}
-
-fn event_at(position: Position, store: &dyn Store) -> Result<Option<RecordedEvent>, StoreError> {
-    let after = Position(position.0.saturating_sub(1));
-    let page = store.read(&ReadRequest { after, limit: 1, ..ReadRequest::default() })?;
-    Ok(page.events.into_iter().find(|event| event.position == position))
 }
 
 /// Changes of the set-aside events of a generation that nobody drives, written some at a time.

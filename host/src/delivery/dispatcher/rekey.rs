@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use crate::delivery::key::Key;
 use crate::error::with_sources;
-use crate::event::{Position, RecordedEvent};
-use crate::store::{DeadLetter, DeadLetterChange, Owner, Progress, ReadRequest, Store, StoreError, UnitOfWork};
+use crate::event::Position;
+use crate::store::{DeadLetter, DeadLetterChange, Owner, Progress, Store, StoreError, UnitOfWork};
 
 use super::beside::ROWS_READ;
 
@@ -24,7 +24,7 @@ pub(super) fn key_anew(owner: &Owner, key: &Key, store: &dyn Store) -> Result<()
         let mut dead_letters = Vec::new();
         for letter in page.into_iter().filter(|letter| !letter.is_discarded()) {
             // One that was removed cannot be handed over either.
-            let Some(event) = event_at(letter.position, store).map_err(said)? else { continue };
+            let Some(event) = store.event_at(letter.position).map_err(said)? else { continue };
             let of_event = key.of(&event).map(Cow::into_owned);
             if of_event != letter.key {
                 dead_letters.push(DeadLetterChange::Put(DeadLetter { key: of_event, ..letter }));
@@ -34,13 +34,6 @@ pub(super) fn key_anew(owner: &Owner, key: &Key, store: &dyn Store) -> Result<()
             write(owner, dead_letters, store)?;
         }
     }
-}
-
-/// The event at a position.
-pub(super) fn event_at(position: Position, store: &dyn Store) -> Result<Option<RecordedEvent>, StoreError> {
-    let after = Position(position.0.saturating_sub(1));
-    let page = store.read(&ReadRequest { after, limit: 1, ..ReadRequest::default() })?;
-    Ok(page.events.into_iter().next().filter(|event| event.position == position))
 }
 
 fn write(owner: &Owner, dead_letters: Vec<DeadLetterChange>, store: &dyn Store) -> Result<(), String> {

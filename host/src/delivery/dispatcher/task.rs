@@ -30,7 +30,7 @@ use crate::delivery::status::{Counters, PartitionStatus, State, Status};
 use crate::delivery::storm::Storms;
 use crate::error::ErrorClass;
 use crate::event::{Filter, PluginName, Position};
-use crate::store::{AsyncStore, Owner, ReadPage, ReadRequest, Store, StoreError};
+use crate::store::{AsyncStore, Owner, ReadPage, Store, StoreError};
 
 /// What the partitions of a plugin have in common.
 pub(super) struct Common {
@@ -273,15 +273,13 @@ impl Task {
         let read = blocking(move || {
             let corrupted = |reason: &str| StoreError::Corrupted { position, reason: reason.into() };
             let row = store.dead_letter(&owner, position)?.ok_or_else(|| corrupted("its dead letter is not there"))?;
-            let after = Position(position.0.saturating_sub(1));
-            let page = store.read(&ReadRequest { after, limit: 1, ..ReadRequest::default() })?;
-            let found = page.events.first().is_some_and(|event| event.position == position);
-            found.then_some((row, page.events)).ok_or_else(|| corrupted("the event of a dead letter is not there"))
+            let event = store.event_at(position)?;
+            event.map(|event| (row, event)).ok_or_else(|| corrupted("the event of a dead letter is not there"))
         });
         match read.await {
-            Ok((row, events)) => {
+            Ok((row, event)) => {
                 self.recalled_quiet = row.quiet || self.common.beside.is_rebuild();
-                self.recalled = EventBatch::new(events);
+                self.recalled = EventBatch::new(vec![event]);
                 self.recalled_tries = row.attempts.saturating_add(row.faults);
                 Input::Recalled(row)
             }

@@ -2,7 +2,8 @@
 //!
 //! All files are written into a hidden folder of the directory, which no host looks at, synced, and renamed in one
 //! step; what is there under the name is exchanged in one step, too. A crash leaves what was there or what was to come,
-//! and at worst a hidden folder beside it.
+//! and at worst a hidden folder beside it. Only a validator lies beside its manifest in a folder of others: where both are
+//! replaced, or come anew, a crash may leave the manifest alone, and never beside another version's component.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -230,7 +231,8 @@ impl Placing<'_> {
         Ok(folder)
     }
 
-    /// Writes a component among its like, behind its manifest, if it has one: a host takes neither without the other.
+    /// Writes a component among its like, and its manifest, if that is another: never does one lie there beside the
+    /// other's old one.
     fn place_among(&self, component: &Path, manifest: Option<&Path>) -> io::Result<()> {
         let folder = component.parent().unwrap_or(self.directory);
         fs::create_dir_all(folder)?;
@@ -239,16 +241,28 @@ impl Placing<'_> {
             let mut file = tempfile::Builder::new().prefix(".placed-").permissions(mode).tempfile_in(folder)?;
             file.write_all(bytes)?;
             file.as_file().sync_all()?;
-            Ok::<_, io::Error>(file)
+            Ok::<_, io::Error>(file.into_temp_path())
         };
-        let manifest = manifest.filter(|_| !self.manifest.is_empty());
-        let manifest =
-            manifest.map(|path| Ok::<_, io::Error>((path, written(self.manifest.as_bytes())?))).transpose()?;
+        let wanted = self.manifest.as_bytes();
+        let is_other = |path: &&Path| fs::read(path).map_or(!wanted.is_empty(), |found| found != wanted);
+        let manifest = manifest.filter(is_other).map(|path| written(wanted).map(|file| (file, path))).transpose()?;
         let code = written(self.component)?;
-        if let Some((path, file)) = manifest {
-            file.persist(path)?;
+        let aside = folder.join(format!(".{}.old", self.name));
+        let manifest = manifest.as_ref().map(|(file, path)| (&**file, *path));
+        let code: &Path = &code;
+        for (from, to) in renames((code, component), manifest, &aside) {
+            fs::rename(from, to).inspect_err(|_| {
+                // With the manifest as it was, so is the component.
+                if manifest.is_some_and(|(_, path)| path == to) {
+                    let _ = fs::rename(&aside, component);
+                }
+            })?;
+            sync(folder)?;
         }
-        code.persist(component)?;
+        match fs::remove_file(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         sync(folder)
     }
 
@@ -275,6 +289,19 @@ impl Placing<'_> {
         sync(staged.path())?;
         Ok(staged)
     }
+}
+
+/// The renames that put a component in place, and its manifest, each with the file that was written for it. Where both
+/// come, the old component goes aside before: a crash leaves a manifest without a component, which a host tells of and
+/// does not take.
+fn renames<'a>(
+    code: (&'a Path, &'a Path),
+    manifest: Option<(&'a Path, &'a Path)>,
+    aside: &'a Path,
+) -> impl Iterator<Item = (&'a Path, &'a Path)> {
+    let (_, component) = code;
+    let old = Some((component, aside)).filter(|_| manifest.is_some() && component.exists());
+    old.into_iter().chain(manifest).chain([code])
 }
 
 /// What a manifest calls its component's file, if it does.
@@ -434,6 +461,49 @@ mod tests {
             Present::find(directory.path(), &name).unwrap().remove(directory.path()).unwrap();
             assert_eq!(Present::find(directory.path(), &name), None);
             assert_eq!(names(&directory.path().join(folder)).len(), 0);
+        }
+    }
+
+    #[test]
+    fn a_validator_and_its_manifest_never_lie_beside_another_version_of_each_other() {
+        for steps in 0..=3 {
+            let directory = tempfile::tempdir().unwrap();
+            let path = |file: &str| directory.path().join(file);
+            for file in ["it.wasm", "it.toml"] {
+                fs::write(path(file), "old").unwrap();
+                fs::write(path(&format!(".new-{file}")), "new").unwrap();
+            }
+            let [code, manifest] = ["it.wasm", "it.toml"].map(|file| (path(&format!(".new-{file}")), path(file)));
+            let manifest = (manifest.0.as_path(), manifest.1.as_path());
+            let aside = path(".it.old");
+            for (from, to) in renames((code.0.as_path(), code.1.as_path()), Some(manifest), &aside).take(steps) {
+                fs::rename(from, to).unwrap();
+            }
+            let there = ["it.toml", "it.wasm"].map(|file| fs::read_to_string(path(file)).ok());
+            let [manifest, component] = there.each_ref().map(Option::as_deref);
+            assert!(component.is_none() || component == manifest, "{steps} steps: {there:?}");
+            assert_eq!(component == Some("new"), steps == 3, "{steps} steps: {there:?}");
+        }
+    }
+
+    #[test]
+    fn a_validator_takes_the_manifest_that_comes_with_it_and_leaves_nothing_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = PluginName::new("limit").unwrap();
+        let place = |manifest, component| {
+            let placing = placing(directory.path(), &name, component, true);
+            Placing { kind: Kind::Validator, manifest, ..placing }.place().unwrap();
+        };
+        let folder = directory.path().join("validators");
+        let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
+        place("", b"one");
+        assert_eq!(names(&folder), ["limit.wasm"]);
+        // As a crash leaves it.
+        fs::write(folder.join(".limit.old"), "older").unwrap();
+        for (manifest, component) in [("# a", &b"two"[..]), ("# a", b"three"), ("# b", b"four"), ("", b"five")] {
+            place(manifest, component);
+            assert_eq!(names(&folder), ["limit.toml", "limit.wasm"]);
+            assert_eq!((read("limit.toml").as_str(), read("limit.wasm").as_bytes()), (manifest, component));
         }
     }
 

@@ -13,9 +13,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::SourceError;
 use crate::plugin::Manifest;
+use crate::runtime;
 
 /// Largest component, in bytes: what the runtime compiles at most.
-pub(super) const COMPONENT_BYTES_MAX: u64 = 64 << 20;
+pub(super) const COMPONENT_BYTES_MAX: u64 = runtime::COMPONENT_BYTES_MAX as u64;
 /// Largest manifest, in bytes.
 pub(super) const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 

@@ -141,7 +141,7 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Whether a file of this name is hidden, or on its way to another name.
-fn is_passing(name: &OsStr) -> bool {
+pub(crate) fn is_passing(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     name.starts_with(['.', '#']) || TEMPORARY_ENDINGS.iter().any(|ending| name.ends_with(ending))
 }

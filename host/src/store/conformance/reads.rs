@@ -195,6 +195,12 @@ pub fn events_by_id(subject: &dyn Subject) {
         assert_eq!((event.id, u128::from(event.position.0)), (id(number), number));
     }
     assert_eq!(store.event(id(301)).unwrap(), None);
+    for place in [1, 150, 300] {
+        assert_eq!(store.event_at(Position(place)).unwrap().unwrap().position, Position(place));
+    }
+    for nowhere in [0, 301] {
+        assert_eq!(store.event_at(Position(nowhere)).unwrap(), None, "{nowhere}");
+    }
 }
 
 /// Paging while others append gives every event that the last page's head knows, once, in order; no page
