@@ -22,6 +22,9 @@ const NAMESPACE: Uuid = Uuid::from_u128(0xdfcc_526a_eed6_593f_8820_40db_16d2_7e9
 const STREAM: &str = "$commands";
 /// Bytes of the digest that are kept.
 const DIGEST_BYTES: usize = 16;
+/// Metadata that each event of a command gets, whatever the command has.
+pub(super) const OWN_KEYS: [&str; 4] =
+    [metadata_key::COMMAND_ID, metadata_key::CAUSATION_ID, metadata_key::CORRELATION_ID, COMMAND_KEY];
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,12 +111,14 @@ pub(super) fn event_id(command_id: &str, index: usize) -> Uuid {
     Uuid::new_v5(&NAMESPACE, format!("{index}\n{command_id}").as_bytes())
 }
 
-/// Completes the events that follow from a command: ids, stream, and what they say of it.
+/// Completes the events that follow from a command: ids, stream, and what they say of it. What the host says itself is
+/// the command's, or is not said: an event that called itself the first of its story would hide what feeds itself.
 pub(super) fn complete(command: &Command, digest: &str, stream: &StreamName, events: &mut [NewEvent]) {
     let count = events.len();
     for (index, event) in events.iter_mut().enumerate() {
         event.id = event_id(&command.id, index);
         event.stream = Some(stream.clone());
+        event.metadata.retain(|key, _| !metadata_key::is_of_host(key));
         for (key, value) in &command.metadata {
             event.metadata.entry(key.clone()).or_insert_with(|| value.clone());
         }
@@ -231,4 +236,51 @@ pub(super) fn find(store: &dyn Store, command_id: &str) -> Result<Option<(String
 
 fn decided(event: &RecordedEvent) -> Decided {
     Decided { id: event.id, event_type: event.event_type.clone(), position: event.position, version: event.version }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::event::{Category, ExpectedVersion};
+
+    fn command(metadata: &[(&str, &str)]) -> Command {
+        Command {
+            aggregate: Category::new("purse").unwrap(),
+            key: "1".into(),
+            id: "c1".into(),
+            command_type: "Add".into(),
+            data: b"1".to_vec(),
+            content_type: None,
+            metadata: entries(metadata),
+            expected: ExpectedVersion::Any,
+            condition: None,
+            deadline_ms: None,
+        }
+    }
+
+    fn entries(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+        entries.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
+    }
+
+    #[test]
+    fn what_an_aggregate_says_in_the_place_of_the_host_is_replaced_or_goes() {
+        let own = ("note", "mine");
+        let feigned = metadata_key::OF_HOST.map(|key| (key, "feigned")).into_iter().chain([own]).collect::<Vec<_>>();
+        let stream = StreamName::new("purse-1").unwrap();
+        let completed = |metadata: &[(&str, &str)]| {
+            let mut event = NewEvent::json(EventType::new("Added").unwrap(), "1");
+            event.metadata = entries(&feigned);
+            let mut events = [event];
+            complete(&command(metadata), "digest", &stream, &mut events);
+            let [mut event] = events;
+            event.metadata.remove(COMMAND_KEY);
+            event.metadata
+        };
+        let of_command = [("causation_depth", "7"), ("causation_root", "root"), ("traceparent", "trace")];
+        let always = [own, ("causation_id", "c1"), ("command_id", "c1"), ("correlation_id", "c1")];
+        assert_eq!(completed(&[]), entries(&always));
+        assert_eq!(completed(&of_command), entries(&[&of_command[..], &always[..]].concat()));
+    }
 }
