@@ -309,14 +309,9 @@ impl CommandError {
         }
     }
 
-    /// Whether it is about who sent the command, and how: another who sends the same one may fare otherwise.
+    /// Whether it is about who sent the command, and when: another who sends the same one may fare otherwise.
     pub(super) const fn is_of_sender(&self) -> bool {
-        matches!(
-            self,
-            Self::Denied(_)
-                | Self::Expired { .. }
-                | Self::Append(AppendError::WrongExpectedVersion { .. } | AppendError::ConditionFailed { .. })
-        )
+        matches!(self, Self::Denied(_) | Self::Expired { .. })
     }
 
     /// Whether the code died of a snapshot.

@@ -12,9 +12,10 @@ use uuid::Uuid;
 use super::aggregate::Rejection;
 use super::request::Command;
 use crate::event::{
-    COMMAND_KEY, COMMAND_TYPE, EventType, NewEvent, Position, RecordedEvent, StreamName, Version, metadata_key,
+    COMMAND_KEY, COMMAND_TYPE, EventType, ExpectedVersion, NewEvent, Position, RecordedEvent, StreamName, Version,
+    metadata_key,
 };
-use crate::store::{AppendRequest, Appended, AppendedEvent, Store, StoreError, StreamExpectation};
+use crate::store::{AppendCondition, AppendRequest, Appended, AppendedEvent, Store, StoreError, StreamExpectation};
 
 /// Namespace of ids that follow from a command's id: UUID v5 of the URL `urn:tidemill:command`.
 const NAMESPACE: Uuid = Uuid::from_u128(0xdfcc_526a_eed6_593f_8820_40db_16d2_7e98);
@@ -87,7 +88,7 @@ struct Kept {
     rejection: Option<Rejection>,
 }
 
-/// What was asked by a command: two with the same digest are the same.
+/// What was asked by a command: two with the same digest are the same. How long it may take is not part of that.
 pub(super) fn digest(command: &Command) -> String {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
@@ -102,6 +103,23 @@ pub(super) fn digest(command: &Command) -> String {
     for (key, value) in command.metadata.iter().filter(|(key, _)| *key != metadata_key::TRACEPARENT) {
         part(key.as_bytes());
         part(value.as_bytes());
+    }
+    // Only where they ask for something, as the log holds digests from before they counted. No metadata has such keys.
+    let pin = match command.expected.canonical() {
+        ExpectedVersion::Any => None,
+        ExpectedVersion::NoStream => Some("no stream".to_owned()),
+        ExpectedVersion::Exists => Some("exists".to_owned()),
+        ExpectedVersion::Exact(version) => Some(version.to_string()),
+    };
+    if let Some(pin) = pin {
+        part(b"$expected");
+        part(pin.as_bytes());
+    }
+    if let Some(AppendCondition { fail_if_match, after }) = &command.condition {
+        part(b"$condition");
+        part(&after.0.to_be_bytes());
+        // Lists of texts always serialise.
+        part(&serde_json::to_vec(&fail_if_match.items).unwrap_or_default());
     }
     hash.finalize().iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -243,7 +261,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::event::{Category, ExpectedVersion};
+    use crate::event::{Category, Filter, Pattern};
 
     fn command(metadata: &[(&str, &str)]) -> Command {
         Command {
@@ -282,5 +300,35 @@ mod tests {
         let always = [own, ("causation_id", "c1"), ("command_id", "c1"), ("correlation_id", "c1")];
         assert_eq!(completed(&[]), entries(&always));
         assert_eq!(completed(&of_command), entries(&[&of_command[..], &always[..]].concat()));
+    }
+
+    #[test]
+    fn commands_that_expect_something_else_are_others_and_what_expects_nothing_has_the_digest_of_before() {
+        let plain = command(&[]);
+        assert_eq!(digest(&plain), "47e2781c6706c608d3b4203553e82231");
+        assert_eq!(digest(&Command { deadline_ms: Some(5), ..plain.clone() }), digest(&plain));
+        assert_eq!(digest(&command(&[("traceparent", "t")])), digest(&plain));
+        let pinned = |expected| digest(&Command { expected, ..command(&[]) });
+        let guarded = |event_type: &str, after| {
+            let items = vec![Filter { types: vec![Pattern::new(event_type).unwrap()], ..Filter::all() }];
+            let condition = Some(AppendCondition { fail_if_match: items.into(), after: Position(after) });
+            digest(&Command { condition, ..command(&[]) })
+        };
+        let mut others = vec![
+            digest(&plain),
+            digest(&command(&[("expected", "3")])),
+            pinned(ExpectedVersion::NoStream),
+            pinned(ExpectedVersion::Exists),
+            pinned(ExpectedVersion::Exact(Version(3))),
+            pinned(ExpectedVersion::Exact(Version(4))),
+            guarded("Added", 3),
+            guarded("Added", 4),
+            guarded("Taken", 3),
+        ];
+        let count = others.len();
+        others.sort();
+        others.dedup();
+        assert_eq!(others.len(), count, "{others:?}");
+        assert_eq!(pinned(ExpectedVersion::Exact(Version(0))), pinned(ExpectedVersion::NoStream), "the same pin");
     }
 }

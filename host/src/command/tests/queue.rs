@@ -235,18 +235,30 @@ async fn an_accepted_command_has_its_id_before_it_is_decided_whoever_sent_it() {
     let later = Later::new(options());
     later.accept(command("a", "Add", 1)).await.unwrap();
     sent_by_plugin(&later, "b", 2).await;
+    let pinned =
+        |version| Command { expected: ExpectedVersion::Exact(Version(version)), ..command("pinned", "Add", 3) };
+    later.accept(pinned(2)).await.unwrap();
+    assert!(later.accept(pinned(2)).await.unwrap().repeated);
+    for other in
+        [later.send(pinned(1)).await, later.accept(pinned(1)).await, later.accept(command("pinned", "Add", 3)).await]
+    {
+        assert!(matches!(other, Err(CommandError::IdTaken { .. })), "{other:?}");
+    }
     for id in ["a", "b"] {
         for other in [later.send(command(id, "Add", 9)).await, later.accept(command(id, "Add", 9)).await] {
             assert!(matches!(other, Err(CommandError::IdTaken { .. })), "{other:?}");
         }
     }
     let _task = later.commands.work(async {});
-    for id in ["a", "b"] {
+    for id in ["a", "b", "pinned"] {
         let Status::Settled(settled) = later.settled(id).await else { panic!("{id} was given up") };
         assert!(matches!(settled.outcome, Outcome::Accepted(_)));
     }
     let amounts: Vec<_> = later.world.events("purse-1").into_iter().map(|event| event.data).collect();
-    assert_eq!((amounts, later.commands.queue_counts().failed), (vec![b"1".to_vec(), b"2".to_vec()], 0));
+    assert_eq!(
+        (amounts, later.commands.queue_counts().failed),
+        (["1", "2", "3"].map(|cents| cents.as_bytes().to_vec()).to_vec(), 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
