@@ -105,7 +105,8 @@ pub(super) fn failed(command: &Command, stream: &StreamName, error: &CommandErro
     event
 }
 
-fn failed_id(command_id: &str) -> Uuid {
+/// The id of the event by which a command is given up.
+pub(super) fn failed_id(command_id: &str) -> Uuid {
     Uuid::new_v5(&NAMESPACE, command_id.as_bytes())
 }
 

@@ -138,6 +138,29 @@ async fn one_that_never_works_is_given_up_with_its_evidence_and_holds_nobody_for
 }
 
 #[tokio::test]
+async fn one_whose_failure_cannot_be_stored_is_given_up_all_the_same_also_after_a_restart() {
+    let later = Later::new(options());
+    let planted = NewEvent::json(EventType::new("Planted").unwrap(), "1");
+    let planted = NewEvent { id: waiting::failed_id("bad"), ..planted };
+    later.world.store.append(AppendRequest::unconditional(vec![planted])).await.unwrap();
+    later.accept(command("bad", "Explode", 1)).await.unwrap();
+    later.accept(command("good", "Add", 1)).await.unwrap();
+    let task = later.commands.work(async {});
+    later.empty().await;
+    assert!(matches!(later.settled("good").await, Status::Settled(_)));
+    assert_eq!((later.commands.queue_counts().failed, later.world.code.decided.load(Ordering::Relaxed)), (1, 4));
+    while Commands::first_waiting(&*later.world.store).unwrap().is_some() {
+        tokio::task::yield_now().await;
+    }
+    drop(task);
+    let later = Later::over(later.world.restarted(), options());
+    let _task = later.commands.work(async {});
+    later.accept(command("next", "Add", 1)).await.unwrap();
+    assert!(matches!(later.settled("next").await, Status::Settled(_)));
+    assert_eq!(later.world.code.decided.load(Ordering::Relaxed), 1, "the one that was given up is not decided again");
+}
+
+#[tokio::test]
 async fn what_waits_or_was_given_up_is_told_so_before_it_is_held_to_what_there_is_by_now() {
     let later = Later::new(options());
     let far = Command { key: "2".into(), ..command("far", "Add", 1) };
