@@ -473,6 +473,7 @@ impl From<CommandError> for Problem {
             | CommandError::Contended { .. }
             | CommandError::NoSuchAggregate { .. }
             | CommandError::StateTooLarge { .. }
+            | CommandError::LooksTaken
             | CommandError::ChecksUnknown { .. }
             | CommandError::QueueFull { .. }
             | CommandError::TooMuchToKeep { .. }

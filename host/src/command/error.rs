@@ -248,6 +248,12 @@ pub enum CommandError {
         /// How many there are.
         under_way: usize,
     },
+    /// Too many look at aggregates.
+    #[error(
+        "as many states and changes of aggregates are being made as may be at a time, and none was done in time; ask again \
+         later, and for less at a time"
+    )]
+    LooksTaken,
     /// What was decided cannot be appended.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -291,6 +297,7 @@ impl CommandError {
             | Self::TooMuchToKeep { .. } => ErrorClass::Invalid,
             Self::Contended { .. }
             | Self::Busy { .. }
+            | Self::LooksTaken
             | Self::QueueFull { .. }
             | Self::ChecksUnknown { .. }
             | Self::Expired { .. } => ErrorClass::Unavailable,

@@ -10,7 +10,7 @@ fn denied() -> Allow {
     Arc::new(|_: &AppendRequest| Err(Denied::NoKey))
 }
 
-/// Holds all decisions up until it is dropped.
+/// Holds up what needs a gate, all decisions mostly, until it is dropped.
 pub(super) struct Shut {
     open: Option<std::sync::mpsc::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -18,7 +18,10 @@ pub(super) struct Shut {
 
 impl Shut {
     pub(super) async fn of(world: &World) -> Self {
-        let gate = Arc::clone(&world.code.gate);
+        Self::gate(Arc::clone(&world.code.gate)).await
+    }
+
+    pub(super) async fn gate(gate: Arc<Mutex<()>>) -> Self {
         let (open, opened) = std::sync::mpsc::channel::<()>();
         let (shut, is_shut) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
