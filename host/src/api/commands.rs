@@ -462,6 +462,7 @@ impl From<CommandError> for Problem {
             | CommandError::Contended { .. }
             | CommandError::NoSuchAggregate { .. }
             | CommandError::StateTooLarge { .. }
+            | CommandError::LooksTaken
             | CommandError::ChecksUnknown { .. }
             | CommandError::QueueFull { .. }
             | CommandError::TooMuchToKeep { .. }

@@ -9,9 +9,7 @@ use super::record::{self, Outcome};
 use super::request::{Command, InvalidCommand, OWN_ENTRIES};
 use super::shard::{Source, Unsaved};
 use crate::delivery::{Evidence, Fault};
-use crate::event::{
-    COMMAND_KEY, EventType, ExpectedVersion, METADATA_ENTRIES_MAX, NewEvent, StreamName, Version, metadata_key,
-};
+use crate::event::{EventType, ExpectedVersion, METADATA_ENTRIES_MAX, NewEvent, StreamName, Version, metadata_key};
 use crate::store::{AppendError, AppendRequest, StreamExpectation};
 
 /// Most events that one command leads to.
@@ -135,9 +133,10 @@ fn too_many(event: &NewEvent, command: Option<&Command>) -> Option<usize> {
     if event.metadata.len() + given.map_or(0, |given| given.len()) + OWN_ENTRIES <= METADATA_ENTRIES_MAX {
         return None;
     }
-    let own = [metadata_key::COMMAND_ID, metadata_key::CAUSATION_ID, metadata_key::CORRELATION_ID, COMMAND_KEY];
-    let keys = event.metadata.keys().chain(given.into_iter().flat_map(|given| given.keys())).map(String::as_str);
-    let count = keys.chain(own).collect::<BTreeSet<_>>().len();
+    // What it says in the host's place does not stay.
+    let kept = event.metadata.keys().filter(|key| !metadata_key::is_of_host(key));
+    let keys = kept.chain(given.into_iter().flat_map(|given| given.keys())).map(String::as_str);
+    let count = keys.chain(record::OWN_KEYS).collect::<BTreeSet<_>>().len();
     (count > METADATA_ENTRIES_MAX).then_some(count)
 }
 

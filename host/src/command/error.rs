@@ -248,6 +248,12 @@ pub enum CommandError {
         /// How many there are.
         under_way: usize,
     },
+    /// Too many look at aggregates.
+    #[error(
+        "as many states and changes of aggregates are being made as may be at a time, and none was done in time; ask again \
+         later, and for less at a time"
+    )]
+    LooksTaken,
     /// What was decided cannot be appended.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -291,6 +297,7 @@ impl CommandError {
             | Self::TooMuchToKeep { .. } => ErrorClass::Invalid,
             Self::Contended { .. }
             | Self::Busy { .. }
+            | Self::LooksTaken
             | Self::QueueFull { .. }
             | Self::ChecksUnknown { .. }
             | Self::Expired { .. } => ErrorClass::Unavailable,
@@ -309,14 +316,9 @@ impl CommandError {
         }
     }
 
-    /// Whether it is about who sent the command, and how: another who sends the same one may fare otherwise.
+    /// Whether it is about who sent the command, and when: another who sends the same one may fare otherwise.
     pub(super) const fn is_of_sender(&self) -> bool {
-        matches!(
-            self,
-            Self::Denied(_)
-                | Self::Expired { .. }
-                | Self::Append(AppendError::WrongExpectedVersion { .. } | AppendError::ConditionFailed { .. })
-        )
+        matches!(self, Self::Denied(_) | Self::Expired { .. })
     }
 
     /// Whether the code died of a snapshot.

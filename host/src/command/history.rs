@@ -78,6 +78,7 @@ pub(super) fn take_in(
     }
     let mut request = until.after(source, hot);
     loop {
+        source.check_awaited()?;
         let ReadPage { mut events, through, complete, removed_before, .. } = source.store.read(&request)?;
         let is_beyond = until.cut(&mut events);
         apply(host, source, hot, events)?;

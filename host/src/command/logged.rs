@@ -58,3 +58,13 @@ pub(super) fn given_up(command: &Command, stream: &StreamName, error: &CommandEr
         "an accepted command was given up"
     );
 }
+
+/// The same of one whose failure is not in the log, as the event at a position, which is somebody else's, has its id.
+pub(super) fn given_up_unsaid(command: &Command, stream: &StreamName, error: &CommandError, position: Position) {
+    let (Command { id, command_type, .. }, (correlation_id, causation_id)) = (command, ids(command));
+    tracing::error!(
+        target: TARGET, command = id, command_type, %stream, correlation_id, causation_id, %position, %error,
+        "an accepted command was given up, and the log does not say so: the event at this position was given the id that the \
+         failure would have; find out who appends such ids"
+    );
+}

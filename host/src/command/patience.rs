@@ -48,6 +48,7 @@ impl Patience {
             | CommandError::NoState { .. }
             | CommandError::NoSuchAggregate { .. }
             | CommandError::StateTooLarge { .. }
+            | CommandError::LooksTaken
             | CommandError::UnknownType { .. }
             | CommandError::Refused { .. }
             | CommandError::Expired { .. }

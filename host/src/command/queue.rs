@@ -363,7 +363,8 @@ impl Commands {
         Ok(job.by_plugin && first.as_ref().is_some_and(of_plugin))
     }
 
-    /// Notes that a command failed, unless it is settled.
+    /// Notes that a command failed, unless it is settled. Where somebody else's event has the id of the note, it is given
+    /// up without.
     async fn give_up(
         &self,
         job: &Job,
@@ -376,9 +377,15 @@ impl Commands {
         }
         let event = waiting::failed(&job.command, stream, error, attempts);
         let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![event]) };
-        self.0.log.append(request).await?;
+        match self.0.log.append(request).await {
+            Ok(_) => logged::given_up(&job.command, stream, error, attempts),
+            // It would be so for ever, so it ends here, and what was noted of the queue says that it is settled.
+            Err(AppendError::IdConflict { position, .. }) => {
+                logged::given_up_unsaid(&job.command, stream, error, position);
+            }
+            Err(error) => return Err(error.into()),
+        }
         self.0.queue.failed.add(1);
-        logged::given_up(&job.command, stream, error, attempts);
         Ok(())
     }
 

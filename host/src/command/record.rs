@@ -12,9 +12,10 @@ use uuid::Uuid;
 use super::aggregate::Rejection;
 use super::request::Command;
 use crate::event::{
-    COMMAND_KEY, COMMAND_TYPE, EventType, NewEvent, Position, RecordedEvent, StreamName, Version, metadata_key,
+    COMMAND_KEY, COMMAND_TYPE, EventType, ExpectedVersion, NewEvent, Position, RecordedEvent, StreamName, Version,
+    metadata_key,
 };
-use crate::store::{AppendRequest, Appended, AppendedEvent, Store, StoreError, StreamExpectation};
+use crate::store::{AppendCondition, AppendRequest, Appended, AppendedEvent, Store, StoreError, StreamExpectation};
 
 /// Namespace of ids that follow from a command's id: UUID v5 of the URL `urn:tidemill:command`.
 const NAMESPACE: Uuid = Uuid::from_u128(0xdfcc_526a_eed6_593f_8820_40db_16d2_7e98);
@@ -22,6 +23,9 @@ const NAMESPACE: Uuid = Uuid::from_u128(0xdfcc_526a_eed6_593f_8820_40db_16d2_7e9
 const STREAM: &str = "$commands";
 /// Bytes of the digest that are kept.
 const DIGEST_BYTES: usize = 16;
+/// Metadata that each event of a command gets, whatever the command has.
+pub(super) const OWN_KEYS: [&str; 4] =
+    [metadata_key::COMMAND_ID, metadata_key::CAUSATION_ID, metadata_key::CORRELATION_ID, COMMAND_KEY];
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +88,7 @@ struct Kept {
     rejection: Option<Rejection>,
 }
 
-/// What was asked by a command: two with the same digest are the same.
+/// What was asked by a command: two with the same digest are the same. How long it may take is not part of that.
 pub(super) fn digest(command: &Command) -> String {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
@@ -100,6 +104,23 @@ pub(super) fn digest(command: &Command) -> String {
         part(key.as_bytes());
         part(value.as_bytes());
     }
+    // Only where they ask for something, as the log holds digests from before they counted. No metadata has such keys.
+    let pin = match command.expected.canonical() {
+        ExpectedVersion::Any => None,
+        ExpectedVersion::NoStream => Some("no stream".to_owned()),
+        ExpectedVersion::Exists => Some("exists".to_owned()),
+        ExpectedVersion::Exact(version) => Some(version.to_string()),
+    };
+    if let Some(pin) = pin {
+        part(b"$expected");
+        part(pin.as_bytes());
+    }
+    if let Some(AppendCondition { fail_if_match, after }) = &command.condition {
+        part(b"$condition");
+        part(&after.0.to_be_bytes());
+        // Lists of texts always serialise.
+        part(&serde_json::to_vec(&fail_if_match.items).unwrap_or_default());
+    }
     hash.finalize().iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -108,12 +129,14 @@ pub(super) fn event_id(command_id: &str, index: usize) -> Uuid {
     Uuid::new_v5(&NAMESPACE, format!("{index}\n{command_id}").as_bytes())
 }
 
-/// Completes the events that follow from a command: ids, stream, and what they say of it.
+/// Completes the events that follow from a command: ids, stream, and what they say of it. What the host says itself is
+/// the command's, or is not said: an event that called itself the first of its story would hide what feeds itself.
 pub(super) fn complete(command: &Command, digest: &str, stream: &StreamName, events: &mut [NewEvent]) {
     let count = events.len();
     for (index, event) in events.iter_mut().enumerate() {
         event.id = event_id(&command.id, index);
         event.stream = Some(stream.clone());
+        event.metadata.retain(|key, _| !metadata_key::is_of_host(key));
         for (key, value) in &command.metadata {
             event.metadata.entry(key.clone()).or_insert_with(|| value.clone());
         }
@@ -231,4 +254,81 @@ pub(super) fn find(store: &dyn Store, command_id: &str) -> Result<Option<(String
 
 fn decided(event: &RecordedEvent) -> Decided {
     Decided { id: event.id, event_type: event.event_type.clone(), position: event.position, version: event.version }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::event::{Category, Filter, Pattern};
+
+    fn command(metadata: &[(&str, &str)]) -> Command {
+        Command {
+            aggregate: Category::new("purse").unwrap(),
+            key: "1".into(),
+            id: "c1".into(),
+            command_type: "Add".into(),
+            data: b"1".to_vec(),
+            content_type: None,
+            metadata: entries(metadata),
+            expected: ExpectedVersion::Any,
+            condition: None,
+            deadline_ms: None,
+        }
+    }
+
+    fn entries(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+        entries.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
+    }
+
+    #[test]
+    fn what_an_aggregate_says_in_the_place_of_the_host_is_replaced_or_goes() {
+        let own = ("note", "mine");
+        let feigned = metadata_key::OF_HOST.map(|key| (key, "feigned")).into_iter().chain([own]).collect::<Vec<_>>();
+        let stream = StreamName::new("purse-1").unwrap();
+        let completed = |metadata: &[(&str, &str)]| {
+            let mut event = NewEvent::json(EventType::new("Added").unwrap(), "1");
+            event.metadata = entries(&feigned);
+            let mut events = [event];
+            complete(&command(metadata), "digest", &stream, &mut events);
+            let [mut event] = events;
+            event.metadata.remove(COMMAND_KEY);
+            event.metadata
+        };
+        let of_command = [("causation_depth", "7"), ("causation_root", "root"), ("traceparent", "trace")];
+        let always = [own, ("causation_id", "c1"), ("command_id", "c1"), ("correlation_id", "c1")];
+        assert_eq!(completed(&[]), entries(&always));
+        assert_eq!(completed(&of_command), entries(&[&of_command[..], &always[..]].concat()));
+    }
+
+    #[test]
+    fn commands_that_expect_something_else_are_others_and_what_expects_nothing_has_the_digest_of_before() {
+        let plain = command(&[]);
+        assert_eq!(digest(&plain), "47e2781c6706c608d3b4203553e82231");
+        assert_eq!(digest(&Command { deadline_ms: Some(5), ..plain.clone() }), digest(&plain));
+        assert_eq!(digest(&command(&[("traceparent", "t")])), digest(&plain));
+        let pinned = |expected| digest(&Command { expected, ..command(&[]) });
+        let guarded = |event_type: &str, after| {
+            let items = vec![Filter { types: vec![Pattern::new(event_type).unwrap()], ..Filter::all() }];
+            let condition = Some(AppendCondition { fail_if_match: items.into(), after: Position(after) });
+            digest(&Command { condition, ..command(&[]) })
+        };
+        let mut others = vec![
+            digest(&plain),
+            digest(&command(&[("expected", "3")])),
+            pinned(ExpectedVersion::NoStream),
+            pinned(ExpectedVersion::Exists),
+            pinned(ExpectedVersion::Exact(Version(3))),
+            pinned(ExpectedVersion::Exact(Version(4))),
+            guarded("Added", 3),
+            guarded("Added", 4),
+            guarded("Taken", 3),
+        ];
+        let count = others.len();
+        others.sort();
+        others.dedup();
+        assert_eq!(others.len(), count, "{others:?}");
+        assert_eq!(pinned(ExpectedVersion::Exact(Version(0))), pinned(ExpectedVersion::NoStream), "the same pin");
+    }
 }

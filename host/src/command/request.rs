@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::decision::DECIDED_BYTES_MAX;
+use super::record::OWN_KEYS;
 use crate::error::ErrorClass;
 use crate::event::{
     COMMAND_DEADLINE_MS_MAX, Category, DATA_BYTES_MAX, ExpectedVersion, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX,
@@ -13,7 +14,7 @@ use crate::event::{
 use crate::store::AppendCondition;
 
 /// Metadata entries that the host adds to each event of a command.
-pub(super) const OWN_ENTRIES: usize = 4;
+pub(super) const OWN_ENTRIES: usize = OWN_KEYS.len();
 
 /// A command.
 #[derive(Clone, Debug)]

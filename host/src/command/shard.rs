@@ -4,8 +4,8 @@
 //! appended since, whoever did. So nothing has to be told to it; what it decided is handed to it ahead, if that follows.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use uuid::Uuid;
 
@@ -98,9 +98,19 @@ pub(super) struct Source<'a> {
     pub(super) stream: &'a StreamName,
     /// What follows the category in its name.
     pub(super) key: &'a str,
+    /// What is dropped once nobody waits for it any more; none where it goes on all the same.
+    pub(super) awaited: Option<&'a Weak<()>>,
 }
 
 impl Source<'_> {
+    /// Refuses to go on with what nobody waits for: nobody hears that.
+    pub(super) fn check_awaited(&self) -> Result<(), CommandError> {
+        match self.awaited {
+            Some(awaited) if awaited.strong_count() == 0 => Err(CommandError::LooksTaken),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn faulted(&self, faulted: Faulted) -> CommandError {
         let Self { setup, stream, .. } = self;
         tracing::warn!(

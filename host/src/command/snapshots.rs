@@ -91,7 +91,8 @@ impl Snapshots {
         let (wish, taking, stream) = (wish.clone(), Arc::clone(&decider), wish.stream.clone());
         let store = Arc::clone(self.0.log.store());
         let taken = decider.shard(&stream).run(move |shard| {
-            let source = Source { setup: &taking.setup, store: &*store, stream: &wish.stream, key: &wish.key };
+            let source =
+                Source { setup: &taking.setup, store: &*store, stream: &wish.stream, key: &wish.key, awaited: None };
             shard.snapshot(&source)
         });
         let taken = taken.await;

@@ -174,7 +174,7 @@ impl Task {
 
     fn source<'a>(&'a self, decider: &'a Decider) -> Source<'a> {
         let store = &**self.commands.0.log.store();
-        Source { setup: &decider.setup, store, stream: &self.stream, key: &self.command.key }
+        Source { setup: &decider.setup, store, stream: &self.stream, key: &self.command.key, awaited: None }
     }
 
     /// What is known of a command that nobody decides.
@@ -245,7 +245,7 @@ impl Task {
                 return Ok(Found::Before(found));
             }
             deadline.enter(Progress::Deciding)?;
-            let source = Source { setup: &decider.setup, store, stream: &stream, key: &command.key };
+            let source = Source { setup: &decider.setup, store, stream: &stream, key: &command.key, awaited: None };
             let planned = shard.with(&source, |host, hot| {
                 // As a value: the aggregate is none the worse for it.
                 if let Err(refused) = check_expected(&command, &stream, hot.version) {
@@ -285,7 +285,7 @@ impl Task {
         let (by, log) = (Arc::downgrade(decider), Arc::downgrade(self.commands.0.log.store()));
         decider.shard(&self.stream).leave(move |shard| {
             let (Some(by), Some(log)) = (by.upgrade(), log.upgrade()) else { return };
-            let source = Source { setup: &by.setup, store: &*log, stream: &stream, key: &key };
+            let source = Source { setup: &by.setup, store: &*log, stream: &stream, key: &key, awaited: None };
             shard.advance(&source, events);
         });
     }

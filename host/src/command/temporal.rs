@@ -4,10 +4,12 @@
 //! what decides commands is not touched.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::aggregate::AggregateHost;
@@ -27,6 +29,8 @@ const CHANGES_BYTES_MAX: usize = 4 << 20;
 const STATES_BYTES_MAX: usize = 256 << 20;
 /// Largest state that is shown, in bytes.
 const STATE_BYTES_MAX: usize = 16 << 20;
+/// How long who looks waits for a place.
+const PLACE_WAIT: Duration = Duration::from_secs(10);
 
 /// A point in the life of an aggregate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,7 +145,8 @@ impl Commands {
     /// it is said.
     ///
     /// # Errors
-    /// When nobody decides for such aggregates, there was none at that point, or its code has no snapshots.
+    /// When nobody decides for such aggregates, there was none at that point, its code has no snapshots, or too many look
+    /// at aggregates for too long.
     pub async fn state_at(
         &self,
         stream: StreamName,
@@ -149,8 +154,9 @@ impl Commands {
         point: Point,
     ) -> Result<StateAt, CommandError> {
         let (decider, key) = self.decider_of(&stream, aggregate)?;
-        let look = move |store: &dyn Store| {
-            let source = Source { setup: &decider.setup, store, stream: &stream, key: &key };
+        let look = move |store: &dyn Store, awaited: &Weak<()>| {
+            let awaited = Some(awaited);
+            let source = Source { setup: &decider.setup, store, stream: &stream, key: &key, awaited };
             let (mut host, hot) = at(&source, point, &decider)?;
             if hot.version == Version::START {
                 return Err(CommandError::NoSuchAggregate { stream: stream.clone(), point: point.to_string() });
@@ -178,8 +184,9 @@ impl Commands {
         if is_after(from, to) {
             return Err(backwards());
         }
-        let look = move |store: &dyn Store| {
-            let source = Source { setup: &decider.setup, store, stream: &stream, key: &key };
+        let look = move |store: &dyn Store, awaited: &Weak<()>| {
+            let awaited = Some(awaited);
+            let source = Source { setup: &decider.setup, store, stream: &stream, key: &key, awaited };
             let (mut host, hot) = at(&source, from, &decider)?;
             if !is_within(&source, &hot, to.until())? {
                 return Err(backwards());
@@ -191,17 +198,23 @@ impl Commands {
         self.look(look).await
     }
 
-    /// Runs a look when there is a place for it, which it holds until its end: whoever asked may be gone before.
+    /// Runs a look when there is a place for it, which it holds until its end. Where whoever asked is gone before, as what
+    /// it is handed tells, it ends early.
     async fn look<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&dyn Store) -> Result<T, CommandError> + Send + 'static,
+        look: impl FnOnce(&dyn Store, &Weak<()>) -> Result<T, CommandError> + Send + 'static,
     ) -> Result<T, CommandError> {
-        let place = Arc::clone(&self.0.looks).acquire_owned().await.map_err(|_| CommandError::Panicked)?;
+        let place = place(&self.0.looks, PLACE_WAIT).await?;
+        // Dropped with this future.
+        let waits = Arc::new(());
+        let awaited = Arc::downgrade(&waits);
         let held = move |store: &dyn Store| {
             let _place = place;
-            look(store)
+            look(store, &awaited)
         };
-        self.0.log.run(held).await
+        let looked = self.0.log.run(held).await;
+        drop(waits);
+        looked
     }
 
     fn decider_of(
@@ -220,6 +233,12 @@ impl Commands {
         let key = stream.as_str().split_once('-').map_or("", |(_, key)| key).to_owned();
         Ok((decider, key))
     }
+}
+
+/// A place to look, if there is one in time.
+async fn place(looks: &Arc<Semaphore>, wait: Duration) -> Result<OwnedSemaphorePermit, CommandError> {
+    let place = tokio::time::timeout(wait, Arc::clone(looks).acquire_owned()).await;
+    place.map_err(|_| CommandError::LooksTaken)?.map_err(|_| CommandError::Panicked)
 }
 
 /// The aggregate as of a point, in an instance of its own.
@@ -284,6 +303,7 @@ impl Walk<'_> {
                 if self.is_full() {
                     return Ok(self.changed);
                 }
+                self.source.check_awaited()?;
                 self.step(event)?;
             }
             if complete || is_beyond {
@@ -348,6 +368,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::error::ErrorClass;
+
+    #[tokio::test]
+    async fn who_finds_no_place_is_told_so_in_bounded_time() {
+        let (looks, wait) = (Arc::new(Semaphore::new(1)), Duration::from_millis(1));
+        let taken = place(&looks, wait).await.unwrap();
+        let error = place(&looks, wait).await.unwrap_err();
+        assert!(matches!(error, CommandError::LooksTaken), "{error}");
+        assert_eq!(error.class(), ErrorClass::Unavailable);
+        drop(taken);
+        place(&looks, wait).await.unwrap();
+    }
 
     fn compared(before: Value, after: Value) -> Value {
         let mut changes = Vec::new();

@@ -49,6 +49,8 @@ struct Purses {
     applies_for_ms: u64,
     /// Bytes of each call with events.
     calls: Mutex<Vec<usize>>,
+    /// Held while such a call is made, if told.
+    apply_gate: Arc<Mutex<()>>,
 }
 
 struct Purse {
@@ -103,6 +105,7 @@ impl AggregateHost for Purse {
     fn apply(&mut self, aggregate: Handle, events: &[RecordedEvent]) -> Result<Result<(), Misfit>, Faulted> {
         std::thread::sleep(std::time::Duration::from_millis(self.code.applies_for_ms));
         self.code.calls.lock().unwrap().push(events.iter().map(RecordedEvent::size_bytes).sum());
+        drop(self.code.apply_gate.lock());
         for (index, event) in events.iter().enumerate() {
             let amount: i64 = serde_json::from_slice(&event.data).unwrap();
             let change = match event.event_type.as_str() {

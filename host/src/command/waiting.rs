@@ -105,7 +105,8 @@ pub(super) fn failed(command: &Command, stream: &StreamName, error: &CommandErro
     event
 }
 
-fn failed_id(command_id: &str) -> Uuid {
+/// The id of the event by which a command is given up.
+pub(super) fn failed_id(command_id: &str) -> Uuid {
     Uuid::new_v5(&NAMESPACE, command_id.as_bytes())
 }
 
@@ -166,7 +167,7 @@ pub(super) fn refuse_taken(
     Ok(Some(event))
 }
 
-/// The digest of what an accepted command asks.
+/// The digest of what an accepted command asks, as it is made today: what its envelope has may be of another version.
 fn asked_by(event: &RecordedEvent, envelope: &Envelope) -> String {
-    if envelope.is_of_plugin() { record::digest(&command(event, envelope.clone()).0) } else { envelope.digest.clone() }
+    record::digest(&command(event, envelope.clone()).0)
 }

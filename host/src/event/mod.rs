@@ -71,7 +71,13 @@ pub mod metadata_key {
     pub const CAUSATION_DEPTH: &str = "causation_depth";
     /// Id of the event that no plugin made and that these appends began with.
     pub const CAUSATION_ROOT: &str = "causation_root";
-    /// What the host says itself of what a plugin appends.
+    /// What the host says itself of what a plugin appends, or decides on.
     pub const OF_HOST: [&str; 6] =
         [CORRELATION_ID, CAUSATION_ID, COMMAND_ID, TRACEPARENT, CAUSATION_DEPTH, CAUSATION_ROOT];
+
+    /// Whether a key is one of those.
+    #[must_use]
+    pub fn is_of_host(key: &str) -> bool {
+        OF_HOST.contains(&key)
+    }
 }

@@ -85,7 +85,7 @@ impl ExpectedVersion {
     }
 
     /// The one spelling of what has two.
-    const fn canonical(self) -> Self {
+    pub(crate) const fn canonical(self) -> Self {
         match self {
             Self::Exact(Version::START) => Self::NoStream,
             other => other,

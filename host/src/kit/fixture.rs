@@ -135,7 +135,7 @@ pub struct Appended {
 
 /// Whether an entry of metadata is what a plugin says itself.
 pub(super) fn is_own(key: &str) -> bool {
-    !metadata_key::OF_HOST.contains(&key)
+    !metadata_key::is_of_host(key)
 }
 
 /// The schema version of a payload of which none is said.

@@ -1,5 +1,6 @@
 //! Points in the life of an aggregate.
 
+use super::turns::Shut;
 use super::*;
 
 fn stream() -> StreamName {
@@ -61,4 +62,28 @@ async fn what_changed_is_not_asked_backwards() {
         let changed = world.commands.changes(stream(), None, (from, to)).await.unwrap();
         assert_eq!((changed.events.len(), changed.complete), (0, true), "{from:?} {to:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_nobody_waits_for_any_more_ends_before_its_next_page() {
+    let world = World::new(never());
+    for _ in 0..1001 {
+        world.append("Added", "1").await;
+    }
+    let places = world.commands.0.looks.available_permits();
+    let shut = Shut::gate(Arc::clone(&world.code.apply_gate)).await;
+    let commands = world.commands.clone();
+    let look = tokio::spawn(async move { commands.state_at(stream(), None, Point::Now).await });
+    while world.code.calls.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.commands.0.looks.available_permits(), places - 1);
+    look.abort();
+    assert!(look.await.unwrap_err().is_cancelled());
+    drop(shut);
+    while world.commands.0.looks.available_permits() < places {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.code.calls.lock().unwrap().len(), 1, "the second page is not read");
+    assert_eq!(world.state(Point::Now).await, 1001);
 }

@@ -138,6 +138,29 @@ async fn one_that_never_works_is_given_up_with_its_evidence_and_holds_nobody_for
 }
 
 #[tokio::test]
+async fn one_whose_failure_cannot_be_stored_is_given_up_all_the_same_also_after_a_restart() {
+    let later = Later::new(options());
+    let planted = NewEvent::json(EventType::new("Planted").unwrap(), "1");
+    let planted = NewEvent { id: waiting::failed_id("bad"), ..planted };
+    later.world.store.append(AppendRequest::unconditional(vec![planted])).await.unwrap();
+    later.accept(command("bad", "Explode", 1)).await.unwrap();
+    later.accept(command("good", "Add", 1)).await.unwrap();
+    let task = later.commands.work(async {});
+    later.empty().await;
+    assert!(matches!(later.settled("good").await, Status::Settled(_)));
+    assert_eq!((later.commands.queue_counts().failed, later.world.code.decided.load(Ordering::Relaxed)), (1, 4));
+    while Commands::first_waiting(&*later.world.store).unwrap().is_some() {
+        tokio::task::yield_now().await;
+    }
+    drop(task);
+    let later = Later::over(later.world.restarted(), options());
+    let _task = later.commands.work(async {});
+    later.accept(command("next", "Add", 1)).await.unwrap();
+    assert!(matches!(later.settled("next").await, Status::Settled(_)));
+    assert_eq!(later.world.code.decided.load(Ordering::Relaxed), 1, "the one that was given up is not decided again");
+}
+
+#[tokio::test]
 async fn what_waits_or_was_given_up_is_told_so_before_it_is_held_to_what_there_is_by_now() {
     let later = Later::new(options());
     let far = Command { key: "2".into(), ..command("far", "Add", 1) };
@@ -235,18 +258,30 @@ async fn an_accepted_command_has_its_id_before_it_is_decided_whoever_sent_it() {
     let later = Later::new(options());
     later.accept(command("a", "Add", 1)).await.unwrap();
     sent_by_plugin(&later, "b", 2).await;
+    let pinned =
+        |version| Command { expected: ExpectedVersion::Exact(Version(version)), ..command("pinned", "Add", 3) };
+    later.accept(pinned(2)).await.unwrap();
+    assert!(later.accept(pinned(2)).await.unwrap().repeated);
+    for other in
+        [later.send(pinned(1)).await, later.accept(pinned(1)).await, later.accept(command("pinned", "Add", 3)).await]
+    {
+        assert!(matches!(other, Err(CommandError::IdTaken { .. })), "{other:?}");
+    }
     for id in ["a", "b"] {
         for other in [later.send(command(id, "Add", 9)).await, later.accept(command(id, "Add", 9)).await] {
             assert!(matches!(other, Err(CommandError::IdTaken { .. })), "{other:?}");
         }
     }
     let _task = later.commands.work(async {});
-    for id in ["a", "b"] {
+    for id in ["a", "b", "pinned"] {
         let Status::Settled(settled) = later.settled(id).await else { panic!("{id} was given up") };
         assert!(matches!(settled.outcome, Outcome::Accepted(_)));
     }
     let amounts: Vec<_> = later.world.events("purse-1").into_iter().map(|event| event.data).collect();
-    assert_eq!((amounts, later.commands.queue_counts().failed), (vec![b"1".to_vec(), b"2".to_vec()], 0));
+    assert_eq!(
+        (amounts, later.commands.queue_counts().failed),
+        (["1", "2", "3"].map(|cents| cents.as_bytes().to_vec()).to_vec(), 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,12 @@ async fn a_pinned_version_and_a_condition_are_held() {
     let error = world.send(Command { condition: condition(1), ..command("c", "Add", 1) }).await.unwrap_err();
     assert!(matches!(error, CommandError::Append(AppendError::ConditionFailed { .. })), "{error}");
     world.send(Command { condition: condition(2), ..command("c", "Add", 1) }).await.unwrap();
+    assert!(world.send(pinned("a", 0)).await.unwrap().repeated, "it has its outcome, though the stream has moved");
+    for other in [pinned("a", 3), command("a", "Add", 1), Command { condition: condition(9), ..command("c", "Add", 1) }]
+    {
+        let error = world.send(other).await.unwrap_err();
+        assert!(matches!(error, CommandError::IdTaken { for_now: false, .. }), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ fn denied() -> Allow {
     Arc::new(|_: &AppendRequest| Err(Denied::NoKey))
 }
 
-/// Holds all decisions up until it is dropped.
+/// Holds up what needs a gate, all decisions mostly, until it is dropped.
 pub(super) struct Shut {
     open: Option<std::sync::mpsc::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -18,7 +18,10 @@ pub(super) struct Shut {
 
 impl Shut {
     pub(super) async fn of(world: &World) -> Self {
-        let gate = Arc::clone(&world.code.gate);
+        Self::gate(Arc::clone(&world.code.gate)).await
+    }
+
+    pub(super) async fn gate(gate: Arc<Mutex<()>>) -> Self {
         let (open, opened) = std::sync::mpsc::channel::<()>();
         let (shut, is_shut) = tokio::sync::oneshot::channel();
         let thread = std::thread::spawn(move || {
@@ -131,25 +134,34 @@ async fn who_is_late_with_an_accepted_command_is_told_that_it_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_joins_a_command_does_not_share_the_deadline_or_the_expectation_of_who_was_first() {
-    let late = Command { deadline_ms: Some(50), ..command("a", "Add", 1) };
+async fn who_joins_a_command_does_not_share_the_deadline_of_who_was_first() {
+    let world = World::new(never());
+    let shut = Shut::of(&world).await;
+    let busy = under_way(&world, command("busy", "Add", 1)).await;
+    let first = under_way(&world, Command { deadline_ms: Some(50), ..command("a", "Add", 1) }).await;
+    let mut second = Box::pin(world.send(command("a", "Add", 1)));
+    assert!((&mut second).now_or_never().is_none(), "it waits for the first");
+    first.await.unwrap().unwrap_err();
+    drop(shut);
+    assert!(!second.await.unwrap().repeated);
+    busy.await.unwrap().unwrap();
+    assert_eq!(world.events("purse-1").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_expects_something_else_does_not_join_and_has_the_id_when_nothing_came_of_the_first() {
+    let world = World::new(never());
+    let shut = Shut::of(&world).await;
+    let busy = under_way(&world, command("busy", "Add", 1)).await;
     let off = Command { expected: ExpectedVersion::Exact(Version(9)), ..command("a", "Add", 1) };
-    for (first, is_late) in [(late, true), (off, false)] {
-        let world = World::new(never());
-        let mut shut = Some(Shut::of(&world).await);
-        let busy = under_way(&world, command("busy", "Add", 1)).await;
-        let first = under_way(&world, first).await;
-        let mut second = Box::pin(world.send(command("a", "Add", 1)));
-        assert!((&mut second).now_or_never().is_none(), "it waits for the first");
-        if !is_late {
-            drop(shut.take());
-        }
-        first.await.unwrap().unwrap_err();
-        drop(shut);
-        assert!(!second.await.unwrap().repeated);
-        busy.await.unwrap().unwrap();
-        assert_eq!(world.events("purse-1").len(), 2);
-    }
+    let first = under_way(&world, off).await;
+    let other = world.send(command("a", "Add", 1)).await.unwrap_err();
+    assert!(matches!(other, CommandError::IdTaken { for_now: true, .. }), "{other}");
+    drop(shut);
+    first.await.unwrap().unwrap_err();
+    assert!(!world.send(command("a", "Add", 1)).await.unwrap().repeated);
+    busy.await.unwrap().unwrap();
+    assert_eq!(world.events("purse-1").len(), 2);
 }
 
 #[tokio::test]
