@@ -7,8 +7,8 @@
 //! monotonic clock tells nothing; read after one it tells of the call, as the wall clock does.
 //!
 //! In the lane of plugins that talk to the outside, which cannot be repeated anyway, waiting takes its time, and the
-//! monotonic clock is a stopwatch that runs from when the instance is made, and so through every call: a guest there uses
-//! it for time-outs, and to see how long an answer took.
+//! monotonic clock is a stopwatch that runs from when the instance is made, and so through every call: a guest there
+//! uses it for time-outs, and to see how long an answer took.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
