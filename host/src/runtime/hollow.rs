@@ -31,7 +31,7 @@ const HOLLOW: &[Hollow] = &[
     Hollow {
         name: "wasi:clocks",
         interfaces: &["wasi:clocks/wall-clock", "wasi:clocks/monotonic-clock"],
-        gives: "the time is that of the call's first event, and passes only by waiting",
+        gives: "the time is that of the call's first event, and passes only by waiting; with HTTP the monotonic clock runs",
         always_in: &[],
     },
     Hollow {

@@ -1,8 +1,8 @@
 //! The instances of a component that any number of callers may call at a time, one function of it.
 //!
-//! Instances are made as they are needed, kept between calls, at most as many as are called at a time, and dropped after
-//! any fault. Whatever comes of a call, it is ended: the guest's unfinished lines are written, and what was dropped of
-//! its log is told.
+//! Instances are made as they are needed, kept between calls, at most as many as are called at a time, and dropped
+//! after any fault. Whatever comes of a call, it is ended: the guest's unfinished lines are written, and what was dropped
+//! of its log is told.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};

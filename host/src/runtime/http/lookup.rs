@@ -1,8 +1,8 @@
 //! Looking names up, a few at a time.
 //!
 //! The system's resolver cannot be stopped: a look-up that nobody waits for any more has its thread until the resolver
-//! gives up. These threads come out of the pool that reads the store and runs the handlers, so there are never more than
-//! a few of them: a guest whose names nobody answers for may cost other guests their look-ups, and the host nothing.
+//! gives up. These threads come out of the pool that reads the store and runs the handlers, so there are never more
+//! than a few of them: a guest whose names nobody answers for may cost other guests their look-ups, and the host nothing.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};

@@ -7,7 +7,8 @@
 //! monotonic clock tells nothing; read after one it tells of the call, as the wall clock does.
 //!
 //! In the lane of plugins that talk to the outside, which cannot be repeated anyway, waiting takes its time, and the
-//! monotonic clock never goes back: a guest there uses it for time-outs.
+//! monotonic clock is a stopwatch that runs from when the instance is made, and so through every call: a guest there
+//! uses it for time-outs, and to see how long an answer took.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,35 +19,43 @@ use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::{self, Duration, Insta
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::{self, Datetime};
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
+use crate::clock::Stopwatch;
 use crate::runtime::guest::Guest;
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
 
 /// The clocks of one instance.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::runtime) struct EventClock {
     /// Microseconds since the Unix epoch.
     now_us: u64,
     /// Whether a clock told of this call.
     read: bool,
-    /// Nanoseconds waited in this call; in all calls, where waiting takes time.
-    monotonic_ns: Arc<AtomicU64>,
-    /// Whether waiting takes time.
-    waits: bool,
+    monotonic: Monotonic,
+}
+
+/// A clock that measures time. Clones are the same clock.
+#[derive(Clone, Debug)]
+enum Monotonic {
+    /// Nanoseconds waited in this call: waiting takes no time, and nothing else does.
+    Waited(Arc<AtomicU64>),
+    /// Time passes, whatever the guest does.
+    Passing(Stopwatch),
 }
 
 impl EventClock {
     /// The clocks at the Unix epoch; `waits` says whether waiting takes time.
     pub(in crate::runtime) fn new(waits: bool) -> Self {
-        Self { waits, ..Self::default() }
+        let monotonic = if waits { Monotonic::Passing(Stopwatch::start()) } else { Monotonic::Waited(Arc::default()) };
+        Self { now_us: 0, read: false, monotonic }
     }
 
     /// Begins a call: the time is that of an event.
     pub(in crate::runtime) fn set(&mut self, timestamp_us: u64) {
         self.now_us = timestamp_us;
         self.read = false;
-        if !self.waits {
-            self.monotonic_ns.store(0, Ordering::Relaxed);
+        if let Monotonic::Waited(waited_ns) = &self.monotonic {
+            waited_ns.store(0, Ordering::Relaxed);
         }
     }
 
@@ -54,28 +63,36 @@ impl EventClock {
     pub(in crate::runtime) const fn was_read(&self) -> bool {
         self.read
     }
+}
 
+impl Monotonic {
     /// Never 0, also before the first wait: Go's runtime takes that for a broken clock and ends.
-    fn monotonic_ns(&self) -> u64 {
-        self.monotonic_ns.load(Ordering::Relaxed).max(1)
+    fn now_ns(&self) -> u64 {
+        match self {
+            Self::Waited(waited_ns) => waited_ns.load(Ordering::Relaxed).max(1),
+            Self::Passing(since) => since.elapsed_ns().max(1),
+        }
     }
 }
 
 /// A wait for an instant.
 struct Timer {
     until_ns: u64,
-    clock: Arc<AtomicU64>,
-    waits: bool,
+    clock: Monotonic,
 }
 
 #[wasmtime_wasi::async_trait]
 impl Pollable for Timer {
     async fn ready(&mut self) {
-        if self.waits {
-            let left = self.until_ns.saturating_sub(self.clock.load(Ordering::Relaxed));
-            tokio::time::sleep(Wait::from_nanos(left)).await;
+        if let Monotonic::Waited(waited_ns) = &self.clock {
+            waited_ns.fetch_max(self.until_ns, Ordering::Relaxed);
+            return;
         }
-        self.clock.fetch_max(self.until_ns, Ordering::Relaxed);
+        // Asked anew at each poll, it is what is left by then: whatever else the guest polls does not put it off.
+        let left_ns = self.until_ns.saturating_sub(self.clock.now_ns());
+        if left_ns > 0 {
+            tokio::time::sleep(Wait::from_nanos(left_ns)).await;
+        }
     }
 }
 
@@ -93,7 +110,7 @@ impl wall_clock::Host for Guest {
 
 impl monotonic_clock::Host for Guest {
     fn now(&mut self) -> wasmtime::Result<Instant> {
-        let now_ns = self.clock.monotonic_ns();
+        let now_ns = self.clock.monotonic.now_ns();
         self.clock.read |= now_ns > 1;
         Ok(now_ns)
     }
@@ -103,30 +120,40 @@ impl monotonic_clock::Host for Guest {
     }
 
     fn subscribe_instant(&mut self, when: Instant) -> wasmtime::Result<Resource<DynPollable>> {
-        let clock = Arc::clone(&self.clock.monotonic_ns);
-        let timer = self.table.push(Timer { until_ns: when, clock, waits: self.clock.waits })?;
+        let timer = self.table.push(Timer { until_ns: when, clock: self.clock.monotonic.clone() })?;
         subscribe(&mut self.table, timer)
     }
 
     fn subscribe_duration(&mut self, wait: Duration) -> wasmtime::Result<Resource<DynPollable>> {
-        let until = self.clock.monotonic_ns().saturating_add(wait);
+        let until = self.clock.monotonic.now_ns().saturating_add(wait);
         self.subscribe_instant(until)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
+
+    /// Waits for the clock, and calls `meanwhile` over and over.
+    fn pass(clock: &Monotonic, until_ns: u64, mut meanwhile: impl FnMut()) {
+        let since = Stopwatch::start();
+        while clock.now_ns() < until_ns {
+            assert!(since.elapsed() < Wait::from_secs(60), "the clock stands still");
+            meanwhile();
+        }
+    }
 
     #[tokio::test]
     async fn monotonic_time_begins_at_1_in_each_call_and_is_moved_by_waiting_alone() {
         let mut clock = EventClock::new(false);
         for call in [5, 6] {
             clock.set(call);
-            assert_eq!((clock.now_us, clock.monotonic_ns()), (call, 1));
+            assert_eq!((clock.now_us, clock.monotonic.now_ns()), (call, 1));
             for until_ns in [3_600_000_000_000, 7] {
-                Timer { until_ns, clock: Arc::clone(&clock.monotonic_ns), waits: false }.ready().await;
-                assert_eq!(clock.monotonic_ns(), 3_600_000_000_000, "an hour passes at once, and none comes back");
+                Timer { until_ns, clock: clock.monotonic.clone() }.ready().await;
+                assert_eq!(clock.monotonic.now_ns(), 3_600_000_000_000, "an hour passes at once, and none comes back");
             }
         }
     }
@@ -135,8 +162,22 @@ mod tests {
     async fn where_waiting_takes_time_no_call_takes_it_back() {
         let mut clock = EventClock::new(true);
         clock.set(5);
-        Timer { until_ns: 1_000, clock: Arc::clone(&clock.monotonic_ns), waits: true }.ready().await;
+        let until_ns = clock.monotonic.now_ns() + 1_000;
+        Timer { until_ns, clock: clock.monotonic.clone() }.ready().await;
         clock.set(6);
-        assert_eq!(clock.monotonic_ns(), 1_000);
+        assert!(clock.monotonic.now_ns() >= until_ns);
+    }
+
+    #[tokio::test]
+    async fn where_waiting_takes_time_it_passes_without_a_timer_too() {
+        let mut clock = EventClock::new(true);
+        clock.set(5);
+        let until_ns = clock.monotonic.now_ns() + 1_000_000;
+        let mut timer = Timer { until_ns, clock: clock.monotonic.clone() };
+        // As a guest polls it beside a body: each time the body has something, that poll is over.
+        pass(&clock.monotonic, until_ns, || {
+            let _ = timer.ready().now_or_never();
+        });
+        assert!(timer.ready().now_or_never().is_some(), "however often it was polled, its time is over");
     }
 }
