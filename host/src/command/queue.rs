@@ -31,6 +31,9 @@ use crate::store::{AppendError, AppendRequest, ReadRequest, Store, StoreError};
 
 /// Time between two notes of how far the queue has come.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// Most commands that are read again at a time, and bytes of them.
+const AGAIN_EVENTS: usize = 1000;
+const AGAIN_BYTES: usize = 4 << 20;
 
 /// How the queue works.
 #[derive(Clone, Debug)]
@@ -238,6 +241,7 @@ impl Commands {
         let (mut open, mut running, mut noted) = (Open::after(begun.clone()), JoinSet::new(), begun);
         let mut notes = tokio::time::interval(NOTE_EVERY);
         loop {
+            self.read_again(&mut open).await;
             self.0.queue.done.store(open.done(), Ordering::Relaxed);
             for (waiting, place) in open.begin() {
                 let (stream, version) = (waiting.stream.clone(), waiting.version);
@@ -263,6 +267,7 @@ impl Commands {
                         tokio::time::sleep(NOTE_EVERY).await;
                     }
                 },
+                () = std::future::ready(()), if open.again().is_some() => {}
                 _ = notes.tick() => {
                     let now = open.noted();
                     if now == noted {
@@ -273,6 +278,21 @@ impl Commands {
                         Err(error) => tracing::debug!(%error, "how far the queue has come was not noted"),
                     }
                 }
+            }
+        }
+    }
+
+    /// Reads a page of what was read and not held, if there is room for it.
+    async fn read_again(&self, open: &mut Open) {
+        let Some((category, after, before)) = open.again() else { return };
+        let query = Filter::stream(&StreamName::from_stored(ACCEPTED_STREAM)).into();
+        let (before, limit, bytes_max) = (Some(before), AGAIN_EVENTS, AGAIN_BYTES);
+        let request = ReadRequest { query, after, before, limit, bytes_max, ..ReadRequest::default() };
+        match self.0.log.run(move |store| store.read(&request)).await {
+            Ok(page) => open.read_again(&category, &page.events, page.through, page.complete),
+            Err(error) => {
+                tracing::warn!(%error, "accepted commands cannot be read again; tried again");
+                tokio::time::sleep(NOTE_EVERY).await;
             }
         }
     }

@@ -1,7 +1,9 @@
 //! Accepted commands that were read and are not settled: whose turn it is, and up to where all are settled.
 //!
 //! Pure. Of a command no more is held than where it is, so one that cannot be settled holds up those behind it of its
-//! aggregate and nobody else. Those that are carried out take places, of which no kind of aggregate takes all.
+//! aggregate and nobody else. Those that are carried out take places, of which no kind of aggregate takes all. Nor does a
+//! kind take all the room for those that are held: it is held one more only while it has fewer than there is room for. Of
+//! what comes behind, no more is known than where it begins, and it is read again when there is room.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -15,7 +17,7 @@ use crate::event::{Category, Position, RecordedEvent, StreamName, Version};
 
 /// Most commands that are carried out at a time: a part of those that the bus decides.
 const PLACES: usize = 256;
-/// Most commands that were read and are not settled.
+/// Most commands that are held: that were read and are not settled.
 const UNSETTLED_MAX: usize = 100_000;
 
 /// A command that was read.
@@ -30,13 +32,26 @@ pub(super) struct Waiting {
     aggregate: Category,
 }
 
+/// Commands of a kind of aggregate that were read and are not held: all of them from a place on.
+struct Beyond {
+    /// Up to where all are held or settled.
+    after: Checkpoint,
+    count: u64,
+}
+
 /// Commands that were read and are not settled.
 pub(super) struct Open {
     /// What is known from before: of those that had an outcome it may be removed by now.
     before: Noted,
     /// Up to where the stream was read.
     read: Checkpoint,
-    unsettled: BTreeMap<Version, Position>,
+    /// Those that are held, and how many may be.
+    unsettled: BTreeMap<Version, (Position, Category)>,
+    unsettled_max: usize,
+    /// How many of those each kind of aggregate has, if any.
+    held: HashMap<Category, usize>,
+    /// Kinds of which not all that was read is held.
+    beyond: BTreeMap<Category, Beyond>,
     /// Behind the one of each aggregate that is carried out, or may be.
     lanes: HashMap<StreamName, VecDeque<Waiting>>,
     /// Those that have nothing of their aggregate before them.
@@ -47,26 +62,101 @@ pub(super) struct Open {
 impl Open {
     /// Nothing, of a stream of which that is known.
     pub(super) fn after(before: Noted) -> Self {
-        let read = before.all;
-        let (unsettled, lanes, ready) = (BTreeMap::new(), HashMap::new(), BTreeMap::new());
-        Self { before, read, unsettled, lanes, ready, places: Places::new(PLACES) }
+        Self::bounded(before, UNSETTLED_MAX)
     }
 
-    /// Whether another command may be read.
+    fn bounded(before: Noted, unsettled_max: usize) -> Self {
+        Self {
+            read: before.all,
+            before,
+            unsettled: BTreeMap::new(),
+            unsettled_max,
+            held: HashMap::new(),
+            beyond: BTreeMap::new(),
+            lanes: HashMap::new(),
+            ready: BTreeMap::new(),
+            places: Places::new(PLACES),
+        }
+    }
+
+    /// Whether another command may be read. Only more kinds of aggregates than there is room for commands end that.
     pub(super) fn has_room(&self) -> bool {
-        self.unsettled.len() < UNSETTLED_MAX
+        self.beyond.len() < self.unsettled_max
     }
 
     /// Takes a command in. What no host wrote so is none, and is passed over, as is what is known to be settled.
     pub(super) fn read(&mut self, event: &RecordedEvent) {
-        self.read = Checkpoint { position: event.position, version: event.version };
-        if self.before.is_settled(event.version) {
-            return;
+        let until = std::mem::replace(&mut self.read, Checkpoint { position: event.position, version: event.version });
+        let Some(waiting) = self.waiting(event) else { return };
+        if let Some(beyond) = self.beyond.get_mut(&waiting.aggregate) {
+            beyond.count += 1;
+        } else if self.may_hold(&waiting.aggregate) {
+            self.hold(waiting, event.position);
+        } else {
+            self.beyond.insert(waiting.aggregate, Beyond { after: until, count: 1 });
         }
-        let Some(Envelope { aggregate, key, .. }) = Envelope::of(event) else { return };
-        let Ok(stream) = stream_of(&aggregate, &key) else { return };
-        self.unsettled.insert(event.version, event.position);
-        let waiting = Waiting { event: event.id, version: event.version, stream, aggregate };
+    }
+
+    /// A kind of aggregate with commands that are to be read again, as there is room for as many as it has; and the
+    /// positions that they are between, both exclusive.
+    pub(super) fn again(&self) -> Option<(Category, Position, Position)> {
+        let has_room = |category: &Category| self.held_of(category) < self.free() / 2;
+        let (category, beyond) = self.beyond.iter().find(|(category, _)| has_room(category))?;
+        Some((category.clone(), beyond.after.position, self.read.position.next()))
+    }
+
+    /// Takes commands of a kind in that were read [again](Self::again), in a page that reaches through a position, and
+    /// may be the last one.
+    pub(super) fn read_again(
+        &mut self,
+        category: &Category,
+        events: &[RecordedEvent],
+        through: Position,
+        is_last: bool,
+    ) {
+        let Some(Beyond { mut after, mut count }) = self.beyond.remove(category) else { return };
+        for event in events {
+            if let Some(waiting) = self.waiting(event).filter(|waiting| waiting.aggregate == *category) {
+                if !self.may_hold(category) {
+                    self.beyond.insert(category.clone(), Beyond { after, count });
+                    return;
+                }
+                count = count.saturating_sub(1);
+                self.hold(waiting, event.position);
+            }
+            after = Checkpoint { position: event.position, version: event.version };
+        }
+        if !is_last {
+            let after = Checkpoint { position: through.max(after.position), ..after };
+            self.beyond.insert(category.clone(), Beyond { after, count });
+        }
+    }
+
+    /// What an event of the queue's stream asks, if that is not known to be settled.
+    fn waiting(&self, event: &RecordedEvent) -> Option<Waiting> {
+        if self.before.is_settled(event.version) {
+            return None;
+        }
+        let Envelope { aggregate, key, .. } = Envelope::of(event)?;
+        let stream = stream_of(&aggregate, &key).ok()?;
+        Some(Waiting { event: event.id, version: event.version, stream, aggregate })
+    }
+
+    fn free(&self) -> usize {
+        self.unsettled_max.saturating_sub(self.unsettled.len())
+    }
+
+    fn held_of(&self, category: &Category) -> usize {
+        self.held.get(category).copied().unwrap_or_default()
+    }
+
+    fn may_hold(&self, category: &Category) -> bool {
+        self.held_of(category) < self.free()
+    }
+
+    fn hold(&mut self, waiting: Waiting, position: Position) {
+        self.unsettled.insert(waiting.version, (position, waiting.aggregate.clone()));
+        *self.held.entry(waiting.aggregate.clone()).or_default() += 1;
         match self.lanes.get_mut(&waiting.stream) {
             Some(lane) => lane.push_back(waiting),
             None => {
@@ -92,7 +182,14 @@ impl Open {
 
     /// Notes that a command of an aggregate is settled; the next one's turn comes.
     pub(super) fn settle(&mut self, stream: &StreamName, version: Version) {
-        self.unsettled.remove(&version);
+        if let Some((_, category)) = self.unsettled.remove(&version) {
+            let left = self.held_of(&category).saturating_sub(1);
+            if left == 0 {
+                self.held.remove(&category);
+            } else {
+                self.held.insert(category, left);
+            }
+        }
         self.pass_over(stream);
     }
 
@@ -106,10 +203,11 @@ impl Open {
 
     /// Up to where all are settled.
     fn settled(&self) -> Checkpoint {
-        self.unsettled.first_key_value().map_or(self.read, |(version, position)| Checkpoint {
+        let held = self.unsettled.first_key_value().map_or(self.read, |(version, (position, _))| Checkpoint {
             position: Position(position.0.saturating_sub(1)),
             version: Version(version.0.saturating_sub(1)),
-        })
+        });
+        self.beyond.values().map(|beyond| beyond.after).fold(held, earlier)
     }
 
     /// Which are settled; no less than was known before, until all that it spoke of was read again.
@@ -117,17 +215,24 @@ impl Open {
         if self.read.version < self.before.read {
             return self.before.clone();
         }
-        Noted::new(self.settled(), self.read.version, self.unsettled.keys().copied())
+        // Of what comes behind some that are not held it is not told which are settled.
+        let told = self.beyond.values().map(|beyond| beyond.after).fold(self.read, earlier);
+        Noted::new(self.settled(), told.version, self.unsettled.range(..=told.version).map(|(version, _)| *version))
     }
 
     /// How many of the stream are settled, or are none, or are gone.
     pub(super) fn done(&self) -> u64 {
-        self.read.version.0.saturating_sub(self.unsettled.len() as u64)
+        let beyond: u64 = self.beyond.values().map(|beyond| beyond.count).sum();
+        self.read.version.0.saturating_sub(self.unsettled.len() as u64 + beyond)
     }
 
     fn make_ready(&mut self, waiting: Waiting) {
         self.ready.entry(waiting.aggregate.clone()).or_default().push_back(waiting);
     }
+}
+
+fn earlier(one: Checkpoint, other: Checkpoint) -> Checkpoint {
+    if other.version < one.version { other } else { one }
 }
 
 #[cfg(test)]
@@ -180,6 +285,36 @@ mod tests {
         drop(begun);
         open.settle(&StreamName::new("purse-stuck").unwrap(), Version(1));
         assert_eq!((versions(&open.begin()), reached(&open)), (vec![2], (19, 1, 2)));
+    }
+
+    #[test]
+    fn no_kind_of_aggregate_takes_all_the_room_and_what_was_not_held_is_read_again_in_its_order() {
+        let mut open = Open::bounded(Noted::default(), 8);
+        let mut log: Vec<_> = (1..=20).map(|number| accepted(number, "lost", "1")).collect();
+        log.push(accepted(21, "purse", "1"));
+        log.iter().for_each(|event| open.read(event));
+        assert_eq!(versions(&open.begin()), [1, 21], "another kind is served");
+        assert_eq!((open.unsettled.len(), open.has_room(), reached(&open)), (5, true, (9, 0, 0)));
+        open.settle(&StreamName::new("purse-1").unwrap(), Version(21));
+        assert_eq!(reached(&open), (9, 0, 1));
+        let noted = open.noted();
+        assert!([5, 20, 21].iter().all(|version| !noted.is_settled(Version(*version))), "what is beyond is not told");
+        assert_eq!(open.again(), None, "there is no room");
+        let stream = StreamName::new("lost-1").unwrap();
+        for number in 1..=20 {
+            open.settle(&stream, Version(number));
+            while let Some((category, after, before)) = open.again() {
+                let within = |event: &&RecordedEvent| event.position > after && event.position < before;
+                let page: Vec<_> = log.iter().filter(within).take(3).cloned().collect();
+                let (through, is_last) = (page.last().map_or(after, |event| event.position), page.len() < 3);
+                open.read_again(&category, &page, through, is_last);
+            }
+            let next = if number < 20 { vec![number + 1] } else { Vec::new() };
+            assert_eq!(versions(&open.begin()), next);
+            let all = if number < 20 { (number * 10 + 9, number) } else { (210, 21) };
+            assert_eq!(reached(&open), (all.0, all.1, number + 1), "after {number}");
+        }
+        assert!(open.held.is_empty() && open.beyond.is_empty() && open.unsettled.is_empty());
     }
 
     #[test]
