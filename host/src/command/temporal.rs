@@ -378,7 +378,7 @@ mod tests {
         assert!(matches!(error, CommandError::LooksTaken), "{error}");
         assert_eq!(error.class(), ErrorClass::Unavailable);
         drop(taken);
-        place(&looks, wait).await.unwrap();
+        drop(place(&looks, wait).await.unwrap());
     }
 
     fn compared(before: Value, after: Value) -> Value {

@@ -239,7 +239,7 @@ pub fn append_then(
 }
 
 /// Ends the span of an append.
-fn note(mut span: Span, appended: &Result<Appended, AppendError>) {
+fn note(span: Span, appended: &Result<Appended, AppendError>) {
     if let Err(error) = appended {
         span.fail(&format!("{:?}", error.class()).to_lowercase(), &error.to_string());
     }
