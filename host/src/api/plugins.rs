@@ -27,6 +27,8 @@ use crate::store::{SNAPSHOTS_OWNER, Store};
 pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuery) -> Result<Json, Problem> {
     let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
     for_log(&state, &params).await?;
+    // Before the list is made: what is loaded meanwhile is in it all the same.
+    let loading = !state.plugins().is_ready();
     let (installed, problems, time_us) = (state.plugins().list(), state.plugins().problems(), state.now_us());
     let claimed = state.commands().claims().list();
     blocking(&state, move |store| {
@@ -44,7 +46,7 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
             .into_iter()
             .map(|(name, installed)| view(store, now, &PluginName::new(name)?, (installed, &claimed)))
             .collect::<Result<Vec<_>, Problem>>()?;
-        Json::render(&json!({ "plugins": views, "problems": problems, "head": now.head }))
+        Json::render(&json!({ "plugins": views, "problems": problems, "loading": loading, "head": now.head }))
     })
     .await
 }

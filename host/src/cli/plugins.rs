@@ -143,6 +143,9 @@ struct Answer {
     /// What is wrong beyond single plugins.
     #[serde(default)]
     problems: Vec<String>,
+    /// Whether not all of them are told of yet.
+    #[serde(default)]
+    loading: bool,
 }
 
 /// Runs one of the commands.
@@ -177,6 +180,9 @@ fn list(args: &ListArgs, client: &Client, output: &mut Output<'_>) -> Result<(),
     let answer: Answer = client.get(&Query::path(&["v1", "plugins"]).with_at_least(&args.at_least))?;
     for problem in &answer.problems {
         talk(&format!("warning: {}", shown(problem, usize::MAX)));
+    }
+    if answer.loading {
+        talk("the plugins are being loaded: not all of them are told of yet");
     }
     if args.source.json {
         return answer.plugins.iter().try_for_each(|plugin| output.json_line(plugin.get()));

@@ -18,6 +18,8 @@ pub(super) struct PluginList {
     plugins: Vec<Plugin>,
     /// What is wrong with the plugins directory beyond what concerns one plugin.
     problems: Vec<String>,
+    /// Whether what was installed at the start is still being loaded, so that not every plugin is told of.
+    loading: bool,
     head: Position,
 }
 

@@ -25,6 +25,8 @@ async fn what_may_be_among_the_plugins_that_are_being_loaded_is_not_there_now_an
             assert_eq!(headers.contains_key("retry-after"), !ready, "{method} {path}");
             assert_eq!(text.contains("the plugins are being loaded"), !ready, "{method} {path}: {text}");
         }
+        let (_, list) = api.get("/v1/plugins").await;
+        assert_eq!(list["loading"], !ready, "{list}");
         let (status, _) = api.get("/v1/streams/order-1").await;
         assert_eq!(status, 200, "events are there all the same");
     }
