@@ -85,7 +85,7 @@ fn import(address: SocketAddr, results: &str) -> std::io::Result<Duration> {
     let mut connection = TcpStream::connect(address)?;
     write!(
         connection,
-        "POST /v1/events?results={results} HTTP/1.1\r\nhost: h\r\ncontent-type: application/x-ndjson\r\n\
+        "POST /v1/events?results={results} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\n\
          content-length: {}\r\n\r\n",
         body.len()
     )?;
@@ -101,7 +101,7 @@ fn import(address: SocketAddr, results: &str) -> std::io::Result<Duration> {
 
 fn subscribe(address: SocketAddr, query: &str) -> std::io::Result<TcpStream> {
     let mut connection = TcpStream::connect(address)?;
-    write!(connection, "GET /v1/events/subscribe{query} HTTP/1.1\r\nhost: h\r\n\r\n")?;
+    write!(connection, "GET /v1/events/subscribe{query} HTTP/1.1\r\nhost: localhost\r\n\r\n")?;
     // The header comes at once.
     let mut head = [0; 12];
     connection.read_exact(&mut head)?;

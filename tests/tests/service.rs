@@ -107,7 +107,7 @@ fn limits_are_settings() {
     assert!(post("{\"events\":[{\"type\":\"A\"}]}").is_ok());
     let subscribe = || {
         let mut connection = connect(&server);
-        connection.write_all(b"GET /v1/events/subscribe HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+        connection.write_all(b"GET /v1/events/subscribe HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
         head(connection)
     };
     let (first, _open) = subscribe();
@@ -116,7 +116,9 @@ fn limits_are_settings() {
     assert!(second.starts_with("HTTP/1.1 429 ") && second.contains("\r\nretry-after: 1\r\n"), "{second}");
     let begun = |kind: &str| {
         let mut connection = connect(&server);
-        let sent = format!("POST /v1/events HTTP/1.1\r\nhost: t\r\ncontent-type: {kind}\r\ncontent-length: 99\r\n\r\n");
+        let sent = format!(
+            "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: 99\r\n\r\n"
+        );
         connection.write_all(sent.as_bytes()).unwrap();
         head(connection).0
     };
@@ -155,7 +157,7 @@ fn a_client_that_does_not_read_is_given_up_and_gives_its_place_back() {
     for _ in 0..16 {
         poll("an append", || post().ok());
     }
-    let ask = "GET /v1/events?limit=1000 HTTP/1.1\r\nhost: t\r\n\r\n";
+    let ask = "GET /v1/events?limit=1000 HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let slow: Vec<_> = (0..2)
         .map(|_| {
             let mut slow = connect(&server);

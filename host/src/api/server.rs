@@ -123,10 +123,10 @@ mod tests {
     #[tokio::test]
     async fn a_connection_without_a_whole_header_is_closed_and_an_answer_is_waited_for() {
         let store = Arc::new(MemoryStore::new(Arc::new(ManualClock::at(0))));
-        let mut subscriber = client(&store, "GET /v1/events/subscribe HTTP/1.1\r\nhost: t\r\n\r\n").await;
+        let mut subscriber = client(&store, "GET /v1/events/subscribe HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         let answer = read(&mut subscriber, "\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        for begun in ["", "GET /livez HTTP/1.1\r\nhost: t\r\n"] {
+        for begun in ["", "GET /livez HTTP/1.1\r\nhost: localhost\r\n"] {
             let mut slow = client(&store, begun).await;
             assert_eq!(read(&mut slow, "never").await, "", "{begun:?}");
         }
@@ -157,7 +157,7 @@ mod tests {
             tokio::spawn(serve_connection(server, times, router, connections.watcher()));
             client
         };
-        let events = b"GET /v1/events?limit=1000 HTTP/1.1\r\nhost: t\r\n\r\n";
+        let events = b"GET /v1/events?limit=1000 HTTP/1.1\r\nhost: localhost\r\n\r\n";
         let mut slow = open(DEADLINE);
         slow.write_all(events).await.unwrap();
         assert!(read(&mut slow, "\r\n\r\n").await.starts_with("HTTP/1.1 200 OK\r\n"));
@@ -165,7 +165,7 @@ mod tests {
         other.write_all(events).await.unwrap();
         assert!(read(&mut other, "\r\n\r\n").await.starts_with("HTTP/1.1 429 "), "its place is taken");
         let mut alive = open(DEADLINE);
-        alive.write_all(b"GET /livez HTTP/1.1\r\nhost: t\r\n\r\n").await.unwrap();
+        alive.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
         assert!(read(&mut alive, "\r\n\r\n").await.starts_with("HTTP/1.1 200 OK\r\n"));
         let mut buffer = vec![0; 1 << 16];
         while state.places().requests.taken() > 0 {

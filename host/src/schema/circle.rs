@@ -33,7 +33,7 @@ fn steps(outline: &mut Outline<'_>) -> Steps {
     while let Some(place) = ahead.pop() {
         if let Entry::Vacant(vacant) = steps.entry(place) {
             let Leads { same, within } = outline.leads(vacant.key());
-            ahead.extend(same.iter().cloned().chain(within));
+            ahead.extend(same.iter().cloned().chain(within.into_iter().map(|(_, place)| place)));
             vacant.insert(same);
         }
     }

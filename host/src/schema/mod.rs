@@ -14,12 +14,14 @@ mod chain;
 mod check;
 mod circle;
 mod commands;
+mod effort;
 mod lift;
 mod lifted;
 mod outline;
 mod page;
 mod portion;
 pub mod rules;
+mod strict;
 #[cfg(test)]
 mod tests;
 mod types;

@@ -92,8 +92,42 @@ struct Schema<'a> {
 pub(super) struct Leads {
     /// For the very same data.
     pub(super) same: Vec<String>,
-    /// For what is within the data.
-    pub(super) within: Vec<String>,
+    /// For what is within the data, and for what of it.
+    pub(super) within: Vec<(Part, String)>,
+}
+
+/// What within data a schema is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The field of that name.
+    Field(String),
+    /// Fields whose name matches that pattern.
+    Matching(String),
+    /// Fields that no other schema of their own is for.
+    OtherFields,
+    /// The names of fields.
+    Names,
+    /// The item at that index.
+    Item(usize),
+    /// Items that no schema of their own is for.
+    OtherItems,
+    /// Every item.
+    Items,
+}
+
+impl Part {
+    /// What the schema of a keyword is for: the one of that name or index, where it has several.
+    fn of(keyword: &str, which: &str, is_list: bool) -> Self {
+        match keyword {
+            "properties" => Self::Field(which.to_owned()),
+            "patternProperties" => Self::Matching(which.to_owned()),
+            "additionalProperties" | "unevaluatedProperties" => Self::OtherFields,
+            "propertyNames" => Self::Names,
+            "prefixItems" | "items" if is_list => Self::Item(which.parse().unwrap_or_default()),
+            "items" | "additionalItems" | "unevaluatedItems" => Self::OtherItems,
+            _ => Self::Items,
+        }
+    }
 }
 
 impl<'a> Outline<'a> {
@@ -120,10 +154,13 @@ impl<'a> Outline<'a> {
             leads.same.extend(references.filter_map(|(key, _)| self.referred(fields, key, &base)));
         }
         for keyword in self.keywords().filter(|keyword| self.is_used(keyword, fields)) {
-            let places = parts(keyword, fields, place).into_iter().map(|(place, _)| place);
+            let is_list = fields.get(keyword.name).is_some_and(Value::is_array);
+            let parts = parts(keyword, fields, place).into_iter();
             match keyword.about {
-                About::Same => leads.same.extend(places),
-                About::Within => leads.within.extend(places),
+                About::Same => leads.same.extend(parts.map(|(_, place, _)| place)),
+                About::Within => {
+                    leads.within.extend(parts.map(|(which, place, _)| (Part::of(keyword.name, &which, is_list), place)))
+                }
                 About::Nothing => {}
             }
         }
@@ -150,7 +187,7 @@ impl<'a> Outline<'a> {
         self.anchors.extend(anchors.map(|name| ((base.to_owned(), name), place.to_owned())));
         self.schemas.insert(place.to_owned(), Schema { fields, base: base.to_owned() });
         let parts: Vec<_> = self.keywords().flat_map(|keyword| parts(keyword, fields, place)).collect();
-        parts.into_iter().for_each(|(place, part)| self.collect(part, &place, base));
+        parts.into_iter().for_each(|(_, place, part)| self.collect(part, &place, base));
     }
 
     fn keywords(&self) -> impl Iterator<Item = &'static Keyword> + use<> {
@@ -215,17 +252,17 @@ impl<'a> Outline<'a> {
     }
 }
 
-/// The schemas of a keyword, and where they are.
-fn parts<'a>(keyword: &Keyword, fields: &'a Map<String, Value>, place: &str) -> Vec<(String, &'a Value)> {
+/// The schemas of a keyword: name or index where it has several, and where each is.
+fn parts<'a>(keyword: &Keyword, fields: &'a Map<String, Value>, place: &str) -> Vec<(String, String, &'a Value)> {
     let place = below(place, keyword.name);
     match fields.get(keyword.name) {
         Some(Value::Object(schemas)) if keyword.by_name => {
-            schemas.iter().map(|(name, schema)| (below(&place, name), schema)).collect()
+            schemas.iter().map(|(name, schema)| (name.clone(), below(&place, name), schema)).collect()
         }
         Some(Value::Array(schemas)) if !keyword.by_name => {
-            (0..).zip(schemas).map(|(index, schema)| (format!("{place}/{index}"), schema)).collect()
+            (0..).zip(schemas).map(|(index, schema)| (index.to_string(), format!("{place}/{index}"), schema)).collect()
         }
-        Some(schema) if !keyword.by_name => vec![(place, schema)],
+        Some(schema) if !keyword.by_name => vec![(String::new(), place, schema)],
         _ => Vec::new(),
     }
 }

@@ -13,6 +13,8 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::circle::circle;
+use super::effort::Effort;
+use super::strict;
 use crate::error::ErrorClass;
 use crate::event::{EventType, NewEvent, RESERVED_TYPE_PREFIX};
 
@@ -78,6 +80,7 @@ pub struct TypeSchema {
     pub document: Value,
     schemas: Schemas,
     index: SchemaIndex,
+    effort: Effort,
 }
 
 /// A place in an event's data, and what is wrong there.
@@ -207,7 +210,7 @@ impl TypeSchemas {
 
 impl TypeSchema {
     pub(super) fn read(origin: &str, text: &str) -> Result<Self, String> {
-        let document: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+        let document = strict::read(text.as_bytes()).map_err(|error| format!("it is not JSON: {error}"))?;
         let enforced = match document.get(ENFORCE) {
             None => false,
             Some(Value::Bool(enforced)) => *enforced,
@@ -227,7 +230,8 @@ impl TypeSchema {
             let round = places.iter().map(|place| format!("#{place}")).collect::<Vec<_>>().join(" → ");
             return Err(format!("no data can be held to it, as it leads back to itself: {}", cut(round)));
         }
-        Ok(Self { origin: origin.to_owned(), enforced, document, schemas, index })
+        let effort = Effort::of(&document, SELF_URL);
+        Ok(Self { origin: origin.to_owned(), enforced, document, schemas, index, effort })
     }
 
     /// Holds data to it.
@@ -236,7 +240,15 @@ impl TypeSchema {
     /// What is wrong with them, where.
     pub fn check_data(&self, data: &[u8]) -> Result<(), Vec<FieldError>> {
         let whole = |reason: String| vec![FieldError { path: String::new(), reason }];
-        let data: Value = serde_json::from_slice(data).map_err(|error| whole(format!("no JSON: {error}")))?;
+        let bytes = data.len();
+        let data = strict::read(data).map_err(|error| whole(format!("no JSON: {error}")))?;
+        if self.effort.is_too_much(&data, bytes) {
+            return Err(whole(
+                "it takes too much to hold this to the schema, which leads to parts of it in too many ways: send less, \
+                 or less deep, or have the schema tell its cases apart before it refers to itself"
+                    .to_owned(),
+            ));
+        }
         self.schemas.validate(&data, self.index).map_err(|error| {
             let mut errors = Vec::new();
             leaves(&error, &mut errors);
@@ -317,6 +329,8 @@ mod tests {
         let unknown = schemas.check(&event("Paid", 2, "{}")).unwrap_err();
         assert_eq!(unknown[0].reason, "there is no schema for version 2 of Paid; there is one for 1");
         assert!(schemas.check(&event("Paid", 1, "{")).is_err());
+        let twice = schemas.check(&event("Paid", 1, r#"{"sum":-1,"sum":1}"#)).unwrap_err();
+        assert!(twice[0].reason.contains("field `sum` stands twice"), "{twice:?}");
     }
 
     #[test]

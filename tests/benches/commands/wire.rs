@@ -28,7 +28,7 @@ impl Connection {
         let length = json.len();
         write!(
             self.request,
-            "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}"
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}"
         )?;
         self.stream.get_mut().write_all(&self.request)?;
         let (mut status, mut bytes, mut line) = (0, 0, String::new());

@@ -17,7 +17,7 @@ async fn a_server_ends_subscriptions_and_itself_when_told_to() {
         let _ = stopped.await;
     }));
     let mut client = TcpStream::connect(address).await.unwrap();
-    let request = "GET /v1/events/subscribe HTTP/1.1\r\nhost: t\r\n\r\n";
+    let request = "GET /v1/events/subscribe HTTP/1.1\r\nhost: localhost\r\n\r\n";
     client.write_all(request.as_bytes()).await.unwrap();
     api.fill("s", &["A"]).await;
     let mut seen = Vec::new();
