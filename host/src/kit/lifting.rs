@@ -25,7 +25,7 @@ use crate::store::{AppendRequest, Store, StoreError};
 /// Every step, checked as a whole.
 pub(super) struct Lifting(Chain);
 
-/// What became of one event.
+/// What became of one event; why nothing did, in the lift's own words: where it is written is another place elsewhere.
 type Became = Result<Vec<RecordedEvent>, String>;
 
 impl Lifting {
@@ -85,7 +85,7 @@ impl Lifting {
     }
 
     fn lift(&self, event: &RecordedEvent) -> Became {
-        let lifted = self.0.lift(event).map_err(|error| error.to_string())?;
+        let lifted = self.0.lift(event).map_err(|error| error.reason)?;
         Ok(lifted.unwrap_or_else(|| vec![event.clone()]))
     }
 }
