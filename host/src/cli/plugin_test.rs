@@ -221,7 +221,7 @@ fn tell(ran: &Ran, args: &TestArgs, output: &mut Output<'_>) -> Result<(), CliEr
         (false, true) => "blessed",
         (false, false) => "FAILED",
     };
-    // Of what decides or lifts it is not known.
+    // Rules have none.
     let peak = match report.memory_peak_bytes.div_ceil(1024) {
         0 => String::new(),
         peak => format!(", {peak} KiB"),

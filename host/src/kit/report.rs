@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::fixture::{Appended, Dead, Fixture, Refused, Then};
-use super::{Asked, CameOf};
+use super::{Asked, Call, CameOf};
 
 /// What came of one fixture.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -49,6 +49,13 @@ impl Report {
     pub(super) fn about(file: &Path, fixture: &Fixture) -> Self {
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Self { name, about: fixture.about.clone(), ..Self::default() }
+    }
+
+    /// The same with what its calls took, where that is all that is known of it.
+    pub(super) fn measured(self, calls: &[Call]) -> Self {
+        let handler_us = calls.iter().map(|call| call.us).sum();
+        let memory_peak_bytes = calls.iter().map(|call| call.memory_bytes).max().unwrap_or_default();
+        Self { handler_us, memory_peak_bytes, ..self }
     }
 
     /// Whether it passed.
