@@ -154,7 +154,7 @@ fn one(kit: &Kit, file: &Path, args: &TestArgs) -> Result<Result<Report, KitErro
     };
     if args.bless && report.settled {
         if !report.passed() {
-            fixture.then = report.found.clone();
+            fixture.then = fixture.then.mended(report.found.clone());
         }
         bless(file, &text, &fixture)?;
     }
