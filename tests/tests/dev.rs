@@ -100,6 +100,10 @@ fn what_decides_or_lifts_is_shown_on_its_fixtures_and_gets_no_events_of_others()
         let (shown, errors) = (text(&run.stdout), text(&run.stderr));
         assert_eq!(run.status.code(), Some(0), "{shown}{errors}");
         assert!(words.iter().all(|words| shown.contains(words)), "{words:?} in: {shown}");
+        let told = project.run(&["--once", "--json"]);
+        let lines: Vec<Value> = text(&told.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let done = lines.iter().find(|line| line["step"] == "done").unwrap();
+        assert!(done["handler_us"].as_u64() > Some(0) && done["memory_peak_bytes"].as_u64() > Some(0), "{done}");
         project.write("a.ndjson", b"{\"type\":\"A\"}\n");
         let events = project.path("a.ndjson");
         let refused = project.dev(&["--once", "--events", events.to_str().unwrap()]).output().unwrap();

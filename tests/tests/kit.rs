@@ -354,6 +354,9 @@ fn rules_that_lift_events_are_tested_without_a_component() {
     for words in ["quantity: 2", "schema_version: 3", "event: 2", "refused:", "/quantity"] {
         assert!(blessed.contains(words), "{words} in: {blessed}");
     }
+    for place in ["orders.toml", "cannot be lifted"] {
+        assert!(!blessed.contains(place), "{place}, which is another elsewhere, in: {blessed}");
+    }
     for options in [&[][..], &["--twice"], &["--crash"]] {
         assert_eq!(test(&rules, options).0, Some(0), "{options:?}");
         assert_eq!(test(&folder.path("upcasters"), options).0, Some(0), "their folder, as one chain");

@@ -154,7 +154,7 @@ fn one(kit: &Kit, file: &Path, args: &TestArgs) -> Result<Result<Report, KitErro
     };
     if args.bless && report.settled {
         if !report.passed() {
-            fixture.then = report.found.clone();
+            fixture.then = fixture.then.mended(report.found.clone());
         }
         bless(file, &text, &fixture)?;
     }
@@ -221,7 +221,7 @@ fn tell(ran: &Ran, args: &TestArgs, output: &mut Output<'_>) -> Result<(), CliEr
         (false, true) => "blessed",
         (false, false) => "FAILED",
     };
-    // Of what decides or lifts it is not known.
+    // Rules have none.
     let peak = match report.memory_peak_bytes.div_ceil(1024) {
         0 => String::new(),
         peak => format!(", {peak} KiB"),

@@ -23,6 +23,11 @@ pub trait Validate: Send + Sync + 'static {
     /// # Errors
     /// When the code does not answer.
     fn validate(&self, subject: &Subject<'_>) -> Result<Vec<FieldFault>, Faulted>;
+
+    /// Memory that it has after its last call, in bytes; 0 where it has none of its own.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// A command that is to be decided.

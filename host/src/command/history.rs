@@ -200,7 +200,8 @@ impl Source<'_> {
 
     fn unlifted(&self, event: &RecordedEvent, error: LiftError) -> CommandError {
         let (version, position) = (event.version, event.position);
-        let LiftError { event_type, from, reason, upcaster, evidence, .. } = error;
+        let reason = error.told();
+        let LiftError { event_type, from, upcaster, evidence, .. } = error;
         tracing::warn!(
             plugin = %self.setup.plugin, stream = %self.stream, %version, %position, upcaster, reason,
             stderr = evidence.stderr_tail, backtrace = evidence.backtrace,

@@ -44,7 +44,7 @@ mod unit;
 
 use std::ops::Range;
 
-pub(crate) use failure::BEHIND;
+pub(crate) use failure::{BEHIND, LETTER_KINDS};
 pub(super) use io::{Action, Commit, CommitFailure, Elsewhere, Input, Page, Recalled, Staged};
 pub(super) use queue::Row;
 pub(super) use stop::{FaultRun, VersionId};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::deciding::Deciding;
+use super::deciding::{Decided, Deciding, Took};
 use super::fixture::{Appended, Fixture};
 use super::recorded::{Call, Given};
 use super::report::{Report, compare};
@@ -48,9 +48,14 @@ impl Decider {
     /// Sends the commands of a fixture to it.
     pub(super) fn run(&self, file: &Path, fixture: &Fixture, disturbance: Disturbance) -> Result<Traced, KitError> {
         let deciding = Deciding::new(file, self.setup.clone(), disturbance).map_err(odd)?;
-        let (found, missing, cost) = runtime()?.block_on(deciding.run(fixture))?;
-        let outcomes = found.outcomes.iter().flatten().zip(&fixture.when);
-        let calls = outcomes.enumerate().map(|(index, (came, command))| call(index, command, came)).collect();
+        let Decided { found, missing, cost, took } = runtime()?.block_on(deciding.run(fixture))?;
+        let outcomes = found.outcomes.iter().flatten().zip(&fixture.when).zip(took).enumerate();
+        let calls = outcomes.map(|(index, ((came, command), Took { us, memory_bytes }))| Call {
+            us,
+            memory_bytes,
+            ..call(index, command, came)
+        });
+        let calls = calls.collect();
         let report = Report {
             differences: missing.into_iter().chain(compare(&fixture.then, &found)).collect(),
             found,
@@ -63,7 +68,7 @@ impl Decider {
     }
 }
 
-/// A command, and what came of it. What each took is not told apart.
+/// A command, and what came of it.
 fn call(index: usize, command: &Value, came: &CameOf) -> Call {
     let name = command.get("command").and_then(Value::as_str).unwrap_or_default();
     let given = Given { index, event_type: name.to_owned(), stream: None };

@@ -29,6 +29,26 @@ use crate::store::{AppendRequest, AsyncStore, ReadRequest, Store, StoreError};
 /// The aggregate that a fixture speaks of: what follows the category in its stream's name.
 const KEY: &str = "1";
 
+/// What came of a fixture.
+pub(super) struct Decided {
+    pub(super) found: Then,
+    /// What could not be had though it is expected.
+    pub(super) missing: Option<Difference>,
+    /// What all of it took.
+    pub(super) cost: Cost,
+    /// What each command took until it was settled.
+    pub(super) took: Vec<Took>,
+}
+
+/// What one command took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Took {
+    /// Time within calls, in microseconds.
+    pub(super) us: u64,
+    /// The most memory of an instance by then, in bytes.
+    pub(super) memory_bytes: usize,
+}
+
 /// One run of a fixture.
 pub(super) struct Deciding<'a> {
     file: &'a Path,
@@ -50,8 +70,8 @@ impl<'a> Deciding<'a> {
         Ok(Self { file, setup: AggregateSetup { code, ..setup }, disturbance, cost, clock, store, stream })
     }
 
-    /// Sends every command, and says what came of them, what could not be had though it is expected, and what it cost.
-    pub(super) async fn run(&self, fixture: &Fixture) -> Result<(Then, Option<Difference>, Cost), KitError> {
+    /// Sends every command, and says what came of them.
+    pub(super) async fn run(&self, fixture: &Fixture) -> Result<Decided, KitError> {
         if !fixture.given.state.is_empty() || !fixture.config.is_empty() {
             let reason = "a component that decides has no state but what its events make, and no settings: say \
                           `given.events`";
@@ -59,16 +79,19 @@ impl<'a> Deciding<'a> {
         }
         self.history(&fixture.given.events).await?;
         let mut commands = self.commands();
-        let mut outcomes = Vec::new();
+        let (mut outcomes, mut took) = (Vec::new(), Vec::new());
         for (index, value) in fixture.when.iter().enumerate() {
             let command = self.command(index, value)?;
             if self.disturbance.crash {
                 commands = self.commands();
             }
+            let before_us = self.cost.us();
             let mut came = match commands.send(command, Commands::allow_all()).await {
                 Ok(settled) => CameOf::settled(&settled, &self.events(&settled).map_err(failed)?),
                 Err(error) => CameOf::failed(&error),
             };
+            let us = self.cost.us().saturating_sub(before_us);
+            took.push(Took { us, memory_bytes: self.cost.memory_peak_bytes() });
             came.keep_what_is_said(fixture.then.outcomes.as_ref().and_then(|wanted| wanted.get(index)));
             outcomes.push(came);
         }
@@ -78,7 +101,8 @@ impl<'a> Deciding<'a> {
             expected: Some(json!(expected)),
             found: None,
         });
-        Ok((Then { state: state.ok(), outcomes: Some(outcomes), ..Then::default() }, missing, self.cost.clone()))
+        let found = Then { state: state.ok(), outcomes: Some(outcomes), ..Then::default() };
+        Ok(Decided { found, missing, cost: self.cost.clone(), took })
     }
 
     /// The bus, without an aggregate in memory.

@@ -102,7 +102,7 @@ pub struct Lifted {
 pub struct Refused {
     /// Its index in `when`.
     pub event: usize,
-    /// Texts that the reason holds.
+    /// Texts that the reason holds, which is the lift's own words.
     #[serde(default)]
     pub reason: Vec<String>,
 }

@@ -9,8 +9,8 @@ use std::{fs, io};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::KitError;
 use super::fixture::{Fixture, Then};
+use super::{KitError, possible};
 use crate::nearest::unknown;
 use crate::runtime::LogLine;
 
@@ -59,7 +59,7 @@ impl Fixture {
     /// Reads one; `file` tells how it is written.
     ///
     /// # Errors
-    /// When it is no fixture, gives nothing, or expects nothing.
+    /// When it is no fixture, gives nothing, or expects nothing, or what can never come.
     pub fn parse(file: &Path, text: &str) -> Result<Self, KitError> {
         let fixture = read(file, text)?;
         if fixture.then == Then::default() {
@@ -67,6 +67,7 @@ impl Fixture {
                           or a validator `outcomes`, of an upcaster `lifted` or `refused`), or have it filled in by --bless";
             return Err(KitError::NotAFixture { file: file.into(), reason: reason.into() });
         }
+        possible::check_queries(&fixture).map_err(|reason| KitError::NotAFixture { file: file.into(), reason })?;
         Ok(fixture)
     }
 
@@ -74,7 +75,7 @@ impl Fixture {
     /// [`Kit::unsaid`](super::Kit::unsaid).
     ///
     /// # Errors
-    /// When it is no fixture, or gives nothing.
+    /// When it is no fixture, gives nothing, or expects events that there are not.
     pub fn parse_to_bless(file: &Path, text: &str) -> Result<Self, KitError> {
         read(file, text)
     }
@@ -160,6 +161,7 @@ fn read(file: &Path, text: &str) -> Result<Fixture, KitError> {
     if let Some(index) = fixture.then.outcomes.iter().flatten().position(|outcome| !outcome.says_one_thing()) {
         return Err(bad(format!("outcome {index} of `then`: say one of `events`, `rejection`, `errors` or `error`")));
     }
+    possible::check(&fixture).map_err(bad)?;
     let unknown_level = |line: &&LogLine| !LogLine::LEVELS.contains(&line.level.as_str());
     match fixture.then.log.iter().flatten().find(unknown_level) {
         Some(line) => Err(bad(format!("in `then.log`: {}", unknown("level", &line.level, &LogLine::LEVELS)))),

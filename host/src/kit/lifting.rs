@@ -25,7 +25,7 @@ use crate::store::{AppendRequest, Store, StoreError};
 /// Every step, checked as a whole.
 pub(super) struct Lifting(Chain);
 
-/// What became of one event.
+/// What became of one event; why nothing did, in the lift's own words: where it is written is another place elsewhere.
 type Became = Result<Vec<RecordedEvent>, String>;
 
 impl Lifting {
@@ -71,7 +71,7 @@ impl Lifting {
                 let what = format!("event {index} of `when` became something else when it was lifted again");
                 differences.push(Difference { what, expected: None, found: None });
             }
-            calls.push(call(index, stored, &became, us));
+            calls.push(Call { us, memory_bytes: self.0.memory_bytes(), ..call(index, stored, &became) });
             match became {
                 Ok(events) => lifted.extend(events.iter().map(|event| lifted_of(index, event))),
                 Err(reason) => refused.push(Refused { event: index, reason: vec![reason] }),
@@ -79,13 +79,12 @@ impl Lifting {
         }
         let found = Then { lifted: Some(lifted), refused: Some(refused), ..Then::default() };
         differences.splice(0..0, compare(&fixture.then, &found));
-        let handler_us = calls.iter().map(|call| call.us).sum();
-        let report = Report { differences, found, settled: true, handler_us, ..Report::about(file, fixture) };
+        let report = Report { differences, found, settled: true, ..Report::about(file, fixture) }.measured(&calls);
         Ok(Traced { report, calls })
     }
 
     fn lift(&self, event: &RecordedEvent) -> Became {
-        let lifted = self.0.lift(event).map_err(|error| error.to_string())?;
+        let lifted = self.0.lift(event).map_err(|error| error.reason)?;
         Ok(lifted.unwrap_or_else(|| vec![event.clone()]))
     }
 }
@@ -140,7 +139,7 @@ fn lifted_of(index: usize, event: &RecordedEvent) -> Lifted {
     }
 }
 
-fn call(index: usize, event: &RecordedEvent, became: &Became, us: u64) -> Call {
+fn call(index: usize, event: &RecordedEvent, became: &Became) -> Call {
     let given = Given {
         index,
         event_type: format!("{} {}", event.event_type, event.schema_version),
@@ -156,7 +155,7 @@ fn call(index: usize, event: &RecordedEvent, became: &Became, us: u64) -> Call {
         data: json_or_text(&event.data),
     };
     match became {
-        Ok(events) => Call { appended: events.iter().map(made).collect(), us, ..Call::of(given, "lifted") },
-        Err(reason) => Call { reason: Some(reason.clone()), us, ..Call::of(given, "refused") },
+        Ok(events) => Call { appended: events.iter().map(made).collect(), ..Call::of(given, "lifted") },
+        Err(reason) => Call { reason: Some(reason.clone()), ..Call::of(given, "refused") },
     }
 }

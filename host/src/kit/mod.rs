@@ -15,6 +15,7 @@ mod heard;
 mod lifting;
 mod open;
 mod outcome;
+mod possible;
 mod queries;
 mod recorded;
 mod report;

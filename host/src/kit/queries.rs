@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::run::{json_or_text, text};
@@ -18,7 +18,7 @@ pub struct Asked {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, Value>,
     /// What is answered: JSON, or text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "said", skip_serializing_if = "Option::is_none")]
     pub answer: Option<Value>,
     /// Why nothing is: `unknown`, `invalid`, `failed`, or the fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,6 +53,11 @@ impl Asked {
         (&self.query, &self.answer, &self.error) == (&is.query, &is.answer, &is.error)
             && self.reason.iter().all(|word| reason.contains(word))
     }
+}
+
+/// A null that is said is an answer, too.
+fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 fn reason(why: NoAnswer) -> Option<String> {

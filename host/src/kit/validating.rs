@@ -59,13 +59,12 @@ impl Validating {
                 let what = format!("of command {index} of `when` it says something else when it is asked again");
                 differences.push(Difference { what, expected: None, found: None });
             }
-            calls.push(call(index, &command, &came, us));
+            calls.push(Call { us, memory_bytes: code.memory_bytes(), ..call(index, &command, &came) });
             outcomes.push(came);
         }
         let found = Then { outcomes: Some(outcomes), ..Then::default() };
         differences.splice(0..0, compare(&fixture.then, &found));
-        let handler_us = calls.iter().map(|call| call.us).sum();
-        let report = Report { differences, found, settled: true, handler_us, ..Report::about(file, fixture) };
+        let report = Report { differences, found, settled: true, ..Report::about(file, fixture) }.measured(&calls);
         Ok(Traced { report, calls })
     }
 
@@ -111,7 +110,7 @@ fn ask(code: &dyn Validate, command: &Command, timestamp_us: u64) -> CameOf {
     CameOf::checked(code.validate(&Subject { aggregate: aggregate.as_str(), key: &key, asked: &asked }))
 }
 
-fn call(index: usize, command: &Command, came: &CameOf, us: u64) -> Call {
+fn call(index: usize, command: &Command, came: &CameOf) -> Call {
     let given = Given { index, event_type: command.command_type.clone(), stream: None };
     let (outcome, reason) = match (&came.errors, &came.error) {
         (Some(errors), _) if errors.is_empty() => ("accepted", None),
@@ -123,5 +122,5 @@ fn call(index: usize, command: &Command, came: &CameOf, us: u64) -> Call {
             ("failed", Some(format!("{}: {}", error.as_deref().unwrap_or_default(), came.reason.concat())))
         }
     };
-    Call { reason, us, ..Call::of(given, outcome) }
+    Call { reason, ..Call::of(given, outcome) }
 }

@@ -5,6 +5,7 @@
 //! of its log is told.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::Store;
@@ -27,6 +28,8 @@ pub(super) struct Pool<P, R> {
     /// Names what went wrong.
     failed: fn(&wasmtime::Error, &mut Guest) -> Failed,
     idle: Mutex<Vec<Running<P, R>>>,
+    /// Memory of the instance that was called last, after that.
+    memory_bytes: AtomicUsize,
 }
 
 /// A started instance.
@@ -46,7 +49,19 @@ where
         export: ComponentExportIndex,
         failed: fn(&wasmtime::Error, &mut Guest) -> Failed,
     ) -> Self {
-        Self { linked, options: Arc::new(options), export, failed, idle: Mutex::default() }
+        Self {
+            linked,
+            options: Arc::new(options),
+            export,
+            failed,
+            idle: Mutex::default(),
+            memory_bytes: AtomicUsize::default(),
+        }
+    }
+
+    /// Memory of the instance that was called last, after that, in bytes; 0 where none was called.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory_bytes.load(Ordering::Relaxed)
     }
 
     /// A fresh instance.
@@ -89,6 +104,7 @@ where
         let called =
             called.unwrap_or_else(|_| Err(wasmtime::format_err!("the engine panicked; the host's log has more")));
         let guest = running.instance.store.data_mut();
+        self.memory_bytes.store(guest.limiter.memory_bytes(), Ordering::Relaxed);
         let answer = called.map_err(|error| (self.failed)(&error, guest));
         guest.output.end_call();
         if answer.is_ok() {
@@ -107,7 +123,7 @@ mod tests {
     use crate::runtime::{Limits, Transcript, authority, compile, engine, instance};
 
     const COMPONENT: &str = r#"(component
-      (core module $m (func (export "well")) (func (export "trap") unreachable))
+      (core module $m (memory 2) (func (export "well")) (func (export "trap") unreachable))
       (core instance $i (instantiate $m))
       (func (export "well") (canon lift (core func $i "well")))
       (func (export "trap") (canon lift (core func $i "trap"))))"#;
@@ -127,6 +143,7 @@ mod tests {
         for (export, kept) in [("well", 1), ("trap", 0)] {
             let transcript = Transcript::kept();
             let pool = pool(export, &transcript);
+            assert_eq!(pool.memory_bytes(), 0, "nobody has called it");
             for _ in 0..2 {
                 let called = pool.call(|store, function| {
                     store.data_mut().begin_call_at(1, Position(1));
@@ -136,6 +153,7 @@ mod tests {
                 assert_eq!((called.is_ok(), pool.idle.lock().unwrap().len()), (kept == 1, kept), "{export}");
                 let said: Vec<_> = transcript.take().into_iter().map(|line| line.message).collect();
                 assert_eq!(said, ["half a line"], "{export}");
+                assert_eq!(pool.memory_bytes(), 2 << 16, "{export}");
             }
         }
     }

@@ -87,6 +87,10 @@ impl Upcast for Upcaster {
         let made = answer.map_err(|reason| cut(reason, REASON_BYTES_MAX))?;
         Ok(made.into_iter().map(upcasted).collect::<Result<_, String>>()?)
     }
+
+    fn memory_bytes(&self) -> usize {
+        self.pool.memory_bytes()
+    }
 }
 
 /// What went wrong, and the last that the guest said of it: an interpreter says there what the trap does not.

@@ -84,6 +84,10 @@ impl Validate for Validator {
             Err(errors) => Ok(errors.into_iter().take(ERRORS_MAX).map(fault).collect()),
         }
     }
+
+    fn memory_bytes(&self) -> usize {
+        self.pool.memory_bytes()
+    }
 }
 
 fn fault(FieldError { path, code, message }: FieldError) -> FieldFault {

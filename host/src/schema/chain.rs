@@ -68,6 +68,13 @@ impl Chain {
         self.steps.values().flat_map(BTreeMap::values).map(|step| (&step.lift, &*step.origin))
     }
 
+    /// The most memory that one of its steps has after its last call, in bytes; 0 where all are rules.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let steps = self.steps.values().flat_map(BTreeMap::values);
+        steps.map(|step| step.upcast.memory_bytes()).max().unwrap_or_default()
+    }
+
     /// The schema version that the chain lifts a type to; none where it says nothing of it, or makes another type
     /// of it.
     #[must_use]

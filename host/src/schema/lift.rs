@@ -44,6 +44,11 @@ pub trait Upcast: Send + Sync {
     /// # Errors
     /// Why it cannot.
     fn upcast(&self, event: &RecordedEvent) -> Result<Vec<Upcasted>, NotUpcast>;
+
+    /// Memory that it has after its last call, in bytes; 0 where it has none of its own.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// Why code did not lift an event.

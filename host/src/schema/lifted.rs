@@ -23,7 +23,7 @@ const EVENT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Why an event cannot be lifted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("event {position} cannot be lifted to today's schema: {event_type} {from}: {reason}")]
+#[error("event {position} cannot be lifted to today's schema: {event_type} {from}: {}", self.told())]
 pub struct LiftError {
     /// The stored event.
     pub position: Position,
@@ -31,7 +31,7 @@ pub struct LiftError {
     pub event_type: EventType,
     /// The schema version that was to be lifted.
     pub from: u32,
-    /// Where the step is written, and what it says.
+    /// What the step says, or what is wrong where none failed.
     pub reason: String,
     /// Where the step is written; none where none failed.
     pub upcaster: Option<String>,
@@ -95,6 +95,15 @@ pub(super) fn size_of_all(events: &[RecordedEvent]) -> usize {
 }
 
 impl LiftError {
+    /// The reason, with where the step is written that says it.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match &self.upcaster {
+            Some(upcaster) => format!("{upcaster} says: {}", self.reason),
+            None => self.reason.clone(),
+        }
+    }
+
     /// Of an event that no step failed at.
     pub(crate) fn of(event: &RecordedEvent, reason: String) -> Self {
         let (position, event_type, from) = (event.position, event.event_type.clone(), event.schema_version);
@@ -104,7 +113,6 @@ impl LiftError {
     /// Of an event that a step failed at.
     fn by(step: &Step, event: &RecordedEvent, NotUpcast { reason, evidence }: NotUpcast) -> Self {
         let upcaster = Some(step.origin.clone());
-        let reason = format!("{} says: {reason}", step.origin);
         Self { upcaster, evidence: Box::new(evidence), ..Self::of(event, reason) }
     }
 }

@@ -271,7 +271,9 @@ fn who_failed_to_lift_an_event_is_told_with_what_it_left_behind() {
     let lift = Lift { event_type: name, from: 1, into };
     let step = Step { lift, origin: "u.wasm".into(), identity: "1".into(), upcast: Arc::new(Fails) };
     let error = Chain::new(vec![step]).unwrap().lift(&event("A", 1, "1")).unwrap_err();
-    assert_eq!((error.upcaster.as_deref(), error.reason.as_str()), (Some("u.wasm"), "u.wasm says: it trapped"));
+    assert_eq!((error.upcaster.as_deref(), error.reason.as_str()), (Some("u.wasm"), "it trapped"));
+    let told = "event 7 cannot be lifted to today's schema: A 1: u.wasm says: it trapped";
+    assert_eq!((error.told().as_str(), error.to_string().as_str()), ("u.wasm says: it trapped", told));
     assert_eq!((error.evidence.stderr_tail.as_str(), error.evidence.backtrace.as_str()), ("two\nlines", "0: lift"));
     let lift = |from| format!("[[upcast]]\ntype = \"A\"\nfrom = {from}\nrules = []\n");
     let error = chain(&lift(2)).unwrap().lift(&event("A", 1, "1")).unwrap_err();

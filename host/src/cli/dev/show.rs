@@ -146,23 +146,7 @@ impl<'o, 'w> Show<'o, 'w> {
                 _ => Mood::Bad,
             };
             let outcome = self.painted(&format!("{:<13}", call.outcome), mood);
-            let cost = match index {
-                // Of what decides or lifts, no more is known.
-                0 if call.fuel == 0 => {
-                    if call.us == 0 {
-                        String::new()
-                    } else {
-                        format!("{:>9}", time(Duration::from_micros(call.us)))
-                    }
-                }
-                0 => format!(
-                    "{:>9}  {:>10} fuel  {:>9}",
-                    time(Duration::from_micros(call.us)),
-                    call.fuel,
-                    size(call.memory_bytes)
-                ),
-                _ => String::new(),
-            };
+            let cost = if index == 0 { cost(call) } else { String::new() };
             self.output.line(format!("{number:>8}  {:<40}  {outcome} {cost}", shown(&what, 128)).trim_end())?;
         }
         if let Some(reason) = &call.reason {
@@ -253,12 +237,11 @@ impl<'o, 'w> Show<'o, 'w> {
             return self.line(&line);
         }
         let each = Duration::from_micros(us / (*calls).max(1) as u64);
-        let text = format!(
-            "\n{events} events, {calls} calls, {} each; {} of memory at most",
-            time(each),
-            size(*memory_peak_bytes)
-        );
-        self.output.line(&text)?;
+        let memory = match memory_peak_bytes {
+            0 => String::new(),
+            peak => format!("; {} of memory at most", size(*peak)),
+        };
+        self.output.line(&format!("\n{events} events, {calls} calls, {} each{memory}", time(each)))?;
         self.output.flush()
     }
 
@@ -316,6 +299,19 @@ fn untried<'a>(feed: &Feed, report: &'a Report) -> impl Iterator<Item = &'a Dead
 /// Where the events of a call stand in a server's log.
 fn positions(feed: &Feed, call: &Call) -> Vec<Option<u64>> {
     call.events.iter().map(|event| feed.positions.get(event.index).copied()).collect()
+}
+
+/// What a call took: time, fuel and memory, as far as they are known.
+fn cost(call: &Call) -> String {
+    let mut cost = format!("{:>9}", time(Duration::from_micros(call.us)));
+    // Of what decides, checks or lifts no fuel is known.
+    if call.fuel > 0 {
+        cost += &format!("  {:>10} fuel", call.fuel);
+    }
+    if call.memory_bytes > 0 {
+        cost += &format!("  {:>9}", size(call.memory_bytes));
+    }
+    cost
 }
 
 fn time(time: Duration) -> String {

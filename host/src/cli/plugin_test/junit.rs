@@ -3,6 +3,11 @@
 use std::fmt::Write as _;
 
 use super::{Ran, lines};
+use crate::cli::output::shown;
+use crate::kit::Report;
+
+/// Most characters of a difference in the line that stands for a failure.
+const MESSAGE_CHARS: usize = 160;
 
 /// A document with a case for each fixture: passed, failed, or not run.
 pub(super) fn document(all: &[Ran]) -> String {
@@ -26,7 +31,7 @@ fn case(text: &mut String, Ran { name, report }: &Ran) {
     let ended = match report {
         Ok(report) if report.passed() => String::new(),
         Ok(report) => {
-            format!("<failure message=\"{}\">{}</failure>", escaped(&report.about), escaped(&lines(report)))
+            format!("<failure message=\"{}\">{}</failure>", escaped(&message(report)), escaped(&lines(report)))
         }
         Err(error) => format!("<error message=\"{}\"/>", escaped(&error.what)),
     };
@@ -35,6 +40,17 @@ fn case(text: &mut String, Ran { name, report }: &Ran) {
         "" => writeln!(text, "  <testcase name=\"{name}\" time=\"{seconds}\"/>"),
         ended => writeln!(text, "  <testcase name=\"{name}\" time=\"{seconds}\">{ended}</testcase>"),
     };
+}
+
+/// A failure in one line: what the fixture shows, or its first difference where it does not say.
+fn message(report: &Report) -> String {
+    match report.differences.first() {
+        Some(first) if report.about.is_empty() => {
+            let words = first.to_string();
+            shown(&words.split_whitespace().collect::<Vec<_>>().join(" "), MESSAGE_CHARS)
+        }
+        _ => report.about.clone(),
+    }
 }
 
 /// Text as XML takes it: without what no XML may hold.
@@ -55,7 +71,21 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kit::Report;
+    use crate::kit::Difference;
+
+    #[test]
+    fn a_failure_is_told_by_what_the_fixture_shows_or_its_first_difference() {
+        let found = Some(serde_json::json!("x".repeat(200)));
+        let difference = |what: &str| Difference { what: what.into(), expected: None, found: found.clone() };
+        let differences = vec![difference("state \"a\""), difference("state \"b\"")];
+        let failed = Report { name: "a".into(), differences, ..Report::default() };
+        let told = message(&failed);
+        assert!(told.starts_with("state \"a\" - nothing + \"xx") && told.ends_with("x…"), "{told}");
+        assert_eq!(told.chars().count(), MESSAGE_CHARS);
+        let document = document(&[Ran { name: "a".into(), report: Ok(failed.clone()) }]);
+        assert!(document.contains("<failure message=\"state &quot;a&quot; - nothing + "), "{document}");
+        assert_eq!(message(&Report { about: "It shows.".into(), ..failed }), "It shows.");
+    }
 
     #[test]
     fn what_no_xml_may_hold_is_not_in_it() {

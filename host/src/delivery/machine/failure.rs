@@ -4,7 +4,7 @@ use super::Machine;
 use super::mutant::{Rule, broken};
 use super::retry;
 use super::stop::Stop;
-use crate::delivery::handler::{HandleError, Verdict};
+use crate::delivery::handler::{Fault, HandleError, Verdict};
 use crate::delivery::policy::OnExhausted;
 use crate::event::Position;
 use crate::store::{DeadLetter, Failing};
@@ -13,6 +13,20 @@ use crate::store::{DeadLetter, Failing};
 pub(crate) const BEHIND: &str = "behind";
 /// Kind of a set-aside event that lacks the key that the manifest asks for.
 pub(in crate::delivery) const NO_KEY: &str = "no_key";
+/// Every kind that the rules set an event aside for: a verdict, a fault, or that it was not tried.
+pub(crate) const LETTER_KINDS: [&str; 11] = [
+    "reject",
+    "retry",
+    Fault::Trap.as_str(),
+    Fault::OutOfFuel.as_str(),
+    Fault::Deadline.as_str(),
+    Fault::OutOfMemory.as_str(),
+    Fault::Denied.as_str(),
+    Fault::BadReply.as_str(),
+    Fault::Upcast.as_str(),
+    BEHIND,
+    NO_KEY,
+];
 
 /// Failed attempts at one event so far.
 #[derive(Clone, Copy, Debug, Default)]
