@@ -122,6 +122,17 @@ pub enum LoadError {
         /// The interface's name.
         interface: String,
     },
+    /// It uses an interface that is outside that promise, and that this host does not have.
+    #[error(
+        "it uses {interface}, an unstable interface that this host does not have; {there_is}: build it without, or run \
+         the version of the host that it was built for"
+    )]
+    NoUnstable {
+        /// The interface's name.
+        interface: String,
+        /// What there is instead.
+        there_is: String,
+    },
     /// It lifts events, and lies where plugins do.
     #[error(
         "it exports {export}, so it lifts events for all: put it into the folder `upcasters` of the plugins directory"
@@ -241,6 +252,7 @@ impl LoadError {
             | Self::NotPure { .. }
             | Self::TwoRoles { .. }
             | Self::NoRole { .. }
+            | Self::NoUnstable { .. }
             | Self::Misplaced { .. }
             | Self::Impure { .. }
             | Self::NoUpcaster { .. }
