@@ -377,6 +377,8 @@ fn an_upcaster_that_nobody_names_is_called_as_its_project() {
         let installed = place.install(place.path(&format!("{project}.wasm")).to_str().unwrap(), &[]);
         assert!(installed.status.success(), "{installed:?}");
     }
+    let folder = place.install(place.path("first-lift").to_str().unwrap(), &[]);
+    complains(&folder, 2, &["first-lift is a directory", "`tidemill plugins pack .` writes"]);
     let lifts = ["first-lift", "second-lift"].map(|name| format!("upcasters/{name}.wasm"));
     assert_eq!(place.installed(), BTreeSet::from(lifts));
 }
