@@ -14,15 +14,17 @@ missing() {
     exit 1
 }
 need() { command -v "$1" >/dev/null || missing "$1" "$2"; }
+# All of them are needed, whichever is found missing first.
+packages="apt-get install clang lld wasi-libc libclang-rt-dev-wasm32"
 # Other compilers make no WebAssembly: a CC that is no clang is meant for other things.
 cc=${TIDEMILL_CC:-clang}
 if [ -z "${TIDEMILL_CC:-}" ] && ${CC:-false} --version 2>/dev/null | grep -q clang; then cc=$CC; fi
-need "${cc%% *}" "apt-get install clang"
+need "${cc%% *}" "$packages"
 target="--target=wasm32-wasi -mexec-model=reactor"
-need "$($cc $target -print-prog-name=wasm-ld)" "apt-get install lld"
-$cc $target -x c -include stdlib.h -E /dev/null >/dev/null 2>&1 || missing "the libc of WebAssembly" "apt-get install wasi-libc"
+need "$($cc $target -print-prog-name=wasm-ld)" "$packages"
+$cc $target -x c -include stdlib.h -E /dev/null >/dev/null 2>&1 || missing "the libc of WebAssembly" "$packages"
 [ -f "$($cc $target -print-libgcc-file-name)" ] ||
-    missing "clang's runtime for WebAssembly" "apt-get install libclang-rt-dev-wasm32, or the one with clang's version in its name"
+    missing "clang's runtime for WebAssembly" "$packages, or for the last the one with clang's version in its name"
 # Runs a talkative tool; says what it said only if it fails.
 quiet() {
     "$@" >build/tool.log 2>&1 || {

@@ -69,6 +69,11 @@ fn what_the_host_would_not_run_is_refused_in_its_words() {
     refused(guests::HTTP_GET, 6, &["granted no HTTP", "[grants] http"]);
     let (exit, _, errors) = told(&Folder::holding(&[]).check(&[]));
     assert!(exit == Some(3) && errors.contains("plugin.wasm cannot be read"), "{errors}");
+    let folder = Folder::holding(&[]);
+    fs::create_dir(folder.path("plugin.wasm")).unwrap();
+    let (exit, _, errors) = told(&folder.check(&[]));
+    let words = ["plugin.wasm is a directory", "give the .wasm file that the build wrote"];
+    assert!(exit == Some(2) && words.iter().all(|word| errors.contains(word)), "{errors}");
 }
 
 #[test]

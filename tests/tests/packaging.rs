@@ -362,6 +362,28 @@ fn what_an_author_wrote_is_shown_and_more_of_the_machine_is_only_asked_for() {
 }
 
 #[test]
+fn an_upcaster_that_nobody_names_is_called_as_its_project() {
+    let place = Place::new();
+    for project in ["first-lift", "second-lift"] {
+        let component = place.write(&format!("{project}/build/plugin.wasm"), guests::UPCASTER);
+        let dev = "build = \"make\"\ncomponent = \"build/plugin.wasm\"\n";
+        place.write(&format!("{project}/dev.toml"), dev.as_bytes());
+        let folder = place.path(project);
+        for from in [&folder, &component] {
+            let made = tidemill().args(["plugins", "pack"]).arg(from).current_dir(place.path("")).output().unwrap();
+            let said = String::from_utf8_lossy(&made.stdout).into_owned();
+            assert!(said.starts_with(&format!("{project}.wasm: ")) && !said.contains("manifest"), "{made:?}");
+        }
+        let installed = place.install(place.path(&format!("{project}.wasm")).to_str().unwrap(), &[]);
+        assert!(installed.status.success(), "{installed:?}");
+    }
+    let folder = place.install(place.path("first-lift").to_str().unwrap(), &[]);
+    complains(&folder, 2, &["first-lift is a directory", "`tidemill plugins pack .` writes"]);
+    let lifts = ["first-lift", "second-lift"].map(|name| format!("upcasters/{name}.wasm"));
+    assert_eq!(place.installed(), BTreeSet::from(lifts));
+}
+
+#[test]
 fn what_lifts_events_is_installed_among_its_like() {
     let place = Place::new();
     let file = place.write("bought.wasm", guests::UPCASTER);

@@ -1,10 +1,12 @@
 //! `tidemill plugins check`: what a component is and asks for, and whether the host would run it, without a server.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::HumanBytes;
+use tidemill_templates::Language;
 
 use super::component_file::{CacheArgs, ComponentFile};
 use super::error::CliError;
@@ -12,6 +14,10 @@ use super::output::{Output, shown, talk};
 use crate::config::HostSecrets;
 use crate::error::with_sources;
 use crate::plugin::{Asked, Checked, Kind, check, packed_manifest};
+use crate::runtime::Anatomy;
+
+/// The kind of producers in which tools name languages.
+const LANGUAGE: &str = "language";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -101,10 +107,11 @@ fn print(checked: &Checked, file: &Path, output: &mut Output<'_>) -> Result<(), 
     if let Some(sdk) = &checked.sdk {
         line("sdk", sdk)?;
     }
-    for (kind, tools) in anatomy.producers.iter().filter(|(kind, _)| *kind != "sdk") {
-        let tools: Vec<_> =
-            tools.iter().map(|(tool, version)| format!("{tool} {version}").trim_end().to_owned()).collect();
-        line(kind, &tools.join(", "))?;
+    if let Some(language) = language(checked.sdk.as_deref(), anatomy) {
+        line(LANGUAGE, &language)?;
+    }
+    for (kind, producers) in anatomy.producers.iter().filter(|(kind, _)| !["sdk", LANGUAGE].contains(&kind.as_str())) {
+        line(kind, &tools(producers))?;
     }
     for (label, text) in &anatomy.labels {
         line(label, text)?;
@@ -124,6 +131,45 @@ fn print(checked: &Checked, file: &Path, output: &mut Output<'_>) -> Result<(), 
     line("loaded in", &took)
 }
 
+/// The language of its SDK, where that is known. Tools name those of all that is linked into it, or none.
+fn language(sdk: Option<&str>, anatomy: &Anatomy) -> Option<String> {
+    let of_sdk = |sdk: &str| Language::named(sdk.split(' ').next()?.strip_prefix("tidemill-")?);
+    match sdk.and_then(of_sdk) {
+        Some(language) => Some(language.title.to_owned()),
+        None => anatomy.producers.get(LANGUAGE).map(tools),
+    }
+}
+
+/// What it was made with, of one kind.
+fn tools(producers: &BTreeMap<String, String>) -> String {
+    let tools: Vec<_> =
+        producers.iter().map(|(tool, version)| format!("{tool} {version}").trim_end().to_owned()).collect();
+    tools.join(", ")
+}
+
 fn list(names: &[String], none: &str) -> String {
     if names.is_empty() { none.to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemill_templates::LANGUAGES;
+
+    use super::*;
+
+    #[test]
+    fn the_language_is_that_of_the_sdk_where_it_is_known() {
+        let linked = BTreeMap::from([("C11".to_owned(), String::new()), ("Rust".to_owned(), "1.2".to_owned())]);
+        let producers = BTreeMap::from([(LANGUAGE.to_owned(), linked)]);
+        let anatomy = Anatomy { producers, ..Anatomy::default() };
+        for known in LANGUAGES {
+            let sdk = format!("tidemill-{} 0.1.0", known.name);
+            assert_eq!(language(Some(&sdk), &anatomy).as_deref(), Some(known.title));
+            assert_eq!(language(Some(&sdk), &Anatomy::default()).as_deref(), Some(known.title));
+        }
+        for unknown in [None, Some("acme-zig 1"), Some("tidemill-zig 1")] {
+            assert_eq!(language(unknown, &anatomy).as_deref(), Some("C11, Rust 1.2"), "{unknown:?}");
+            assert_eq!(language(unknown, &Anatomy::default()), None);
+        }
+    }
 }

@@ -19,6 +19,8 @@ use crate::runtime::{Engine, EngineOptions};
 const MANIFEST: &str = "plugin.toml";
 /// Largest manifest, in bytes: what a host takes.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+/// What to give in the place of a directory.
+const PACKED: &str = "give a .wasm file, such as the one that `tidemill plugins pack .` writes in a project";
 
 /// Both, read.
 pub(super) struct ComponentFile {
@@ -128,7 +130,10 @@ pub(super) fn engine() -> Result<Engine, CliError> {
 
 /// The bytes of a component's file.
 pub(super) fn component(path: &Path) -> Result<Vec<u8>, CliError> {
-    read_component(path).map_err(|error| unreadable(path, &error))
+    read_component(path).map_err(|error| match error.kind() {
+        io::ErrorKind::IsADirectory => unreadable(path, &error).hint(PACKED),
+        _ => unreadable(path, &error),
+    })
 }
 
 /// The manifest of a component, where none is named: `plugin.toml` beside it, else the file of its name that ends in
@@ -147,6 +152,9 @@ pub(super) fn manifest_text(path: &Path) -> Result<String, CliError> {
 fn unreadable(path: &Path, error: &io::Error) -> CliError {
     let exit = match error.kind() {
         io::ErrorKind::NotFound => Exit::NotFound,
+        io::ErrorKind::IsADirectory => {
+            return CliError::usage(format_args!("{} is a directory, and a file is asked for", path.display()));
+        }
         io::ErrorKind::FileTooLarge => Exit::Usage,
         _ => Exit::Failure,
     };

@@ -100,22 +100,22 @@ impl Anatomy {
                 }
                 Payload::CodeSectionStart { size, .. } => self.code_bytes += size as usize,
                 Payload::DataSection(section) => self.data_bytes += section.range().len(),
-                Payload::CustomSection(section) => self.read_custom(&section, depth)?,
+                Payload::CustomSection(section) => self.read_custom(&section, depth),
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn read_custom(&mut self, section: &CustomSectionReader<'_>, depth: u32) -> wasmparser::Result<()> {
+    /// A custom section that does not read is as good as none: it is for people.
+    fn read_custom(&mut self, section: &CustomSectionReader<'_>, depth: u32) {
         if section.name().starts_with(".debug_") {
             self.debug_bytes += section.data().len();
         } else if let KnownCustom::Producers(producers) = section.as_known() {
-            self.read_producers(producers)?;
+            self.read_producers(producers);
         } else if depth == 1
             && let KnownCustom::ComponentName(names) = section.as_known()
         {
-            // A name that does not read is as good as none: it is for people.
             let own =
                 |name| if let ComponentName::Component { name, .. } = name { Some(name.to_owned()) } else { None };
             self.labels.extend(names.into_iter().flatten().find_map(own).map(|name| ("name".to_owned(), name)));
@@ -123,20 +123,16 @@ impl Anatomy {
             let text = section.data().get(..LABEL_BYTES_MAX.min(section.data().len())).unwrap_or_default();
             self.labels.insert(section.name().to_owned(), String::from_utf8_lossy(text).into_owned());
         }
-        Ok(())
     }
 
-    fn read_producers(&mut self, producers: ProducersSectionReader<'_>) -> wasmparser::Result<()> {
-        for field in producers {
-            let field = field?;
+    fn read_producers(&mut self, producers: ProducersSectionReader<'_>) {
+        for field in producers.into_iter().flatten() {
             let entries = self.producers.entry(field.name.to_owned()).or_default();
-            for value in field.values {
-                let value = value?;
+            for value in field.values.into_iter().flatten() {
                 // The innermost is read first: a module knows better than what wraps it.
                 entries.entry(value.name.to_owned()).or_insert_with(|| value.version.to_owned());
             }
         }
-        Ok(())
     }
 }
 
@@ -150,5 +146,12 @@ mod tests {
         assert!(matches!(Anatomy::of(b"\0asm\x0d\0\x01\0\x07"), Err(LoadError::Invalid { .. })));
         let empty = Anatomy::of(b"\0asm\x0d\0\x01\0").unwrap();
         assert_eq!((empty.bytes, empty.imports.len(), empty.memory_bytes_min), (8, 0, 0));
+    }
+
+    #[test]
+    fn a_section_for_people_that_does_not_read_is_none() {
+        // It says that it has nine fields, and ends.
+        let damaged = b"\0asm\x0d\0\x01\0\0\x0b\x09producers\x09";
+        assert_eq!(Anatomy::of(damaged).map(|anatomy| anatomy.producers), Ok(BTreeMap::new()));
     }
 }

@@ -8,6 +8,7 @@ use wasmtime::component::types::ComponentItem;
 
 use super::component::Role;
 use super::lane::Lane;
+use super::wit::Wit;
 use super::{LoadError, mismatch};
 
 /// The contract's WIT package.
@@ -212,9 +213,28 @@ pub(super) fn check_unstable(
         .filter(|name| name.package == PACKAGE && name.interface.starts_with(UNSTABLE))
         .map(|name| name.interface);
     match unstable.find(|interface| !allowed.iter().any(|named| named == interface)) {
-        Some(interface) => Err(LoadError::Unstable { interface: interface.to_owned() }),
+        Some(interface) => Err(unstable_of(interface, &offered_unstable())),
         None => Ok(()),
     }
+}
+
+/// The unstable interfaces of this host.
+fn offered_unstable() -> Vec<&'static str> {
+    let names = Wit::contract().into_iter().flat_map(|contract| contract.interfaces.keys());
+    names.map(String::as_str).filter(|interface| interface.starts_with(UNSTABLE)).collect()
+}
+
+/// Why a component that uses an unstable interface is refused by a host that has these.
+fn unstable_of(interface: &str, offered: &[&str]) -> LoadError {
+    let interface = interface.to_owned();
+    if offered.contains(&interface.as_str()) {
+        return LoadError::Unstable { interface };
+    }
+    let there_is = match offered {
+        [] => "there is no unstable interface at present".to_owned(),
+        names => format!("of unstable interfaces there is {}", names.join(", ")),
+    };
+    LoadError::NoUnstable { interface, there_is }
 }
 
 /// What of a component's exports the host knows, under the full names the component gives them.
@@ -344,6 +364,19 @@ mod tests {
         table.extend(["snapshot-schema", "apply", "decide", "snapshot"].map(|name| (AGGREGATE.into(), name.into())));
         assert_eq!(table, wit_functions());
         assert_eq!(tidemill_templates::contract(), format!("{PACKAGE}@{PACKAGE_VERSION}"));
+    }
+
+    #[test]
+    fn what_is_unstable_is_offered_for_a_line_in_the_manifest_only_where_it_is() {
+        let of = |offered: &[&str]| unstable_of("unstable-timers", offered).to_string();
+        assert!(of(&["unstable-timers"]).contains("write unstable = [\"unstable-timers\"]"));
+        for (offered, there_is) in
+            [(&[][..], "there is no unstable interface"), (&["unstable-clocks"][..], "there is unstable-clocks")]
+        {
+            let said = of(offered);
+            assert!(said.contains("this host does not have") && said.contains(there_is), "{said}");
+            assert!(!said.contains("unstable = ["), "{said}");
+        }
     }
 
     #[test]

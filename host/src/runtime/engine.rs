@@ -142,10 +142,8 @@ impl Engine {
     /// # Errors
     /// See [`LoadError`].
     pub fn load_with(&self, component: &[u8], options: &LoadOptions) -> Result<LoadedComponent, LoadError> {
-        compile::check_kind(component)?;
+        let labels = Anatomy::of(component)?.labels;
         let digest = compile::digest(component);
-        // A file that does not read is told of by what compiles it.
-        let labels = Anatomy::of(component).map(|anatomy| anatomy.labels).unwrap_or_default();
         let component = self.compiled(component, &digest)?;
         let engine = &self.0.engine;
         self.linked(&component, (digest, labels), options).map_err(|error| mismatch::explain(engine, &component, error))
@@ -192,7 +190,8 @@ impl Engine {
     /// # Errors
     /// See [`LoadError`].
     pub fn load_upcaster(&self, component: &[u8]) -> Result<(Vec<Lift>, Arc<dyn Upcast>), LoadError> {
-        compile::check_kind(component)?;
+        // A file that does not read is told of in the same words wherever it is looked at.
+        Anatomy::of(component)?;
         let component = self.compiled(component, &compile::digest(component))?;
         contract::check_imports(&self.0.engine, &component, false)?;
         let interface = KnownExports::upcaster(&self.0.engine, &component)?;
@@ -212,7 +211,8 @@ impl Engine {
     /// # Errors
     /// See [`LoadError`].
     pub fn load_validator(&self, component: &[u8], options: InstanceOptions) -> Result<Arc<dyn Validate>, LoadError> {
-        compile::check_kind(component)?;
+        // A file that does not read is told of in the same words wherever it is looked at.
+        Anatomy::of(component)?;
         let component = self.compiled(component, &compile::digest(component))?;
         contract::check_imports(&self.0.engine, &component, false)?;
         let interface = KnownExports::validator(&self.0.engine, &component)?;

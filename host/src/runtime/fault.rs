@@ -8,7 +8,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::guest::Guest;
 use super::limits::Limits;
-use super::text::{cut, one_line};
+use super::text::{REASON_BYTES_MAX, cut, one_line};
 use crate::delivery::{Evidence, Fault};
 
 /// Frames of a backtrace that are kept.
@@ -60,6 +60,18 @@ impl Failed {
         let (fault, reason) = classify(error, refused, &evidence.stderr_tail, &guest.options.limits, remedy);
         Self { fault, reason: one_line(&reason), evidence }
     }
+
+    /// Why, and the last that the guest said of it: an interpreter says there what the trap does not.
+    pub(super) fn told(&self) -> String {
+        let Self { fault, reason, evidence: Evidence { stderr_tail, .. } } = self;
+        let is_told = *fault == Fault::Trap && last_words(stderr_tail).is_some();
+        match stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+            Some(said) if !is_told && !reason.contains(said) => {
+                cut(format!("{reason}; it said: {said}"), REASON_BYTES_MAX)
+            }
+            _ => reason.clone(),
+        }
+    }
 }
 
 fn classify(
@@ -108,7 +120,7 @@ pub(super) fn cause(error: &wasmtime::Error) -> String {
 /// Every cause but backtraces, outermost first, on one line.
 pub(super) fn chain(error: &wasmtime::Error) -> String {
     let causes: Vec<_> = error.chain().map(|cause| one_line(&cause.to_string())).collect();
-    cut(causes.join(": "), super::text::REASON_BYTES_MAX)
+    cut(causes.join(": "), REASON_BYTES_MAX)
 }
 
 /// The panic message in what a guest said: Rust's, or a line that another language begins with `panic:` or

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::contract::{PACKAGE_VERSION, UPCASTER, VALIDATOR};
+use super::fault::Failed;
 use super::mismatch;
 use crate::delivery::Fault;
 use crate::error::ErrorClass;
@@ -121,6 +122,17 @@ pub enum LoadError {
         /// The interface's name.
         interface: String,
     },
+    /// It uses an interface that is outside that promise, and that this host does not have.
+    #[error(
+        "it uses {interface}, an unstable interface that this host does not have; {there_is}: build it without, or run \
+         the version of the host that it was built for"
+    )]
+    NoUnstable {
+        /// The interface's name.
+        interface: String,
+        /// What there is instead.
+        there_is: String,
+    },
     /// It lifts events, and lies where plugins do.
     #[error(
         "it exports {export}, so it lifts events for all: put it into the folder `upcasters` of the plugins directory"
@@ -182,14 +194,14 @@ pub enum LoadError {
         /// What differs.
         reason: String,
     },
-    /// It failed when it was tried: while starting, or in `describe`.
+    /// It failed when it was tried: while starting, or in a function that is called then.
     #[error("it failed when it was tried ({stage}): {}: {reason}", .fault.as_str())]
     Trial {
-        /// What it was doing: `start` or `describe`.
+        /// What it was doing: `start`, or the function, such as `describe`.
         stage: &'static str,
         /// How it failed.
         fault: Fault,
-        /// Why.
+        /// Why, and where to look.
         reason: String,
     },
     /// The engine failed. Not the component's fault, whatever is in it.
@@ -216,6 +228,15 @@ impl LoadError {
         Self::NoValidator { exports: listed(exports), advice: mismatch::not_among(VALIDATOR, exports) }
     }
 
+    /// It failed at a stage of its trial.
+    pub(super) fn trial(stage: &'static str, failed: &Failed) -> Self {
+        let reason = match failed.fault {
+            Fault::Trap => format!("{}; {}", failed.told(), where_to_look(stage, &failed.evidence.stderr_tail)),
+            _ => failed.told(),
+        };
+        Self::Trial { stage, fault: failed.fault, reason }
+    }
+
     /// What kind of thing went wrong.
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
@@ -231,6 +252,7 @@ impl LoadError {
             | Self::NotPure { .. }
             | Self::TwoRoles { .. }
             | Self::NoRole { .. }
+            | Self::NoUnstable { .. }
             | Self::Misplaced { .. }
             | Self::Impure { .. }
             | Self::NoUpcaster { .. }
@@ -245,7 +267,47 @@ impl LoadError {
     }
 }
 
+/// What a trap at a stage is in an author's words; `said` is what it wrote to stderr.
+fn where_to_look(stage: &str, said: &str) -> String {
+    let ended = match stage {
+        "start" => "it panicked, aborted or exited as it started, before its first call".to_owned(),
+        function => format!("its `{function}` panicked, aborted or exited"),
+    };
+    if said.trim().is_empty() {
+        format!("{ended}, and wrote nothing to stderr: have it write there what fails")
+    } else {
+        ended
+    }
+}
+
 /// The names of exports, for people.
 fn listed(exports: &[String]) -> String {
     if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::Evidence;
+
+    #[test]
+    fn a_trap_in_the_trial_is_told_in_the_words_of_an_author() {
+        let told = |stage, fault, said: &str| {
+            let evidence = Evidence { stderr_tail: said.into(), ..Evidence::default() };
+            LoadError::trial(stage, &Failed { fault, reason: "unreachable".into(), evidence }).to_string()
+        };
+        let described = told("describe", Fault::Trap, "");
+        let words = "(describe): trap: unreachable; its `describe` panicked, aborted or exited, and wrote nothing";
+        assert!(described.contains(words), "{described}");
+        let started = told("start", Fault::Trap, "Traceback:\nKeyError: 'a'\n");
+        let words = "unreachable; it said: KeyError: 'a'; it panicked, aborted or exited as it started";
+        assert!(started.contains(words) && !started.contains("nothing"), "{started}");
+        // Its reason holds those words already.
+        let panicked = told("lifts", Fault::Trap, "panicked at a.rs:1:1:\nno\nnote: run with `RUST_BACKTRACE=1`");
+        assert!(
+            !panicked.contains("it said") && panicked.ends_with("its `lifts` panicked, aborted or exited"),
+            "{panicked}"
+        );
+        assert!(!told("start", Fault::Deadline, "").contains("panicked"));
+    }
 }

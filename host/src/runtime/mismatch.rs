@@ -98,12 +98,21 @@ pub(super) fn no_role(exports: &[String]) -> String {
     let roles = roles();
     let makes_a_plugin = |role: &&String| ![PROJECTION, UPCASTER, VALIDATOR].contains(&role.as_str());
     let names: Vec<_> = roles.iter().filter(makes_a_plugin).map(|role| full(role)).collect();
-    format!("{}; a plugin exports {}", instead(exports, &roles), names.join(" or "))
+    let elsewhere = [UPCASTER, VALIDATOR]
+        .map(|role| format!("one for the folder `{role}s` of the plugins directory exports {}", full(role)));
+    let makes = format!("a plugin exports {}; {}", names.join(" or "), elsewhere.join("; "));
+    followed(&instead(exports, &roles), &makes)
 }
 
 /// The same of one that lies among those of one role, and has it not.
 pub(super) fn not_among(role: &str, exports: &[String]) -> String {
-    format!("{}; what is among the {role}s exports {}", instead(exports, &roles()), full(role))
+    followed(&instead(exports, &roles()), &format!("what is among the {role}s exports {}", full(role)))
+}
+
+/// One text and the next, as a question or a statement ends.
+fn followed(text: &str, next: &str) -> String {
+    let mark = if text.ends_with('?') { "" } else { ";" };
+    format!("{text}{mark} {next}")
 }
 
 /// The name of a role's interface, as this host has it.
@@ -273,10 +282,24 @@ mod tests {
         assert!(said.contains("the folder `validators`") && said.ends_with(&full(UPCASTER)), "{said}");
         assert!(not_among(VALIDATOR, &of("bulk-subscriber")).contains("a folder of its own"));
         assert!(no_role(&of(PROJECTION)).contains("export a subscriber"));
-        let plugin = no_role(&[]);
-        assert!(
-            plugin.contains(&full("aggregate")) && !plugin.contains(VALIDATOR) && !plugin.contains(UPCASTER),
-            "{plugin}"
-        );
+    }
+
+    #[test]
+    fn all_that_a_component_may_export_is_told_with_its_folder() {
+        for exports in [Vec::new(), exporting(&[&format!("{PACKAGE}/upcastr@{PACKAGE_VERSION}")])] {
+            let said = no_role(&exports);
+            assert!(said.contains(&format!("a plugin exports {}", full("aggregate"))), "{said}");
+            for role in [UPCASTER, VALIDATOR] {
+                let place = format!("the folder `{role}s` of the plugins directory exports {}", full(role));
+                assert!(said.contains(&place), "{said}");
+            }
+        }
+        for role in [UPCASTER, VALIDATOR] {
+            let slip = exporting(&[&format!("{PACKAGE}/{role}r@{PACKAGE_VERSION}")]);
+            let meant = format!("did you mean {role}? a plugin exports");
+            assert!(no_role(&slip).starts_with(&meant), "{}", no_role(&slip));
+            let meant = format!("did you mean {role}? what is among");
+            assert!(not_among(role, &slip).starts_with(&meant), "{}", not_among(role, &slip));
+        }
     }
 }

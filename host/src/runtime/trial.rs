@@ -166,8 +166,7 @@ fn describe(instance: &mut Instance, export: &Export) -> Result<Description, Loa
 }
 
 fn failed(stage: &'static str, error: &wasmtime::Error, guest: &mut Guest) -> LoadError {
-    let Failed { fault, reason, .. } = Failed::of_one(error, guest);
-    LoadError::Trial { stage, fault, reason }
+    LoadError::trial(stage, &Failed::of_one(error, guest))
 }
 
 fn text_bytes(described: &bindings::Description) -> usize {

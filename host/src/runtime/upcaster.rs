@@ -48,14 +48,14 @@ impl Upcaster {
         let UpcasterExports { interface, lifts, upcast } = exports;
         let options = InstanceOptions::new(PluginName::from_stored(NAME), Limits::default());
         let upcaster = Self { _engine: engine, pool: Pool::new(linked, options, upcast, Failed::of_fixed) };
-        let mut running = upcaster.pool.taken().map_err(|failed| trial("start", failed))?;
+        let mut running = upcaster.pool.taken().map_err(|failed| LoadError::trial("start", &failed))?;
         let lifts: TypedFunc<(), (Vec<LiftRecord>,)> = running
             .instance
             .function(&lifts)
             .map_err(|error| LoadError::MismatchedExport { export: interface, reason: chain(&error) })?;
         let store = &mut running.instance.store;
         let (declared,) = instance::call(store, lifts, ())
-            .map_err(|error| trial("lifts", Failed::of_fixed(&error, store.data_mut())))?;
+            .map_err(|error| LoadError::trial("lifts", &Failed::of_fixed(&error, store.data_mut())))?;
         if declared.len() > LIFTS_MAX {
             return Err(bad_lifts(format!("it declares {} lifts; at most {LIFTS_MAX} are allowed", declared.len())));
         }
@@ -93,14 +93,9 @@ impl Upcast for Upcaster {
     }
 }
 
-/// What went wrong, and the last that the guest said of it: an interpreter says there what the trap does not.
+/// What went wrong, and in which way.
 fn told(failed: &Failed) -> String {
-    let Failed { fault, reason, evidence } = failed;
-    let fault = fault.as_str();
-    match evidence.stderr_tail.lines().map(str::trim).rfind(|line| !line.is_empty()) {
-        Some(said) if !reason.contains(said) => cut(format!("{fault}: {reason}; it said: {said}"), REASON_BYTES_MAX),
-        _ => format!("{fault}: {reason}"),
-    }
+    cut(format!("{}: {}", failed.fault.as_str(), failed.told()), REASON_BYTES_MAX)
 }
 
 fn upcasted(made: UpcastedRecord) -> Result<Upcasted, String> {
@@ -121,10 +116,6 @@ fn lift(record: LiftRecord) -> Result<Lift, String> {
     let target = |made: TargetRecord| Ok(Target { event_type: name(made.event_type)?, version: made.schema_version });
     let into = into.into_iter().map(target).collect::<Result<_, String>>()?;
     Ok(Lift { event_type: name(event_type)?, from: from_version, into })
-}
-
-fn trial(stage: &'static str, failed: Failed) -> LoadError {
-    LoadError::Trial { stage, fault: failed.fault, reason: failed.reason }
 }
 
 fn bad_lifts(reason: String) -> LoadError {

@@ -36,8 +36,7 @@ impl Validator {
         options: InstanceOptions,
     ) -> Result<Self, LoadError> {
         let validator = Self { _engine: engine, pool: Pool::new(linked, options, export.index, Failed::of_one) };
-        let trial = |Failed { fault, reason, .. }| LoadError::Trial { stage: "start", fault, reason };
-        let mut instance = validator.pool.start().map_err(trial)?;
+        let mut instance = validator.pool.start().map_err(|failed| LoadError::trial("start", &failed))?;
         let function = instance.function(&export.index).map_err(|error| export.mismatched(&error))?;
         validator.pool.keep(Running { instance, function });
         Ok(validator)

@@ -281,6 +281,16 @@ mod tests {
     }
 
     #[test]
+    fn what_the_build_of_c_misses_is_named_whole() {
+        let files = Language::named("c").unwrap().project(&ROLES[0], "big-orders").unwrap();
+        let (_, build) = files.iter().find(|(path, _)| path == "sdk/c/build.sh").unwrap();
+        let build = String::from_utf8_lossy(build);
+        let told: Vec<_> = build.lines().filter(|line| line.contains("apt-get install")).collect();
+        assert_eq!(told, [format!("packages=\"{CLANG}\"")]);
+        assert_eq!(build.matches("\"$packages").count(), 4, "each of the four that are looked for");
+    }
+
+    #[test]
     fn a_role_that_a_language_lacks_has_no_project() {
         let c = Language::named("c").unwrap();
         assert!(c.project(Role::named("upcaster").unwrap(), "x").is_none());

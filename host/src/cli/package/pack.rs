@@ -30,8 +30,8 @@ Examples:
 
 Labels are name, version, description, authors, licenses, source, revision and homepage: the custom
 sections that tools for components know. Those that are not given are taken from Cargo.toml, package.json
-or pyproject.toml, from git, and from what the component describes. The manifest's grants are requests to
-whoever installs it.")]
+or pyproject.toml, from git, and from what the component describes; a component that none of these name has the
+name of its project's folder. The manifest's grants are requests to whoever installs it.")]
 pub(in crate::cli) struct PackArgs {
     /// The project's folder, or its component
     #[arg(value_name = "DIR|FILE")]
@@ -75,19 +75,38 @@ fn set(labels: &mut PackageLabels, key: &str, text: &str) -> Result<(), String> 
 
 /// Packs a plugin, after a check that a host would run it.
 pub(in crate::cli) fn run(args: &PackArgs, output: &mut Output<'_>) -> Result<(), CliError> {
-    let is_project = args.from.is_dir();
-    let path = if is_project { project::component(&args.from)? } else { args.from.clone() };
+    let path = if args.from.is_dir() { project::component(&args.from)? } else { args.from.clone() };
     let hint = "give a project's folder, or the .wasm file that its build wrote";
     let component = component(&path).map_err(|error| error.hint(hint))?;
     let kind = Kind::of_component(&component);
     let manifest = manifest_of(args, kind, &path, &component)?;
     let read = kind.manifest(MANIFEST, manifest.as_deref().unwrap_or_default()).map_err(CliError::usage)?;
     let checked = checked(&path, &component, &read)?;
+    let labels = labels(args, &path, &checked)?;
+    let packed = pack(&component, manifest.as_deref(), &labels)
+        .ok_or_else(|| CliError::usage(format_args!("{} is damaged: its sections do not read", path.display())))?;
+    // What nobody would take is not written.
+    packed_manifest(&packed).map_err(CliError::usage)?;
+    let target = args.output.clone().unwrap_or_else(|| target(&packed, &path, &labels));
+    write(&target, &packed)?;
+    output.line(&format!("{}: {}, {}", target.display(), HumanBytes(packed.len() as u64), digest(&packed)))?;
+    match (manifest, kind) {
+        (Some(_), _) => output.line("its manifest is embedded; its grants are requests to whoever installs it"),
+        // It has none anywhere.
+        (None, Kind::Upcaster) => Ok(()),
+        (None, Kind::Plugin | Kind::Validator) => {
+            output.line("there is no manifest to embed: write one beside it, or give --manifest")
+        }
+    }
+}
+
+/// What is said of it: what is given, else what its project, the component and the project's folder say.
+fn labels(args: &PackArgs, component: &Path, checked: &Checked) -> Result<PackageLabels, CliError> {
     let mut labels = PackageLabels::default();
     for (key, text) in &args.label {
         set(&mut labels, key, text).map_err(CliError::usage)?;
     }
-    if is_project {
+    if args.from.is_dir() {
         labels = labels.or(project::labels(&args.from));
     }
     let known = |key: &str| checked.anatomy.labels.contains_key(key);
@@ -101,17 +120,11 @@ pub(in crate::cli) fn run(args: &PackArgs, output: &mut Output<'_>) -> Result<()
             ..PackageLabels::default()
         });
     }
-    let packed = pack(&component, manifest.as_deref(), &labels)
-        .ok_or_else(|| CliError::usage(format_args!("{} is damaged: its sections do not read", path.display())))?;
-    // What nobody would take is not written.
-    packed_manifest(&packed).map_err(CliError::usage)?;
-    let target = args.output.clone().unwrap_or_else(|| target(&packed, &path, &labels));
-    write(&target, &packed)?;
-    output.line(&format!("{}: {}, {}", target.display(), HumanBytes(packed.len() as u64), digest(&packed)))?;
-    match manifest {
-        Some(_) => output.line("its manifest is embedded; its grants are requests to whoever installs it"),
-        None => output.line("there is no manifest to embed: write one beside it, or give --manifest"),
+    if labels.name.is_none() && !known("name") {
+        // Its file is called `plugin.wasm`, as that of others.
+        labels.name = project::name(component);
     }
+    Ok(labels)
 }
 
 /// The text of the manifest to embed; one that the component carries already stays where there is no other.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::super::dev::project::Project;
 use super::super::error::{CliError, Exit};
+use crate::event::PluginName;
 use crate::plugin::PackageLabels;
 
 /// Where a component is looked for in a folder that does not say: in the folder of a plugin, and where builds leave it.
@@ -60,6 +61,19 @@ pub(super) fn labels(folder: &Path) -> PackageLabels {
     let said = toml("Cargo.toml", "package").or_else(json).or_else(|| toml("pyproject.toml", "project"));
     let said = said.as_ref().map(of_value).unwrap_or_default();
     PackageLabels { revision: revision(folder), ..said }
+}
+
+/// The name of the project whose `dev.toml` says that its build leaves this component: what its tools call it, else that
+/// of its folder.
+pub(super) fn name(component: &Path) -> Option<String> {
+    let component = component.canonicalize().ok()?;
+    let leaves_it = |folder: &&Path| {
+        let project = Project::is_in(folder).then(|| Project::read(folder).ok()).flatten();
+        project.is_some_and(|project| project.component.canonicalize().is_ok_and(|path| path == component))
+    };
+    let folder = component.ancestors().skip(1).find(leaves_it)?;
+    let own = || PluginName::new(folder.file_name()?.to_str()?).ok().map(|name| name.to_string());
+    labels(folder).name.or_else(own)
 }
 
 /// The keys that the three share, and those in which they differ.
@@ -160,5 +174,21 @@ mod tests {
         fs::create_dir(folder.path().join("out")).unwrap();
         fs::write(folder.path().join("out/it.wasm"), "").unwrap();
         assert_eq!(component(folder.path()).unwrap(), folder.path().join("out/it.wasm"), "what dev.toml names");
+    }
+
+    #[test]
+    fn what_no_tool_names_is_called_as_its_project_is() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("lift-orders");
+        fs::create_dir_all(folder.join("build")).unwrap();
+        let (built, other) = (folder.join("build/plugin.wasm"), folder.join("build/other.wasm"));
+        for file in [&built, &other] {
+            fs::write(file, "").unwrap();
+        }
+        assert_eq!(name(&built), None, "it is nobody's");
+        fs::write(folder.join("dev.toml"), "build = 'make'\ncomponent = 'build/plugin.wasm'\n").unwrap();
+        assert_eq!((name(&built).as_deref(), name(&other)), (Some("lift-orders"), None));
+        fs::write(folder.join("package.json"), r#"{"name":"lifts"}"#).unwrap();
+        assert_eq!(name(&built).as_deref(), Some("lifts"));
     }
 }

@@ -5,9 +5,12 @@ use std::fs;
 use super::fixtures::{Guest, call, engine, subscriber};
 use crate::delivery::Fault;
 use crate::error::ErrorClass;
+use crate::event::PluginName;
 use crate::runtime::contract::PACKAGE_VERSION;
 use crate::runtime::lane::Lane;
-use crate::runtime::{Description, Engine, EngineOptions, Limits, LoadError, LoadOptions, LoadedComponent, Role};
+use crate::runtime::{
+    Anatomy, Description, Engine, EngineOptions, InstanceOptions, Limits, LoadError, LoadOptions, LoadedComponent, Role,
+};
 
 const OK: Guest = Guest::new("(i32.const 0)");
 
@@ -52,6 +55,23 @@ fn files_that_are_no_component_are_told_apart() {
     let truncated = engine().load(&bytes[..bytes.len() / 2]).unwrap_err();
     assert!(matches!(truncated, LoadError::Invalid { .. }), "{truncated}");
     assert!(truncated.to_string().contains("cut short"), "{truncated}");
+}
+
+#[test]
+fn a_file_that_does_not_read_is_told_of_in_the_words_of_a_look_at_it() {
+    let (engine, bytes) = (engine(), OK.bytes());
+    let options = || InstanceOptions::new(PluginName::from_stored("checks"), Limits::default());
+    let mut unread = 0;
+    for length in (8..bytes.len()).step_by(7) {
+        let cut = &bytes[..length];
+        // Between two sections it reads, and is refused for what is not there.
+        let Err(told) = Anatomy::of(cut) else { continue };
+        assert_eq!(engine.load(cut).err().as_ref(), Some(&told), "the first {length} bytes");
+        assert_eq!(engine.load_upcaster(cut).err().as_ref(), Some(&told), "the first {length} bytes");
+        assert_eq!(engine.load_validator(cut, options()).err(), Some(told), "the first {length} bytes");
+        unread += 1;
+    }
+    assert!(unread > 0, "every part reads");
 }
 
 #[test]
