@@ -121,7 +121,7 @@ fn ways(places: &[Place]) -> Option<u64> {
             }
         }
     }
-    (passed == places.len()).then(|| ways.iter().fold(0, |sum, ways| sum.saturating_add(*ways)))
+    (passed == places.len()).then(|| ways.iter().fold(0, |sum: u64, ways| sum.saturating_add(*ways)))
 }
 
 /// Counts what holding data to schemas takes, in bytes of errors.
