@@ -147,6 +147,20 @@ fn an_account_lives_through_its_commands() {
     assert!(metrics.contains("tidemill_commands_total{aggregate=\"account\",result=\"rejected\"} 2"), "{metrics}");
 }
 
+/// It runs, so nobody is told to start it: who asks again would ask for ever.
+#[test]
+fn what_decides_has_nothing_to_retry_to_promote_or_to_roll_back_to() {
+    let Bank { server, .. } = Bank::open();
+    assert_eq!(ask(&server, "7", "open", "Open", &json!({ "owner": "ada" })).0, 201);
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    for what in ["dead-letters/retry", "dead-letters/1/retry", "pause", "rollback", "rebuild", "promote", "replay"] {
+        let mut answer = agent.post(format!("{}/v1/plugins/account/{what}", server.url())).send_empty().unwrap();
+        let problem: Value = answer.body_mut().read_json().unwrap();
+        let says = problem["detail"].as_str().unwrap_or_default();
+        assert!(answer.status() == 409 && says.contains("plugin account decides commands"), "{what}: {problem}");
+    }
+}
+
 #[test]
 fn an_account_is_seen_as_of_any_point_and_by_its_snapshots() {
     let Bank { server, .. } = Bank::open();

@@ -128,6 +128,15 @@ pub enum CommandRefused {
         /// The plugin.
         plugin: PluginName,
     },
+    /// It runs, and has no delivery.
+    #[error(
+        "plugin {plugin} decides commands and is handed no events, so there is nothing to retry, to discard, to pause or to \
+         resume"
+    )]
+    Decides {
+        /// The plugin.
+        plugin: PluginName,
+    },
     /// Another generation does not become live.
     #[error(transparent)]
     Generation(#[from] GenerationRefused),
@@ -142,6 +151,7 @@ impl CommandRefused {
     pub const fn class(&self) -> ErrorClass {
         match self {
             Self::NotRunning { .. } => ErrorClass::Unavailable,
+            Self::Decides { .. } => ErrorClass::Conflict,
             Self::Generation(error) => error.class(),
             Self::Delivery(error) => error.class(),
         }

@@ -21,7 +21,7 @@ use super::starting::Starting;
 use super::state::ApiState;
 use super::wait::for_log;
 use crate::access::Action;
-use crate::command::{Change, CommandError, Point, SnapshotInfo, StateAt, Touched};
+use crate::command::{Change, CommandError, DamagedSnapshot, Point, SnapshotInfo, SnapshotPage, StateAt, Touched};
 use crate::event::{Category, EventType, Position, StreamName, Version};
 use crate::gate::Caller;
 
@@ -96,7 +96,18 @@ pub(super) struct TouchedView<'a> {
 #[schema(as = SnapshotList)]
 pub(super) struct SnapshotsView<'a> {
     snapshots: Vec<SnapshotView<'a>>,
+    /// Those between them that are damaged on disk.
+    damaged: Vec<DamagedSnapshotView<'a>>,
     next: Option<String>,
+}
+
+/// A snapshot that is damaged on disk: its aggregate is made without it, and it is written anew when the next is due.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DamagedSnapshot)]
+pub(super) struct DamagedSnapshotView<'a> {
+    stream: &'a StreamName,
+    /// What is wrong with it, for people.
+    reason: &'a str,
 }
 
 /// A snapshot that there is.
@@ -173,12 +184,14 @@ pub(super) async fn snapshots(State(state): State<ApiState>, RawQuery(query): Ra
     let limit = params.limit(PAGE_DEFAULT, PAGE_MAX)?;
     let prefix = params.one("prefix")?.unwrap_or_default().to_owned();
     let after = params.one("after")?.map(StreamName::new).transpose()?.map(String::from);
-    let (found, next) = state.commands().snapshots(prefix, after, limit).await?;
+    let SnapshotPage { snapshots, damaged, next } = state.commands().snapshots(prefix, after, limit).await?;
     let next = next.map(|next| {
         let link = Link::to("/v1/snapshots").with("after", &next);
         link.with_same(&params, &["prefix", "limit"]).into_text()
     });
-    Json::render(&SnapshotsView { snapshots: found.iter().map(SnapshotView::of).collect(), next })
+    let snapshots = snapshots.iter().map(SnapshotView::of).collect();
+    let damaged = damaged.iter().map(DamagedSnapshotView::of).collect();
+    Json::render(&SnapshotsView { snapshots, damaged, next })
 }
 
 /// Drops a snapshot.
@@ -218,6 +231,13 @@ impl<'a> SnapshotView<'a> {
     fn of(info: &'a SnapshotInfo) -> Self {
         let SnapshotInfo { stream, schema, version, position, bytes } = info;
         Self { stream, schema: *schema, version: *version, position: *position, bytes: *bytes }
+    }
+}
+
+impl<'a> DamagedSnapshotView<'a> {
+    fn of(damaged: &'a DamagedSnapshot) -> Self {
+        let DamagedSnapshot { stream, reason } = damaged;
+        Self { stream, reason }
     }
 }
 

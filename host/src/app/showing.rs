@@ -23,7 +23,10 @@ impl Showing {
     }
 
     fn running(&self, name: &PluginName) -> Result<Dispatcher, CommandRefused> {
-        self.0.dispatcher(name).ok_or_else(|| CommandRefused::NotRunning { plugin: name.clone() })
+        self.0.dispatcher(name).ok_or_else(|| match self.0.plugin(name) {
+            Some(info) if info.deciding.is_some() => CommandRefused::Decides { plugin: name.clone() },
+            Some(_) | None => CommandRefused::NotRunning { plugin: name.clone() },
+        })
     }
 }
 

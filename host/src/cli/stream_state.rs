@@ -134,7 +134,15 @@ struct Touched {
 #[derive(Deserialize)]
 struct Page {
     snapshots: Vec<Box<RawValue>>,
+    #[serde(default)]
+    damaged: Vec<Damaged>,
     next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Damaged {
+    stream: String,
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -227,6 +235,10 @@ fn list(args: &SnapshotsArgs, client: &Client, output: &mut Output<'_>) -> Resul
                 table.row([shown(&stream, usize::MAX), numbers.0, numbers.1, numbers.2]);
             }
             table.print_page(output, first)?;
+        }
+        for Damaged { stream, reason } in &page.damaged {
+            let (stream, reason) = (shown(stream, usize::MAX), shown(reason, usize::MAX));
+            talk(&format!("the snapshot of {stream} is damaged, and its aggregate is made without it: {reason}"));
         }
         first = false;
         path = page.next;

@@ -16,7 +16,7 @@ use super::places::{self, Places};
 use super::queue::{Queue, QueueOptions};
 use super::record;
 use super::request::Command;
-use super::snapshots::{SnapshotInfo, Snapshots};
+use super::snapshots::{SnapshotPage, Snapshots};
 use super::task::Task;
 use super::{Failure, Settled};
 use crate::access::Denied;
@@ -195,8 +195,7 @@ impl Commands {
         &self.0.claims
     }
 
-    /// Snapshots of streams whose names begin so, in the order of names, strictly after a stream if given, and the
-    /// stream to go on after.
+    /// Snapshots of streams whose names begin so, in the order of names, strictly after a stream if given.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -205,12 +204,12 @@ impl Commands {
         prefix: String,
         after: Option<String>,
         limit: usize,
-    ) -> Result<(Vec<SnapshotInfo>, Option<String>), CommandError> {
+    ) -> Result<SnapshotPage, CommandError> {
         self.0.snapshots.list(prefix, after, limit).await
     }
 
     /// Drops the snapshot of a stream; says whether there was one. It is written again when it is due. One that stands for
-    /// removed events is dropped by `force` only.
+    /// removed events, or that is damaged where events were removed, is dropped by `force` only.
     ///
     /// # Errors
     /// When it is needed, or the store cannot be read or written.

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 
 use super::bus::Commands;
 use super::error::CommandError;
-use super::snapshot::owner;
-use super::snapshots::Snapshots;
+use super::snapshot;
+use super::snapshots::{SnapshotPage, Snapshots};
 use crate::event::{Filter, Pattern, Position, StreamName, TOMBSTONE_TYPE};
 use crate::store::{StateChange, Store, StoreError};
 
@@ -83,7 +83,8 @@ async fn follow(rows: &Snapshots) -> Result<Infallible, CommandError> {
 
 /// Where to go on. Blocks.
 fn checkpoint(store: &dyn Store) -> Result<Position, StoreError> {
-    let row = store.state_get(&owner(), TOMBSTONE_TYPE)?;
+    // From the beginning, where that is damaged.
+    let row = snapshot::row(store, TOMBSTONE_TYPE)?.and_then(Result::ok);
     let position = row.and_then(|row| row.try_into().ok()).map(|bytes| Position(u64::from_be_bytes(bytes)));
     Ok(position.unwrap_or_default())
 }
@@ -94,7 +95,7 @@ async fn with_snapshots(rows: &Snapshots, streams: Vec<StreamName>) -> Result<Ve
         let mut changes: Vec<StateChange> = Vec::new();
         for stream in streams {
             let key = stream.as_str().to_owned();
-            if changes.iter().all(|change| change.key != key) && store.state_get(&owner(), &key)?.is_some() {
+            if changes.iter().all(|change| change.key != key) && snapshot::row(store, &key)?.is_some() {
                 changes.push(StateChange { key, value: None });
             }
         }
@@ -107,12 +108,14 @@ async fn with_snapshots(rows: &Snapshots, streams: Vec<StreamName>) -> Result<Ve
 async fn listed(rows: &Snapshots) -> Result<Vec<StreamName>, CommandError> {
     let (mut deleted, mut after) = (Vec::new(), None);
     loop {
-        let (found, next) = rows.list(String::new(), after, PAGE).await?;
+        let SnapshotPage { snapshots, damaged, next } = rows.list(String::new(), after, PAGE).await?;
+        let whole = snapshots.into_iter().map(|found| found.stream);
+        let streams: Vec<_> = whole.chain(damaged.into_iter().map(|found| found.stream)).collect();
         let look = move |store: &dyn Store| {
             let mut deleted = Vec::new();
-            for info in found {
-                if store.stream_head(&info.stream)?.is_some_and(|head| head.deleted) {
-                    deleted.push(info.stream);
+            for stream in streams {
+                if store.stream_head(&stream)?.is_some_and(|head| head.deleted) {
+                    deleted.push(stream);
                 }
             }
             Ok::<_, StoreError>(deleted)

@@ -15,6 +15,15 @@ use crate::event::{
 };
 use crate::store::{AppendError, StoreError};
 
+/// A snapshot that is left out when its aggregate is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// Something else made it, at this version.
+    Unfit(Version),
+    /// Its row is damaged.
+    Damaged,
+}
+
 /// Why a command has no outcome. Nothing of it is stored, unless the store says otherwise; it may be sent again.
 #[derive(Clone, Debug, Error)]
 pub enum CommandError {
@@ -111,8 +120,8 @@ pub enum CommandError {
         stream: StreamName,
         /// The last version that is known.
         version: Version,
-        /// The version of a snapshot that is left out, as something else made it.
-        left_out: Option<Version>,
+        /// The snapshot that is left out, if there is one.
+        left_out: Option<LeftOut>,
     },
     /// A snapshot stands for events that are not there any more.
     #[error(
@@ -342,14 +351,17 @@ impl CommandError {
 }
 
 /// Which snapshot does not count, in brackets.
-fn unfit(left_out: Option<Version>) -> String {
-    let text = |version| {
-        format!(
+fn unfit(left_out: Option<LeftOut>) -> String {
+    match left_out {
+        None => String::new(),
+        Some(LeftOut::Unfit(version)) => format!(
             " (that at version {version} is left out: another plugin, snapshot schema or chain of upcasters made it, and it \
              counts again when that is put back)"
-        )
-    };
-    left_out.map(text).unwrap_or_default()
+        ),
+        Some(LeftOut::Damaged) => {
+            " (the one there is is damaged on disk: restore it from a backup, or drop it)".to_owned()
+        }
+    }
 }
 
 /// The first errors, behind a colon.

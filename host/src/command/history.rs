@@ -3,7 +3,7 @@
 //! What counts for versions are stored events: an event that is lifted to several, or to none, is one.
 
 use super::aggregate::{AggregateHost, Misfit};
-use super::error::CommandError;
+use super::error::{CommandError, LeftOut};
 use super::shard::{Hot, Source};
 use super::snapshot;
 use crate::event::{Filter, Position, RecordedEvent, Version};
@@ -194,7 +194,11 @@ impl Source<'_> {
     fn gone(&self, version: Version) -> CommandError {
         // A look is taken for the operator: what cannot be read is not told.
         let snapshot = snapshot::read(self.store, self.stream).ok().flatten();
-        let left_out = snapshot.filter(|found| !found.is_of(self.setup)).map(|found| found.version);
+        let left_out = match snapshot {
+            Some(Ok(found)) if !found.is_of(self.setup) => Some(LeftOut::Unfit(found.version)),
+            Some(Err(_)) => Some(LeftOut::Damaged),
+            Some(Ok(_)) | None => None,
+        };
         CommandError::HistoryGone { stream: self.stream.clone(), version, left_out }
     }
 

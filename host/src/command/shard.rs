@@ -326,7 +326,15 @@ pub(super) fn restored(
     until: Until,
     counts: &Counts,
 ) -> Result<Option<Hot>, CommandError> {
-    let Some(found) = snapshot::read(source.store, source.stream)? else { return Ok(None) };
+    let found = match snapshot::read(source.store, source.stream)? {
+        None => return Ok(None),
+        Some(Ok(found)) => found,
+        Some(Err(error)) => {
+            tracing::warn!(stream = %source.stream, %error, "a damaged snapshot was left out");
+            counts.snapshots_left_out.add(1);
+            return Ok(None);
+        }
+    };
     let (version, position) = (found.version, found.position);
     let reason = match usable(source, &found, until)? {
         Ok(false) => return Ok(None),

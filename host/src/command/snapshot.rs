@@ -4,7 +4,8 @@
 //! (1 byte, 3), schema (4 bytes), maker (16), version (8), position (8), the types of its events (see [`Seen`]), numbers
 //! big-endian, then what the code gave.* The maker is the beginning of the SHA-256 of who made it: the plugin's name, the
 //! category, and the digest of the steps that events of such types go through, each but the last followed by a 0. In format
-//! 2 there are no types, and every step counts. What another one made is left out, as is another format. Written by
+//! 2 there are no types, and every step counts. What another one made is left out, as is another format, and a row that is
+//! damaged. Written by
 //! `snapshots`; read by `shard`, which checks it against the log; grows with streams; trimmed by `snapshots drop`, and by
 //! `deletions` with their streams.
 
@@ -94,9 +95,21 @@ pub(super) fn owner() -> Owner {
     PluginName::from_stored(SNAPSHOTS_OWNER).into()
 }
 
+/// What is there, if something is: an error where it is damaged.
+pub(super) type Found<T> = Option<Result<T, StoreError>>;
+
+/// The row under a key. One that is damaged is there, and is as good as none; a disk that cannot be read is an error. Blocks.
+pub(super) fn row(store: &dyn Store, key: &str) -> Result<Found<Vec<u8>>, StoreError> {
+    match store.state_get(&owner(), key) {
+        Err(error @ StoreError::CorruptedRow { .. }) => Ok(Some(Err(error))),
+        found => Ok(found?.map(Ok)),
+    }
+}
+
 /// The snapshot of a stream's aggregate, if there is one. Blocks.
-pub(super) fn read(store: &dyn Store, stream: &StreamName) -> Result<Option<Snapshot>, StoreError> {
-    Ok(store.state_get(&owner(), stream.as_str())?.as_deref().and_then(Snapshot::decode))
+pub(super) fn read(store: &dyn Store, stream: &StreamName) -> Result<Found<Snapshot>, StoreError> {
+    let found = row(store, stream.as_str())?;
+    Ok(found.and_then(|row| row.map(|row| Snapshot::decode(&row)).transpose()))
 }
 
 #[cfg(test)]

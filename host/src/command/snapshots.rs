@@ -10,9 +10,11 @@ use super::claims::Claims;
 use super::error::CommandError;
 use super::lanes::Lanes;
 use super::shard::Source;
-use super::snapshot::{SNAPSHOT_BYTES_MAX, Snapshot, owner};
+use super::snapshot::{self, SNAPSHOT_BYTES_MAX, Snapshot, owner};
 use crate::event::{Category, Filter, Position, StreamName, Version};
-use crate::store::{AsyncStore, CommitError, Progress, ReadRequest, StateChange, Store, StoreError, UnitOfWork};
+use crate::store::{
+    AsyncStore, CommitError, Progress, ReadRequest, StateChange, StateKeys, StatePage, Store, StoreError, UnitOfWork,
+};
 
 /// Aggregates that wait for a snapshot; more are asked for again by their next command.
 const WISHES_MAX: usize = 256;
@@ -35,6 +37,40 @@ pub struct SnapshotInfo {
     pub position: Position,
     /// Its size, in bytes.
     pub bytes: usize,
+}
+
+/// A snapshot whose row is damaged. It is left out when its aggregate is made, and written over when the next is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedSnapshot {
+    /// The aggregate's stream.
+    pub stream: StreamName,
+    /// What the store says, for people.
+    pub reason: String,
+}
+
+/// Some of the snapshots, in the order of their streams' names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotPage {
+    /// Those that are whole.
+    pub snapshots: Vec<SnapshotInfo>,
+    /// Those between them that are damaged.
+    pub damaged: Vec<DamagedSnapshot>,
+    /// The stream to go on after; none where there are no more.
+    pub next: Option<String>,
+}
+
+impl SnapshotPage {
+    /// Adds a row, if it is a snapshot.
+    fn add(&mut self, key: String, row: Result<Vec<u8>, StoreError>) {
+        let Some(stream) = StreamName::new(key).ok().filter(|stream| !stream.is_of_host()) else { return };
+        match row.map(|row| Snapshot::decode(&row)) {
+            Ok(Some(Snapshot { schema, version, position, bytes, .. })) => {
+                self.snapshots.push(SnapshotInfo { stream, schema, version, position, bytes: bytes.len() });
+            }
+            Ok(None) => {}
+            Err(error) => self.damaged.push(DamagedSnapshot { stream, reason: error.to_string() }),
+        }
+    }
 }
 
 /// An aggregate that is to have a snapshot.
@@ -151,15 +187,9 @@ impl Snapshots {
         prefix: String,
         after: Option<String>,
         limit: usize,
-    ) -> Result<(Vec<SnapshotInfo>, Option<String>), CommandError> {
-        let scan = move |store: &dyn Store| store.state_scan(&owner(), &prefix, after.as_deref(), limit);
-        let page = self.0.log.run(scan).await?;
-        let info = |(key, row): (String, Vec<u8>)| {
-            let stream = StreamName::new(key).ok().filter(|stream| !stream.is_of_host())?;
-            let Snapshot { schema, version, position, bytes, .. } = Snapshot::decode(&row)?;
-            Some(SnapshotInfo { stream, schema, version, position, bytes: bytes.len() })
-        };
-        Ok((page.entries.into_iter().filter_map(info).collect(), page.next))
+    ) -> Result<SnapshotPage, CommandError> {
+        let look = move |store: &dyn Store| page(store, &prefix, after.as_deref(), limit);
+        Ok(self.0.log.run(look).await?)
     }
 
     /// Drops the snapshot of a stream; says whether there was one. Rows under names of the host's own are none. One that
@@ -170,7 +200,7 @@ impl Snapshots {
         }
         let name = stream.clone();
         let look = move |store: &dyn Store| {
-            let there = store.state_get(&owner(), name.as_str())?.is_some();
+            let there = snapshot::row(store, name.as_str())?.is_some();
             if there && !force && !begins(store, &name)? {
                 return Err(CommandError::SnapshotNeeded { stream: name });
             }
@@ -186,6 +216,29 @@ impl Snapshots {
     /// The log that they are of.
     pub(super) fn log(&self) -> &AsyncStore {
         &self.0.log
+    }
+}
+
+/// Some of the snapshots. Blocks.
+fn page(store: &dyn Store, prefix: &str, after: Option<&str>, limit: usize) -> Result<SnapshotPage, StoreError> {
+    match store.state_scan(&owner(), prefix, after, limit) {
+        // It ends at the first row that is damaged: then each is read by itself.
+        Err(StoreError::CorruptedRow { .. }) => {
+            let StateKeys { keys, next } = store.state_keys(&owner(), prefix, after, limit)?;
+            let mut page = SnapshotPage { next, ..SnapshotPage::default() };
+            for key in keys {
+                if let Some(row) = snapshot::row(store, &key)? {
+                    page.add(key, row);
+                }
+            }
+            Ok(page)
+        }
+        scanned => {
+            let StatePage { entries, next } = scanned?;
+            let mut page = SnapshotPage { next, ..SnapshotPage::default() };
+            entries.into_iter().for_each(|(key, row)| page.add(key, Ok(row)));
+            Ok(page)
+        }
     }
 }
 

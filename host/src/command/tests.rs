@@ -452,7 +452,7 @@ async fn snapshots_are_used_listed_dropped_and_left_out_when_they_do_not_fit() {
         world.send(command(&step.to_string(), "Add", 1)).await.unwrap();
     }
     let stream = StreamName::new("purse-1").unwrap();
-    let infos = async |world: &World| world.commands.snapshots("purse-".into(), None, 10).await.unwrap().0;
+    let infos = async |world: &World| world.commands.snapshots("purse-".into(), None, 10).await.unwrap().snapshots;
     let mut found = infos(&world).await;
     while found.is_empty() {
         tokio::task::yield_now().await;

@@ -250,6 +250,7 @@ impl Registry {
     fn running(&self, name: &PluginName) -> Result<Running, GenerationRefused> {
         self.board.running(name).ok_or_else(|| match self.board.get(name) {
             None => GenerationRefused::NotInstalled { plugin: name.clone() },
+            Some(info) if info.deciding.is_some() => GenerationRefused::Decides { plugin: name.clone() },
             Some(_) => GenerationRefused::NotRunning { plugin: name.clone() },
         })
     }

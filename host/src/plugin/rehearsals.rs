@@ -159,6 +159,7 @@ impl Rehearsals {
     fn installed(&self, name: &PluginName) -> Result<Installed, RehearsalRefused> {
         self.registry.installed(name).ok_or_else(|| match self.registry.get(name) {
             None => RehearsalRefused::NotInstalled { plugin: name.clone() },
+            Some(info) if info.deciding.is_some() => RehearsalRefused::Decides { plugin: name.clone() },
             Some(_) => RehearsalRefused::NotRunning { plugin: name.clone() },
         })
     }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
-    PluginRecord, Progress, ReadPage, ReadRequest, Removals, Reply, StatePage, StateSize, StateSnapshot, Store,
-    StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
+    PluginRecord, Progress, ReadPage, ReadRequest, Removals, Reply, StateKeys, StatePage, StateSize, StateSnapshot,
+    Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 use crate::event::{Category, EventType, InvalidEvent, NewEvent, PluginName, Position, RecordedEvent, StreamName};
 use crate::schema::{FieldError, SchemaCell};
@@ -167,6 +167,16 @@ impl Store for CheckedStore {
         limit: usize,
     ) -> Result<StatePage, StoreError> {
         self.inner.state_scan(owner, prefix, after, limit)
+    }
+
+    fn state_keys(
+        &self,
+        owner: &Owner,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<StateKeys, StoreError> {
+        self.inner.state_keys(owner, prefix, after, limit)
     }
 
     fn dead_letters(&self, owner: &Owner, after: Position, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {

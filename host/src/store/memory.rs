@@ -14,8 +14,8 @@ use super::decide::{self, Decision, LogView};
 use super::page::{PageBuilder, StatePageBuilder, StreamPageBuilder, is_above};
 use super::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, DeadLetterChange, Direction,
-    Owner, Pending, PluginChange, PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSize,
-    StateSnapshot, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
+    Owner, Pending, PluginChange, PluginRecord, Progress, ReadPage, ReadRequest, Removals, StateKeys, StatePage,
+    StateSize, StateSnapshot, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 use crate::clock::Clock;
 use crate::event::{Category, EventType, PluginName, Position, Query, RecordedEvent, StreamName};
@@ -35,6 +35,8 @@ struct Data {
     owners: BTreeMap<Owner, OwnerData>,
     records: BTreeMap<PluginName, PluginRecord>,
     tracking: BTreeMap<String, u64>,
+    /// Rows of state that are not served, as a test damaged them.
+    damaged: BTreeSet<(Owner, String)>,
 }
 
 #[derive(Default)]
@@ -77,6 +79,12 @@ impl MemoryStore {
         Self { clock, data: Mutex::default(), head: watch::Sender::new(Position::START) }
     }
 
+    /// Has a row of state be one that is damaged on disk, until it is written over.
+    #[cfg(test)]
+    pub(crate) fn damage(&self, owner: Owner, key: &str) {
+        self.data().damaged.insert((owner, key.to_owned()));
+    }
+
     fn data(&self) -> MutexGuard<'_, Data> {
         self.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,6 +114,7 @@ impl MemoryStore {
             AppendError::Store(error) => CommitError::Store(error),
             error => CommitError::Append(error),
         })?;
+        data.damaged.retain(|(owner, key)| *owner != work.owner || work.state.iter().all(|change| change.key != *key));
         let owner = data.owners.entry(work.owner).or_default();
         owner.progress.insert(work.partition, work.progress);
         let mut changed = BTreeSet::new();
@@ -157,6 +166,14 @@ impl MemoryStore {
 impl Data {
     fn head(&self) -> Position {
         self.log.last().map_or(Position::START, |event| event.position)
+    }
+
+    fn check_row(&self, owner: &Owner, key: &str) -> Result<(), StoreError> {
+        if !self.damaged.contains(&(owner.clone(), key.to_owned())) {
+            return Ok(());
+        }
+        let what = format!("the row {key:?} of plugin {owner}");
+        Err(StoreError::CorruptedRow { what, reason: "its checksum does not match".to_owned() })
     }
 
     /// The events that are not removed.
@@ -341,7 +358,9 @@ impl Store for MemoryStore {
     }
 
     fn state_get(&self, owner: &Owner, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.data().owners.get(owner).and_then(|owner| owner.state.get(key).cloned()))
+        let data = self.data();
+        data.check_row(owner, key)?;
+        Ok(data.owners.get(owner).and_then(|owner| owner.state.get(key).cloned()))
     }
 
     fn state_scan(
@@ -352,7 +371,21 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<StatePage, StoreError> {
         let data = self.data();
-        Ok(page_of(data.owners.get(owner).into_iter().flat_map(|owner| &owner.state), prefix, after, limit))
+        let page = page_of(data.owners.get(owner).into_iter().flat_map(|owner| &owner.state), prefix, after, limit);
+        page.entries.iter().try_for_each(|(key, _)| data.check_row(owner, key))?;
+        Ok(page)
+    }
+
+    fn state_keys(
+        &self,
+        owner: &Owner,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<StateKeys, StoreError> {
+        let data = self.data();
+        let state = data.owners.get(owner).into_iter().flat_map(|owner| &owner.state);
+        Ok(page_of(state, prefix, after, limit).into())
     }
 
     fn state_size(&self, owner: &Owner) -> Result<StateSize, StoreError> {

@@ -46,7 +46,7 @@ pub use owner::Owner;
 pub use pending::{Pending, Reply, reply};
 pub use plugin_data::{
     CommitError, Committed, DeadLetter, DeadLetterChange, Failing, PluginChange, PluginRecord, Progress, StateChange,
-    StatePage, StateSnapshot, Stopped, UnitOfWork,
+    StateKeys, StatePage, StateSnapshot, Stopped, UnitOfWork,
 };
 pub use read::{Direction, ReadPage, ReadRequest};
 pub use removals::Removals;
@@ -228,6 +228,19 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&str>,
         limit: usize,
     ) -> Result<StatePage, StoreError>;
+
+    /// Keys of a plugin's state as [`Self::state_scan`] has them, also those of values that are damaged: no value is looked
+    /// at.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn state_keys(
+        &self,
+        owner: &Owner,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<StateKeys, StoreError>;
 
     /// How much state an owner keeps. Counted while writing: costs little, whatever it keeps.
     ///

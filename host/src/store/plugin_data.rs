@@ -287,3 +287,18 @@ pub struct StatePage {
     /// Give this as `after` to go on; none when the scan is complete.
     pub next: Option<String>,
 }
+
+/// Some keys of a plugin's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateKeys {
+    /// The keys, in order.
+    pub keys: Vec<String>,
+    /// Give this as `after` to go on; none when there are no more.
+    pub next: Option<String>,
+}
+
+impl From<StatePage> for StateKeys {
+    fn from(page: StatePage) -> Self {
+        Self { keys: page.entries.into_iter().map(|(key, _)| key).collect(), next: page.next }
+    }
+}

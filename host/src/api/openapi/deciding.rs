@@ -116,7 +116,8 @@ fn snapshots() -> Op {
 
 fn drop_snapshot() -> Op {
     Op::delete("/v1/snapshots/{stream}", "dropSnapshot", "Drops a snapshot; it is written again when it is due.")
-        .about("One that stands for events which retention has removed is needed: without it the aggregate takes no more commands.")
+        .about("One that stands for events which retention has removed is needed: without it the aggregate takes no more commands. \
+                One that is damaged counts as needed where events of its stream were removed.")
         .takes([query("force", flag(), "Whether to drop it even so.")])
         .answers(204, "It is gone.")
         .refuses(409, &[Kind::Conflict])

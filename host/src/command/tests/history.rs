@@ -53,7 +53,7 @@ pub(super) fn left_out(world: &World) -> u64 {
 
 pub(super) async fn snapshot_at(world: &World, version: u64) -> SnapshotInfo {
     loop {
-        let found = world.commands.snapshots(String::new(), None, 10).await.unwrap().0;
+        let found = world.commands.snapshots(String::new(), None, 10).await.unwrap().snapshots;
         match found.into_iter().find(|found| found.version >= Version(version)) {
             Some(found) => return found,
             None => tokio::task::yield_now().await,

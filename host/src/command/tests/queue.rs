@@ -351,7 +351,7 @@ async fn what_waits_is_known_to_retention_and_its_checkpoint_is_no_snapshot() {
     drop(task);
     let queue = StreamName::new("$commands-accepted").unwrap();
     assert!(!later.commands.drop_snapshot(&queue, false).await.unwrap());
-    assert!(later.commands.snapshots(String::new(), None, 10).await.unwrap().0.is_empty());
+    assert!(later.commands.snapshots(String::new(), None, 10).await.unwrap().snapshots.is_empty());
     assert_eq!(first_waiting(), None, "it is still there");
 }
 

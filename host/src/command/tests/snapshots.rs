@@ -43,7 +43,7 @@ async fn what_no_snapshot_stands_for_any_more_is_told_by_the_command_and_of_the_
     let renamed = instead(&world, |setup| AggregateSetup { plugin: PluginName::new("renamed").unwrap(), ..setup });
     for other in [lifted(&world, ITS_TYPE), other_schema.reclaimed(), renamed] {
         let error = other.send(command("a", "Add", 1)).await.unwrap_err();
-        let known = Some(Version(3));
+        let known = Some(LeftOut::Unfit(Version(3)));
         assert!(
             matches!(error, CommandError::HistoryGone { version: Version(0), left_out, .. } if left_out == known),
             "{error}"
@@ -67,6 +67,67 @@ async fn a_snapshot_that_stands_for_removed_events_is_dropped_by_force_only() {
     assert!(world.commands.drop_snapshot(&stream(), true).await.unwrap());
     let error = world.restarted().send(command("a", "Add", 1)).await.unwrap_err();
     assert!(matches!(error, CommandError::HistoryGone { left_out: None, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_left_out_listed_as_such_dropped_and_written_over() {
+    let mut world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    snapshot_of(&world, "2").await;
+    world.policy = never();
+    world.store.damage(owner(), "purse-1");
+    let next = world.restarted();
+    assert_eq!((next.state(Point::Now).await, left_out(&next)), (3, 1));
+    let changes = next.commands.changes(stream(), None, (Point::Version(Version(3)), Point::Now)).await.unwrap();
+    assert_eq!((changes.from, left_out(&next)), (Version(3), 2));
+    assert_eq!(next.send(command("a", "Take", 1)).await.unwrap().version, Version(4));
+    assert_eq!(next.code.restored.load(Ordering::Relaxed), 0);
+
+    let page = next.commands.snapshots(String::new(), None, 10).await.unwrap();
+    let names: Vec<_> = page.snapshots.iter().map(|found| found.stream.as_str()).collect();
+    assert_eq!((names, page.damaged.len(), page.next), (vec!["purse-2"], 1, None));
+    assert_eq!(page.damaged[0].stream, stream());
+    assert!(page.damaged[0].reason.contains("is corrupted"), "{:?}", page.damaged);
+    let first = next.commands.snapshots(String::new(), None, 1).await.unwrap();
+    assert_eq!((first.snapshots.len(), first.damaged, first.next.as_deref()), (0, page.damaged, Some("purse-1")));
+
+    assert!(next.commands.drop_snapshot(&stream(), false).await.unwrap());
+    assert!(!next.commands.drop_snapshot(&stream(), false).await.unwrap());
+    world.policy = every(3);
+    let writing = world.restarted();
+    // It was made of its events, so one is due at once.
+    writing.send(command("b", "Add", 1)).await.unwrap();
+    assert_eq!(snapshot_at(&writing, 5).await.stream, stream());
+    world.store.damage(owner(), "purse-1");
+    let over = world.restarted();
+    over.send(command("c", "Add", 1)).await.unwrap();
+    assert_eq!(snapshot_at(&over, 6).await.stream, stream());
+    assert!(over.commands.snapshots(String::new(), None, 10).await.unwrap().damaged.is_empty());
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_of_removed_events_is_told_and_dropped_by_force_only() {
+    let world = only_a_snapshot().await;
+    world.store.damage(owner(), "purse-1");
+    let error = world.send(command("a", "Add", 1)).await.unwrap_err();
+    let damaged = Some(LeftOut::Damaged);
+    assert!(matches!(error, CommandError::HistoryGone { left_out, .. } if left_out == damaged), "{error}");
+    assert!(error.to_string().contains("is damaged on disk"), "{error}");
+    let error = world.commands.drop_snapshot(&stream(), false).await.unwrap_err();
+    assert!(matches!(error, CommandError::SnapshotNeeded { .. }), "{error}");
+    assert!(world.commands.drop_snapshot(&stream(), true).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_of_a_deleted_stream_goes_with_it() {
+    let world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    world.store.damage(owner(), "purse-1");
+    world.store.delete_stream(StreamDeletion::of(stream())).await.unwrap();
+    let _task = world.commands.follow_deletions();
+    while !matches!(world.store.state_get(&owner(), "purse-1"), Ok(None)) {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// A row as a release before wrote it, which did not note the types of events.
@@ -118,7 +179,7 @@ async fn the_snapshot_of_a_deleted_stream_goes_whether_it_is_deleted_before_or_w
     delete("2").await;
     gone(&world, "2").await;
     drop(task);
-    let left = world.commands.snapshots(String::new(), None, 10).await.unwrap().0;
+    let left = world.commands.snapshots(String::new(), None, 10).await.unwrap().snapshots;
     assert_eq!(left.len(), 1, "{left:?}");
     // Where it goes on, it knows how far it has come.
     assert!(world.store.state_get(&owner(), crate::event::TOMBSTONE_TYPE).unwrap().is_some());

@@ -25,6 +25,15 @@ pub enum GenerationRefused {
         /// The plugin.
         plugin: PluginName,
     },
+    /// It runs, and has neither state nor generations.
+    #[error(
+        "plugin {plugin} decides commands: it keeps no state that could be rebuilt, and no version from before to roll back \
+         to; to return to one, put its component into the plugins directory"
+    )]
+    Decides {
+        /// The plugin.
+        plugin: PluginName,
+    },
     /// It would do again what it did outside.
     #[error(
         "{} can send HTTP requests, and a rebuild would send them again, so its state is not rebuilt; put what keeps \
@@ -79,8 +88,8 @@ impl GenerationRefused {
             Self::NotInstalled { .. } => ErrorClass::NotFound,
             Self::NotRunning { .. } => ErrorClass::Unavailable,
             Self::ReachesOut { .. } => ErrorClass::Invalid,
-            // Not who asks is wrong, but the files are.
-            Self::ComponentGone { .. } | Self::NotReloaded { .. } => ErrorClass::Conflict,
+            // Not who asks is wrong, but the plugin's kind or the files are.
+            Self::Decides { .. } | Self::ComponentGone { .. } | Self::NotReloaded { .. } => ErrorClass::Conflict,
             Self::Install(error) => error.class(),
             Self::Delivery(error) => error.class(),
             Self::Store(error) => error.class(),

@@ -25,6 +25,15 @@ pub enum RehearsalRefused {
         /// The plugin.
         plugin: PluginName,
     },
+    /// It runs, and has no events that a version could be compared over.
+    #[error(
+        "plugin {plugin} decides commands and is handed no events, so versions of it are not rehearsed and there is no \
+         candidate to promote; to install another version, put its component into the plugins directory"
+    )]
+    Decides {
+        /// The plugin.
+        plugin: PluginName,
+    },
     /// The candidate cannot be loaded, or one of both versions cannot be rehearsed.
     #[error(transparent)]
     Candidate(#[from] InstallError),
@@ -111,9 +120,11 @@ impl RehearsalRefused {
             Self::Candidate(error) => error.class(),
             Self::Rehearsal(error) => error.class(),
             Self::Files(error) => error.class(),
-            Self::NotClean { .. } | Self::OtherLive { .. } | Self::OtherManifest { .. } | Self::Promoting { .. } => {
-                ErrorClass::Conflict
-            }
+            Self::Decides { .. }
+            | Self::NotClean { .. }
+            | Self::OtherLive { .. }
+            | Self::OtherManifest { .. }
+            | Self::Promoting { .. } => ErrorClass::Conflict,
             Self::NotTaken { .. } => ErrorClass::Invalid,
         }
     }

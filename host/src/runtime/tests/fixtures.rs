@@ -11,8 +11,8 @@ use crate::runtime::lane::Lane;
 use crate::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadedComponent};
 use crate::store::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
-    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StatePage, StateSize, StateSnapshot, Store, StoreError,
-    StreamDeletion, StreamHead, StreamPage, UnitOfWork,
+    PluginRecord, Progress, ReadPage, ReadRequest, Removals, StateKeys, StatePage, StateSize, StateSnapshot, Store,
+    StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 
 /// The contract's types, as a component imports them.
@@ -249,6 +249,10 @@ impl Store for NoStore {
 
     fn state_scan(&self, _: &Owner, _: &str, _: Option<&str>, _: usize) -> Result<StatePage, StoreError> {
         Ok(StatePage::default())
+    }
+
+    fn state_keys(&self, _: &Owner, _: &str, _: Option<&str>, _: usize) -> Result<StateKeys, StoreError> {
+        Ok(StateKeys::default())
     }
 
     fn state_snapshot(&self, _: &Owner) -> Result<Box<dyn StateSnapshot>, StoreError> {

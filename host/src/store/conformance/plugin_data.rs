@@ -220,6 +220,8 @@ pub fn state_is_scanned_in_pages(subject: &dyn Subject) {
     let scan = |prefix, after, limit| {
         let page = store.state_scan(&owner("p"), prefix, after, limit).unwrap();
         assert!(page.entries.iter().all(|(key, value)| key.as_bytes() == value));
+        let keys = store.state_keys(&owner("p"), prefix, after, limit).unwrap();
+        assert_eq!(keys, crate::store::StateKeys::from(page.clone()));
         (page.entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), page.next)
     };
     let sorted = ["", "a", "b:1", "b:10", "b:2", "b:ä", "c"].map(str::to_owned);

@@ -15,7 +15,7 @@ use super::shared::Shared;
 use super::state::{Moment, Row};
 use super::view::View;
 use crate::store::page::StatePageBuilder;
-use crate::store::{Owner, Progress, StatePage, StateSnapshot, StoreError};
+use crate::store::{Owner, Progress, StateKeys, StatePage, StateSnapshot, StoreError};
 
 /// Fewest keys of the newest journal that are looked at together. Of few the other layers would be looked up again and
 /// again, where most of them were removed.
@@ -25,6 +25,13 @@ const SLICE_KEYS_MAX: usize = 1024;
 
 /// A layer of rows.
 type Rows<'a> = Box<dyn Iterator<Item = Row<String, Vec<u8>>> + 'a>;
+
+/// What of the file's rows is looked at.
+#[derive(Clone, Copy)]
+enum Look {
+    Whole,
+    KeysOnly,
+}
 
 /// One owner's rows at one moment.
 pub(super) struct OwnerSnapshot {
@@ -91,6 +98,7 @@ impl OwnerSnapshot {
         newest: Vec<(String, Option<Vec<u8>>)>,
         frozen: &'a [RwLockReadGuard<'_, HotData>],
         start: &'a str,
+        look: Look,
     ) -> Result<Vec<Rows<'a>>, StoreError> {
         let mut layers: Vec<Rows<'a>> = vec![Box::new(newest.into_iter().map(Ok))];
         let mut dropped = self.dropped;
@@ -102,9 +110,43 @@ impl OwnerSnapshot {
             dropped |= changes.dropped;
         }
         if !dropped {
-            layers.push(Box::new(self.file.state_from(&self.owner, start)?));
+            let rows: Rows<'a> = match look {
+                Look::Whole => Box::new(self.file.state_from(&self.owner, start)?),
+                Look::KeysOnly => Box::new(self.file.keys_from(&self.owner, start)?),
+            };
+            layers.push(rows);
         }
         Ok(layers)
+    }
+
+    /// Keys of the state, also those of damaged values.
+    pub(super) fn keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<StateKeys, StoreError> {
+        self.page(prefix, after, limit, Look::KeysOnly).map(StateKeys::from)
+    }
+
+    fn page(&self, prefix: &str, after: Option<&str>, limit: usize, look: Look) -> Result<StatePage, StoreError> {
+        let (mut page, mut after) = (StatePageBuilder::new(limit), after.map(str::to_owned));
+        let mut slices = slices(limit);
+        loop {
+            let keys_max = slices.next().unwrap_or(SLICE_KEYS_MAX);
+            let start = after.as_deref().filter(|after| *after > prefix).unwrap_or(prefix);
+            let Slice { rows, through } = self.newest_slice((prefix, start), keys_max);
+            let within = |key: &str| key.starts_with(prefix) && through.as_deref().is_none_or(|through| key <= through);
+            let frozen: Vec<_> = self.frozen().map(|generation| generation.data()).collect();
+            for row in Layered::new(self.layers(rows, &frozen, start, look)?) {
+                let (key, value) = row?;
+                if !within(&key) {
+                    break;
+                }
+                if after.as_deref() != Some(key.as_str()) && !page.offer(&key, &value) {
+                    return Ok(page.finish());
+                }
+            }
+            if through.is_none() {
+                return Ok(page.finish());
+            }
+            after = through;
+        }
     }
 }
 
@@ -131,28 +173,7 @@ impl StateSnapshot for OwnerSnapshot {
     }
 
     fn scan(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<StatePage, StoreError> {
-        let (mut page, mut after) = (StatePageBuilder::new(limit), after.map(str::to_owned));
-        let mut slices = slices(limit);
-        loop {
-            let keys_max = slices.next().unwrap_or(SLICE_KEYS_MAX);
-            let start = after.as_deref().filter(|after| *after > prefix).unwrap_or(prefix);
-            let Slice { rows, through } = self.newest_slice((prefix, start), keys_max);
-            let within = |key: &str| key.starts_with(prefix) && through.as_deref().is_none_or(|through| key <= through);
-            let frozen: Vec<_> = self.frozen().map(|generation| generation.data()).collect();
-            for row in Layered::new(self.layers(rows, &frozen, start)?) {
-                let (key, value) = row?;
-                if !within(&key) {
-                    break;
-                }
-                if after.as_deref() != Some(key.as_str()) && !page.offer(&key, &value) {
-                    return Ok(page.finish());
-                }
-            }
-            if through.is_none() {
-                return Ok(page.finish());
-            }
-            after = through;
-        }
+        self.page(prefix, after, limit, Look::Whole)
     }
 }
 

@@ -27,8 +27,8 @@ use crate::event::{Category, EventType, PluginName, Position, RecordedEvent, Str
 use crate::store::page::StreamPageBuilder;
 use crate::store::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
-    PluginRecord, Progress, ReadPage, ReadRequest, Removals, Reply, StatePage, StateSize, StateSnapshot, Store,
-    StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork, decide, reply,
+    PluginRecord, Progress, ReadPage, ReadRequest, Removals, Reply, StateKeys, StatePage, StateSize, StateSnapshot,
+    Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork, decide, reply,
 };
 
 /// Bytes a proposal weighs beside its payload.
@@ -363,6 +363,16 @@ impl Store for EmbeddedStore {
         limit: usize,
     ) -> Result<StatePage, StoreError> {
         contain_read(|| OwnerSnapshot::take(&self.shared, owner)?.scan(prefix, after, limit))
+    }
+
+    fn state_keys(
+        &self,
+        owner: &Owner,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<StateKeys, StoreError> {
+        contain_read(|| OwnerSnapshot::take(&self.shared, owner)?.keys(prefix, after, limit))
     }
 
     fn state_size(&self, owner: &Owner) -> Result<StateSize, StoreError> {

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use super::fixture::{Fixture, wait};
+use super::fixture::{Fixture, plugin, wait};
+use crate::error::ErrorClass;
+use crate::plugin::GenerationRefused;
 
 /// Who decides for `orders`.
 fn holder(fixture: &Fixture) -> Option<String> {
@@ -31,6 +33,22 @@ async fn what_decides_goes_on_until_what_replaces_it_in_another_role_runs() {
     assert!(info.problem.is_none(), "{info:?}");
     fixture.until("orders", |info| info.deciding.is_none()).await;
     wait("the claim to be given up", || holder(&fixture).is_none().then_some(())).await;
+}
+
+#[tokio::test]
+async fn what_decides_is_told_to_have_nothing_to_rebuild_or_to_return_to() {
+    let fixture = Fixture::new(|fixture| fixture.put("orders.wasm", "decides v1"));
+    fixture.until("orders", |info| info.deciding.is_some()).await;
+    let (registry, orders) = (fixture.registry(), plugin("orders"));
+    let refused = [
+        registry.roll_back(&orders).await,
+        registry.rebuild(&orders, None).await,
+        registry.cancel_rebuild(&orders).await,
+    ];
+    for refused in refused.map(Result::unwrap_err) {
+        assert!(matches!(refused, GenerationRefused::Decides { .. }), "{refused}");
+        assert_eq!(refused.class(), ErrorClass::Conflict);
+    }
 }
 
 #[tokio::test]

@@ -262,6 +262,21 @@ impl StateFile {
         }
     }
 
+    /// Makes a value of a plugin's state another than was written.
+    #[cfg(test)]
+    pub(super) fn damage(&self, owner: &Owner, key: &str) -> Result<(), StoreError> {
+        self.with(|database| {
+            let owner = owner.to_string();
+            let transaction = database.begin_write().map_err(write_failed)?;
+            let mut table = transaction.open_table(STATE).map_err(write_failed)?;
+            let row = table.get((owner.as_str(), key)).map_err(write_failed)?.map(|row| row.value().to_vec());
+            let row: Vec<_> = row.unwrap_or_default().into_iter().map(|byte| !byte).collect();
+            table.insert((owner.as_str(), key), row.as_slice()).map_err(write_failed)?;
+            drop(table);
+            transaction.commit().map_err(write_failed)
+        })
+    }
+
     fn guard(&self) -> RwLockReadGuard<'_, Option<File>> {
         self.database.read().unwrap_or_else(PoisonError::into_inner)
     }

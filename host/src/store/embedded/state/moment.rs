@@ -4,6 +4,7 @@
 
 use redb::{Database, ReadTransaction, ReadableDatabase as _};
 
+use super::row::RowName;
 use super::tables::{PROGRESS, STATE};
 use super::{Row, progress_key, progress_row, sizes, state_row};
 use crate::store::embedded::failure::{contain_read, read_failed};
@@ -58,6 +59,24 @@ impl Moment {
         owner: &Owner,
         start: &str,
     ) -> Result<impl Iterator<Item = Row<String, Vec<u8>>> + use<>, StoreError> {
+        self.rows_from(owner, start, |row, value| row.decode(value).map(<[u8]>::to_vec))
+    }
+
+    /// The same with empty values: those of the file are not looked at.
+    pub(in crate::store::embedded) fn keys_from(
+        &self,
+        owner: &Owner,
+        start: &str,
+    ) -> Result<impl Iterator<Item = Row<String, Vec<u8>>> + use<>, StoreError> {
+        self.rows_from(owner, start, |_, _| Ok(Vec::new()))
+    }
+
+    fn rows_from(
+        &self,
+        owner: &Owner,
+        start: &str,
+        value_of: fn(RowName<'_>, &[u8]) -> Result<Vec<u8>, StoreError>,
+    ) -> Result<impl Iterator<Item = Row<String, Vec<u8>>> + use<>, StoreError> {
         let wanted = owner.to_string();
         let (rows, table) = contain_read(|| {
             let table = self.0.open_table(STATE).map_err(read_failed)?;
@@ -72,7 +91,7 @@ impl Moment {
                 if owner != wanted {
                     return Ok(None);
                 }
-                let value = state_row(owner, key).decode(value.value())?.to_vec();
+                let value = value_of(state_row(owner, key), value.value())?;
                 Ok(Some((key.to_owned(), Some(value))))
             };
             read().transpose()

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{append, assert_numbered, cramped, open, read_all, settle};
 use crate::event::Position;
 use crate::store::embedded::{ClosedStore, EmbeddedStore};
-use crate::store::{Owner, Progress, StateChange, Store, UnitOfWork};
+use crate::store::{Owner, Progress, StateChange, Store, StoreError, UnitOfWork};
 
 const EVENTS: usize = 150;
 
@@ -70,6 +70,38 @@ fn a_flipped_bit_anywhere_is_never_served() {
     }
     assert!(told > 100, "{told} told, {harmless} harmless");
     assert_eq!(assert_numbered(&read_all(&open(directory.path()).unwrap()).unwrap()), EVENTS);
+}
+
+/// The scan fails as a whole; the keys are known, and the next write of the row mends it.
+#[test]
+fn a_damaged_row_of_state_is_named_among_the_keys_and_can_be_written_over() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path());
+    let store = open(directory.path()).unwrap();
+    let owner: Owner = "p".parse().unwrap();
+    let keys = |limit| store.state_keys(&owner, "key-", Some("key-0"), limit).unwrap();
+    let (all, two) = (keys(1000), keys(2));
+    assert_eq!((all.keys.len(), all.next.as_deref(), two.keys.len()), (EVENTS / 10 - 1, None, 2));
+    store.shared().state.damage(&owner, "key-10").unwrap();
+    let error = store.state_get(&owner, "key-10").unwrap_err();
+    assert!(matches!(error, StoreError::CorruptedRow { .. }), "{error}");
+    let error = store.state_scan(&owner, "", None, 1000).unwrap_err();
+    assert!(matches!(error, StoreError::CorruptedRow { .. }), "{error}");
+    assert_eq!((keys(1000), keys(2)), (all, two));
+    let work = UnitOfWork {
+        owner: owner.clone(),
+        partition: 0,
+        progress: Progress {
+            revision: 1 + EVENTS as u64 / 10,
+            checkpoint: Position(EVENTS as u64),
+            ..Progress::default()
+        },
+        state: vec![StateChange { key: "key-10".into(), value: Some(vec![0x5A; 60]) }],
+        events: Vec::new(),
+        dead_letters: Vec::new(),
+    };
+    store.commit(work).wait().unwrap();
+    assert_eq!(state(&store), Some(EVENTS / 10));
 }
 
 #[test]
