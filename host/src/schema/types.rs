@@ -210,7 +210,7 @@ impl TypeSchemas {
 
 impl TypeSchema {
     pub(super) fn read(origin: &str, text: &str) -> Result<Self, String> {
-        let document = strict::read(text.as_bytes()).map_err(|error| format!("it is not JSON: {error}"))?;
+        let document = strict::read(text.as_bytes())?;
         let enforced = match document.get(ENFORCE) {
             None => false,
             Some(Value::Bool(enforced)) => *enforced,
@@ -241,7 +241,7 @@ impl TypeSchema {
     pub fn check_data(&self, data: &[u8]) -> Result<(), Vec<FieldError>> {
         let whole = |reason: String| vec![FieldError { path: String::new(), reason }];
         let bytes = data.len();
-        let data = strict::read(data).map_err(|error| whole(format!("no JSON: {error}")))?;
+        let data = strict::read(data).map_err(whole)?;
         if self.effort.is_too_much(&data, bytes) {
             return Err(whole(
                 "it takes too much to hold this to the schema, which leads to parts of it in too many ways: send less, \
