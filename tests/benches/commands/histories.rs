@@ -59,7 +59,8 @@ fn snapshot(
         bus.send(deposit(account, &format!("snapshot-{account}"))?, Commands::allow_all()).await?;
         let begin = std::time::Instant::now();
         loop {
-            let (snapshots, _) = bus.snapshots(format!("account-{account}"), None, 100).await?;
+            let tidemill::command::SnapshotPage { snapshots, .. } =
+                bus.snapshots(format!("account-{account}"), None, 100).await?;
             if snapshots.iter().any(|snapshot| snapshot.stream.as_str() == format!("account-{account}")) {
                 return Ok(());
             }
