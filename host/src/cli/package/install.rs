@@ -40,8 +40,8 @@ Examples:
 
 It is checked as `plugins check` does it, and put in place in one step; a running server takes it up.
 What it asks for is shown, and granted with --grant only; so is more of the machine than a plugin has that says nothing.
-With --replace the manifest that is there stays; a component whose own name is not that of the file or repository takes
-the place of what --name says, and of nothing else. What lifts events goes into the folder `upcasters`, what commands are
+With --replace the manifest that is there stays; a component whose own name is not that of the file or repository (or so
+with a version: NAME-1.2.3) takes the place of what --name says, and of nothing else. What lifts events goes into the folder `upcasters`, what commands are
 held to into `validators`, with its manifest beside it.
 Exit codes: 2 it does not fit, 3 there is nothing, 4 there is a plugin of that name, 5 it cannot be got,
 6 it asks for more than it is granted, or is not what --digest or --key say")]
@@ -237,7 +237,7 @@ fn wanted_name(args: &InstallArgs, component: &[u8]) -> Result<PluginName, CliEr
 fn unnamed(source: &Source, component: &[u8], replace: bool) -> Result<PluginName, CliError> {
     let stem = source.stem();
     match packed_name(component).and_then(|name| PluginName::new(name).ok()) {
-        Some(own) if replace && own.as_str() != stem => {
+        Some(own) if replace && !is_called(&stem, &own) => {
             let what = format_args!("the component calls itself {own}, and what it comes from is called {stem:?}");
             Err(CliError::usage(what).hint("say by --name what it is to replace"))
         }
@@ -245,6 +245,13 @@ fn unnamed(source: &Source, component: &[u8], replace: bool) -> Result<PluginNam
         None => PluginName::new(stem.as_str())
             .map_err(|_| CliError::usage(format_args!("{stem:?} is no name for a plugin")).hint("give one by --name")),
     }
+}
+
+/// Whether what a component comes from is called as it calls itself, or so with a version, as `pack` does it.
+fn is_called(stem: &str, own: &PluginName) -> bool {
+    let version =
+        |rest: &str| rest.strip_prefix('-').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+    stem.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || version(rest))
 }
 
 /// Which manifest is put in place: that of the operator where there is one, else the embedded one.
@@ -288,7 +295,7 @@ mod tests {
         let labels = PackageLabels { name: Some("billing".into()), ..PackageLabels::default() };
         let bare = b"\0asm\x0d\0\x01\0";
         let packed = pack(bare, None, &labels).unwrap();
-        for from in ["tool.wasm", "https://example.com/tool.wasm", "oci://example.com/acme/tool:1", "billing-1.2.wasm"]
+        for from in ["tool.wasm", "https://example.com/tool.wasm", "oci://example.com/acme/tool:1", "billing-tool.wasm"]
         {
             let source: Source = from.parse().unwrap();
             assert_eq!(unnamed(&source, &packed, false).unwrap().as_str(), "billing", "{from}");
@@ -300,7 +307,12 @@ mod tests {
             assert!(hint.unwrap().contains("--name"));
             assert!(unnamed(&source, bare, true).is_ok_and(|name| name.as_str() == source.stem()), "{from}");
         }
-        for from in ["x/billing.wasm", "https://example.com/billing.wasm?v=1", "oci://example.com/acme/billing:1"] {
+        for from in [
+            "x/billing.wasm",
+            "billing-1.2.3.wasm",
+            "https://example.com/billing.wasm?v=1",
+            "oci://example.com/acme/billing:1",
+        ] {
             assert_eq!(unnamed(&from.parse().unwrap(), &packed, true).unwrap().as_str(), "billing", "{from}");
         }
     }
