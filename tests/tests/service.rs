@@ -182,13 +182,21 @@ fn one_connection_too_many_is_refused_and_the_operator_is_told() {
     let open: Vec<_> = (0..8).map(|_| connect(&server)).collect();
     let refuses = || server.log().iter().any(|line| line.to_string().contains("a connection was refused"));
     poll("the log to tell", || refuses().then_some(()));
+    // Before one that is open gives its place to one that has not been looked at yet.
+    poll("all but three to be closed", || (open.iter().filter(|open| is_closed(open)).count() >= 5).then_some(()));
     drop(open);
     let refused = "tidemill_connections_refused_total{face=\"http\"}";
     poll("the metric to tell", || metric(&server, refused).filter(|refused| *refused >= 5));
     let told = server.log().iter().filter(|line| line.to_string().contains("a connection was refused")).count();
-    assert_eq!(told, 1, "not for each of them");
+    assert!(told < 5, "not for each of them: {told}");
     let open = poll("how many are open", || metric(&server, "tidemill_connections{face=\"http\"}"));
     assert!((1..=3).contains(&open), "{open}");
+}
+
+/// Whether the server closed a connection on which it never says anything.
+fn is_closed(mut connection: &TcpStream) -> bool {
+    connection.set_nonblocking(true).unwrap();
+    !matches!(connection.read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 /// The head of an answer, and the connection.
