@@ -5,6 +5,7 @@
 //! plugin waits for another. What is wanted travels in a cell of one value: a newer wish replaces one that
 //! nobody has come to yet. Both write what can be seen from outside on the board, which readers share.
 
+mod beside;
 mod board;
 mod check;
 mod error;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use beside::Beside;
 use board::{Board, Running};
 pub use check::{Checked, Proposed, Refusal, Runnable, check, runnable};
 pub use error::InstallError;
@@ -151,8 +153,10 @@ impl Registry {
         }
         let pace = Pace { debounce: options.debounce, poll: options.poll };
         let RegistryOptions { directory, loader, schemas, checks, .. } = options;
-        let eyes = Eyes::open(Place { directory, loader, schemas: Arc::clone(&schemas), checks }, pace);
-        tokio::spawn(supervisor::run(eyes, pace, surroundings, tell_ready, (asked, stopping)));
+        let place = Place { directory, loader, schemas: Arc::clone(&schemas), checks };
+        let beside = Beside::open(&place);
+        let eyes = Eyes::open(place, pace);
+        tokio::spawn(supervisor::run((eyes, beside), pace, surroundings, tell_ready, (asked, stopping)));
         Self { board, store, secrets, schemas, archive, looks, ready, stop }
     }
 

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) use command_files::CommandFiles;
+pub(crate) use command_files::{CommandFiles, CommandLook};
 pub use error::SourceError;
 use files::{Files, read_component};
 pub(crate) use files::{Stamp, digest_of};

@@ -1,4 +1,7 @@
 //! The task that looks at the directory and tells the keepers what is wanted.
+//!
+//! While a component is compiled that lifts events or checks commands, code that is new waits for it: who installs both
+//! at once must not have one run without the other. What code runs already goes on, and is told at once what it may.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,12 +10,13 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::beside::Beside;
 use super::keeper::{self, Kept, Surroundings, Wanted};
 use super::reload::LookAsked;
 use crate::command::Checks;
 use crate::event::{Category, PluginName};
 use crate::plugin::Loader;
-use crate::plugin::source::{Broken, CommandFiles, Found, Outlook, Scan, Scanner, SourceError, TypeFiles, Upcasters};
+use crate::plugin::source::{Broken, Candidate, CommandFiles, Found, Outlook, Scan, Scanner, SourceError, TypeFiles};
 use crate::plugin::watcher::{Pace, Watcher};
 use crate::schema::SchemaCell;
 
@@ -32,9 +36,7 @@ pub(super) struct Place {
 pub(super) struct Eyes {
     place: Place,
     scanner: Scanner,
-    upcasters: Upcasters,
     types: TypeFiles,
-    checks: CommandFiles,
     watcher: Watcher,
 }
 
@@ -52,7 +54,7 @@ struct Supervisor {
 
 /// Runs the plugins of a directory until it is told to stop.
 pub(super) async fn run(
-    mut eyes: Eyes,
+    (mut eyes, mut beside): (Eyes, Beside),
     pace: Pace,
     around: Surroundings,
     ready: watch::Sender<bool>,
@@ -61,21 +63,29 @@ pub(super) async fn run(
     let (kept, leaving) = (BTreeMap::new(), BTreeMap::new());
     let mut supervisor = Supervisor { around, kept, leaving, ready: Some(ready), looks: 0, asked: Vec::new() };
     loop {
-        let (back, outcome, outlook) = tokio::select! {
-            looked = eyes.look(pace) => looked,
-            // What is compiled meanwhile may take long.
+        beside.begin();
+        let looks = async {
+            let looked = eyes.look(pace).await;
+            beside.at_most(pace.debounce).await;
+            looked
+        };
+        let (back, outcome) = tokio::select! {
+            looked = looks => looked,
             _ = stopping.wait_for(|stop| *stop) => break,
         };
         eyes = back;
-        let settling = supervisor.reconcile(outcome, outlook);
-        let asks = tokio::select! {
-            () = eyes.watcher.due(settling) => None,
-            Some(first) = asked.recv() => Some(first),
+        let settling = supervisor.reconcile(outcome, &beside);
+        let at_once = tokio::select! {
+            () = eyes.watcher.due(settling) => false,
+            () = beside.next() => true,
+            Some(first) = asked.recv() => {
+                supervisor.asked.push(first);
+                true
+            }
             // An error means that the registry was dropped.
             _ = stopping.wait_for(|stop| *stop) => break,
         };
-        if let Some(first) = asks {
-            supervisor.asked.push(first);
+        if at_once {
             eyes.watcher.due(true).await;
         }
     }
@@ -83,30 +93,25 @@ pub(super) async fn run(
 }
 
 impl Eyes {
-    /// Takes what events and commands are held to, as far as it is there. Blocks.
+    /// Takes what events are held to, as far as it is there. Blocks.
     pub(super) fn open(place: Place, pace: Pace) -> Self {
-        let Place { directory, loader, schemas, checks } = &place;
-        let types = TypeFiles::new(directory, Arc::clone(schemas));
-        let checks = CommandFiles::new(directory, Arc::clone(checks), Arc::clone(loader));
-        Self::with(place, pace, types, checks)
+        let types = TypeFiles::new(&place.directory, Arc::clone(&place.schemas));
+        Self::with(place, pace, types)
     }
 
     /// Looks anew, where the last look panicked: what it had put in place goes on.
     fn again(place: Place, pace: Pace) -> Self {
-        let Place { directory, loader, schemas, checks } = &place;
-        let types = TypeFiles::again(directory, Arc::clone(schemas));
-        let checks = CommandFiles::again(directory, Arc::clone(checks), Arc::clone(loader));
-        Self::with(place, pace, types, checks)
+        let types = TypeFiles::again(&place.directory, Arc::clone(&place.schemas));
+        Self::with(place, pace, types)
     }
 
-    fn with(place: Place, pace: Pace, types: TypeFiles, checks: CommandFiles) -> Self {
+    fn with(place: Place, pace: Pace, types: TypeFiles) -> Self {
         let (scanner, watcher) = (Scanner::new(place.directory.clone()), Watcher::new(pace));
-        let upcasters = Upcasters::new(&place.directory, Arc::clone(&place.loader));
-        Self { place, scanner, upcasters, types, checks, watcher }
+        Self { place, scanner, types, watcher }
     }
 
     /// Looks at the directory, and watches what is in it from then on.
-    async fn look(mut self, pace: Pace) -> (Self, Result<Scan, SourceError>, Option<Outlook>) {
+    async fn look(mut self, pace: Pace) -> (Self, Result<Scan, SourceError>) {
         let place = self.place.clone();
         let look = tokio::task::spawn_blocking(move || {
             // Before the look, so that what changes during it is heard.
@@ -116,23 +121,22 @@ impl Eyes {
                 let (problem, settling) = self.types.look();
                 scan.strays.extend(problem);
                 scan.settling |= settling;
-                scan.settling |= self.checks.look(&mut scan.strays, &mut scan.folders);
+                let schemas = CommandFiles::schemas_in(&self.place.directory);
                 let folders = scan.folders.iter().map(PathBuf::as_path);
-                self.watcher.rearm(folders.chain([self.place.directory.as_path()]));
+                self.watcher.rearm(folders.chain([self.place.directory.as_path(), schemas.as_path()]));
             }
-            let outlook = self.upcasters.look();
-            (self, outcome, Some(outlook))
+            (self, outcome)
         });
         look.await.unwrap_or_else(|error| {
             let (path, reason) = (place.directory.clone(), error.to_string());
-            (Self::again(place, pace), Err(SourceError::Directory { path, reason }), None)
+            (Self::again(place, pace), Err(SourceError::Directory { path, reason }))
         })
     }
 }
 
 impl Supervisor {
     /// Tells the keepers what a look found; answers whether another look is due soon.
-    fn reconcile(&mut self, outcome: Result<Scan, SourceError>, outlook: Option<Outlook>) -> bool {
+    fn reconcile(&mut self, outcome: Result<Scan, SourceError>, beside: &Beside) -> bool {
         self.leaving.retain(|_, kept| !kept.task.is_finished());
         let news = self.around.board.note_directory(outcome.as_ref().err().map(ToString::to_string));
         let mut scan = match outcome {
@@ -146,7 +150,8 @@ impl Supervisor {
                 return false;
             }
         };
-        let mut settling = scan.settling | self.take_chain(outlook, &mut scan);
+        beside.add_to(&mut scan);
+        let mut settling = scan.settling | self.take_chain(beside.outlook(), &mut scan);
         for reason in self.around.board.note_strays(&scan.strays) {
             tracing::warn!(reason, "not a plugin");
         }
@@ -156,6 +161,7 @@ impl Supervisor {
         for (name, found) in scan.plugins {
             let wanted = match (found, &chain) {
                 (Found::Settling, _) | (Found::Ready(_), None) => None,
+                (Found::Ready(candidate), _) if beside.is_under_way() && self.is_new(&name, &candidate) => None,
                 (Found::Ready(candidate), Some(Ok(chain))) => Some(Wanted::Ready(Box::new(candidate.lifted_by(chain)))),
                 // Events that are not lifted are not handed over.
                 (Found::Ready(candidate), Some(Err(reason))) => {
@@ -171,25 +177,33 @@ impl Supervisor {
         }
         settling |= !unsettled.is_empty();
         self.answer(&unsettled);
-        self.looks = self.looks.saturating_add(1);
-        if !settling || self.looks > FIRST_LOOKS_MAX {
-            self.begun();
+        if !beside.is_under_way() {
+            self.looks = self.looks.saturating_add(1);
+            if !settling || self.looks > FIRST_LOOKS_MAX {
+                self.begun();
+            }
         }
         settling
     }
 
     /// Takes in what lifts events; answers whether another look at it is due soon.
-    fn take_chain(&self, outlook: Option<Outlook>, scan: &mut Scan) -> bool {
+    fn take_chain(&self, outlook: Option<&Outlook>, scan: &mut Scan) -> bool {
         let Some(Outlook { chain, settling, folder }) = outlook else { return false };
         match chain {
-            Some(Ok(chain)) => self.around.board.note_chain(Ok(chain)),
+            Some(Ok(chain)) => self.around.board.note_chain(Ok(Arc::clone(chain))),
             Some(Err(problem)) => {
                 self.around.board.note_chain(Err(problem.to_string()));
-                scan.strays.insert(folder, problem);
+                scan.strays.insert(folder.clone(), problem.clone());
             }
             None => {}
         }
-        settling
+        *settling
+    }
+
+    /// Whether what is found under a name is other code than what is wanted there.
+    fn is_new(&self, name: &PluginName, candidate: &Candidate) -> bool {
+        let wanted = self.kept.get(name).map(|kept| kept.wanted.borrow());
+        !wanted.is_some_and(|wanted| matches!(&*wanted, Wanted::Ready(known) if known.digest == candidate.digest))
     }
 
     /// Tells those who wait that what is in the directory of their plugin is what is wanted.

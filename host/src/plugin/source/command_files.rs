@@ -40,6 +40,14 @@ struct Watched {
     holds: bool,
 }
 
+/// What a look found.
+pub(crate) struct CommandLook {
+    /// What is wrong, by the folder.
+    pub(crate) problems: BTreeMap<PathBuf, SourceError>,
+    /// Whether another look is due one debounce later.
+    pub(crate) settling: bool,
+}
+
 /// A folder, what is wrong with its files, and whether another look is due.
 type Looked = (PathBuf, Result<(Option<SourceError>, bool), SourceError>);
 
@@ -64,7 +72,7 @@ impl CommandFiles {
 
     /// Nothing is seen yet. Whether something was taken that goes on while the files are wrong, is `holds`.
     fn over(directory: &Path, checks: Arc<Checks>, loader: Arc<dyn Loader>, holds: bool) -> Self {
-        let schemas = Steady::nested(directory.join(SCHEMAS_FOLDER), &["json"]);
+        let schemas = Steady::nested(Self::schemas_in(directory), &["json"]);
         let validators = Steady::new(directory.join(VALIDATORS_FOLDER), &["toml", "wasm"]);
         let watched = |files| Watched { files, taken: None, holds };
         Self {
@@ -76,14 +84,17 @@ impl CommandFiles {
         }
     }
 
-    /// Looks at both; adds what is wrong and what is to be watched, and answers whether another look is due one debounce
-    /// later. Blocks: components that it has not met are compiled.
-    pub(crate) fn look(&mut self, problems: &mut BTreeMap<PathBuf, SourceError>, folders: &mut Vec<PathBuf>) -> bool {
-        let mut settling = false;
+    /// Where schemas of commands are in a plugins directory.
+    pub(crate) fn schemas_in(directory: &Path) -> PathBuf {
+        directory.join(SCHEMAS_FOLDER)
+    }
+
+    /// Looks at both. Blocks: components that it has not met are compiled.
+    pub(crate) fn look(&mut self) -> CommandLook {
+        let (mut problems, mut settling) = (BTreeMap::new(), false);
         let looks: [fn(&mut Self) -> Looked; 2] = [Self::look_at_schemas, Self::look_at_validators];
         for look in looks {
             let (folder, looked) = look(self);
-            folders.extend(folder.is_dir().then(|| folder.clone()));
             match looked {
                 Ok((None, more)) => settling |= more,
                 Ok((Some(problem), more)) => {
@@ -95,7 +106,7 @@ impl CommandFiles {
                 }
             }
         }
-        settling
+        CommandLook { problems, settling }
     }
 
     fn look_at_schemas(&mut self) -> Looked {

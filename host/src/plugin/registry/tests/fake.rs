@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::fixture::DEADLINE;
-use crate::command::{AggregateCode, AggregateHost};
+use crate::command::{AggregateCode, AggregateHost, Validate};
 use crate::delivery::{Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Verdict};
 use crate::event::{EventType, NewEvent, Position};
 use crate::plugin::{Loaded, LoadedUpcaster, Loader};
@@ -106,19 +106,25 @@ impl Loader for FakeLoader {
     }
 
     fn load_upcaster(&self, bytes: &[u8]) -> Result<LoadedUpcaster, LoadError> {
-        Err(self.refuse_upcaster(bytes))
+        self.compile_in_vain(bytes);
+        Err(LoadError::no_upcaster(&[]))
+    }
+
+    fn load_validator(&self, bytes: &[u8], _: InstanceOptions) -> Result<Arc<dyn Validate>, LoadError> {
+        self.compile_in_vain(bytes);
+        Err(LoadError::no_validator(&[]))
     }
 }
 
 impl FakeLoader {
-    fn refuse_upcaster(&self, bytes: &[u8]) -> LoadError {
+    /// What has another role than a plugin's is compiled, and is none.
+    fn compile_in_vain(&self, bytes: &[u8]) {
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         self.loads.lock().unwrap().push(text.clone());
         assert!(!text.contains("panic"), "the engine panics");
         if text.contains("slow") {
             self.released.pass();
         }
-        LoadError::no_upcaster(&[])
     }
 }
 

@@ -1,4 +1,4 @@
-//! Looks at the directory that panic, or take long.
+//! Looks at the directory that panic, or take long because a component is compiled within them.
 
 use super::*;
 
@@ -27,4 +27,44 @@ async fn a_shutdown_does_not_wait_for_a_look() {
     // The test's runtime waits for the look.
     fixture.loader.release();
     shutdown.unwrap();
+}
+
+#[tokio::test]
+async fn while_an_upcaster_is_compiled_new_code_waits_and_what_is_taken_away_does_not() {
+    let fixture = Fixture::new(|fixture| {
+        fixture.put("orders.wasm", "emits asks");
+        fixture.put("orders.toml", "[subscribe]\ntypes = [\"E\"]\n[grants]\nappend = [\"StockReserved\"]");
+        fixture.put("payment.wasm", "v1");
+    });
+    fixture.until_generation("orders", 1).await;
+    fixture.put("upcasters/u.wasm", "slow");
+    wait("it is not compiled", || fixture.loads().contains(&"slow".to_owned()).then_some(())).await;
+    fixture.put("stock.wasm", "v3");
+    fixture.put("orders.toml", "[subscribe]\ntypes = [\"E\"]");
+    fixture.remove("payment.wasm");
+    fixture.until_gone("payment").await;
+    let denied = fixture.until_problem("orders").await;
+    assert!(denied.reason.contains("StockReserved"), "{}", denied.reason);
+    let position = fixture.append(1).await;
+    wait("it may still append", || fixture.journal().contains(&("denied".into(), position.0)).then_some(())).await;
+    assert!(!fixture.loads().contains(&"v3".to_owned()), "what is new may need what is compiled");
+    fixture.loader.release();
+    fixture.until_generation("stock", 1).await;
+    assert!(fixture.registry().problems().iter().any(|problem| problem.reason.contains("upcaster")));
+}
+
+#[tokio::test]
+async fn the_start_is_not_over_while_what_commands_are_held_to_is_compiled() {
+    let fixture = Fixture::new(|fixture| {
+        fixture.put("a.wasm", "v1");
+        fixture.put("validators/v.wasm", "slow");
+    });
+    wait("it is not compiled", || fixture.loads().contains(&"slow".to_owned()).then_some(())).await;
+    // Many more looks than the start waits for while files do not stand still.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert!(!fixture.registry().is_ready());
+    assert_eq!(fixture.loads(), ["slow"]);
+    fixture.loader.release();
+    timeout(DEADLINE, fixture.registry().ready()).await.unwrap();
+    fixture.until_generation("a", 1).await;
 }

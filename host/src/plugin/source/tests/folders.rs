@@ -40,9 +40,7 @@ impl Held {
 
     /// Looks once; answers what is wrong.
     fn look(&mut self) -> BTreeMap<PathBuf, SourceError> {
-        let mut problems = BTreeMap::new();
-        self.files.look(&mut problems, &mut Vec::new());
-        problems
+        self.files.look().problems
     }
 
     /// Why schemas are not known.
