@@ -243,6 +243,35 @@ fn an_export_imports_to_the_same_events_though_it_is_killed_and_run_again() {
 }
 
 #[test]
+fn what_plugins_appended_elsewhere_is_in_the_way_of_none() {
+    let around = tempfile::tempdir().unwrap();
+    let (file, there) = (around.path().join("all.ndjson"), around.path().join("there"));
+    let with_plugins = |data: &Path| {
+        fs::create_dir_all(data.join("plugins")).unwrap();
+        install(&data.join("plugins"), "counter", &COUNTER);
+        install(&data.join("plugins"), "order-totals", &ORDER_TOTALS);
+        serve(data)
+    };
+    let server = with_plugins(&around.path().join("here"));
+    server.try_post("/v1/events", &json!({ "events": (0..20).map(order).collect::<Vec<_>>() })).unwrap();
+    settle(&server);
+    let here = outcomes(&read_all(&server));
+    assert!(here.len() == 20 && here.values().all(|followed| followed.len() == 1), "{here:?}");
+    json_of(&["export", text(&file), "--server", server.url()]);
+    // All at once, so that each event has the position that it had.
+    json_of(&["import", text(&file), "--data", text(&there)]);
+    let server = with_plugins(&there);
+    settle(&server);
+    for name in ["counter", "order-totals"] {
+        let plugin = server.get(&format!("/v1/plugins/{name}"));
+        assert_eq!(plugin["dead_letters"], 0, "{plugin}");
+    }
+    for (id, followed) in outcomes(&read_all(&server)) {
+        assert_eq!(followed, [&here[&id][..], &here[&id][..]].concat(), "what was imported, and what is appended anew");
+    }
+}
+
+#[test]
 fn a_bad_line_is_named_and_stops_the_import_or_is_passed_over() {
     let around = tempfile::tempdir().unwrap();
     let (file, data) = (around.path().join("bad.ndjson"), around.path().join("data"));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::aggregate::{Faulted, Rejection, Stage};
 use super::claims::Decider;
 use super::error::CommandError;
-use super::record::{self, Outcome};
+use super::record::{self, Outcome, Stamp};
 use super::request::{Command, InvalidCommand, OWN_ENTRIES};
 use super::shard::{Source, Unsaved};
 use crate::delivery::{Evidence, Fault};
@@ -36,21 +36,21 @@ impl Proposal {
     /// What a decision that was [`checked`] comes to.
     pub(super) fn of(
         command: &Command,
-        digest: &str,
+        stamp: Stamp<'_>,
         at: (&StreamName, Version),
         decided: Result<Vec<NewEvent>, Rejection>,
         unsaved: Unsaved,
     ) -> Self {
         let (request, outcome) = match decided {
             Ok(events) if events.is_empty() => {
-                let event = record::kept(command, digest, at, None);
+                let event = record::kept(command, stamp, at, None);
                 let condition = command.condition.clone();
                 let request = AppendRequest { condition, ..AppendRequest::unconditional(vec![event]) };
                 (request, Proposed::Nothing(Outcome::Accepted(Vec::new())))
             }
-            Ok(events) => followed(command, digest, at, events),
+            Ok(events) => followed(command, stamp, at, events),
             Err(rejection) => {
-                let event = record::kept(command, digest, at, Some(&rejection));
+                let event = record::kept(command, stamp, at, Some(&rejection));
                 let request = AppendRequest::unconditional(vec![event]);
                 (request, Proposed::Nothing(Outcome::Rejected(rejection)))
             }
@@ -62,12 +62,12 @@ impl Proposal {
 
 fn followed(
     command: &Command,
-    digest: &str,
+    stamp: Stamp<'_>,
     (stream, version): (&StreamName, Version),
     mut events: Vec<NewEvent>,
 ) -> (AppendRequest, Proposed) {
     let types = events.iter().map(|event| event.event_type.clone()).collect();
-    record::complete(command, digest, stream, &mut events);
+    record::complete(command, stamp, stream, &mut events);
     let expected = StreamExpectation { stream: stream.clone(), expected: ExpectedVersion::Exact(version) };
     let (expected, condition) = (vec![expected], command.condition.clone());
     let request = AppendRequest { expected, condition, ..AppendRequest::unconditional(events) };

@@ -20,6 +20,7 @@ use super::patience::Patience;
 use super::places::Place;
 use super::queue_checkpoint::{self, Noted};
 use super::queue_open::{Open, Waiting};
+use super::record::Stamp;
 use super::request::Command;
 use super::waiting::{self, Accepted, TakenUp};
 use super::{Status, logged, record};
@@ -143,7 +144,8 @@ impl Commands {
             return Ok(known);
         }
         self.hold(&command, &stream).await?;
-        let event = waiting::event(&command, &digest, &types)?;
+        let stamp = Stamp { ids: self.0.log.store().own_ids(), digest: &digest };
+        let event = waiting::event(&command, stamp, &types)?;
         let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![event]) };
         let appended = match self.0.log.append(request).await {
             Ok(appended) => appended,
@@ -395,7 +397,8 @@ impl Commands {
         if self.is_settled(job).await? {
             return Ok(());
         }
-        let event = waiting::failed(&job.command, stream, error, attempts);
+        let ids = self.0.log.store().own_ids();
+        let event = waiting::failed(ids, &job.command, stream, error, attempts);
         let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![event]) };
         match self.0.log.append(request).await {
             Ok(_) => logged::given_up(&job.command, stream, error, attempts),

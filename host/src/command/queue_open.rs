@@ -238,12 +238,12 @@ fn earlier(one: Checkpoint, other: Checkpoint) -> Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{EventType, NewEvent};
+    use crate::event::{EventType, NewEvent, OwnIds};
 
     /// A command to an aggregate, as event `number` of the queue's stream, ten positions apart.
     fn accepted(number: u64, aggregate: &str, key: &str) -> RecordedEvent {
         let envelope = Envelope::new(format!("c{number}"), Category::new(aggregate).unwrap(), key.into(), "Add".into());
-        let event = envelope.seal(NewEvent::json(EventType::new("x").unwrap(), "1")).unwrap();
+        let event = envelope.seal(NewEvent::json(EventType::new("x").unwrap(), "1"), OwnIds::FORESEEABLE).unwrap();
         RecordedEvent::record(event, Position(number * 10), Version(number), 1)
     }
 

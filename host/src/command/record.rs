@@ -1,9 +1,9 @@
 //! What is kept of a command, and how it is found again: in the log itself.
 //!
-//! The id of a command's first event follows from the command's id, and so do those of the others; a command that led
-//! to none has an event of its own, of the type `$command` in the stream `$commands`. So the outcome is stored with
-//! what it is the outcome of, and a lookup by that one id tells whether there is one. The first event notes what was
-//! asked (a digest), so that another command under the same id is told apart.
+//! The id of a command's first event follows from the command's id and the store ([`OwnIds`]), and so do those of the
+//! others; a command that led to none has an event of its own, of the type `$command` in the stream `$commands`. So the
+//! outcome is stored with what it is the outcome of, and a lookup by that one id tells whether there is one. The first
+//! event notes what was asked (a digest), so that another command under the same id is told apart.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -12,12 +12,12 @@ use uuid::Uuid;
 use super::aggregate::Rejection;
 use super::request::Command;
 use crate::event::{
-    COMMAND_KEY, COMMAND_TYPE, EventType, ExpectedVersion, NewEvent, Position, RecordedEvent, StreamName, Version,
-    metadata_key,
+    COMMAND_KEY, COMMAND_TYPE, EventType, ExpectedVersion, NewEvent, OwnIds, Position, RecordedEvent, StreamName,
+    Version, metadata_key,
 };
 use crate::store::{AppendCondition, AppendRequest, Appended, AppendedEvent, Store, StoreError, StreamExpectation};
 
-/// Namespace of ids that follow from a command's id: UUID v5 of the URL `urn:tidemill:command`.
+/// Namespace of ids that follow from a command's id: itself the UUID v5 of the URL `urn:tidemill:command`.
 const NAMESPACE: Uuid = Uuid::from_u128(0xdfcc_526a_eed6_593f_8820_40db_16d2_7e98);
 /// Where outcomes are that led to no event.
 const STREAM: &str = "$commands";
@@ -26,6 +26,15 @@ const DIGEST_BYTES: usize = 16;
 /// Metadata that each event of a command gets, whatever the command has.
 pub(super) const OWN_KEYS: [&str; 4] =
     [metadata_key::COMMAND_ID, metadata_key::CAUSATION_ID, metadata_key::CORRELATION_ID, COMMAND_KEY];
+
+/// What the host says itself of a command on the events of its outcome.
+#[derive(Clone, Copy)]
+pub(super) struct Stamp<'a> {
+    /// Where their ids are from.
+    pub(super) ids: OwnIds,
+    /// What was asked.
+    pub(super) digest: &'a str,
+}
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,16 +134,26 @@ pub(super) fn digest(command: &Command) -> String {
 }
 
 /// The id of a command's event at `index`.
-pub(super) fn event_id(command_id: &str, index: usize) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, format!("{index}\n{command_id}").as_bytes())
+pub(super) fn event_id(ids: OwnIds, command_id: &str, index: usize) -> Uuid {
+    ids.id(&NAMESPACE, &event_name(command_id, index))
+}
+
+/// The id that such events have that were written before ids followed from the store: a UUID v5. It is looked for, and
+/// not given any more, as everybody can tell it in advance.
+pub(super) fn event_id_of_before(command_id: &str, index: usize) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, event_name(command_id, index).as_bytes())
+}
+
+fn event_name(command_id: &str, index: usize) -> String {
+    format!("{index}\n{command_id}")
 }
 
 /// Completes the events that follow from a command: ids, stream, and what they say of it. What the host says itself is
 /// the command's, or is not said: an event that called itself the first of its story would hide what feeds itself.
-pub(super) fn complete(command: &Command, digest: &str, stream: &StreamName, events: &mut [NewEvent]) {
+pub(super) fn complete(command: &Command, stamp: Stamp<'_>, stream: &StreamName, events: &mut [NewEvent]) {
     let count = events.len();
     for (index, event) in events.iter_mut().enumerate() {
-        event.id = event_id(&command.id, index);
+        event.id = event_id(stamp.ids, &command.id, index);
         event.stream = Some(stream.clone());
         event.metadata.retain(|key, _| !metadata_key::is_of_host(key));
         for (key, value) in &command.metadata {
@@ -142,7 +161,7 @@ pub(super) fn complete(command: &Command, digest: &str, stream: &StreamName, eve
         }
         about(command, event);
         if index == 0 {
-            note(command, digest, count, event);
+            note(command, stamp.digest, count, event);
         }
     }
 }
@@ -150,7 +169,7 @@ pub(super) fn complete(command: &Command, digest: &str, stream: &StreamName, eve
 /// The event of a command that led to no other.
 pub(super) fn kept(
     command: &Command,
-    digest: &str,
+    stamp: Stamp<'_>,
     (stream, version): (&StreamName, Version),
     rejection: Option<&Rejection>,
 ) -> NewEvent {
@@ -159,10 +178,10 @@ pub(super) fn kept(
     // Texts and numbers always serialise.
     let data = serde_json::to_vec(&kept).unwrap_or_default();
     let mut event = NewEvent::json(EventType::from_stored(COMMAND_TYPE), data).on(StreamName::from_stored(STREAM));
-    event.id = event_id(&command.id, 0);
+    event.id = event_id(stamp.ids, &command.id, 0);
     event.metadata.clone_from(&command.metadata);
     about(command, &mut event);
-    note(command, digest, 0, &mut event);
+    note(command, stamp.digest, 0, &mut event);
     event
 }
 
@@ -225,7 +244,20 @@ pub(super) fn as_appended(command: &Command, settled: &Settled) -> Option<Append
 
 /// The outcome of a command, if it is in the log, and the digest of what was asked. Blocks.
 pub(super) fn find(store: &dyn Store, command_id: &str) -> Result<Option<(String, Settled)>, StoreError> {
-    let Some(first) = store.event(event_id(command_id, 0))? else { return Ok(None) };
+    let ids = store.own_ids();
+    match find_under(store, command_id, |index| event_id(ids, command_id, index))? {
+        None => find_under(store, command_id, |index| event_id_of_before(command_id, index)),
+        found => Ok(found),
+    }
+}
+
+/// The same, where its events have these ids.
+fn find_under(
+    store: &dyn Store,
+    command_id: &str,
+    id_at: impl Fn(usize) -> Uuid,
+) -> Result<Option<(String, Settled)>, StoreError> {
+    let Some(first) = store.event(id_at(0))? else { return Ok(None) };
     // An event that somebody else gave this id is of no command.
     let noted = first.metadata.get(COMMAND_KEY).and_then(|text| serde_json::from_str::<Note>(text).ok());
     let Some(Note { digest, command_type, events }) = noted else { return Ok(None) };
@@ -241,7 +273,7 @@ pub(super) fn find(store: &dyn Store, command_id: &str) -> Result<Option<(String
     } else {
         let mut decided = vec![decided(&first)];
         for index in 1..events {
-            let event = store.event(event_id(command_id, index))?;
+            let event = store.event(id_at(index))?;
             decided.extend(event.as_ref().map(self::decided));
         }
         let last = decided.last().map(|event| (event.version, event.position)).unwrap_or_default();
@@ -291,7 +323,8 @@ mod tests {
             let mut event = NewEvent::json(EventType::new("Added").unwrap(), "1");
             event.metadata = entries(&feigned);
             let mut events = [event];
-            complete(&command(metadata), "digest", &stream, &mut events);
+            let stamp = Stamp { ids: OwnIds::FORESEEABLE, digest: "digest" };
+            complete(&command(metadata), stamp, &stream, &mut events);
             let [mut event] = events;
             event.metadata.remove(COMMAND_KEY);
             event.metadata

@@ -11,7 +11,7 @@ use super::decision::{Proposal, Proposed, checked};
 use super::desk::Tell;
 use super::error::CommandError;
 use super::lanes;
-use super::record::{self, Outcome, Settled};
+use super::record::{self, Outcome, Settled, Stamp};
 use super::request::Command;
 use super::shard::{Shard, Source, Unsaved};
 use super::snapshots::Wish;
@@ -241,6 +241,7 @@ impl Task {
         let log = Arc::clone(self.commands.0.log.store());
         let decide = move |shard: &mut Shard| {
             let (began, timestamp_us, store) = (Stopwatch::start(), clock.now_us(), &*log);
+            let stamp = Stamp { ids: store.own_ids(), digest: &digest };
             if let Some(found) = waiting::known(store, &command.id, &digest)? {
                 return Ok(Found::Before(found));
             }
@@ -258,15 +259,15 @@ impl Task {
                     Ok(events) => Ok(checked(&decider, &source, &command, events)?),
                     Err(rejection) => Err(rejection),
                 };
-                hot.awaits =
-                    matches!(&decided, Ok(events) if !events.is_empty()).then(|| record::event_id(&command.id, 0));
+                let first_id = record::event_id(stamp.ids, &command.id, 0);
+                hot.awaits = matches!(&decided, Ok(events) if !events.is_empty()).then_some(first_id);
                 Ok(Ok((decided, hot.version, hot.unsaved, std::mem::take(&mut hot.ahead_ns))))
             });
             let ahead_ns =
                 planned.as_ref().ok().and_then(|planned| planned.as_ref().ok()).map_or(0, |(.., ahead_ns)| *ahead_ns);
             decider.counts.decide_times.record(began.elapsed_ns() + ahead_ns);
             let (decided, version, unsaved, _) = planned??;
-            Ok(Found::Now(Proposal::of(&command, &digest, (&stream, version), decided, unsaved)))
+            Ok(Found::Now(Proposal::of(&command, stamp, (&stream, version), decided, unsaved)))
         };
         let (deadline, store) = (Arc::clone(&self.deadline), Arc::clone(self.commands.0.log.store()));
         desk.begin(move |shard, tell| match decide(shard) {

@@ -21,6 +21,7 @@ use crate::store::{AppendCondition, AppendError, AppendRequest, AsyncStore, Read
 mod advance;
 mod again;
 mod history;
+mod own_ids;
 mod points;
 mod refused;
 mod snapshots;

@@ -1,18 +1,19 @@
 //! Commands that wait in the log, as the bus takes them; and those of them that were given up.
 //!
-//! One that was given up has an event `$command-failed` in the stream `$commands`, whose id follows from the command's:
-//! the reason and the evidence are as durable as an outcome.
+//! One that was given up has an event `$command-failed` in the stream `$commands`, whose id follows from the command's and
+//! from the store: the reason and the evidence are as durable as an outcome.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::CommandError;
 use super::queue_checkpoint;
-use super::record::{self, Settled};
+use super::record::{self, Settled, Stamp};
 use super::request::Command;
 use crate::delivery::{Envelope, Evidence, find_accepted};
 use crate::event::{
-    ACCEPTED_STREAM, COMMAND_KEY, EventType, FAILED_TYPE, NewEvent, Pattern, Position, RecordedEvent, StreamName,
+    ACCEPTED_STREAM, COMMAND_KEY, EventType, FAILED_TYPE, NewEvent, OwnIds, Pattern, Position, RecordedEvent,
+    StreamName,
 };
 use crate::store::{Store, StoreError};
 
@@ -65,17 +66,17 @@ pub struct Failure {
 }
 
 /// The event by which a command is accepted; who sent it may lead to events of these types only, if any are given.
-pub(super) fn event(command: &Command, digest: &str, types: &[Pattern]) -> Result<NewEvent, CommandError> {
+pub(super) fn event(command: &Command, stamp: Stamp<'_>, types: &[Pattern]) -> Result<NewEvent, CommandError> {
     let Command { aggregate, key, id, command_type, .. } = command.clone();
     let envelope = Envelope::new(id, aggregate, key, command_type);
     let mut envelope = envelope.expecting(command.expected, command.condition.clone());
-    envelope.digest = digest.to_owned();
+    envelope.digest = stamp.digest.to_owned();
     envelope.types = types.to_vec();
     envelope.deadline_ms = command.deadline_ms;
     let mut event = NewEvent::json(EventType::from_stored(FAILED_TYPE), command.data.clone());
     event.content_type.clone_from(&command.content_type);
     event.metadata.clone_from(&command.metadata);
-    envelope.seal(event).map_err(|bytes| CommandError::TooMuchToKeep { bytes })
+    envelope.seal(event, stamp.ids).map_err(|bytes| CommandError::TooMuchToKeep { bytes })
 }
 
 /// A command as it was accepted, and the event types that may follow.
@@ -91,7 +92,13 @@ pub(super) fn command(event: &RecordedEvent, envelope: Envelope) -> (Command, Ve
 }
 
 /// The event by which a command is given up.
-pub(super) fn failed(command: &Command, stream: &StreamName, error: &CommandError, attempts: u32) -> NewEvent {
+pub(super) fn failed(
+    ids: OwnIds,
+    command: &Command,
+    stream: &StreamName,
+    error: &CommandError,
+    attempts: u32,
+) -> NewEvent {
     let Evidence { stderr_tail, backtrace } = error.evidence().cloned().unwrap_or_default();
     let kind = error.fault().map_or_else(|| format!("{:?}", error.class()).to_lowercase(), |(fault, _)| fault.into());
     let (command_id, stream, reason) = (command.id.clone(), stream.clone(), error.to_string());
@@ -99,20 +106,34 @@ pub(super) fn failed(command: &Command, stream: &StreamName, error: &CommandErro
     // Texts and numbers always serialise.
     let data = serde_json::to_vec(&failure).unwrap_or_default();
     let mut event = NewEvent::json(EventType::from_stored(FAILED_TYPE), data).on(StreamName::from_stored(STREAM));
-    event.id = failed_id(&command.id);
+    event.id = failed_id(ids, &command.id);
     event.metadata.clone_from(&command.metadata);
     record::about(command, &mut event);
     event
 }
 
 /// The id of the event by which a command is given up.
-pub(super) fn failed_id(command_id: &str) -> Uuid {
+pub(super) fn failed_id(ids: OwnIds, command_id: &str) -> Uuid {
+    ids.id(&NAMESPACE, command_id)
+}
+
+/// The id that such an event has that was written before ids followed from the store: a UUID v5. It is looked for, and not
+/// given any more, as everybody can tell it in advance.
+pub(super) fn failed_id_of_before(command_id: &str) -> Uuid {
     Uuid::new_v5(&NAMESPACE, command_id.as_bytes())
 }
 
 /// Why a command was given up, if it was. Blocks.
 pub(super) fn find_failure(store: &dyn Store, command_id: &str) -> Result<Option<Failure>, StoreError> {
-    let Some(event) = store.event(failed_id(command_id))? else { return Ok(None) };
+    match find_failure_under(store, failed_id(store.own_ids(), command_id))? {
+        None => find_failure_under(store, failed_id_of_before(command_id)),
+        found => Ok(found),
+    }
+}
+
+/// The same, where that has this id.
+fn find_failure_under(store: &dyn Store, id: Uuid) -> Result<Option<Failure>, StoreError> {
+    let Some(event) = store.event(id)? else { return Ok(None) };
     let corrupted = |error: serde_json::Error| StoreError::CorruptedRow {
         what: format!("the failure of a command at position {}", event.position),
         reason: error.to_string(),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::event::{
     ACCEPTED_STREAM, ACCEPTED_TYPE, COMMAND_KEY, Category, EventType, ExpectedVersion, Filter,
-    METADATA_VALUE_BYTES_MAX, NewEvent, Pattern, Position, Query, RecordedEvent, StreamName, Tag, Version,
+    METADATA_VALUE_BYTES_MAX, NewEvent, OwnIds, Pattern, Position, Query, RecordedEvent, StreamName, Tag, Version,
 };
 use crate::store::{AppendCondition, ReadRequest, Store, StoreError};
 
@@ -101,11 +101,11 @@ impl Envelope {
         Some(AppendCondition { fail_if_match: Query { items }, after })
     }
 
-    /// Writes it on an event that has its data and metadata, and no more.
+    /// Writes it on an event that has its data and metadata, and no more; with an id of the store's own.
     ///
     /// # Errors
     /// When it has more than [`METADATA_VALUE_BYTES_MAX`] bytes: how many.
-    pub fn seal(&self, event: NewEvent) -> Result<NewEvent, usize> {
+    pub fn seal(&self, event: NewEvent, ids: OwnIds) -> Result<NewEvent, usize> {
         // Texts, numbers and lists of them always serialise.
         let text = serde_json::to_string(self).unwrap_or_default();
         if text.len() > METADATA_VALUE_BYTES_MAX {
@@ -113,7 +113,7 @@ impl Envelope {
         }
         let mut event = event.on(StreamName::from_stored(ACCEPTED_STREAM));
         event.event_type = EventType::from_stored(ACCEPTED_TYPE);
-        event.id = accepted_id(&self.id);
+        event.id = ids.id(&NAMESPACE, &self.id);
         event.tags = vec![tag(&self.id)];
         event.metadata.insert(COMMAND_KEY.to_owned(), text);
         Ok(event)
@@ -142,13 +142,10 @@ fn read(event_type: &EventType, metadata: &BTreeMap<String, String>) -> Option<E
     serde_json::from_str(text).ok()
 }
 
-/// The id of the event of an accepted command.
-pub(crate) fn accepted_id(command_id: &str) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, command_id.as_bytes())
-}
-
+/// The tag of an accepted command's event. Everybody can tell it in advance, and nobody else can use it: it is looked for
+/// in a stream that only the host appends to. It is the same in every store, so that it finds what each release wrote.
 fn tag(command_id: &str) -> Tag {
-    Tag::from_stored(format!("{TAG}{}", accepted_id(command_id)))
+    Tag::from_stored(format!("{TAG}{}", Uuid::new_v5(&NAMESPACE, command_id.as_bytes())))
 }
 
 /// The first event by which a command of an id was accepted. Blocks.
@@ -173,7 +170,7 @@ mod tests {
         let command = Envelope::new("c 1".into(), Category::new("account").unwrap(), "7".into(), "Open".into());
         for expected in [ExpectedVersion::Any, ExpectedVersion::NoStream, ExpectedVersion::Exact(Version(3))] {
             let command = command.clone().expecting(expected, Some(condition.clone()));
-            let event = command.seal(NewEvent::json(EventType::new("x").unwrap(), "1")).unwrap();
+            let event = command.seal(NewEvent::json(EventType::new("x").unwrap(), "1"), OwnIds::of(7)).unwrap();
             event.validate_content().unwrap();
             assert!(event.validate().is_err(), "nobody else may append such an event");
             let read = Envelope::of(&RecordedEvent::record(event, Position(1), Version(1), 1)).unwrap();
@@ -181,6 +178,7 @@ mod tests {
             assert_eq!(read, command);
         }
         let large = Envelope { types: vec![Pattern::new("x".repeat(255)).unwrap(); 20], ..command };
-        assert!(large.seal(NewEvent::json(EventType::new("x").unwrap(), "1")).unwrap_err() > METADATA_VALUE_BYTES_MAX);
+        let event = NewEvent::json(EventType::new("x").unwrap(), "1");
+        assert!(large.seal(event, OwnIds::of(7)).unwrap_err() > METADATA_VALUE_BYTES_MAX);
     }
 }

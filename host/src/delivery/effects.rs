@@ -30,7 +30,7 @@ use super::policy::CAUSATION_DEPTH_MAX;
 use super::quiet::Quiet;
 use super::shared_state::{Reads, SharedState};
 use super::state_source::{StateSource, StoredState};
-use crate::event::{METADATA_ENTRIES_MAX, NewEvent, Pattern, PluginName, Position, RecordedEvent, metadata_key};
+use crate::event::{METADATA_ENTRIES_MAX, NewEvent, OwnIds, Pattern, Position, RecordedEvent, metadata_key};
 use crate::store::{Owner, StateChange, Store, StoreError};
 use crate::trace;
 
@@ -75,6 +75,8 @@ pub struct Effects {
     owner: Owner,
     state: Arc<dyn StateSource>,
     granted: Arc<[Pattern]>,
+    /// Where the ids of what it appends are from.
+    ids: OwnIds,
     /// Commands that it may send.
     dispatch: Arc<[Pattern]>,
     /// How far from its first cause an appended event may be.
@@ -144,17 +146,18 @@ impl Effects {
     /// Nothing staged yet, for a plugin that may append the `granted` event types.
     #[must_use]
     pub fn new(owner: impl Into<Owner>, store: Arc<dyn Store>, granted: Arc<[Pattern]>) -> Self {
-        let owner = owner.into();
-        Self::over(owner.clone(), Arc::new(StoredState { owner, store }), granted)
+        let (owner, ids) = (owner.into(), store.own_ids());
+        Self::over(owner.clone(), Arc::new(StoredState { owner, store }), granted, ids)
     }
 
-    /// The same, over state that may be elsewhere than in a store.
+    /// The same, over state that may be elsewhere than in the store whose ids are given.
     #[must_use]
-    pub fn over(owner: impl Into<Owner>, state: Arc<dyn StateSource>, granted: Arc<[Pattern]>) -> Self {
+    pub fn over(owner: impl Into<Owner>, state: Arc<dyn StateSource>, granted: Arc<[Pattern]>, ids: OwnIds) -> Self {
         Self {
             owner: owner.into(),
             state,
             granted,
+            ids,
             dispatch: Arc::new([]),
             causation_depth_max: CAUSATION_DEPTH_MAX,
             staged: BTreeMap::new(),
@@ -176,7 +179,7 @@ impl Effects {
     /// For a call that only reads: whatever it wants changed is denied.
     #[must_use]
     pub fn reading(owner: impl Into<Owner>, state: Arc<dyn StateSource>) -> Self {
-        Self { reads_only: true, ..Self::over(owner, state, Arc::default()) }
+        Self { reads_only: true, ..Self::over(owner, state, Arc::default(), OwnIds::FORESEEABLE) }
     }
 
     /// The same for a plugin whose events may be so far from their first cause, which is 32 otherwise.
@@ -203,7 +206,7 @@ impl Effects {
     /// Nothing staged and nothing remembered, for the same plugin.
     #[must_use]
     pub fn fresh(&self) -> Self {
-        let fresh = Self::over(self.owner.clone(), Arc::clone(&self.state), Arc::clone(&self.granted))
+        let fresh = Self::over(self.owner.clone(), Arc::clone(&self.state), Arc::clone(&self.granted), self.ids)
             .causation_depth_max(self.causation_depth_max)
             .state_bytes_max(self.room.bytes_max())
             .dispatching(Arc::clone(&self.dispatch));
@@ -353,7 +356,7 @@ impl Effects {
         event.validate().map_err(|error| EffectError::Invalid(error.to_string()))?;
         let event_type = event.event_type.to_string();
         let ordinal = self.call.ordinals.get(&cause).copied().unwrap_or_default();
-        let event = NewEvent { id: appended_id(&self.owner.plugin, cause, ordinal), ..event };
+        let event = NewEvent { id: self.appended_id(cause, ordinal), ..event };
         self.stage_event(cause, event, &event_type)
     }
 
@@ -445,6 +448,12 @@ impl Effects {
         )))
     }
 
+    /// Id of the `ordinal`-th event that the plugin appends because of the event at `cause`: the same at every attempt, so
+    /// that no attempt can store it twice.
+    fn appended_id(&self, cause: Position, ordinal: u32) -> Uuid {
+        self.ids.id(&APPENDED_ID_NAMESPACE, &format!("{}/{cause}/{ordinal}", self.owner.plugin))
+    }
+
     /// An event of the batch.
     fn in_batch(&self, position: Position) -> Result<&RecordedEvent, EffectError> {
         let batch: &[RecordedEvent] = self.call.batch.as_deref().unwrap_or_default();
@@ -453,10 +462,4 @@ impl Effects {
             .and_then(|index| batch.get(index))
             .ok_or_else(|| EffectError::Invalid(format!("cause {position} is not an event of this batch")))
     }
-}
-
-/// Id of the `ordinal`-th event that `plugin` appends because of the event at `cause`: the same at every
-/// attempt, so that no attempt can store it twice (UUID v5, RFC 9562 §5.5).
-fn appended_id(plugin: &PluginName, cause: Position, ordinal: u32) -> Uuid {
-    Uuid::new_v5(&APPENDED_ID_NAMESPACE, format!("{plugin}/{cause}/{ordinal}").as_bytes())
 }

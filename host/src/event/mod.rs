@@ -8,6 +8,7 @@ mod limits;
 mod name;
 mod new_event;
 mod number;
+mod own_ids;
 mod query;
 mod recorded;
 
@@ -21,6 +22,7 @@ pub use name::{Category, EventType, NameError, PluginName, StreamName, Tag};
 pub(crate) use name::{category_of, check_plain as check_name};
 pub use new_event::{InvalidEvent, NewEvent};
 pub use number::{ExpectedVersion, Position, Version};
+pub use own_ids::OwnIds;
 pub use query::{InvalidQuery, Query};
 pub use recorded::RecordedEvent;
 

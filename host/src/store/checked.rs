@@ -10,7 +10,9 @@ use super::{
     PluginRecord, Progress, ReadPage, ReadRequest, Removals, Reply, StateKeys, StatePage, StateSize, StateSnapshot,
     Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
-use crate::event::{Category, EventType, InvalidEvent, NewEvent, PluginName, Position, RecordedEvent, StreamName};
+use crate::event::{
+    Category, EventType, InvalidEvent, NewEvent, OwnIds, PluginName, Position, RecordedEvent, StreamName,
+};
 use crate::schema::{FieldError, SchemaCell};
 
 /// A store behind schemas. Everything but what is appended passes as it is.
@@ -85,6 +87,10 @@ impl Store for CheckedStore {
 
     fn change_plugin(&self, change: PluginChange) -> Pending<Result<(), CommitError>> {
         self.inner.change_plugin(change)
+    }
+
+    fn own_ids(&self) -> OwnIds {
+        self.inner.own_ids()
     }
 
     fn head(&self) -> Position {

@@ -1,7 +1,8 @@
 //! The strict fake: a store in memory, naive on purpose, that tests use and other stores are compared with.
 //!
 //! It keeps nothing when dropped. Reads walk over every event and ask [`Query::matches`]: nothing to be
-//! wrong about. A caller's mistake that a durable store would tolerate is a panic here.
+//! wrong about. A caller's mistake that a durable store would tolerate is a panic here. Its own ids can be told in
+//! advance, so that what tests and the kit see is always the same: no stranger appends to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,7 +19,7 @@ use super::{
     StateSize, StateSnapshot, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
 };
 use crate::clock::Clock;
-use crate::event::{Category, EventType, PluginName, Position, Query, RecordedEvent, StreamName};
+use crate::event::{Category, EventType, OwnIds, PluginName, Position, Query, RecordedEvent, StreamName};
 
 /// A store in memory.
 pub struct MemoryStore {
@@ -256,6 +257,10 @@ impl Store for MemoryStore {
 
     fn change_plugin(&self, change: PluginChange) -> Pending<Result<(), CommitError>> {
         Pending::ready(self.try_change(change))
+    }
+
+    fn own_ids(&self) -> OwnIds {
+        OwnIds::FORESEEABLE
     }
 
     fn head(&self) -> Position {

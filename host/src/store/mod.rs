@@ -54,7 +54,7 @@ pub use state_size::StateSize;
 pub use stream::{Counts, StreamDeletion, StreamHead, StreamPage};
 pub use tracking::Tracking;
 
-use crate::event::{Category, EventType, PluginName, Position, RecordedEvent, StreamName};
+use crate::event::{Category, EventType, OwnIds, PluginName, Position, RecordedEvent, StreamName};
 
 /// The event log and the data that plugins keep beside it.
 ///
@@ -107,6 +107,11 @@ pub trait Store: Send + Sync + 'static {
     fn try_commit(&self, work: UnitOfWork) -> Result<Pending<Result<Committed, CommitError>>, UnitOfWork> {
         Err(work)
     }
+
+    /// The ids that the host gives to events by itself, in this store: the same for as long as there is the store, also
+    /// when it is opened again or restored from a backup. Nobody who only appends and reads can tell one in advance,
+    /// but where a store says otherwise.
+    fn own_ids(&self) -> OwnIds;
 
     /// Position of the last committed event.
     fn head(&self) -> Position;

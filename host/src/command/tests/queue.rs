@@ -141,7 +141,7 @@ async fn one_that_never_works_is_given_up_with_its_evidence_and_holds_nobody_for
 async fn one_whose_failure_cannot_be_stored_is_given_up_all_the_same_also_after_a_restart() {
     let later = Later::new(options());
     let planted = NewEvent::json(EventType::new("Planted").unwrap(), "1");
-    let planted = NewEvent { id: waiting::failed_id("bad"), ..planted };
+    let planted = NewEvent { id: waiting::failed_id(later.world.store.own_ids(), "bad"), ..planted };
     later.world.store.append(AppendRequest::unconditional(vec![planted])).await.unwrap();
     later.accept(command("bad", "Explode", 1)).await.unwrap();
     later.accept(command("good", "Add", 1)).await.unwrap();
@@ -212,7 +212,10 @@ async fn of_two_that_plugins_send_under_one_id_the_first_is_decided_and_the_othe
     for number in 1..=2_u128 {
         let mut event = NewEvent::json(EventType::new("x").unwrap(), number.to_string());
         event.metadata.insert("causation_id".into(), number.to_string());
-        let event = NewEvent { id: uuid::Uuid::from_u128(number), ..envelope.seal(event).unwrap() };
+        let event = NewEvent {
+            id: uuid::Uuid::from_u128(number),
+            ..envelope.seal(event, later.world.store.own_ids()).unwrap()
+        };
         let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![event]) };
         later.world.store.append(request).await.unwrap();
     }
@@ -229,7 +232,8 @@ async fn of_two_that_plugins_send_under_one_id_the_first_is_decided_and_the_othe
 /// Appends what a plugin sends, under an id that it gives.
 async fn sent_by_plugin(later: &Later, id: &str, amount: u128) {
     let envelope = Envelope::new(id.into(), Category::new("purse").unwrap(), "1".into(), "Add".into());
-    let event = envelope.seal(NewEvent::json(EventType::new("x").unwrap(), amount.to_string())).unwrap();
+    let event = NewEvent::json(EventType::new("x").unwrap(), amount.to_string());
+    let event = envelope.seal(event, later.world.store.own_ids()).unwrap();
     let event = NewEvent { id: uuid::Uuid::from_u128(amount), ..event };
     let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![event]) };
     later.world.store.append(request).await.unwrap();

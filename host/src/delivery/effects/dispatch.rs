@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{EffectError, Effects, appended_id};
+use super::{EffectError, Effects};
 use crate::delivery::accepted::Envelope;
 use crate::event::{
     Category, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, NewEvent, Pattern, Position, RESERVED_TYPE_PREFIX,
@@ -50,13 +50,13 @@ impl Effects {
         self.check_dispatch(&aggregate, &command_type)?;
         check(&aggregate, &key, &command_type, id.as_deref(), &event)?;
         let ordinal = self.call.ordinals.get(&cause).copied().unwrap_or_default();
-        let own = appended_id(&self.owner.plugin, cause, ordinal);
+        let own = self.appended_id(cause, ordinal);
         let given = id.is_some();
         // Nobody else may give such an id, so nobody can be there first.
         let id = id.unwrap_or_else(|| format!("{RESERVED_TYPE_PREFIX}{}/{cause}/{ordinal}", self.owner.plugin));
         let envelope = Envelope::new(id.clone(), aggregate, key, command_type);
         let named = envelope.command_type.clone();
-        let mut event = envelope.seal(event).map_err(|bytes| {
+        let mut event = envelope.seal(event, self.ids).map_err(|bytes| {
             EffectError::Invalid(format!(
                 "the command's names have {bytes} bytes as they are kept; at most {METADATA_VALUE_BYTES_MAX} are \
                  allowed: shorten its id, key or type"

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::state::{CALL_STATE_BYTES_MAX, ENTRY_BYTES, STATE_VALUE_BYTES_MAX};
 use super::*;
 use crate::clock::SystemClock;
-use crate::event::{EventType, Version};
+use crate::event::{EventType, PluginName, Version};
 use crate::store::memory::MemoryStore;
 use crate::store::{Progress, UnitOfWork};
 

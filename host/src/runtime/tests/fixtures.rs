@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::delivery::{Effects, EventBatch, Handled, Handler};
-use crate::event::{Category, EventType, NewEvent, PluginName, Position, RecordedEvent, StreamName, Version};
+use crate::event::{Category, EventType, NewEvent, OwnIds, PluginName, Position, RecordedEvent, StreamName, Version};
 use crate::runtime::lane::Lane;
 use crate::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadedComponent};
 use crate::store::{
@@ -173,6 +173,10 @@ impl Store for NoStore {
 
     fn change_plugin(&self, _: PluginChange) -> Pending<Result<(), CommitError>> {
         Pending::ready(Err(StoreError::ShuttingDown.into()))
+    }
+
+    fn own_ids(&self) -> OwnIds {
+        OwnIds::FORESEEABLE
     }
 
     fn head(&self) -> Position {

@@ -23,7 +23,7 @@ use super::view::View;
 use super::writer::{Writer, WriterOptions};
 use super::{lookup, reads, rows, sizing, upkeep};
 use crate::clock::{Clock, Stopwatch};
-use crate::event::{Category, EventType, PluginName, Position, RecordedEvent, StreamName};
+use crate::event::{Category, EventType, OwnIds, PluginName, Position, RecordedEvent, StreamName};
 use crate::store::page::StreamPageBuilder;
 use crate::store::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, DeadLetter, Owner, Pending, PluginChange,
@@ -66,6 +66,8 @@ pub struct EmbeddedStore {
     upkeep: Vec<JoinHandle<()>>,
     /// How far the journals had come by the manifest when it was opened.
     noted: JournalMark,
+    /// Of the store's id: random, made with the store, and told to nobody.
+    own_ids: OwnIds,
     /// Where it is, if it is a directory of the system.
     directory: Option<PathBuf>,
     /// Released after the files are closed.
@@ -118,6 +120,7 @@ impl EmbeddedStore {
             JournalOptions { bytes_max, step_bytes: defaults.step_bytes.min(bytes_max), ..defaults }
         };
         let Opened { state, view, head, noted, resume } = open::open(&disk, options.cache_bytes, journal)?;
+        let own_ids = OwnIds::of(view.store_id);
         let shared = Arc::new(Shared::new(disk, state, view, head, resume.journal.mark()));
         let options = WriterOptions { linger_max: Duration::from_micros(options.linger_us), journal: resume.options };
         let writer = Writer::new(Arc::clone(&shared), clock, options, resume);
@@ -125,7 +128,7 @@ impl EmbeddedStore {
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run());
         let thread =
             thread.map_err(|error| StoreError::WriteFailed { reason: format!("no writer thread: {error}") })?;
-        Ok(Self { shared, writer: Some(thread), upkeep, noted, directory, _lock: lock })
+        Ok(Self { shared, writer: Some(thread), upkeep, noted, own_ids, directory, _lock: lock })
     }
 
     /// The data directory, if it is one of the system.
@@ -256,6 +259,10 @@ impl Store for EmbeddedStore {
             }
             Err(error) => Pending::ready(Err(error)),
         }
+    }
+
+    fn own_ids(&self) -> OwnIds {
+        self.own_ids
     }
 
     fn head(&self) -> Position {

@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use uuid::Uuid;
+
 use super::*;
 
 #[tokio::test]
@@ -168,24 +170,39 @@ async fn events_that_are_not_granted_are_denied_with_the_line_that_allows_them()
     assert!(denied.lock().unwrap().contains("[grants] append = [\"Echo*\", \"Other\"]"), "{denied:?}");
 }
 
-#[tokio::test]
-async fn what_the_store_refuses_costs_one_event_not_the_plugin() {
-    let store = store();
-    append(&store, "N", 0..30).await;
-    // A stranger has taken the id that event 10's echo would get.
-    let taken = uuid::Uuid::new_v5(&uuid::Uuid::from_u128(0x6f1f_3a57_9f0e_4a53_8d5c_7d1e_2b94_c0a6), b"p/10/0");
-    let stranger = NewEvent { id: taken, ..NewEvent::json(EventType::new("Stranger").unwrap(), "0") };
+/// Namespace of the ids of what plugins append.
+const APPENDED: Uuid = Uuid::from_u128(0x6f1f_3a57_9f0e_4a53_8d5c_7d1e_2b94_c0a6);
+
+/// Appends 30 events and one of a stranger, under an id; and has the former echoed.
+async fn echoed_beside_a_stranger(store: &Arc<dyn Store>, id: Uuid) -> Dispatcher {
+    append(store, "N", 0..30).await;
+    let stranger = NewEvent { id, ..NewEvent::json(EventType::new("Stranger").unwrap(), "0") };
     store.append(AppendRequest::unconditional(vec![stranger])).await.unwrap();
     let handle = |event: &RecordedEvent, effects: &mut Effects| {
         effects.append(event.position, echo(event)).unwrap();
         Ok(())
     };
-    let dispatcher = start(Setup { subscription: only("N"), ..setup(handle) }, &store);
+    start(Setup { subscription: only("N"), ..setup(handle) }, store)
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_costs_one_event_not_the_plugin() {
+    let store = store();
+    // The id that event 10's echo would get, as if somebody had known the store's secret.
+    let dispatcher = echoed_beside_a_stranger(&store, store.own_ids().id(&APPENDED, "p/10/0")).await;
     let status = until(&dispatcher, |status| status.counters.handled == 29).await;
     assert_eq!(status.counters.parked, 1);
     let letter = store.dead_letter(&plugin().into(), Position(10)).unwrap().expect("event 10 is to blame");
     assert!(letter.reason.contains("other content"), "{}", letter.reason);
     assert_eq!(echoes(&store).len(), 29);
+}
+
+#[tokio::test]
+async fn an_id_that_follows_from_what_everybody_knows_is_none_of_what_a_plugin_appends() {
+    let store = store();
+    let dispatcher = echoed_beside_a_stranger(&store, Uuid::new_v5(&APPENDED, b"p/10/0")).await;
+    let status = until(&dispatcher, |status| status.counters.handled + status.counters.parked == 30).await;
+    assert_eq!((status.counters.parked, echoes(&store).len()), (0, 30));
 }
 
 #[tokio::test]

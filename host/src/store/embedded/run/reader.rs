@@ -55,8 +55,7 @@ impl Run {
             return Err(StoreError::NewerFormat { path, found, known: FORMAT });
         };
         if header.store_id != store_id {
-            let reason = format!("it belongs to store {:032x}, not to this one, {store_id:032x}", header.store_id);
-            return Err(failure::corrupted(name, "the header", &reason));
+            return Err(failure::corrupted(name, "the header", "it belongs to another store"));
         }
         let mut tail = [0; TRAILER_BYTES];
         source.read(bytes.saturating_sub(TRAILER_BYTES as u64), &mut tail)?;

@@ -68,7 +68,7 @@ pub(super) fn check_header(bytes: &[u8], store_id: u128, place: &Place) -> Resul
         return Err(place.corrupted(format!("its format version is {format}")));
     }
     if store != store_id {
-        return Err(place.foreign(format!("it belongs to store {store:032x}, this one is {store_id:032x}")));
+        return Err(place.foreign("it belongs to another store"));
     }
     Ok((Position(first), format == FORMAT_STUBS))
 }

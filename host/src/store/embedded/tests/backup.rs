@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use uuid::Uuid;
+
 use super::{append, assert_numbered, cramped, numbered, read_all, settle};
 use crate::event::{Category, NewEvent, Position};
 use crate::store::embedded::{Backup, ClosedStore, EmbeddedStore};
@@ -138,6 +140,20 @@ fn empty_removed_and_unsealed_stores_are_backed_up() {
     let restored = EmbeddedStore::open(&cramped(copied.path()), super::clock()).unwrap();
     assert_eq!((restored.head(), read_all(&restored).unwrap().len()), (Position(1), 0));
     assert_eq!(restored.removals(), store.removals());
+}
+
+#[test]
+fn a_store_that_is_opened_again_or_restored_has_its_own_ids_and_no_other_has_them() {
+    let [directory, copied, other] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    let id_of = |store: &EmbeddedStore| store.own_ids().id(&Uuid::from_u128(1), "a");
+    let store = Arc::new(EmbeddedStore::open(&cramped(directory.path()), super::clock()).unwrap());
+    let id = id_of(&store);
+    copy(Arc::clone(&store).backup().unwrap(), copied.path());
+    drop(store);
+    for same in [directory.path(), copied.path()] {
+        assert_eq!(id_of(&EmbeddedStore::open(&cramped(same), super::clock()).unwrap()), id, "{}", same.display());
+    }
+    assert_ne!(id_of(&EmbeddedStore::open(&cramped(other.path()), super::clock()).unwrap()), id);
 }
 
 #[test]

@@ -120,7 +120,8 @@ proptest! {
 fn what_is_wrong_is_said() {
     let (disk, _) = sampled();
     let error = Run::open(&disk, "r", 5).unwrap_err().to_string();
-    assert!(error.contains("belongs to store 0123") && error.contains("0005"), "{error}");
+    assert!(error.contains("belongs to another store"), "{error}");
+    assert!(!error.contains("0123"), "the id is the store's secret: {error}");
     disk.change("r", |bytes| bytes[4096 + 100] ^= 1);
     let error = verify(&open(&disk, "r").unwrap()).unwrap_err().to_string();
     assert!(error.contains("page 0 at byte 4096: the checksum does not match"), "{error}");
