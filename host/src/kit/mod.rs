@@ -21,6 +21,7 @@ mod queries;
 mod recorded;
 mod report;
 mod run;
+mod shape;
 mod subject;
 mod validating;
 mod world;
