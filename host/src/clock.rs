@@ -9,6 +9,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub trait Clock: Send + Sync + 'static {
     /// Microseconds since the Unix epoch.
     fn now_us(&self) -> u64;
+
+    /// For how long to sleep until it stands at a time. One that moves on by being waited for is there at once.
+    fn sleep_until(&self, us: u64) -> Duration {
+        Duration::from_micros(us.saturating_sub(self.now_us()))
+    }
 }
 
 /// The machine's clock.
@@ -71,6 +76,11 @@ impl ManualClock {
     /// Moves the clock by `us` microseconds.
     pub fn advance_us(&self, us: u64) {
         self.0.fetch_add(us, Ordering::SeqCst);
+    }
+
+    /// Moves the clock on to a time, in microseconds since the Unix epoch. One that is there or beyond stays.
+    pub fn reach_us(&self, us: u64) {
+        self.0.fetch_max(us, Ordering::SeqCst);
     }
 }
 

@@ -293,6 +293,29 @@ fn log_lines_are_compared_once_for_each_event_also_twice_and_after_crashes() {
 }
 
 #[test]
+fn a_wait_that_is_asked_for_is_compared_and_takes_no_time() {
+    let wait = json!({ "event": 0, "after_ms": 3_600_000, "reason": ["again in 3600000 ms"] });
+    let fixture = json!({
+        "config": { "after_ms": 3_600_000 },
+        "when": [{ "type": "Poison" }, { "type": "A" }],
+        "then": {
+            "waits": [wait, wait, wait],
+            "dead_letters": [{ "event": 0, "kind": "retry", "attempts": 2, "reason": ["again"] }]
+        }
+    });
+    let folder = Folder::of(guests::RETRY_AFTER, "", &fixture);
+    for options in [&[][..], &["--twice"], &["--crash"], &["--shuffle-partitions"]] {
+        let (exit, shown, errors) = folder.own(options);
+        assert_eq!(exit, Some(0), "{options:?}: {shown}{errors}");
+    }
+    let mut wrong = fixture;
+    wrong["then"]["waits"][2]["after_ms"] = json!(1);
+    folder.write(&wrong);
+    let (exit, shown, _) = folder.own(&[]);
+    assert!(exit == Some(1) && shown.contains("  wait 2\n"), "{shown}");
+}
+
+#[test]
 fn what_is_printed_counts_as_logged() {
     let fixture = json!({
         "config": { "prints": true },

@@ -384,6 +384,19 @@ fn an_upcaster_that_nobody_names_is_called_as_its_project() {
 }
 
 #[test]
+fn a_component_has_the_version_of_its_project_however_it_is_given() {
+    let place = Place::new();
+    let component = place.write("lifts/build/plugin.wasm", guests::UPCASTER);
+    place.write("lifts/dev.toml", b"build = \"make\"\ncomponent = \"build/plugin.wasm\"\n");
+    place.write("lifts/pyproject.toml", b"[project]\nname = \"lift-prices\"\nversion = \"1.2.3\"\n");
+    for from in [&place.path("lifts"), &component] {
+        let made = tidemill().args(["plugins", "pack"]).arg(from).current_dir(place.path("")).output().unwrap();
+        let said = String::from_utf8_lossy(&made.stdout).into_owned();
+        assert!(said.starts_with("lift-prices-1.2.3.wasm: "), "{made:?}");
+    }
+}
+
+#[test]
 fn what_lifts_events_is_installed_among_its_like() {
     let place = Place::new();
     let file = place.write("bought.wasm", guests::UPCASTER);

@@ -43,6 +43,8 @@ A fixture is a file of YAML or JSON:
       - { cause: 0, aggregate: account, key: ada, type: Deposit, data: { cents: 5 } }
     dead_letters:
       - { event: 0, kind: reject, attempts: 1, reason: [words of it] }
+    waits:
+      - { event: 1, after_ms: 30000, reason: [words of it] }
     log:
       - { level: info, message: ada is a VIP }
     stopped: [words of the reason]
@@ -65,8 +67,9 @@ One of what lifts events has in `then`:
 `config` and `given` may be missing. Of `then` at least one part must be there, and each that is there is
 compared as a whole. The first event is of 2026-01-01T00:00:00Z, each later one of a second after the one
 before it, unless it says its own `timestamp`; ids that are not given count up. Events are tried at most
-twice. Of the metadata of what was appended, what is said is compared. `log` has the lines of calls that were handled, and of each attempt that failed; it is not compared
-with --shuffle-partitions.")]
+twice; a wait that the plugin asks for passes at once on the fixture's clock and counts no attempt, three times
+for each event. Of the metadata of what was appended, what is said is compared. `log` has the lines of calls that were handled, and of each attempt that failed; it is not compared
+with --shuffle-partitions, and nor is `waits`.")]
 pub(super) struct TestArgs {
     /// The component; of upcasters, a file of rules or a folder too
     component: PathBuf,

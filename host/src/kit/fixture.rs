@@ -60,6 +60,9 @@ pub struct Then {
     /// The events that were set aside, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letters: Option<Vec<Dead>>,
+    /// The waits that it asked for and was given, in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Vec<Waited>>,
     /// What it answers when all that is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queries: Option<Vec<Asked>>,
@@ -188,6 +191,19 @@ pub struct Dead {
     pub reason: Vec<String>,
 }
 
+/// A wait that the plugin asked for, after which it was handed the event again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waited {
+    /// Index of the event in `when`.
+    pub event: usize,
+    /// How long it asked for, in milliseconds.
+    pub after_ms: u64,
+    /// Texts that the reason holds.
+    #[serde(default)]
+    pub reason: Vec<String>,
+}
+
 impl Appended {
     /// Whether what came is this one: all of it, and of its metadata what is said.
     #[must_use]
@@ -208,7 +224,7 @@ impl Then {
         }
     }
 
-    /// Brings appended events, commands and lines into an order that does not follow from when they came.
+    /// Brings appended events, commands, lines and waits into an order that does not follow from when they came.
     pub(super) fn sort(&mut self) {
         let event = |event: &Appended| (event.cause, event.event_type.clone(), event.data.to_string());
         self.appended.iter_mut().for_each(|appended| appended.sort_by_key(event));
@@ -217,6 +233,7 @@ impl Then {
         self.dispatched.iter_mut().for_each(|dispatched| dispatched.sort_by_key(command));
         let line = |line: &LogLine| (line.message.clone(), line.level.clone());
         self.log.iter_mut().for_each(|log| log.sort_by_key(line));
+        self.waits.iter_mut().for_each(|waits| waits.sort_by_key(|wait| wait.event));
     }
 }
 

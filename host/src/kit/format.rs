@@ -10,41 +10,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::fixture::{Fixture, Then};
-use super::{KitError, possible};
+use super::{KitError, possible, shape};
 use crate::nearest::unknown;
 use crate::runtime::LogLine;
 
 /// Endings of the names of files that are fixtures.
 const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
-/// The fields of each part, by its place in a fixture.
-const FIELDS: &[(&str, &[&str])] = &[
-    ("", &["about", "config", "given", "when", "then"]),
-    ("given", &["state", "events"]),
-    (
-        "then",
-        &[
-            "state",
-            "appended",
-            "dispatched",
-            "dead_letters",
-            "queries",
-            "log",
-            "stopped",
-            "outcomes",
-            "lifted",
-            "refused",
-        ],
-    ),
-    ("then.appended", &["cause", "type", "stream", "tags", "schema_version", "metadata", "data"]),
-    ("then.dispatched", &["cause", "aggregate", "key", "type", "data"]),
-    ("then.dead_letters", &["event", "kind", "attempts", "reason"]),
-    ("then.queries", &["query", "parameters", "answer", "error", "reason"]),
-    ("then.log", &["level", "message"]),
-    ("then.outcomes", &["events", "rejection", "details", "errors", "error", "reason"]),
-    ("then.lifted", &["event", "type", "schema_version", "data"]),
-    ("then.refused", &["event", "reason"]),
-];
-
 /// What the reader of YAML says to programmers.
 const OF_THE_READER: &str = ", set DuplicateKeyPolicy in Options if acceptable";
 
@@ -132,18 +103,21 @@ impl Format {
         }
     }
 
-    /// Reads a text twice: for the names of its fields, then for their values, so that each complaint is the best one.
+    /// Reads a text twice: for the names and shapes of its fields, then for their values, so that each complaint is the best
+    /// one.
     fn read(self, text: &str) -> Result<Fixture, String> {
         match self {
             Self::Json => {
                 let value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-                check_fields(&value)?;
+                shape::check_fields(&value)?;
+                shape::check(&value, false)?;
                 serde_json::from_str(text).map_err(|error| error.to_string())
             }
             Self::Yaml => {
                 let said = |error: serde_saphyr::Error| error.without_snippet().to_string().replace(OF_THE_READER, "");
                 let value = serde_saphyr::from_str(text).map_err(said)?;
-                check_fields(&value)?;
+                shape::check_fields(&value)?;
+                shape::check(&value, true)?;
                 serde_saphyr::from_str(text).map_err(said)
             }
         }
@@ -167,24 +141,6 @@ fn read(file: &Path, text: &str) -> Result<Fixture, KitError> {
         Some(line) => Err(bad(format!("in `then.log`: {}", unknown("level", &line.level, &LogLine::LEVELS)))),
         None => Ok(fixture),
     }
-}
-
-/// Refuses the first field that is not known. What has another shape than it must have is told by who reads it.
-fn check_fields(fixture: &Value) -> Result<(), String> {
-    FIELDS.iter().try_for_each(|(place, known)| {
-        let part = place.split('.').filter(|name| !name.is_empty()).try_fold(fixture, |value, name| value.get(name));
-        let parts = match part {
-            Some(Value::Array(items)) => items.as_slice(),
-            Some(part) => std::slice::from_ref(part),
-            None => &[],
-        };
-        let mut names = parts.iter().filter_map(Value::as_object).flat_map(|part| part.keys());
-        match names.find(|name| !known.contains(&name.as_str())) {
-            None => Ok(()),
-            Some(name) if place.is_empty() => Err(unknown("field", name, known)),
-            Some(name) => Err(format!("in `{place}`: {}", unknown("field", name, known))),
-        }
-    })
 }
 
 fn yaml(value: &impl Serialize) -> Result<String, String> {
@@ -304,7 +260,7 @@ given:
     fn what_is_no_fixture_is_told_with_its_line() {
         for (name, text, words) in [
             ("a.json", "{\n  \"when\": [}", "line 2"),
-            ("a.json", "{\n \"when\": 1 }", "line 2"),
+            ("a.json", "{\n \"when\": 1 }", "`when` is 1; it is a list"),
             ("a.yaml", "when:\n  - type: [", "line"),
             ("a.yaml", "when:\n  - type: A\nwhen: []\n", "line 3"),
             ("a.yaml", "when: []\nthen: { state: {} }", "`when` has no event"),

@@ -5,6 +5,7 @@
 //! what lifts events is asked by the real chain, and what holds commands against rules as the bus asks it. It owns the format and the comparison, and writes down what each call
 //! does; it delivers nothing by itself and knows no rule of delivery.
 
+mod clock;
 mod command;
 mod decider;
 mod deciding;
@@ -20,6 +21,7 @@ mod queries;
 mod recorded;
 mod report;
 mod run;
+mod shape;
 mod subject;
 mod validating;
 mod world;
@@ -29,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-pub use fixture::{Appended, Dead, Dispatched, Fixture, Given, Lifted, Refused, Then};
+pub use fixture::{Appended, Dead, Dispatched, Fixture, Given, Lifted, Refused, Then, Waited};
 pub use open::CheckError;
 pub use outcome::{CameOf, Followed, Wrong};
 pub use queries::Asked;

@@ -5,22 +5,26 @@ use super::fixture::Fixture;
 use crate::delivery::LETTER_KINDS;
 use crate::nearest::unknown;
 
+/// Which events what was stored may be caused by.
+const CAUSES: &str = "those of `when`, then what `then` says was appended and dispatched";
+
 /// Refuses events that there are not, and kinds of dead letters that nothing is set aside for.
 pub(super) fn check(fixture: &Fixture) -> Result<(), String> {
     let (when, then) = (fixture.when.len(), &fixture.then);
     let [appended, dispatched] = [then.appended.as_ref().map(Vec::len), then.dispatched.as_ref().map(Vec::len)];
     // What was stored for an event counts on behind those of `when`.
     let all = when + appended.unwrap_or_default() + dispatched.unwrap_or_default();
-    let counted = "those of `when`, then what `then` says was appended and dispatched";
     let causes = then.appended.iter().flatten().map(|event| event.cause);
-    bounded(("appended", "cause"), causes, (all, counted))?;
+    bounded(("appended", "cause"), causes, (all, CAUSES))?;
     let causes = then.dispatched.iter().flatten().map(|sent| sent.cause);
-    bounded(("dispatched", "cause"), causes, (all, counted))?;
+    bounded(("dispatched", "cause"), causes, (all, CAUSES))?;
     // What a plugin appended and could not handle itself has the index behind the last one.
     let beyond = usize::from(appended != Some(0) || dispatched.is_some_and(|count| count > 0));
     let letters = then.dead_letters.iter().flatten();
     let counted = "those of `when`, and one for all that was appended";
     bounded(("dead_letters", "event"), letters.clone().map(|letter| letter.event), (when + beyond, counted))?;
+    let waits = then.waits.iter().flatten().map(|wait| wait.event);
+    bounded(("waits", "event"), waits, (all.max(when + beyond), CAUSES))?;
     let counted = "those of `when`";
     bounded(("lifted", "event"), then.lifted.iter().flatten().map(|made| made.event), (when, counted))?;
     bounded(("refused", "event"), then.refused.iter().flatten().map(|refused| refused.event), (when, counted))?;
@@ -84,6 +88,7 @@ mod tests {
                 "appended: [], dead_letters: [{ event: 1, kind: reject, attempts: 1 }]",
                 "in `then.dead_letters`, item 0: `event` is 1, and goes from 0 to 0",
             ),
+            ("waits: [{ event: 0, after_ms: 5 }, { event: 4, after_ms: 5 }]", "in `then.waits`, item 1: `event` is 4"),
             ("lifted: [{ event: 1, type: A, schema_version: 2 }]", "in `then.lifted`, item 0: `event` is 1"),
             ("refused: [{ event: 0 }, { event: 1 }]", "in `then.refused`, item 1: `event` is 1"),
         ] {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::fixture::{Appended, Dispatched, is_own};
 use super::run::json_or_text;
 use crate::clock::Stopwatch;
-use crate::delivery::{Effects, Envelope, EventBatch, HandleError, Handled, Handler, Usage, Verdict};
+use crate::delivery::{Effects, Envelope, EventBatch, Failure, HandleError, Handled, Handler, Usage, Verdict};
 use crate::event::{NewEvent, Position, RecordedEvent, metadata_key};
 use crate::runtime::{LogLine, Transcript};
 
@@ -25,8 +25,10 @@ pub struct Call {
     pub reason: Option<String>,
     /// Index in `events` of the one that failed, where the plugin named it.
     pub failed: Option<usize>,
-    /// The wait it asked for, in milliseconds. Here it is none.
+    /// The wait it asked for, in milliseconds.
     pub retry_after_ms: Option<u64>,
+    /// Whether it was given that wait: the clock of the run was moved on by it, and no attempt was counted.
+    pub waited: bool,
     /// The wasm backtrace; empty when there was no trap.
     pub backtrace: String,
     /// The last of what it said, where it was not handled.
@@ -68,6 +70,7 @@ impl Call {
             reason: None,
             failed: None,
             retry_after_ms: None,
+            waited: false,
             backtrace: String::new(),
             last_words: String::new(),
             appended: Vec::new(),
@@ -92,6 +95,10 @@ impl Call {
     }
 }
 
+/// How often an event is waited for that the plugin asks time for. What it asks for beyond that counts as attempts: here
+/// nothing is mended meanwhile, and a run has an end.
+const WAITS_MAX: u32 = 3;
+
 const HANDLED: &str = "handled";
 
 /// Calls as they come. Cheap to clone; clones share them.
@@ -115,6 +122,8 @@ pub(super) struct Recorded {
     pub(super) calls: Calls,
     /// Where what was there before ends.
     pub(super) given: Position,
+    /// How often each event was asked time for.
+    pub(super) asked: BTreeMap<Position, u32>,
 }
 
 impl Handler for Recorded {
@@ -125,6 +134,7 @@ impl Handler for Recorded {
         let handled = self.inner.handle(batch.clone(), effects);
         let us = u64::try_from(watch.elapsed().as_micros()).unwrap_or(u64::MAX);
         let usage = self.inner.usage();
+        let waited = self.is_waited(&handled, &batch);
         let (state, staged) = handled.effects.staged_by_call();
         let state = state.into_iter().map(|(key, value)| (key.to_owned(), value.map(json_or_text)));
         let sealed = staged.iter().map(|event| (event, Envelope::sealed(event)));
@@ -142,10 +152,8 @@ impl Handler for Recorded {
             outcome: error.map_or(HANDLED, HandleError::kind),
             reason: error.map(|error| error.reason().to_owned()),
             failed: failure.map(|failure| failure.index),
-            retry_after_ms: failure.and_then(|failure| match failure.verdict {
-                Verdict::Retry { after_ms } => after_ms,
-                Verdict::Reject | Verdict::Stop => None,
-            }),
+            retry_after_ms: failure.and_then(asked_ms),
+            waited,
             backtrace: handled.evidence.backtrace.clone(),
             last_words: handled.evidence.stderr_tail.clone(),
             appended: appended.collect(),
@@ -157,7 +165,7 @@ impl Handler for Recorded {
             memory_bytes: usage.memory_bytes,
             events,
         });
-        at_once(handled)
+        if waited { handled } else { at_once(handled) }
     }
 
     fn usage(&self) -> Usage {
@@ -166,6 +174,18 @@ impl Handler for Recorded {
 }
 
 impl Recorded {
+    /// Whether the plugin asks for time for the first event that it was handed, and is given it. For one behind others it
+    /// asks again, when it is handed that one alone.
+    fn is_waited(&mut self, handled: &Handled, batch: &EventBatch) -> bool {
+        let Err(HandleError::Failure(failure)) = &handled.outcome else { return false };
+        let Some(event) = batch.first().filter(|_| failure.index == 0 && asked_ms(failure).is_some()) else {
+            return false;
+        };
+        let asked = self.asked.entry(event.position).or_default();
+        *asked += 1;
+        *asked <= WAITS_MAX
+    }
+
     /// Positions are dense, so an event's index follows from its own.
     fn event(&self, event: &RecordedEvent) -> Given {
         let index = event.position.0.saturating_sub(self.given.0).saturating_sub(1);
@@ -197,7 +217,15 @@ fn appended_of(event: &NewEvent, cause: usize) -> Appended {
     }
 }
 
-/// A wait that the plugin asks for is none here: the event is tried again at once, and that counts.
+/// The wait that a plugin asks for, in milliseconds.
+const fn asked_ms(failure: &Failure) -> Option<u64> {
+    match failure.verdict {
+        Verdict::Retry { after_ms } => after_ms,
+        Verdict::Reject | Verdict::Stop => None,
+    }
+}
+
+/// A wait that is not given: the event is tried again as after any failure, and that counts.
 fn at_once(mut handled: Handled) -> Handled {
     if let Err(HandleError::Failure(failure)) = &mut handled.outcome
         && let Verdict::Retry { after_ms } = &mut failure.verdict

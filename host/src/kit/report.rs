@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::fixture::{Appended, Dead, Fixture, Refused, Then};
+use super::fixture::{Appended, Dead, Fixture, Refused, Then, Waited};
 use super::{Asked, Call, CameOf};
 
 /// What came of one fixture.
@@ -83,6 +83,7 @@ pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
     differences.extend(pairs("appended event", &expected.appended, &found.appended, Appended::fits));
     differences.extend(pairs("dispatched command", &expected.dispatched, &found.dispatched, PartialEq::eq));
     differences.extend(pairs("dead letter", &expected.dead_letters, &found.dead_letters, fits));
+    differences.extend(pairs("wait", &expected.waits, &found.waits, is_waited));
     differences.extend(pairs("log line", &expected.log, &found.log, PartialEq::eq));
     match &expected.outcomes {
         Some(_) => differences.extend(pairs("outcome", &expected.outcomes, &found.outcomes, CameOf::fits)),
@@ -126,6 +127,7 @@ impl Then {
         Self {
             appended: kept(&self.appended, found.appended, Appended::fits),
             dead_letters: kept(&self.dead_letters, found.dead_letters, fits),
+            waits: kept(&self.waits, found.waits, is_waited),
             queries: kept(&self.queries, found.queries, Asked::fits),
             outcomes: kept(&self.outcomes, found.outcomes, CameOf::fits),
             refused: kept(&self.refused, found.refused, is_refused),
@@ -184,6 +186,10 @@ fn differ(what: String, expected: Option<&Value>, found: Option<&Value>) -> Opti
 fn fits(wanted: &Dead, is: &Dead) -> bool {
     (wanted.event, &wanted.kind, wanted.attempts) == (is.event, &is.kind, is.attempts)
         && has_all(&is.reason.concat(), &wanted.reason)
+}
+
+fn is_waited(wanted: &Waited, is: &Waited) -> bool {
+    (wanted.event, wanted.after_ms) == (is.event, is.after_ms) && has_all(&is.reason.concat(), &wanted.reason)
 }
 
 fn is_refused(wanted: &Refused, is: &Refused) -> bool {

@@ -1,5 +1,6 @@
 //! Fixtures of what handles events: real delivery over a store in memory, until everything is settled.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +8,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::KitError;
-use super::fixture::{Fixture, Then};
+use super::fixture::{Fixture, Then, Waited};
 use super::heard::unheard;
 use super::recorded::{Call, Calls, Recorded};
 use super::report::{Difference, Report, compare};
 use super::subject::Traced;
 use super::world::World;
 use super::wrapped::{Disturbance, Disturbed};
-use crate::clock::SystemClock;
+use crate::clock::Clock;
 use crate::delivery::{Backoff, Dispatcher, Handler, Setup, Start, State, Status, Usage, spawn};
 use crate::event::{Filter, PluginName, Position};
 use crate::plugin::{Loaded, Loader, Manifest, Proposed, Runnable, SecretResolver, runnable};
@@ -91,6 +92,7 @@ impl Handling {
         let failed = |error: StoreError| KitError::Host { reason: error.to_string() };
         let mut found = world.found(&status).map_err(failed)?;
         found.log = Some(logged(&calls));
+        found.waits = Some(waits(&calls));
         if let (Some(queries), Some(mut projection)) = (&fixture.then.queries, projection) {
             let moment = world.moment().map_err(failed)?;
             found.queries = Some(queries.iter().map(|asked| asked.ask(&mut *projection, moment.clone())).collect());
@@ -102,8 +104,8 @@ impl Handling {
         }
         found.leave_out_the_hosts(&expected);
         if disturbance.partitions > 0 {
-            // What met the writes of another partition is done again, and logged again.
-            expected.log = None;
+            // What met the writes of another partition is done again: it is logged, and asks for time, once more.
+            (expected.log, expected.waits) = (None, None);
         }
         let mut differences = compare(&expected, &found);
         differences.extend(status.as_ref().err().map(unsettled));
@@ -113,7 +115,8 @@ impl Handling {
             found,
             warnings: unheard(&self.filter, &world.when),
             settled: status.is_ok(),
-            handler_us: cost.handler_us,
+            // By a stopwatch: the clock of delivery stands still, but for waits.
+            handler_us: calls.iter().map(|call| call.us).sum(),
             fuel: cost.usage.fuel,
             memory_peak_bytes: cost.usage.memory_peak_bytes,
             ..Report::about(file, fixture)
@@ -152,7 +155,7 @@ impl Handling {
             let transcript = Transcript::kept();
             let inner =
                 disturbed(&loaded, InstanceOptions { transcript: transcript.clone(), ..options.clone() }, disturbance);
-            Box::new(Recorded { inner, transcript, calls: calls.clone(), given })
+            Box::new(Recorded { inner, transcript, calls: calls.clone(), given, asked: BTreeMap::new() })
         };
         setup.handlers = (0..manifest.policy.partitions.max(1)).map(|_| handler()).collect();
         Ok((setup, loaded.projection(options.clone())))
@@ -195,6 +198,15 @@ fn logged(calls: &[Call]) -> Vec<LogLine> {
     calls.iter().filter(|call| call.is_final()).flat_map(|call| call.log.iter().cloned()).collect()
 }
 
+/// The waits that were given.
+fn waits(calls: &[Call]) -> Vec<Waited> {
+    let waited = |call: &Call| {
+        let (event, reason) = (call.events.first()?.index, call.reason.clone().into_iter().collect());
+        Some(Waited { event, after_ms: call.retry_after_ms?, reason })
+    };
+    calls.iter().filter(|call| call.waited).filter_map(waited).collect()
+}
+
 fn unsettled(status: &Status) -> Difference {
     let what = "it has not settled its events within a minute".to_owned();
     Difference { what, expected: None, found: Some(Value::String(status.state.as_str().to_owned())) }
@@ -202,7 +214,7 @@ fn unsettled(status: &Status) -> Difference {
 
 /// Delivers until everything is settled or the plugin stops; the status then, as an error when neither comes.
 async fn deliver(setup: Setup, world: &World) -> Result<Status, Status> {
-    let dispatcher = spawn(setup, Arc::clone(&world.store), Arc::new(SystemClock));
+    let dispatcher = spawn(setup, Arc::clone(&world.store), Arc::clone(&world.clock) as Arc<dyn Clock>);
     let settled = tokio::time::timeout(SETTLED_WITHIN, settle(&dispatcher, world)).await;
     dispatcher.stop().await;
     settled.map_err(|_| dispatcher.status())
@@ -219,5 +231,72 @@ async fn settle(dispatcher: &Dispatcher, world: &World) -> Status {
         if watch.changed().await.is_err() {
             return status;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{
+        Effects, EventBatch, Evidence, Failure, HandleError, Handled, Policy, Subscription, Verdict,
+    };
+
+    const MINUTE_MS: u64 = 60_000;
+
+    /// Asks for a minute for its first event, so many times.
+    struct Asks(u32);
+
+    impl Handler for Asks {
+        fn handle(&mut self, _: EventBatch, effects: Effects) -> Handled {
+            let verdict = Verdict::Retry { after_ms: Some(MINUTE_MS) };
+            let failure = Failure { index: 0, verdict, reason: "the bank is closed".into() };
+            let outcome = if self.0 == 0 { Ok(()) } else { Err(HandleError::Failure(failure)) };
+            self.0 = self.0.saturating_sub(1);
+            Handled { effects, outcome, evidence: Evidence::default() }
+        }
+    }
+
+    /// The events waited for, those set aside with their attempts, and by how much the clock moved, in milliseconds.
+    fn asked(times: u32) -> (Vec<usize>, Vec<(usize, u32)>, u64) {
+        let (file, plugin) = (Path::new("a.json"), PluginName::new("p").unwrap());
+        let text = r#"{"when":[{"type":"A"},{"type":"B"}],"then":{"waits":[]}}"#;
+        let world = World::of(file, &Fixture::parse(file, text).unwrap(), &plugin).unwrap();
+        let calls = Calls::default();
+        let handler = Recorded {
+            inner: Box::new(Asks(times)),
+            transcript: Transcript::kept(),
+            calls: calls.clone(),
+            given: world.given,
+            asked: BTreeMap::new(),
+        };
+        let backoff = Backoff { initial_ms: 1, max_ms: 1, jitter: false };
+        let setup = Setup {
+            plugin,
+            subscription: Subscription::default(),
+            policy: Policy { max_attempts: ATTEMPTS_MAX, backoff, ..Policy::default() },
+            granted: Arc::new([]),
+            component_digest: String::new(),
+            manifest_digest: String::new(),
+            handlers: vec![Box::new(handler)],
+        };
+        let began_us = world.clock.now_us();
+        let status = runtime().unwrap().block_on(deliver(setup, &world));
+        assert!(status.is_ok());
+        let dead = world.found(&status).unwrap().dead_letters.unwrap();
+        let waits = waits(&calls.take());
+        assert!(waits.iter().all(|wait| wait.after_ms == MINUTE_MS && wait.reason == ["the bank is closed"]));
+        let dead = dead.iter().map(|dead| (dead.event, dead.attempts)).collect();
+        (waits.iter().map(|wait| wait.event).collect(), dead, (world.clock.now_us() - began_us) / 1000)
+    }
+
+    #[test]
+    fn a_wait_that_is_asked_for_passes_at_once_and_counts_no_attempt() {
+        assert_eq!(asked(2), (vec![0, 0], vec![], 2 * MINUTE_MS));
+    }
+
+    #[test]
+    fn who_asks_for_ever_has_an_end() {
+        let (waits, dead, _) = asked(u32::MAX);
+        assert_eq!((waits, dead), (vec![0, 0, 0, 1, 1, 1], vec![(0, ATTEMPTS_MAX), (1, ATTEMPTS_MAX)]));
     }
 }

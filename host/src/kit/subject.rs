@@ -161,7 +161,9 @@ impl Kit {
     /// Refuses parts of a fixture that are of another role: they would be passed over.
     fn check_parts(&self, file: &Path, fixture: &Fixture) -> Result<(), KitError> {
         let known: &[&str] = match &self.0 {
-            Subject::Handling(_) => &["state", "appended", "dispatched", "dead_letters", "queries", "log", "stopped"],
+            Subject::Handling(_) => {
+                &["state", "appended", "dispatched", "dead_letters", "waits", "queries", "log", "stopped"]
+            }
             Subject::Deciding(_) => &["state", "outcomes"],
             Subject::Lifting(_) => &["lifted", "refused"],
             Subject::Checking(_) => &["outcomes"],
@@ -208,6 +210,7 @@ fn keep_what_is_said(found: &mut Then, said: &Then) {
     keep(&mut found.appended, said.appended.is_some());
     keep(&mut found.dispatched, said.dispatched.is_some());
     keep(&mut found.dead_letters, said.dead_letters.is_some());
+    keep(&mut found.waits, said.waits.is_some());
     keep(&mut found.log, said.log.is_some());
     let faulted = found.outcomes.iter().flatten().any(|came| came.error.is_some());
     keep(&mut found.outcomes, said.outcomes.is_some() || faulted);

@@ -8,6 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::KitError;
+use super::clock::Simulated;
 use super::fixture::{Appended, Dead, Dispatched, Fixture, Given, Then};
 use super::run::json_or_text;
 use crate::api::parse_event;
@@ -30,6 +31,8 @@ const FIRST_ID: u128 = 0x0199_a0a0_0000_7000_8000_0000_0000_0001;
 /// The log of a fixture.
 pub(super) struct World {
     pub(super) store: Arc<dyn Store>,
+    /// That of the store and of delivery.
+    pub(super) clock: Arc<Simulated>,
     owner: Owner,
     /// Where what was there before ends.
     pub(super) given: Position,
@@ -40,7 +43,7 @@ pub(super) struct World {
 impl World {
     /// Stores what a fixture gives.
     pub(super) fn of(file: &Path, fixture: &Fixture, plugin: &PluginName) -> Result<Self, KitError> {
-        let clock = Arc::new(ManualClock::default());
+        let clock = Arc::new(Simulated::default());
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>));
         let mut ids = ids();
         let mut append = |place: &str, events: &[Value]| -> Result<Position, KitError> {
@@ -51,7 +54,7 @@ impl World {
                 };
                 let id = ids.next().unwrap_or_default();
                 let (event, time_us) = event(value, id).map_err(bad)?;
-                set(&clock, time_us).map_err(bad)?;
+                set(&clock.0, time_us).map_err(bad)?;
                 let request = AppendRequest::unconditional(vec![event]);
                 store.append(request).wait().map_err(|error| bad(error.to_string()))?;
             }
@@ -65,7 +68,7 @@ impl World {
         let owner = Owner::from(plugin.clone());
         before(&*store, &owner, given, &fixture.given)
             .map_err(|reason| KitError::NotAFixture { file: file.into(), reason })?;
-        Ok(Self { store, owner, given, when })
+        Ok(Self { store, clock, owner, given, when })
     }
 
     fn last(&self) -> Position {

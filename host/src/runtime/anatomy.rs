@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use wasmparser::{ComponentName, CustomSectionReader, KnownCustom, Parser, Payload, ProducersSectionReader};
 
-use super::contract::{PACKAGE, UPCASTER, VALIDATOR};
+use super::contract::{AGGREGATE, PACKAGE, UPCASTER, VALIDATOR};
+use super::lane::Lane;
 use super::{LoadError, compile};
 
 /// Bytes of a page of linear memory, where a memory does not say otherwise.
@@ -62,9 +63,22 @@ impl Anatomy {
         self.has_role(VALIDATOR)
     }
 
+    /// What gives an upcaster or a validator another role: the name of that export, of whichever version.
+    #[must_use]
+    pub fn second_role(&self) -> Option<&str> {
+        let first = self.role(UPCASTER).or_else(|| self.role(VALIDATOR))?;
+        let others = [VALIDATOR, AGGREGATE].into_iter().chain(Lane::ALL.map(Lane::interface));
+        others.filter_map(|role| self.role(role)).find(|export| *export != first)
+    }
+
     fn has_role(&self, role: &str) -> bool {
+        self.role(role).is_some()
+    }
+
+    /// The name of the export that gives it a role.
+    fn role(&self, role: &str) -> Option<&str> {
         let interface = format!("{PACKAGE}/{role}@");
-        self.exports.iter().any(|export| export.starts_with(&interface))
+        self.exports.iter().find(|export| export.starts_with(&interface)).map(String::as_str)
     }
 
     /// SHA-256 of a file, in hex.

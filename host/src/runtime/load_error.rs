@@ -98,7 +98,7 @@ pub enum LoadError {
         import: String,
     },
     /// It exports two roles of which a component can play one.
-    #[error("it exports both {one} and {other}; build a component for each")]
+    #[error("it exports both {one} and {other}, two roles of which a component plays one; build a component for each")]
     TwoRoles {
         /// One of them.
         one: String,

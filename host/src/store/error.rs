@@ -71,6 +71,12 @@ pub enum StoreError {
         /// The system's words.
         reason: String,
     },
+    /// Too many files are open. Nothing of this write is stored; writes succeed again when some are closed.
+    #[error("too many files are open, nothing of this was stored: {reason}; send it again when connections are closed")]
+    TooManyFiles {
+        /// The system's words.
+        reason: String,
+    },
     /// Reading from the disk failed.
     #[error("the store failed to read: {reason}")]
     ReadFailed {
@@ -97,6 +103,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether a write was refused for want of room, or of files that may be opened: nothing of it is stored, and writes
+    /// succeed again by themselves.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::TooManyFiles { .. })
+    }
+
     /// What kind of thing went wrong.
     #[must_use]
     pub const fn class(&self) -> ErrorClass {
@@ -110,6 +123,7 @@ impl StoreError {
             Self::InUse { .. }
             | Self::WriteFailed { .. }
             | Self::DiskFull { .. }
+            | Self::TooManyFiles { .. }
             | Self::ReadFailed { .. }
             | Self::ShuttingDown => ErrorClass::Unavailable,
         }

@@ -254,6 +254,10 @@ mod tests {
                 let readme = text("README.md").unwrap();
                 assert!(readme.contains(language.build) && readme.contains("tidemill plugins test"), "{of}");
                 assert!(language.tools.iter().all(|tool| readme.contains(tool.program)), "{of}");
+                // What is packed has a version: the component says it, or a file of its tools.
+                let says = |path: &str| text(path).is_some_and(|text| text.contains("\"0.1.0\""));
+                let said = [language.source, "Cargo.toml", "package.json", "pyproject.toml"].into_iter().any(says);
+                assert!(said, "{of} has no version");
                 assert!(text("wit/README.md").is_some_and(|stamp| stamp.contains(contract())), "{of}");
                 assert!(text("package.json").is_none_or(|package| package.contains(role.world)), "{of}");
                 for (path, bytes) in &files {

@@ -150,7 +150,8 @@ impl<'o, 'w> Show<'o, 'w> {
             self.output.line(format!("{number:>8}  {:<40}  {outcome} {cost}", shown(&what, 128)).trim_end())?;
         }
         if let Some(reason) = &call.reason {
-            let wait = call.retry_after_ms.map(|ms| format!(" (again in {ms} ms, which is not waited for here)"));
+            let how = if call.waited { "passed here at once" } else { "not waited for here" };
+            let wait = call.retry_after_ms.map(|ms| format!(" (again in {ms} ms, which is {how})"));
             self.detail("because", &format!("{reason}{}", wait.unwrap_or_default()))?;
             for (name, text) in [("backtrace", &call.backtrace), ("last words", &call.last_words)] {
                 text.lines().try_for_each(|line| self.detail(name, line))?;

@@ -30,8 +30,8 @@ Examples:
 
 Labels are name, version, description, authors, licenses, source, revision and homepage: the custom
 sections that tools for components know. Those that are not given are taken from Cargo.toml, package.json
-or pyproject.toml, from git, and from what the component describes; a component that none of these name has the
-name of its project's folder. The manifest's grants are requests to whoever installs it.")]
+or pyproject.toml of its project, from git, and from what the component describes; a component that none of
+these name has the name of its project's folder. The manifest's grants are requests to whoever installs it.")]
 pub(in crate::cli) struct PackArgs {
     /// The project's folder, or its component
     #[arg(value_name = "DIR|FILE")]
@@ -106,8 +106,9 @@ fn labels(args: &PackArgs, component: &Path, checked: &Checked) -> Result<Packag
     for (key, text) in &args.label {
         set(&mut labels, key, text).map_err(CliError::usage)?;
     }
-    if args.from.is_dir() {
-        labels = labels.or(project::labels(&args.from));
+    let folder = if args.from.is_dir() { Some(args.from.clone()) } else { project::of(component) };
+    if let Some(folder) = folder {
+        labels = labels.or(project::labels(&folder));
     }
     let known = |key: &str| checked.anatomy.labels.contains_key(key);
     if let Some(said) = &checked.description {

@@ -14,6 +14,8 @@ use crate::plugin::PackageLabels;
 
 /// Where a component is looked for in a folder that does not say: in the folder of a plugin, and where builds leave it.
 const PLACES: [&str; 3] = ["", "build", "target/wasm32-wasip2/release"];
+/// The files in which tools of a language know a name and a version.
+const TOOLS: [&str; 3] = ["Cargo.toml", "package.json", "pyproject.toml"];
 
 /// The component of a project: the one that its `dev.toml` names, else the only one there is.
 pub(super) fn component(folder: &Path) -> Result<PathBuf, CliError> {
@@ -50,7 +52,8 @@ fn components(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What `Cargo.toml`, `package.json` or `pyproject.toml` say, and the revision that git knows.
+/// What `Cargo.toml`, `package.json` or `pyproject.toml` says, the first of them that is there, and the revision that git
+/// knows.
 pub(super) fn labels(folder: &Path) -> PackageLabels {
     let toml = |file: &str, table: &str| {
         let text = fs::read_to_string(folder.join(file)).ok()?;
@@ -63,15 +66,28 @@ pub(super) fn labels(folder: &Path) -> PackageLabels {
     PackageLabels { revision: revision(folder), ..said }
 }
 
-/// The name of the project whose `dev.toml` says that its build leaves this component: what its tools call it, else that
-/// of its folder.
-pub(super) fn name(component: &Path) -> Option<String> {
+/// The folder of the project of a component: the one whose `dev.toml` says that its build leaves it, else the one that
+/// holds it beside a file of its tools.
+pub(super) fn of(component: &Path) -> Option<PathBuf> {
     let component = component.canonicalize().ok()?;
+    let beside = || component.parent().filter(|folder| TOOLS.iter().any(|file| folder.join(file).is_file()));
+    builder(&component).or_else(beside).map(Path::to_path_buf)
+}
+
+/// The folder above a component, whose path is canonical, whose `dev.toml` says that its build leaves it.
+fn builder(component: &Path) -> Option<&Path> {
     let leaves_it = |folder: &&Path| {
         let project = Project::is_in(folder).then(|| Project::read(folder).ok()).flatten();
         project.is_some_and(|project| project.component.canonicalize().is_ok_and(|path| path == component))
     };
-    let folder = component.ancestors().skip(1).find(leaves_it)?;
+    component.ancestors().skip(1).find(leaves_it)
+}
+
+/// The name of the project whose `dev.toml` says that its build leaves this component: what its tools call it, else that
+/// of its folder.
+pub(super) fn name(component: &Path) -> Option<String> {
+    let component = component.canonicalize().ok()?;
+    let folder = builder(&component)?;
     let own = || PluginName::new(folder.file_name()?.to_str()?).ok().map(|name| name.to_string());
     labels(folder).name.or_else(own)
 }
@@ -188,7 +204,18 @@ mod tests {
         assert_eq!(name(&built), None, "it is nobody's");
         fs::write(folder.join("dev.toml"), "build = 'make'\ncomponent = 'build/plugin.wasm'\n").unwrap();
         assert_eq!((name(&built).as_deref(), name(&other)), (Some("lift-orders"), None));
-        fs::write(folder.join("package.json"), r#"{"name":"lifts"}"#).unwrap();
+        fs::write(folder.join("pyproject.toml"), "[project]\nname = \"lifts\"\nversion = \"1.2.3\"").unwrap();
         assert_eq!(name(&built).as_deref(), Some("lifts"));
+        assert_eq!(of(&built).map(|folder| labels(&folder).version), Some(Some("1.2.3".to_owned())));
+    }
+
+    #[test]
+    fn a_component_beside_the_file_of_its_tools_is_of_their_project() {
+        let folder = tempfile::tempdir().unwrap();
+        let component = folder.path().join("plugin.wasm");
+        fs::write(&component, "").unwrap();
+        assert_eq!(of(&component), None, "it is nobody's");
+        fs::write(folder.path().join("pyproject.toml"), "[project]\nversion = \"2\"").unwrap();
+        assert_eq!(of(&component), Some(folder.path().canonicalize().unwrap()));
     }
 }

@@ -340,8 +340,7 @@ impl Task {
 
     /// Waits for a head beyond `after`, a time or an order. None when nobody can order any more.
     async fn wait(&mut self, after: Option<Position>, until_us: Option<u64>) -> Option<Input> {
-        let now_us = self.common.clock.now_us();
-        let due = until_us.map(|until_us| Duration::from_micros(until_us.saturating_sub(now_us)));
+        let due = until_us.map(|until_us| self.common.clock.sleep_until(until_us));
         tokio::select! {
             head = head_beyond(&mut self.head, after) => Some(Input::Head(head)),
             () = sleep(due) => Some(Input::Due),

@@ -148,6 +148,8 @@ pub fn check(
     checked.warnings.extend(told_of_hollow(&checked.anatomy, checked.sdk.as_deref()));
     if let Err(error) = tried.map_err(failed) {
         checked.refused = Some(Refusal::of(&error));
+    } else if let Some(other) = checked.anatomy.second_role() {
+        checked.warnings.push(format!("it exports {other}, too, and plays one role only: build a component for each"));
     }
     Ok(checked)
 }

@@ -108,6 +108,28 @@ fn a_missing_import_is_named_with_what_there_is() {
 }
 
 #[test]
+fn two_roles_of_which_one_is_played_are_both_named() {
+    let of = |roles: [&str; 2]| {
+        let [one, other] = roles.map(|role| format!("tidemill:plugin/{role}@0.1.0"));
+        let text = format!(
+            r#"(component (import "tidemill:plugin/state@0.1.0" (instance)) (instance $it)
+                 (export "{one}" (instance $it)) (export "{other}" (instance $it)))"#
+        );
+        (wat::parse_str(text).unwrap(), LoadError::TwoRoles { one, other })
+    };
+    let options = InstanceOptions::new(PluginName::from_stored("checks"), Limits::default());
+    let (bytes, told) = of(["upcaster", "subscriber"]);
+    assert_eq!(engine().load_upcaster(&bytes).err().as_ref(), Some(&told));
+    assert!(told.to_string().contains("/subscriber@0.1.0, two roles"), "{told}");
+    assert_eq!(Anatomy::of(&bytes).unwrap().second_role(), Some("tidemill:plugin/subscriber@0.1.0"));
+    let (bytes, told) = of(["validator", "aggregate"]);
+    assert_eq!(engine().load_validator(&bytes, options).err(), Some(told));
+    let (bytes, told) = of(["upcaster", "validator"]);
+    assert_eq!(engine().load(&bytes).err(), Some(told), "it is no plugin, and not one thing else either");
+    assert_eq!(Anatomy::of(&OK.bytes()).unwrap().second_role(), None);
+}
+
+#[test]
 fn the_network_is_not_granted() {
     let lines = [("wasi:sockets/tcp@0.2.0", "no network"), ("wasi:http/outgoing-handler@0.2.0", "[grants] http = [")];
     for (import, way_out) in lines {

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::disk::TooManyOpen;
 use super::encoding::Malformed;
 use crate::event::Position;
 use crate::store::StoreError;
@@ -31,8 +32,16 @@ pub(super) fn write_failed(error: impl Into<redb::Error>) -> StoreError {
 pub(super) fn io_failed(what: &str, error: &io::Error) -> StoreError {
     let reason = format!("{what}: {error}");
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::DiskFull { reason },
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => no_room(reason, error),
         _ => StoreError::WriteFailed { reason },
+    }
+}
+
+/// An error that passes: the disk is full, or no more files may be opened.
+pub(super) fn no_room(reason: String, error: &io::Error) -> StoreError {
+    match error.get_ref() {
+        Some(inner) if inner.is::<TooManyOpen>() => StoreError::TooManyFiles { reason },
+        _ => StoreError::DiskFull { reason },
     }
 }
 

@@ -12,7 +12,7 @@ use super::hot::{Generation, HotData};
 use super::layered::Layered;
 use super::overlay::OwnerChanges;
 use super::shared::Shared;
-use super::state::{Moment, Row};
+use super::state::{Decoded, Moment, Row};
 use super::view::View;
 use crate::store::page::StatePageBuilder;
 use crate::store::{Owner, Progress, StateKeys, StatePage, StateSnapshot, StoreError};
@@ -24,7 +24,7 @@ const SLICE_KEYS_MIN: usize = 64;
 const SLICE_KEYS_MAX: usize = 1024;
 
 /// A layer of rows.
-type Rows<'a> = Box<dyn Iterator<Item = Row<String, Vec<u8>>> + 'a>;
+type Rows<'a> = Box<dyn Iterator<Item = Row<String, Decoded>> + 'a>;
 
 /// What of the file's rows is looked at.
 #[derive(Clone, Copy)]
@@ -100,11 +100,11 @@ impl OwnerSnapshot {
         start: &'a str,
         look: Look,
     ) -> Result<Vec<Rows<'a>>, StoreError> {
-        let mut layers: Vec<Rows<'a>> = vec![Box::new(newest.into_iter().map(Ok))];
+        let mut layers: Vec<Rows<'a>> = vec![Box::new(newest.into_iter().map(|(key, value)| Ok((key, value.map(Ok)))))];
         let mut dropped = self.dropped;
         for changes in frozen.iter().filter_map(|data| data.overlay.owner(&self.owner)) {
             if !dropped {
-                let rows = changes.state_from(start).map(|(key, value)| Ok((key.clone(), value.clone())));
+                let rows = changes.state_from(start).map(|(key, value)| Ok((key.clone(), value.clone().map(Ok))));
                 layers.push(Box::new(rows));
             }
             dropped |= changes.dropped;
@@ -138,7 +138,7 @@ impl OwnerSnapshot {
                 if !within(&key) {
                     break;
                 }
-                if after.as_deref() != Some(key.as_str()) && !page.offer(&key, &value) {
+                if after.as_deref() != Some(key.as_str()) && !page.offer(&key, &value?) {
                     return Ok(page.finish());
                 }
             }

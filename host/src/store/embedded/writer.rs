@@ -142,7 +142,7 @@ impl Writer {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        if let Some(error) = self.shared.upkeep.failed().filter(|error| !matches!(error, StoreError::DiskFull { .. })) {
+        if let Some(error) = self.shared.upkeep.failed().filter(|error| !error.passes()) {
             self.failed = Some(error.clone());
             return Err(error);
         }
@@ -256,9 +256,9 @@ impl Writer {
         }
     }
 
-    /// Takes note of a failure: unless the disk is full, nothing is written any more.
+    /// Takes note of a failure: unless it passes, nothing is written any more.
     fn stop_unless_full(&mut self, error: StoreError) -> StoreError {
-        if matches!(error, StoreError::DiskFull { .. }) {
+        if error.passes() {
             self.full = Some((error.clone(), Stopwatch::start()));
         } else {
             tracing::error!(%error, "the store stops writing");

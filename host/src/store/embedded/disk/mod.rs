@@ -19,6 +19,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+pub(super) use real::TooManyOpen;
 pub use real::{DirectoryLock, RealDisk};
 pub(super) use redb_file::RedbFile;
 pub use untouched::UntouchedDisk;

@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use thiserror::Error;
+
 use super::{Disk, DiskFile, Open};
 use crate::store::StoreError;
 use crate::store::embedded::failure::io_failed;
@@ -138,16 +140,18 @@ pub(super) fn check_is_file(path: &Path) -> io::Result<()> {
     }
 }
 
+/// The system opens no more files.
+#[derive(Debug, Error)]
+#[error("{0}: connections and files are more than this process may have; allow it more by `ulimit -n` or LimitNOFILE=")]
+pub(in crate::store::embedded) struct TooManyOpen(io::Error);
+
 /// What the system says when it does not open a file. That too many are open passes, as a full disk does: connections
 /// come and go.
 pub(super) fn of_opening(error: io::Error) -> io::Error {
     match error.raw_os_error() {
-        Some(TOO_MANY_OF_ALL | TOO_MANY) if cfg!(unix) => io::Error::new(
-            io::ErrorKind::QuotaExceeded,
-            format!(
-                "{error}: connections and files are more than this process may have; allow it more by `ulimit -n` or LimitNOFILE="
-            ),
-        ),
+        Some(TOO_MANY_OF_ALL | TOO_MANY) if cfg!(unix) => {
+            io::Error::new(io::ErrorKind::QuotaExceeded, TooManyOpen(error))
+        }
         _ => error,
     }
 }

@@ -10,6 +10,7 @@ use redb::{Database, TableDefinition};
 use super::sim::SimDisk;
 use super::{Disk, Open, RealDisk, RedbFile, UntouchedDisk};
 use crate::store::StoreError;
+use crate::store::embedded::failure::io_failed;
 
 fn holds_the_contract(disk: &dyn Disk) {
     assert_eq!(disk.open("a", Open::Existing).unwrap_err().kind(), io::ErrorKind::NotFound);
@@ -65,6 +66,21 @@ fn too_many_open_files_pass_as_a_full_disk_does() {
     {
         assert_eq!(super::real::of_opening(io::Error::from_raw_os_error(code)).kind(), kind);
     }
+    let told = |code: i32| {
+        let error = io_failed("journal-1", &super::real::of_opening(io::Error::from_raw_os_error(code)));
+        (error.passes(), error.to_string())
+    };
+    for code in [23, 24] {
+        let (passes, said) = told(code);
+        assert!(
+            passes && said.starts_with("too many files are open, nothing of this was stored: journal-1: "),
+            "{said}"
+        );
+        assert!(said.contains("LimitNOFILE=") && !said.contains("disk is full"), "{said}");
+    }
+    // ENOSPC.
+    let (passes, said) = told(28);
+    assert!(passes && said.starts_with("the disk is full, nothing"), "{said}");
 }
 
 #[test]

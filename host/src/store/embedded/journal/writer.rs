@@ -10,6 +10,7 @@ use super::record::{self, FIRST_RECORD, HEAD_BYTES, Name, aligned};
 use super::slot::{self, Header};
 use crate::store::StoreError;
 use crate::store::embedded::disk::{Disk, DiskFile};
+use crate::store::embedded::failure::no_room;
 use crate::store::embedded::state::JournalMark;
 
 const STEP_BYTES_MAX: u64 = 8 << 20;
@@ -43,7 +44,7 @@ impl JournalError {
 impl From<JournalError> for StoreError {
     fn from(error: JournalError) -> Self {
         match error {
-            JournalError::Full(error) => Self::DiskFull { reason: format!("journal: {error}") },
+            JournalError::Full(error) => no_room(format!("journal: {error}"), &error),
             JournalError::Broken(error) => Self::WriteFailed { reason: format!("journal: {error}") },
         }
     }

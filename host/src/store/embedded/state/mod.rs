@@ -53,6 +53,9 @@ const NEW_FILE: &str = "state.redb.new";
 /// A row of an iteration: its key and its value.
 pub(super) type Row<K, V> = Result<(K, Option<V>), StoreError>;
 
+/// A value, or why it does not decode. That fails only who needs it: a newer one may stand over it.
+pub(super) type Decoded = Result<Vec<u8>, StoreError>;
+
 /// The open file.
 pub(super) struct StateFile {
     disk: Arc<dyn Disk>,

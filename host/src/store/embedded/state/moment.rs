@@ -6,7 +6,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase as _};
 
 use super::row::RowName;
 use super::tables::{PROGRESS, STATE};
-use super::{Row, progress_key, progress_row, sizes, state_row};
+use super::{Decoded, Row, progress_key, progress_row, sizes, state_row};
 use crate::store::embedded::failure::{contain_read, read_failed};
 use crate::store::{Owner, Progress, StateSize, StoreError};
 
@@ -58,7 +58,7 @@ impl Moment {
         &self,
         owner: &Owner,
         start: &str,
-    ) -> Result<impl Iterator<Item = Row<String, Vec<u8>>> + use<>, StoreError> {
+    ) -> Result<impl Iterator<Item = Row<String, Decoded>> + use<>, StoreError> {
         self.rows_from(owner, start, |row, value| row.decode(value).map(<[u8]>::to_vec))
     }
 
@@ -67,7 +67,7 @@ impl Moment {
         &self,
         owner: &Owner,
         start: &str,
-    ) -> Result<impl Iterator<Item = Row<String, Vec<u8>>> + use<>, StoreError> {
+    ) -> Result<impl Iterator<Item = Row<String, Decoded>> + use<>, StoreError> {
         self.rows_from(owner, start, |_, _| Ok(Vec::new()))
     }
 
@@ -75,8 +75,8 @@ impl Moment {
         &self,
         owner: &Owner,
         start: &str,
-        value_of: fn(RowName<'_>, &[u8]) -> Result<Vec<u8>, StoreError>,
-    ) -> Result<impl Iterator<Item = Row<String, Vec<u8>>> + use<>, StoreError> {
+        value_of: fn(RowName<'_>, &[u8]) -> Decoded,
+    ) -> Result<impl Iterator<Item = Row<String, Decoded>> + use<>, StoreError> {
         let wanted = owner.to_string();
         let (rows, table) = contain_read(|| {
             let table = self.0.open_table(STATE).map_err(read_failed)?;
@@ -91,7 +91,7 @@ impl Moment {
                 if owner != wanted {
                     return Ok(None);
                 }
-                let value = value_of(state_row(owner, key), value.value())?;
+                let value = value_of(state_row(owner, key), value.value());
                 Ok(Some((key.to_owned(), Some(value))))
             };
             read().transpose()

@@ -100,6 +100,7 @@ pub(super) fn verify(moment: &Moment, owner: &Owner) -> Result<(), StoreError> {
     let mut counted = StateSize::default();
     for row in moment.state_from(owner, "")? {
         let (key, value) = row?;
+        let value = value.transpose()?;
         counted += value.map(|value| StateSize::of_entry(key.len(), value.len())).unwrap_or_default();
     }
     let noted = moment.state_size(owner)?;

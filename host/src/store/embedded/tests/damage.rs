@@ -72,7 +72,8 @@ fn a_flipped_bit_anywhere_is_never_served() {
     assert_eq!(assert_numbered(&read_all(&open(directory.path()).unwrap()).unwrap()), EVENTS);
 }
 
-/// The scan fails as a whole; the keys are known, and the next write of the row counts.
+/// The scan fails as a whole; the keys are known, and the next write of the row counts, or its removal: with nothing left to
+/// read of what is damaged the scan goes on.
 #[test]
 fn a_damaged_row_of_state_is_named_among_the_keys_and_can_be_written_over() {
     let directory = tempfile::tempdir().unwrap();
@@ -82,7 +83,9 @@ fn a_damaged_row_of_state_is_named_among_the_keys_and_can_be_written_over() {
     let keys = |limit| store.state_keys(&owner, "key-", Some("key-0"), limit).unwrap();
     let (all, two) = (keys(1000), keys(2));
     assert_eq!((all.keys.len(), all.next.as_deref(), two.keys.len()), (EVENTS / 10 - 1, None, 2));
-    store.shared().state.damage(&owner, "key-10").unwrap();
+    for key in ["key-10", "key-20"] {
+        store.shared().state.damage(&owner, key).unwrap();
+    }
     let error = store.state_get(&owner, "key-10").unwrap_err();
     assert!(matches!(error, StoreError::CorruptedRow { .. }), "{error}");
     let error = store.state_scan(&owner, "", None, 1000).unwrap_err();
@@ -96,12 +99,18 @@ fn a_damaged_row_of_state_is_named_among_the_keys_and_can_be_written_over() {
             checkpoint: Position(EVENTS as u64),
             ..Progress::default()
         },
-        state: vec![StateChange { key: "key-10".into(), value: Some(vec![0x5A; 60]) }],
+        state: vec![
+            StateChange { key: "key-10".into(), value: Some(vec![0x5A; 60]) },
+            StateChange { key: "key-20".into(), value: None },
+        ],
         events: Vec::new(),
         dead_letters: Vec::new(),
     };
     store.commit(work).wait().unwrap();
     assert_eq!(store.state_get(&owner, "key-10").unwrap().as_deref(), Some(&[0x5A; 60][..]));
+    let scanned = store.state_scan(&owner, "", None, 1000).unwrap().entries;
+    assert_eq!(scanned.len(), EVENTS / 10 - 1);
+    assert!(scanned.iter().any(|(key, value)| key == "key-10" && *value == [0x5A; 60]));
 }
 
 #[test]

@@ -22,14 +22,14 @@ use crate::store::{Removals, StoreError};
 /// written anew at most so many times for each that is removed, and so much of the log at most is waste.
 const REMOVED_PART: u64 = 4;
 
-/// Compacts the first run of which enough is removed; answers whether there was one. A failure other than a
-/// full disk is told and ends compacting, and nothing else.
+/// Compacts the first run of which enough is removed; answers whether there was one. A failure that does
+/// not pass is told and ends compacting, and nothing else.
 pub(super) fn compact_some(shared: &Shared) -> Result<bool, StoreError> {
     if shared.upkeep.compaction_failed().is_some() {
         return Ok(false);
     }
     match try_compact(shared) {
-        Err(error @ StoreError::DiskFull { .. }) => Err(error),
+        Err(error) if error.passes() => Err(error),
         Err(error) => {
             tracing::error!(%error, "space of removed events cannot be given back; it is tried again after a restart");
             shared.upkeep.set_compaction_failed(error);

@@ -137,9 +137,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>, StoreEr
 fn seals(shared: &Shared) {
     run(shared, seal::seal_oldest, |failed| {
         match &failed {
-            Some(StoreError::DiskFull { .. }) => {
-                tracing::warn!(error = ?failed, "the disk is full: the log cannot be sealed");
-            }
+            Some(error) if error.passes() => tracing::warn!(%error, "the log cannot be sealed for now"),
             Some(error) => tracing::error!(%error, "the log cannot be sealed: the store stops writing"),
             None => {}
         }
@@ -182,7 +180,7 @@ fn run(shared: &Shared, step: Step, tell: impl Fn(Option<StoreError>)) {
                     tell(None);
                 }
             }
-            Err(error @ StoreError::DiskFull { .. }) => {
+            Err(error) if error.passes() => {
                 (busy, failed) = (true, true);
                 tell(Some(error));
                 shared.upkeep.wait(RETRY);
