@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::fixture::{Fixture, Then};
 use super::{KitError, possible, shape};
