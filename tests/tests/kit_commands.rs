@@ -140,6 +140,14 @@ fn a_state_that_cannot_be_had_and_faults_are_found_out_though_only_the_state_is_
     assert!(said.contains("Strange is not known"), "{said}");
 }
 
+#[test]
+fn what_the_last_command_decided_is_taken_in_whatever_is_expected() {
+    let manifest = "[aggregate]\ncategory = \"number\"\n[grants]\nappend = [\"Stolen\"]\n";
+    let fixture = "when: [{ command: Denied }]\nthen: { outcomes: [{ events: [{ type: Stolen, data: 1 }] }] }\n";
+    let (exit, said) = Folder::of(guests::AGGREGATE_CASES, manifest, fixture).own(&[]);
+    assert!(exit == Some(1) && said.contains("state, which cannot be had: ") && said.contains("Stolen"), "{said}");
+}
+
 /// Commands at and above a limit, one that is for nobody, and one on which the validator ends.
 const LIMITED: &str = "\
 config: { cents_max: 100 }
