@@ -108,7 +108,8 @@ struct Job {
     command: Command,
     /// Event types that may follow; any, where there are none.
     types: Vec<Pattern>,
-    digest: String,
+    /// Under which its outcome may be in the log.
+    digests: Vec<String>,
     /// When it was accepted, and where.
     since_us: u64,
     position: Position,
@@ -120,8 +121,8 @@ impl Job {
         let envelope = Envelope::of(event)?;
         let by_plugin = envelope.is_of_plugin();
         let (command, types) = waiting::command(event, envelope);
-        let digest = record::digest(&command);
-        Some(Self { command, types, digest, since_us: event.timestamp_us, position: event.position, by_plugin })
+        let digests = record::digests_of_accepted(&command);
+        Some(Self { command, types, digests, since_us: event.timestamp_us, position: event.position, by_plugin })
     }
 }
 
@@ -370,8 +371,8 @@ impl Commands {
     }
 
     async fn is_settled(&self, job: &Job) -> Result<bool, StoreError> {
-        let (id, digest) = (job.command.id.clone(), job.digest.clone());
-        self.0.log.run(move |store| waiting::is_settled(store, &id, &digest)).await
+        let (id, digests) = (job.command.id.clone(), job.digests.clone());
+        self.0.log.run(move |store| waiting::is_settled(store, &id, &digests)).await
     }
 
     /// Whether it is one of those that plugins send under one id because of several events: only the first is decided.

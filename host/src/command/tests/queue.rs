@@ -284,6 +284,25 @@ async fn an_accepted_command_has_its_id_before_it_is_decided_whoever_sent_it() {
     );
 }
 
+#[tokio::test]
+async fn the_outcome_of_before_what_it_expects_counted_settles_an_accepted_command_and_is_not_told_to_others() {
+    let later = Later::new(options());
+    let pinned = Command { expected: ExpectedVersion::NoStream, ..command("pinned", "Add", 1) };
+    later.accept(pinned.clone()).await.unwrap();
+    let (stream, digest) = (StreamName::new("purse-1").unwrap(), record::digest(&command("pinned", "Add", 1)));
+    let outcome = record::kept(&pinned, &digest, (&stream, Version(0)), None);
+    let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![outcome]) };
+    later.world.store.append(request).await.unwrap();
+    let _task = later.commands.work(async {});
+    later.empty().await;
+    assert!(matches!(later.settled("pinned").await, Status::Settled(_)));
+    let QueueCounts { failed, .. } = later.commands.queue_counts();
+    assert_eq!((failed, later.world.code.decided.load(Ordering::Relaxed)), (0, 0));
+    for again in [later.accept(pinned.clone()).await, later.send(pinned).await] {
+        assert!(matches!(again, Err(CommandError::IdTaken { .. })), "whether it asks the same is not known: {again:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_under_way_is_not_accepted_with_another_body() {
     let later = Later::new(options());
