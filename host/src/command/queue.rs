@@ -300,14 +300,20 @@ impl Commands {
 
     /// Where to go on, as soon as the store answers.
     async fn begin(&self) -> Noted {
+        let mut told = String::new();
         loop {
-            match self.0.log.run(queue_checkpoint::read).await {
+            let error = match self.0.log.run(queue_checkpoint::read).await {
                 Ok(found) => return found,
-                Err(error) => {
-                    tracing::warn!(%error, "how far the queue has come cannot be read; tried again");
-                    tokio::time::sleep(NOTE_EVERY).await;
-                }
+                Err(error) => error.to_string(),
+            };
+            if error != told {
+                tracing::error!(
+                    error,
+                    "no accepted command is decided, as it cannot be read which are settled; tried again"
+                );
+                told = error;
             }
+            tokio::time::sleep(NOTE_EVERY).await;
         }
     }
 

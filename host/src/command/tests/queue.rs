@@ -374,6 +374,36 @@ async fn what_waits_is_known_to_retention_and_its_checkpoint_is_no_snapshot() {
     assert_eq!(first_waiting(), None, "it is still there");
 }
 
+#[tokio::test]
+async fn a_damaged_checkpoint_decides_nothing_until_it_is_dropped_by_force() {
+    let later = Later::new(options());
+    later.accept(command("a", "Add", 1)).await.unwrap();
+    let task = later.commands.work(async {});
+    while Commands::first_waiting(&*later.world.store).unwrap().is_some() {
+        tokio::task::yield_now().await;
+    }
+    drop(task);
+    let queue = StreamName::new("$commands-accepted").unwrap();
+    later.world.store.damage(snapshot::owner(), queue.as_str());
+    let later = Later::over(later.world.restarted(), options());
+    let says_how = |error: &dyn std::fmt::Display| error.to_string().contains("drop --force '$commands-accepted'");
+    let _task = later.commands.work(async {});
+    let refused = later.accept(command("b", "Add", 1)).await.unwrap_err();
+    assert!(says_how(&refused), "{refused}");
+    let of_retention = Commands::first_waiting(&*later.world.store).unwrap_err();
+    assert!(says_how(&of_retention), "nothing is removed meanwhile: {of_retention}");
+    let page = later.commands.snapshots(String::new(), None, 10).await.unwrap();
+    assert_eq!((page.snapshots.len(), page.damaged.len()), (0, 1));
+    assert!(page.damaged[0].stream == queue && says_how(&page.damaged[0].reason), "{page:?}");
+    let refused = later.commands.drop_snapshot(&queue, false).await.unwrap_err();
+    assert!(says_how(&refused), "{refused}");
+    assert!(later.commands.drop_snapshot(&queue, true).await.unwrap());
+    assert!(!later.commands.drop_snapshot(&queue, true).await.unwrap(), "what is whole stays");
+    later.accept(command("b", "Add", 1)).await.unwrap();
+    assert!(matches!(later.settled("b").await, Status::Settled(_)));
+    assert_eq!(later.world.code.decided.load(Ordering::Relaxed), 1, "what has an outcome is not decided again");
+}
+
 /// Holds that a command which added 1 is known to be settled, though its outcome is removed.
 async fn is_gone(later: &Later, id: &str) {
     assert_eq!(later.commands.status(id).await.unwrap(), None);
