@@ -358,9 +358,7 @@ fn unfit(left_out: Option<LeftOut>) -> String {
             " (that at version {version} is left out: another plugin, snapshot schema or chain of upcasters made it, and it \
              counts again when that is put back)"
         ),
-        Some(LeftOut::Damaged) => {
-            " (the one there is is damaged on disk: restore it from a backup, or drop it)".to_owned()
-        }
+        Some(LeftOut::Damaged) => " (the one there is is damaged on disk: restore it from a backup)".to_owned(),
     }
 }
 
