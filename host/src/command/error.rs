@@ -216,9 +216,11 @@ pub enum CommandError {
         /// How far it had come.
         progress: Progress,
     },
-    /// Too many accepted commands wait to be decided.
-    #[error("{max} accepted commands wait to be decided already; send it again later")]
+    /// Too many accepted commands to such aggregates wait to be decided.
+    #[error("{max} accepted commands to {aggregate} wait to be decided already; send it again later")]
     QueueFull {
+        /// The aggregate.
+        aggregate: Category,
         /// How many may.
         max: u64,
     },

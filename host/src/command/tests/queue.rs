@@ -192,7 +192,7 @@ async fn only_so_many_wait_and_what_cannot_be_decided_is_not_accepted() {
         later.accept(command(id, "Add", 1)).await.unwrap();
     }
     let full = later.accept(command("c", "Add", 1)).await.unwrap_err();
-    assert!(matches!(full, CommandError::QueueFull { max: 2 }), "{full}");
+    assert!(matches!(full, CommandError::QueueFull { max: 2, .. }), "{full}");
     assert!(later.accept(command("a", "Add", 1)).await.unwrap().repeated, "what is in it is answered");
     let task = later.commands.work(async {});
     while later.waiting() > 0 {
@@ -203,6 +203,48 @@ async fn only_so_many_wait_and_what_cannot_be_decided_is_not_accepted() {
     let unknown = later.accept(nobody).await.unwrap_err();
     assert!(matches!(unknown, CommandError::UnknownAggregate { .. }), "{unknown}");
     drop(task);
+}
+
+#[tokio::test]
+async fn a_kind_of_which_as_many_wait_as_may_is_refused_and_no_other() {
+    let later = Later::new(QueueOptions { waiting_max: 2, ..options() });
+    let claims = later.commands.claims().clone();
+    let category = Category::new("order").unwrap();
+    let orders = AggregateSetup { category: category.clone(), ..setup("orders", &later.world.code, &never()) };
+    claims.claim(orders).unwrap();
+    let order = |id: &str| Command { aggregate: category.clone(), ..command(id, "Add", 1) };
+    for id in ["a", "b"] {
+        later.accept(order(id)).await.unwrap();
+    }
+    claims.release(&PluginName::new("orders").unwrap());
+    let _task = later.commands.work(async {});
+    // Before they are read it is not known of which kind they are.
+    while matches!(later.accept(command("c", "Add", 1)).await, Err(CommandError::QueueFull { .. })) {
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(later.settled("c").await, Status::Settled(_)));
+    let full = later.accept(order("d")).await.unwrap_err();
+    assert!(matches!(&full, CommandError::QueueFull { aggregate, max: 2 } if *aggregate == category), "{full}");
+}
+
+#[tokio::test]
+async fn kinds_that_nobody_decides_for_do_not_hold_all_places() {
+    let backoff = Backoff { initial_ms: 50, max_ms: 1000, jitter: true };
+    let later = Later::new(QueueOptions { backoff, ..options() });
+    let mut events = Vec::new();
+    for number in 0..12 * 130 {
+        let (id, category) = (format!("lost-{number}"), format!("lost{}", number / 130));
+        let lost = Envelope::new(id, Category::new(category).unwrap(), number.to_string(), "Add".into());
+        events.push(lost.seal(NewEvent::json(EventType::new("x").unwrap(), "1")).unwrap());
+    }
+    while !events.is_empty() {
+        let some = events.split_off(events.len().saturating_sub(130));
+        let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(some) };
+        later.world.store.append(request).await.unwrap();
+    }
+    sent_by_plugin(&later, "purse", 1).await;
+    let _task = later.commands.work(async {});
+    assert!(matches!(later.settled("purse").await, Status::Settled(_)));
 }
 
 #[tokio::test]
