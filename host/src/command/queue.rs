@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::bus::{Allow, Commands};
@@ -252,8 +253,12 @@ impl Commands {
         let (mut open, mut running, mut noted) = (open, JoinSet::new(), begun);
         let mut given_back = open.given_back();
         let mut notes = tokio::time::interval(NOTE_EVERY);
+        // When to read on, and to read again, where that failed. What was read goes on meanwhile.
+        let (mut on_at, mut again_at): (Option<Instant>, Option<Instant>) = (None, None);
         loop {
-            self.read_again(&mut open).await;
+            if again_at.is_none_or(|at| at <= Instant::now()) {
+                again_at = self.read_again(&mut open).await;
+            }
             self.0.queue.note(&open);
             for (waiting, place) in open.begin() {
                 let (stream, version) = (waiting.stream.clone(), waiting.version);
@@ -272,14 +277,17 @@ impl Commands {
                     );
                     open.pass_over(&stream);
                 },
-                event = feed.next(), if open.has_room() => match event {
-                    Ok(event) => open.read(&event),
-                    Err(error) => {
-                        tracing::warn!(%error, "accepted commands cannot be read; tried again");
-                        tokio::time::sleep(NOTE_EVERY).await;
+                event = async { until(on_at).await; feed.next().await }, if open.has_room() => {
+                    on_at = None;
+                    match event {
+                        Ok(event) => open.read(&event),
+                        Err(error) => {
+                            tracing::warn!(%error, "accepted commands cannot be read; tried again");
+                            on_at = Some(Instant::now() + NOTE_EVERY);
+                        }
                     }
-                },
-                () = std::future::ready(()), if open.again().is_some() => {}
+                }
+                () = until(again_at), if open.again().is_some() => {}
                 () = given_back.next(), if open.has_ready() => {}
                 _ = notes.tick() => self.note(&open, &mut noted).await,
             }
@@ -298,17 +306,20 @@ impl Commands {
         }
     }
 
-    /// Reads a page of what was read and not held, if there is room for it.
-    async fn read_again(&self, open: &mut Open) {
-        let Some((category, after, before)) = open.again() else { return };
+    /// Reads a page of what was read and not held, if there is room for it. Says when to try again, if that failed.
+    async fn read_again(&self, open: &mut Open) -> Option<Instant> {
+        let (category, after, before) = open.again()?;
         let query = Filter::stream(&StreamName::from_stored(ACCEPTED_STREAM)).into();
         let (before, limit, bytes_max) = (Some(before), AGAIN_EVENTS, AGAIN_BYTES);
         let request = ReadRequest { query, after, before, limit, bytes_max, ..ReadRequest::default() };
         match self.0.log.run(move |store| store.read(&request)).await {
-            Ok(page) => open.read_again(&category, &page.events, page.through, page.complete),
+            Ok(page) => {
+                open.read_again(&category, &page.events, page.through, page.complete);
+                None
+            }
             Err(error) => {
                 tracing::warn!(%error, "accepted commands cannot be read again; tried again");
-                tokio::time::sleep(NOTE_EVERY).await;
+                Some(Instant::now() + NOTE_EVERY)
             }
         }
     }
@@ -441,6 +452,13 @@ impl Commands {
         }
         let stream = super::request::stream_of(&envelope.aggregate, &envelope.key).ok();
         Ok(stream.map(|stream| Status::Queued { stream, position: event.position }))
+    }
+}
+
+/// Waits until a time, if one is given.
+async fn until(at: Option<Instant>) {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at).await;
     }
 }
 
