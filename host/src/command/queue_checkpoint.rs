@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use super::error::CommandError;
-use super::snapshot::{self, owner};
+use super::snapshot;
 use super::snapshots::Snapshots;
 use crate::event::{ACCEPTED_STREAM, Position, Version};
 use crate::store::{StateChange, Store, StoreError};
