@@ -204,6 +204,25 @@ impl AsyncStore {
         }
     }
 
+    /// Submits an append from a thread that must not wait until the store takes it, but may check it however long that
+    /// takes. What is done with the answer is done by the store's own thread, as [`Reply::then`] says: nobody is woken
+    /// before that. Where the store would block, a task submits it instead. Must be called within a tokio runtime.
+    pub fn append_then(
+        &self,
+        mut request: AppendRequest,
+        then: impl FnOnce(Result<Appended, AppendError>) + Send + 'static,
+    ) {
+        let span = traced(&mut request);
+        let noted = |appended| {
+            note(span, &appended);
+            then(appended);
+        };
+        if let Some((request, reply)) = self.store.append_to(request, Reply::then(noted)) {
+            let store = self.clone();
+            tokio::spawn(async move { reply.send(store.submit(|store| store.append(request)).await) });
+        }
+    }
+
     /// Submits a write that may block until the store takes it, then waits for the answer.
     async fn submit<T, E>(
         &self,
@@ -221,21 +240,6 @@ impl AsyncStore {
         });
         submitted.await?.await
     }
-}
-
-/// Submits an append from a thread that may wait until the store takes it. What is done with the answer is done by the
-/// store's own thread, as [`Reply::then`] says: nobody is woken before that.
-pub fn append_then(
-    store: &dyn Store,
-    mut request: AppendRequest,
-    then: impl FnOnce(Result<Appended, AppendError>) + Send + 'static,
-) {
-    let span = traced(&mut request);
-    let noted = |appended| {
-        note(span, &appended);
-        then(appended);
-    };
-    store.append_to(request, Reply::then(noted));
 }
 
 /// Ends the span of an append.
@@ -305,6 +309,26 @@ mod tests {
         drop(open);
         for write in writes {
             write.await.unwrap().unwrap();
+        }
+        assert_eq!(store.counts().await.unwrap().events, 2 * SUBMITTERS_MAX as u64);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_thread_that_hands_appends_over_is_not_held_up_by_a_store_that_blocks() {
+        let (open, gate) = mpsc::channel();
+        let store = AsyncStore::new(Arc::new(MemoryStore::new(Arc::new(Gate(Mutex::new(gate))))));
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        for _ in 0..2 * SUBMITTERS_MAX {
+            let tell = tell.clone();
+            store.append_then(event(), move |appended| drop(tell.send(appended)));
+        }
+        while store.submitters.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(store.head(), Position::START, "no more threads than those wait, and this one goes on");
+        drop(open);
+        for _ in 0..2 * SUBMITTERS_MAX {
+            told.recv().await.unwrap().unwrap();
         }
         assert_eq!(store.counts().await.unwrap().events, 2 * SUBMITTERS_MAX as u64);
     }

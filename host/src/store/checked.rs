@@ -59,10 +59,17 @@ impl Store for CheckedStore {
         }
     }
 
-    fn append_to(&self, request: AppendRequest, reply: Reply<Result<Appended, AppendError>>) {
+    fn append_to(
+        &self,
+        request: AppendRequest,
+        reply: Reply<Result<Appended, AppendError>>,
+    ) -> Option<(AppendRequest, Reply<Result<Appended, AppendError>>)> {
         match self.check(&request.events) {
             Ok(()) => self.inner.append_to(request, reply),
-            Err(error) => reply.send(Err(error)),
+            Err(error) => {
+                reply.send(Err(error));
+                None
+            }
         }
     }
 

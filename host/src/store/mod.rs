@@ -38,7 +38,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use append::{AppendCondition, AppendError, AppendRequest, Appended, AppendedEvent, StreamExpectation};
-pub use async_store::{AsyncStore, append_then};
+pub use async_store::AsyncStore;
 pub use checked::CheckedStore;
 pub use error::StoreError;
 pub use feed::Feed;
@@ -93,9 +93,14 @@ pub trait Store: Send + Sync + 'static {
         Err(request)
     }
 
-    /// [`Self::append`] whose answer goes to a reply. As it stands here it blocks until there is one.
-    fn append_to(&self, request: AppendRequest, reply: Reply<Result<Appended, AppendError>>) {
-        reply.send(self.append(request).wait());
+    /// [`Self::append`] that never blocks, and whose answer goes to a reply: where it would block, both are given back. As
+    /// it stands here they always are.
+    fn append_to(
+        &self,
+        request: AppendRequest,
+        reply: Reply<Result<Appended, AppendError>>,
+    ) -> Option<(AppendRequest, Reply<Result<Appended, AppendError>>)> {
+        Some((request, reply))
     }
 
     /// [`Self::commit`] that never blocks: where that would block, the work is given back. As it stands here
