@@ -313,7 +313,7 @@ fn a_server_cannot_hurt_the_host() {
     assert!(huge.contains("body size exceeds"), "{huge}");
     assert!(get("/flood", limits()).contains("HttpResponseHeaderSectionSize"));
     let short = Limits { http_time_ms: 300, ..limits() };
-    let loris = get("/loris", short);
+    let loris = get("/loris", Limits { http_time_ms: 3_000, ..limits() });
     assert!(loris.contains("after ") && loris.contains("timeout"), "{loris}");
     assert!(get("/silent", short).contains("HttpResponseTimeout"));
     assert_eq!(get("/", limits()), "200 5");

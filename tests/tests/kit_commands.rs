@@ -95,7 +95,7 @@ fn what_is_no_fixture_of_commands_is_refused_with_the_reason() {
 #[test]
 fn faults_and_grants_are_outcomes_too() {
     let manifest =
-        "[aggregate]\ncategory = \"number\"\n[limits]\nbatch_time = \"200ms\"\n[grants]\nappend = [\"Added\"]\n";
+        "[aggregate]\ncategory = \"number\"\n[limits]\nbatch_time = \"1s\"\n[grants]\nappend = [\"Added\"]\n";
     let fixture = "when: [{ command: Add }, { command: Trap, id: Trap }, { command: Spin }, { command: Denied }, { command: Add }]\n\
                    then:\n  outcomes:\n    - events: [{ type: Added, data: 1 }]\n    - { error: trap, reason: [it does not like Trap] }\n    \
                    - { error: deadline }\n    - { error: denied, reason: [Stolen] }\n    - events: [{ type: Added, data: 1 }]\n";

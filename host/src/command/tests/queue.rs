@@ -235,7 +235,8 @@ async fn kinds_that_nobody_decides_for_do_not_hold_all_places() {
     for number in 0..12 * 130 {
         let (id, category) = (format!("lost-{number}"), format!("lost{}", number / 130));
         let lost = Envelope::new(id, Category::new(category).unwrap(), number.to_string(), "Add".into());
-        events.push(lost.seal(NewEvent::json(EventType::new("x").unwrap(), "1")).unwrap());
+        let event = NewEvent::json(EventType::new("x").unwrap(), "1");
+        events.push(lost.seal(event, later.world.store.own_ids()).unwrap());
     }
     while !events.is_empty() {
         let some = events.split_off(events.len().saturating_sub(130));
@@ -336,7 +337,8 @@ async fn the_outcome_of_before_what_it_expects_counted_settles_an_accepted_comma
     let pinned = Command { expected: ExpectedVersion::NoStream, ..command("pinned", "Add", 1) };
     later.accept(pinned.clone()).await.unwrap();
     let (stream, digest) = (StreamName::new("purse-1").unwrap(), record::digest(&command("pinned", "Add", 1)));
-    let outcome = record::kept(&pinned, &digest, (&stream, Version(0)), None);
+    let stamp = record::Stamp { ids: later.world.store.own_ids(), digest: &digest };
+    let outcome = record::kept(&pinned, stamp, (&stream, Version(0)), None);
     let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![outcome]) };
     later.world.store.append(request).await.unwrap();
     let _task = later.commands.work(async {});
