@@ -209,12 +209,12 @@ impl Task {
         let (command, digest, deadline) = (self.command.clone(), self.digest.clone(), Arc::clone(&self.deadline));
         let timestamp_us = self.commands.0.clock.now_us();
         let places = match &rules {
-            Ok(Some(rules)) => rules.places().await,
-            Ok(None) | Err(_) => Vec::new(),
+            Ok(Some(rules)) => (rules.places().await, rules.turn(&self.command).await),
+            Ok(None) | Err(_) => (Vec::new(), None),
         };
         let checked = self.commands.0.log.run(move |store| {
             // Held as long as the validators are asked, also when nobody waits for that any more.
-            let _places = places;
+            let (_places, turn) = places;
             if let Some(found) = waiting::known(store, &command.id, &digest)? {
                 return Ok(Some(found));
             }
@@ -223,7 +223,7 @@ impl Task {
                 return Err(error);
             }
             if let Some(rules) = rules? {
-                rules.hold(&command, &asked(&command, timestamp_us))?;
+                rules.hold(&command, &asked(&command, timestamp_us), turn)?;
             }
             deadline.enter(Progress::Waiting)?;
             Ok(None)

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, Feed, Pending, ReadPage, ReadRequest,
-    Removals, Reply, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
+    Removals, Reply, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork, heavy_turn,
 };
 use crate::event::{
     Category, EventType, METADATA_ENTRIES_MAX, Position, Query, RecordedEvent, StreamName, metadata_key,
@@ -65,7 +65,10 @@ impl AsyncStore {
         let tried = if request.bytes() > INLINE_BYTES_MAX { Err(request) } else { self.store.try_append(request) };
         let appended = match tried {
             Ok(pending) => pending.await,
-            Err(request) => self.submit(|store| store.append(request)).await,
+            Err(request) => {
+                let is_heavy = self.store.is_heavy(&request.events);
+                self.submit_at_turn(is_heavy, |store| store.append(request)).await
+            }
         };
         note(span, &appended);
         appended
@@ -87,7 +90,10 @@ impl AsyncStore {
         let tried = if work.bytes() > INLINE_BYTES_MAX { Err(work) } else { self.store.try_commit(work) };
         match tried {
             Ok(pending) => pending.await,
-            Err(work) => self.submit(|store| store.commit(work)).await,
+            Err(work) => {
+                let is_heavy = self.store.is_heavy(&work.events);
+                self.submit_at_turn(is_heavy, |store| store.commit(work)).await
+            }
         }
     }
 
@@ -232,10 +238,24 @@ impl AsyncStore {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        self.submit_at_turn(false, write).await
+    }
+
+    /// The same, at its turn if it is heavy: those that wait for it take no place of others.
+    async fn submit_at_turn<T, E>(
+        &self,
+        is_heavy: bool,
+        write: impl FnOnce(&dyn Store) -> Pending<Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let turn = heavy_turn(is_heavy).await;
         let place = Arc::clone(&self.submitters).acquire_owned().await.map_err(|_| StoreError::ShuttingDown)?;
         let submitted = self.run(move |store| {
             // Held by the thread, not by the task: dropping the task leaves the thread waiting.
-            let _place = place;
+            let _held = (place, turn);
             Ok::<_, E>(write(store))
         });
         submitted.await?.await
