@@ -8,7 +8,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidemill_plugins::COUNTER;
+use tidemill_plugins::{COUNTER, ORDER_TOTALS};
 use tidemill_tests::{guests, tidemill};
 
 struct Folder(TempDir);
@@ -57,6 +57,17 @@ fn a_component_that_fits_is_shown_with_all_that_it_asks_for() {
     assert_eq!((exit, &found["roles"], &found["refused"]), (Some(0), &json!(["subscriber"]), &Value::Null));
     assert_eq!(found["bytes"], COUNTER.component.len());
     assert!(found["memory_bytes_min"].as_u64().unwrap() >= 64 << 10, "{found}");
+}
+
+#[test]
+fn the_schema_of_its_state_is_shown_where_it_says_one() {
+    let manifest = ORDER_TOTALS.manifest.as_bytes();
+    let folder = Folder::holding(&[("plugin.wasm", ORDER_TOTALS.component), ("plugin.toml", manifest)]);
+    let (exit, shown, errors) = told(&folder.check(&[]));
+    assert!(exit == Some(0) && shown.contains("state schema 1\n"), "{shown}{errors}");
+    let (_, shown, _) = told(&folder.check(&["--json"]));
+    let found: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(found["description"]["state_schema"], "1", "{found}");
 }
 
 #[test]

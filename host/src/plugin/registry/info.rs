@@ -170,6 +170,9 @@ pub struct DescriptionInfo {
     pub append: Vec<String>,
     /// The queries it answers, as far as it says which.
     pub queries: Vec<String>,
+    /// Which schema its state has, if it says: another one than before has the state built anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_schema: Option<String>,
 }
 
 /// What a plugin listens to.
@@ -291,9 +294,10 @@ impl From<&ManifestGrants> for GrantsInfo {
 
 impl From<&Description> for DescriptionInfo {
     fn from(description: &Description) -> Self {
+        let state_schema = description.state_schema().map(str::to_owned);
         let Description { name, version, summary, types, streams, tags, append, extra } = description.clone();
         let queries = extra.into_iter().filter(|(key, _)| key == QUERY).map(|(_, query)| query).collect();
-        Self { name, version, summary, types, streams, tags, append, queries }
+        Self { name, version, summary, types, streams, tags, append, queries, state_schema }
     }
 }
 
