@@ -262,7 +262,7 @@ fn appended_events_carry_their_cause() {
 fn what_the_host_refuses_it_refuses_with_a_reason() {
     let handled = Runner::new(guests::ASK_DENIED).call(1, &["A"]);
     let (_, _, reason) = failure(&handled);
-    assert!(reason.starts_with("denied: ") && reason.contains("[grants] append = "), "{reason}");
+    assert!(reason.starts_with("denied: ") && reason.contains("in [grants]: append = "), "{reason}");
     let handled = Runner::new(guests::EMIT_MANY).call(1, &["A"]);
     assert!(failure(&handled).2.starts_with("limit-exceeded: "), "{:?}", handled.outcome);
     let handled = Runner::new(guests::STATE_FLOOD).call(1, &["A"]);

@@ -54,7 +54,7 @@ pub enum InstallError {
     },
     /// The component asks for more than its manifest grants.
     #[error(
-        "{} asks for more than it is granted, and is not loaded; to allow it, write in {}: {lines}",
+        "{} asks for more than it is granted, and is not loaded; to allow it, write in {}, {lines}",
         component.display(), manifest.display()
     )]
     NotGranted {

@@ -119,6 +119,7 @@ impl Version<'_> {
         options.config = manifest.config.clone();
         options.config.retain(|key, _| allowed(key));
         options.grants.config_withheld = manifest.config.keys().filter(|key| !allowed(key)).cloned().collect();
+        options.grants.config_granted = options.config.keys().cloned().collect();
         options.grants.http = HttpAccess {
             granted: manifest.grants.http.clone(),
             requested: (!requests.http.is_empty()).then_some(requests.http),
@@ -178,6 +179,7 @@ impl Allowed {
         };
         grants.config_withheld.extend(config.keys().filter(|key| !is_left(key)).cloned());
         config.retain(|key, _| is_left(key));
+        grants.config_granted.retain(is_left);
         // Headers stand in the order of their secrets.
         let secrets = of.secrets.iter().filter(|(_, secret)| secret.header.is_some());
         let headers = std::mem::take(&mut grants.http.headers).into_iter().zip(secrets);
