@@ -293,15 +293,16 @@ pub(super) async fn discard_many(
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
     let params = Params::parse(query.as_deref(), &["key", "all"])?;
-    let letters = match (params.one("key")?, params.flag("all")?) {
-        (Some(key), false) => Letters::Key(key.into()),
+    let key = params.one("key")?.map(str::to_owned);
+    let letters = match (&key, params.flag("all")?) {
+        (Some(key), false) => Letters::Key(key.clone()),
         (None, true) => Letters::All,
         _ => return Err(Problem::invalid("say which to discard: either `key=KEY` or `all=true`")),
     };
     let name = PluginName::new(name)?;
     must_be_known(&state, &name).await?;
-    tracing::warn!(plugin = %name, ?letters, "dead letters are discarded by an operator");
     let discarded = state.plugins().discard_dead_letters(&name, letters).await?;
+    tracing::warn!(plugin = %name, key, discarded, "dead letters discarded by an operator");
     Json::render(&json!({ "discarded": discarded }))
 }
 
