@@ -197,7 +197,12 @@ pub(super) async fn retry_many(
 
 async fn redrive(state: ApiState, name: PluginName, retry: Retry, headers: &HeaderMap) -> Result<Response, Problem> {
     must_be_known(&state, &name).await?;
-    tracing::info!(plugin = %name, ?retry, "dead letters retried by an operator");
+    let (position, key) = match &retry {
+        Retry::Position(position) => (Some(position.0), None),
+        Retry::Key(key) => (None, Some(key.as_str())),
+        Retry::All => (None, None),
+    };
+    tracing::info!(plugin = %name, position, key, "retry of dead letters asked for by an operator");
     let (asking, status) = (state.clone(), state.plugins().watch(&name));
     let asked = async move { asking.plugins().retry_dead_letters(&name, retry).await }.boxed();
     respond(Redriving { asked, status }, state, headers).await

@@ -251,9 +251,9 @@ fn reading_by_time_is_passed_on() {
 fn plugins_are_printed_as_a_table() {
     assert_eq!(
         printed(filled(), "tidemill plugins ls").unwrap(),
-        "PLUGIN   STATE          CHECKPOINT  LAG  LAG S  HANDLED  EMITTED  RETRIED  DEAD LETTERS  WAITING  US/EVENT  \
+        "PLUGIN   STATE          CHECKPOINT  LAG  LAG S  HANDLED  EMITTED  FAILURES  DEAD LETTERS  WAITING  US/EVENT  \
          FUEL/EVENT  MEMORY\n\
-         billing  not installed           1    1   90.5        -        -        -             1        -         -  \
+         billing  not installed           1    1   90.5        -        -         -             1        -         -  \
          \x20        -       -\n"
     );
     assert_eq!(
