@@ -117,7 +117,7 @@ pub enum LoadError {
     /// It uses an interface that is outside the promise of the contract.
     #[error(
         "it uses {interface}, which is unstable: it may change or go in any version of the host; to run it all the \
-         same, write unstable = [\"{interface}\"] at the beginning of its manifest"
+         same, write unstable = ['{interface}'] at the beginning of its manifest"
     )]
     Unstable {
         /// The interface's name.

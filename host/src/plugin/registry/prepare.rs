@@ -319,7 +319,7 @@ mod tests {
         let described = Description { types: vec!["\u{7}".into()], ..Description::default() };
         let error = resolve("", Some(&described)).unwrap_err().line();
         assert!(error.starts_with("p.wasm describes itself wrongly: types holds \"\\u{7}\": "), "{error}");
-        assert!(error.ends_with("or say [subscribe] types = [...] in the manifest"), "{error}");
+        assert!(error.ends_with("or write in the manifest, in [subscribe]: types = [...]"), "{error}");
         assert!(resolve("[subscribe]\ntypes = [\"A\"]", Some(&described)).is_ok());
     }
 }
