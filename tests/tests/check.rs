@@ -77,7 +77,7 @@ fn what_the_host_would_not_run_is_refused_in_its_words() {
     refused(&COUNTER.component[..COUNTER.component.len() / 2], 2, &["not a valid component"]);
     refused(guests::UNKNOWN_IMPORT, 2, &["it imports", "does not offer"]);
     refused(guests::NO_EXPORTS, 2, &["which makes it no plugin"]);
-    refused(guests::HTTP_GET, 6, &["granted no HTTP", "[grants] http"]);
+    refused(guests::HTTP_GET, 6, &["granted no HTTP", "in [grants]: http"]);
     let (exit, _, errors) = told(&Folder::holding(&[]).check(&[]));
     assert!(exit == Some(3) && errors.contains("plugin.wasm cannot be read"), "{errors}");
     let folder = Folder::holding(&[]);
@@ -99,7 +99,7 @@ fn it_is_held_against_the_manifest_beside_it_or_the_one_that_is_named() {
         ("typo.toml", b"[grants]\napend = [\"*\"]\n"),
     ]);
     let (exit, shown, errors) = told(&folder.check(&[]));
-    assert!(exit == Some(6) && errors.contains("[grants] append = [\"Asked\"]"), "{errors}");
+    assert!(exit == Some(6) && errors.contains("in [grants]: append = ['Asked']"), "{errors}");
     assert!(shown.contains("appends      Asked"), "{shown}");
     let named = |name: &str| told(&folder.check(&["--manifest", folder.path(name).to_str().unwrap()]));
     assert_eq!(named("other.toml").0, Some(0));

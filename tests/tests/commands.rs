@@ -498,7 +498,7 @@ fn a_component_that_misbehaves_leaves_nothing_and_is_told_with_evidence() {
         ("Trap", "trap", "it does not like Trap"),
         ("Spin", "deadline", "1000 ms"),
         ("Grow", "out_of_memory", "[limits] memory"),
-        ("Denied", "denied", "append = [\"Stolen\"]"),
+        ("Denied", "denied", "'Stolen']"),
         ("Thousands", "bad_reply", "5000 events"),
         ("NoName", "bad_reply", "event type is empty"),
         ("NoVersion", "bad_reply", "schema_version is 0"),

@@ -92,7 +92,7 @@ fn a_compile_that_takes_too_much_memory_is_stopped() {
 async fn others_deliver_while_a_hostile_component_compiles() {
     let (data, plugins) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     replace(&plugins.path().join("bomb.wasm"), &bomb(64, 100, 400));
-    let limits = CompileLimits { time_ms: 30_000, ..CompileLimits::default() };
+    let limits = CompileLimits { time_ms: 10_000, ..CompileLimits::default() };
     let options = HostOptions {
         plugins: Some(plugins.path().into()),
         compiler: Some(compiler(limits)),
@@ -113,7 +113,7 @@ async fn others_deliver_while_a_hostile_component_compiles() {
     assert!(loading(&host), "while the bomb was being compiled");
     wait("the bomb to be refused", || !loading(&host)).await;
     let problem = host.plugin(&bomb).unwrap().problem.unwrap().reason;
-    assert!(problem.contains("more than 30000 ms"), "{problem}");
+    assert!(problem.contains("more than 10000 ms"), "{problem}");
     host.shutdown().await;
 }
 

@@ -149,9 +149,10 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("emits-too-much", Raw(raw::EMIT_TOO_MUCH), Parked("trap", &["fuel"])).with(EMITS),
     Case::new("emits-to-no-stream", Raw(raw::EMIT_TO_NO_STREAM), Parked("reject", &["stream"])).with(EMITS),
     Case::new("emits-without-cause", Raw(raw::EMIT_WITHOUT_CAUSE), Parked("reject", &["cause"])).with(EMITS),
-    Case::new("emits-what-is-not-granted", Built(guests::ASK_DENIED), Parked("reject", &["[grants] append = "])),
+    Case::new("emits-what-is-not-granted", Built(guests::ASK_DENIED), Parked("reject", &["in [grants]: append = "])),
     Case::new("floods-its-state", Built(guests::STATE_FLOOD), Parked("reject", &["bytes of state"])).with(SLOW),
-    Case::new("keeps-ever-more", Built(guests::STATE_FLOOD), Parked("reject", &["[limits] state = "])).with(CRAMPED),
+    Case::new("keeps-ever-more", Built(guests::STATE_FLOOD), Parked("reject", &["in [limits]: state = "]))
+        .with(CRAMPED),
     Case::new("reads-ever-more", Built(guests::READ_FLOOD), Parked("deadline", &["1000 ms"])).with("partitions = 2\n"),
     Case::new("shares-what-it-floods", Built(guests::STATE_FLOOD), Parked("reject", &["bytes of state"])).with(SHARED),
     Case::new("sets-a-long-key", Raw(raw::KEY_TOO_LONG), Parked("reject", &["1025 bytes"])),
@@ -192,7 +193,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("imports-another-type", Built(guests::WRONG_IMPORT), Refused(&["another type"])),
     Case::new("imports-the-unknown", Built(guests::UNKNOWN_IMPORT), Refused(&["test:guests/teleport"])),
     Case::new("imports-sockets", Built(guests::WASI_SOCKETS), Refused(&["wasi:sockets/"])),
-    Case::new("imports-http", Built(guests::HTTP_GET), Refused(&["[grants] http = "])),
+    Case::new("imports-http", Built(guests::HTTP_GET), Refused(&["in [grants]: http = "])),
     Case::new("asks-for-more", Built(guests::ASKS), Refused(&["[grants]"])),
 ];
 

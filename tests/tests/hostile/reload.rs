@@ -103,7 +103,7 @@ fn name(text: &str) -> PluginName {
 fn version(reload: u8) -> (Vec<u8>, Option<&'static str>) {
     match reload % 10 {
         3 => (b"garbage".to_vec(), Some("not WebAssembly")),
-        5 => (guests::HTTP_GET.to_vec(), Some("[grants] http")),
+        5 => (guests::HTTP_GET.to_vec(), Some("in [grants]: http")),
         7 => (raw::component(raw::LOOP_AT_START), Some("start")),
         _ => (another_version(guests::EMIT, reload % VERSIONS), None),
     }

@@ -196,7 +196,7 @@ impl Chosen {
             CliError::Failed { exit: Exit::Denied, hint: None, .. } if !self.requests.is_empty() && !self.granted => {
                 let requests = shown(&self.requests.join("; "), usize::MAX);
                 let how = if self.kept { "write it into its manifest" } else { "say --grant to grant that" };
-                error.hint(format_args!("it asks for {requests}; {how}; nothing was installed"))
+                error.hint(format_args!("it asks for more, {requests}; {how}; nothing was installed"))
             }
             _ => error,
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{EffectError, Effects};
 use crate::delivery::accepted::Envelope;
+use crate::document::grant;
 use crate::event::{
     Category, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, NewEvent, Pattern, Position, RESERVED_TYPE_PREFIX,
     StreamName, check_name,
@@ -76,12 +77,10 @@ impl Effects {
         if self.dispatch.iter().any(|pattern| pattern.matches(&named)) {
             return Ok(());
         }
-        let mut granted: Vec<_> = self.dispatch.iter().map(|pattern| format!("{:?}", pattern.as_str())).collect();
-        granted.push(format!("{named:?}"));
         Err(EffectError::Denied(format!(
-            "plugin {} may not send {command_type:?} to {aggregate}; allow it in its manifest: [grants] dispatch = [{}]",
+            "plugin {} may not send {command_type:?} to {aggregate}; allow it in its manifest, {}",
             self.owner.plugin,
-            granted.join(", ")
+            grant("dispatch", self.dispatch.iter().map(Pattern::as_str).chain([named.as_str()]))
         )))
     }
 }
@@ -169,7 +168,7 @@ mod tests {
         let denied = effects.dispatch_all(Position(5), vec![open(None, "account"), open(None, "order")]).unwrap_err();
         let told = denied.to_string();
         assert!(matches!(denied, EffectError::Denied(_)), "{told}");
-        assert!(told.contains("[grants] dispatch = [\"account:Open\", \"order:Open\"]"), "{told}");
+        assert!(told.contains("in [grants]: dispatch = ['account:Open', 'order:Open']"), "{told}");
         for bad in [
             Dispatch { key: String::new(), ..open(None, "account") },
             open(Some(""), "account"),

@@ -167,7 +167,7 @@ async fn what_may_not_go_on_while_another_one_is_built_says_why_it_stands() {
     // What is installed would build its state first; what ran may not read what it listens to.
     fixture.put("p/plugin.toml", &manifest("two", "F"));
     let info = fixture.until("p", |info| info.running.is_none() && !info.loading).await;
-    assert!(reason(&info).contains(r#"[grants] read = ["E"]"#), "{}", reason(&info));
+    assert!(reason(&info).contains("in [grants]: read = ['E']"), "{}", reason(&info));
 }
 
 #[tokio::test]
