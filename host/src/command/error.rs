@@ -216,9 +216,11 @@ pub enum CommandError {
         /// How far it had come.
         progress: Progress,
     },
-    /// Too many accepted commands wait to be decided.
-    #[error("{max} accepted commands wait to be decided already; send it again later")]
+    /// Too many accepted commands to such aggregates wait to be decided.
+    #[error("{max} accepted commands to {aggregate} wait to be decided already; send it again later")]
     QueueFull {
+        /// The aggregate.
+        aggregate: Category,
         /// How many may.
         max: u64,
     },
@@ -358,9 +360,7 @@ fn unfit(left_out: Option<LeftOut>) -> String {
             " (that at version {version} is left out: another plugin, snapshot schema or chain of upcasters made it, and it \
              counts again when that is put back)"
         ),
-        Some(LeftOut::Damaged) => {
-            " (the one there is is damaged on disk: restore it from a backup, or drop it)".to_owned()
-        }
+        Some(LeftOut::Damaged) => " (the one there is is damaged on disk: restore it from a backup)".to_owned(),
     }
 }
 

@@ -22,6 +22,7 @@ use super::queue_checkpoint::{self, Noted};
 use super::queue_open::{Open, Waiting};
 use super::record::Stamp;
 use super::request::Command;
+use super::tally::Tally;
 use super::waiting::{self, Accepted, TakenUp};
 use super::{Status, logged, record};
 use crate::access::Denied;
@@ -39,7 +40,7 @@ const AGAIN_BYTES: usize = 4 << 20;
 /// How the queue works.
 #[derive(Clone, Debug)]
 pub struct QueueOptions {
-    /// Most commands that wait; more are refused.
+    /// Most commands to a kind of aggregate that wait; more are refused.
     pub waiting_max: u64,
     /// How often a command is tried whose component, or whose surroundings, fail.
     pub attempts_max: u32,
@@ -76,6 +77,10 @@ pub(super) struct Queue {
     retried: Counter,
     /// How many of the stream are settled; [`UNKNOWN`] before its checkpoint was read.
     done: AtomicU64,
+    /// How many of it were read, in the same way.
+    read: AtomicU64,
+    /// Those that were read and are not settled, by kinds of aggregates.
+    tally: Arc<Tally>,
 }
 
 const UNKNOWN: u64 = u64::MAX;
@@ -83,7 +88,14 @@ const UNKNOWN: u64 = u64::MAX;
 impl Queue {
     pub(super) fn new(options: QueueOptions) -> Self {
         let [accepted, settled, failed, retried] = std::array::from_fn(|_| Counter::default());
-        Self { options, accepted, settled, failed, retried, done: AtomicU64::new(UNKNOWN) }
+        let [done, read] = std::array::from_fn(|_| AtomicU64::new(UNKNOWN));
+        Self { options, accepted, settled, failed, retried, done, read, tally: Arc::default() }
+    }
+
+    /// Notes how far it has come.
+    fn note(&self, open: &Open) {
+        self.read.store(open.read_through().0, Ordering::Relaxed);
+        self.done.store(open.done(), Ordering::Relaxed);
     }
 }
 
@@ -109,7 +121,8 @@ struct Job {
     command: Command,
     /// Event types that may follow; any, where there are none.
     types: Vec<Pattern>,
-    digest: String,
+    /// Under which its outcome may be in the log.
+    digests: Vec<String>,
     /// When it was accepted, and where.
     since_us: u64,
     position: Position,
@@ -121,8 +134,8 @@ impl Job {
         let envelope = Envelope::of(event)?;
         let by_plugin = envelope.is_of_plugin();
         let (command, types) = waiting::command(event, envelope);
-        let digest = record::digest(&command);
-        Some(Self { command, types, digest, since_us: event.timestamp_us, position: event.position, by_plugin })
+        let digests = record::digests_of_accepted(&command);
+        Some(Self { command, types, digests, since_us: event.timestamp_us, position: event.position, by_plugin })
     }
 }
 
@@ -132,7 +145,7 @@ impl Commands {
     ///
     /// # Errors
     /// When it is no command, nobody decides for such aggregates, it does not fit what such commands are held to, its id
-    /// is that of another, it was given up, too many wait, or the store fails.
+    /// is that of another, it was given up, too many to such aggregates wait, or the store fails.
     pub async fn accept(&self, command: Command, types: Vec<Pattern>) -> Result<TakenUp, CommandError> {
         command.check_id_of_client()?;
         let stream = command.check()?;
@@ -189,6 +202,7 @@ impl Commands {
         digest: &str,
     ) -> Result<Option<TakenUp>, CommandError> {
         let (id, stream, digest, commands) = (command.id.clone(), stream.clone(), digest.to_owned(), self.clone());
+        let aggregate = command.aggregate.clone();
         let look = move |store: &dyn Store| {
             if let Some((known, settled)) = record::find(store, &id)? {
                 let taken = || CommandError::IdTaken { id: id.clone(), for_now: false };
@@ -197,8 +211,10 @@ impl Commands {
             if let Some(event) = waiting::refuse_taken(store, &id, &digest)? {
                 return Ok(Some(TakenUp::Waits(Accepted { id, stream, position: event.position, repeated: true })));
             }
-            let max = commands.0.queue.options.waiting_max;
-            if commands.waiting(store)? >= max { Err(CommandError::QueueFull { max }) } else { Ok(None) }
+            let Queue { options, read, tally, .. } = &commands.0.queue;
+            // What was not read yet may be of any kind.
+            let (waiting, max) = (behind(store, read)? + tally.of(&aggregate), options.waiting_max);
+            if waiting >= max { Err(CommandError::QueueFull { aggregate, max }) } else { Ok(None) }
         };
         self.0.log.run(look).await
     }
@@ -208,13 +224,7 @@ impl Commands {
     /// # Errors
     /// When the store cannot be read.
     pub fn waiting(&self, store: &dyn Store) -> Result<u64, StoreError> {
-        let stream = StreamName::from_stored(ACCEPTED_STREAM);
-        let last = store.stream_head(&stream)?.map_or(0, |head| head.version.0);
-        let done = match self.0.queue.done.load(Ordering::Relaxed) {
-            UNKNOWN => queue_checkpoint::read(store)?.all.version.0,
-            done => done,
-        };
-        Ok(last.saturating_sub(done))
+        behind(store, &self.0.queue.done)
     }
 
     /// The position of the first accepted command that is not known to be settled, which the queue reads again after a
@@ -240,11 +250,13 @@ impl Commands {
         let begun = self.begin().await;
         let query = Filter::stream(&StreamName::from_stored(ACCEPTED_STREAM));
         let mut feed = self.0.log.subscribe(query, begun.all.position);
-        let (mut open, mut running, mut noted) = (Open::after(begun.clone()), JoinSet::new(), begun);
+        let open = Open::after(begun.clone()).counted_in(Arc::clone(&self.0.queue.tally));
+        let (mut open, mut running, mut noted) = (open, JoinSet::new(), begun);
+        let mut given_back = open.given_back();
         let mut notes = tokio::time::interval(NOTE_EVERY);
         loop {
             self.read_again(&mut open).await;
-            self.0.queue.done.store(open.done(), Ordering::Relaxed);
+            self.0.queue.note(&open);
             for (waiting, place) in open.begin() {
                 let (stream, version) = (waiting.stream.clone(), waiting.version);
                 let carried = AssertUnwindSafe(self.clone().carry_out(waiting, place)).catch_unwind();
@@ -270,17 +282,21 @@ impl Commands {
                     }
                 },
                 () = std::future::ready(()), if open.again().is_some() => {}
-                _ = notes.tick() => {
-                    let now = open.noted();
-                    if now == noted {
-                        continue;
-                    }
-                    match queue_checkpoint::write(&self.0.snapshots, &now).await {
-                        Ok(()) => noted = now,
-                        Err(error) => tracing::debug!(%error, "how far the queue has come was not noted"),
-                    }
-                }
+                () = given_back.next(), if open.has_ready() => {}
+                _ = notes.tick() => self.note(&open, &mut noted).await,
             }
+        }
+    }
+
+    /// Notes which are settled, if more are than was noted.
+    async fn note(&self, open: &Open, noted: &mut Noted) {
+        let now = open.noted();
+        if now == *noted {
+            return;
+        }
+        match queue_checkpoint::write(&self.0.snapshots, &now).await {
+            Ok(()) => *noted = now,
+            Err(error) => tracing::debug!(%error, "how far the queue has come was not noted"),
         }
     }
 
@@ -301,29 +317,32 @@ impl Commands {
 
     /// Where to go on, as soon as the store answers.
     async fn begin(&self) -> Noted {
+        let mut told = String::new();
         loop {
-            match self.0.log.run(queue_checkpoint::read).await {
+            let error = match self.0.log.run(queue_checkpoint::read).await {
                 Ok(found) => return found,
-                Err(error) => {
-                    tracing::warn!(%error, "how far the queue has come cannot be read; tried again");
-                    tokio::time::sleep(NOTE_EVERY).await;
-                }
+                Err(error) => error.to_string(),
+            };
+            if error != told {
+                tracing::error!(
+                    error,
+                    "no accepted command is decided, as it cannot be read which are settled; tried again"
+                );
+                told = error;
             }
+            tokio::time::sleep(NOTE_EVERY).await;
         }
     }
 
     /// Settles one command, or gives it up.
-    async fn carry_out(self, Waiting { event, version, stream, .. }: Waiting, _place: Place) {
-        let Some(job) = self.load(event).await else {
-            tracing::warn!(%stream, %version, "an accepted command was removed before it was decided");
-            return;
-        };
+    async fn carry_out(self, Waiting { event, version, stream, .. }: Waiting, mut place: Place) {
         let options = &self.0.queue.options;
         let (mut attempts, mut waits) = (0, 0);
-        loop {
+        // Read for each try, as many may wait for their next one.
+        while let Some(job) = self.load(event).await {
             // Whatever happens, those behind have their turn.
             let attempt = AssertUnwindSafe(self.attempt(&job)).catch_unwind().await;
-            let Err(error) = attempt.unwrap_or(Err(CommandError::Panicked)) else { break };
+            let Err(error) = attempt.unwrap_or(Err(CommandError::Panicked)) else { return };
             waits += 1;
             let decider = self.0.claims.get(&job.command.aggregate);
             let named = decider.as_ref().and_then(|decider| decider.setup.policy.retry_on.as_deref());
@@ -331,7 +350,7 @@ impl Commands {
             attempts += u32::from(patience != Patience::Endless);
             if patience == Patience::None || (patience == Patience::Some && attempts >= options.attempts_max) {
                 match self.give_up(&job, &stream, &error, attempts).await {
-                    Ok(()) => break,
+                    Ok(()) => return,
                     Err(error) => {
                         tracing::warn!(%error, command = job.command.id, "a failure was not noted; tried again");
                     }
@@ -339,8 +358,10 @@ impl Commands {
             }
             self.0.queue.retried.add(1);
             let wait_us = options.backoff.wait_us(waits, &mut fastrand::Rng::new());
-            tokio::time::sleep(Duration::from_micros(wait_us)).await;
+            drop(job);
+            place = place.rest(Duration::from_micros(wait_us)).await;
         }
+        tracing::warn!(%stream, %version, "an accepted command was removed before it was decided");
     }
 
     /// A command as it was accepted, as soon as the store answers; none when it is gone.
@@ -372,8 +393,8 @@ impl Commands {
     }
 
     async fn is_settled(&self, job: &Job) -> Result<bool, StoreError> {
-        let (id, digest) = (job.command.id.clone(), job.digest.clone());
-        self.0.log.run(move |store| waiting::is_settled(store, &id, &digest)).await
+        let (id, digests) = (job.command.id.clone(), job.digests.clone());
+        self.0.log.run(move |store| waiting::is_settled(store, &id, &digests)).await
     }
 
     /// Whether it is one of those that plugins send under one id because of several events: only the first is decided.
@@ -424,6 +445,17 @@ impl Commands {
         let stream = super::request::stream_of(&envelope.aggregate, &envelope.key).ok();
         Ok(stream.map(|stream| Status::Queued { stream, position: event.position }))
     }
+}
+
+/// How many events of the queue's stream come behind so many, or behind its checkpoint where that is not known. Blocks.
+fn behind(store: &dyn Store, count: &AtomicU64) -> Result<u64, StoreError> {
+    let stream = StreamName::from_stored(ACCEPTED_STREAM);
+    let last = store.stream_head(&stream)?.map_or(0, |head| head.version.0);
+    let count = match count.load(Ordering::Relaxed) {
+        UNKNOWN => queue_checkpoint::read(store)?.all.version.0,
+        count => count,
+    };
+    Ok(last.saturating_sub(count))
 }
 
 /// Lets events of these types through; all, if there are none.

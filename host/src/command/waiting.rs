@@ -142,10 +142,10 @@ fn find_failure_under(store: &dyn Store, id: Uuid) -> Result<Option<Failure>, St
     of_host.then(|| serde_json::from_slice(&event.data).map_err(corrupted)).transpose()
 }
 
-/// Whether there is an outcome or a failure that settles a command, whose digest is given. Blocks.
-pub(super) fn is_settled(store: &dyn Store, command_id: &str, digest: &str) -> Result<bool, StoreError> {
+/// Whether there is an outcome or a failure that settles a command, whose digests are given. Blocks.
+pub(super) fn is_settled(store: &dyn Store, command_id: &str, digests: &[String]) -> Result<bool, StoreError> {
     let outcome = record::find(store, command_id)?;
-    Ok(outcome.is_some_and(|(known, _)| known == digest) || find_failure(store, command_id)?.is_some())
+    Ok(outcome.is_some_and(|(known, _)| digests.contains(&known)) || find_failure(store, command_id)?.is_some())
 }
 
 /// The outcome of a command, and the digest of what asked for it. Refuses as [`refuse_taken`] where there is none: before
