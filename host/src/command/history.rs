@@ -156,7 +156,7 @@ impl Call<'_> {
         }
         let applied = self.host.apply(self.hot.handle, &self.events);
         let applied = applied.map_err(|faulted| self.source.faulted(faulted))?;
-        applied.map_err(|misfit| self.source.misfits(&self.events, misfit))?;
+        applied.map_err(|misfit| self.source.misfits(&self.events, misfit, self.hot.made_of))?;
         self.events.clear();
         self.bytes = 0;
         Ok(())
@@ -216,7 +216,7 @@ impl Source<'_> {
         CommandError::Unlifted { stream, version, position, reason, upcaster, evidence }
     }
 
-    fn misfits(&self, events: &[RecordedEvent], misfit: Misfit) -> CommandError {
+    fn misfits(&self, events: &[RecordedEvent], misfit: Misfit, snapshot: Option<Version>) -> CommandError {
         let event = events.get(misfit.index);
         CommandError::Misfit {
             plugin: self.setup.plugin.clone(),
@@ -224,6 +224,7 @@ impl Source<'_> {
             version: event.map_or(Version::START, |event| event.version),
             position: event.map_or(Position::START, |event| event.position),
             reason: misfit.reason,
+            snapshot,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::bus::Commands;
 use super::claims::Decider;
 use super::error::CommandError;
 use super::history::{Until, apply, check_whole, take_in};
-use super::shard::{Hot, Source, begun, page_at, restored};
+use super::shard::{Hot, Source, begun, left_out_unfit, page_at, restored};
 use crate::event::{Category, EventType, Position, RecordedEvent, StreamName, Version};
 use crate::store::{ReadPage, Store};
 
@@ -253,6 +253,18 @@ fn at(source: &Source<'_>, point: Point, decider: &Decider) -> Result<(Box<dyn A
         }
         Err(error) => return Err(error),
     };
+    let Err(error) = take_in(&mut *host, source, &mut hot, point.until()) else { return Ok((host, hot)) };
+    let Some(version) = hot.made_of.filter(|_| error.may_be_of_state()) else { return Err(error) };
+    // As when a command is decided, but for the snapshot, which stays: who looks changes nothing.
+    let Ok(made) = of_events(source, point) else { return Err(error) };
+    left_out_unfit(source, version, &error, &decider.counts);
+    Ok(made)
+}
+
+/// The aggregate as of a point, made of its events alone.
+fn of_events(source: &Source<'_>, point: Point) -> Result<(Box<dyn AggregateHost>, Hot), CommandError> {
+    let mut host = source.setup.code.host();
+    let mut hot = begun(&mut *host, source)?;
     take_in(&mut *host, source, &mut hot, point.until())?;
     Ok((host, hot))
 }
