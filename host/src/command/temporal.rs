@@ -18,6 +18,7 @@ use super::claims::Decider;
 use super::error::CommandError;
 use super::history::{Until, apply_apart, check_whole, take_in};
 use super::shard::{Hot, Source, begun, left_out_unfit, page_at, restored};
+use crate::clock::rfc3339;
 use crate::event::{Category, EventType, Position, RecordedEvent, StreamName, Version};
 use crate::store::{ReadPage, Store};
 
@@ -135,7 +136,7 @@ impl fmt::Display for Point {
             Self::Now => f.write_str("now"),
             Self::Version(version) => write!(f, "version {version}"),
             Self::Position(position) => write!(f, "position {position}"),
-            Self::Time(time_us) => write!(f, "the time {time_us} us since 1970"),
+            Self::Time(time_us) => write!(f, "the time {}", rfc3339(*time_us)),
         }
     }
 }
