@@ -47,7 +47,7 @@ pub struct Subject<'a> {
 pub struct FieldFault {
     /// A JSON pointer; empty for the whole.
     pub pointer: String,
-    /// What kind of fault it is, for programs; empty where nobody says.
+    /// What kind of fault it is, for programs; `invalid` where a component does not say.
     pub code: String,
     /// What is wrong, for people.
     pub message: String,

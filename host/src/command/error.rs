@@ -74,8 +74,8 @@ pub enum CommandError {
     },
     /// The code cannot take in an event of the aggregate's history.
     #[error(
-        "plugin {plugin} cannot take in the event at version {version} of stream {stream}: {reason}; install a version \
-         of it that knows such events"
+        "plugin {plugin} cannot take in the event at version {version} of stream {stream}: {reason}; {}",
+        what_to_do(.stream, *.snapshot)
     )]
     Misfit {
         /// The plugin.
@@ -88,6 +88,8 @@ pub enum CommandError {
         position: Position,
         /// What the code says.
         reason: String,
+        /// The version of the snapshot that the aggregate was made of, if it was.
+        snapshot: Option<Version>,
     },
     /// An event of the aggregate's history cannot be lifted to today's schema.
     #[error(
@@ -335,6 +337,24 @@ impl CommandError {
         matches!(self, Self::Faulted { faulted, .. } if faulted.stage == Stage::Restore)
     }
 
+    /// Whether the code failed in a way that the state can be the cause of, where that is of a snapshot. Time, memory and
+    /// grants are of more than one aggregate.
+    pub(super) fn may_be_of_state(&self) -> bool {
+        match self {
+            Self::Misfit { .. } => true,
+            Self::Faulted { faulted, .. } => {
+                matches!(faulted.stage, Stage::Apply | Stage::Decide | Stage::Snapshot)
+                    && matches!(faulted.fault, Fault::Trap | Fault::OutOfFuel | Fault::BadReply)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the code failed when it took in events.
+    pub(super) fn is_of_events(&self) -> bool {
+        self.fault().is_some_and(|(_, stage)| stage == Stage::Apply)
+    }
+
     /// The fault of the plugin's code, or of what lifts its events, if it is one: its name, and in which call.
     #[must_use]
     pub fn fault(&self) -> Option<(&'static str, Stage)> {
@@ -347,6 +367,17 @@ impl CommandError {
             Self::Unlifted { .. } => Some((Fault::Upcast.as_str(), Stage::Apply)),
             _ => None,
         }
+    }
+}
+
+/// What to do about an event that does not fit, where the aggregate was made of a snapshot or not.
+fn what_to_do(stream: &StreamName, snapshot: Option<Version>) -> String {
+    match snapshot {
+        None => "install a version of it that knows such events".to_owned(),
+        Some(version) => format!(
+            "the aggregate was made of its snapshot at version {version}: install a version of it that knows such events and \
+             such a snapshot, or drop that with `tidemill snapshots drop {stream}`"
+        ),
     }
 }
 

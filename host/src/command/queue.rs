@@ -24,7 +24,7 @@ use super::queue_open::{Open, Waiting};
 use super::record::Stamp;
 use super::request::Command;
 use super::tally::Tally;
-use super::waiting::{self, Accepted, TakenUp};
+use super::waiting::{self, Accepted, TakenUp, Why};
 use super::{Status, logged, record};
 use crate::access::Denied;
 use crate::delivery::{Backoff, Envelope, find_accepted};
@@ -348,7 +348,7 @@ impl Commands {
     /// Settles one command, or gives it up.
     async fn carry_out(self, Waiting { event, version, stream, .. }: Waiting, mut place: Place) {
         let options = &self.0.queue.options;
-        let (mut attempts, mut waits) = (0, 0);
+        let (mut attempts, mut waits, mut before) = (0, 0, None);
         // Read for each try, as many may wait for their next one.
         while let Some(job) = self.load(event).await {
             // Whatever happens, those behind have their turn.
@@ -360,12 +360,16 @@ impl Commands {
             let patience = Patience::with(&error, named);
             attempts += u32::from(patience != Patience::Endless);
             if patience == Patience::None || (patience == Patience::Some && attempts >= options.attempts_max) {
-                match self.give_up(&job, &stream, &error, attempts).await {
+                let is_late = matches!(error, CommandError::Expired { .. });
+                let before = before.as_ref().filter(|_| is_late);
+                match self.give_up(&job, &stream, Why { error: &error, before, attempts }).await {
                     Ok(()) => return,
                     Err(error) => {
                         tracing::warn!(%error, command = job.command.id, "a failure was not noted; tried again");
                     }
                 }
+            } else if patience == Patience::Some {
+                before = Some(error);
             }
             self.0.queue.retried.add(1);
             let wait_us = options.backoff.wait_us(waits, &mut fastrand::Rng::new());
@@ -419,24 +423,18 @@ impl Commands {
 
     /// Notes that a command failed, unless it is settled. Where somebody else's event has the id of the note, it is given
     /// up without.
-    async fn give_up(
-        &self,
-        job: &Job,
-        stream: &StreamName,
-        error: &CommandError,
-        attempts: u32,
-    ) -> Result<(), CommandError> {
+    async fn give_up(&self, job: &Job, stream: &StreamName, why: Why<'_>) -> Result<(), CommandError> {
         if self.is_settled(job).await? {
             return Ok(());
         }
         let ids = self.0.log.store().own_ids();
-        let event = waiting::failed(ids, &job.command, stream, error, attempts);
+        let event = waiting::failed(ids, &job.command, stream, why);
         let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![event]) };
         match self.0.log.append(request).await {
-            Ok(_) => logged::given_up(&job.command, stream, error, attempts),
+            Ok(_) => logged::given_up(&job.command, stream, why),
             // It would be so for ever, so it ends here, and what was noted of the queue says that it is settled.
             Err(AppendError::IdConflict { position, .. }) => {
-                logged::given_up_unsaid(&job.command, stream, error, position);
+                logged::given_up_unsaid(&job.command, stream, why, position);
             }
             Err(error) => return Err(error.into()),
         }

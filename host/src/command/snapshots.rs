@@ -225,6 +225,15 @@ impl Snapshots {
         Ok(there)
     }
 
+    /// Drops the snapshot of a stream, of which the aggregate was made of its events instead. Where that fails, the next one
+    /// that it does not fit drops it.
+    pub(super) async fn drop_unfit(&self, stream: &StreamName) {
+        let drops = vec![StateChange { key: stream.as_str().to_owned(), value: None }];
+        if let Err(error) = self.change(drops).await {
+            tracing::warn!(%stream, %error, "a snapshot that does not fit was not dropped");
+        }
+    }
+
     /// The log that they are of.
     pub(super) fn log(&self) -> &AsyncStore {
         &self.0.log

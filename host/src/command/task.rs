@@ -143,6 +143,9 @@ impl Task {
             Plan::Before(found) => return self.same(found),
             Plan::Decided(made, appended) => (*made, appended),
         };
+        if unsaved.drops_snapshot {
+            self.commands.0.snapshots.drop_unfit(&self.stream).await;
+        }
         let appended = match appended {
             Ok(appended) => appended,
             // Who comes with a version is refused before it is decided, so the stream moved since.
@@ -261,7 +264,9 @@ impl Task {
                 };
                 let first_id = record::event_id(stamp.ids, &command.id, 0);
                 hot.awaits = matches!(&decided, Ok(events) if !events.is_empty()).then_some(first_id);
-                Ok(Ok((decided, hot.version, hot.unsaved, std::mem::take(&mut hot.ahead_ns))))
+                let unsaved = hot.unsaved;
+                hot.unsaved.drops_snapshot = false;
+                Ok(Ok((decided, hot.version, unsaved, std::mem::take(&mut hot.ahead_ns))))
             });
             let ahead_ns =
                 planned.as_ref().ok().and_then(|planned| planned.as_ref().ok()).map_or(0, |(.., ahead_ns)| *ahead_ns);

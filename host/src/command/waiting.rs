@@ -3,6 +3,8 @@
 //! One that was given up has an event `$command-failed` in the stream `$commands`, whose id follows from the command's and
 //! from the store: the reason and the evidence are as durable as an outcome.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -91,17 +93,35 @@ pub(super) fn command(event: &RecordedEvent, envelope: Envelope) -> (Command, Ve
     (command, types)
 }
 
+/// Why a command is given up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Why<'a> {
+    /// What ended it.
+    pub(super) error: &'a CommandError,
+    /// Where that is its deadline: what it failed at last before, if it did.
+    pub(super) before: Option<&'a CommandError>,
+    /// How often it was tried.
+    pub(super) attempts: u32,
+}
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.before {
+            None => fmt::Display::fmt(self.error, f),
+            Some(before) => {
+                let failures = self.attempts.saturating_sub(1);
+                write!(f, "{before}; its deadline passed after it had failed so often: {failures}")
+            }
+        }
+    }
+}
+
 /// The event by which a command is given up.
-pub(super) fn failed(
-    ids: OwnIds,
-    command: &Command,
-    stream: &StreamName,
-    error: &CommandError,
-    attempts: u32,
-) -> NewEvent {
+pub(super) fn failed(ids: OwnIds, command: &Command, stream: &StreamName, why: Why<'_>) -> NewEvent {
+    let error = why.before.unwrap_or(why.error);
     let Evidence { stderr_tail, backtrace } = error.evidence().cloned().unwrap_or_default();
     let kind = error.fault().map_or_else(|| format!("{:?}", error.class()).to_lowercase(), |(fault, _)| fault.into());
-    let (command_id, stream, reason) = (command.id.clone(), stream.clone(), error.to_string());
+    let (command_id, stream, reason, attempts) = (command.id.clone(), stream.clone(), why.to_string(), why.attempts);
     let failure = Failure { command_id, stream, kind, reason, attempts, stderr_tail, backtrace };
     // Texts and numbers always serialise.
     let data = serde_json::to_vec(&failure).unwrap_or_default();

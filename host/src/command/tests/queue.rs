@@ -138,6 +138,21 @@ async fn one_that_never_works_is_given_up_with_its_evidence_and_holds_nobody_for
 }
 
 #[tokio::test]
+async fn one_that_fails_until_its_deadline_is_given_up_with_what_it_failed_at() {
+    let later = Later::new(QueueOptions { attempts_max: u32::MAX, ..options() });
+    later.accept(Command { deadline_ms: Some(5_000), ..command("bad", "Explode", 1) }).await.unwrap();
+    let _task = later.commands.work(async {});
+    while later.commands.queue_counts().retried < 2 {
+        tokio::task::yield_now().await;
+    }
+    later.clock.advance_us(5_000_000);
+    let Status::Failed(failure) = later.settled("bad").await else { panic!("it has an outcome") };
+    assert_eq!((failure.kind.as_str(), failure.stderr_tail.as_str()), ("trap", "last words"), "{failure:?}");
+    let failures = format!("its deadline passed after it had failed so often: {}", failure.attempts - 1);
+    assert!(failure.reason.contains("it trapped") && failure.reason.contains(&failures), "{failure:?}");
+}
+
+#[tokio::test]
 async fn one_whose_failure_cannot_be_stored_is_given_up_all_the_same_also_after_a_restart() {
     let later = Later::new(options());
     let planted = NewEvent::json(EventType::new("Planted").unwrap(), "1");
