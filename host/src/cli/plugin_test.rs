@@ -4,12 +4,11 @@ mod junit;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::component_file::{CacheArgs, ComponentFile};
+use super::dev::project::Project;
 use super::error::{CliError, Exit};
 use super::output::{Output, shown};
-use crate::config::HostSecrets;
 use crate::error::with_sources;
 use crate::kit::{Disturbance, Fixture, Kit, KitError, Report, Then};
 use clap::Args;
@@ -61,7 +60,8 @@ of its snapshot, --crash by one that was made of its events. A validator is aske
 its `aggregate`:
   when: [{ aggregate: account, command: Withdraw, data: { cents: 900 } }]
   then: { outcomes: [{ errors: [{ pointer: /cents, code: too-large, message: [words of it] }] }] }
-One of what lifts events has in `then`:
+What lifts events is one chain with the rules and components in upcasters/ of its project, which is the nearest
+folder above it with a dev.toml. A fixture of it has in `then`:
   lifted: [{ event: 0, type: OrderPlaced, schema_version: 2, data: {} }]
   refused: [{ event: 1, reason: [words of it] }]
 `config` and `given` may be missing. Of `then` at least one part must be there, and each that is there is
@@ -188,8 +188,8 @@ fn kit(args: &TestArgs) -> Result<Kit, CliError> {
         return Kit::upcasters(&args.component, &engine).map_err(failed);
     }
     let component = ComponentFile::read(&args.component, args.manifest.as_deref())?;
-    let kit = Kit::new(&component.proposed(), Arc::new(engine), Box::new(HostSecrets));
-    kit.map_err(|error| component.refused(failed(error)))
+    let project = Project::around(&args.component);
+    component.kit(project.as_deref(), engine).map_err(|error| component.refused(error))
 }
 
 /// Writes a fixture down, unless the file says the same already.
