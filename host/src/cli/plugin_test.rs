@@ -55,7 +55,8 @@ One of a component that decides commands is a life of its aggregate `1`:
       - { events: [{ type: MoneyDeposited, data: { cents: 5 } }] }
       - { rejection: InsufficientFunds, details: { balance_cents: 5 }, reason: [only 5 cents] }
     state: { owner: ada, balance_cents: 5, closed: false }
-An outcome may be an `error`, too: the fault. --twice decides each command also by an aggregate that was made
+An outcome may be an `error`, too: the fault. That of a command which is there twice, under one `id`, has
+`repeated: true` the second time. --twice decides each command also by an aggregate that was made
 of its snapshot, --crash by one that was made of its events. A validator is asked about each command, which says
 its `aggregate`:
   when: [{ aggregate: account, command: Withdraw, data: { cents: 900 } }]
