@@ -202,7 +202,8 @@ fn what_could_not_be_read_again_is_not_appended() {
         let project = Project::of_role(Language::named(language).unwrap(), "aggregate", "role", "halves");
         fs::write(project.folder().join(Language::named(language).unwrap().source), source).unwrap();
         setting.put(&format!("{language}.wasm"), &project.build());
-        setting.put(&format!("{language}.toml"), format!("[aggregate]\ncategory = \"{language}\"").as_bytes());
+        let manifest = format!("[aggregate]\ncategory = \"{language}\"\n[grants]\nappend = [\"Booked\"]\n");
+        setting.put(&format!("{language}.toml"), manifest.as_bytes());
     }
     let server = setting.start();
     for (language, _) in HALVES {
