@@ -112,6 +112,44 @@ fn what_decides_or_lifts_is_shown_on_its_fixtures_and_gets_no_events_of_others()
 }
 
 #[test]
+fn an_upcaster_is_one_chain_with_what_lies_in_upcasters_of_its_project() {
+    let lifts = |version: u32| {
+        let lifted = json!({ "event": 0, "type": "Bought", "schema_version": version, "data": { "had": 1 } });
+        json!({ "when": [{ "type": "Bought", "data": 1 }], "then": { "lifted": [lifted] } }).to_string()
+    };
+    let rules = "[[upcast]]\ntype = \"Bought\"\nfrom = 2\nrules = [{ rename = \"/was\", to = \"had\" }]\n";
+    let more = "[[upcast]]\ntype = \"Bought\"\nfrom = 3\n";
+    let project = Copied::of(guests::UPCASTER, "");
+    project.write("upcasters/rules.toml", rules.as_bytes());
+    // A copy of what is built is not in its way.
+    project.write("upcasters/copy.wasm", guests::UPCASTER);
+    project.write("fixtures/a.json", lifts(3).as_bytes());
+    let run = project.run(&["--once"]);
+    assert_eq!(run.status.code(), Some(0), "{}{}", text(&run.stdout), text(&run.stderr));
+    for component in ["build/plugin.wasm", "upcasters/copy.wasm"] {
+        let mut test = tidemill();
+        test.args(["plugins", "test"]).args([project.path(component), project.path("fixtures")]);
+        let run = test.output().unwrap();
+        assert_eq!(run.status.code(), Some(0), "{component}: {}{}", text(&run.stdout), text(&run.stderr));
+    }
+
+    let watching = Watching::start(project.dev(&["--json"]));
+    assert_eq!(watching.until(&["done"]).1["failed"], 0);
+    project.write("upcasters/rules.toml", [rules, more].concat().as_bytes());
+    let (steps, done) = watching.until(&["done"]);
+    assert_eq!((steps.first().map(String::as_str), &done["failed"]), (Some("load"), &json!(1)), "{steps:?}");
+    project.write("upcasters/rules.toml", more.as_bytes());
+    let (_, error) = watching.until(&["error"]);
+    let (_, gap) = watching.until(&["error"]);
+    assert!(gap["what"].as_str().unwrap().contains("gap: nothing lifts Bought 2"), "{error} {gap}");
+    project.write("fixtures/a.json", lifts(4).as_bytes());
+    watching.until(&["error"]);
+    project.write("upcasters/rules.toml", [rules, more].concat().as_bytes());
+    assert_eq!(watching.until(&["done"]).1["failed"], 0);
+    assert_eq!(watching.interrupt(), Some(0));
+}
+
+#[test]
 fn what_is_set_aside_without_a_call_is_told() {
     let project = Copied::of(guests::OK, "[delivery]\nkey = \"tag:customer:\"\n");
     let fixture = json!({ "when": [{ "type": "Paid", "stream": "till-1" }],

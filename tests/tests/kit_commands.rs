@@ -148,6 +148,34 @@ fn what_the_last_command_decided_is_taken_in_whatever_is_expected() {
     assert!(exit == Some(1) && said.contains("state, which cannot be had: ") && said.contains("Stolen"), "{said}");
 }
 
+#[test]
+fn a_command_that_is_sent_again_has_the_outcome_of_before_and_its_id_is_no_others() {
+    let again = "{ rejection: InsufficientFunds, details: { balance_cents: 5 }, repeated: true }";
+    let fixture = |again: &str| {
+        format!(
+            "when:\n  - {{ command: Open, data: {{ owner: ada }} }}\n  - {{ command: Deposit, id: x, data: {{ cents: 5 }} }}\n  \
+             - {{ command: Deposit, id: x, data: {{ cents: 5 }} }}\n  - {{ command: Deposit, id: x, data: {{ cents: 6 }} }}\n  \
+             - {{ command: Withdraw, id: w, data: {{ cents: 9 }} }}\n  - {{ command: Withdraw, id: w, data: {{ cents: 9 }} }}\n\
+             then:\n  outcomes:\n    - events: [{{ type: AccountOpened, data: {{ owner: ada }} }}]\n    \
+             - events: [{{ type: MoneyDeposited, data: {{ cents: 5 }} }}]\n    \
+             - {{ events: [{{ type: MoneyDeposited, data: {{ cents: 5 }} }}], repeated: true }}\n    \
+             - {{ error: refused, reason: [that of another command] }}\n    \
+             - {{ rejection: InsufficientFunds, details: {{ balance_cents: 5 }} }}\n    - {again}\n  \
+             state: {{ owner: ada, balance_cents: 5, closed: false }}\n"
+        )
+    };
+    let folder = Folder::account(&fixture(again));
+    for options in [&[][..], &["--twice"], &["--crash"]] {
+        let (exit, said) = folder.own(options);
+        assert_eq!(exit, Some(0), "{options:?}: {said}");
+    }
+    let folder = Folder::account(&fixture(&again.replace(", repeated: true", "")));
+    let (exit, said) = folder.own(&[]);
+    assert!(exit == Some(1) && said.contains("outcome 5") && said.contains("\"repeated\":true"), "{said}");
+    assert_eq!(folder.own(&["--bless"]).0, Some(0));
+    assert_eq!(folder.own(&[]).0, Some(0), "it is written down");
+}
+
 /// Commands at and above a limit, one that is for nobody, and one on which the validator ends.
 const LIMITED: &str = "\
 config: { cents_max: 100 }

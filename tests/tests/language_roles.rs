@@ -62,6 +62,7 @@ export const { aggregate, description } = decider({
   name: "trips",
   events: { Moved: { stops: array(text) }, Met: keeping({ who: object({ name: text }), at: optional(whole) }) },
   commands: { Move: { stops: array(text) }, Meet: { name: text, at: optional(whole) } },
+  state: { seen: array(text) },
   fresh: () => ({ seen: [] as string[] }),
   apply({ seen }, { type, data }) {
     switch (type) {
@@ -91,9 +92,52 @@ fn types_of_commands_and_events_follow_from_shapes_that_are_made_of_others() {
     let project = Project::of_role(language, "aggregate", "types", "trips");
     fs::write(project.folder().join(language.source), TRIPS).unwrap();
     project.check_types();
-    let wrong = TRIPS.replace("stop.trim()", "stop.length");
-    fs::write(project.folder().join(language.source), wrong).unwrap();
-    assert!(std::panic::catch_unwind(|| project.check_types()).is_err(), "the types are checked");
+    for (right, wrong) in [("stop.trim()", "stop.length"), ("state: { seen: array(text) }", "state: {}")] {
+        fs::write(project.folder().join(language.source), TRIPS.replace(right, wrong)).unwrap();
+        assert!(std::panic::catch_unwind(|| project.check_types()).is_err(), "the types are checked: {wrong}");
+    }
+}
+
+/// Shows, with two kinds of state.
+const SHOWS: &str = r#"
+import { array, decider, text } from "tidemill-sdk";
+
+export const { aggregate, description } = decider({
+  name: "shows",
+  events: { Booked: { guest: text } },
+  commands: { Book: { guest: text } },
+  STATE
+  decide: (_, { data }) => [{ type: "Booked", data }],
+});
+"#;
+const SHOWS_COUNTED: &str = "fresh: () => ({ booked: 0 }), apply: ({ booked }) => ({ booked: booked + 1 }),";
+const SHOWS_BY_NAME: &str = "state: { guests: array(text) }, fresh: () => ({ guests: [] as string[] }), \
+                             apply: ({ guests }, { data }) => ({ guests: [...guests, data.guest] }),";
+
+#[test]
+fn a_snapshot_of_another_shape_is_left_out_by_the_shape_of_the_state() {
+    let language = Language::named("js").unwrap();
+    if !can_build(language) {
+        return;
+    }
+    let project = Project::of_role(language, "aggregate", "snapshot", "shows");
+    let [counted, by_name] = [SHOWS_COUNTED, SHOWS_BY_NAME].map(|state| {
+        fs::write(project.folder().join(language.source), SHOWS.replace("STATE", state)).unwrap();
+        project.build()
+    });
+    let setting = Setting::new();
+    setting.put("shows.wasm", &counted);
+    setting.put("shows.toml", b"[aggregate]\nsnapshot_every = 1\n[grants]\nappend = [\"Booked\"]\n");
+    let server = setting.start();
+    let book =
+        |guest: &str| command(&server, "shows/1", &json!({ "id": guest, "type": "Book", "data": { "guest": guest } }));
+    assert_eq!((book("ann").0, book("bob").0), (201, 201));
+    let snapshots = || server.get("/v1/snapshots?prefix=shows-")["snapshots"].as_array().map(Vec::len);
+    poll("a snapshot of the count", || (snapshots() == Some(1)).then_some(()));
+    setting.put("shows.wasm", &by_name);
+    let state = || server.try_get("/v1/streams/shows-1/state").ok().map(|answer| answer["state"].clone());
+    poll("a state made of the events", || (state()? == json!({ "guests": ["ann", "bob"] })).then_some(()));
+    assert_eq!(book("eve").0, 201);
 }
 
 /// Each decides for half of what it is asked for, which is no whole number of seats.

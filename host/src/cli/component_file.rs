@@ -5,20 +5,25 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::error::{CliError, Exit};
-use crate::config::own_compiler;
+use crate::config::{HostSecrets, own_compiler};
 use crate::error::with_sources;
 use crate::event::PluginName;
-use crate::plugin::{Kind, Manifest, Proposed, read_at_most, read_component};
+use crate::kit::{Kit, KitError};
+use crate::plugin::{Kind, Manifest, Proposed, UPCASTERS_FOLDER, read_at_most, read_component};
 use crate::runtime::{Engine, EngineOptions};
 
 /// The name of a manifest in a plugin's folder.
 const MANIFEST: &str = "plugin.toml";
 /// Largest manifest, in bytes: what a host takes.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+/// What to do about a component that is no chain by itself.
+const OTHER_LIFTS: &str = "if others lift what it does not, put them, rules or components, into upcasters/ beside the \
+                           project's dev.toml: all of them are one chain";
 /// What to give in the place of a directory.
 const PACKED: &str = "give a .wasm file, such as the one that `tidemill plugins pack .` writes in a project";
 
@@ -60,6 +65,22 @@ impl ComponentFile {
             }
             _ => error,
         }
+    }
+
+    /// What fixtures are run on. A component that lifts events is one chain with what lies in `upcasters` of its project.
+    pub(super) fn kit(&self, project: Option<&Path>, engine: Engine) -> Result<Kit, CliError> {
+        let is_upcaster = Kind::of_component(&self.component) == Kind::Upcaster;
+        let others = project.map(|project| project.join(UPCASTERS_FOLDER));
+        let others = others.filter(|others| is_upcaster && others.is_dir());
+        let kit = match &others {
+            Some(others) => Kit::upcaster_with(&self.proposed(), others, &engine),
+            None => Kit::new(&self.proposed(), Arc::new(engine), Box::new(HostSecrets)),
+        };
+        kit.map_err(|error| {
+            let told = CliError::new(error.class().into(), with_sources(&error));
+            let is_alone = others.is_none() && matches!(error, KitError::NoChain { .. });
+            if is_alone { told.hint(OTHER_LIFTS) } else { told }
+        })
     }
 
     /// What would be installed.

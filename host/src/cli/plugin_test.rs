@@ -4,12 +4,11 @@ mod junit;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::component_file::{CacheArgs, ComponentFile};
+use super::dev::project::Project;
 use super::error::{CliError, Exit};
 use super::output::{Output, shown};
-use crate::config::HostSecrets;
 use crate::error::with_sources;
 use crate::kit::{Disturbance, Fixture, Kit, KitError, Report, Then};
 use clap::Args;
@@ -56,12 +55,14 @@ One of a component that decides commands is a life of its aggregate `1`:
       - { events: [{ type: MoneyDeposited, data: { cents: 5 } }] }
       - { rejection: InsufficientFunds, details: { balance_cents: 5 }, reason: [only 5 cents] }
     state: { owner: ada, balance_cents: 5, closed: false }
-An outcome may be an `error`, too: the fault. --twice decides each command also by an aggregate that was made
+An outcome may be an `error`, too: the fault. That of a command which is there twice, under one `id`, has
+`repeated: true` the second time. --twice decides each command also by an aggregate that was made
 of its snapshot, --crash by one that was made of its events. A validator is asked about each command, which says
 its `aggregate`:
   when: [{ aggregate: account, command: Withdraw, data: { cents: 900 } }]
   then: { outcomes: [{ errors: [{ pointer: /cents, code: too-large, message: [words of it] }] }] }
-One of what lifts events has in `then`:
+What lifts events is one chain with the rules and components in upcasters/ of its project, which is the nearest
+folder above it with a dev.toml. A fixture of it has in `then`:
   lifted: [{ event: 0, type: OrderPlaced, schema_version: 2, data: {} }]
   refused: [{ event: 1, reason: [words of it] }]
 `config` and `given` may be missing. Of `then` at least one part must be there, and each that is there is
@@ -188,8 +189,8 @@ fn kit(args: &TestArgs) -> Result<Kit, CliError> {
         return Kit::upcasters(&args.component, &engine).map_err(failed);
     }
     let component = ComponentFile::read(&args.component, args.manifest.as_deref())?;
-    let kit = Kit::new(&component.proposed(), Arc::new(engine), Box::new(HostSecrets));
-    kit.map_err(|error| component.refused(failed(error)))
+    let project = Project::around(&args.component);
+    component.kit(project.as_deref(), engine).map_err(|error| component.refused(error))
 }
 
 /// Writes a fixture down, unless the file says the same already.

@@ -78,6 +78,9 @@ fn call(index: usize, command: &Value, came: &CameOf) -> Call {
         let reason = Some(format!("{code}: {}", came.reason.concat()));
         return Call { reason, ..Call::of(given, outcome) };
     };
+    if came.repeated {
+        return Call::of(given, "repeated");
+    }
     let appended = events.iter().map(|event| Appended {
         cause: index,
         event_type: event.event_type.clone(),

@@ -33,20 +33,26 @@ impl Lifting {
         Self::of_steps(path, steps(path, component, loader)?)
     }
 
+    /// A component, and what lies in a folder, but for copies of the component.
+    pub(super) fn of_component_with(
+        path: &Path,
+        component: &[u8],
+        others: &Path,
+        loader: &dyn Loader,
+    ) -> Result<Self, KitError> {
+        let mut all = steps(path, component, loader)?;
+        let own = Anatomy::digest(component);
+        for file in files(others)? {
+            all.extend(read(&file, loader)?.into_iter().filter(|step| step.identity != own));
+        }
+        Self::of_steps(path, all)
+    }
+
     /// A file of rules, a component, or all of both in a folder.
     pub(super) fn of_files(place: &Path, loader: &dyn Loader) -> Result<Self, KitError> {
-        let unreadable = |error: std::io::Error| KitError::unreadable(place, &error);
-        let mut files = vec![place.to_owned()];
-        if fs::metadata(place).map_err(unreadable)?.is_dir() {
-            let entries = fs::read_dir(place).map_err(unreadable)?;
-            files =
-                entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(unreadable)?;
-            files.retain(|file| is(file, "toml") || is(file, "wasm"));
-            files.sort();
-        }
         let mut all = Vec::new();
-        for file in &files {
-            all.extend(read(file, loader)?);
+        for file in files(place)? {
+            all.extend(read(&file, loader)?);
         }
         Self::of_steps(place, all)
     }
@@ -91,6 +97,20 @@ impl Lifting {
 
 fn is(file: &Path, ending: &str) -> bool {
     file.extension().is_some_and(|found| found == ending)
+}
+
+/// Rules and components: a file, or those of a folder.
+fn files(place: &Path) -> Result<Vec<PathBuf>, KitError> {
+    let unreadable = |error: std::io::Error| KitError::unreadable(place, &error);
+    if !fs::metadata(place).map_err(unreadable)?.is_dir() {
+        return Ok(vec![place.to_owned()]);
+    }
+    let entries = fs::read_dir(place).map_err(unreadable)?;
+    let files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>();
+    let mut files = files.map_err(unreadable)?;
+    files.retain(|file| is(file, "toml") || is(file, "wasm"));
+    files.sort();
+    Ok(files)
 }
 
 fn read(file: &PathBuf, loader: &dyn Loader) -> Result<Vec<Step>, KitError> {

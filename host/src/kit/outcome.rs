@@ -30,6 +30,9 @@ pub struct CameOf {
     /// Why it has no outcome: the fault, or `refused`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whether it is the outcome that a command of the same id had before, so that nothing was decided.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
     /// Texts that the reason of the rejection or the error holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reason: Vec<String>,
@@ -91,12 +94,16 @@ pub struct Followed {
 impl CameOf {
     /// An outcome, with the events that it led to.
     pub(super) fn settled(settled: &Settled, events: &[RecordedEvent]) -> Self {
+        let repeated = settled.repeated;
         match &settled.outcome {
-            Outcome::Accepted(_) => Self { events: Some(events.iter().map(Followed::of).collect()), ..Self::default() },
+            Outcome::Accepted(_) => {
+                Self { events: Some(events.iter().map(Followed::of).collect()), repeated, ..Self::default() }
+            }
             Outcome::Rejected(rejection) => Self {
                 rejection: Some(rejection.code.clone()),
                 details: rejection.details.clone(),
                 reason: vec![rejection.reason.clone()],
+                repeated,
                 ..Self::default()
             },
         }
@@ -125,6 +132,7 @@ impl CameOf {
         all_fit(&self.events, &is.events, Followed::fits)
             && all_fit(&self.errors, &is.errors, Wrong::fits)
             && (&self.rejection, &self.details, &self.error) == (&is.rejection, &is.details, &is.error)
+            && self.repeated == is.repeated
             && self.reason.iter().all(|word| reason.contains(word))
     }
 

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::nearest::unknown;
-use Shape::{Any, Items, Number, Table, Text, TextTable, Texts};
+use Shape::{Any, Flag, Items, Number, Table, Text, TextTable, Texts};
 
 /// Characters of a value that are told.
 const TOLD_CHARS: usize = 64;
@@ -17,6 +17,7 @@ enum Shape {
     Any,
     Text,
     Number,
+    Flag,
     Texts,
     Table,
     TextTable,
@@ -75,6 +76,7 @@ const FIELDS: &[(&str, Fields)] = &[
             ("details", Any),
             ("errors", Items("errors")),
             ("error", Text),
+            ("repeated", Flag),
             ("reason", Texts),
         ],
     ),
@@ -144,6 +146,7 @@ impl Shape {
             (Any, _) => true,
             (Text, value) => is_text(value),
             (Number, value) => value.is_u64() || (is_yaml && value.is_string()),
+            (Flag, value) => value.is_boolean(),
             (Texts, Value::Array(texts)) => texts.iter().all(is_text),
             (TextTable, Value::Object(fields)) => fields.values().all(is_text),
             (Items(_), Value::Array(items)) => items.iter().all(Value::is_object),
@@ -157,6 +160,7 @@ impl Shape {
             Any => "anything".into(),
             Text => "a text".into(),
             Number => "a whole number, 0 or more".into(),
+            Flag => "true or false".into(),
             Texts => "a list of texts".into(),
             Table => "a table of names and values".into(),
             TextTable => "a table of names and texts".into(),
@@ -195,6 +199,10 @@ mod tests {
             (
                 r#"{"when":[],"then":{"dead_letters":[{"event":0},{"event":0,"attempts":"1"}]}}"#,
                 "in `then.dead_letters`, item 1: `attempts` is \"1\"; it is a whole number, 0 or more",
+            ),
+            (
+                r#"{"when":[],"then":{"outcomes":[{"events":[],"repeated":"yes"}]}}"#,
+                "in `then.outcomes`, item 0: `repeated` is \"yes\"; it is true or false",
             ),
             (
                 r#"{"when":[],"then":{"appended":[{"cause":0,"metadata":{"a":1}}]}}"#,

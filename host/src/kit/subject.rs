@@ -69,6 +69,20 @@ impl Kit {
         Lifting::of_files(place, loader).map(Subject::Lifting).map(Self)
     }
 
+    /// Loads a component that lifts events and what lies in a folder, rules and other components, as one chain. Blocks:
+    /// components are compiled.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or they are no chain.
+    pub fn upcaster_with(
+        proposed: &Proposed<'_>,
+        others: impl AsRef<Path>,
+        loader: &dyn Loader,
+    ) -> Result<Self, KitError> {
+        let Proposed { component, component_path: path, .. } = *proposed;
+        Lifting::of_component_with(path, component, others.as_ref(), loader).map(Subject::Lifting).map(Self)
+    }
+
     /// How the component introduces itself, if it does.
     #[must_use]
     pub fn description(&self) -> Option<&Description> {

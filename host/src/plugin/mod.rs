@@ -39,5 +39,5 @@ pub use registry::{
 };
 pub use rehearsals::{Promoted, Proposal, RehearsalRefused, Rehearsals, RehearsalsOptions};
 pub use source::SourceError;
-pub(crate) use source::{RESERVED_FOLDERS, is_passing};
+pub(crate) use source::{RESERVED_FOLDERS, UPCASTERS_FOLDER, is_passing};
 pub(crate) use watcher::{Pace, Watcher};

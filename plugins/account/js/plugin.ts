@@ -1,6 +1,6 @@
 // Accounts: what the literature's example of an aggregate comes to.
 
-import { decider, rejection, text, whole } from "tidemill-sdk";
+import { decider, flag, nullable, rejection, text, whole } from "tidemill-sdk";
 
 interface Account {
   /** Whose it is; none before it is opened. */
@@ -35,6 +35,7 @@ export const { aggregate, description } = decider({
     Close: {},
   },
 
+  state: { owner: nullable(text), balance_cents: whole, closed: flag },
   fresh: (): Account => ({ owner: null, balance_cents: 0, closed: false }),
 
   apply(account, event) {

@@ -2,7 +2,7 @@
 
 import { type HostEvent } from "./event";
 import { SDK } from "./sdk";
-import { object, type Read, type Shape, ShapeError } from "./shape";
+import { exactly, object, type Read, type Shape, ShapeError, type ShapeOf } from "./shape";
 import { decodeUtf8, encodeUtf8 } from "./utf8";
 
 /** Shapes by the type of an event, or of a command; `{}` for one that carries nothing. */
@@ -40,6 +40,8 @@ export interface Decider<State, Events extends Shapes, Commands extends Shapes> 
   summary?: string;
   /** Version of what the state looks like, 1 if not given: raise it when that changes, and older snapshots are left out. */
   snapshotSchema?: number;
+  /** What each field of the state looks like. A snapshot of another shape is left out, and the state made of its events. */
+  state?: ShapeOf<NoInfer<State>>;
   /** What can happen. */
   events: Events;
   /** What can be asked. */
@@ -89,6 +91,7 @@ export function decider<State, Events extends Shapes, Commands extends Shapes>(
 ) {
   const events = readers(code.events);
   const commands = readers(code.commands);
+  const states = code.state && exactly(object(code.state as Shape));
 
   class Aggregate {
     #state: State;
@@ -99,7 +102,8 @@ export function decider<State, Events extends Shapes, Commands extends Shapes>(
 
     static restore(id: string, snapshot: Uint8Array): Aggregate {
       try {
-        return new Aggregate(id, JSON.parse(decodeUtf8(snapshot)) as State);
+        const found: unknown = JSON.parse(decodeUtf8(snapshot));
+        return new Aggregate(id, (states ? states.read(found, "") : found) as State);
       } catch (error) {
         throw String(error);
       }

@@ -24,6 +24,9 @@ export type Read<S extends Shape> = Fields<
   { [K in Needed<S>]: ReadBy<S[K]> } & { [K in Exclude<keyof S, Needed<S>>]?: ReadBy<S[K]> }
 >;
 
+/** A shape of objects of this type, every field of it. */
+export type ShapeOf<T> = { [K in keyof T]-?: Reader<T[K]> };
+
 /** A value is not what the reader expects. */
 export class ShapeError extends Error {
   constructor(
@@ -71,6 +74,11 @@ export function optional<T>(of: Reader<T>): Reader<T | undefined> {
   return { read: (value, path) => (value === undefined || value === null ? undefined : of.read(value, path)) };
 }
 
+/** A value that may be `null`, and is `null` then. */
+export function nullable<T>(of: Reader<T>): Reader<T | null> {
+  return { read: (value, path) => (value === null ? null : of.read(value, path)) };
+}
+
 /** A list of values of one kind. */
 export function array<T>(of: Reader<T>): Reader<T[]> {
   const read = (value: unknown, path: string) => {
@@ -101,6 +109,19 @@ export function object<S extends Shape>(shape: S): Reader<Read<S>> {
     const result: Record<string, unknown> = keeps ? { ...found } : {};
     for (const [field, of] of fields) result[field] = of.read(found[field], prefix + field);
     return result as Read<S>;
+  };
+  return { read };
+}
+
+/** The same, of nothing else: fields that would be left out are refused. */
+export function exactly<T>(of: Reader<T>): Reader<T> {
+  const read = (value: unknown, path: string) => {
+    const found = of.read(value, path);
+    // In another order it is as long.
+    if (JSON.stringify(found).length !== JSON.stringify(value).length) {
+      throw new ShapeError(`${path || "the whole"}: it has fields that its shape has not`, path);
+    }
+    return found;
   };
   return { read };
 }

@@ -176,6 +176,7 @@ impl Language {
             ("{{run}}", run.map_or("", |(_, text)| *text)),
             ("{{files}}", files.as_str()),
             ("{{about}}", role.about),
+            ("{{live}}", role.live()),
             ("{{world}}", role.world),
             ("{{install}}", install.as_str()),
             ("{{tools}}", &tools),
@@ -254,6 +255,9 @@ mod tests {
                 let readme = text("README.md").unwrap();
                 assert!(readme.contains(language.build) && readme.contains("tidemill plugins test"), "{of}");
                 assert!(language.tools.iter().all(|tool| readme.contains(tool.program)), "{of}");
+                // `tidemill dev` refuses it to what is handed no events.
+                assert!(readme.contains("# --once for CI"), "{of}");
+                assert_eq!(readme.contains("--server URL"), ["subscriber", "projection"].contains(&role.name), "{of}");
                 // What is packed has a version: the component says it, or a file of its tools.
                 let says = |path: &str| text(path).is_some_and(|text| text.contains("\"0.1.0\""));
                 let said = [language.source, "Cargo.toml", "package.json", "pyproject.toml"].into_iter().any(says);

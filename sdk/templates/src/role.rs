@@ -13,6 +13,8 @@ pub struct Role {
     pub(crate) about: &'static str,
     /// The world that it is built for, where a toolchain has to be told.
     pub(crate) world: &'static str,
+    /// Whether it is handed events, so that `tidemill dev` can hand it those of a server.
+    pub(crate) handles: bool,
     /// What its manifest says, in one line; none for a role without one.
     pub(crate) manifest: Option<&'static str>,
 }
@@ -28,6 +30,7 @@ pub const ROLES: &[Role] = &[
         does: "reacts to events: keeps state, appends events",
         about: "Points out big orders.",
         world: "described-subscriber-plugin",
+        handles: true,
         manifest: Some(MANIFEST),
     },
     Role {
@@ -36,6 +39,7 @@ pub const ROLES: &[Role] = &[
         does: "makes state of events, and answers queries from it",
         about: "Sums up orders, and answers queries about them.",
         world: "described-projection-plugin",
+        handles: true,
         manifest: Some(MANIFEST),
     },
     Role {
@@ -44,6 +48,7 @@ pub const ROLES: &[Role] = &[
         does: "decides commands by what has happened, and says which events follow",
         about: "Decides commands to orders: each is placed once, and may be cancelled.",
         world: "described-aggregate-plugin",
+        handles: false,
         manifest: Some(MANIFEST),
     },
     Role {
@@ -52,6 +57,7 @@ pub const ROLES: &[Role] = &[
         does: "lifts events of older schemas to today's",
         about: "Lifts orders with a total in whole euros to orders in cents.",
         world: "upcaster-plugin",
+        handles: false,
         manifest: None,
     },
     Role {
@@ -60,6 +66,7 @@ pub const ROLES: &[Role] = &[
         does: "holds commands against rules before they are decided",
         about: "Refuses orders above a limit, before they are decided.",
         world: "validator-plugin",
+        handles: false,
         manifest: Some("about which commands it is asked, what it may use, its configuration"),
     },
 ];
@@ -69,6 +76,11 @@ impl Role {
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         ROLES.iter().find(|role| role.name == name)
+    }
+
+    /// What else `tidemill dev` does for it, behind what a README says of that command.
+    pub(crate) const fn live(&self) -> &'static str {
+        if self.handles { "; --server URL --from 1 hands it a server's events, writing nothing" } else { "" }
     }
 
     /// The rows of a README's table that differ from role to role.

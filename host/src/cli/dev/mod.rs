@@ -50,6 +50,7 @@ Examples:
   build = \"cargo build --release --target wasm32-wasip2\"
   component = \"target/wasm32-wasip2/release/big_orders.wasm\"
 Its plugin.toml says what it listens to and may do, its fixtures/ what it is given and what must come of it.
+An upcaster is one chain with the rules (.toml) and components (.wasm) in its upcasters/, if there is one.
 
 For each event it is told what the plugin answered, appended, stored and logged, and what that took: in a
 call of its own, so a server, which hands events over in batches, takes less. Fixtures are also run in

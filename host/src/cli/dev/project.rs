@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use tidemill_templates::{LANGUAGES, Language, Tool};
 
@@ -29,6 +29,12 @@ impl Project {
     /// Whether a folder says how it is built.
     pub(in crate::cli) fn is_in(folder: &Path) -> bool {
         folder.join(FILE).is_file()
+    }
+
+    /// The folder of the project that a file is in: the nearest above it that says how it is built.
+    pub(in crate::cli) fn around(file: &Path) -> Option<PathBuf> {
+        let file = path::absolute(file).ok()?;
+        file.ancestors().skip(1).find(|folder| Self::is_in(folder)).map(Path::to_path_buf)
     }
 
     /// Reads how the project in a folder is built.

@@ -17,7 +17,7 @@ use crate::cli::client::Client;
 use crate::cli::component_file::ComponentFile;
 use crate::cli::error::{CliError, Exit};
 use crate::clock::Stopwatch;
-use crate::config::{HostSecrets, own_compiler};
+use crate::config::own_compiler;
 use crate::error::with_sources;
 use crate::kit::{Disturbance, Kit, KitError, Report, Traced};
 use crate::runtime::{Engine, EngineOptions};
@@ -31,7 +31,7 @@ pub(super) struct Session<'a> {
     client: Arc<Client>,
     /// The sources of the last build that went well.
     built_from: Option<u64>,
-    /// What is loaded, with the digest of its component and its manifest.
+    /// What is loaded, with the digest of its component, its manifest, and what lies in `upcasters`.
     loaded: Option<(u64, Arc<Kit>)>,
     /// What a server's log has given so far.
     fed: Fed,
@@ -71,7 +71,7 @@ impl<'a> Session<'a> {
             self.build(&project, show).await?;
             self.built_from = Some(state.built_from);
         }
-        let kit = self.load(&project, show).await?;
+        let kit = self.load(&project, state.chained_with, show).await?;
         let mut tally = Tally::default();
         let shown = if news { self.fed.events } else { 0 };
         for feed in self.feeds(&kit, shown).await? {
@@ -111,11 +111,15 @@ impl<'a> Session<'a> {
     }
 
     /// Loads what was built, as the host would.
-    async fn load(&mut self, project: &Project, show: &mut Show<'_, '_>) -> Result<Arc<Kit>, CliError> {
-        let manifest = project.folder.join(MANIFEST);
-        let component = project.component.clone();
+    async fn load(
+        &mut self,
+        project: &Project,
+        chained_with: u64,
+        show: &mut Show<'_, '_>,
+    ) -> Result<Arc<Kit>, CliError> {
+        let (component, folder) = (project.component.clone(), project.folder.clone());
         let known = self.loaded.take();
-        let (digest, loaded) = blocking(move || load(&component, &manifest, known)).await?;
+        let (digest, loaded) = blocking(move || load(&component, &folder, chained_with, known)).await?;
         if loaded.is_new {
             show.loaded(project, &loaded)?;
         }
@@ -199,24 +203,29 @@ impl Ran {
     }
 }
 
-/// Loads a component under its manifest, unless both are those that are loaded. Answers their digest too.
-fn load(component: &Path, manifest: &Path, known: Option<(u64, Arc<Kit>)>) -> Result<(u64, Loaded), CliError> {
+/// Loads a component of a project under its manifest, unless both are those that are loaded, with the same beside them.
+/// Answers their digest too.
+fn load(
+    component: &Path,
+    project: &Path,
+    chained_with: u64,
+    known: Option<(u64, Arc<Kit>)>,
+) -> Result<(u64, Loaded), CliError> {
     let watch = Stopwatch::start();
-    let file = ComponentFile::read(component, manifest.is_file().then_some(manifest))?;
+    let manifest = project.join(MANIFEST);
+    let file = ComponentFile::read(component, manifest.is_file().then_some(manifest.as_path()))?;
     let proposed = file.proposed();
     let bytes = proposed.component.len();
     let mut digest = Xxh3Default::new();
     digest.write(proposed.component);
     digest.write(format!("{:?}", proposed.manifest).as_bytes());
+    digest.write_u64(chained_with);
     let digest = digest.finish();
     let known = known.filter(|(loaded, _)| *loaded == digest).map(|(_, kit)| kit);
     let is_new = known.is_none();
     let kit = match known {
         Some(kit) => kit,
-        None => {
-            let kit = Kit::new(&proposed, Arc::new(engine()?), Box::new(HostSecrets));
-            Arc::new(kit.map_err(|error| feed::failed(&error))?)
-        }
+        None => Arc::new(file.kit(Some(project), engine()?)?),
     };
     let ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok((digest, Loaded { kit, bytes, ms, is_new }))

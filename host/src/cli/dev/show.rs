@@ -142,7 +142,7 @@ impl<'o, 'w> Show<'o, 'w> {
             let what = [event.event_type.as_str(), event.stream.as_deref().unwrap_or_default()].join(" ");
             let mood = match call.outcome {
                 "handled" | "accepted" | "lifted" => Mood::Good,
-                "retry" | "reject" | "rejected" | "refused" => Mood::Odd,
+                "retry" | "reject" | "rejected" | "refused" | "repeated" => Mood::Odd,
                 _ => Mood::Bad,
             };
             let outcome = self.painted(&format!("{:<13}", call.outcome), mood);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::cli::error::{CliError, Exit};
+use crate::plugin::UPCASTERS_FOLDER;
 
 /// Folders that builds write to, or that hold what others wrote, wherever they are.
 const LEFT_OUT: [&str; 3] = ["target", "node_modules", "__pycache__"];
@@ -32,6 +33,8 @@ pub(super) struct Sources {
 pub(super) struct State {
     /// What it is built from.
     pub(super) built_from: u64,
+    /// What is one chain with an upcaster.
+    pub(super) chained_with: u64,
     /// What it is run with.
     fed_with: u64,
 }
@@ -43,7 +46,7 @@ impl Sources {
             let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failure };
             CliError::new(exit, format_args!("{} cannot be read: {error}", folder.display()))
         };
-        let (mut built, mut fed) = (Xxh3Default::new(), Xxh3Default::new());
+        let (mut built, mut chained, mut fed) = (Xxh3Default::new(), Xxh3Default::new(), Xxh3Default::new());
         let mut folders = Vec::new();
         let mut left = vec![folder.to_owned()];
         let events_file = events.and_then(|file| fs::canonicalize(file).ok());
@@ -65,7 +68,12 @@ impl Sources {
                 let first = path.strip_prefix(folder).ok().and_then(|path| path.iter().next());
                 let is_events = events_file.is_some() && fs::canonicalize(&path).ok() == events_file;
                 let is_fed = is_events || FED.iter().any(|name| first.is_some_and(|first| first == *name));
-                add(if is_fed { &mut fed } else { &mut built }, &path);
+                let hash = match is_fed {
+                    true => &mut fed,
+                    false if is_chained(&path, folder) => &mut chained,
+                    false => &mut built,
+                };
+                add(hash, &path);
             }
             folders.push(folder_now);
         }
@@ -74,7 +82,8 @@ impl Sources {
             let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
             folders.push(parent.unwrap_or(Path::new(".")).into());
         }
-        Ok(Self { state: State { built_from: built.finish(), fed_with: fed.finish() }, folders })
+        let state = State { built_from: built.finish(), chained_with: chained.finish(), fed_with: fed.finish() };
+        Ok(Self { state, folders })
     }
 }
 
@@ -86,6 +95,12 @@ fn counts(path: &Path, project: &Path) -> bool {
         false => LEFT_OUT_ENDINGS.iter().any(|ending| name.ends_with(ending)),
     };
     !left_out && !name.starts_with('.')
+}
+
+/// Whether a file is one of those that are one chain with an upcaster. Others may be sources.
+fn is_chained(path: &Path, project: &Path) -> bool {
+    let lifts = path.extension().is_some_and(|ending| ending == "toml" || ending == "wasm");
+    lifts && path.parent() == Some(&*project.join(UPCASTERS_FOLDER))
 }
 
 /// Adds a file by its path and what is in it. One that cannot be read is as good as none.
@@ -141,6 +156,12 @@ mod tests {
         write("fixtures/a.json", "b");
         let fed = state();
         assert!(fed.built_from == first.built_from && fed != first);
+        write("upcasters/rules.toml", "a");
+        let chained = state();
+        assert!(chained.built_from == first.built_from && chained.chained_with != first.chained_with);
+        write("upcasters/rules.py", "a");
+        assert_ne!(state().built_from, first.built_from, "only rules and components are no sources there");
+        fs::remove_file(project.path().join("upcasters/rules.py")).unwrap();
         write("src/lib.rs", "b");
         assert_ne!(state().built_from, first.built_from);
         let folders = Sources::of(project.path(), None).unwrap().folders;
