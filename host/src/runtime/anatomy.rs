@@ -63,12 +63,18 @@ impl Anatomy {
         self.has_role(VALIDATOR)
     }
 
-    /// What gives an upcaster or a validator another role: the name of that export, of whichever version.
-    #[must_use]
-    pub fn second_role(&self) -> Option<&str> {
-        let first = self.role(UPCASTER).or_else(|| self.role(VALIDATOR))?;
-        let others = [VALIDATOR, AGGREGATE].into_iter().chain(Lane::ALL.map(Lane::interface));
-        others.filter_map(|role| self.role(role)).find(|export| *export != first)
+    /// Refuses a component with several roles, of whichever version: it plays one, and nobody knows which is meant.
+    ///
+    /// # Errors
+    /// When it has more than one.
+    pub(crate) fn check_one_role(&self) -> Result<(), LoadError> {
+        let subscriber = Lane::ALL.into_iter().find_map(|lane| self.role(lane.interface()));
+        let others = [UPCASTER, VALIDATOR, AGGREGATE].map(|role| self.role(role));
+        let mut roles = others.into_iter().chain([subscriber]).flatten();
+        match (roles.next(), roles.next()) {
+            (Some(one), Some(other)) => Err(LoadError::TwoRoles { one: one.to_owned(), other: other.to_owned() }),
+            _ => Ok(()),
+        }
     }
 
     fn has_role(&self, role: &str) -> bool {

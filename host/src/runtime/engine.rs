@@ -142,10 +142,11 @@ impl Engine {
     /// # Errors
     /// See [`LoadError`].
     pub fn load_with(&self, component: &[u8], options: &LoadOptions) -> Result<LoadedComponent, LoadError> {
-        let labels = Anatomy::of(component)?.labels;
+        let anatomy = Anatomy::of(component)?;
+        anatomy.check_one_role()?;
         let digest = compile::digest(component);
         let component = self.compiled(component, &digest)?;
-        self.linked(&component, (digest, labels), options).map_err(|error| self.explained(&component, error))
+        self.linked(&component, (digest, anatomy.labels), options).map_err(|error| self.explained(&component, error))
     }
 
     /// An error in the words of the component's WIT, if it says more there.
@@ -195,7 +196,7 @@ impl Engine {
     /// See [`LoadError`].
     pub fn load_upcaster(&self, component: &[u8]) -> Result<(Vec<Lift>, Arc<dyn Upcast>), LoadError> {
         // A file that does not read is told of in the same words wherever it is looked at.
-        Anatomy::of(component)?;
+        Anatomy::of(component)?.check_one_role()?;
         let component = self.compiled(component, &compile::digest(component))?;
         let loaded = self.linked_upcaster(&component).map_err(|error| self.explained(&component, error));
         loaded.map(|(lifts, upcaster)| (lifts, Arc::new(upcaster) as Arc<dyn Upcast>))
@@ -216,7 +217,7 @@ impl Engine {
     /// See [`LoadError`].
     pub fn load_validator(&self, component: &[u8], options: InstanceOptions) -> Result<Arc<dyn Validate>, LoadError> {
         // A file that does not read is told of in the same words wherever it is looked at.
-        Anatomy::of(component)?;
+        Anatomy::of(component)?.check_one_role()?;
         let component = self.compiled(component, &compile::digest(component))?;
         let loaded = self.linked_validator(&component, options).map_err(|error| self.explained(&component, error));
         loaded.map(|validator| Arc::new(validator) as Arc<dyn Validate>)
