@@ -195,6 +195,33 @@ fn a_function_that_the_host_would_call_is_asked_for() {
 }
 
 #[test]
+fn what_is_made_of_handles_is_looked_at_too() {
+    let said = told(
+        r#"(component
+        (import "tidemill:plugin/state@0.1.0" (instance (export "gets" (func (param "key" string) (result bool)))))
+        (core module $m (func (export "use") (param i32 i32)))
+        (core instance $i (instantiate $m))
+        (type $own (resource (rep i32)))
+        (type $b (record (field "x" (own $own)) (field "y" u16)))
+        (func $use (param "b" $b) (canon lift (core func $i "use")))
+        (component $named
+          (import "own" (type $own (sub resource)))
+          (type $b' (record (field "x" (own $own)) (field "y" u16)))
+          (import "b" (type $b (eq $b')))
+          (import "use" (func $use (param "b" $b)))
+          (export $thing "thing" (type $own))
+          (type $a' (record (field "x" (own $thing)) (field "y" u8)))
+          (export "a" (type $a'))
+          (type $c' (record (field "x" (own $thing)) (field "y" u16)))
+          (export $c "c" (type $c'))
+          (export "use" (func $use) (func (param "b" $c))))
+        (instance $named (instantiate $named (with "own" (type $own)) (with "b" (type $b)) (with "use" (func $use))))
+        (export "tidemill:plugin/subscriber@0.1.0" (instance $named)))"#,
+    );
+    holds(&said, &["`gets: func(key: string) -> bool`", "did you mean `get:"]);
+}
+
+#[test]
 fn a_component_for_another_world_is_told_what_it_is() {
     holds(&exporting("wasi:cli/run@0.2.3"), &["a command", "`cdylib`"]);
     holds(&exporting("wasi:http/incoming-handler@0.2.0"), &["wasi:http/proxy"]);

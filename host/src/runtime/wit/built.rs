@@ -55,7 +55,12 @@ impl Reader {
         match item {
             ComponentItem::Resource(resource) => self.resources.push((resource, name.to_owned())),
             ComponentItem::Type(ty @ (Type::Record(_) | Type::Variant(_) | Type::Enum(_) | Type::Flags(_))) => {
-                self.names.push((ty, name.to_owned()));
+                let kind = self.kind(&ty);
+                // The engine panics when it compares handles of a component that is not instantiated: what holds them
+                // stays without a name, and so does what was not read to its end.
+                if self.left > 0 && !kind.holds_handle() {
+                    self.names.push((ty, name.to_owned()));
+                }
             }
             _ => {}
         }
