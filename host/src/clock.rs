@@ -1,9 +1,12 @@
-//! The only place that reads the wall clock, and the one that measures how long things take.
+//! The only place that reads the wall clock, the one that measures how long things take, and how times are written.
 //!
 //! Everything that needs the time takes a [`Clock`]; tests hand in a [`ManualClock`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Microseconds in a second.
+const SECOND_US: u64 = 1_000_000;
 
 /// A source of wall-clock time.
 pub trait Clock: Send + Sync + 'static {
@@ -87,5 +90,45 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now_us(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A time in RFC 3339, UTC, with microseconds.
+pub(crate) fn rfc3339(us: u64) -> String {
+    let time = i64::try_from(us).ok().and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
+    format!("{:.6}", time.unwrap_or(jiff::Timestamp::MAX))
+}
+
+/// A time that is written as in RFC 3339, in microseconds since the Unix epoch; none if it is not, or is before that. A leap
+/// second, which has no number there, is the last microsecond before it ends.
+pub(crate) fn rfc3339_us(text: &str) -> Option<u64> {
+    let us = u64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_microsecond()).ok()?;
+    Some(if is_leap(text) { us - us % SECOND_US + (SECOND_US - 1) } else { us })
+}
+
+/// Whether the second of a time is 60.
+fn is_leap(text: &str) -> bool {
+    let time = text.split(['T', 't', ' ']).nth(1).unwrap_or_default();
+    let digits = time.split(|letter: char| !letter.is_ascii_digit() && letter != ':').next().unwrap_or_default();
+    let digits = digits.replace(':', "");
+    digits.len() == "hhmmss".len() && digits.ends_with("60")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_a_leap_second_comes_after_all_of_the_one_before() {
+        let us = 1_577_836_800_000_001;
+        assert_eq!((rfc3339(us).as_str(), rfc3339_us(&rfc3339(us))), ("2020-01-01T00:00:00.000001Z", Some(us)));
+        let last = rfc3339_us("2016-12-31T23:59:59.999999Z").unwrap();
+        for leap in ["2016-12-31T23:59:60Z", "2016-12-31 23:59:60Z", "2017-01-01T00:59:60+01:00"] {
+            assert_eq!(rfc3339_us(leap), Some(last), "{leap}");
+        }
+        assert_eq!(rfc3339_us("2017-01-01T00:00:00Z"), Some(last + 1));
+        for none in ["yesterday", "1969-12-31T23:59:59Z", ""] {
+            assert_eq!(rfc3339_us(none), None, "{none}");
+        }
     }
 }

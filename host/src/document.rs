@@ -4,6 +4,7 @@
 //! What keys there are is for those to say whose file it is: `plugin.toml` and `tidemill.toml`. Nothing here touches
 //! files.
 
+mod advice;
 mod error;
 mod known;
 mod reader;
@@ -11,6 +12,7 @@ mod reader;
 pub(crate) mod schema_check;
 mod units;
 
+pub(crate) use advice::{grant, line_in, quoted};
 pub use error::DocumentError;
 pub(crate) use known::Known;
 pub(crate) use reader::{Document, Section, Value, integer};

@@ -303,6 +303,15 @@ bool exports_tidemill_plugin_projection_query(exports_tidemill_plugin_projection
 }
 #endif
 
+/* The text of a whole number; the bindings free it. */
+static host_text number(uint32_t value) {
+    tm_scratch scratch = {0};
+    tm_event event = {.scratch = &scratch};
+    host_text text = given(tm_format(&event, "%u", (uint64_t)value));
+    tm_scratch_free(&scratch);
+    return text;
+}
+
 static const char *nth_type(size_t nth) { return tidemill_plugin.handlers[nth].type; }
 
 static const char *nth_append(size_t nth) { return tidemill_plugin.append[nth]; }
@@ -320,13 +329,18 @@ void exports_tidemill_plugin_description_describe(exports_tidemill_plugin_descri
     about->append = list_of(append, nth_append);
     size_t queries = 0;
     while (tidemill_plugin.queries && tidemill_plugin.queries[queries].name) queries++;
-    about->extra.len = queries + 1;
+    bool has_schema = tidemill_plugin.state_schema > 0;
+    about->extra.len = queries + has_schema + 1;
     about->extra.ptr = malloc(about->extra.len * sizeof *about->extra.ptr);
     if (!about->extra.ptr) __builtin_trap();
     for (size_t i = 0; i < queries; i++) {
         about->extra.ptr[i].f0 = given(TM_TEXT("query"));
         about->extra.ptr[i].f1 = given(tm_text_of(tidemill_plugin.queries[i].name));
     }
-    about->extra.ptr[queries].f0 = given(TM_TEXT("sdk"));
-    about->extra.ptr[queries].f1 = given(TM_TEXT(SDK));
+    if (has_schema) {
+        about->extra.ptr[queries].f0 = given(TM_TEXT("schema"));
+        about->extra.ptr[queries].f1 = number(tidemill_plugin.state_schema);
+    }
+    about->extra.ptr[queries + has_schema].f0 = given(TM_TEXT("sdk"));
+    about->extra.ptr[queries + has_schema].f1 = given(TM_TEXT(SDK));
 }

@@ -170,6 +170,9 @@ typedef struct {
     const char *const *append; /* the event types it wants to append, ended by NULL; may be NULL */
     const tm_handler *handlers; /* ended by {0} */
     const tm_query_handler *queries; /* ended by {0}; may be NULL. The build looks for `.queries =` in the sources */
+    /* Which schema the state has, from 1; 0 says nothing. Raise it when another state is to be made of the same events: the
+     * host builds it anew beside the one there is, and then changes over. */
+    uint32_t state_schema;
 } tm_plugin;
 
 /* What a plugin's source defines. */

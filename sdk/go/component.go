@@ -73,9 +73,12 @@ func Describe() tidemill_plugin_description.Description {
 		queries = append(queries, name)
 	}
 	sort.Strings(queries)
-	extra := make([]wit.Tuple2[string, string], 0, len(queries)+1)
+	extra := make([]wit.Tuple2[string, string], 0, len(queries)+2)
 	for _, name := range queries {
 		extra = append(extra, wit.Tuple2[string, string]{F0: "query", F1: name})
+	}
+	if registered.StateSchema > 0 {
+		extra = append(extra, wit.Tuple2[string, string]{F0: "schema", F1: fmt.Sprint(registered.StateSchema)})
 	}
 	extra = append(extra, wit.Tuple2[string, string]{F0: "sdk", F1: sdk})
 	return tidemill_plugin_description.Description{

@@ -29,6 +29,9 @@ type Plugin struct {
 	Handlers Handlers
 	// Queries it answers, if any; the build looks for this field: see README.md.
 	Queries Queries
+	// StateSchema says which schema the state has, from 1; 0 says nothing. Raise it when another state is to be made of
+	// the same events: the host builds it anew beside the one there is, and then changes over.
+	StateSchema uint32
 }
 
 // Register makes a plugin the one of this component. Call it once, in an init function.

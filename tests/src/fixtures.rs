@@ -28,13 +28,14 @@ pub fn all(folder: &Path) -> Vec<(String, Fixture)> {
     files.iter().map(read).collect()
 }
 
-/// Runs fixtures on a component.
+/// Runs fixtures on a component; answers what the host tells of it.
 ///
 /// # Panics
 /// When something else comes of them.
-pub fn run(component: &[u8], manifest: &str, fixtures: &[(String, Fixture)]) {
+pub fn run(component: &[u8], manifest: &str, fixtures: &[(String, Fixture)]) -> Value {
     let (data, plugins, staged) = (temporary(), temporary(), temporary());
     let server = Server::start(data.path(), plugins.path());
+    let mut told = Value::Null;
     for (name, fixture) in fixtures {
         // In one step: a folder with half of its files is a problem that the host would tell.
         let (folder, half) = (plugins.path().join(name), staged.path().join(name));
@@ -42,12 +43,13 @@ pub fn run(component: &[u8], manifest: &str, fixtures: &[(String, Fixture)]) {
         fs::write(half.join("plugin.toml"), manifest_for(manifest, fixture)).expect("a file in it");
         fs::write(half.join("plugin.wasm"), component).expect("a file in it");
         fs::rename(&half, &folder).expect("temporary directories are beside each other");
-        wait_until_it_runs(&server, name);
+        told = wait_until_it_runs(&server, name);
         Run { server: &server, name, first: head(&server) + 1 }.check(fixture);
         fs::remove_dir_all(&folder).expect("it was made above");
         // It stays known by what it stored.
         poll("the plugin to be gone", || status(&server, name).is_none().then_some(()));
     }
+    told
 }
 
 fn temporary() -> TempDir {
@@ -72,12 +74,12 @@ fn set(table: &mut toml::Table, section: &str, key: &str, value: toml::Value) {
     section.as_table_mut().expect("a section").insert(key.to_owned(), value);
 }
 
-fn wait_until_it_runs(server: &Server, name: &str) {
+fn wait_until_it_runs(server: &Server, name: &str) -> Value {
     poll(&format!("plugin {name} to run"), || {
         let info = server.try_get(&format!("/v1/plugins/{name}")).ok()?;
         assert!(info.get("problem").is_none_or(Value::is_null), "{name} does not load: {info}");
-        status(server, name).map(|_| ())
-    });
+        status(server, name).map(|_| info)
+    })
 }
 
 fn head(server: &Server) -> u64 {

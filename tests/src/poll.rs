@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Longest wait before a test gives up. Generous: it is only reached by a failure.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Asks `probe` again and again until it answers.
 ///

@@ -8,7 +8,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidemill_plugins::COUNTER;
+use tidemill_plugins::{COUNTER, ORDER_TOTALS};
 use tidemill_tests::{guests, tidemill};
 
 struct Folder(TempDir);
@@ -60,13 +60,24 @@ fn a_component_that_fits_is_shown_with_all_that_it_asks_for() {
 }
 
 #[test]
+fn the_schema_of_its_state_is_shown_where_it_says_one() {
+    let manifest = ORDER_TOTALS.manifest.as_bytes();
+    let folder = Folder::holding(&[("plugin.wasm", ORDER_TOTALS.component), ("plugin.toml", manifest)]);
+    let (exit, shown, errors) = told(&folder.check(&[]));
+    assert!(exit == Some(0) && shown.contains("state schema 1\n"), "{shown}{errors}");
+    let (_, shown, _) = told(&folder.check(&["--json"]));
+    let found: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(found["description"]["state_schema"], "1", "{found}");
+}
+
+#[test]
 fn what_the_host_would_not_run_is_refused_in_its_words() {
     refused(b"\0asm\x01\0\0\0", 2, &["core module", "wasm32-wasip2"]);
     refused(b"hello", 2, &["not WebAssembly", "hello"]);
     refused(&COUNTER.component[..COUNTER.component.len() / 2], 2, &["not a valid component"]);
     refused(guests::UNKNOWN_IMPORT, 2, &["it imports", "does not offer"]);
     refused(guests::NO_EXPORTS, 2, &["which makes it no plugin"]);
-    refused(guests::HTTP_GET, 6, &["granted no HTTP", "[grants] http"]);
+    refused(guests::HTTP_GET, 6, &["granted no HTTP", "in [grants]: http"]);
     let (exit, _, errors) = told(&Folder::holding(&[]).check(&[]));
     assert!(exit == Some(3) && errors.contains("plugin.wasm cannot be read"), "{errors}");
     let folder = Folder::holding(&[]);
@@ -88,7 +99,7 @@ fn it_is_held_against_the_manifest_beside_it_or_the_one_that_is_named() {
         ("typo.toml", b"[grants]\napend = [\"*\"]\n"),
     ]);
     let (exit, shown, errors) = told(&folder.check(&[]));
-    assert!(exit == Some(6) && errors.contains("[grants] append = [\"Asked\"]"), "{errors}");
+    assert!(exit == Some(6) && errors.contains("in [grants]: append = ['Asked']"), "{errors}");
     assert!(shown.contains("appends      Asked"), "{shown}");
     let named = |name: &str| told(&folder.check(&["--manifest", folder.path(name).to_str().unwrap()]));
     assert_eq!(named("other.toml").0, Some(0));

@@ -128,7 +128,7 @@ fn validators_are_asked_in_order_and_replaced_while_commands_come() {
     bank.put("validators/10-limit.wasm", guests::VALIDATOR);
     bank.put("validators/10-limit.toml", b"commands = [\"account:Deposit\"]\n[config]\ncents_max = 100");
     bank.put("validators/20-all.wasm", guests::VALIDATOR);
-    bank.put("validators/20-all.toml", b"[config]\ncents_max = 10\n[limits]\nbatch_time = \"200ms\"");
+    bank.put("validators/20-all.toml", b"[config]\ncents_max = 10\n[limits]\nbatch_time = \"1s\"");
     let server = bank.start();
     assert_eq!(ask(&server, "c1", "Open", &json!({ "owner": "ada" })).0, 201);
     let before = head(&server);

@@ -121,6 +121,6 @@ async fn wait(what: &str, condition: impl Fn() -> bool) {
     let begin = std::time::Instant::now();
     while !condition() {
         assert!(begin.elapsed().as_secs() < 120, "waited in vain for {what}");
-        tokio::task::yield_now().await;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }

@@ -120,7 +120,7 @@ fn state_is_a_limit_that_stops_who_only_ever_writes_more() {
     assert_eq!((&size["keys"], used), (&json!(4), &json!(76)));
     let letter = setting.dead_letter("floods");
     assert_eq!(letter["kind"], "reject");
-    assert!(letter["reason"].as_str().unwrap().contains("[limits] state = \"4MiB\""), "{letter}");
+    assert!(letter["reason"].as_str().unwrap().contains("in [limits]: state = '4MiB'"), "{letter}");
     assert!(info["denied"].as_u64() >= Some(2), "{info}");
     setting.append("Ticked", 1);
     setting.server.settle("ok");
@@ -162,7 +162,7 @@ fn what_feeds_itself_ends_at_the_depth_that_its_manifest_allows() {
         let letter = setting.dead_letter("it");
         assert_eq!(letter["position"], 6);
         let reason = letter["reason"].as_str().unwrap();
-        assert!(reason.contains("[limits] causation_depth = 10") && reason.contains("chain-1"), "{reason}");
+        assert!(reason.contains("in [limits]: causation_depth = 10") && reason.contains("chain-1"), "{reason}");
         setting.server.settle("it");
         assert_eq!(setting.depths(), [None, Some(1), Some(2), Some(3), Some(4), Some(5)]);
         let info = setting.info("it");
@@ -187,7 +187,7 @@ fn what_multiplies_halts_at_the_number_that_its_manifest_allows() {
             let status = &setting.info(plugin)["status"];
             (status["state"] == "halted").then(|| status["reason"].as_str().unwrap().to_owned())
         });
-        assert!(reason.contains("[limits] causation_events = 40") && reason.contains("chain-1"), "{reason}");
+        assert!(reason.contains("in [limits]: causation_events = 40") && reason.contains("chain-1"), "{reason}");
         assert!(reason.contains(first.as_str().unwrap()), "{reason}");
         assert_eq!(setting.info(plugin)["policy"]["causation_events_max"], 20);
     }

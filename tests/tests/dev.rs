@@ -140,9 +140,12 @@ impl Copied {
         self.0.path().join(name)
     }
 
+    /// Writes a file in one step: nobody sees half of it.
     fn write(&self, name: &str, bytes: &[u8]) {
+        let hidden = self.path(&format!(".{}", name.replace('/', "-")));
         fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
-        fs::write(self.path(name), bytes).unwrap();
+        fs::write(&hidden, bytes).unwrap();
+        fs::rename(hidden, self.path(name)).unwrap();
     }
 
     fn builds_by(&self, command: &str) {

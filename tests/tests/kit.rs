@@ -155,7 +155,7 @@ fn who_forgets_the_manifest_is_told_of_it() {
     fs::rename(folder.path("plugin.toml"), folder.path("elsewhere.toml")).unwrap();
     let (exit, _, errors) = folder.own(&[]);
     assert_eq!(exit, Some(6), "{errors}");
-    assert!(errors.contains("[grants] append") && errors.contains("say --manifest FILE"), "{errors}");
+    assert!(errors.contains("in [grants]: append") && errors.contains("say --manifest FILE"), "{errors}");
     let checked = tidemill().args(["plugins", "check"]).arg(folder.path("plugin.wasm")).output().unwrap();
     assert!(String::from_utf8_lossy(&checked.stderr).contains("say --manifest FILE"), "{checked:?}");
     let given = folder.path("elsewhere.toml");

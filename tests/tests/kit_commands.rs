@@ -95,7 +95,7 @@ fn what_is_no_fixture_of_commands_is_refused_with_the_reason() {
 #[test]
 fn faults_and_grants_are_outcomes_too() {
     let manifest =
-        "[aggregate]\ncategory = \"number\"\n[limits]\nbatch_time = \"200ms\"\n[grants]\nappend = [\"Added\"]\n";
+        "[aggregate]\ncategory = \"number\"\n[limits]\nbatch_time = \"1s\"\n[grants]\nappend = [\"Added\"]\n";
     let fixture = "when: [{ command: Add }, { command: Trap, id: Trap }, { command: Spin }, { command: Denied }, { command: Add }]\n\
                    then:\n  outcomes:\n    - events: [{ type: Added, data: 1 }]\n    - { error: trap, reason: [it does not like Trap] }\n    \
                    - { error: deadline }\n    - { error: denied, reason: [Stolen] }\n    - events: [{ type: Added, data: 1 }]\n";
@@ -138,6 +138,14 @@ fn a_state_that_cannot_be_had_and_faults_are_found_out_though_only_the_state_is_
     let (exit, said) = of("{ type: Strange, data: 1 }", "{ command: Add }");
     assert!(exit == Some(1) && said.contains("state, which cannot be had: "), "{said}");
     assert!(said.contains("Strange is not known"), "{said}");
+}
+
+#[test]
+fn what_the_last_command_decided_is_taken_in_whatever_is_expected() {
+    let manifest = "[aggregate]\ncategory = \"number\"\n[grants]\nappend = [\"Stolen\"]\n";
+    let fixture = "when: [{ command: Denied }]\nthen: { outcomes: [{ events: [{ type: Stolen, data: 1 }] }] }\n";
+    let (exit, said) = Folder::of(guests::AGGREGATE_CASES, manifest, fixture).own(&[]);
+    assert!(exit == Some(1) && said.contains("state, which cannot be had: ") && said.contains("Stolen"), "{said}");
 }
 
 /// Commands at and above a limit, one that is for nobody, and one on which the validator ends.

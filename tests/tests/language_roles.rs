@@ -76,7 +76,7 @@ export const { aggregate, description } = decider({
       case "Move":
         return [{ type: "Moved", data: { stops: data.stops.map((stop) => stop.trim()) } }];
       case "Meet":
-        return [{ type: "Met", data: { who: { name: data.name }, at: data.at } }];
+        return [{ type: "Met", data: data.at ? { who: { name: data.name }, at: data.at } : { who: { name: data.name } } }];
     }
   },
 });
@@ -94,6 +94,85 @@ fn types_of_commands_and_events_follow_from_shapes_that_are_made_of_others() {
     let wrong = TRIPS.replace("stop.trim()", "stop.length");
     fs::write(project.folder().join(language.source), wrong).unwrap();
     assert!(std::panic::catch_unwind(|| project.check_types()).is_err(), "the types are checked");
+}
+
+/// Each decides for half of what it is asked for, which is no whole number of seats.
+const HALVES: [(&str, &str); 2] = [
+    (
+        "js",
+        r#"
+import { decider, whole } from "tidemill-sdk";
+
+export const { aggregate, description } = decider({
+  name: "halves",
+  events: { Booked: { seats: whole } },
+  commands: { Book: { seats: whole } },
+  fresh: () => ({ seats: 0 }),
+  apply: ({ seats }, { data }) => ({ seats: seats + data.seats }),
+  decide: (_, { data }) => [{ type: "Booked", data: { seats: data.seats / 2 } }],
+});
+"#,
+    ),
+    (
+        "python",
+        r#"
+from dataclasses import dataclass
+
+from tidemill import Decider
+
+
+@dataclass
+class Book:
+    seats: int
+
+
+@dataclass
+class Booked:
+    seats: int
+
+
+@dataclass
+class Halves:
+    seats: int = 0
+
+    def apply(self, event):
+        self.seats += event.seats
+
+    def decide(self, command, asked):
+        half, odd = divmod(command.seats, 2)
+        return [Booked(half + odd / 2 if odd else half)]
+
+
+Aggregate, Description = Decider(Halves, name="halves", commands=[Book], events=[Booked]).exports()
+"#,
+    ),
+];
+
+#[test]
+fn what_could_not_be_read_again_is_not_appended() {
+    if !can_build_both() {
+        return;
+    }
+    let setting = Setting::new();
+    for (language, source) in HALVES {
+        let project = Project::of_role(Language::named(language).unwrap(), "aggregate", "role", "halves");
+        fs::write(project.folder().join(Language::named(language).unwrap().source), source).unwrap();
+        setting.put(&format!("{language}.wasm"), &project.build());
+        let manifest = format!("[aggregate]\ncategory = \"{language}\"\n[grants]\nappend = [\"Booked\"]\n");
+        setting.put(&format!("{language}.toml"), manifest.as_bytes());
+    }
+    let server = setting.start();
+    for (language, _) in HALVES {
+        let book = |id: &str, seats: u32| {
+            command(&server, &format!("{language}/1"), &json!({ "id": id, "type": "Book", "data": { "seats": seats } }))
+        };
+        assert_eq!(book("a", 4).0, 201, "{language}");
+        let (status, answer) = book("b", 3);
+        assert_eq!((status, text(&answer, "fault")), (500, "trap"), "{language}: {answer}");
+        assert!(answer.to_string().contains("cannot be read again: payload of Booked: seats"), "{answer}");
+        assert_eq!(book("c", 2).0, 201, "{language} goes on");
+        assert_eq!(server.get(&format!("/v1/streams/{language}-1/state"))["state"]["seats"], 3);
+    }
 }
 
 const RULES: &[u8] = br#"
@@ -207,9 +286,13 @@ fn bank(setting: &Setting) -> Server {
 
 /// Sends a command to account 7.
 fn ask(server: &Server, id: &str, what: &str, data: Value) -> (u16, Value) {
+    command(server, "account/7", &json!({ "id": id, "type": what, "data": data }))
+}
+
+/// Sends a command to an aggregate.
+fn command(server: &Server, to: &str, body: &Value) -> (u16, Value) {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let body = json!({ "id": id, "type": what, "data": data });
-    let mut answer = agent.post(format!("{}/v1/commands/account/7", server.url())).send_json(body).unwrap();
+    let mut answer = agent.post(format!("{}/v1/commands/{to}", server.url())).send_json(body).unwrap();
     (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
 }
 
@@ -232,6 +315,9 @@ fn typescript_and_python_hold_commands_against_rules() {
     let first = |answer: &Value, key: &str| text(&answer["errors"][0], key).to_owned();
     let malformed = withdraw("w1", json!("all"));
     assert_eq!([first(&malformed, "code"), first(&malformed, "pointer")], ["malformed", "/cents"], "{malformed}");
+    let bytes = json!({ "id": "w1", "type": "Withdraw", "data_base64": "/////w==" });
+    let (status, no_text) = command(&server, "account/7", &bytes);
+    assert_eq!((status, first(&no_text, "code")), (422, "malformed".to_owned()), "{no_text}");
     let large = withdraw("w1", json!(11));
     assert_eq!(first(&large, "code"), "too-large", "{large}");
     assert!(first(&large, "message").contains("at most 10"), "{large}");

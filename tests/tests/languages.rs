@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tidemill::kit::{Fixture, Kit, Then};
 use tidemill_plugins::{ACCOUNT, ORDER_TOTALS};
 use tidemill_templates::{LANGUAGES, Language};
@@ -52,7 +52,12 @@ fn example_passes(language: &str) {
     let file = Path::new(language.source).file_name().unwrap();
     project.replace_source(&order_totals().join(language.name).join(file));
     project.answer_queries();
-    fixtures::run(&project.build(), ORDER_TOTALS.manifest, &shared_fixtures());
+    says_its_schema(&fixtures::run(&project.build(), ORDER_TOTALS.manifest, &shared_fixtures()));
+}
+
+/// The example says which schema its state has, in every language alike.
+fn says_its_schema(told: &Value) {
+    assert_eq!(told.pointer("/description/state_schema"), Some(&json!("1")), "{told}");
 }
 
 /// The account, in a language that has aggregates.
@@ -274,7 +279,7 @@ fn check_and_test(folder: &Path, component: &[u8], has_manifest: bool, role: &st
 
 #[test]
 fn the_example_in_rust_passes_the_shared_fixtures() {
-    fixtures::run(ORDER_TOTALS.component, ORDER_TOTALS.manifest, &shared_fixtures());
+    says_its_schema(&fixtures::run(ORDER_TOTALS.component, ORDER_TOTALS.manifest, &shared_fixtures()));
 }
 
 #[test]

@@ -219,7 +219,7 @@ fn draining_refuses_writes_answers_reads_and_ends_in_time() {
     let setting = Setting::start(
         |plugins| install(plugins, "stuck", &stuck),
         |command| {
-            command.args(["--drain-time", "3"]);
+            command.args(["--drain-time", "15"]);
         },
     );
     setting.append("Poison", 1);
@@ -244,7 +244,7 @@ fn log_lines_of_delivery_and_of_plugins_say_what_they_are_about() {
         component: guests::RETRY,
         manifest: "[delivery]\nmax_attempts = 2\nbackoff = { initial = \"10ms\", max = \"10ms\", jitter = false }\n",
     };
-    let says = Example { name: "", component: guests::LOG_FLOOD, manifest: "" };
+    let says = Example { name: "", component: guests::LOG_FLOOD, manifest: "[limits]\nbatch_time = \"60s\"\n" };
     let prepare = |plugins: &Path| {
         install(plugins, "retries", &retries);
         install(plugins, "says", &says);

@@ -148,7 +148,7 @@ fn promise_7_a_guest_cannot_hurt_the_host_nor_another_plugin() {
     let hostile = |name, component| Example {
         name,
         component,
-        manifest: "[delivery]\nmax_faults = 1\n[limits]\nbatch_time = \"100ms\"\nmemory = \"8MiB\"\n",
+        manifest: "[delivery]\nmax_faults = 1\n[limits]\nbatch_time = \"2s\"\nmemory = \"8MiB\"\n",
     };
     let guests = [
         ("spins", guests::SPIN, "deadline"),

@@ -138,11 +138,11 @@ fn what_it_asks_for_is_granted_only_when_that_is_said() {
     let file = place.path("packed.wasm");
     let source = file.to_str().unwrap();
     let refused = place.install(source, &["--name", "orders"]);
-    complains(&refused, 6, &["would not run it", "[grants] append", "--grant", "nothing was installed"]);
+    complains(&refused, 6, &["would not run it", "in [grants]: append", "--grant", "nothing was installed"]);
     assert_eq!(place.installed(), BTreeSet::new());
     let granted = place.install(source, &["--name", "orders", "--grant"]);
     assert!(granted.status.success(), "{granted:?}");
-    assert!(String::from_utf8_lossy(&granted.stdout).contains("granted: [grants] append = "), "{granted:?}");
+    assert!(String::from_utf8_lossy(&granted.stdout).contains("granted: in [grants]: append = "), "{granted:?}");
     let manifest = fs::read_to_string(place.path("plugins/orders/plugin.toml")).unwrap();
     assert_eq!(manifest, ORDERS.manifest);
     // What the operator has written stays in force when another version comes.
@@ -339,10 +339,10 @@ fn what_an_author_wrote_is_shown_and_more_of_the_machine_is_only_asked_for() {
     assert!(installed.status.success(), "{installed:?}");
     let shown = String::from_utf8(installed.stdout).unwrap();
     for line in [
-        "asked for, not granted: [limits] memory = \"512MiB\"",
-        "asked for, not granted: [delivery] partitions = 2",
-        "in force, by its author: [limits] batch_time = \"100ms\"",
-        "in force, by its author: [delivery] max_attempts = 7",
+        "asked for, not granted: in [limits]: memory = '512MiB'",
+        "asked for, not granted: in [delivery]: partitions = 2",
+        "in force, by its author: in [limits]: batch_time = '100ms'",
+        "in force, by its author: in [delivery]: max_attempts = 7",
     ] {
         assert!(shown.contains(line), "{line} is not in: {shown}");
     }

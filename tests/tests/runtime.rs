@@ -262,10 +262,11 @@ fn appended_events_carry_their_cause() {
 fn what_the_host_refuses_it_refuses_with_a_reason() {
     let handled = Runner::new(guests::ASK_DENIED).call(1, &["A"]);
     let (_, _, reason) = failure(&handled);
-    assert!(reason.starts_with("denied: ") && reason.contains("[grants] append = "), "{reason}");
-    let handled = Runner::new(guests::EMIT_MANY).call(1, &["A"]);
+    assert!(reason.starts_with("denied: ") && reason.contains("in [grants]: append = "), "{reason}");
+    let long = || Limits { batch_time_ms: 60_000, ..Limits::default() };
+    let handled = Runner::with(guests::EMIT_MANY, long(), &[]).call(1, &["A"]);
     assert!(failure(&handled).2.starts_with("limit-exceeded: "), "{:?}", handled.outcome);
-    let handled = Runner::new(guests::STATE_FLOOD).call(1, &["A"]);
+    let handled = Runner::with(guests::STATE_FLOOD, long(), &[]).call(1, &["A"]);
     assert!(failure(&handled).2.starts_with("limit-exceeded: "), "{:?}", handled.outcome);
     let mut runner = Runner::new(guests::BAD_ARGUMENTS);
     assert_eq!(runner.call(5, &["A"]).outcome, Ok(()));

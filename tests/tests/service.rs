@@ -89,7 +89,8 @@ fn connections_on_which_nobody_speaks_are_closed() {
     });
     let (plain, _data) = start(|command| _ = command.args(["--header-time", "1"]));
     let mut begun = connect(&plain);
-    begun.write_all(b"GET /livez HTTP/1.1\r\n").unwrap();
+    // Where that comes late, it is closed already.
+    let _ = begun.write_all(b"GET /livez HTTP/1.1\r\n");
     for silent in [connect(&tls), connect(&plain), begun] {
         closed(silent);
     }
@@ -147,7 +148,7 @@ fn metric(server: &Server, line: &str) -> Option<u64> {
 
 #[test]
 fn a_client_that_does_not_read_is_given_up_and_gives_its_place_back() {
-    let (server, _data) = start(|command| _ = command.args(["--write-time", "1", "--max-requests", "1"]));
+    let (server, _data) = start(|command| _ = command.args(["--write-time", "5", "--max-requests", "1"]));
     let data = "x".repeat(900_000);
     let post = || {
         ureq::post(format!("{}/v1/events", server.url()))
@@ -260,7 +261,7 @@ fn a_benchmark_speaks_tls_and_presents_its_key_and_requests_over_grpc_are_counte
     assert!(number("tidemill_grpc_requests_total{method=\"Append\",code=\"OK\"}") > 0);
     assert!(number("tidemill_grpc_requests_total{method=\"Head\",code=\"UNAUTHENTICATED\"}") > 0);
     assert!(number("tidemill_grpc_request_seconds_count{method=\"Append\"}") > 0);
-    assert_eq!(number("tidemill_grpc_open_requests"), 0);
+    poll("none to be open", || (number("tidemill_grpc_open_requests") == 0).then_some(()));
 }
 
 /// An OTLP receiver within TLS: the paths that were asked for.

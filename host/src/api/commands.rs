@@ -419,10 +419,12 @@ impl From<CommandError> for Problem {
                     progress => problem.with("decided", progress == Progress::Appending).with("appended", false),
                 }
             }
-            CommandError::NotGranted { plugin, event_type } => Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
-                .with("plugin", plugin.as_str())
-                .with("fault", "denied")
-                .with("event_type", event_type.as_str()),
+            CommandError::NotGranted { plugin, event_type, .. } => {
+                Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
+                    .with("plugin", plugin.as_str())
+                    .with("fault", "denied")
+                    .with("event_type", event_type.as_str())
+            }
             CommandError::Misfit { plugin, stream, version, position, .. } => {
                 Self::new(ErrorClass::Bug, Kind::CommandFailed, detail)
                     .with("plugin", plugin.as_str())

@@ -197,7 +197,12 @@ pub(super) async fn retry_many(
 
 async fn redrive(state: ApiState, name: PluginName, retry: Retry, headers: &HeaderMap) -> Result<Response, Problem> {
     must_be_known(&state, &name).await?;
-    tracing::info!(plugin = %name, ?retry, "dead letters retried by an operator");
+    let (position, key) = match &retry {
+        Retry::Position(position) => (Some(position.0), None),
+        Retry::Key(key) => (None, Some(key.as_str())),
+        Retry::All => (None, None),
+    };
+    tracing::info!(plugin = %name, position, key, "retry of dead letters asked for by an operator");
     let (asking, status) = (state.clone(), state.plugins().watch(&name));
     let asked = async move { asking.plugins().retry_dead_letters(&name, retry).await }.boxed();
     respond(Redriving { asked, status }, state, headers).await
@@ -293,15 +298,16 @@ pub(super) async fn discard_many(
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
     let params = Params::parse(query.as_deref(), &["key", "all"])?;
-    let letters = match (params.one("key")?, params.flag("all")?) {
-        (Some(key), false) => Letters::Key(key.into()),
+    let key = params.one("key")?.map(str::to_owned);
+    let letters = match (&key, params.flag("all")?) {
+        (Some(key), false) => Letters::Key(key.clone()),
         (None, true) => Letters::All,
         _ => return Err(Problem::invalid("say which to discard: either `key=KEY` or `all=true`")),
     };
     let name = PluginName::new(name)?;
     must_be_known(&state, &name).await?;
-    tracing::warn!(plugin = %name, ?letters, "dead letters are discarded by an operator");
     let discarded = state.plugins().discard_dead_letters(&name, letters).await?;
+    tracing::warn!(plugin = %name, key, discarded, "dead letters discarded by an operator");
     Json::render(&json!({ "discarded": discarded }))
 }
 

@@ -49,8 +49,8 @@ pub(super) fn discreet(caller: &Caller, stream: &StreamName, error: CommandError
             faulted.evidence = Evidence::default();
             CommandError::Faulted { plugin, faulted }
         }
-        CommandError::Misfit { plugin, stream, version, position, .. } => {
-            CommandError::Misfit { plugin, stream, version, position, reason: WITHHELD.into() }
+        CommandError::Misfit { plugin, stream, version, position, snapshot, .. } => {
+            CommandError::Misfit { plugin, stream, version, position, reason: WITHHELD.into(), snapshot }
         }
         CommandError::Unlifted { stream, version, position, upcaster, .. } => {
             let (reason, evidence) = (WITHHELD.into(), Box::default());

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub(super) use crate::clock::rfc3339 as timestamp;
 use crate::event::{EventType, Position, RecordedEvent, StreamName, Tag, Version};
 
 /// An event of the log. JSON payloads stand in `data` with their bytes as they are, anything else in `data_base64`;
@@ -74,12 +75,6 @@ pub(super) fn is_json(content_type: Option<&str>) -> bool {
 /// The payload as JSON; none if it is something else, or says so.
 pub(super) fn json_data(event: &RecordedEvent) -> Option<&RawValue> {
     if is_json(event.content_type.as_deref()) { serde_json::from_slice(&event.data).ok() } else { None }
-}
-
-/// A time in RFC 3339, UTC, with microseconds.
-pub(super) fn timestamp(us: u64) -> String {
-    let time = i64::try_from(us).ok().and_then(|us| jiff::Timestamp::from_microsecond(us).ok());
-    format!("{:.6}", time.unwrap_or(jiff::Timestamp::MAX))
 }
 
 #[cfg(test)]

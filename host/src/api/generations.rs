@@ -47,16 +47,16 @@ pub(super) async fn rebuild(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let params = Params::parse(query.as_deref(), &["from", "wait"])?;
-    let (name, from) = (PluginName::new(name)?, params.position("from")?);
+    let params = Params::parse(query.as_deref(), &["from", "wait", "force"])?;
+    let (name, from, force) = (PluginName::new(name)?, params.position("from")?, params.flag("force")?);
     let wait = match params.one("wait")? {
         None | Some("false") => false,
         Some("true") => true,
         Some(other) => return Err(bad_value("wait", other, "give true or false")),
     };
     must_be_known(&state, &name).await?;
-    state.plugins().rebuild(&name, from).await?;
-    tracing::info!(plugin = %name, "rebuild asked for by an operator");
+    state.plugins().rebuild(&name, from, force).await?;
+    tracing::info!(plugin = %name, force, "rebuild asked for by an operator");
     let status = watched(&state, &name)?;
     let now = status.borrow().clone();
     let Some(begun) = &now.rebuild else { return Ok(Json::render(&Rebuilt::of(name, &now))?.into_response()) };

@@ -84,8 +84,7 @@ impl Params {
     pub(super) fn time_us(&self, name: &'static str) -> Result<Option<u64>, Problem> {
         const ALLOWED: &str = "give a time since 1970 as in RFC 3339, such as 2026-01-31T12:00:00Z";
         let Some(text) = self.one(name)? else { return Ok(None) };
-        let time = text.parse::<jiff::Timestamp>().map_err(|_| bad_value(name, text, ALLOWED))?;
-        u64::try_from(time.as_microsecond()).map(Some).map_err(|_| bad_value(name, text, ALLOWED))
+        crate::clock::rfc3339_us(text).map(Some).ok_or_else(|| bad_value(name, text, ALLOWED))
     }
 
     /// How many items to answer with: 1 to `max`.

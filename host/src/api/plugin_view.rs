@@ -67,8 +67,10 @@ pub(super) fn view(
         }
         fields.insert("status".into(), status);
         let counts = claimed.iter().find(|claimed| claimed.plugin == *name).map(|claimed| &claimed.counts);
-        if let Some((counts, reason)) = counts.and_then(|counts| Some((counts, counts.history_gone_last.as_ref()?))) {
-            fields.insert("history_gone".into(), json!({ "count": counts.history_gone, "reason": reason }));
+        if let Some(counts) = counts {
+            add_noted(&mut fields, "history_gone", counts.history_gone, counts.history_gone_last.as_deref());
+            let (left_out, last) = (counts.snapshots_left_out, counts.snapshots_left_out_last.as_deref());
+            add_noted(&mut fields, "snapshots_left_out", left_out, last);
         }
         for (key, value) in plugin.details {
             fields.entry(key).or_insert(value);
@@ -97,6 +99,13 @@ impl Lags<'_> {
         fields.insert("lag_events".into(), json!(self.now.head.0.saturating_sub(checkpoint.0)));
         fields.insert("lag_seconds".into(), json!(age.as_secs_f64()));
         Ok(())
+    }
+}
+
+/// Adds what was counted, and what was told of the last one, if there was one.
+fn add_noted(plugin: &mut Map<String, Value>, key: &str, count: u64, last: Option<&str>) {
+    if let Some(reason) = last {
+        plugin.insert(key.to_owned(), json!({ "count": count, "reason": reason }));
     }
 }
 

@@ -49,8 +49,13 @@ pub trait Plugins: Send + Sync + 'static {
         letters: Letters,
     ) -> BoxFuture<'a, Result<u64, CommandRefused>>;
 
-    /// Begins to build a plugin's state anew.
-    fn rebuild<'a>(&'a self, name: &'a PluginName, _: Option<Position>) -> BoxFuture<'a, Result<(), CommandRefused>> {
+    /// Begins to build a plugin's state anew, from a position; `force` has it built also where events were removed.
+    fn rebuild<'a>(
+        &'a self,
+        name: &'a PluginName,
+        _from: Option<Position>,
+        _force: bool,
+    ) -> BoxFuture<'a, Result<(), CommandRefused>> {
         ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
     }
 

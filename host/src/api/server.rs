@@ -91,7 +91,7 @@ mod tests {
     use crate::store::{AppendRequest, Store};
 
     /// Longest that something may take that must come.
-    const DEADLINE: Duration = Duration::from_secs(10);
+    const DEADLINE: Duration = Duration::from_secs(120);
 
     /// A client that has sent something to a server that waits a moment for a header.
     async fn client(store: &Arc<MemoryStore>, sent: &str) -> DuplexStream {

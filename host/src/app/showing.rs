@@ -88,8 +88,9 @@ impl Plugins for Showing {
         &'a self,
         name: &'a PluginName,
         from: Option<Position>,
+        force: bool,
     ) -> BoxFuture<'a, Result<(), CommandRefused>> {
-        async move { Ok(self.registry(name)?.rebuild(name, from).await?) }.boxed()
+        async move { Ok(self.registry(name)?.rebuild(name, from, force).await?) }.boxed()
     }
 
     fn cancel_rebuild<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, Result<(), CommandRefused>> {

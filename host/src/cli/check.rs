@@ -92,6 +92,9 @@ fn print(checked: &Checked, file: &Path, output: &mut Output<'_>) -> Result<(), 
     if let Some(said) = &checked.description {
         line("says", &format!("{} {}: {}", said.name, said.version, said.summary))?;
         line("appends", &list(&said.append, "nothing that it tells of"))?;
+        if let Some(schema) = &said.state_schema {
+            line("state schema", schema)?;
+        }
     }
     if let Some(asked) = &checked.subscription {
         line("listens to", &list(&asked.types, "every type"))?;

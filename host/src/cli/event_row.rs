@@ -1,10 +1,13 @@
 //! An event as the API answers it, and as people read it.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::CliError;
 use super::output::{Output, shown};
+use crate::schema::UNLIFTED_KEY;
 
 /// What of an event is shown in a row.
 #[derive(Debug, Deserialize)]
@@ -19,6 +22,8 @@ pub(super) struct EventRow<'a> {
     data: Option<&'a RawValue>,
     data_base64: Option<String>,
     content_type: String,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
 }
 
 /// Characters of data that a row shows on a terminal.
@@ -44,7 +49,10 @@ impl EventRow<'_> {
             _ => "-".into(),
         };
         let chars_max = if cut { DATA_CHARS } else { usize::MAX };
-        format!("{position:>8}  {timestamp}  {event_type:<20}  {place:<20}  {}", shown(&self.data(), chars_max))
+        let data = shown(&self.data(), chars_max);
+        let unlifted = self.metadata.get(UNLIFTED_KEY).map(|why| format!("  (as stored: {})", shown(why, usize::MAX)));
+        let unlifted = unlifted.unwrap_or_default();
+        format!("{position:>8}  {timestamp}  {event_type:<20}  {place:<20}  {data}{unlifted}")
     }
 
     fn data(&self) -> String {
@@ -54,5 +62,24 @@ impl EventRow<'_> {
             // The one JSON value that an optional field cannot tell from its absence.
             (None, None) => "null".into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_could_not_be_lifted_is_marked_in_its_row() {
+        let row = |metadata: &str| {
+            let event = format!(
+                r#"{{"position":4,"timestamp":"t","type":"Bad","stream":null,"version":null,"data":1,
+                "content_type":"application/json","metadata":{metadata}}}"#
+            );
+            serde_json::from_str::<EventRow<'_>>(&event).unwrap().format(true)
+        };
+        let marked = row(r#"{"$unlifted":"Bad 1: nothing lifts it"}"#);
+        assert!(marked.ends_with("  1  (as stored: Bad 1: nothing lifts it)"), "{marked}");
+        assert!(row(r#"{"actor":"ada"}"#).ends_with("  1"), "nothing else is told of metadata");
     }
 }

@@ -15,23 +15,25 @@ use super::rehearsals::{ask, path, understood, verify};
 Examples:
   tidemill plugins rebuild dashboard               begin, and come back at once
   tidemill plugins rebuild dashboard --wait        come back when what is built is live
+  tidemill plugins rebuild dashboard --force       begin, although retention has removed events of it
   tidemill plugins rebuild dashboard --cancel      end it, and drop what it has built
   tidemill plugins rebuild dashboard --verify      build in memory, and compare with the stored state
 
 The installed component handles its events again, from its start, into a state of its own, while the live one goes
 on. What it appends is dropped: it is in the log already. When it has come as far as the live one, its state becomes
 live in one commit, and the one before is kept for `rollback`. Dead letters are taken over; they are not retried or
-discarded meanwhile. It goes on after a restart. A plugin that can send HTTP requests is not rebuilt.
+discarded meanwhile. It goes on after a restart. A plugin that can send HTTP requests is not rebuilt; one of whose
+events retention has removed some only with --force or --from, of what is left.
 
 With --verify nothing changes. Exit codes: 0 the state is the same, 1 it is not")]
 pub(super) struct RebuildArgs {
     /// Name of the plugin
     pub(super) plugin: String,
     /// Compare with the stored state and change nothing
-    #[arg(long, conflicts_with_all = ["cancel", "wait"])]
+    #[arg(long, conflicts_with_all = ["cancel", "wait", "force"])]
     pub(super) verify: bool,
     /// End a rebuild and drop what it has built
-    #[arg(long, conflicts_with_all = ["wait", "from"])]
+    #[arg(long, conflicts_with_all = ["wait", "from", "force"])]
     pub(super) cancel: bool,
     /// Come back when what is built is live
     #[arg(long)]
@@ -39,6 +41,9 @@ pub(super) struct RebuildArgs {
     /// First position; where the plugin began unless given
     #[arg(long, value_name = "POSITION")]
     pub(super) from: Option<u64>,
+    /// Build it of what is left where retention has removed events
+    #[arg(long)]
+    pub(super) force: bool,
     /// Most bytes of state that one version may build up in the server's memory; 256 MiB unless given
     #[arg(long, value_name = "BYTES", requires = "verify")]
     pub(super) state_bytes: Option<u64>,
@@ -76,7 +81,8 @@ pub(super) fn rebuild(args: &RebuildArgs, client: &Client, output: &mut Output<'
         return verify(&args.plugin, (args.from, args.state_bytes), args.json, client, output);
     }
     let server = client.server()?;
-    let query = path(&args.plugin, &["rebuild"]).with_some("from", args.from);
+    let query =
+        path(&args.plugin, &["rebuild"]).with_some("from", args.from).with_some("force", args.force.then_some("true"));
     if args.cancel {
         client.send(&Method::DELETE, query.as_str()).map_err(|error| client.explain(error))?;
         talk(&format!("plugin {name}: the rebuild is ended, and what it had built is dropped"));
@@ -126,6 +132,16 @@ pub(super) fn note(plugin: &Value, name: &str) {
             text("/status/rebuild/target"),
             text("/status/rebuild/rate"),
             text("/status/rebuild/seconds_left"),
+        ));
+    }
+    if plugin.pointer("/status/rebuild/removed_before").is_some() {
+        let before = text("/status/rebuild/removed_before");
+        talk(&format!("plugin {name}: it is built without what retention removed before position {before}"));
+    }
+    if plugin.pointer("/status/removed_before").is_some() {
+        let before = text("/status/removed_before");
+        talk(&format!(
+            "plugin {name}: its state was built without what retention had removed before position {before}"
         ));
     }
     if let Some(Value::String(reason)) = plugin.pointer("/status/rebuild/held_up") {

@@ -12,6 +12,7 @@ use super::output::{Output, shown, talk};
 use super::query::Query;
 use super::table::Table;
 use super::waiting::AtLeastArgs;
+use crate::event::RESERVED_TYPE_PREFIX;
 
 /// Snapshots asked for at a time.
 const PAGE_SNAPSHOTS: &str = "1000";
@@ -237,8 +238,14 @@ fn list(args: &SnapshotsArgs, client: &Client, output: &mut Output<'_>) -> Resul
             table.print_page(output, first)?;
         }
         for Damaged { stream, reason } in &page.damaged {
+            // What is told under a name of the host's is no aggregate's, and tells all by itself.
+            let of_aggregate = !stream.starts_with(RESERVED_TYPE_PREFIX);
             let (stream, reason) = (shown(stream, usize::MAX), shown(reason, usize::MAX));
-            talk(&format!("the snapshot of {stream} is damaged, and its aggregate is made without it: {reason}"));
+            if of_aggregate {
+                talk(&format!("the snapshot of {stream} is damaged, and its aggregate is made without it: {reason}"));
+            } else {
+                talk(&format!("{stream} is damaged: {reason}"));
+            }
         }
         first = false;
         path = page.next;

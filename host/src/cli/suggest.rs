@@ -66,7 +66,8 @@ pub(super) fn stream(error: CliError, name: Option<&str>, client: &Client) -> Cl
 fn hinted(error: CliError, name: Option<&str>, known: impl FnOnce() -> Option<Vec<String>>) -> CliError {
     let (CliError::Failed { exit: Exit::NotFound, hint: None, .. }, Some(name)) = (&error, name) else { return error };
     let known = known().unwrap_or_default();
-    match closest(name, &known) {
+    // One of that very name is there: something else is missing.
+    match closest(name, &known).filter(|_| known.iter().all(|known| known != name)) {
         Some(word) => error.hint(format_args!("did you mean `{}`?", shown(word, 64))),
         None => error,
     }
@@ -89,4 +90,22 @@ pub(super) fn types(filter: &FilterArgs, client: &Client) {
 fn closest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     let words: Vec<&str> = known.iter().map(String::as_str).collect();
     nearest(name, &words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_wrote_the_name_right_is_not_asked_whether_it_was_meant() {
+        let missing = |name: &str| {
+            let error = CliError::Failed { exit: Exit::NotFound, what: "no".into(), hint: None };
+            match hinted(error, Some(name), || Some(vec!["opx".into(), "orders".into()])) {
+                CliError::Failed { hint, .. } => hint,
+                _ => panic!("another failure"),
+            }
+        };
+        assert_eq!(missing("opx"), None);
+        assert_eq!(missing("order").as_deref(), Some("did you mean `orders`?"));
+    }
 }

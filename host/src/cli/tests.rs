@@ -137,6 +137,7 @@ fn commands_take_what_the_help_says() {
         "tidemill plugins promote p --force --json",
         "tidemill plugins rebuild p --verify --from 3 --state-bytes 1000000000 --json",
         "tidemill plugins rebuild p --from 3 --wait --json",
+        "tidemill plugins rebuild p --force",
         "tidemill plugins rebuild p --cancel",
         "tidemill plugins rollback p --json",
         "tidemill dead-letters retry p 1 2 3",
@@ -195,6 +196,7 @@ fn usage_errors_end_with_2() {
         "tidemill plugins replay p",
         "tidemill plugins shadow p",
         "tidemill plugins rebuild p --verify --wait",
+        "tidemill plugins rebuild p --verify --force",
         "tidemill plugins rebuild p --cancel --from 3",
         "tidemill plugins rebuild p --state-bytes 3",
         "tidemill plugins replay p --from first",
@@ -251,9 +253,9 @@ fn reading_by_time_is_passed_on() {
 fn plugins_are_printed_as_a_table() {
     assert_eq!(
         printed(filled(), "tidemill plugins ls").unwrap(),
-        "PLUGIN   STATE          CHECKPOINT  LAG  LAG S  HANDLED  EMITTED  RETRIED  DEAD LETTERS  WAITING  US/EVENT  \
+        "PLUGIN   STATE          CHECKPOINT  LAG  LAG S  HANDLED  EMITTED  FAILURES  DEAD LETTERS  WAITING  US/EVENT  \
          FUEL/EVENT  MEMORY\n\
-         billing  not installed           1    1   90.5        -        -        -             1        -         -  \
+         billing  not installed           1    1   90.5        -        -         -             1        -         -  \
          \x20        -       -\n"
     );
     assert_eq!(

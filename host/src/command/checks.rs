@@ -5,13 +5,14 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::aggregate::{Asked, Faulted};
 use super::error::CommandError;
 use super::request::Command;
 use crate::event::Pattern;
 use crate::schema::CommandSchemas;
+use crate::store::heavy_turn;
 
 /// Most errors of one command that are told.
 const ERRORS_MAX: usize = 64;
@@ -46,7 +47,7 @@ pub struct Subject<'a> {
 pub struct FieldFault {
     /// A JSON pointer; empty for the whole.
     pub pointer: String,
-    /// What kind of fault it is, for programs; empty where nobody says.
+    /// What kind of fault it is, for programs; `invalid` where a component does not say.
     pub code: String,
     /// What is wrong, for people.
     pub message: String,
@@ -158,8 +159,21 @@ impl Rules {
         taken
     }
 
-    /// Holds a command to them. The first that finds something ends it. Blocks.
-    pub(super) fn hold(&self, command: &Command, asked: &Asked) -> Result<(), CommandError> {
+    /// Waits for the turn to hold a command to its schema, if that takes much. Taken after the places at validators: who
+    /// has it waits for nobody.
+    pub(super) async fn turn(&self, command: &Command) -> Option<SemaphorePermit<'static>> {
+        let schema = self.schemas.get(command.aggregate.as_str(), &command.command_type);
+        heavy_turn(schema.is_some_and(|schema| schema.is_heavy(&command.data))).await
+    }
+
+    /// Holds a command to them. The first that finds something ends it. The turn is for its schema, and let go after that.
+    /// Blocks.
+    pub(super) fn hold(
+        &self,
+        command: &Command,
+        asked: &Asked,
+        turn: Option<SemaphorePermit<'static>>,
+    ) -> Result<(), CommandError> {
         let aggregate = command.aggregate.as_str();
         if let Some(schema) = self.schemas.get(aggregate, &command.command_type) {
             let fault = |error: crate::schema::FieldError| FieldFault {
@@ -170,6 +184,7 @@ impl Rules {
             let found = schema.check_data(&command.data).err().unwrap_or_default();
             refused("its schema", found.into_iter().map(fault).collect())?;
         }
+        drop(turn);
         let subject = Subject { aggregate, key: &command.key, asked };
         for Bounded { validator: Validator { name, code, .. }, .. } in &self.validators {
             let found = code.validate(&subject).map_err(|faulted| failed(name, command, faulted))?;

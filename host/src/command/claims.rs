@@ -19,6 +19,7 @@ use super::counts::{AggregateCounts, Counts};
 use super::desk::Desk;
 use super::policy::AggregatePolicy;
 use super::shard::Shard;
+use crate::document::grant;
 use crate::event::{Category, Pattern, PluginName, StreamName};
 use crate::nearest::nearest;
 use crate::schema::Chain;
@@ -218,5 +219,10 @@ impl Decider {
     /// Whether it may append events of a type.
     pub(super) fn may_append(&self, event_type: &str) -> bool {
         self.setup.granted.iter().any(|pattern| pattern.matches(event_type))
+    }
+
+    /// The line of the manifest by which it may append events of a type as well.
+    pub(super) fn line_for(&self, event_type: &str) -> String {
+        grant("append", self.setup.granted.iter().map(Pattern::as_str).chain([event_type]))
     }
 }

@@ -25,8 +25,9 @@ pub(super) struct Counts {
     /// Snapshots that could not be made or written.
     pub(super) snapshots_failed: Counter,
     /// Snapshots that did not fit.
-    pub(super) snapshots_left_out: Counter,
-    pub(super) history_gone: HistoryGone,
+    pub(super) snapshots_left_out: Noted,
+    /// Uses of aggregates that cannot be made any more.
+    pub(super) history_gone: Noted,
     pub(super) loaded: Counter,
     pub(super) times: Histogram<17>,
     pub(super) decide_times: Histogram<17>,
@@ -46,8 +47,8 @@ impl Default for Counts {
             decided_again: counter(),
             snapshots: counter(),
             snapshots_failed: counter(),
-            snapshots_left_out: counter(),
-            history_gone: HistoryGone::default(),
+            snapshots_left_out: Noted::default(),
+            history_gone: Noted::default(),
             loaded: counter(),
             times: Histogram::new(&TIME_BOUNDS_NS),
             decide_times: Histogram::new(&TIME_BOUNDS_NS),
@@ -55,18 +56,23 @@ impl Default for Counts {
     }
 }
 
-/// Uses of aggregates that cannot be made any more.
+/// What is counted, and the last of it told.
 #[derive(Debug, Default)]
-pub(super) struct HistoryGone {
+pub(super) struct Noted {
     count: Counter,
     last: Mutex<Option<String>>,
 }
 
-impl HistoryGone {
+impl Noted {
     /// Takes note of one, and of what is told of it.
     pub(super) fn note(&self, told: String) {
         self.count.add(1);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+    }
+
+    /// What was told of the last one.
+    fn last(&self) -> Option<String> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -83,6 +89,8 @@ pub struct AggregateCounts {
     pub snapshots_failed: u64,
     /// Snapshots that did not fit, and were left out.
     pub snapshots_left_out: u64,
+    /// What was told of the last of those.
+    pub snapshots_left_out_last: Option<String>,
     /// Uses of aggregates that cannot be made, as events were removed and no snapshot that fits stands for them.
     pub history_gone: u64,
     /// What was told at the last of those.
@@ -149,9 +157,10 @@ impl Counts {
             decided_again: self.decided_again.get(),
             snapshots: self.snapshots.get(),
             snapshots_failed: self.snapshots_failed.get(),
-            snapshots_left_out: self.snapshots_left_out.get(),
+            snapshots_left_out: self.snapshots_left_out.count.get(),
+            snapshots_left_out_last: self.snapshots_left_out.last(),
             history_gone: self.history_gone.count.get(),
-            history_gone_last: self.history_gone.last.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            history_gone_last: self.history_gone.last(),
             loaded: self.loaded.get(),
             hot,
             times: self.times.read(),

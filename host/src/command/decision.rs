@@ -105,7 +105,8 @@ pub(super) fn checked(
         let invalid = |reason: String| source.faulted(bad_reply(format!("event {index} of its decision: {reason}")));
         event.validate().map_err(|reason| invalid(reason.to_string()))?;
         if !decider.may_append(event.event_type.as_str()) {
-            let error = CommandError::NotGranted { plugin: plugin.clone(), event_type: event.event_type.clone() };
+            let (event_type, line) = (event.event_type.clone(), decider.line_for(event.event_type.as_str()));
+            let error = CommandError::NotGranted { plugin: plugin.clone(), event_type, line };
             tracing::warn!(%plugin, stream = %source.stream, reason = %error, "plugin was denied something");
             return Err(error);
         }

@@ -63,21 +63,19 @@ pub enum CommandError {
         faulted: Box<Faulted>,
     },
     /// The code decided on an event that it is not granted.
-    #[error(
-        "plugin {plugin} may not append {event_type:?}; to allow it, add it in its manifest: [grants] append = \
-         [\"{event_type}\"]",
-        event_type = .event_type.as_str()
-    )]
+    #[error("plugin {plugin} may not append {:?}; to allow it, add it in its manifest, {line}", .event_type.as_str())]
     NotGranted {
         /// The plugin.
         plugin: PluginName,
         /// The event's type.
         event_type: EventType,
+        /// The line of the manifest that allows it.
+        line: String,
     },
     /// The code cannot take in an event of the aggregate's history.
     #[error(
-        "plugin {plugin} cannot take in the event at version {version} of stream {stream}: {reason}; install a version \
-         of it that knows such events"
+        "plugin {plugin} cannot take in the event at version {version} of stream {stream}: {reason}; {}",
+        what_to_do(.stream, *.snapshot)
     )]
     Misfit {
         /// The plugin.
@@ -90,6 +88,8 @@ pub enum CommandError {
         position: Position,
         /// What the code says.
         reason: String,
+        /// The version of the snapshot that the aggregate was made of, if it was.
+        snapshot: Option<Version>,
     },
     /// An event of the aggregate's history cannot be lifted to today's schema.
     #[error(
@@ -216,9 +216,11 @@ pub enum CommandError {
         /// How far it had come.
         progress: Progress,
     },
-    /// Too many accepted commands wait to be decided.
-    #[error("{max} accepted commands wait to be decided already; send it again later")]
+    /// Too many accepted commands to such aggregates wait to be decided.
+    #[error("{max} accepted commands to {aggregate} wait to be decided already; send it again later")]
     QueueFull {
+        /// The aggregate.
+        aggregate: Category,
         /// How many may.
         max: u64,
     },
@@ -335,6 +337,24 @@ impl CommandError {
         matches!(self, Self::Faulted { faulted, .. } if faulted.stage == Stage::Restore)
     }
 
+    /// Whether the code failed in a way that the state can be the cause of, where that is of a snapshot. Time, memory and
+    /// grants are of more than one aggregate.
+    pub(super) fn may_be_of_state(&self) -> bool {
+        match self {
+            Self::Misfit { .. } => true,
+            Self::Faulted { faulted, .. } => {
+                matches!(faulted.stage, Stage::Apply | Stage::Decide | Stage::Snapshot)
+                    && matches!(faulted.fault, Fault::Trap | Fault::OutOfFuel | Fault::BadReply)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the code failed when it took in events.
+    pub(super) fn is_of_events(&self) -> bool {
+        self.fault().is_some_and(|(_, stage)| stage == Stage::Apply)
+    }
+
     /// The fault of the plugin's code, or of what lifts its events, if it is one: its name, and in which call.
     #[must_use]
     pub fn fault(&self) -> Option<(&'static str, Stage)> {
@@ -350,6 +370,17 @@ impl CommandError {
     }
 }
 
+/// What to do about an event that does not fit, where the aggregate was made of a snapshot or not.
+fn what_to_do(stream: &StreamName, snapshot: Option<Version>) -> String {
+    match snapshot {
+        None => "install a version of it that knows such events".to_owned(),
+        Some(version) => format!(
+            "the aggregate was made of its snapshot at version {version}: install a version of it that knows such events and \
+             such a snapshot, or drop that with `tidemill snapshots drop {stream}`"
+        ),
+    }
+}
+
 /// Which snapshot does not count, in brackets.
 fn unfit(left_out: Option<LeftOut>) -> String {
     match left_out {
@@ -358,9 +389,7 @@ fn unfit(left_out: Option<LeftOut>) -> String {
             " (that at version {version} is left out: another plugin, snapshot schema or chain of upcasters made it, and it \
              counts again when that is put back)"
         ),
-        Some(LeftOut::Damaged) => {
-            " (the one there is is damaged on disk: restore it from a backup, or drop it)".to_owned()
-        }
+        Some(LeftOut::Damaged) => " (the one there is is damaged on disk: restore it from a backup)".to_owned(),
     }
 }
 

@@ -120,6 +120,27 @@ pub(super) fn apply(
     Ok(())
 }
 
+/// Hands one event over that follows, each of what it is today by itself: `after` is told of that when it is taken in.
+pub(super) fn apply_apart(
+    host: &mut dyn AggregateHost,
+    source: &Source<'_>,
+    hot: &mut Hot,
+    event: RecordedEvent,
+    mut after: impl FnMut(&mut dyn AggregateHost, &Hot, &RecordedEvent) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
+    check_order(source, hot.version, std::slice::from_ref(&event))?;
+    hot.seen.note(&event.event_type);
+    let (version, position) = (event.version, event.position);
+    let parts = source.setup.chain.lift(&event).map_err(|error| source.unlifted(&event, error))?;
+    for part in parts.unwrap_or_else(|| vec![event]) {
+        Call { host: &mut *host, source, hot: &*hot, events: vec![part.clone()], bytes: 0 }.make()?;
+        after(&mut *host, &*hot, &part)?;
+    }
+    hot.version = version;
+    hot.position = position;
+    Ok(())
+}
+
 fn check_order(source: &Source<'_>, mut version: Version, events: &[RecordedEvent]) -> Result<(), CommandError> {
     for event in events {
         if event.is_tombstone() {
@@ -156,7 +177,7 @@ impl Call<'_> {
         }
         let applied = self.host.apply(self.hot.handle, &self.events);
         let applied = applied.map_err(|faulted| self.source.faulted(faulted))?;
-        applied.map_err(|misfit| self.source.misfits(&self.events, misfit))?;
+        applied.map_err(|misfit| self.source.misfits(&self.events, misfit, self.hot.made_of))?;
         self.events.clear();
         self.bytes = 0;
         Ok(())
@@ -216,7 +237,7 @@ impl Source<'_> {
         CommandError::Unlifted { stream, version, position, reason, upcaster, evidence }
     }
 
-    fn misfits(&self, events: &[RecordedEvent], misfit: Misfit) -> CommandError {
+    fn misfits(&self, events: &[RecordedEvent], misfit: Misfit, snapshot: Option<Version>) -> CommandError {
         let event = events.get(misfit.index);
         CommandError::Misfit {
             plugin: self.setup.plugin.clone(),
@@ -224,6 +245,7 @@ impl Source<'_> {
             version: event.map_or(Version::START, |event| event.version),
             position: event.map_or(Position::START, |event| event.position),
             reason: misfit.reason,
+            snapshot,
         }
     }
 }

@@ -6,6 +6,7 @@
 use super::error::CommandError;
 use super::record::{Outcome, Settled};
 use super::request::Command;
+use super::waiting::Why;
 use crate::event::{Position, StreamName, metadata_key};
 
 const TARGET: &str = "tidemill::commands";
@@ -51,19 +52,19 @@ pub(super) fn queued(command: &Command, stream: &StreamName, position: Position,
 }
 
 /// That a command which waited will not be decided.
-pub(super) fn given_up(command: &Command, stream: &StreamName, error: &CommandError, attempts: u32) {
+pub(super) fn given_up(command: &Command, stream: &StreamName, why: Why<'_>) {
     let (Command { id, command_type, .. }, (correlation_id, causation_id)) = (command, ids(command));
     tracing::warn!(
-        target: TARGET, command = id, command_type, %stream, correlation_id, causation_id, attempts, %error,
-        "an accepted command was given up"
+        target: TARGET, command = id, command_type, %stream, correlation_id, causation_id, attempts = why.attempts,
+        error = %why, "an accepted command was given up"
     );
 }
 
 /// The same of one whose failure is not in the log, as the event at a position, which is somebody else's, has its id.
-pub(super) fn given_up_unsaid(command: &Command, stream: &StreamName, error: &CommandError, position: Position) {
+pub(super) fn given_up_unsaid(command: &Command, stream: &StreamName, why: Why<'_>, position: Position) {
     let (Command { id, command_type, .. }, (correlation_id, causation_id)) = (command, ids(command));
     tracing::error!(
-        target: TARGET, command = id, command_type, %stream, correlation_id, causation_id, %position, %error,
+        target: TARGET, command = id, command_type, %stream, correlation_id, causation_id, %position, error = %why,
         "an accepted command was given up, and the log does not say so: the event at this position was given the id that the \
          failure would have; find out who appends such ids"
     );

@@ -46,6 +46,7 @@ mod seen;
 mod shard;
 mod snapshot;
 mod snapshots;
+mod tally;
 mod task;
 mod temporal;
 mod transient;

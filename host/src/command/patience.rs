@@ -1,7 +1,7 @@
 //! How long the queue bears an error of a command, before it gives the command up.
 
 use super::deadline::Progress;
-use super::error::CommandError;
+use super::error::{CommandError, LeftOut};
 use super::transient::Transient;
 use crate::store::AppendError;
 
@@ -36,6 +36,7 @@ impl Patience {
             | CommandError::QueueFull { .. }
             | CommandError::ChecksUnknown { .. }
             | CommandError::UnknownAggregate { .. }
+            | CommandError::HistoryGone { left_out: Some(LeftOut::Damaged), .. }
             | CommandError::Store(_)
             | CommandError::Append(AppendError::Store(_)) => Self::Endless,
             CommandError::Invalid(_)
@@ -62,7 +63,7 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Category, StreamName};
+    use crate::event::{Category, StreamName, Version};
 
     #[test]
     fn what_an_operator_mends_is_no_end_of_a_command() {
@@ -70,6 +71,16 @@ mod tests {
         let nobody =
             CommandError::UnknownAggregate { aggregate: Category::new("purse").unwrap(), known: String::new() };
         assert_eq!([unknown, nobody].map(|error| Patience::with(&error, Some(&[]))), [Patience::Endless; 2]);
+    }
+
+    #[test]
+    fn a_snapshot_that_may_be_restored_is_waited_for_and_no_other() {
+        let with = |left_out| {
+            let stream = StreamName::new("purse-1").unwrap();
+            Patience::with(&CommandError::HistoryGone { stream, version: Version(0), left_out }, None)
+        };
+        assert_eq!(with(Some(LeftOut::Damaged)), Patience::Endless);
+        assert_eq!([None, Some(LeftOut::Unfit(Version(3)))].map(with), [Patience::None; 2]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -20,6 +21,9 @@ struct Taken {
     /// What each kind has, if anything.
     by: HashMap<Category, usize>,
 }
+
+/// Tells when a place was given back.
+pub(super) struct GivenBack(watch::Receiver<Taken>);
 
 /// A place. Dropping it gives it back.
 #[derive(Debug)]
@@ -53,10 +57,45 @@ impl Places {
         }
     }
 
+    /// Takes a place for a kind of aggregate as soon as it may have one.
+    async fn wait(&self, category: &Category) -> Place {
+        loop {
+            // From here on none that is given back is missed.
+            let mut given_back = self.given_back();
+            if let Ok(place) = self.take(category) {
+                return place;
+            }
+            given_back.next().await;
+        }
+    }
+
+    /// What tells of places that are given back from now on.
+    pub(super) fn given_back(&self) -> GivenBack {
+        GivenBack(self.0.subscribe())
+    }
+
     /// Waits until no place is taken.
     pub(super) async fn idle(&self) {
         // The sender lives in `self`, so waiting ends only by that.
         let _ = self.0.subscribe().wait_for(|taken| taken.by.is_empty()).await;
+    }
+}
+
+impl GivenBack {
+    /// Waits until one was given back since the last time. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) {
+        // It would fail where nobody has the places any more.
+        let _ = self.0.changed().await;
+    }
+}
+
+impl Place {
+    /// Gives it back for so long, and takes one again then, as soon as there is one.
+    pub(super) async fn rest(self, pause: Duration) -> Self {
+        let (places, category) = (self.places.clone(), self.category.clone());
+        drop(self);
+        tokio::time::sleep(pause).await;
+        places.wait(&category).await
     }
 }
 
@@ -93,5 +132,24 @@ mod tests {
         drop(of_b);
         places.idle().await;
         assert_eq!(take(&c).len(), 6, "all of them are back");
+    }
+
+    #[tokio::test]
+    async fn who_rests_has_no_place_and_takes_the_next_that_is_given_back() {
+        let places = Places::new(1);
+        let [a, b] = ["a", "b"].map(|name| Category::new(name).unwrap());
+        let place = places.take(&a).unwrap();
+        let mut given_back = places.given_back();
+        assert!(given_back.next().now_or_never().is_none());
+        let mut resting = Box::pin(place.rest(Duration::from_secs(3600)));
+        assert!(resting.as_mut().now_or_never().is_none());
+        assert!(given_back.next().now_or_never().is_some() && given_back.next().now_or_never().is_none());
+        let other = places.take(&b).unwrap();
+        let mut waiting = Box::pin(places.wait(&a));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(other);
+        let place = waiting.as_mut().now_or_never().expect("it was given back");
+        drop(place);
+        places.idle().await;
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::bus::{Allow, Commands};
@@ -22,7 +23,8 @@ use super::queue_checkpoint::{self, Noted};
 use super::queue_open::{Open, Waiting};
 use super::record::Stamp;
 use super::request::Command;
-use super::waiting::{self, Accepted, TakenUp};
+use super::tally::Tally;
+use super::waiting::{self, Accepted, TakenUp, Why};
 use super::{Status, logged, record};
 use crate::access::Denied;
 use crate::delivery::{Backoff, Envelope, find_accepted};
@@ -39,7 +41,7 @@ const AGAIN_BYTES: usize = 4 << 20;
 /// How the queue works.
 #[derive(Clone, Debug)]
 pub struct QueueOptions {
-    /// Most commands that wait; more are refused.
+    /// Most commands to a kind of aggregate that wait; more are refused.
     pub waiting_max: u64,
     /// How often a command is tried whose component, or whose surroundings, fail.
     pub attempts_max: u32,
@@ -76,6 +78,10 @@ pub(super) struct Queue {
     retried: Counter,
     /// How many of the stream are settled; [`UNKNOWN`] before its checkpoint was read.
     done: AtomicU64,
+    /// How many of it were read, in the same way.
+    read: AtomicU64,
+    /// Those that were read and are not settled, by kinds of aggregates.
+    tally: Arc<Tally>,
 }
 
 const UNKNOWN: u64 = u64::MAX;
@@ -83,7 +89,14 @@ const UNKNOWN: u64 = u64::MAX;
 impl Queue {
     pub(super) fn new(options: QueueOptions) -> Self {
         let [accepted, settled, failed, retried] = std::array::from_fn(|_| Counter::default());
-        Self { options, accepted, settled, failed, retried, done: AtomicU64::new(UNKNOWN) }
+        let [done, read] = std::array::from_fn(|_| AtomicU64::new(UNKNOWN));
+        Self { options, accepted, settled, failed, retried, done, read, tally: Arc::default() }
+    }
+
+    /// Notes how far it has come.
+    fn note(&self, open: &Open) {
+        self.read.store(open.read_through().0, Ordering::Relaxed);
+        self.done.store(open.done(), Ordering::Relaxed);
     }
 }
 
@@ -109,7 +122,8 @@ struct Job {
     command: Command,
     /// Event types that may follow; any, where there are none.
     types: Vec<Pattern>,
-    digest: String,
+    /// Under which its outcome may be in the log.
+    digests: Vec<String>,
     /// When it was accepted, and where.
     since_us: u64,
     position: Position,
@@ -121,8 +135,8 @@ impl Job {
         let envelope = Envelope::of(event)?;
         let by_plugin = envelope.is_of_plugin();
         let (command, types) = waiting::command(event, envelope);
-        let digest = record::digest(&command);
-        Some(Self { command, types, digest, since_us: event.timestamp_us, position: event.position, by_plugin })
+        let digests = record::digests_of_accepted(&command);
+        Some(Self { command, types, digests, since_us: event.timestamp_us, position: event.position, by_plugin })
     }
 }
 
@@ -132,7 +146,7 @@ impl Commands {
     ///
     /// # Errors
     /// When it is no command, nobody decides for such aggregates, it does not fit what such commands are held to, its id
-    /// is that of another, it was given up, too many wait, or the store fails.
+    /// is that of another, it was given up, too many to such aggregates wait, or the store fails.
     pub async fn accept(&self, command: Command, types: Vec<Pattern>) -> Result<TakenUp, CommandError> {
         command.check_id_of_client()?;
         let stream = command.check()?;
@@ -189,6 +203,7 @@ impl Commands {
         digest: &str,
     ) -> Result<Option<TakenUp>, CommandError> {
         let (id, stream, digest, commands) = (command.id.clone(), stream.clone(), digest.to_owned(), self.clone());
+        let aggregate = command.aggregate.clone();
         let look = move |store: &dyn Store| {
             if let Some((known, settled)) = record::find(store, &id)? {
                 let taken = || CommandError::IdTaken { id: id.clone(), for_now: false };
@@ -197,8 +212,10 @@ impl Commands {
             if let Some(event) = waiting::refuse_taken(store, &id, &digest)? {
                 return Ok(Some(TakenUp::Waits(Accepted { id, stream, position: event.position, repeated: true })));
             }
-            let max = commands.0.queue.options.waiting_max;
-            if commands.waiting(store)? >= max { Err(CommandError::QueueFull { max }) } else { Ok(None) }
+            let Queue { options, read, tally, .. } = &commands.0.queue;
+            // What was not read yet may be of any kind.
+            let (waiting, max) = (behind(store, read)? + tally.of(&aggregate), options.waiting_max);
+            if waiting >= max { Err(CommandError::QueueFull { aggregate, max }) } else { Ok(None) }
         };
         self.0.log.run(look).await
     }
@@ -208,13 +225,7 @@ impl Commands {
     /// # Errors
     /// When the store cannot be read.
     pub fn waiting(&self, store: &dyn Store) -> Result<u64, StoreError> {
-        let stream = StreamName::from_stored(ACCEPTED_STREAM);
-        let last = store.stream_head(&stream)?.map_or(0, |head| head.version.0);
-        let done = match self.0.queue.done.load(Ordering::Relaxed) {
-            UNKNOWN => queue_checkpoint::read(store)?.all.version.0,
-            done => done,
-        };
-        Ok(last.saturating_sub(done))
+        behind(store, &self.0.queue.done)
     }
 
     /// The position of the first accepted command that is not known to be settled, which the queue reads again after a
@@ -240,11 +251,17 @@ impl Commands {
         let begun = self.begin().await;
         let query = Filter::stream(&StreamName::from_stored(ACCEPTED_STREAM));
         let mut feed = self.0.log.subscribe(query, begun.all.position);
-        let (mut open, mut running, mut noted) = (Open::after(begun.clone()), JoinSet::new(), begun);
+        let open = Open::after(begun.clone()).counted_in(Arc::clone(&self.0.queue.tally));
+        let (mut open, mut running, mut noted) = (open, JoinSet::new(), begun);
+        let mut given_back = open.given_back();
         let mut notes = tokio::time::interval(NOTE_EVERY);
+        // When to read on, and to read again, where that failed. What was read goes on meanwhile.
+        let (mut on_at, mut again_at): (Option<Instant>, Option<Instant>) = (None, None);
         loop {
-            self.read_again(&mut open).await;
-            self.0.queue.done.store(open.done(), Ordering::Relaxed);
+            if again_at.is_none_or(|at| at <= Instant::now()) {
+                again_at = self.read_again(&mut open).await;
+            }
+            self.0.queue.note(&open);
             for (waiting, place) in open.begin() {
                 let (stream, version) = (waiting.stream.clone(), waiting.version);
                 let carried = AssertUnwindSafe(self.clone().carry_out(waiting, place)).catch_unwind();
@@ -262,85 +279,104 @@ impl Commands {
                     );
                     open.pass_over(&stream);
                 },
-                event = feed.next(), if open.has_room() => match event {
-                    Ok(event) => open.read(&event),
-                    Err(error) => {
-                        tracing::warn!(%error, "accepted commands cannot be read; tried again");
-                        tokio::time::sleep(NOTE_EVERY).await;
-                    }
-                },
-                () = std::future::ready(()), if open.again().is_some() => {}
-                _ = notes.tick() => {
-                    let now = open.noted();
-                    if now == noted {
-                        continue;
-                    }
-                    match queue_checkpoint::write(&self.0.snapshots, &now).await {
-                        Ok(()) => noted = now,
-                        Err(error) => tracing::debug!(%error, "how far the queue has come was not noted"),
+                event = async { until(on_at).await; feed.next().await }, if open.has_room() => {
+                    on_at = None;
+                    match event {
+                        Ok(event) => open.read(&event),
+                        Err(error) => {
+                            tracing::warn!(%error, "accepted commands cannot be read; tried again");
+                            on_at = Some(Instant::now() + NOTE_EVERY);
+                        }
                     }
                 }
+                () = until(again_at), if open.again().is_some() => {}
+                () = given_back.next(), if open.has_ready() => {}
+                _ = notes.tick() => self.note(&open, &mut noted).await,
             }
         }
     }
 
-    /// Reads a page of what was read and not held, if there is room for it.
-    async fn read_again(&self, open: &mut Open) {
-        let Some((category, after, before)) = open.again() else { return };
+    /// Notes which are settled, if more are than was noted.
+    async fn note(&self, open: &Open, noted: &mut Noted) {
+        let now = open.noted();
+        if now == *noted {
+            return;
+        }
+        match queue_checkpoint::write(&self.0.snapshots, &now).await {
+            Ok(()) => *noted = now,
+            Err(error) => tracing::debug!(%error, "how far the queue has come was not noted"),
+        }
+    }
+
+    /// Reads a page of what was read and not held, if there is room for it. Says when to try again, if that failed.
+    async fn read_again(&self, open: &mut Open) -> Option<Instant> {
+        let (category, after, before) = open.again()?;
         let query = Filter::stream(&StreamName::from_stored(ACCEPTED_STREAM)).into();
         let (before, limit, bytes_max) = (Some(before), AGAIN_EVENTS, AGAIN_BYTES);
         let request = ReadRequest { query, after, before, limit, bytes_max, ..ReadRequest::default() };
         match self.0.log.run(move |store| store.read(&request)).await {
-            Ok(page) => open.read_again(&category, &page.events, page.through, page.complete),
+            Ok(page) => {
+                open.read_again(&category, &page.events, page.through, page.complete);
+                None
+            }
             Err(error) => {
                 tracing::warn!(%error, "accepted commands cannot be read again; tried again");
-                tokio::time::sleep(NOTE_EVERY).await;
+                Some(Instant::now() + NOTE_EVERY)
             }
         }
     }
 
     /// Where to go on, as soon as the store answers.
     async fn begin(&self) -> Noted {
+        let mut told = String::new();
         loop {
-            match self.0.log.run(queue_checkpoint::read).await {
+            let error = match self.0.log.run(queue_checkpoint::read).await {
                 Ok(found) => return found,
-                Err(error) => {
-                    tracing::warn!(%error, "how far the queue has come cannot be read; tried again");
-                    tokio::time::sleep(NOTE_EVERY).await;
-                }
+                Err(error) => error.to_string(),
+            };
+            if error != told {
+                tracing::error!(
+                    error,
+                    "no accepted command is decided, as it cannot be read which are settled; tried again"
+                );
+                told = error;
             }
+            tokio::time::sleep(NOTE_EVERY).await;
         }
     }
 
     /// Settles one command, or gives it up.
-    async fn carry_out(self, Waiting { event, version, stream, .. }: Waiting, _place: Place) {
-        let Some(job) = self.load(event).await else {
-            tracing::warn!(%stream, %version, "an accepted command was removed before it was decided");
-            return;
-        };
+    async fn carry_out(self, Waiting { event, version, stream, .. }: Waiting, mut place: Place) {
         let options = &self.0.queue.options;
-        let (mut attempts, mut waits) = (0, 0);
-        loop {
+        let (mut attempts, mut waits, mut before) = (0, 0, None);
+        // Read for each try, as many may wait for their next one.
+        while let Some(job) = self.load(event).await {
             // Whatever happens, those behind have their turn.
             let attempt = AssertUnwindSafe(self.attempt(&job)).catch_unwind().await;
-            let Err(error) = attempt.unwrap_or(Err(CommandError::Panicked)) else { break };
+            let Err(error) = attempt.unwrap_or(Err(CommandError::Panicked)) else { return };
             waits += 1;
             let decider = self.0.claims.get(&job.command.aggregate);
             let named = decider.as_ref().and_then(|decider| decider.setup.policy.retry_on.as_deref());
             let patience = Patience::with(&error, named);
             attempts += u32::from(patience != Patience::Endless);
             if patience == Patience::None || (patience == Patience::Some && attempts >= options.attempts_max) {
-                match self.give_up(&job, &stream, &error, attempts).await {
-                    Ok(()) => break,
+                let is_late = matches!(error, CommandError::Expired { .. });
+                let before = before.as_ref().filter(|_| is_late);
+                match self.give_up(&job, &stream, Why { error: &error, before, attempts }).await {
+                    Ok(()) => return,
                     Err(error) => {
                         tracing::warn!(%error, command = job.command.id, "a failure was not noted; tried again");
                     }
                 }
+            } else if patience == Patience::Some {
+                before = Some(error);
             }
             self.0.queue.retried.add(1);
             let wait_us = options.backoff.wait_us(waits, &mut fastrand::Rng::new());
-            tokio::time::sleep(Duration::from_micros(wait_us)).await;
+            drop(job);
+            place = place.rest(Duration::from_micros(wait_us)).await;
         }
+        tracing::warn!(%stream, %version, "an accepted command was removed before it was decided");
     }
 
     /// A command as it was accepted, as soon as the store answers; none when it is gone.
@@ -372,8 +408,8 @@ impl Commands {
     }
 
     async fn is_settled(&self, job: &Job) -> Result<bool, StoreError> {
-        let (id, digest) = (job.command.id.clone(), job.digest.clone());
-        self.0.log.run(move |store| waiting::is_settled(store, &id, &digest)).await
+        let (id, digests) = (job.command.id.clone(), job.digests.clone());
+        self.0.log.run(move |store| waiting::is_settled(store, &id, &digests)).await
     }
 
     /// Whether it is one of those that plugins send under one id because of several events: only the first is decided.
@@ -387,24 +423,18 @@ impl Commands {
 
     /// Notes that a command failed, unless it is settled. Where somebody else's event has the id of the note, it is given
     /// up without.
-    async fn give_up(
-        &self,
-        job: &Job,
-        stream: &StreamName,
-        error: &CommandError,
-        attempts: u32,
-    ) -> Result<(), CommandError> {
+    async fn give_up(&self, job: &Job, stream: &StreamName, why: Why<'_>) -> Result<(), CommandError> {
         if self.is_settled(job).await? {
             return Ok(());
         }
         let ids = self.0.log.store().own_ids();
-        let event = waiting::failed(ids, &job.command, stream, error, attempts);
+        let event = waiting::failed(ids, &job.command, stream, why);
         let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![event]) };
         match self.0.log.append(request).await {
-            Ok(_) => logged::given_up(&job.command, stream, error, attempts),
+            Ok(_) => logged::given_up(&job.command, stream, why),
             // It would be so for ever, so it ends here, and what was noted of the queue says that it is settled.
             Err(AppendError::IdConflict { position, .. }) => {
-                logged::given_up_unsaid(&job.command, stream, error, position);
+                logged::given_up_unsaid(&job.command, stream, why, position);
             }
             Err(error) => return Err(error.into()),
         }
@@ -424,6 +454,24 @@ impl Commands {
         let stream = super::request::stream_of(&envelope.aggregate, &envelope.key).ok();
         Ok(stream.map(|stream| Status::Queued { stream, position: event.position }))
     }
+}
+
+/// Waits until a time, if one is given.
+async fn until(at: Option<Instant>) {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at).await;
+    }
+}
+
+/// How many events of the queue's stream come behind so many, or behind its checkpoint where that is not known. Blocks.
+fn behind(store: &dyn Store, count: &AtomicU64) -> Result<u64, StoreError> {
+    let stream = StreamName::from_stored(ACCEPTED_STREAM);
+    let last = store.stream_head(&stream)?.map_or(0, |head| head.version.0);
+    let count = match count.load(Ordering::Relaxed) {
+        UNKNOWN => queue_checkpoint::read(store)?.all.version.0,
+        count => count,
+    };
+    Ok(last.saturating_sub(count))
 }
 
 /// Lets events of these types through; all, if there are none.

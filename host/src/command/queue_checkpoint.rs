@@ -4,12 +4,14 @@
 //! -> value: format (1 byte, 81), position (8 bytes), version (8), last version that was read (8), versions up to there
 //! that are not settled (8 each, rising), big-endian; or format 2 with the first two alone.* Written by `queue` once a
 //! second while it moves; read when it begins, and where an accepted command has no outcome; one row. Without it the queue
-//! is read from its beginning, and what has an outcome is passed over; with it, so is what had one that was removed.
+//! is read from its beginning, and what has an outcome is passed over; with it, so is what had one that was removed. So one
+//! that is damaged is not as good as none: it is an error, and nothing is decided and no event removed until the row is
+//! restored, or an operator drops it.
 
 use std::collections::BTreeSet;
 
 use super::error::CommandError;
-use super::snapshot::owner;
+use super::snapshot;
 use super::snapshots::Snapshots;
 use crate::event::{ACCEPTED_STREAM, Position, Version};
 use crate::store::{StateChange, Store, StoreError};
@@ -82,8 +84,29 @@ impl Noted {
 
 /// What is known of the queue. Blocks.
 pub(super) fn read(store: &dyn Store) -> Result<Noted, StoreError> {
-    let row = store.state_get(&owner(), ACCEPTED_STREAM)?;
-    Ok(row.as_deref().and_then(Noted::decode).unwrap_or_default())
+    snapshot::row(store, ACCEPTED_STREAM)?.map_or_else(|| Ok(Noted::default()), of_row)
+}
+
+/// What a row says of the queue. One that is damaged says what to do.
+pub(super) fn of_row(row: Result<Vec<u8>, StoreError>) -> Result<Noted, StoreError> {
+    let noted = row.map(|row| Noted::decode(&row));
+    let reason = match noted {
+        Ok(Some(noted)) => return Ok(noted),
+        Ok(None) => "it is in no format that is known".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let todo = "restore it from a backup; or drop it (`tidemill snapshots drop --force '$commands-accepted'`): accepted \
+                commands whose outcomes retention removed are decided again then";
+    let what = "what the queue of accepted commands knows to be settled".to_owned();
+    Err(StoreError::CorruptedRow { what, reason: format!("{reason}; {todo}") })
+}
+
+/// Whether there is a row that is to be dropped: a damaged one, which only `force` drops. Blocks.
+pub(super) fn is_droppable(store: &dyn Store, force: bool) -> Result<bool, StoreError> {
+    match read(store) {
+        Err(StoreError::CorruptedRow { .. }) if force => Ok(true),
+        known => known.map(|_| false),
+    }
 }
 
 /// Notes what is known of the queue.

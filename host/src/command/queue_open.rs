@@ -1,23 +1,28 @@
 //! Accepted commands that were read and are not settled: whose turn it is, and up to where all are settled.
 //!
 //! Pure. Of a command no more is held than where it is, so one that cannot be settled holds up those behind it of its
-//! aggregate and nobody else. Those that are carried out take places, of which no kind of aggregate takes all. Nor does a
-//! kind take all the room for those that are held: it is held one more only while it has fewer than there is room for. Of
-//! what comes behind, no more is known than where it begins, and it is read again when there is room.
+//! aggregate and nobody else. Those that are carried out take places, of which no kind of aggregate takes all, and give
+//! them back while they wait for their next try; of each kind only so many are carried out. Nor does a kind take all the
+//! room for those that are held: it is held one more only while it has none, or fewer than there is room for. Of what comes
+//! behind, no more is known than where it begins, and it is read again when there is room.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::places::{Place, Places};
+use super::places::{GivenBack, Place, Places};
 use super::queue_checkpoint::{Checkpoint, Noted};
 use super::request::stream_of;
+use super::tally::Tally;
 use crate::delivery::Envelope;
 use crate::event::{Category, Position, RecordedEvent, StreamName, Version};
 
-/// Most commands that are carried out at a time: a part of those that the bus decides.
+/// Most commands that are tried at a time: a part of those that the bus decides.
 const PLACES: usize = 256;
-/// Most commands that are held: that were read and are not settled.
+/// Most commands of a kind of aggregate that are carried out at a time: that are tried, or wait for their next try.
+const BEGUN_MAX: usize = PLACES / 2;
+/// Most commands that are held, that were read and are not settled, but for one of each kind of aggregate.
 const UNSETTLED_MAX: usize = 100_000;
 
 /// A command that was read.
@@ -50,12 +55,16 @@ pub(super) struct Open {
     unsettled_max: usize,
     /// How many of those each kind of aggregate has, if any.
     held: HashMap<Category, usize>,
+    /// How many of each kind are read, and not settled.
+    tally: Arc<Tally>,
     /// Kinds of which not all that was read is held.
     beyond: BTreeMap<Category, Beyond>,
     /// Behind the one of each aggregate that is carried out, or may be.
     lanes: HashMap<StreamName, VecDeque<Waiting>>,
     /// Those that have nothing of their aggregate before them.
     ready: BTreeMap<Category, VecDeque<Waiting>>,
+    /// How many of each kind are carried out.
+    begun: HashMap<String, usize>,
     places: Places,
 }
 
@@ -72,11 +81,19 @@ impl Open {
             unsettled: BTreeMap::new(),
             unsettled_max,
             held: HashMap::new(),
+            tally: Arc::default(),
             beyond: BTreeMap::new(),
             lanes: HashMap::new(),
             ready: BTreeMap::new(),
+            begun: HashMap::new(),
             places: Places::new(PLACES),
         }
+    }
+
+    /// The same, counted elsewhere. Before any is read.
+    pub(super) fn counted_in(self, tally: Arc<Tally>) -> Self {
+        tally.clear();
+        Self { tally, ..self }
     }
 
     /// Whether another command may be read. Only more kinds of aggregates than there is room for commands end that.
@@ -88,6 +105,7 @@ impl Open {
     pub(super) fn read(&mut self, event: &RecordedEvent) {
         let until = std::mem::replace(&mut self.read, Checkpoint { position: event.position, version: event.version });
         let Some(waiting) = self.waiting(event) else { return };
+        self.tally.add(&waiting.aggregate);
         if let Some(beyond) = self.beyond.get_mut(&waiting.aggregate) {
             beyond.count += 1;
         } else if self.may_hold(&waiting.aggregate) {
@@ -100,7 +118,10 @@ impl Open {
     /// A kind of aggregate with commands that are to be read again, as there is room for as many as it has; and the
     /// positions that they are between, both exclusive.
     pub(super) fn again(&self) -> Option<(Category, Position, Position)> {
-        let has_room = |category: &Category| self.held_of(category) < self.free() / 2;
+        let has_room = |category: &Category| {
+            let held = self.held_of(category);
+            held == 0 || held < self.free().div_ceil(2)
+        };
         let (category, beyond) = self.beyond.iter().find(|(category, _)| has_room(category))?;
         Some((category.clone(), beyond.after.position, self.read.position.next()))
     }
@@ -129,7 +150,10 @@ impl Open {
         if !is_last {
             let after = Checkpoint { position: through.max(after.position), ..after };
             self.beyond.insert(category.clone(), Beyond { after, count });
+            return;
         }
+        // Those that are not there any more.
+        self.tally.take(category, count);
     }
 
     /// What an event of the queue's stream asks, if that is not known to be settled.
@@ -151,7 +175,8 @@ impl Open {
     }
 
     fn may_hold(&self, category: &Category) -> bool {
-        self.held_of(category) < self.free()
+        let held = self.held_of(category);
+        held == 0 || held < self.free()
     }
 
     fn hold(&mut self, waiting: Waiting, position: Position) {
@@ -170,9 +195,12 @@ impl Open {
     pub(super) fn begin(&mut self) -> Vec<(Waiting, Place)> {
         let mut begun = Vec::new();
         for (aggregate, ready) in &mut self.ready {
-            while !ready.is_empty()
+            let of_kind = self.begun.entry(aggregate.as_str().to_owned()).or_default();
+            while *of_kind < BEGUN_MAX
+                && !ready.is_empty()
                 && let Ok(place) = self.places.take(aggregate)
             {
+                *of_kind += 1;
                 begun.extend(ready.pop_front().map(|waiting| (waiting, place)));
             }
         }
@@ -180,9 +208,20 @@ impl Open {
         begun
     }
 
+    /// Whether some could begin, if they had places.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// What tells that others may begin, as a place was given back.
+    pub(super) fn given_back(&self) -> GivenBack {
+        self.places.given_back()
+    }
+
     /// Notes that a command of an aggregate is settled; the next one's turn comes.
     pub(super) fn settle(&mut self, stream: &StreamName, version: Version) {
         if let Some((_, category)) = self.unsettled.remove(&version) {
+            self.tally.take(&category, 1);
             let left = self.held_of(&category).saturating_sub(1);
             if left == 0 {
                 self.held.remove(&category);
@@ -195,6 +234,10 @@ impl Open {
 
     /// The next one's turn of an aggregate comes, though the one before is not settled: it is read again after a restart.
     pub(super) fn pass_over(&mut self, stream: &StreamName) {
+        let of_kind = self.begun.remove(stream.category()).unwrap_or_default();
+        if of_kind > 1 {
+            self.begun.insert(stream.category().to_owned(), of_kind - 1);
+        }
         match self.lanes.get_mut(stream).and_then(VecDeque::pop_front) {
             Some(next) => self.make_ready(next),
             None => drop(self.lanes.remove(stream)),
@@ -218,6 +261,11 @@ impl Open {
         // Of what comes behind some that are not held it is not told which are settled.
         let told = self.beyond.values().map(|beyond| beyond.after).fold(self.read, earlier);
         Noted::new(self.settled(), told.version, self.unsettled.range(..=told.version).map(|(version, _)| *version))
+    }
+
+    /// Up to where the stream was read.
+    pub(super) fn read_through(&self) -> Version {
+        self.read.version
     }
 
     /// How many of the stream are settled, or are none, or are gone.
@@ -359,7 +407,51 @@ mod tests {
         assert_eq!(of_one.len(), PLACES / 2);
         open.read(&accepted(1001, "order", "1"));
         assert_eq!(versions(&open.begin()), [1001]);
+        open.settle(&StreamName::new("purse-1").unwrap(), Version(1));
         drop(of_one);
-        assert!(!open.begin().is_empty(), "there is room again");
+        assert_eq!(versions(&open.begin()), [129], "there is room for one more");
+        assert!(open.has_ready());
+    }
+
+    #[test]
+    fn those_that_rest_leave_their_places_to_others_and_no_more_of_their_kind_begin() {
+        let mut open = Open::after(Noted::default());
+        let mut number = 0;
+        for kind in 0..20 {
+            for key in 0..200 {
+                number += 1;
+                open.read(&accepted(number, &format!("lost{kind}"), &key.to_string()));
+            }
+        }
+        for _ in 0..40 {
+            // Their places are given back at once.
+            drop(open.begin());
+        }
+        assert_eq!(open.begun.values().sum::<usize>(), 20 * BEGUN_MAX);
+        open.read(&accepted(number + 1, "purse", "1"));
+        assert_eq!(versions(&open.begin()), [number + 1]);
+    }
+
+    #[test]
+    fn each_kind_is_held_one_however_little_room_there_is_and_what_is_read_is_counted() {
+        let mut open = Open::bounded(Noted::default(), 2).counted_in(Arc::default());
+        let kinds = ["lost", "lost2", "lost3", "purse"];
+        let mut number = 0;
+        for kind in kinds {
+            for _ in 0..3 {
+                number += 1;
+                open.read(&accepted(number, kind, "1"));
+            }
+        }
+        assert_eq!(versions(&open.begin()), [1, 4, 7, 10]);
+        let tally = Arc::clone(&open.tally);
+        let counts = || kinds.map(|kind| tally.of(&Category::new(kind).unwrap()));
+        assert_eq!(counts(), [3; 4]);
+        open.settle(&StreamName::new("purse-1").unwrap(), Version(10));
+        assert_eq!(counts(), [3, 3, 3, 2]);
+        let (purse, ..) = open.again().expect("it has none, so there is room for one");
+        assert_eq!(purse.as_str(), "purse");
+        open.read_again(&purse, &[accepted(11, "purse", "1")], Position(110), true);
+        assert_eq!((counts(), versions(&open.begin())), ([3, 3, 3, 1], vec![11]), "one is not there any more");
     }
 }

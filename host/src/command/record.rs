@@ -133,6 +133,16 @@ pub(super) fn digest(command: &Command) -> String {
     hash.finalize().iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The digests under which the outcome of a command that was accepted may be in the log: its own, and that of before what
+/// it expects counted. That one is no other's, as nobody else has had the id since it was accepted.
+pub(super) fn digests_of_accepted(command: &Command) -> Vec<String> {
+    let mut digests = vec![digest(command)];
+    if command.expected != ExpectedVersion::Any || command.condition.is_some() {
+        digests.push(digest(&Command { expected: ExpectedVersion::Any, condition: None, ..command.clone() }));
+    }
+    digests
+}
+
 /// The id of a command's event at `index`.
 pub(super) fn event_id(ids: OwnIds, command_id: &str, index: usize) -> Uuid {
     ids.id(&NAMESPACE, &event_name(command_id, index))

@@ -21,7 +21,7 @@ use crate::clock::Stopwatch;
 use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
 use crate::store::{ReadPage, ReadRequest, Store, StoreError};
 
-/// Most streams of which it is known that their code failed to give a snapshot.
+/// Most streams of which it is known that their code failed to give a snapshot, or fails without theirs, too.
 const TRIED_MAX: usize = 1024;
 
 /// An instance with aggregates.
@@ -35,6 +35,8 @@ pub(super) struct Shard {
     uses: u64,
     /// Where code failed to give a snapshot, and at which version.
     tried: HashMap<StreamName, Version>,
+    /// Snapshots that were suspected of what an aggregate failed at, without which it failed, too.
+    cleared: HashMap<StreamName, Version>,
     counts: Arc<Counts>,
     /// Aggregates in memory, of all shards together.
     in_memory: Arc<AtomicU64>,
@@ -55,12 +57,15 @@ pub(super) struct Hot {
     pub(super) ahead_ns: u64,
     /// The event that must follow next, as it decided on it: whether deciding changed the state, nobody knows.
     pub(super) awaits: Option<Uuid>,
+    /// The version of the snapshot that it was made of; none if it was made of its events alone.
+    pub(super) made_of: Option<Version>,
     used: u64,
 }
 
 impl Hot {
     fn at(handle: Handle, (version, position): (Version, Position), seen: Seen) -> Self {
-        Self { handle, version, position, seen, unsaved: Unsaved::default(), ahead_ns: 0, awaits: None, used: 0 }
+        let unsaved = Unsaved::default();
+        Self { handle, version, position, seen, unsaved, ahead_ns: 0, awaits: None, made_of: None, used: 0 }
     }
 }
 
@@ -71,6 +76,8 @@ pub(super) struct Unsaved {
     since: Version,
     /// How long handing over what followed has taken, in nanoseconds.
     taking_in_ns: u64,
+    /// Whether the snapshot that there is loads and does not fit, and is to be dropped.
+    pub(super) drops_snapshot: bool,
 }
 
 impl Unsaved {
@@ -87,6 +94,25 @@ impl Unsaved {
 
     const fn add(&mut self, taking_in_ns: u64) {
         self.taking_in_ns = self.taking_in_ns.saturating_add(taking_in_ns);
+    }
+}
+
+/// What failed on an aggregate.
+struct Failed {
+    error: Box<CommandError>,
+    /// The version of the snapshot that it was made of, if it was.
+    made_of: Option<Version>,
+}
+
+impl From<CommandError> for Failed {
+    fn from(error: CommandError) -> Self {
+        Self { error: Box::new(error), made_of: None }
+    }
+}
+
+impl Failed {
+    fn on(hot: &Hot, error: CommandError) -> Self {
+        Self { made_of: hot.made_of, ..Self::from(error) }
     }
 }
 
@@ -131,6 +157,7 @@ impl Shard {
             by_use: BTreeMap::new(),
             uses: 0,
             tried: HashMap::new(),
+            cleared: HashMap::new(),
             counts,
             in_memory,
         }
@@ -138,17 +165,71 @@ impl Shard {
 
     /// Brings an aggregate up to the end of its stream, and does something with it. After an error the aggregate, and
     /// after a fault the instance, is made anew; and so is an aggregate that decided what does not follow in its stream.
+    /// Where the error may be of the snapshot that it was made of, it is made of its events, and the work is done again.
     /// Blocks.
     pub(super) fn with<T>(
         &mut self,
         source: &Source<'_>,
-        work: impl FnOnce(&mut dyn AggregateHost, &mut Hot) -> Result<T, CommandError>,
+        mut work: impl FnMut(&mut dyn AggregateHost, &mut Hot) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
-        let done = self.current(source).and_then(|hot| self.work_on(source, hot, work));
+        let done = self.current(source).and_then(|hot| self.work_on(source, hot, &mut work));
+        let done = done.or_else(|failed| self.without_snapshot(source, failed, &mut work));
         if let Err(error @ CommandError::HistoryGone { .. }) = &done {
             self.counts.history_gone.note(error.to_string());
         }
         done
+    }
+
+    /// Does with an aggregate that is made of its events alone what failed on one that was made of a snapshot, if that may be
+    /// why. What does not fail then says that the snapshot does not fit, though it loads: it is left out, and is to be
+    /// dropped. What fails again does not come of it, nor what fails where the events cannot be had; that is found out once
+    /// for each snapshot, as it takes as long as the history is.
+    fn without_snapshot<T>(
+        &mut self,
+        source: &Source<'_>,
+        Failed { error, made_of }: Failed,
+        work: impl FnOnce(&mut dyn AggregateHost, &mut Hot) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let is_suspected = |version: &Version| self.cleared.get(source.stream) != Some(version);
+        let Some(version) = made_of.filter(|_| error.may_be_of_state()).filter(is_suspected) else {
+            return Err(*error);
+        };
+        let mut hot = match self.of_events(source) {
+            Ok(hot) => hot,
+            Err(other) => {
+                if !matches!(*other.error, CommandError::Store(_)) {
+                    note_in(&mut self.cleared, source.stream, version);
+                }
+                return Err(*error);
+            }
+        };
+        hot.unsaved.drops_snapshot = true;
+        let done = self.work_on(source, hot, work).map_err(|failed| *failed.error);
+        if !error.is_of_events() && done.as_ref().is_err_and(CommandError::may_be_of_state) {
+            note_in(&mut self.cleared, source.stream, version);
+        } else {
+            left_out_unfit(source, version, &error, &self.counts);
+        }
+        done
+    }
+
+    /// An aggregate that has taken in all of its stream, and no snapshot.
+    fn of_events(&mut self, source: &Source<'_>) -> Result<Hot, Failed> {
+        self.counts.loaded.add(1);
+        let host = self.host.get_or_insert_with(|| source.setup.code.host());
+        let made = begun(&mut **host, source);
+        let mut hot = self.usable_after(made)?;
+        let taken = self.take_in(source, &mut hot);
+        self.kept_if(hot, taken)
+    }
+
+    /// Throws the instance away if what was done with it failed so.
+    fn usable_after<T>(&mut self, done: Result<T, CommandError>) -> Result<T, CommandError> {
+        done.inspect_err(|error| {
+            if is_of_instance(error) {
+                self.reset();
+            }
+        })
     }
 
     /// Has an aggregate that is in memory take in the events that follow, if they do. What fails comes up when it is
@@ -169,7 +250,7 @@ impl Shard {
     }
 
     /// An aggregate that has taken in all of its stream.
-    fn current(&mut self, source: &Source<'_>) -> Result<Hot, CommandError> {
+    fn current(&mut self, source: &Source<'_>) -> Result<Hot, Failed> {
         if let Some(mut hot) = self.take(source.stream) {
             let taken = self.take_in(source, &mut hot);
             if hot.awaits.is_none() {
@@ -179,21 +260,18 @@ impl Shard {
             self.let_go(hot, taken.err().as_ref());
         }
         let loaded = self.load(source);
-        let mut hot = loaded.inspect_err(|error| {
-            if is_of_instance(error) {
-                self.reset();
-            }
-        })?;
+        let mut hot = self.usable_after(loaded)?;
         let taken = self.take_in(source, &mut hot);
         self.kept_if(hot, taken)
     }
 
-    fn kept_if(&mut self, hot: Hot, done: Result<(), CommandError>) -> Result<Hot, CommandError> {
+    fn kept_if(&mut self, hot: Hot, done: Result<(), CommandError>) -> Result<Hot, Failed> {
         match done {
             Ok(()) => Ok(hot),
             Err(error) => {
-                self.let_go(hot, Some(&error));
-                Err(error)
+                let failed = Failed::on(&hot, error);
+                self.let_go(hot, Some(&failed.error));
+                Err(failed)
             }
         }
     }
@@ -212,13 +290,13 @@ impl Shard {
         source: &Source<'_>,
         mut hot: Hot,
         work: impl FnOnce(&mut dyn AggregateHost, &mut Hot) -> Result<T, CommandError>,
-    ) -> Result<T, CommandError> {
+    ) -> Result<T, Failed> {
         let host = self.host.get_or_insert_with(|| source.setup.code.host());
-        let done = work(&mut **host, &mut hot);
+        let done = work(&mut **host, &mut hot).map_err(|error| Failed::on(&hot, error));
         match &done {
             _ if host.is_full() => self.reset(),
             Ok(_) => self.keep(source.stream, hot),
-            Err(error) => self.let_go(hot, Some(error)),
+            Err(failed) => self.let_go(hot, Some(&failed.error)),
         }
         done
     }
@@ -243,17 +321,10 @@ impl Shard {
         });
         match (&taken, tried) {
             (Ok(_), _) => drop(self.tried.remove(source.stream)),
-            (Err(_), Some(version)) => self.note_tried(source.stream, version),
+            (Err(_), Some(version)) => note_in(&mut self.tried, source.stream, version),
             (Err(_), None) => {}
         }
         taken
-    }
-
-    fn note_tried(&mut self, stream: &StreamName, version: Version) {
-        if self.tried.len() >= TRIED_MAX {
-            self.tried.clear();
-        }
-        self.tried.insert(stream.clone(), version);
     }
 
     /// Makes an aggregate from its snapshot, or without events. Code that dies of a snapshot is started anew, and gets
@@ -319,6 +390,35 @@ impl Shard {
     }
 }
 
+/// Notes the version of a stream among not too many.
+fn note_in(noted: &mut HashMap<StreamName, Version>, stream: &StreamName, version: Version) {
+    if noted.len() >= TRIED_MAX {
+        noted.clear();
+    }
+    noted.insert(stream.clone(), version);
+}
+
+/// Tells of a snapshot that loads, but of which the code came to an error that its events do not lead to.
+pub(super) fn left_out_unfit(source: &Source<'_>, version: Version, error: &CommandError, counts: &Counts) {
+    let reason = match error {
+        CommandError::Misfit { reason, .. } => reason.as_str(),
+        CommandError::Faulted { faulted, .. } => faulted.reason.as_str(),
+        _ => "",
+    };
+    tracing::warn!(
+        plugin = %source.setup.plugin, stream = %source.stream, %version, reason,
+        "a snapshot loads but does not fit, and was left out: what failed of it succeeds with the events alone; raise the \
+         snapshot schema when what a state holds changes"
+    );
+    counts.snapshots_left_out.note(told(source, Some(version), "it loads, but does not fit"));
+}
+
+/// What is told of a snapshot that was left out, without words of the code, which has seen events.
+fn told(source: &Source<'_>, version: Option<Version>, why: &str) -> String {
+    let at = version.map_or_else(String::new, |version| format!(" at version {version}"));
+    format!("the snapshot of stream {}{at}: {why}", source.stream)
+}
+
 /// An aggregate as its snapshot has it, if there is one that fits and lies within.
 pub(super) fn restored(
     host: &mut dyn AggregateHost,
@@ -331,28 +431,35 @@ pub(super) fn restored(
         Some(Ok(found)) => found,
         Some(Err(error)) => {
             tracing::warn!(stream = %source.stream, %error, "a damaged snapshot was left out");
-            counts.snapshots_left_out.add(1);
+            counts.snapshots_left_out.note(told(source, None, "it is damaged"));
             return Ok(None);
         }
     };
     let (version, position) = (found.version, found.position);
+    let note = |why: &str| counts.snapshots_left_out.note(told(source, Some(version), why));
     let reason = match usable(source, &found, until)? {
         Ok(false) => return Ok(None),
         Ok(true) => match host.restore(source.key, &found.bytes).map_err(|faulted| source.faulted(faulted)) {
             Ok(Ok(handle)) => {
                 let unsaved = Unsaved::of(version);
-                return Ok(Some(Hot { unsaved, ..Hot::at(handle, (version, position), found.seen) }));
+                let made_of = Some(version);
+                return Ok(Some(Hot { unsaved, made_of, ..Hot::at(handle, (version, position), found.seen) }));
             }
-            Ok(Err(reason)) => format!("it does not load: {reason}"),
+            Ok(Err(reason)) => {
+                note("it does not load");
+                format!("it does not load: {reason}")
+            }
             Err(error) => {
-                counts.snapshots_left_out.add(1);
+                note("the code fails when it loads it");
                 return Err(error);
             }
         },
-        Err(reason) => reason.to_owned(),
+        Err(reason) => {
+            note(reason);
+            reason.to_owned()
+        }
     };
     tracing::info!(stream = %source.stream, reason, "a snapshot was left out");
-    counts.snapshots_left_out.add(1);
     Ok(None)
 }
 

@@ -9,9 +9,10 @@ use tokio::sync::mpsc;
 use super::claims::Claims;
 use super::error::CommandError;
 use super::lanes::Lanes;
+use super::queue_checkpoint;
 use super::shard::Source;
 use super::snapshot::{self, SNAPSHOT_BYTES_MAX, Snapshot, owner};
-use crate::event::{Category, Filter, Position, StreamName, Version};
+use crate::event::{ACCEPTED_STREAM, Category, Filter, Position, StreamName, Version};
 use crate::store::{
     AsyncStore, CommitError, Progress, ReadRequest, StateChange, StateKeys, StatePage, Store, StoreError, UnitOfWork,
 };
@@ -39,7 +40,8 @@ pub struct SnapshotInfo {
     pub bytes: usize,
 }
 
-/// A snapshot whose row is damaged. It is left out when its aggregate is made, and written over when the next is due.
+/// A snapshot whose row is damaged. It is left out when its aggregate is made, and written over when the next is due. So is
+/// told what the queue of accepted commands knows, under the name of its stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedSnapshot {
     /// The aggregate's stream.
@@ -60,9 +62,15 @@ pub struct SnapshotPage {
 }
 
 impl SnapshotPage {
-    /// Adds a row, if it is a snapshot.
+    /// Adds a row, if it is a snapshot; that of the queue only if it is damaged, as an operator must know.
     fn add(&mut self, key: String, row: Result<Vec<u8>, StoreError>) {
-        let Some(stream) = StreamName::new(key).ok().filter(|stream| !stream.is_of_host()) else { return };
+        let Ok(stream) = StreamName::new(key) else { return };
+        if stream.is_of_host() {
+            let of_queue = stream.as_str() == ACCEPTED_STREAM;
+            let error = if of_queue { queue_checkpoint::of_row(row).err() } else { None };
+            self.damaged.extend(error.map(|error| DamagedSnapshot { stream, reason: error.to_string() }));
+            return;
+        }
         match row.map(|row| Snapshot::decode(&row)) {
             Ok(Some(Snapshot { schema, version, position, bytes, .. })) => {
                 self.snapshots.push(SnapshotInfo { stream, schema, version, position, bytes: bytes.len() });
@@ -192,14 +200,18 @@ impl Snapshots {
         Ok(self.0.log.run(look).await?)
     }
 
-    /// Drops the snapshot of a stream; says whether there was one. Rows under names of the host's own are none. One that
-    /// stands for removed events is dropped by `force` only.
+    /// Drops the snapshot of a stream; says whether there was one. Rows under names of the host's own are none, but for that
+    /// of the queue where it is damaged. That one, and one that stands for removed events, is dropped by `force` only.
     pub(super) async fn drop_one(&self, stream: &StreamName, force: bool) -> Result<bool, CommandError> {
-        if stream.is_of_host() {
+        let of_queue = stream.as_str() == ACCEPTED_STREAM;
+        if stream.is_of_host() && !of_queue {
             return Ok(false);
         }
         let name = stream.clone();
         let look = move |store: &dyn Store| {
+            if of_queue {
+                return Ok(queue_checkpoint::is_droppable(store, force)?);
+            }
             let there = snapshot::row(store, name.as_str())?.is_some();
             if there && !force && !begins(store, &name)? {
                 return Err(CommandError::SnapshotNeeded { stream: name });
@@ -211,6 +223,15 @@ impl Snapshots {
             self.change(vec![StateChange { key: stream.as_str().to_owned(), value: None }]).await?;
         }
         Ok(there)
+    }
+
+    /// Drops the snapshot of a stream, of which the aggregate was made of its events instead. Where that fails, the next one
+    /// that it does not fit drops it.
+    pub(super) async fn drop_unfit(&self, stream: &StreamName) {
+        let drops = vec![StateChange { key: stream.as_str().to_owned(), value: None }];
+        if let Err(error) = self.change(drops).await {
+            tracing::warn!(%stream, %error, "a snapshot that does not fit was not dropped");
+        }
     }
 
     /// The log that they are of.

@@ -19,7 +19,7 @@ use super::transient::Transient;
 use super::{logged, waiting};
 use crate::clock::Stopwatch;
 use crate::event::{NewEvent, StreamName, Version};
-use crate::store::{AppendError, Appended, Store, append_then};
+use crate::store::{AppendError, Appended, AsyncStore, Store};
 
 /// Most bytes of events that wait in memory for the aggregate that decided them.
 const OWN_BYTES_MAX: usize = 4 << 10;
@@ -91,7 +91,7 @@ impl Task {
     /// from before, or be one that was accepted and goes on.
     pub(super) async fn late(&self, late: CommandError) -> Answer {
         let (id, digest, is_of_queue) = (self.command.id.clone(), self.digest.clone(), self.is_of_queue);
-        let look = move |store: &dyn crate::store::Store| match record::find(store, &id)? {
+        let look = move |store: &dyn Store| match record::find(store, &id)? {
             Some(found) => Ok((Some(found), false)),
             None if is_of_queue => Ok((None, false)),
             None => waiting::refuse_taken(store, &id, &digest).map(|accepted| (None, accepted.is_some())),
@@ -143,6 +143,9 @@ impl Task {
             Plan::Before(found) => return self.same(found),
             Plan::Decided(made, appended) => (*made, appended),
         };
+        if unsaved.drops_snapshot {
+            self.commands.0.snapshots.drop_unfit(&self.stream).await;
+        }
         let appended = match appended {
             Ok(appended) => appended,
             // Who comes with a version is refused before it is decided, so the stream moved since.
@@ -209,12 +212,12 @@ impl Task {
         let (command, digest, deadline) = (self.command.clone(), self.digest.clone(), Arc::clone(&self.deadline));
         let timestamp_us = self.commands.0.clock.now_us();
         let places = match &rules {
-            Ok(Some(rules)) => rules.places().await,
-            Ok(None) | Err(_) => Vec::new(),
+            Ok(Some(rules)) => (rules.places().await, rules.turn(&self.command).await),
+            Ok(None) | Err(_) => (Vec::new(), None),
         };
         let checked = self.commands.0.log.run(move |store| {
             // Held as long as the validators are asked, also when nobody waits for that any more.
-            let _places = places;
+            let (_places, turn) = places;
             if let Some(found) = waiting::known(store, &command.id, &digest)? {
                 return Ok(Some(found));
             }
@@ -223,7 +226,7 @@ impl Task {
                 return Err(error);
             }
             if let Some(rules) = rules? {
-                rules.hold(&command, &asked(&command, timestamp_us))?;
+                rules.hold(&command, &asked(&command, timestamp_us), turn)?;
             }
             deadline.enter(Progress::Waiting)?;
             Ok(None)
@@ -261,7 +264,9 @@ impl Task {
                 };
                 let first_id = record::event_id(stamp.ids, &command.id, 0);
                 hot.awaits = matches!(&decided, Ok(events) if !events.is_empty()).then_some(first_id);
-                Ok(Ok((decided, hot.version, hot.unsaved, std::mem::take(&mut hot.ahead_ns))))
+                let unsaved = hot.unsaved;
+                hot.unsaved.drops_snapshot = false;
+                Ok(Ok((decided, hot.version, unsaved, std::mem::take(&mut hot.ahead_ns))))
             });
             let ahead_ns =
                 planned.as_ref().ok().and_then(|planned| planned.as_ref().ok()).map_or(0, |(.., ahead_ns)| *ahead_ns);
@@ -269,9 +274,9 @@ impl Task {
             let (decided, version, unsaved, _) = planned??;
             Ok(Found::Now(Proposal::of(&command, stamp, (&stream, version), decided, unsaved)))
         };
-        let (deadline, store) = (Arc::clone(&self.deadline), Arc::clone(self.commands.0.log.store()));
+        let (deadline, log) = (Arc::clone(&self.deadline), self.commands.0.log.clone());
         desk.begin(move |shard, tell| match decide(shard) {
-            Ok(Found::Now(proposal)) => submit(&*store, proposal, &allow, &deadline, tell),
+            Ok(Found::Now(proposal)) => submit(&log, proposal, &allow, &deadline, tell),
             Ok(Found::Before(found)) => drop(tell.send(Ok(Plan::Before(found)))),
             Err(error) => drop(tell.send(Err(error))),
         })
@@ -303,7 +308,7 @@ impl Task {
 
 /// Has what was decided appended, if who sent the command may append it, and the deadline has not passed; tells what the
 /// store says of it.
-fn submit(store: &dyn Store, proposal: Proposal, allow: &Allow, deadline: &Deadline, tell: Tell<Plan>) {
+fn submit(log: &AsyncStore, proposal: Proposal, allow: &Allow, deadline: &Deadline, tell: Tell<Plan>) {
     let Proposal { request, outcome, version, unsaved } = proposal;
     let allowed = if matches!(outcome, Proposed::Events(_)) { allow(&request).map_err(Into::into) } else { Ok(()) };
     if let Err(error) = allowed.and_then(|()| deadline.enter(Progress::Appending)) {
@@ -313,7 +318,7 @@ fn submit(store: &dyn Store, proposal: Proposal, allow: &Allow, deadline: &Deadl
     }
     let own = is_small(&request.events).then(|| request.events.clone());
     let made = Box::new(Made { outcome, version, unsaved, own });
-    append_then(store, request, |appended| drop(tell.send(Ok(Plan::Decided(made, appended)))));
+    log.append_then(request, |appended| drop(tell.send(Ok(Plan::Decided(made, appended)))));
 }
 
 /// Whether events are handed to the aggregate that they are of without reading them again.

@@ -16,12 +16,13 @@ use super::aggregate::AggregateHost;
 use super::bus::Commands;
 use super::claims::Decider;
 use super::error::CommandError;
-use super::history::{Until, apply, check_whole, take_in};
-use super::shard::{Hot, Source, begun, page_at, restored};
+use super::history::{Until, apply_apart, check_whole, take_in};
+use super::shard::{Hot, Source, begun, left_out_unfit, page_at, restored};
+use crate::clock::rfc3339;
 use crate::event::{Category, EventType, Position, RecordedEvent, StreamName, Version};
 use crate::store::{ReadPage, Store};
 
-/// Most events between two points that are compared at a time.
+/// Most stored events between two points that are compared at a time.
 const EVENTS_MAX: usize = 1000;
 /// Most that is told of them at a time, in bytes of JSON, but for what the last one changed.
 const CHANGES_BYTES_MAX: usize = 4 << 20;
@@ -70,7 +71,7 @@ pub struct Changed {
     pub from: Version,
     /// At the last event that is compared.
     pub to: Version,
-    /// Each event between, in order.
+    /// Each event between as it is today, in order: each that a stored one became, if any.
     pub events: Vec<Change>,
     /// Whether that is all of them: else go on from the version that this comes to.
     pub complete: bool,
@@ -79,9 +80,9 @@ pub struct Changed {
 /// What one event changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// The event.
+    /// The stored event.
     pub id: Uuid,
-    /// Its type.
+    /// Its type today.
     pub event_type: EventType,
     /// Its version.
     pub version: Version,
@@ -135,7 +136,7 @@ impl fmt::Display for Point {
             Self::Now => f.write_str("now"),
             Self::Version(version) => write!(f, "version {version}"),
             Self::Position(position) => write!(f, "position {position}"),
-            Self::Time(time_us) => write!(f, "the time {time_us} us since 1970"),
+            Self::Time(time_us) => write!(f, "the time {}", rfc3339(*time_us)),
         }
     }
 }
@@ -193,7 +194,7 @@ impl Commands {
             }
             let before = shown(&state(&mut *host, &source, &hot)?);
             let changed = Changed { from: hot.version, to: hot.version, events: Vec::new(), complete: false };
-            Walk { host, source, hot, before, bytes: 0, looked_at: 0, changed }.until(to.until())
+            Walk { host, source, hot, before, steps: 0, bytes: 0, looked_at: 0, changed }.until(to.until())
         };
         self.look(look).await
     }
@@ -253,6 +254,18 @@ fn at(source: &Source<'_>, point: Point, decider: &Decider) -> Result<(Box<dyn A
         }
         Err(error) => return Err(error),
     };
+    let Err(error) = take_in(&mut *host, source, &mut hot, point.until()) else { return Ok((host, hot)) };
+    let Some(version) = hot.made_of.filter(|_| error.may_be_of_state()) else { return Err(error) };
+    // As when a command is decided, but for the snapshot, which stays: who looks changes nothing.
+    let Ok(made) = of_events(source, point) else { return Err(error) };
+    left_out_unfit(source, version, &error, &decider.counts);
+    Ok(made)
+}
+
+/// The aggregate as of a point, made of its events alone.
+fn of_events(source: &Source<'_>, point: Point) -> Result<(Box<dyn AggregateHost>, Hot), CommandError> {
+    let mut host = source.setup.code.host();
+    let mut hot = begun(&mut *host, source)?;
     take_in(&mut *host, source, &mut hot, point.until())?;
     Ok((host, hot))
 }
@@ -285,7 +298,9 @@ struct Walk<'a> {
     hot: Hot,
     /// Its state as of the last one.
     before: Value,
-    /// What the changes take so far.
+    /// Stored events so far.
+    steps: usize,
+    /// What the changes take.
     bytes: usize,
     /// What the states took.
     looked_at: usize,
@@ -315,23 +330,32 @@ impl Walk<'_> {
     }
 
     const fn is_full(&self) -> bool {
-        self.changed.events.len() >= EVENTS_MAX || self.bytes >= CHANGES_BYTES_MAX || self.looked_at >= STATES_BYTES_MAX
+        self.steps >= EVENTS_MAX || self.bytes >= CHANGES_BYTES_MAX || self.looked_at >= STATES_BYTES_MAX
     }
 
+    /// Takes in a stored event, and notes what each event changes that it is today.
     fn step(&mut self, event: RecordedEvent) -> Result<(), CommandError> {
-        let RecordedEvent { id, version, position, timestamp_us, .. } = event;
-        let event_type = event.event_type.clone();
-        apply(&mut *self.host, &self.source, &mut self.hot, vec![event])?;
-        let after = state(&mut *self.host, &self.source, &self.hot)?;
-        self.looked_at += after.len();
-        let after = shown(&after);
-        let mut changes = Vec::new();
-        compare(&mut String::new(), Some(&self.before), Some(&after), &mut changes);
-        self.before = after;
-        self.bytes += changes.iter().map(Touched::size_bytes).sum::<usize>();
-        self.changed.to = version;
-        self.changed.events.push(Change { id, event_type, version, position, timestamp_us, changes });
-        Ok(())
+        let Self { host, source, hot, before, steps, bytes, looked_at, changed } = self;
+        *steps += 1;
+        changed.to = event.version;
+        apply_apart(&mut **host, source, hot, event, |host, hot, event| {
+            let after = state(host, source, hot)?;
+            *looked_at += after.len();
+            let after = shown(&after);
+            let mut changes = Vec::new();
+            compare(&mut String::new(), Some(&*before), Some(&after), &mut changes);
+            *before = after;
+            *bytes += changes.iter().map(Touched::size_bytes).sum::<usize>();
+            changed.events.push(Change::by(event, changes));
+            Ok(())
+        })
+    }
+}
+
+impl Change {
+    fn by(event: &RecordedEvent, changes: Vec<Touched>) -> Self {
+        let RecordedEvent { id, version, position, timestamp_us, .. } = *event;
+        Self { id, event_type: event.event_type.clone(), version, position, timestamp_us, changes }
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod queue;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -42,6 +42,8 @@ struct Purses {
     gate: Arc<Mutex<()>>,
     refuses_snapshots: AtomicBool,
     dies_of_snapshots: AtomicBool,
+    /// Takes snapshots, and fails at all that is done with what it made of them.
+    is_misled_by_snapshots: AtomicBool,
     fails_to_snapshot: AtomicBool,
     /// If not 0, states are texts of so many bytes.
     wide: usize,
@@ -57,6 +59,7 @@ struct Purses {
 struct Purse {
     code: Arc<Purses>,
     held: HashMap<u64, i64>,
+    misled: HashSet<u64>,
     next: u64,
 }
 
@@ -68,7 +71,7 @@ impl AggregateCode for Code {
     }
 
     fn host(&self) -> Box<dyn AggregateHost> {
-        Box::new(Purse { code: Arc::clone(&self.0), held: HashMap::new(), next: 0 })
+        Box::new(Purse { code: Arc::clone(&self.0), held: HashMap::new(), misled: HashSet::new(), next: 0 })
     }
 }
 
@@ -100,13 +103,20 @@ impl AggregateHost for Purse {
         }
         self.code.restored.fetch_add(1, Ordering::Relaxed);
         let cents = std::str::from_utf8(snapshot).unwrap().parse().unwrap();
-        Ok(Ok(self.hold(cents)))
+        let handle = self.hold(cents);
+        if self.code.is_misled_by_snapshots.load(Ordering::Relaxed) {
+            self.misled.insert(handle.0);
+        }
+        Ok(Ok(handle))
     }
 
     fn apply(&mut self, aggregate: Handle, events: &[RecordedEvent]) -> Result<Result<(), Misfit>, Faulted> {
         std::thread::sleep(std::time::Duration::from_millis(self.code.applies_for_ms));
         self.code.calls.lock().unwrap().push(events.iter().map(RecordedEvent::size_bytes).sum());
         drop(self.code.apply_gate.lock());
+        if self.misled.contains(&aggregate.0) {
+            return Ok(Err(Misfit { index: 0, reason: "what is in there?".into() }));
+        }
         for (index, event) in events.iter().enumerate() {
             let amount: i64 = serde_json::from_slice(&event.data).unwrap();
             let change = match event.event_type.as_str() {
@@ -121,6 +131,9 @@ impl AggregateHost for Purse {
 
     fn decide(&mut self, aggregate: Handle, asked: &Asked) -> Result<Result<Vec<NewEvent>, Rejection>, Faulted> {
         drop(self.code.gate.lock());
+        if self.misled.contains(&aggregate.0) {
+            return Err(fault(Stage::Decide));
+        }
         let before = self.code.decided.fetch_add(1, Ordering::Relaxed);
         let cents = self.held[&aggregate.0];
         let amount: i64 = serde_json::from_slice(&asked.data).unwrap();

@@ -3,6 +3,8 @@
 //! One that was given up has an event `$command-failed` in the stream `$commands`, whose id follows from the command's and
 //! from the store: the reason and the evidence are as durable as an outcome.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -91,17 +93,35 @@ pub(super) fn command(event: &RecordedEvent, envelope: Envelope) -> (Command, Ve
     (command, types)
 }
 
+/// Why a command is given up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Why<'a> {
+    /// What ended it.
+    pub(super) error: &'a CommandError,
+    /// Where that is its deadline: what it failed at last before, if it did.
+    pub(super) before: Option<&'a CommandError>,
+    /// How often it was tried.
+    pub(super) attempts: u32,
+}
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.before {
+            None => fmt::Display::fmt(self.error, f),
+            Some(before) => {
+                let failures = self.attempts.saturating_sub(1);
+                write!(f, "{before}; its deadline passed after it had failed so often: {failures}")
+            }
+        }
+    }
+}
+
 /// The event by which a command is given up.
-pub(super) fn failed(
-    ids: OwnIds,
-    command: &Command,
-    stream: &StreamName,
-    error: &CommandError,
-    attempts: u32,
-) -> NewEvent {
+pub(super) fn failed(ids: OwnIds, command: &Command, stream: &StreamName, why: Why<'_>) -> NewEvent {
+    let error = why.before.unwrap_or(why.error);
     let Evidence { stderr_tail, backtrace } = error.evidence().cloned().unwrap_or_default();
     let kind = error.fault().map_or_else(|| format!("{:?}", error.class()).to_lowercase(), |(fault, _)| fault.into());
-    let (command_id, stream, reason) = (command.id.clone(), stream.clone(), error.to_string());
+    let (command_id, stream, reason, attempts) = (command.id.clone(), stream.clone(), why.to_string(), why.attempts);
     let failure = Failure { command_id, stream, kind, reason, attempts, stderr_tail, backtrace };
     // Texts and numbers always serialise.
     let data = serde_json::to_vec(&failure).unwrap_or_default();
@@ -142,10 +162,10 @@ fn find_failure_under(store: &dyn Store, id: Uuid) -> Result<Option<Failure>, St
     of_host.then(|| serde_json::from_slice(&event.data).map_err(corrupted)).transpose()
 }
 
-/// Whether there is an outcome or a failure that settles a command, whose digest is given. Blocks.
-pub(super) fn is_settled(store: &dyn Store, command_id: &str, digest: &str) -> Result<bool, StoreError> {
+/// Whether there is an outcome or a failure that settles a command, whose digests are given. Blocks.
+pub(super) fn is_settled(store: &dyn Store, command_id: &str, digests: &[String]) -> Result<bool, StoreError> {
     let outcome = record::find(store, command_id)?;
-    Ok(outcome.is_some_and(|(known, _)| known == digest) || find_failure(store, command_id)?.is_some())
+    Ok(outcome.is_some_and(|(known, _)| digests.contains(&known)) || find_failure(store, command_id)?.is_some())
 }
 
 /// The outcome of a command, and the digest of what asked for it. Refuses as [`refuse_taken`] where there is none: before

@@ -14,7 +14,7 @@ const WAIT_MS_MAX: u64 = 600_000;
 /// How accepted commands wait, and how patiently they are tried.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct QueueLimits {
-    /// Most accepted commands that wait to be decided; the next one is told to come back later (503)
+    /// Most accepted commands to a kind of aggregate that wait to be decided; the next one is told to come back later (503)
     #[arg(long, value_name = "N", env = "TIDEMILL_MAX_QUEUED_COMMANDS", default_value_t = QueueLimits::default().max_queued_commands, value_parser = count())]
     pub max_queued_commands: u64,
     /// How often an accepted command is tried after a failure that may pass; then it is given up

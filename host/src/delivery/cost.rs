@@ -95,6 +95,7 @@ mod tests {
         let usage = Usage {
             memory_bytes: number as usize,
             memory_peak_bytes: 10 * number as usize,
+            instance_peak_bytes: 5 * number as usize,
             fuel: 100 * number,
             batch_fuel_max: 20 * number,
             log_bytes: 3 * number,
@@ -110,7 +111,8 @@ mod tests {
         let both = cost(1).plus(cost(2));
         assert_eq!((both.events, both.batches, both.attempts, both.handler_us, both.batch_us_max), (21, 3, 6, 18, 2));
         let Usage { memory_bytes, memory_peak_bytes, fuel, batch_fuel_max, .. } = both.usage;
-        assert_eq!((memory_bytes, memory_peak_bytes, fuel, batch_fuel_max), (3, 20, 300, 40));
+        assert_eq!((memory_bytes, memory_peak_bytes, fuel, batch_fuel_max), (3, 30, 300, 40));
+        assert_eq!(both.usage.instance_peak_bytes, 10, "each is held against its limit alone");
         let Usage { log_bytes, batch_log_bytes_max, http_requests, restarts, .. } = both.usage;
         assert_eq!((log_bytes, batch_log_bytes_max, http_requests), (9, 4, 3));
         assert_eq!(restarts, Restarts { fault: 3, recycled: 6 });

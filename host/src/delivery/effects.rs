@@ -30,6 +30,7 @@ use super::policy::{CAUSATION_DEPTH_MAX, Sends};
 use super::quiet::Quiet;
 use super::shared_state::{Reads, SharedState};
 use super::state_source::{StateSource, StoredState};
+use crate::document::grant;
 use crate::event::{METADATA_ENTRIES_MAX, NewEvent, OwnIds, Pattern, Position, RecordedEvent, metadata_key};
 use crate::store::{Owner, StateChange, Store, StoreError};
 use crate::trace;
@@ -438,13 +439,11 @@ impl Effects {
         if self.granted.iter().any(|pattern| pattern.matches(event_type)) {
             return Ok(());
         }
-        let mut granted: Vec<_> = self.granted.iter().map(|pattern| format!("{:?}", pattern.as_str())).collect();
-        granted.push(format!("{event_type:?}"));
-        let line = granted.join(", ");
         Err(EffectError::Denied(format!(
-            "plugin {} may not append {event_type:?}; allow it in its manifest: [grants] append = [{line}] \
-             (and name it in `describe`, where that names what is appended)",
-            self.owner.plugin
+            "plugin {} may not append {event_type:?}; allow it in its manifest, {} (and name it in `describe`, where that \
+             names what is appended)",
+            self.owner.plugin,
+            grant("append", self.granted.iter().map(Pattern::as_str).chain([event_type]))
         )))
     }
 

@@ -66,8 +66,10 @@ pub trait Handler: Send + 'static {
 pub struct Usage {
     /// Memory that it has, in bytes.
     pub memory_bytes: usize,
-    /// The most memory that one instance had at a time, in bytes.
+    /// The most memory that it had at a time, in bytes; of several, the sum of what each had at most, whenever that was.
     pub memory_peak_bytes: usize,
+    /// The most memory that one instance had at a time, in bytes: what `[limits] memory` bounds.
+    pub instance_peak_bytes: usize,
     /// Fuel: about one unit for each instruction.
     pub fuel: u64,
     /// Fuel of the dearest call.
@@ -97,7 +99,8 @@ impl Usage {
         let Restarts { fault, recycled } = self.restarts;
         Self {
             memory_bytes: self.memory_bytes + other.memory_bytes,
-            memory_peak_bytes: self.memory_peak_bytes.max(other.memory_peak_bytes),
+            memory_peak_bytes: self.memory_peak_bytes + other.memory_peak_bytes,
+            instance_peak_bytes: self.instance_peak_bytes.max(other.instance_peak_bytes),
             fuel: self.fuel.saturating_add(other.fuel),
             batch_fuel_max: self.batch_fuel_max.max(other.batch_fuel_max),
             log_bytes: self.log_bytes + other.log_bytes,
@@ -124,7 +127,14 @@ impl Usage {
 
     /// What of it still counts when the handler is gone.
     pub(super) fn ended(self) -> Self {
-        Self { memory_bytes: 0, memory_peak_bytes: 0, batch_fuel_max: 0, batch_log_bytes_max: 0, ..self }
+        Self {
+            memory_bytes: 0,
+            memory_peak_bytes: 0,
+            instance_peak_bytes: 0,
+            batch_fuel_max: 0,
+            batch_log_bytes_max: 0,
+            ..self
+        }
     }
 }
 

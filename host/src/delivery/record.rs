@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::layout::{Layout, Settled};
+use super::policy::Subscription;
+use super::start;
 use crate::event::{PluginName, Position};
 use crate::store::{CommitError, Owner, PluginChange, PluginRecord, Progress, Store, StoreError};
 
@@ -46,6 +48,9 @@ pub(super) struct Record {
     /// Through which lifts the live generation's events went when it began; empty for none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) lifts: String,
+    /// Before which position events were removed when the live generation began to be built; none where it had all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) removed_before: Option<Position>,
     /// What a rollback returns to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) previous: Option<Previous>,
@@ -77,6 +82,8 @@ pub(super) struct Previous {
     pub(super) began: Option<Position>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) lifts: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) removed_before: Option<Position>,
 }
 
 /// A generation that is built.
@@ -95,6 +102,9 @@ pub(super) struct Building {
     /// Through which lifts its events go.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) lifts: String,
+    /// Before which position events were removed when it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) removed_before: Option<Position>,
 }
 
 /// A generation that was left by a rollback, with what it had settled. Its set-aside events are in its rows.
@@ -175,6 +185,7 @@ impl Record {
             before: self.before.clone(),
             began: self.began,
             lifts: self.lifts.clone(),
+            removed_before: self.removed_before,
         }
     }
 
@@ -315,6 +326,23 @@ pub fn generations(plugin: &PluginName, store: &dyn Store) -> Result<Generations
     let previous = previous.map(|it| Generation { generation: it.generation, component: it.component });
     let building = building.map(|it| Generation { generation: it.generation, component: it.component });
     Ok(Generations { live, component, lifts, previous, building, instead })
+}
+
+/// Before which position events were removed that a plugin's state would lack if it were built anew, from where the
+/// plugin began; none where all are there, or where it began is not known. Blocks.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn removed_from_history(
+    plugin: &PluginName,
+    subscription: &Subscription,
+    store: &dyn Store,
+) -> Result<Option<Position>, StoreError> {
+    let began = Stored::read(plugin, store)?.record.began;
+    match start::again(began, subscription.start, store)? {
+        Some(after) => start::removed_after(subscription.filter.clone(), after, store),
+        None => Ok(None),
+    }
 }
 
 /// The generation that a plugin keeps only to return to, if it keeps one. Blocks.

@@ -1,7 +1,7 @@
 //! Where a plugin without a checkpoint begins.
 
 use super::policy::Start;
-use crate::event::Position;
+use crate::event::{Filter, Position};
 use crate::store::{ReadRequest, Store, StoreError};
 
 /// The position after which delivery starts. Blocks.
@@ -12,6 +12,28 @@ pub(super) fn resolve(start: Start, store: &dyn Store) -> Result<Position, Store
         Start::After(position) => Ok(position),
         Start::Time(time_us) => last_before(time_us, store),
     }
+}
+
+/// The position after which a plugin begins again; none when it began at an end of the log that is not known any more.
+/// `began` is where its live generation did, where that is written down. Blocks.
+pub(super) fn again(began: Option<Position>, start: Start, store: &dyn Store) -> Result<Option<Position>, StoreError> {
+    match (began, start) {
+        (Some(began), _) => Ok(Some(began)),
+        (None, Start::End) => Ok(None),
+        (None, start) => resolve(start, store).map(Some),
+    }
+}
+
+/// Before which position retention has removed events after another one that a filter may ask for, if it has. Blocks.
+pub(super) fn removed_after(
+    filter: Filter,
+    after: Position,
+    store: &dyn Store,
+) -> Result<Option<Position>, StoreError> {
+    // What is removed shows in the first page, whatever is in it; so it is a short one.
+    let before = Some(Position(after.0.saturating_add(2)));
+    let request = ReadRequest { query: filter.into(), after, before, limit: 1, ..ReadRequest::default() };
+    Ok(store.read(&request)?.removed_before)
 }
 
 /// Position of the last event stored before a time: times never decrease with position, so it is searched

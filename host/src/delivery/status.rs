@@ -324,6 +324,9 @@ pub struct RebuildStatus {
     pub started_us: u64,
     /// First position that it is built from.
     pub from: Position,
+    /// Before this position, events that it would be made of had been removed when it began: it does without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed_before: Option<Position>,
     /// How far it is.
     pub position: Position,
     /// How far the live generation is.
@@ -379,6 +382,9 @@ pub struct Status {
     /// SHA-256 of the component that is live, in hex.
     #[serde(skip)]
     pub component: String,
+    /// Before this position, events that its state would have been made of were removed when that was built anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed_before: Option<Position>,
     /// Why its state should be built anew; none where it need not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebuild_due: Option<String>,

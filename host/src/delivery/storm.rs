@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
+use crate::document::line_in;
 use crate::event::{NewEvent, metadata_key};
 
 /// First causes that are told apart before those not met of late are forgotten.
@@ -82,10 +83,10 @@ impl Storms {
         let correlation_id = event.and_then(|event| event.metadata.get(metadata_key::CORRELATION_ID));
         format!(
             "appending {named:?} would make more than {max} events of this plugin that follow from one first cause, event \
-             {cause} (correlation id {}). If it does not feed itself, or others that feed it, raise it in its manifest: \
-             [limits] causation_events = {}; resumed, as many may follow again",
+             {cause} (correlation id {}). If it does not feed itself, or others that feed it, raise it in its manifest, \
+             {}; resumed, as many may follow again",
             correlation_id.map_or("", String::as_str),
-            max.saturating_mul(2)
+            line_in("limits", "causation_events", max.saturating_mul(2))
         )
     }
 
@@ -133,7 +134,7 @@ mod tests {
         let mixed: Vec<_> = events(3, 1).into_iter().chain(events(1, 1)).collect();
         let reason = storms.admit(&mixed).unwrap_err();
         assert!(reason.contains(&Uuid::from_u128(1).to_string()) && reason.contains("c-1"), "{reason}");
-        assert!(reason.contains("\"Ping\"") && reason.contains("[limits] causation_events = 20"), "{reason}");
+        assert!(reason.contains("\"Ping\"") && reason.contains("in [limits]: causation_events = 20"), "{reason}");
         storms.give_back(admitted);
         storms.admit(&events(1, 4)).unwrap();
         assert!(storms.admit(&events(1, 1)).is_err());

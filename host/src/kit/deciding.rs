@@ -49,6 +49,13 @@ pub(super) struct Took {
     pub(super) memory_bytes: usize,
 }
 
+/// Why a state cannot be had.
+struct Unhad {
+    reason: String,
+    /// Whether the code faults over it; it may have no snapshots either.
+    is_fault: bool,
+}
+
 /// One run of a fixture.
 pub(super) struct Deciding<'a> {
     file: &'a Path,
@@ -79,16 +86,18 @@ impl<'a> Deciding<'a> {
         }
         self.history(&fixture.given.events).await?;
         let mut commands = self.commands();
-        let (mut outcomes, mut took) = (Vec::new(), Vec::new());
+        let (mut outcomes, mut took, mut appended) = (Vec::new(), Vec::new(), false);
         for (index, value) in fixture.when.iter().enumerate() {
             let command = self.command(index, value)?;
             if self.disturbance.crash {
                 commands = self.commands();
             }
             let before_us = self.cost.us();
-            let mut came = match commands.send(command, Commands::allow_all()).await {
-                Ok(settled) => CameOf::settled(&settled, &self.events(&settled).map_err(failed)?),
-                Err(error) => CameOf::failed(&error),
+            let sent = commands.send(command, Commands::allow_all()).await;
+            appended = sent.as_ref().is_ok_and(|settled| !followed(settled).is_empty());
+            let mut came = match &sent {
+                Ok(settled) => CameOf::settled(settled, &self.events(settled).map_err(failed)?),
+                Err(error) => CameOf::failed(error),
             };
             let us = self.cost.us().saturating_sub(before_us);
             took.push(Took { us, memory_bytes: self.cost.memory_peak_bytes() });
@@ -96,9 +105,11 @@ impl<'a> Deciding<'a> {
             outcomes.push(came);
         }
         let state = self.state(&commands).await?;
-        let missing = state.as_ref().err().zip(fixture.then.state.as_ref()).map(|(reason, expected)| Difference {
+        // No later command would come upon it that the last one decided what cannot be taken in.
+        let matters = |unhad: &&Unhad| fixture.then.state.is_some() || (appended && unhad.is_fault);
+        let missing = state.as_ref().err().filter(matters).map(|Unhad { reason, .. }| Difference {
             what: format!("state, which cannot be had: {reason}"),
-            expected: Some(json!(expected)),
+            expected: fixture.then.state.as_ref().map(|expected| json!(expected)),
             found: None,
         });
         let found = Then { state: state.ok(), outcomes: Some(outcomes), ..Then::default() };
@@ -133,22 +144,24 @@ impl<'a> Deciding<'a> {
 
     /// The events that followed from a command.
     fn events(&self, settled: &Settled) -> Result<Vec<RecordedEvent>, StoreError> {
-        let Outcome::Accepted(decided) = &settled.outcome else { return Ok(Vec::new()) };
+        let followed = followed(settled);
         let query = Filter::stream(&self.stream).into();
         let request = ReadRequest { query, limit: LOOKED_AT_MAX, bytes_max: usize::MAX, ..ReadRequest::default() };
         let mut events = self.store.read(&request)?.events;
-        events.retain(|event| decided.iter().any(|decided| decided.id == event.id));
+        events.retain(|event| followed.iter().any(|decided| decided.id == event.id));
         Ok(events)
     }
 
     /// The aggregate's state, empty where nothing happened to it; or why its code does not give it.
-    async fn state(&self, commands: &Commands) -> Result<Result<BTreeMap<String, Value>, String>, KitError> {
+    async fn state(&self, commands: &Commands) -> Result<Result<BTreeMap<String, Value>, Unhad>, KitError> {
         let bytes = match commands.state_at(self.stream.clone(), None, Point::Now).await {
             Ok(found) => found.state,
             Err(CommandError::NoSuchAggregate { .. }) => return Ok(Ok(BTreeMap::new())),
-            Err(error @ CommandError::NoState { .. }) => return Ok(Err(error.to_string())),
-            Err(error) if error.fault().is_some() => return Ok(Err(error.to_string())),
-            Err(error) => return Err(KitError::Host { reason: error.to_string() }),
+            Err(error) => {
+                let (reason, is_fault) = (error.to_string(), error.fault().is_some());
+                let known = is_fault || matches!(error, CommandError::NoState { .. });
+                return if known { Ok(Err(Unhad { reason, is_fault })) } else { Err(KitError::Host { reason }) };
+            }
         };
         Ok(Ok(match json_or_text(&bytes) {
             Value::Object(fields) => fields.into_iter().collect(),
@@ -158,6 +171,14 @@ impl<'a> Deciding<'a> {
 
     fn bad(&self, reason: String) -> KitError {
         KitError::NotAFixture { file: self.file.into(), reason }
+    }
+}
+
+/// What followed from a command.
+fn followed(settled: &Settled) -> &[crate::command::Decided] {
+    match &settled.outcome {
+        Outcome::Accepted(decided) => decided,
+        Outcome::Rejected(_) => &[],
     }
 }
 

@@ -177,8 +177,7 @@ pub(super) fn event(value: &Value, id: Uuid) -> Result<(NewEvent, Option<u64>), 
 }
 
 pub(super) fn microseconds(time: &Value) -> Result<u64, String> {
-    let parsed = time.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-    let us = parsed.and_then(|time| u64::try_from(time.as_microsecond()).ok());
+    let us = time.as_str().and_then(crate::clock::rfc3339_us);
     us.ok_or_else(|| format!("`timestamp` is {time}; it must be a time of RFC 3339, such as \"2026-01-31T12:00:00Z\""))
 }
 

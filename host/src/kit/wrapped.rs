@@ -55,6 +55,7 @@ impl Handler for Disturbed {
         let (now, before) = (self.inner.usage(), self.before);
         Usage {
             memory_peak_bytes: now.memory_peak_bytes.max(before.memory_peak_bytes),
+            instance_peak_bytes: now.instance_peak_bytes.max(before.instance_peak_bytes),
             fuel: now.fuel.saturating_add(before.fuel),
             log_bytes: now.log_bytes.saturating_add(before.log_bytes),
             http_requests: now.http_requests.saturating_add(before.http_requests),

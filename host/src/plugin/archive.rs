@@ -1,5 +1,6 @@
 //! The bytes of components that are live, were live before or build a generation, `DIR/DIGEST.wasm`, and the manifests
-//! under which plugins ran them last, `DIR/DIGEST.PLUGIN.toml`, whose first line is the digest of the rest.
+//! under which plugins ran them last, `DIR/DIGEST.PLUGIN.toml`, whose first line is the digest of the rest. One from before
+//! that line was written is taken as it is.
 //!
 //! A file is written aside, synced and renamed before a plugin's record names it, and goes when no record does. One that
 //! is damaged counts as gone, and is written anew when its component is there again.
@@ -92,14 +93,14 @@ impl Archive {
     /// The manifest under which a plugin ran a component last, if it is kept whole. Blocks.
     pub(super) fn manifest(&self, plugin: &PluginName, digest: &str) -> Option<Manifest> {
         let path = self.manifest_path(plugin, digest)?;
-        let whole = match fs::read_to_string(&path) {
+        let manifest = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            file => file.ok().and_then(|file| unsealed(&file).map(str::to_owned)),
+            file => file.ok().and_then(|file| Manifest::parse("plugin.toml", unsealed(&file)?).ok()),
         };
-        if whole.is_none() {
+        if manifest.is_none() {
             tracing::warn!(path = %path.display(), "a manifest that is kept is damaged, and counts as gone");
         }
-        Manifest::parse("plugin.toml", &whole?).ok()
+        manifest
     }
 
     fn manifest_path(&self, plugin: &PluginName, digest: &str) -> Option<PathBuf> {
@@ -153,9 +154,10 @@ fn sealed(text: &str) -> String {
     format!("{DIGEST_MARK}{}\n{text}", digest_of(text.as_bytes()))
 }
 
-/// The text behind its digest, if it is that one's.
+/// The text behind its digest, if it is that one's; all of a file that has none.
 fn unsealed(file: &str) -> Option<&str> {
-    let (digest, text) = file.strip_prefix(DIGEST_MARK)?.split_once('\n')?;
+    let Some(sealed) = file.strip_prefix(DIGEST_MARK) else { return Some(file) };
+    let (digest, text) = sealed.split_once('\n')?;
     (digest == digest_of(text.as_bytes())).then_some(text)
 }
 
@@ -224,12 +226,14 @@ mod tests {
         assert_eq!(kept(), Some(manifest.clone()), "a file that says something else by now is not meant");
         let path = archive.manifest_path(&one, "a").unwrap();
         let whole = fs::read_to_string(&path).unwrap();
-        for damaged in [text, "", &whole.replace("\"X\"", "\"*\""), &format!("{whole}\n")] {
+        for damaged in ["[grants", DIGEST_MARK, &whole.replace("\"X\"", "\"*\""), &format!("{whole}\n")] {
             fs::write(&path, damaged).unwrap();
             assert_eq!(kept(), None, "{damaged}");
         }
-        fs::write(&path, &whole).unwrap();
-        assert_eq!(kept(), Some(manifest));
+        for undamaged in [whole.as_str(), text] {
+            fs::write(&path, undamaged).unwrap();
+            assert_eq!(kept().as_ref(), Some(&manifest), "also one from before there were digests: {undamaged}");
+        }
         archive.keep_manifest(&other, "a", &directory.path().join("none.toml"), &Manifest::default()).unwrap();
         assert_eq!(archive.manifest(&other, "a"), Some(Manifest::default()));
         archive.tidy(&one, [], &store).unwrap();

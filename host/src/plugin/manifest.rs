@@ -172,8 +172,7 @@ fn read_start(value: &Value<'_>) -> Result<Start, ManifestError> {
 }
 
 fn read_time(text: &str) -> Option<Start> {
-    let time: jiff::Timestamp = text.parse().ok()?;
-    u64::try_from(time.as_microsecond()).ok().map(Start::Time)
+    crate::clock::rfc3339_us(text).map(Start::Time)
 }
 
 fn read_policy(section: &Section<'_>) -> Result<Policy, ManifestError> {

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
 
 use beside::Beside;
 use board::{Board, Running};
@@ -48,7 +49,7 @@ use super::watcher::Pace;
 use super::{Loader, NoSecrets, SecretResolver};
 use crate::clock::Clock;
 use crate::command::{Checks, Claims};
-use crate::delivery::{CommandError, Dispatcher, Rebuild};
+use crate::delivery::{CommandError, Dispatcher, Rebuild, removed_from_history};
 use crate::error::with_sources;
 use crate::event::{PluginName, Position};
 use crate::schema::{Chain, SchemaCell, TypeSchemas};
@@ -198,16 +199,31 @@ impl Registry {
     }
 
     /// Builds a plugin's state anew with the component that runs, beside the live one; answers when that has begun.
+    /// Where events of it were removed, it is built of what is left only when `force` or `from` says so.
     ///
     /// # Errors
-    /// When the plugin does not run, does something outside, or is being rebuilt, or where to begin is not in the log.
-    pub async fn rebuild(&self, name: &PluginName, from: Option<Position>) -> Result<(), GenerationRefused> {
+    /// When the plugin does not run, does something outside, or is being rebuilt, where to begin is not in the log, or
+    /// events were removed.
+    pub async fn rebuild(
+        &self,
+        name: &PluginName,
+        from: Option<Position>,
+        force: bool,
+    ) -> Result<(), GenerationRefused> {
         let running = self.running(name)?;
         if !running.loaded.replayable() {
             return Err(GenerationRefused::ReachesOut { component: running.component_path });
         }
         let policy = &running.manifest.policy;
         let setup = running.allowed.setup(&*running.loaded, policy, &running.digest, policy.partitions);
+        if from.is_none() && !force {
+            let (plugin, store, subscription) = (name.clone(), Arc::clone(&self.store), setup.subscription.clone());
+            let work = spawn_blocking(move || removed_from_history(&plugin, &subscription, &*store));
+            let panicked = |_| Err(StoreError::ReadFailed { reason: "the thread that asks the store panicked".into() });
+            if let Some(before) = work.await.unwrap_or_else(panicked)? {
+                return Err(GenerationRefused::Removed { plugin: name.clone(), before });
+            }
+        }
         let reason = "an operator asked for it".into();
         let how = Rebuild::Begin { from, reason, live: running.digest.clone() };
         running.dispatcher.rebuild(setup, how).await?;

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     const LONG: Duration = Duration::from_secs(3600);
-    const DEADLINE: Duration = Duration::from_secs(20);
+    const DEADLINE: Duration = Duration::from_secs(120);
 
     fn notified_only() -> Watcher {
         Watcher::new(Pace { debounce: Duration::from_millis(5), poll: LONG })

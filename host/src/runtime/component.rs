@@ -17,6 +17,9 @@ use crate::delivery::Handler;
 use crate::event::PluginName;
 use crate::projection::Projection;
 
+/// Key of the pair in a description's `extra` that says which schema the state has.
+const STATE_SCHEMA: &str = "schema";
+
 /// What a component can do, found from what it exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -65,6 +68,14 @@ pub struct Description {
     pub append: Vec<String>,
     /// Pairs of a later contract.
     pub extra: Vec<(String, String)>,
+}
+
+impl Description {
+    /// The schema that its state has, in its own words: another one than before asks for a state that is built anew.
+    #[must_use]
+    pub fn state_schema(&self) -> Option<&str> {
+        self.extra.iter().find(|(key, _)| key == STATE_SCHEMA).map(|(_, schema)| schema.as_str())
+    }
 }
 
 /// For whom an instance runs, and with what.

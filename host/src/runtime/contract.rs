@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn what_is_unstable_is_offered_for_a_line_in_the_manifest_only_where_it_is() {
         let of = |offered: &[&str]| unstable_of("unstable-timers", offered).to_string();
-        assert!(of(&["unstable-timers"]).contains("write unstable = [\"unstable-timers\"]"));
+        assert!(of(&["unstable-timers"]).contains("write unstable = ['unstable-timers']"));
         for (offered, there_is) in
             [(&[][..], "there is no unstable interface"), (&["unstable-clocks"][..], "there is unstable-clocks")]
         {

@@ -9,6 +9,7 @@ use std::fmt;
 use http::{HeaderName, HeaderValue, Uri};
 
 use super::http::{AddressGrant, HttpGrant};
+use crate::document::grant;
 
 /// The grants of one instance. The default allows nothing.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Grants {
     pub http: HttpAccess,
     /// Keys of the configuration that are there and not handed over.
     pub config_withheld: BTreeSet<String>,
+    /// Keys of the configuration that are handed over.
+    pub config_granted: BTreeSet<String>,
 }
 
 /// Where an instance may send HTTP requests.
@@ -39,7 +42,7 @@ impl HttpAccess {
     /// The text that says what would allow it.
     pub(super) fn check(&self, uri: &Uri) -> Result<(), String> {
         if !self.granted.iter().any(|grant| grant.allows(uri)) {
-            return Err(format!("HTTP to {}; to allow it, add it in its manifest: {}", shown(uri), self.line(uri)));
+            return Err(format!("HTTP to {}; to allow it, add it in its manifest, {}", shown(uri), self.line(uri)));
         }
         match &self.requested {
             Some(requested) if !requested.iter().any(|request| request.allows(uri)) => Err(format!(
@@ -53,9 +56,7 @@ impl HttpAccess {
 
     /// The manifest line with a URL's origin added.
     fn line(&self, uri: &Uri) -> String {
-        let granted = self.granted.iter().map(|grant| format!("{:?}", grant.to_string()));
-        let all: Vec<_> = granted.chain([format!("{:?}", shown(uri))]).collect();
-        format!("[grants] http = [{}]", all.join(", "))
+        grant("http", self.granted.iter().map(ToString::to_string).chain([shown(uri)]))
     }
 }
 
@@ -129,7 +130,7 @@ mod tests {
     fn only_what_is_granted_and_requested_is_allowed() {
         let uri: Uri = "https://a.example.com/v1/x?token=1".parse().unwrap();
         let said = access(&["https://b.example.com"], None).check(&uri).unwrap_err();
-        assert!(said.contains(r#"[grants] http = ["https://b.example.com", "https://a.example.com"]"#), "{said}");
+        assert!(said.contains("in [grants]: http = ['https://b.example.com', 'https://a.example.com']"), "{said}");
         assert!(!said.contains("token"), "{said}");
         assert_eq!(access(&["https://*.example.com"], None).check(&uri), Ok(()));
         assert_eq!(access(&["https://*.example.com"], Some(&["https://a.example.com/v1/"])).check(&uri), Ok(()));

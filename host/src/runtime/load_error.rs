@@ -6,6 +6,7 @@ use super::contract::{PACKAGE_VERSION, UPCASTER, VALIDATOR};
 use super::fault::Failed;
 use super::mismatch;
 use crate::delivery::Fault;
+use crate::document::grant;
 use crate::error::ErrorClass;
 
 /// Why a component is not loaded. Nothing of it stays; whatever ran before goes on.
@@ -66,8 +67,8 @@ pub enum LoadError {
     },
     /// It imports HTTP, and its plugin is granted none.
     #[error(
-        "it imports {import}, and is granted no HTTP; to allow it, write in its manifest what it may reach, such as \
-         [grants] http = [\"https://api.example.com/v1/\"]"
+        "it imports {import}, and is granted no HTTP; to allow it, write in its manifest what it may reach, such as {}",
+        grant("http", ["https://api.example.com/v1/"])
     )]
     HttpNotGranted {
         /// The import's name.
@@ -116,7 +117,7 @@ pub enum LoadError {
     /// It uses an interface that is outside the promise of the contract.
     #[error(
         "it uses {interface}, which is unstable: it may change or go in any version of the host; to run it all the \
-         same, write unstable = [\"{interface}\"] at the beginning of its manifest"
+         same, write unstable = ['{interface}'] at the beginning of its manifest"
     )]
     Unstable {
         /// The interface's name.

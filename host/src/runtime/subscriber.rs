@@ -160,6 +160,7 @@ impl Subscriber {
         let usage = &mut self.usage;
         usage.memory_bytes = memory_bytes;
         usage.memory_peak_bytes = usage.memory_peak_bytes.max(memory_bytes);
+        usage.instance_peak_bytes = usage.memory_peak_bytes;
         usage.fuel = usage.fuel.saturating_add(fuel);
         usage.batch_fuel_max = usage.batch_fuel_max.max(batch.fuel);
         usage.log_bytes += log_bytes;

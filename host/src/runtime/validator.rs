@@ -89,10 +89,60 @@ impl Validate for Validator {
     }
 }
 
+/// What a component says of a field, made what clients rely on: a JSON pointer, a code and words.
 fn fault(FieldError { path, code, message }: FieldError) -> FieldFault {
+    let or = |text: String, usual: &str| if text.trim().is_empty() { usual.to_owned() } else { text };
     FieldFault {
-        pointer: cut(path, REASON_BYTES_MAX),
-        code: cut(code, NAME_BYTES_MAX),
-        message: cut(message, REASON_BYTES_MAX),
+        pointer: pointer(&cut(path, REASON_BYTES_MAX)),
+        code: or(cut(code, NAME_BYTES_MAX), "invalid"),
+        message: or(cut(message, REASON_BYTES_MAX), "the validator does not say what is wrong here"),
+    }
+}
+
+/// A path as a JSON pointer (RFC 6901): one that is none lacks the slash that it begins with, or means each `~` as it is
+/// that escapes nothing.
+fn pointer(path: &str) -> String {
+    let mut pointer = String::new();
+    if !path.is_empty() && !path.starts_with('/') {
+        pointer.push('/');
+    }
+    let mut letters = path.chars().peekable();
+    while let Some(letter) = letters.next() {
+        pointer.push(letter);
+        if letter == '~' && !matches!(letters.peek(), Some('0' | '1')) {
+            pointer.push('0');
+        }
+    }
+    pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_a_pointer_whatever_a_component_says() {
+        for (path, is) in [
+            ("", ""),
+            ("/", "/"),
+            ("/lines/0/a~1b~0", "/lines/0/a~1b~0"),
+            ("guest", "/guest"),
+            ("lines/0", "/lines/0"),
+            ("/a~b~", "/a~0b~0"),
+        ] {
+            assert_eq!(pointer(path), is);
+        }
+    }
+
+    #[test]
+    fn what_a_component_leaves_empty_has_a_code_and_words() {
+        let said = |code: &str, message: &str| {
+            fault(FieldError { path: "guest".into(), code: code.into(), message: message.into() })
+        };
+        let FieldFault { pointer, code, message } = said("", " ");
+        assert_eq!((pointer.as_str(), code.as_str()), ("/guest", "invalid"));
+        assert!(message.contains("does not say"), "{message}");
+        let FieldFault { code, message, .. } = said("too-large", "at most 3");
+        assert_eq!((code.as_str(), message.as_str()), ("too-large", "at most 3"));
     }
 }

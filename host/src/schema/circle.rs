@@ -32,7 +32,8 @@ fn steps(outline: &mut Outline<'_>) -> Steps {
     let (mut steps, mut ahead) = (Steps::new(), vec![String::new()]);
     while let Some(place) = ahead.pop() {
         if let Entry::Vacant(vacant) = steps.entry(place) {
-            let Leads { same, within } = outline.leads(vacant.key());
+            let Leads { same, within, .. } = outline.leads(vacant.key());
+            let same: Vec<_> = same.into_iter().map(|(_, place)| place).collect();
             ahead.extend(same.iter().cloned().chain(within.into_iter().map(|(_, place)| place)));
             vacant.insert(same);
         }

@@ -2,7 +2,7 @@
 //!
 //! What is named differs by draft: before 2019-09 all that stands beside a `$ref` counts for nothing, and an `$id` that
 //! is just a fragment names its schema and begins no resource. Where a document has several resources, what its
-//! `$dynamicRef` and `$recursiveRef` lead to depends on the way there, and is left out.
+//! `$dynamicRef` and `$recursiveRef` lead to depends on the way there: all that it may be stands apart.
 
 use std::collections::BTreeMap;
 
@@ -90,10 +90,49 @@ struct Schema<'a> {
 /// Where a schema leads.
 #[derive(Default)]
 pub(super) struct Leads {
-    /// For the very same data.
-    pub(super) same: Vec<String>,
+    /// For the very same data, and in what way.
+    pub(super) same: Vec<(Way, String)>,
+    /// For the very same data, too: to one of each of these lists, which depends on the way there.
+    pub(super) dynamic: Vec<Vec<String>>,
     /// For what is within the data, and for what of it.
     pub(super) within: Vec<(Part, String)>,
+}
+
+/// In what way a schema is for the very same data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It must hold.
+    All,
+    /// One of those must hold.
+    Any,
+    /// Exactly one of those must hold.
+    One,
+    /// It must not hold.
+    Not,
+    /// It is a condition,
+    If,
+    /// with what must hold if it does,
+    Then,
+    /// and if it does not.
+    Else,
+    /// It must hold where there is a field of that name.
+    With(String),
+}
+
+impl Way {
+    /// That of a keyword: of the schema of that name, where it has them by name.
+    fn of(keyword: &str, which: String) -> Self {
+        match keyword {
+            "anyOf" => Self::Any,
+            "oneOf" => Self::One,
+            "not" => Self::Not,
+            "if" => Self::If,
+            "then" => Self::Then,
+            "else" => Self::Else,
+            "dependencies" | "dependentSchemas" => Self::With(which),
+            _ => Self::All,
+        }
+    }
 }
 
 /// What within data a schema is for.
@@ -105,12 +144,16 @@ pub(super) enum Part {
     Matching(String),
     /// Fields that no other schema of their own is for.
     OtherFields,
+    /// Fields that no other schema has looked at, also where another one leads.
+    UnevaluatedFields,
     /// The names of fields.
     Names,
     /// The item at that index.
     Item(usize),
     /// Items that no schema of their own is for.
     OtherItems,
+    /// Items that no other schema has looked at, also where another one leads.
+    UnevaluatedItems,
     /// Every item.
     Items,
 }
@@ -121,10 +164,12 @@ impl Part {
         match keyword {
             "properties" => Self::Field(which.to_owned()),
             "patternProperties" => Self::Matching(which.to_owned()),
-            "additionalProperties" | "unevaluatedProperties" => Self::OtherFields,
+            "additionalProperties" => Self::OtherFields,
+            "unevaluatedProperties" => Self::UnevaluatedFields,
             "propertyNames" => Self::Names,
             "prefixItems" | "items" if is_list => Self::Item(which.parse().unwrap_or_default()),
-            "items" | "additionalItems" | "unevaluatedItems" => Self::OtherItems,
+            "items" | "additionalItems" => Self::OtherItems,
+            "unevaluatedItems" => Self::UnevaluatedItems,
             _ => Self::Items,
         }
     }
@@ -145,19 +190,24 @@ impl<'a> Outline<'a> {
     pub(super) fn leads(&mut self, place: &str) -> Leads {
         let mut leads = Leads::default();
         let Some(Schema { fields, base }) = self.schema(place) else { return leads };
-        leads.same.extend(self.referred(fields, "$ref", &base));
+        leads.same.extend(self.referred(fields, "$ref", &base).map(|place| (Way::All, place)));
         if self.only_refers(fields) {
             return leads;
         }
+        let references = REFERENCES.iter().filter(|(_, since)| self.draft >= *since).map(|(key, _)| *key);
         if self.resources.len() == 1 {
-            let references = REFERENCES.iter().filter(|(_, since)| self.draft >= *since);
-            leads.same.extend(references.filter_map(|(key, _)| self.referred(fields, key, &base)));
+            let referred = references.filter_map(|key| self.referred(fields, key, &base));
+            leads.same.extend(referred.map(|place| (Way::All, place)));
+        } else {
+            leads.dynamic.extend(references.filter_map(|key| self.referred_by_way(fields, key, &base)));
         }
         for keyword in self.keywords().filter(|keyword| self.is_used(keyword, fields)) {
             let is_list = fields.get(keyword.name).is_some_and(Value::is_array);
             let parts = parts(keyword, fields, place).into_iter();
             match keyword.about {
-                About::Same => leads.same.extend(parts.map(|(_, place, _)| place)),
+                About::Same => {
+                    leads.same.extend(parts.map(|(which, place, _)| (Way::of(keyword.name, which), place)));
+                }
                 About::Within => {
                     leads.within.extend(parts.map(|(which, place, _)| (Part::of(keyword.name, &which, is_list), place)))
                 }
@@ -165,6 +215,22 @@ impl<'a> Outline<'a> {
             }
         }
         leads
+    }
+
+    /// How many schemas are known: more are found where something refers to what no keyword names.
+    pub(super) fn size(&self) -> usize {
+        self.schemas.len()
+    }
+
+    /// Whether assertions mean in all of it what they mean since draft 6.
+    pub(super) fn is_of_one_draft(&self) -> bool {
+        let says = |(place, schema): (&String, &Schema<'_>)| !place.is_empty() && schema.fields.contains_key("$schema");
+        self.draft >= Draft::V6 && !self.schemas.iter().any(says)
+    }
+
+    /// Whether the schema at a place is a reference beside which nothing counts.
+    pub(super) fn is_bare_reference(&self, place: &str) -> bool {
+        self.schemas.get(place).is_some_and(|schema| self.only_refers(schema.fields))
     }
 
     /// The schema at a place, also where none stands unless something refers to it.
@@ -241,6 +307,20 @@ impl<'a> Outline<'a> {
             return Some(format!("{resource}{fragment}"));
         }
         self.anchors.get(&(resource.to_owned(), fragment)).cloned()
+    }
+
+    /// All places that a keyword may refer to, by the way there: those of that name in any resource, or any resource.
+    fn referred_by_way(&self, fields: &Map<String, Value>, key: &str, base: &str) -> Option<Vec<String>> {
+        let name = decoded(split(fields.get(key)?.as_str()?).1)?;
+        let mut places: Vec<_> = self.referred(fields, key, base).into_iter().collect();
+        if key == "$recursiveRef" {
+            places.extend(self.resources.keys().cloned());
+        } else if !is_pointer(&name) {
+            places.extend(self.anchors.iter().filter(|((_, of), _)| *of == name).map(|(_, place)| place.clone()));
+        }
+        places.sort_unstable();
+        places.dedup();
+        Some(places)
     }
 
     /// The place of the resource with a URL.

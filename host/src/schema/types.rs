@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread;
 
 use boon::{Compiler, SchemaIndex, Schemas, UrlLoader, ValidationError};
 use serde_json::Value;
 use thiserror::Error;
 
 use super::circle::circle;
-use super::effort::Effort;
+use super::effort::{Effort, Limits, STACK_BYTES};
 use super::strict;
 use crate::error::ErrorClass;
 use crate::event::{EventType, NewEvent, RESERVED_TYPE_PREFIX};
@@ -26,6 +27,12 @@ const SELF_URL: &str = "tidemill:///schema";
 const ERRORS_MAX: usize = 16;
 /// Most bytes of a place, or of what is wrong there, that are told.
 const TOLD_BYTES_MAX: usize = 1024;
+
+/// Largest data of which it is counted what they take before anything else is done with them, in bytes.
+const COUNTED_BYTES_MAX: usize = 64 << 10;
+/// Held by who holds data to a document that takes much: one at a time in the process, so that the memory of all is that
+/// of one.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Why documents are not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -175,6 +182,32 @@ impl TypeSchemas {
     /// # Errors
     /// What is wrong with it, where.
     pub fn check(&self, event: &NewEvent) -> Result<(), Vec<FieldError>> {
+        self.check_by(event, |schema| schema.check_data(&event.data))
+    }
+
+    /// Whether events fit, and that is soon known: not so of what takes longer, or needs more of a stack, than a task of
+    /// the runtime may.
+    #[must_use]
+    pub fn fit_at_once(&self, events: &[NewEvent]) -> bool {
+        let mut left = Limits::INLINE;
+        events.iter().all(|event| self.check_by(event, |schema| schema.check_within(&event.data, &mut left)).is_ok())
+    }
+
+    /// Whether it may take so much to check events that it is done for one append at a time. Does not take long itself.
+    #[must_use]
+    pub fn are_heavy(&self, events: &[NewEvent]) -> bool {
+        let held = events.iter().filter_map(|event| {
+            let schema = self.types.get(&event.event_type)?.get(&event.schema_version)?;
+            schema.enforced.then_some((&**schema, event.data.as_slice()))
+        });
+        are_heavy(held)
+    }
+
+    fn check_by(
+        &self,
+        event: &NewEvent,
+        fits: impl FnOnce(&TypeSchema) -> Result<(), Vec<FieldError>>,
+    ) -> Result<(), Vec<FieldError>> {
         if !self.enforces {
             return Ok(());
         }
@@ -186,7 +219,7 @@ impl TypeSchemas {
         }
         let versions = self.types.get(name).unwrap_or(&none);
         match (versions.get(&event.schema_version), self.broken.get(name)) {
-            (Some(schema), _) if schema.enforced => schema.check_data(&event.data),
+            (Some(schema), _) if schema.enforced => fits(schema),
             (Some(_), _) => Ok(()),
             (None, Some(broken)) => {
                 let reason =
@@ -234,22 +267,50 @@ impl TypeSchema {
         Ok(Self { origin: origin.to_owned(), enforced, document, schemas, index, effort })
     }
 
-    /// Holds data to it.
+    /// Holds data to it. What takes much waits until nothing else does that takes much, and blocks the thread so long.
     ///
     /// # Errors
     /// What is wrong with them, where.
     pub fn check_data(&self, data: &[u8]) -> Result<(), Vec<FieldError>> {
-        let whole = |reason: String| vec![FieldError { path: String::new(), reason }];
         let bytes = data.len();
         let data = strict::read(data).map_err(whole)?;
-        if self.effort.is_too_much(&data, bytes) {
-            return Err(whole(
-                "it takes too much to hold this to the schema, which leads to parts of it in too many ways: send less, \
-                 or less deep, or have the schema tell its cases apart before it refers to itself"
-                    .to_owned(),
-            ));
-        }
-        self.schemas.validate(&data, self.index).map_err(|error| {
+        let is_light =
+            self.effort.is_always_within(bytes, Limits::LIGHT) || self.effort.count(&data, Limits::LIGHT).is_ok();
+        if is_light { self.validate(&data) } else { self.check_alone(&data) }
+    }
+
+    /// Whether it may take so much to hold data to it that it is done for one at a time. Does not take long itself.
+    #[must_use]
+    pub fn is_heavy(&self, data: &[u8]) -> bool {
+        are_heavy(std::iter::once((self, data)))
+    }
+
+    /// Holds data to it, if that takes no more than is left.
+    fn check_within(&self, data: &[u8], left: &mut Limits) -> Result<(), Vec<FieldError>> {
+        let data = strict::read(data).map_err(whole)?;
+        let visits = self.effort.count(&data, *left).map_err(|too_much| whole(too_much.to_string()))?;
+        left.take(visits);
+        self.validate(&data)
+    }
+
+    /// Holds data to it while nothing else is that takes much, on a stack of its own.
+    fn check_alone(&self, data: &Value) -> Result<(), Vec<FieldError>> {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let check = || {
+            self.effort.count(data, Limits::MOST).map_err(|too_much| whole(too_much.to_string()))?;
+            self.validate(data)
+        };
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().name("schema".to_owned()).stack_size(STACK_BYTES);
+            match thread.spawn_scoped(scope, check) {
+                Ok(checked) => checked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                Err(error) => Err(whole(format!("it cannot be held to the schema now: {error}"))),
+            }
+        })
+    }
+
+    fn validate(&self, data: &Value) -> Result<(), Vec<FieldError>> {
+        self.schemas.validate(data, self.index).map_err(|error| {
             let mut errors = Vec::new();
             leaves(&error, &mut errors);
             errors.truncate(ERRORS_MAX);
@@ -262,6 +323,32 @@ impl fmt::Debug for TypeSchema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TypeSchema").field("origin", &self.origin).field("enforced", &self.enforced).finish()
     }
+}
+
+/// Whether it may take so much to hold such data to such documents that it is done for one at a time.
+fn are_heavy<'a>(held: impl Iterator<Item = (&'a TypeSchema, &'a [u8])>) -> bool {
+    let (mut bytes, mut left) = (0, Limits::INLINE);
+    for (TypeSchema { effort, .. }, data) in held {
+        if effort.is_always_within(data.len(), Limits::LIGHT) {
+            continue;
+        }
+        bytes += data.len();
+        if bytes > COUNTED_BYTES_MAX {
+            return true;
+        }
+        // What is not JSON is refused before it is held to anything.
+        let Ok(data) = strict::read(data) else { continue };
+        match effort.count(&data, left) {
+            Ok(visits) => left.take(visits),
+            Err(_) => return true,
+        }
+    }
+    false
+}
+
+/// What is wrong with data as a whole.
+fn whole(reason: String) -> Vec<FieldError> {
+    vec![FieldError { path: String::new(), reason }]
 }
 
 /// The innermost errors, which say what is wrong and not what follows from it.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     AppendError, AppendRequest, Appended, CommitError, Committed, Counts, Feed, Pending, ReadPage, ReadRequest,
-    Removals, Reply, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork,
+    Removals, Reply, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork, heavy_turn,
 };
 use crate::event::{
     Category, EventType, METADATA_ENTRIES_MAX, Position, Query, RecordedEvent, StreamName, metadata_key,
@@ -65,7 +65,10 @@ impl AsyncStore {
         let tried = if request.bytes() > INLINE_BYTES_MAX { Err(request) } else { self.store.try_append(request) };
         let appended = match tried {
             Ok(pending) => pending.await,
-            Err(request) => self.submit(|store| store.append(request)).await,
+            Err(request) => {
+                let is_heavy = self.store.is_heavy(&request.events);
+                self.submit_at_turn(is_heavy, |store| store.append(request)).await
+            }
         };
         note(span, &appended);
         appended
@@ -87,7 +90,10 @@ impl AsyncStore {
         let tried = if work.bytes() > INLINE_BYTES_MAX { Err(work) } else { self.store.try_commit(work) };
         match tried {
             Ok(pending) => pending.await,
-            Err(work) => self.submit(|store| store.commit(work)).await,
+            Err(work) => {
+                let is_heavy = self.store.is_heavy(&work.events);
+                self.submit_at_turn(is_heavy, |store| store.commit(work)).await
+            }
         }
     }
 
@@ -204,6 +210,25 @@ impl AsyncStore {
         }
     }
 
+    /// Submits an append from a thread that must not wait until the store takes it, but may check it however long that
+    /// takes. What is done with the answer is done by the store's own thread, as [`Reply::then`] says: nobody is woken
+    /// before that. Where the store would block, a task submits it instead. Must be called within a tokio runtime.
+    pub fn append_then(
+        &self,
+        mut request: AppendRequest,
+        then: impl FnOnce(Result<Appended, AppendError>) + Send + 'static,
+    ) {
+        let span = traced(&mut request);
+        let noted = |appended| {
+            note(span, &appended);
+            then(appended);
+        };
+        if let Some((request, reply)) = self.store.append_to(request, Reply::then(noted)) {
+            let store = self.clone();
+            tokio::spawn(async move { reply.send(store.submit(|store| store.append(request)).await) });
+        }
+    }
+
     /// Submits a write that may block until the store takes it, then waits for the answer.
     async fn submit<T, E>(
         &self,
@@ -213,29 +238,28 @@ impl AsyncStore {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        self.submit_at_turn(false, write).await
+    }
+
+    /// The same, at its turn if it is heavy: those that wait for it take no place of others.
+    async fn submit_at_turn<T, E>(
+        &self,
+        is_heavy: bool,
+        write: impl FnOnce(&dyn Store) -> Pending<Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let turn = heavy_turn(is_heavy).await;
         let place = Arc::clone(&self.submitters).acquire_owned().await.map_err(|_| StoreError::ShuttingDown)?;
         let submitted = self.run(move |store| {
             // Held by the thread, not by the task: dropping the task leaves the thread waiting.
-            let _place = place;
+            let _held = (place, turn);
             Ok::<_, E>(write(store))
         });
         submitted.await?.await
     }
-}
-
-/// Submits an append from a thread that may wait until the store takes it. What is done with the answer is done by the
-/// store's own thread, as [`Reply::then`] says: nobody is woken before that.
-pub fn append_then(
-    store: &dyn Store,
-    mut request: AppendRequest,
-    then: impl FnOnce(Result<Appended, AppendError>) + Send + 'static,
-) {
-    let span = traced(&mut request);
-    let noted = |appended| {
-        note(span, &appended);
-        then(appended);
-    };
-    store.append_to(request, Reply::then(noted));
 }
 
 /// Ends the span of an append.
@@ -305,6 +329,26 @@ mod tests {
         drop(open);
         for write in writes {
             write.await.unwrap().unwrap();
+        }
+        assert_eq!(store.counts().await.unwrap().events, 2 * SUBMITTERS_MAX as u64);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_thread_that_hands_appends_over_is_not_held_up_by_a_store_that_blocks() {
+        let (open, gate) = mpsc::channel();
+        let store = AsyncStore::new(Arc::new(MemoryStore::new(Arc::new(Gate(Mutex::new(gate))))));
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        for _ in 0..2 * SUBMITTERS_MAX {
+            let tell = tell.clone();
+            store.append_then(event(), move |appended| drop(tell.send(appended)));
+        }
+        while store.submitters.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(store.head(), Position::START, "no more threads than those wait, and this one goes on");
+        drop(open);
+        for _ in 0..2 * SUBMITTERS_MAX {
+            told.recv().await.unwrap().unwrap();
         }
         assert_eq!(store.counts().await.unwrap().events, 2 * SUBMITTERS_MAX as u64);
     }

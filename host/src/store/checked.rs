@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use uuid::Uuid;
 
 use super::{
@@ -14,6 +14,17 @@ use crate::event::{
     Category, EventType, InvalidEvent, NewEvent, OwnIds, PluginName, Position, RecordedEvent, StreamName,
 };
 use crate::schema::{FieldError, SchemaCell};
+
+/// Who holds to a schema what takes much, from async code: one at a time in the process, as the check itself is made for
+/// one at a time, and those that wait for it would only hold threads.
+static TURN: Semaphore = Semaphore::const_new(1);
+
+/// Waits for the turn to hold to a schema what takes much; what does not needs none. Taken before the thread is, and held
+/// by that.
+pub async fn heavy_turn(is_heavy: bool) -> Option<SemaphorePermit<'static>> {
+    // Never closed.
+    if is_heavy { TURN.acquire().await.ok() } else { None }
+}
 
 /// A store behind schemas. Everything but what is appended passes as it is.
 pub struct CheckedStore {
@@ -39,10 +50,10 @@ impl CheckedStore {
         })
     }
 
-    /// Whether nothing has to be looked for.
+    /// Whether nothing has to be looked for, and that is soon known. What does not fit is checked again, by a thread that
+    /// may also look for it in the store: that is only ever little.
     fn fits(&self, events: &[NewEvent]) -> bool {
-        let schemas = self.schemas.get();
-        events.iter().all(|event| schemas.check(event).is_ok())
+        self.schemas.get().fit_at_once(events)
     }
 }
 
@@ -59,10 +70,17 @@ impl Store for CheckedStore {
         }
     }
 
-    fn append_to(&self, request: AppendRequest, reply: Reply<Result<Appended, AppendError>>) {
+    fn append_to(
+        &self,
+        request: AppendRequest,
+        reply: Reply<Result<Appended, AppendError>>,
+    ) -> Option<(AppendRequest, Reply<Result<Appended, AppendError>>)> {
         match self.check(&request.events) {
             Ok(()) => self.inner.append_to(request, reply),
-            Err(error) => reply.send(Err(error)),
+            Err(error) => {
+                reply.send(Err(error));
+                None
+            }
         }
     }
 
@@ -71,6 +89,10 @@ impl Store for CheckedStore {
             Ok(()) => self.inner.commit(work),
             Err(error) => Pending::ready(Err(CommitError::Append(error))),
         }
+    }
+
+    fn is_heavy(&self, events: &[NewEvent]) -> bool {
+        self.schemas.get().are_heavy(events)
     }
 
     fn try_append(&self, request: AppendRequest) -> Result<Pending<Result<Appended, AppendError>>, AppendRequest> {
@@ -203,5 +225,20 @@ impl Store for CheckedStore {
 
     fn plugins(&self) -> Result<Vec<PluginName>, StoreError> {
         self.inner.plugins()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_takes_much_waits_for_its_turn_and_what_does_not_passes_by() {
+        let turn = heavy_turn(true).await;
+        assert!(turn.is_some());
+        assert!(heavy_turn(true).now_or_never().is_none());
+        assert!(heavy_turn(false).now_or_never().is_some());
     }
 }

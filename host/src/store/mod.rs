@@ -38,8 +38,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use append::{AppendCondition, AppendError, AppendRequest, Appended, AppendedEvent, StreamExpectation};
-pub use async_store::{AsyncStore, append_then};
-pub use checked::CheckedStore;
+pub use async_store::AsyncStore;
+pub use checked::{CheckedStore, heavy_turn};
 pub use error::StoreError;
 pub use feed::Feed;
 pub use owner::Owner;
@@ -54,7 +54,7 @@ pub use state_size::StateSize;
 pub use stream::{Counts, StreamDeletion, StreamHead, StreamPage};
 pub use tracking::Tracking;
 
-use crate::event::{Category, EventType, OwnIds, PluginName, Position, RecordedEvent, StreamName};
+use crate::event::{Category, EventType, NewEvent, OwnIds, PluginName, Position, RecordedEvent, StreamName};
 
 /// The event log and the data that plugins keep beside it.
 ///
@@ -84,6 +84,12 @@ pub trait Store: Send + Sync + 'static {
     /// as [`Self::append`] does.
     fn change_plugin(&self, change: PluginChange) -> Pending<Result<(), CommitError>>;
 
+    /// Whether it may take so much to look at events before they are appended that it is done for one append at a time,
+    /// after [`heavy_turn`]. As it stands here it never does.
+    fn is_heavy(&self, _events: &[NewEvent]) -> bool {
+        false
+    }
+
     /// [`Self::append`] that never blocks: where that would block, the request is given back. As it stands
     /// here it always is.
     ///
@@ -93,9 +99,14 @@ pub trait Store: Send + Sync + 'static {
         Err(request)
     }
 
-    /// [`Self::append`] whose answer goes to a reply. As it stands here it blocks until there is one.
-    fn append_to(&self, request: AppendRequest, reply: Reply<Result<Appended, AppendError>>) {
-        reply.send(self.append(request).wait());
+    /// [`Self::append`] that never blocks, and whose answer goes to a reply: where it would block, both are given back. As
+    /// it stands here they always are.
+    fn append_to(
+        &self,
+        request: AppendRequest,
+        reply: Reply<Result<Appended, AppendError>>,
+    ) -> Option<(AppendRequest, Reply<Result<Appended, AppendError>>)> {
+        Some((request, reply))
     }
 
     /// [`Self::commit`] that never blocks: where that would block, the work is given back. As it stands here

@@ -138,4 +138,5 @@ const tm_plugin tidemill_plugin = {
     .append = APPEND,
     .handlers = HANDLERS,
     .queries = QUERIES,
+    .state_schema = 1,
 };

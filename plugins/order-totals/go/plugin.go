@@ -141,6 +141,7 @@ func init() {
 			"OrderCancelled": tidemill.On(cancelled),
 			"CustomerLeft":   tidemill.On(left),
 		},
-		Queries: tidemill.Queries{"customer": customer},
+		Queries:     tidemill.Queries{"customer": customer},
+		StateSchema: 1,
 	})
 }

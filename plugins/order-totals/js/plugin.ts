@@ -58,7 +58,12 @@ const customer = (query: Query) => {
 };
 
 export const { subscriber, projection, description } = plugin(
-  { name: "order-totals", summary: "Totals per customer, and who becomes a VIP.", append: ["CustomerGotVip"] },
+  {
+    name: "order-totals",
+    summary: "Totals per customer, and who becomes a VIP.",
+    append: ["CustomerGotVip"],
+    stateSchema: 1,
+  },
   { OrderPlaced: placed, OrderCancelled: cancelled, CustomerLeft: left },
   { customer },
 );

@@ -4,7 +4,12 @@ from dataclasses import dataclass
 
 from tidemill import Context, Invalid, Plugin, Query, Reject, Retry, config, log, state
 
-plugin = Plugin("order-totals", summary="Totals per customer, and who becomes a VIP.", append=("CustomerGotVip",))
+plugin = Plugin(
+    "order-totals",
+    summary="Totals per customer, and who becomes a VIP.",
+    append=("CustomerGotVip",),
+    state_schema=1,
+)
 
 
 @dataclass

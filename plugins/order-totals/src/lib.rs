@@ -141,4 +141,11 @@ fn customer_key(customer: &str) -> String {
     format!("customer/{customer}")
 }
 
-export!(typed(handle), query = query, name = "order-totals", append = ["CustomerGotVip"], queries = ["customer"]);
+export!(
+    typed(handle),
+    query = query,
+    name = "order-totals",
+    append = ["CustomerGotVip"],
+    queries = ["customer"],
+    state_schema = 1
+);

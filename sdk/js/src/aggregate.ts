@@ -120,7 +120,7 @@ export function decider<State, Events extends Shapes, Commands extends Shapes>(
       const asked = { id, metadata: Object.fromEntries(metadata), time: new Date(timestampUs / 1000) };
       try {
         const command = read(commands, commandType, data) as OneOf<Commands>;
-        return code.decide(this.#state, command, asked).map(toHost);
+        return code.decide(this.#state, command, asked).map((event) => toHost(events, event));
       } catch (error) {
         throw refusal(error);
       }
@@ -174,10 +174,17 @@ function refusal(error: unknown): unknown {
   return { code, reason: message, details: details === undefined ? null : JSON.stringify(details) };
 }
 
-function toHost(event: Labels & { type: string; data?: unknown }): unknown {
+/** An event as the contract has it. One that `apply` could not take in again is a mistake: its stream would stand still. */
+function toHost(known: Readers, event: Labels & { type: string; data?: unknown }): unknown {
+  const payload: HostEvent["payload"] = { tag: "json", val: JSON.stringify(event.data ?? null) };
+  try {
+    read(known, event.type, payload);
+  } catch (error) {
+    throw new TypeError(`decide answered an event that cannot be read again: ${(error as Error).message}`);
+  }
   return {
     eventType: event.type,
-    payload: { tag: "json", val: JSON.stringify(event.data ?? null) },
+    payload,
     contentType: null,
     tags: event.tags ?? [],
     metadata: Object.entries(event.metadata ?? {}),

@@ -19,6 +19,11 @@ export interface About {
   append?: string[];
   /** The commands it wants to send, such as `account:Deposit`; the manifest's `[grants]` allow them. */
   dispatch?: string[];
+  /**
+   * Which schema the state has, from 1. Raise it when another state is to be made of the same events: the host builds it
+   * anew beside the one there is, and then changes over.
+   */
+  stateSchema?: number;
 }
 
 /**
@@ -59,6 +64,7 @@ export function plugin(
   const types = Object.keys(handlers);
   const known = new Map(Object.entries(handlers));
   const otherwise = known.get("*");
+  const schema = schemaOf(about);
   return {
     subscriber: {
       handle(events) {
@@ -87,11 +93,21 @@ export function plugin(
         extra: [
           ...Object.keys(queries).map((name) => ["query", name]),
           ...(about.dispatch ?? []).map((command) => ["request.dispatch", command]),
+          ...schema,
           SDK,
         ],
       }),
     },
   };
+}
+
+/** The pair that says which schema the state has; none where nothing is said. */
+function schemaOf({ stateSchema }: About): [string, string][] {
+  if (stateSchema === undefined) return [];
+  if (!Number.isSafeInteger(stateSchema) || stateSchema < 1) {
+    throw new RangeError(`\`stateSchema\` is ${stateSchema}: number the schemas of the state from 1`);
+  }
+  return [["schema", String(stateSchema)]];
 }
 
 function contractFailure(index: number, failure: Failure): { index: number; verdict: Verdict; reason: string } {

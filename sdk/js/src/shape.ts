@@ -12,8 +12,17 @@ export interface Reader<T> {
 /** Readers by field. */
 export type Shape = Record<string, Reader<unknown>>;
 
-/** What a shape reads. */
-export type Read<S extends Shape> = { [K in keyof S]: S[K] extends Reader<infer T> ? T : never };
+/** What a reader reads. */
+type ReadBy<R> = R extends Reader<infer T> ? T : never;
+/** The fields of a shape that are always there. */
+type Needed<S extends Shape> = { [K in keyof S]: undefined extends ReadBy<S[K]> ? never : K }[keyof S];
+/** The same type, as its fields. */
+type Fields<T> = { [K in keyof T]: T[K] };
+
+/** What a shape reads: a field that is `optional` may be left out. */
+export type Read<S extends Shape> = Fields<
+  { [K in Needed<S>]: ReadBy<S[K]> } & { [K in Exclude<keyof S, Needed<S>>]?: ReadBy<S[K]> }
+>;
 
 /** A value is not what the reader expects. */
 export class ShapeError extends Error {

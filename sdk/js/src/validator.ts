@@ -43,6 +43,9 @@ export type Rule = (command: Checked<string>) => FieldError[];
 /** The code of the error of data that do not have a rule's shape. */
 const MALFORMED = "malformed";
 
+/** The data of a command are no text. */
+class NotText extends Error {}
+
 /** A rule for commands whose data have this shape; other data are refused, with the place. Answers what is wrong. */
 export function check<S extends Shape>(shape: S, rule: (data: Read<S>, command: Checked<Read<S>>) => FieldError[]): Rule {
   const { read } = object(shape);
@@ -69,17 +72,40 @@ export function validates(rules: Record<string, Rule>) {
     validator: {
       validate({ id, aggregate, key, commandType, data, metadata, timestampUs }: HostCommand): void {
         const rule = known.get(commandType) ?? known.get("*");
-        const errors = rule?.({
+        const command: Checked<string> = {
           id,
           aggregate,
           key,
           type: commandType,
-          data: data.tag === "json" ? data.val : decodeUtf8(data.val),
+          // Read only where a rule asks for it.
+          get data() {
+            return text(data);
+          },
           metadata: Object.fromEntries(metadata),
           time: new Date(timestampUs / 1000),
-        });
-        if (errors?.length) throw errors;
+        };
+        const errors = rule ? wrong(rule, command) : [];
+        if (errors.length) throw errors;
       },
     },
   };
+}
+
+/** What a rule finds wrong; who sends bytes that are no text is told so, and ends no component. */
+function wrong(rule: Rule, command: Checked<string>): FieldError[] {
+  try {
+    return rule(command) ?? [];
+  } catch (error) {
+    if (error instanceof NotText) return [{ path: "", code: MALFORMED, message: error.message }];
+    throw error;
+  }
+}
+
+function text(data: HostCommand["data"]): string {
+  if (data.tag === "json") return data.val;
+  try {
+    return decodeUtf8(data.val);
+  } catch {
+    throw new NotText("it is not UTF-8 text");
+  }
 }

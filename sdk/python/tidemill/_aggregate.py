@@ -132,7 +132,7 @@ def _resource(decider: Decider) -> type:
                         f"`decide` returned nothing for {command.command_type}: return the events that follow, [] for "
                         "none, or raise a Rejection"
                     )
-                return [_decided(contract, event) for event in events]
+                return [_decided(contract, decider._events, event) for event in events]
             except ShapeError as error:
                 raise Err(contract.Rejection(_INVALID_COMMAND, str(error), None)) from None
             except Rejection as error:
@@ -159,12 +159,18 @@ def _read(known: dict, kind: str, payload: types.Payload) -> object:
         raise ShapeError(f"payload of {kind}: {error}") from None
 
 
-def _decided(contract, event: object):
+def _decided(contract, known: dict, event: object):
+    """An event as the contract has it. One that `apply` could not take in again is a mistake: its stream would stand still."""
     kind, data = type(event).__name__, dataclasses.asdict(event)
+    payload = types.Payload_Json(_json(data or None))
+    try:
+        _read(known, kind, payload)
+    except ShapeError as error:
+        raise TypeError(f"`decide` answered an event that cannot be read again: {error}") from None
     # A field of that name is of the event's data, and says nothing of how it is stored.
     tags = [] if "tags" in data else list(getattr(event, "tags", ()))
     schema_version = 1 if "schema_version" in data else getattr(event, "schema_version", 1)
-    return contract.DecidedEvent(kind, types.Payload_Json(_json(data or None)), None, tags, [], schema_version)
+    return contract.DecidedEvent(kind, payload, None, tags, [], schema_version)
 
 
 def _json(value: object) -> str:

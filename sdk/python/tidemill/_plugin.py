@@ -33,11 +33,17 @@ class Plugin:
         summary: str = "",
         append: tuple[str, ...] = (),
         dispatch: tuple[str, ...] = (),
+        state_schema: int | None = None,
     ):
         """`append`: the types of events it wants to append; `dispatch`: the commands it wants to send, such as
-        `account:Deposit`. The manifest's `[grants]` allow them."""
+        `account:Deposit`. The manifest's `[grants]` allow them. `state_schema`: which schema the state has, from 1;
+        raise it when another state is to be made of the same events: the host builds it anew beside the one there is,
+        and then changes over."""
+        if state_schema is not None and (type(state_schema) is not int or state_schema < 1):
+            raise ValueError(f"state_schema is {state_schema!r}: number the schemas of the state from 1")
         self._about = (name, version, summary, list(append))
         self._requests = [("request.dispatch", command) for command in dispatch]
+        self._schema = [] if state_schema is None else [("schema", str(state_schema))]
         self._handlers: dict[str, Handler] = {}
         self._queries: dict[str, Callable[[Query], object]] = {}
 
@@ -108,7 +114,8 @@ class Plugin:
         name, version, summary, append = self._about
         listens = [] if "*" in self._handlers else list(self._handlers)
         queries = [("query", query) for query in self._queries]
-        return description.Description(name, version, summary, listens, [], [], append, [*queries, *self._requests, SDK])
+        extra = [*queries, *self._requests, *self._schema, SDK]
+        return description.Description(name, version, summary, listens, [], [], append, extra)
 
 
 def _unexpected(ctx: Context) -> None:

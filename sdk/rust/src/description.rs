@@ -1,5 +1,7 @@
 //! How a plugin introduces itself.
 
+use std::num::NonZeroU32;
+
 use crate::description_bindings::exports::tidemill::plugin::description as contract;
 
 /// How a plugin introduces itself. [`export!`](crate::export!) builds it: each of its `key = value`
@@ -13,7 +15,7 @@ pub struct Description {
     streams: Vec<String>,
     tags: Vec<String>,
     append: Vec<String>,
-    /// Pairs of the open tail: `request.*` and what is requested, `query` and its name.
+    /// Pairs of the open tail: `request.*` and what is requested, `query` and its name, `schema` and its number.
     requests: Vec<(String, String)>,
 }
 
@@ -105,6 +107,36 @@ impl Description {
         self.request("request.secret", names)
     }
 
+    /// Which schema its state has, from 1; [`export!`](crate::export!) takes the number. Raise it when another state is to
+    /// be made of the same events: the host builds it anew beside the one there is, and then changes over. It is neither an
+    /// event's `schema_version` nor an aggregate's [`SNAPSHOT_SCHEMA`](crate::Aggregate::SNAPSHOT_SCHEMA).
+    ///
+    /// ```
+    /// # use tidemill_sdk::{Context, Event, Outcome, export};
+    /// # fn handle(_: &Event, _: &mut Context) -> Outcome { Ok(()) }
+    /// export!(handle, state_schema = 2);
+    /// ```
+    /// There is no schema 0:
+    /// ```compile_fail
+    /// # use tidemill_sdk::{Context, Event, Outcome, export};
+    /// # fn handle(_: &Event, _: &mut Context) -> Outcome { Ok(()) }
+    /// export!(handle, state_schema = 0);
+    /// ```
+    #[must_use]
+    pub fn state_schema(self, number: NonZeroU32) -> Self {
+        self.request("schema", [number])
+    }
+
+    /// The number of a schema. [`export!`](crate::export!) asks for it while the plugin is compiled.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn schema_number(number: u32) -> NonZeroU32 {
+        match NonZeroU32::new(number) {
+            Some(number) => number,
+            None => panic!("`state_schema` is 0: number the schemas of the state from 1"),
+        }
+    }
+
     fn request<T: ToString>(mut self, key: &str, items: impl IntoIterator<Item = T>) -> Self {
         self.requests.extend(items.into_iter().map(|item| (key.to_owned(), item.to_string())));
         self
@@ -140,5 +172,22 @@ mod tests {
     fn given_types_win_over_the_subscribers_own() {
         assert_eq!(Description::new().or_types(&["A", "B"]).types, ["A", "B"]);
         assert_eq!(Description::new().types(["Order*"]).or_types(&["A"]).types, ["Order*"]);
+    }
+
+    #[test]
+    fn the_schema_of_the_state_is_said_where_it_is_given() {
+        let said = |description: Description| {
+            let extra = contract::Description::from(description).extra;
+            extra.into_iter().find(|(key, _)| key == "schema").map(|(_, schema)| schema)
+        };
+        assert_eq!(said(Description::new()), None);
+        let given = Description::new().state_schema(Description::schema_number(2));
+        assert_eq!(said(given).as_deref(), Some("2"));
+    }
+
+    #[test]
+    #[should_panic(expected = "`state_schema` is 0")]
+    fn no_schema_has_the_number_0() {
+        let _ = Description::schema_number(0);
     }
 }

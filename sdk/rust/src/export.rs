@@ -73,8 +73,8 @@ macro_rules! export {
                     let description = $crate::Description::new()
                         .name(::core::env!("CARGO_PKG_NAME"))
                         .version(::core::env!("CARGO_PKG_VERSION"))
-                        .summary(::core::env!("CARGO_PKG_DESCRIPTION"))
-                        $(.$key($value))*;
+                        .summary(::core::env!("CARGO_PKG_DESCRIPTION"));
+                    $(let description = $crate::__described!(description, $key = $value);)*
                     $crate::describe_component(description, || $subscriber)
                 }
             }
@@ -86,6 +86,20 @@ macro_rules! export {
             #[cfg(not(target_arch = "wasm32"))]
             let _ = || $subscriber;
         };
+    };
+}
+
+/// A description with one `key = value` more. Used by [`export!`](crate::export!) only.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __described {
+    ($description:expr, state_schema = $number:expr) => {{
+        // A bad one does not compile, wherever the description is used.
+        const _: ::core::num::NonZeroU32 = $crate::Description::schema_number($number);
+        $description.state_schema(const { $crate::Description::schema_number($number) })
+    }};
+    ($description:expr, $key:ident = $value:expr) => {
+        $description.$key($value)
     };
 }
 

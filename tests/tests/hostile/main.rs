@@ -14,7 +14,7 @@ mod usage;
 
 use std::fs;
 
-use cases::{CASES, Case, End};
+use cases::{CASES, Case, End, LARGE};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_plugins::{COUNTER, Example};
@@ -41,11 +41,11 @@ struct Setting {
 }
 
 impl Setting {
-    fn start() -> Self {
+    fn start(cases: &'static [Case]) -> Self {
         let [data, plugins, staged] = [(); 3].map(|()| tempfile::tempdir().unwrap());
         install(plugins.path(), "counter", &COUNTER);
         let server = Server::start(data.path(), plugins.path());
-        let guests = CASES.iter().map(|case| (case, case.component(), case.manifest())).collect();
+        let guests = cases.iter().map(|case| (case, case.component(), case.manifest())).collect();
         Self { server, plugins, staged, guests, _data: data }
     }
 
@@ -90,9 +90,7 @@ impl Setting {
         self.install();
         let first = self.append(&EVENTS);
         self.server.settle("counter");
-        let ends = self.guests.iter().filter_map(|(case, ..)| self.fault(case, first));
-        let faults: Vec<_> = ends.collect();
-        assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+        self.all_end(first);
         let twice = self.rest("is-there-twice");
         assert!(twice["problem"]["reason"].as_str().unwrap().contains("is-there-twice.wasm"), "{twice}");
         self.replay();
@@ -144,6 +142,12 @@ impl Setting {
         (!as_it_must).then(|| format!("{} must end as {:?}: {found}", case.name, case.end))
     }
 
+    /// Waits until every guest has come to the end that it must come to.
+    fn all_end(&self, first: u64) {
+        let faults: Vec<_> = self.guests.iter().filter_map(|(case, ..)| self.fault(case, first)).collect();
+        assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    }
+
     /// What dies of a replay does so there and nowhere else.
     fn replay(&self) {
         let path = "/v1/plugins/traps-on-replay/replay";
@@ -178,8 +182,18 @@ fn promise_7_while_a_guest_spins_for_minutes_others_handle_every_event() {
 }
 
 #[test]
+fn promise_7_a_gibibyte_and_a_million_events_that_a_guest_hands_over_are_refused() {
+    let setting = Setting::start(LARGE);
+    setting.install();
+    let first = setting.append(&["Ticked", "Poison", "Ticked"]);
+    setting.server.settle("counter");
+    setting.all_end(first);
+    assert_eq!(setting.server.get("/v1/plugins/counter/state/Ticked")["value"], 2);
+}
+
+#[test]
 fn promise_7_hostile_guests_hurt_nobody_and_leave_nothing_behind() {
-    let setting = Setting::start();
+    let setting = Setting::start(CASES);
     (0..WARM_UP).for_each(|_| setting.round());
     let process = setting.server.id();
     let warm = Usage::of(process);

@@ -103,7 +103,7 @@ fn name(text: &str) -> PluginName {
 fn version(reload: u8) -> (Vec<u8>, Option<&'static str>) {
     match reload % 10 {
         3 => (b"garbage".to_vec(), Some("not WebAssembly")),
-        5 => (guests::HTTP_GET.to_vec(), Some("[grants] http")),
+        5 => (guests::HTTP_GET.to_vec(), Some("in [grants]: http")),
         7 => (raw::component(raw::LOOP_AT_START), Some("start")),
         _ => (another_version(guests::EMIT, reload % VERSIONS), None),
     }
@@ -161,7 +161,7 @@ fn slow_to_compile() -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_is_replaced_while_it_compiles_never_runs_and_delays_nobody() {
-    let limits = CompileLimits { time_ms: 10_000, ..CompileLimits::default() };
+    let limits = CompileLimits { time_ms: 120_000, ..CompileLimits::default() };
     let compiler = Compiler::tidemill(PathBuf::from(tidemill().get_program()), limits);
     let setting = Setting::start(Some(compiler), |plugins| {
         install(plugins, "it", &COUNTER);

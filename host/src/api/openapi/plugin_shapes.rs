@@ -71,6 +71,9 @@ pub(super) struct Plugin {
     /// stands for them.
     #[schema(nullable = false)]
     history_gone: Option<HistoryGone>,
+    /// Snapshots of them that were left out since the process started, so that the aggregates were made of their events.
+    #[schema(nullable = false)]
+    snapshots_left_out: Option<SnapshotsLeftOut>,
     #[schema(nullable = false)]
     description: Option<DescriptionInfo>,
     /// What its authors say of it, in its file.
@@ -100,6 +103,15 @@ pub(super) struct HistoryGone {
     /// How often one was wanted.
     count: u64,
     /// What was told at the last time.
+    reason: String,
+}
+
+/// Snapshots that were left out.
+#[derive(ToSchema)]
+pub(super) struct SnapshotsLeftOut {
+    /// How often one was.
+    count: u64,
+    /// Which was the last one, and why.
     reason: String,
 }
 

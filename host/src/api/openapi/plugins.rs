@@ -77,6 +77,7 @@ fn driven() -> Vec<Op> {
         .takes([
             query("from", named("Position"), "First position to build from; where the plugin began unless given."),
             query("wait", flag(), "Answers when what is built is live."),
+            query("force", flag(), "Although events that the state is made of were removed."),
         ])
         .answers(202, "It has begun.")
         .json::<RebuildStatus>()

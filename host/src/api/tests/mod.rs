@@ -51,7 +51,7 @@ use crate::store::{DeadLetter, DeadLetterChange, Progress, StateChange, Store, U
 mod documented;
 
 /// Longest that a test waits for something that must come.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// An API to ask.
 struct Api {

@@ -213,7 +213,7 @@ async fn plugins_show_what_they_cost() {
     let (_, billing) = api.get("/v1/plugins/billing").await;
     let cost = json!({
         "events": 3, "batches": 1, "attempts": 2, "handler_us": 9, "batch_us_max": 7, "memory_bytes": 1,
-        "memory_peak_bytes": 0, "fuel": 30, "batch_fuel_max": 20, "log_bytes": 0, "batch_log_bytes_max": 0,
+        "memory_peak_bytes": 0, "instance_peak_bytes": 0, "fuel": 30, "batch_fuel_max": 20, "log_bytes": 0, "batch_log_bytes_max": 0,
         "http_requests": 0, "restarts": { "fault": 0, "recycled": 0 },
     });
     let lags = |value: &Value| (value["lag_events"].clone(), value["lag_seconds"].clone());

@@ -196,7 +196,7 @@ impl Chosen {
             CliError::Failed { exit: Exit::Denied, hint: None, .. } if !self.requests.is_empty() && !self.granted => {
                 let requests = shown(&self.requests.join("; "), usize::MAX);
                 let how = if self.kept { "write it into its manifest" } else { "say --grant to grant that" };
-                error.hint(format_args!("it asks for {requests}; {how}; nothing was installed"))
+                error.hint(format_args!("it asks for more, {requests}; {how}; nothing was installed"))
             }
             _ => error,
         }
@@ -249,9 +249,17 @@ fn unnamed(source: &Source, component: &[u8], replace: bool) -> Result<PluginNam
 
 /// Whether what a component comes from is called as it calls itself, or so with a version, as `pack` does it.
 fn is_called(stem: &str, own: &PluginName) -> bool {
-    let version =
-        |rest: &str| rest.strip_prefix('-').is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+    let version = |rest: &str| rest.strip_prefix('-').is_some_and(is_version);
     stem.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || version(rest))
+}
+
+/// Whether a text is a version, as `1.2` or `1.2.3-rc.1+5`: what merely begins with a digit may be of another name.
+fn is_version(text: &str) -> bool {
+    let numbers = text.split(['-', '+']).next().unwrap_or_default();
+    let behind = text.strip_prefix(numbers).unwrap_or_default();
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let may_follow = |byte: u8| byte.is_ascii_alphanumeric() || b".-+".contains(&byte);
+    numbers.contains('.') && numbers.split('.').all(is_number) && behind.len() != 1 && behind.bytes().all(may_follow)
 }
 
 /// Which manifest is put in place: that of the operator where there is one, else the embedded one.
@@ -295,8 +303,16 @@ mod tests {
         let labels = PackageLabels { name: Some("billing".into()), ..PackageLabels::default() };
         let bare = b"\0asm\x0d\0\x01\0";
         let packed = pack(bare, None, &labels).unwrap();
-        for from in ["tool.wasm", "https://example.com/tool.wasm", "oci://example.com/acme/tool:1", "billing-tool.wasm"]
-        {
+        for from in [
+            "tool.wasm",
+            "https://example.com/tool.wasm",
+            "oci://example.com/acme/tool:1",
+            "billing-tool.wasm",
+            "billing-2fa.wasm",
+            "billing-2.wasm",
+            "billing-2.fa.wasm",
+            "billing-1.2-.wasm",
+        ] {
             let source: Source = from.parse().unwrap();
             assert_eq!(unnamed(&source, &packed, false).unwrap().as_str(), "billing", "{from}");
             let Err(CliError::Failed { exit, what, hint }) = unnamed(&source, &packed, true) else {
@@ -310,6 +326,7 @@ mod tests {
         for from in [
             "x/billing.wasm",
             "billing-1.2.3.wasm",
+            "billing-1.2-rc.1+5.wasm",
             "https://example.com/billing.wasm?v=1",
             "oci://example.com/acme/billing:1",
         ] {

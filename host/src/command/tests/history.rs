@@ -81,9 +81,11 @@ async fn an_aggregate_is_made_of_events_as_they_are_today_and_versions_count_sto
     }
     let stream = StreamName::new("purse-1").unwrap();
     let changed = world.commands.changes(stream, None, (Point::Version(Version(1)), Point::Now)).await.unwrap();
-    let counts: Vec<_> =
-        changed.events.iter().map(|change| (change.event_type.as_str(), change.changes.len())).collect();
-    assert_eq!(counts, [("Noise", 0), ("Both", 1), ("Added", 1), ("Taken", 1)]);
+    let cents = |change: &Change| change.changes[0].after.as_ref().and_then(Value::as_i64).unwrap();
+    let told = changed.events.iter().map(|change| (change.event_type.as_str(), change.version.0, cents(change)));
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [("Added", 3, 10), ("Taken", 3, 7), ("Added", 3, 10), ("Added", 4, 11), ("Taken", 5, 0)]);
+    assert_eq!((changed.from, changed.to, changed.complete), (Version(1), Version(5), true));
 }
 
 #[tokio::test]

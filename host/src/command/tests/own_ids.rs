@@ -88,7 +88,12 @@ async fn a_command_that_was_accepted_and_given_up_with_ids_of_before_stays_so() 
     append_own(&later.world, vec![NewEvent { id: Uuid::from_u128(1), ..accepted }]).await;
     assert!(later.accept(bad.clone()).await.unwrap().repeated, "it is found by its tag");
     let error = CommandError::Contended { stream: purse(), attempts: 3 };
-    let failed = waiting::failed(later.world.store.own_ids(), &bad, &purse(), &error, 3);
+    let failed = waiting::failed(
+        later.world.store.own_ids(),
+        &bad,
+        &purse(),
+        waiting::Why { error: &error, before: None, attempts: 3 },
+    );
     append_own(&later.world, vec![NewEvent { id: waiting::failed_id_of_before("bad"), ..failed }]).await;
     let head = later.world.store.head();
 

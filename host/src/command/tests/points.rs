@@ -87,3 +87,8 @@ async fn a_look_that_nobody_waits_for_any_more_ends_before_its_next_page() {
     assert_eq!(world.code.calls.lock().unwrap().len(), 1, "the second page is not read");
     assert_eq!(world.state(Point::Now).await, 1001);
 }
+
+#[test]
+fn a_time_is_told_as_it_was_given() {
+    assert_eq!(Point::Time(1_577_836_800_000_000).to_string(), "the time 2020-01-01T00:00:00.000000Z");
+}

@@ -138,6 +138,21 @@ async fn one_that_never_works_is_given_up_with_its_evidence_and_holds_nobody_for
 }
 
 #[tokio::test]
+async fn one_that_fails_until_its_deadline_is_given_up_with_what_it_failed_at() {
+    let later = Later::new(QueueOptions { attempts_max: u32::MAX, ..options() });
+    later.accept(Command { deadline_ms: Some(5_000), ..command("bad", "Explode", 1) }).await.unwrap();
+    let _task = later.commands.work(async {});
+    while later.commands.queue_counts().retried < 2 {
+        tokio::task::yield_now().await;
+    }
+    later.clock.advance_us(5_000_000);
+    let Status::Failed(failure) = later.settled("bad").await else { panic!("it has an outcome") };
+    assert_eq!((failure.kind.as_str(), failure.stderr_tail.as_str()), ("trap", "last words"), "{failure:?}");
+    let failures = format!("its deadline passed after it had failed so often: {}", failure.attempts - 1);
+    assert!(failure.reason.contains("it trapped") && failure.reason.contains(&failures), "{failure:?}");
+}
+
+#[tokio::test]
 async fn one_whose_failure_cannot_be_stored_is_given_up_all_the_same_also_after_a_restart() {
     let later = Later::new(options());
     let planted = NewEvent::json(EventType::new("Planted").unwrap(), "1");
@@ -192,7 +207,7 @@ async fn only_so_many_wait_and_what_cannot_be_decided_is_not_accepted() {
         later.accept(command(id, "Add", 1)).await.unwrap();
     }
     let full = later.accept(command("c", "Add", 1)).await.unwrap_err();
-    assert!(matches!(full, CommandError::QueueFull { max: 2 }), "{full}");
+    assert!(matches!(full, CommandError::QueueFull { max: 2, .. }), "{full}");
     assert!(later.accept(command("a", "Add", 1)).await.unwrap().repeated, "what is in it is answered");
     let task = later.commands.work(async {});
     while later.waiting() > 0 {
@@ -203,6 +218,49 @@ async fn only_so_many_wait_and_what_cannot_be_decided_is_not_accepted() {
     let unknown = later.accept(nobody).await.unwrap_err();
     assert!(matches!(unknown, CommandError::UnknownAggregate { .. }), "{unknown}");
     drop(task);
+}
+
+#[tokio::test]
+async fn a_kind_of_which_as_many_wait_as_may_is_refused_and_no_other() {
+    let later = Later::new(QueueOptions { waiting_max: 2, ..options() });
+    let claims = later.commands.claims().clone();
+    let category = Category::new("order").unwrap();
+    let orders = AggregateSetup { category: category.clone(), ..setup("orders", &later.world.code, &never()) };
+    claims.claim(orders).unwrap();
+    let order = |id: &str| Command { aggregate: category.clone(), ..command(id, "Add", 1) };
+    for id in ["a", "b"] {
+        later.accept(order(id)).await.unwrap();
+    }
+    claims.release(&PluginName::new("orders").unwrap());
+    let _task = later.commands.work(async {});
+    // Before they are read it is not known of which kind they are.
+    while matches!(later.accept(command("c", "Add", 1)).await, Err(CommandError::QueueFull { .. })) {
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(later.settled("c").await, Status::Settled(_)));
+    let full = later.accept(order("d")).await.unwrap_err();
+    assert!(matches!(&full, CommandError::QueueFull { aggregate, max: 2 } if *aggregate == category), "{full}");
+}
+
+#[tokio::test]
+async fn kinds_that_nobody_decides_for_do_not_hold_all_places() {
+    let backoff = Backoff { initial_ms: 50, max_ms: 1000, jitter: true };
+    let later = Later::new(QueueOptions { backoff, ..options() });
+    let mut events = Vec::new();
+    for number in 0..12 * 130 {
+        let (id, category) = (format!("lost-{number}"), format!("lost{}", number / 130));
+        let lost = Envelope::new(id, Category::new(category).unwrap(), number.to_string(), "Add".into());
+        let event = NewEvent::json(EventType::new("x").unwrap(), "1");
+        events.push(lost.seal(event, later.world.store.own_ids()).unwrap());
+    }
+    while !events.is_empty() {
+        let some = events.split_off(events.len().saturating_sub(130));
+        let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(some) };
+        later.world.store.append(request).await.unwrap();
+    }
+    sent_by_plugin(&later, "purse", 1).await;
+    let _task = later.commands.work(async {});
+    assert!(matches!(later.settled("purse").await, Status::Settled(_)));
 }
 
 #[tokio::test]
@@ -288,6 +346,26 @@ async fn an_accepted_command_has_its_id_before_it_is_decided_whoever_sent_it() {
     );
 }
 
+#[tokio::test]
+async fn the_outcome_of_before_what_it_expects_counted_settles_an_accepted_command_and_is_not_told_to_others() {
+    let later = Later::new(options());
+    let pinned = Command { expected: ExpectedVersion::NoStream, ..command("pinned", "Add", 1) };
+    later.accept(pinned.clone()).await.unwrap();
+    let (stream, digest) = (StreamName::new("purse-1").unwrap(), record::digest(&command("pinned", "Add", 1)));
+    let stamp = record::Stamp { ids: later.world.store.own_ids(), digest: &digest };
+    let outcome = record::kept(&pinned, stamp, (&stream, Version(0)), None);
+    let request = AppendRequest { by_host: true, ..AppendRequest::unconditional(vec![outcome]) };
+    later.world.store.append(request).await.unwrap();
+    let _task = later.commands.work(async {});
+    later.empty().await;
+    assert!(matches!(later.settled("pinned").await, Status::Settled(_)));
+    let QueueCounts { failed, .. } = later.commands.queue_counts();
+    assert_eq!((failed, later.world.code.decided.load(Ordering::Relaxed)), (0, 0));
+    for again in [later.accept(pinned.clone()).await, later.send(pinned).await] {
+        assert!(matches!(again, Err(CommandError::IdTaken { .. })), "whether it asks the same is not known: {again:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_under_way_is_not_accepted_with_another_body() {
     let later = Later::new(options());
@@ -357,6 +435,36 @@ async fn what_waits_is_known_to_retention_and_its_checkpoint_is_no_snapshot() {
     assert!(!later.commands.drop_snapshot(&queue, false).await.unwrap());
     assert!(later.commands.snapshots(String::new(), None, 10).await.unwrap().snapshots.is_empty());
     assert_eq!(first_waiting(), None, "it is still there");
+}
+
+#[tokio::test]
+async fn a_damaged_checkpoint_decides_nothing_until_it_is_dropped_by_force() {
+    let later = Later::new(options());
+    later.accept(command("a", "Add", 1)).await.unwrap();
+    let task = later.commands.work(async {});
+    while Commands::first_waiting(&*later.world.store).unwrap().is_some() {
+        tokio::task::yield_now().await;
+    }
+    drop(task);
+    let queue = StreamName::new("$commands-accepted").unwrap();
+    later.world.store.damage(snapshot::owner(), queue.as_str());
+    let later = Later::over(later.world.restarted(), options());
+    let says_how = |error: &dyn std::fmt::Display| error.to_string().contains("drop --force '$commands-accepted'");
+    let _task = later.commands.work(async {});
+    let refused = later.accept(command("b", "Add", 1)).await.unwrap_err();
+    assert!(says_how(&refused), "{refused}");
+    let of_retention = Commands::first_waiting(&*later.world.store).unwrap_err();
+    assert!(says_how(&of_retention), "nothing is removed meanwhile: {of_retention}");
+    let page = later.commands.snapshots(String::new(), None, 10).await.unwrap();
+    assert_eq!((page.snapshots.len(), page.damaged.len()), (0, 1));
+    assert!(page.damaged[0].stream == queue && says_how(&page.damaged[0].reason), "{page:?}");
+    let refused = later.commands.drop_snapshot(&queue, false).await.unwrap_err();
+    assert!(says_how(&refused), "{refused}");
+    assert!(later.commands.drop_snapshot(&queue, true).await.unwrap());
+    assert!(!later.commands.drop_snapshot(&queue, true).await.unwrap(), "what is whole stays");
+    later.accept(command("b", "Add", 1)).await.unwrap();
+    assert!(matches!(later.settled("b").await, Status::Settled(_)));
+    assert_eq!(later.world.code.decided.load(Ordering::Relaxed), 1, "what has an outcome is not decided again");
 }
 
 /// Holds that a command which added 1 is known to be settled, though its outcome is removed.

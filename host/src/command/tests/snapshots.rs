@@ -146,6 +146,80 @@ async fn a_snapshot_without_types_counts_under_the_very_same_chain() {
     assert!(matches!(error, CommandError::HistoryGone { .. }), "{error}");
 }
 
+/// The same store, decided by code that loads snapshots and fails at what it made of them.
+fn misled(world: &World) -> World {
+    let next = world.restarted();
+    next.code.is_misled_by_snapshots.store(true, Ordering::Relaxed);
+    next
+}
+
+fn has_snapshot(world: &World) -> bool {
+    world.store.state_get(&owner(), "purse-1").unwrap().is_some()
+}
+
+#[tokio::test]
+async fn a_snapshot_that_loads_and_does_not_fit_is_dropped_and_its_aggregate_made_of_its_events() {
+    // Whether it comes to light as an event follows, or as a command is decided.
+    for later in 0..2 {
+        let mut world = World::new(every(3));
+        snapshot_of(&world, "1").await;
+        world.policy = never();
+        for _ in 0..later {
+            world.append("Added", "1").await;
+        }
+        let next = misled(&world);
+        assert_eq!(next.send(command("a", "Take", 3)).await.unwrap().version, Version(4 + later));
+        assert!(!has_snapshot(&next));
+        let rejected = next.send(command("b", "Take", 3)).await.unwrap();
+        assert!(matches!(rejected.outcome, Outcome::Rejected(_)), "{rejected:?}");
+        let counts = next.commands.claims().list()[0].counts.clone();
+        let told = "the snapshot of stream purse-1 at version 3: it loads, but does not fit";
+        assert_eq!((counts.snapshots_left_out, counts.snapshots_left_out_last.as_deref()), (1, Some(told)));
+        assert_eq!((next.code.restored.load(Ordering::Relaxed), next.code.made.load(Ordering::Relaxed)), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn who_looks_is_shown_what_the_events_lead_to_where_the_snapshot_does_not_fit_and_drops_nothing() {
+    let mut world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    world.policy = never();
+    world.append("Added", "1").await;
+    let next = misled(&world);
+    assert_eq!((next.state(Point::Now).await, left_out(&next), has_snapshot(&next)), (4, 1, true));
+}
+
+#[tokio::test]
+async fn a_snapshot_is_not_to_blame_for_what_fails_without_it_too() {
+    let mut world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    world.policy = never();
+    let next = world.restarted();
+    for restored in 1..=2 {
+        let error = next.send(command("a", "Explode", 1)).await.unwrap_err();
+        assert_eq!(error.fault(), Some(("trap", Stage::Decide)));
+        let made = next.code.made.load(Ordering::Relaxed);
+        assert_eq!((next.code.restored.load(Ordering::Relaxed), made), (restored, 1), "that is found out once");
+    }
+    assert_eq!((left_out(&next), has_snapshot(&next)), (0, true));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_does_not_fit_and_stands_for_removed_events_is_named_and_stays() {
+    let world = only_a_snapshot().await;
+    world.append("Added", "1").await;
+    let next = misled(&world);
+    for _ in 0..2 {
+        let error = next.send(command("a", "Add", 1)).await.unwrap_err();
+        let snapshot = Some(Version(3));
+        assert!(matches!(&error, CommandError::Misfit { snapshot: made_of, .. } if *made_of == snapshot), "{error}");
+        let told = error.to_string();
+        assert!(told.contains("its snapshot at version 3") && told.contains("snapshots drop purse-1"), "{told}");
+    }
+    assert_eq!((left_out(&next), has_snapshot(&next)), (0, true));
+    assert_eq!(world.send(command("a", "Take", 4)).await.unwrap().version, Version(5), "what made it knows it");
+}
+
 async fn snapshot_of(world: &World, key: &str) {
     for step in 0..3 {
         let command = Command { key: key.into(), ..command(&format!("{key}-{step}"), "Add", 1) };

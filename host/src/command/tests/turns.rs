@@ -138,7 +138,7 @@ async fn who_joins_a_command_does_not_share_the_deadline_of_who_was_first() {
     let world = World::new(never());
     let shut = Shut::of(&world).await;
     let busy = under_way(&world, command("busy", "Add", 1)).await;
-    let first = under_way(&world, Command { deadline_ms: Some(50), ..command("a", "Add", 1) }).await;
+    let first = under_way(&world, Command { deadline_ms: Some(1_000), ..command("a", "Add", 1) }).await;
     let mut second = Box::pin(world.send(command("a", "Add", 1)));
     assert!((&mut second).now_or_never().is_none(), "it waits for the first");
     first.await.unwrap().unwrap_err();

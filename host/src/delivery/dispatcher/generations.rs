@@ -37,6 +37,7 @@ pub(super) fn make_live(live: &Owner, generation: u32, store: &dyn Store) -> Res
             component: building.component,
             lifts: building.lifts,
             began: Some(building.after),
+            removed_before: building.removed_before,
             layout,
             rekey,
             before: Vec::new(),
@@ -103,9 +104,9 @@ fn returned(record: &Record, previous: Previous, past: &[Settled], installed: &s
     if same_state {
         return common;
     }
-    let Previous { generation, layout, before, began, lifts, .. } = previous;
+    let Previous { generation, layout, before, began, lifts, removed_before, .. } = previous;
     let abandoned = Some(Abandoned { generation: record.generation, settled: past.to_vec() });
-    Record { generation, layout, before, began, lifts, abandoned, ..common }
+    Record { generation, layout, before, began, lifts, removed_before, abandoned, ..common }
 }
 
 /// Has the rows of a generation that was built say what those of the live one say.

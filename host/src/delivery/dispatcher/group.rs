@@ -160,6 +160,7 @@ impl Group {
             abandoned: Arc::new(abandoned),
         });
         let (paused, fresh) = (stored.record.paused, self.fresh);
+        let removed_before = stored.record.removed_before;
         let launch = Launch { owner: owner.clone(), progress, rows, settled, paused, fresh, beside };
         let due = (stored.record.lifts != version.subscription.lifts).then(|| LIFTS_CHANGED.to_owned());
         let partitions = Partitions::start(version, launch, &self.around, &self.status);
@@ -168,6 +169,7 @@ impl Group {
         let pause_us = self.held_up_since_us.take().map(|since_us| self.around.clock.now_us().saturating_sub(since_us));
         self.status.send_modify(|status| {
             (status.generation, status.component) = (owner.generation, component);
+            status.removed_before = removed_before;
             status.rebuild_due = due;
             status.rebuild_pause_us = pause_us.or(status.rebuild_pause_us);
         });

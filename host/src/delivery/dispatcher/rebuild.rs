@@ -18,7 +18,7 @@ use super::partitions::{Around, Launch, Partitions, Version, ask};
 use super::task::blocking;
 use crate::delivery::layout::{Layout, Settled};
 use crate::delivery::machine::Elsewhere;
-use crate::delivery::policy::{self, Subscription};
+use crate::delivery::policy::Subscription;
 use crate::delivery::record::{Abandoned, Building, Edit, Instead, Record};
 use crate::delivery::start;
 use crate::delivery::status::{RebuildStatus, SetAside, State, Status};
@@ -233,6 +233,7 @@ impl RebuildStatus {
             reason: building.reason.clone(),
             started_us: building.started_us,
             from: building.after.next(),
+            removed_before: building.removed_before,
             position: building.after,
             state: State::Stopped,
             ..Self::default()
@@ -276,26 +277,30 @@ impl Group {
     async fn begin_rebuild(
         &mut self,
         live: &mut Live,
-        (Subscription { start, lifts, .. }, layout): (Subscription, Layout),
+        (Subscription { filter, start, lifts }, layout): (Subscription, Layout),
         component: String,
         (from, reason): (Option<Position>, String),
     ) -> Result<(), CommandError> {
         let plugin = self.around.plugin.clone();
         let head = self.checkpoints().into_iter().min().unwrap_or_default();
-        let after = match (from, live.stored.record.began, start) {
-            (Some(from), ..) if from == Position::START || from > head.next() => {
+        let store = Arc::clone(&self.around.store);
+        let after = match from {
+            Some(from) if from == Position::START || from > head.next() => {
                 return Err(CommandError::NoSuchStart { plugin, from, head });
             }
-            (Some(from), ..) => Position(from.0.saturating_sub(1)),
-            (None, Some(began), _) => began,
-            (None, None, policy::Start::End) => return Err(CommandError::StartUnknown { plugin }),
-            (None, None, start) => {
-                let store = Arc::clone(&self.around.store);
-                blocking(move || start::resolve(start, &*store)).await?
+            Some(from) => Position(from.0.saturating_sub(1)),
+            None => {
+                let (began, store) = (live.stored.record.began, Arc::clone(&store));
+                let after = blocking(move || start::again(began, start, &*store)).await?;
+                after.ok_or_else(|| CommandError::StartUnknown { plugin: plugin.clone() })?
             }
         };
-        let building =
-            Building { generation: 0, component, after, started_us: self.around.clock.now_us(), reason, layout, lifts };
+        let removed_before = blocking(move || start::removed_after(filter, after, &*store)).await?;
+        if let Some(Position(removed_before)) = removed_before {
+            warn!(%plugin, removed_before, "retention has removed events that the state would be built of; it does without");
+        }
+        let started_us = self.around.clock.now_us();
+        let building = Building { generation: 0, component, after, started_us, reason, layout, lifts, removed_before };
         info!(%plugin, component_digest = building.component, from = after.next().0, reason = building.reason, "rebuild begins");
         let edit = move |record: &Record| match record.building {
             Some(_) => Err(CommandError::Rebuilding { plugin: plugin.clone() }),

@@ -397,7 +397,7 @@ impl Task {
 
     fn log(&self, state: &State) {
         let (plugin, partition) = (&self.common.plugin, self.share.partition);
-        let way_out = "replace the component, or resume the plugin, to go on";
+        let way_out = "do what the reason says; if it does not say, replace the component, or resume the plugin";
         match state {
             State::Halted { reason } => error!(%plugin, partition, reason, way_out, "delivery halted"),
             State::Quarantined { reason } => error!(%plugin, partition, reason, way_out, "delivery quarantined"),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::EffectError;
+use crate::document::line_in;
 use crate::event::{PluginName, RecordedEvent, metadata_key};
 
 /// The ancestry of events with one cause.
@@ -46,8 +47,8 @@ impl Cause {
             reason: format!(
                 "plugin {plugin} may not append {event_type:?}: {depth_max} events that plugins appended lead to its \
                  cause, one because of the other. If they do not feed themselves without end, raise it in its \
-                 manifest: [limits] causation_depth = {}",
-                u64::from(depth_max).saturating_mul(2)
+                 manifest, {}",
+                line_in("limits", "causation_depth", u64::from(depth_max).saturating_mul(2))
             ),
             correlation_id: self.correlation_id.clone(),
         })
@@ -90,7 +91,7 @@ mod tests {
         let plugin = PluginName::new("p").unwrap();
         assert!(cause.check(&plugin, "Echoed", 32).is_ok());
         let error = cause.check(&plugin, "Echoed", 31).unwrap_err().to_string();
-        assert!(error.contains("[limits] causation_depth = 62") && error.contains("c-1"), "{error}");
+        assert!(error.contains("in [limits]: causation_depth = 62") && error.contains("c-1"), "{error}");
         assert!(error.contains("plugin p may not append \"Echoed\""), "{error}");
     }
 

@@ -3,6 +3,7 @@
 use super::{EffectError, Effects};
 use crate::delivery::Sends;
 use crate::delivery::accepted::Envelope;
+use crate::document::grant;
 use crate::event::{
     Category, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, NewEvent, Pattern, Position, RESERVED_TYPE_PREFIX,
     StreamName, check_name,
@@ -82,13 +83,8 @@ impl Effects {
                 "its manifest grants that: name {named:?} in its `describe`, which names what it sends, and not this"
             )
         } else {
-            let mut line: Vec<_> = granted.iter().map(|pattern| format!("{:?}", pattern.as_str())).collect();
-            line.push(format!("{named:?}"));
-            format!(
-                "allow it in its manifest: [grants] dispatch = [{}] (and name it in `describe`, where that names what \
-                 is sent)",
-                line.join(", ")
-            )
+            let line = grant("dispatch", granted.iter().map(Pattern::as_str).chain([named.as_str()]));
+            format!("allow it in its manifest, {line} (and name it in `describe`, where that names what is sent)")
         };
         Err(EffectError::Denied(format!(
             "plugin {} may not send {command_type:?} to {aggregate}; {cure}",
@@ -185,7 +181,7 @@ mod tests {
         let denied = effects.dispatch_all(Position(5), vec![open(None, "account"), open(None, "order")]).unwrap_err();
         let told = denied.to_string();
         assert!(matches!(denied, EffectError::Denied(_)), "{told}");
-        let cure = "[grants] dispatch = [\"account:Open\", \"order:Open\"] (and name it in `describe`";
+        let cure = "in [grants]: dispatch = ['account:Open', 'order:Open'] (and name it in `describe`";
         assert!(told.contains(cure), "{told}");
         for bad in [
             Dispatch { key: String::new(), ..open(None, "account") },
@@ -209,7 +205,7 @@ mod tests {
         assert!(told.contains("its manifest grants that: name \"account:Open\" in its `describe`"), "{told}");
         assert!(!told.contains("[grants]"), "{told}");
         let told = effects.dispatch_all(Position(5), vec![open(None, "order")]).unwrap_err().to_string();
-        let cure = "dispatch = [\"account:Close\", \"account:Open\", \"order:Open\"] (and name it in `describe`";
+        let cure = "dispatch = ['account:Close', 'account:Open', 'order:Open'] (and name it in `describe`";
         assert!(told.contains(cure), "{told}");
     }
 }

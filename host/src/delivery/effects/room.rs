@@ -68,14 +68,15 @@ impl Room {
         self.replaced.is_some() || (most > self.bytes_max && self.bytes_max < u64::MAX)
     }
 
-    /// Whether a key whose staged bytes become `after`, from `before`, fits; `look_up` tells a key's committed bytes.
-    pub(super) fn fits<'k>(
+    /// How much there would be if the staged bytes of a key became `after`, from `before`; none if that fits. `look_up`
+    /// tells a key's committed bytes.
+    pub(super) fn too_much<'k>(
         &mut self,
         (key, is_staged): (&str, bool),
         (before, after): (u64, u64),
         staged: impl Iterator<Item = &'k String>,
         mut look_up: impl FnMut(&str) -> Result<u64, StoreError>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         if self.replaced.is_none() {
             let mut replaced = Replaced::default();
             for key in staged {
@@ -85,15 +86,16 @@ impl Room {
             }
             self.replaced = Some(replaced);
         }
-        let Self { replaced: Some(replaced), committed: Some(committed), .. } = self else { return Ok(true) };
+        let Self { replaced: Some(replaced), committed: Some(committed), .. } = self else { return Ok(None) };
         let own = replaced.of.get(key).map_or_else(|| look_up(key), |own| Ok(*own))?;
         let now = committed.saturating_add(self.staged).saturating_sub(replaced.bytes);
         let takes = if is_staged { before } else { own };
-        let fits = after <= takes || now.saturating_sub(takes).saturating_add(after) <= self.bytes_max;
-        if fits {
-            replaced.of.insert(key.to_owned(), own);
+        let then = now.saturating_sub(takes).saturating_add(after);
+        if after > takes && then > self.bytes_max {
+            return Ok(Some(then));
         }
-        Ok(fits)
+        replaced.of.insert(key.to_owned(), own);
+        Ok(None)
     }
 
     /// A key's staged change takes the place of another.

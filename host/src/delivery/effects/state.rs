@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{EffectError, Effects};
-use crate::document::format_size;
+use crate::document::{format_size, line_in, quoted};
 use crate::store::{StatePage, StoreError};
 
 /// Longest state key, in bytes.
@@ -160,15 +160,18 @@ impl Effects {
                 None => Ok(bytes_of(key, state.get(key)?.as_ref())),
             }
         };
-        if self.room.fits((key, current.is_some()), (before, after), self.staged.keys(), look_up)? {
+        let staged = self.staged.keys();
+        let Some(wanted) = self.room.too_much((key, current.is_some()), (before, after), staged, look_up)? else {
             return Ok(());
-        }
+        };
         let (max, plugin) = (self.room.bytes_max(), &self.owner.plugin);
+        // With some room to spare, and as a number that is easily read.
+        let enough = max.saturating_mul(2).max(wanted.checked_next_power_of_two().unwrap_or(wanted));
         Err(EffectError::NoRoom(format!(
             "plugin {plugin} may keep {} of state, and has no room for this write. If it does not only ever write more, \
-             allow it in its manifest: [limits] state = {:?}",
+             allow it in its manifest, {}",
             format_size(max),
-            format_size(max.saturating_mul(2))
+            line_in("limits", "state", quoted(&format_size(enough)))
         )))
     }
 

@@ -207,7 +207,9 @@ fn state_has_a_limit_under_which_writing_over_and_removing_make_room() {
     set(&mut effects, "a", 39).unwrap();
     set(&mut effects, "b", 39).unwrap();
     let Err(EffectError::NoRoom(text)) = set(&mut effects, "c", 20) else { panic!("there was room") };
-    assert!(text.contains("plugin p may keep 100B") && text.contains("[limits] state = \"200B\""), "{text}");
+    assert!(text.contains("plugin p may keep 100B") && text.contains("in [limits]: state = '200B'"), "{text}");
+    let Err(EffectError::NoRoom(text)) = set(&mut effects, "c", 512) else { panic!("there was room") };
+    assert!(text.contains("in [limits]: state = '1KiB'"), "twice of what there is is not enough: {text}");
     set(&mut effects, "c", 19).unwrap();
     commit(&mut effects, &store, 1);
 

@@ -9,6 +9,7 @@ use super::retry::is_twice_as_long;
 use super::{Action, Machine, Phase};
 use crate::delivery::handler::{Evidence, Fault, HandleError};
 use crate::delivery::key::Sequence;
+use crate::document::line_in;
 use crate::event::{Position, RecordedEvent};
 use crate::store::{DeadLetter, DeadLetterChange, Failing};
 
@@ -171,9 +172,10 @@ impl Machine {
         let reason = match (kind, self.queue.head(&sequence)) {
             (BEHIND, Some(head)) => format!("event {head} of the same key is set aside"),
             _ => format!(
-                "it has no key by {:?}; mend what appends such events, or say [delivery] key_missing = \"alone\", \
-                 then retry it",
-                self.key.to_string()
+                "it has no key by {:?}; mend what appends such events, or write in the manifest, {}, then \
+                 retry it",
+                self.key.to_string(),
+                line_in("delivery", "key_missing", "'alone'")
             ),
         };
         let failing = Failing { position, attempts: 0, faults: 0, first_us: now_us, last_us: now_us, reason };

@@ -5,7 +5,7 @@ use tokio::sync::Semaphore;
 use super::*;
 
 /// Longest that something may take that must come.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, what).await.expect("it comes")

@@ -23,7 +23,7 @@ use crate::grpc::taken::taken;
 use crate::grpc::{DcbClient, DcbError, Face, Proposal, serve};
 
 /// Longest that something may take that must come.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A server; it ends when it is dropped.
 struct Served {

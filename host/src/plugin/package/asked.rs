@@ -5,6 +5,7 @@ use toml::{Table, Value};
 use super::super::{Manifest, ManifestError};
 use super::Kind;
 use crate::delivery::Policy;
+use crate::document::{line_in, quoted};
 use crate::runtime::Limits;
 
 /// Keys of `[grants]` that give a plugin something. The others (`read`, `config`) only narrow what all have.
@@ -43,7 +44,7 @@ impl Asked {
         }
         for (section, key) in beyond(&table) {
             let value = table.get_mut(section).and_then(Value::as_table_mut).and_then(|section| section.remove(&key));
-            requests.extend(value.map(|value| format!("[{section}] {key} = {}", inline(&value))));
+            requests.extend(value.map(|value| line_in(section, key, inline(&value))));
         }
         let in_force = driving(&table);
         if requests.is_empty() {
@@ -100,13 +101,13 @@ fn exceeds(limits: &Limits, others: &Limits) -> bool {
 fn driving(table: &Table) -> Vec<String> {
     let lines = |section: &&str| {
         let entries = table.get(*section).and_then(Value::as_table).into_iter().flatten();
-        entries.map(|(key, value)| format!("[{section}] {key} = {}", inline(value))).collect::<Vec<_>>()
+        entries.map(|(key, value)| line_in(section, key, inline(value))).collect::<Vec<_>>()
     };
     DRIVING.iter().flat_map(lines).collect()
 }
 
 fn request(key: &str, value: &Value) -> Option<String> {
-    (!is_empty(value)).then(|| format!("[grants] {key} = {}", inline(value)))
+    (!is_empty(value)).then(|| line_in("grants", key, inline(value)))
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -120,12 +121,10 @@ fn is_empty(value: &Value) -> bool {
 /// A value on one line, whatever is in its texts: what follows a line break would not be a comment any more.
 fn inline(value: &Value) -> String {
     match value {
-        // What JSON escapes, TOML understands.
-        Value::String(text) => serde_json::Value::from(text.as_str()).to_string(),
+        Value::String(text) => quoted(text),
         Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
         Value::Table(table) => {
-            let pairs =
-                table.iter().map(|(key, value)| format!("{} = {}", inline(&key.as_str().into()), inline(value)));
+            let pairs = table.iter().map(|(key, value)| format!("{} = {}", quoted(key), inline(value)));
             format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
         }
         other => other.to_string(),
@@ -163,8 +162,8 @@ mod tests {
         assert_eq!((grants.read.len(), &grants.config), (1, &ConfigGrant::Keys(vec!["k".into()])));
         assert_eq!((granted.subscribe.types.as_ref().unwrap().len(), &*granted.config["k"]), (1, "1"));
         assert_eq!(asked.requests.len(), 5, "{:?}", asked.requests);
-        assert_eq!(asked.requests[0], "[grants] append = [\"B\", \"C*\"]");
-        assert!(asked.requests[3].starts_with("[grants] secrets = { \"KEY\" = { "), "{:?}", asked.requests);
+        assert_eq!(asked.requests[0], "in [grants]: append = ['B', 'C*']");
+        assert!(asked.requests[3].starts_with("in [grants]: secrets = { 'KEY' = { "), "{:?}", asked.requests);
         for request in &asked.requests {
             assert!(asked.without.contains(&format!("# {request}\n")), "{request}");
         }
@@ -186,16 +185,16 @@ mod tests {
         let text = "[limits]\nmemory = \"1GiB\"\nbatch_time = \"10ms\"\nfuel = 5000\n[delivery]\npartitions = 8\nmax_attempts \
                     = 9\n[subscribe]\ntypes = [\"A\"]\n";
         let asked = Asked::of(Kind::Plugin, "plugin.toml", text).unwrap();
-        assert_eq!(asked.requests, ["[limits] memory = \"1GiB\"", "[delivery] partitions = 8"]);
+        assert_eq!(asked.requests, ["in [limits]: memory = '1GiB'", "in [delivery]: partitions = 8"]);
         let mut in_force = asked.in_force.clone();
         in_force.sort();
         assert_eq!(
             in_force,
             [
-                "[delivery] max_attempts = 9",
-                "[limits] batch_time = \"10ms\"",
-                "[limits] fuel = 5000",
-                "[subscribe] types = [\"A\"]"
+                "in [delivery]: max_attempts = 9",
+                "in [limits]: batch_time = '10ms'",
+                "in [limits]: fuel = 5000",
+                "in [subscribe]: types = ['A']"
             ]
         );
         let manifest = Manifest::parse("plugin.toml", &asked.without).unwrap();
@@ -215,7 +214,7 @@ mod tests {
     fn a_validator_is_asked_about_what_its_author_says() {
         let text = "commands = [\"order:*\"]\n[limits]\nmemory = \"1GiB\"\n[config]\nk = 1\n";
         let asked = Asked::of(Kind::Validator, "p", text).unwrap();
-        assert_eq!(asked.requests, ["[limits] memory = \"1GiB\""]);
+        assert_eq!(asked.requests, ["in [limits]: memory = '1GiB'"]);
         assert!(asked.without.contains("commands = [\"order:*\"]"), "{}", asked.without);
         assert!(Asked::of(Kind::Plugin, "p", text).is_err() && Asked::of(Kind::Validator, "p", "[grants]").is_err());
     }

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::command::Taken;
 use crate::delivery::CommandError;
+use crate::document::line_in;
 use crate::error::ErrorClass;
 use crate::event::{NameError, PluginName};
 use crate::plugin::{SecretSource, SourceError};
@@ -29,7 +30,10 @@ pub enum InstallError {
         reason: LoadError,
     },
     /// The component introduces itself with a text that is no name.
-    #[error("{} describes itself wrongly: {list} holds {text:?}: {reason}; mend the component, or say [subscribe] {list} = [...] in the manifest", component.display())]
+    #[error(
+        "{} describes itself wrongly: {list} holds {text:?}: {reason}; mend the component, or write in the manifest, {}",
+        component.display(), line_in("subscribe", list, "[...]")
+    )]
     BadDescription {
         /// The component.
         component: PathBuf,
@@ -54,7 +58,7 @@ pub enum InstallError {
     },
     /// The component asks for more than its manifest grants.
     #[error(
-        "{} asks for more than it is granted, and is not loaded; to allow it, write in {}: {lines}",
+        "{} asks for more than it is granted, and is not loaded; to allow it, write in {}, {lines}",
         component.display(), manifest.display()
     )]
     NotGranted {

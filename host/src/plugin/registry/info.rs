@@ -117,7 +117,7 @@ impl UsedPercent {
         let Cost { batch_us_max, usage, .. } = status.cost;
         let set_aside = status.set_aside.parked + status.set_aside.waiting;
         Self {
-            memory: percent(wide(usage.memory_peak_bytes), wide(limits.memory_bytes)),
+            memory: percent(wide(usage.instance_peak_bytes), wide(limits.memory_bytes)),
             batch_time: percent(batch_us_max.into(), u128::from(limits.batch_time_ms) * 1_000),
             fuel: limits.fuel.map(|fuel| percent(usage.batch_fuel_max.into(), fuel.into())),
             log_bytes_per_batch: percent(usage.batch_log_bytes_max.into(), wide(limits.log_bytes_per_batch)),
@@ -170,6 +170,9 @@ pub struct DescriptionInfo {
     pub append: Vec<String>,
     /// The queries it answers, as far as it says which.
     pub queries: Vec<String>,
+    /// Which schema its state has, if it says: another one than before has the state built anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_schema: Option<String>,
 }
 
 /// What a plugin listens to.
@@ -257,7 +260,6 @@ pub struct GrantsInfo {
     /// Patterns of the event types it may append.
     pub append: Vec<String>,
     /// Patterns of the commands it may send, as `aggregate:Type`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dispatch: Vec<String>,
     /// Patterns of the event types it may be handed.
     pub read: Vec<String>,
@@ -265,9 +267,8 @@ pub struct GrantsInfo {
     pub http: Vec<String>,
     /// Addresses it may reach although they are not public.
     pub http_private: Vec<String>,
-    /// Keys of its configuration that it may read; none for all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub config: Option<Vec<String>>,
+    /// Keys of its configuration that it may read; `*` alone for all.
+    pub config: Vec<String>,
     /// Names of the secrets that are used for it.
     pub secrets: Vec<String>,
 }
@@ -281,8 +282,8 @@ impl From<&ManifestGrants> for GrantsInfo {
             http: texts(&grants.http),
             http_private: texts(&grants.http_private),
             config: match &grants.config {
-                ConfigGrant::All => None,
-                ConfigGrant::Keys(keys) => Some(keys.clone()),
+                ConfigGrant::All => vec!["*".into()],
+                ConfigGrant::Keys(keys) => keys.clone(),
             },
             secrets: grants.secrets.keys().cloned().collect(),
         }
@@ -291,9 +292,10 @@ impl From<&ManifestGrants> for GrantsInfo {
 
 impl From<&Description> for DescriptionInfo {
     fn from(description: &Description) -> Self {
+        let state_schema = description.state_schema().map(str::to_owned);
         let Description { name, version, summary, types, streams, tags, append, extra } = description.clone();
         let queries = extra.into_iter().filter(|(key, _)| key == QUERY).map(|(_, query)| query).collect();
-        Self { name, version, summary, types, streams, tags, append, queries }
+        Self { name, version, summary, types, streams, tags, append, queries, state_schema }
     }
 }
 
@@ -378,6 +380,17 @@ mod tests {
     use crate::delivery::{SetAside, Usage};
 
     #[test]
+    fn every_grant_is_shown_also_where_it_gives_nothing() {
+        let shown = |config: ConfigGrant| {
+            let grants = ManifestGrants { config, ..ManifestGrants::default() };
+            serde_json::to_value(GrantsInfo::from(&grants)).unwrap()
+        };
+        let all = shown(ConfigGrant::All);
+        assert_eq!((&all["dispatch"], &all["config"]), (&serde_json::json!([]), &serde_json::json!(["*"])));
+        assert_eq!(shown(ConfigGrant::Keys(vec!["k".into()]))["config"], serde_json::json!(["k"]));
+    }
+
+    #[test]
     fn shares_of_limits_are_rounded_up() {
         let limits = Limits { memory_bytes: 200, batch_time_ms: 1, log_bytes_per_batch: 0, ..Limits::default() };
         let policy = Policy { parked_events_max: 10, ..Policy::default() };
@@ -395,7 +408,7 @@ mod tests {
         assert_eq!(UsedPercent::of(&limits, &policy, &status), none);
         status.set_aside = SetAside { parked: 2, waiting: 3, blocked_keys: 1 };
         let usage =
-            Usage { memory_peak_bytes: 3, batch_fuel_max: 7, batch_log_bytes_max: 1, fuel: 90, ..Usage::default() };
+            Usage { instance_peak_bytes: 3, batch_fuel_max: 7, batch_log_bytes_max: 1, fuel: 90, ..Usage::default() };
         status.cost = Cost { batch_us_max: 1_001, usage, ..Cost::default() };
         let limits = Limits { fuel: Some(7), ..limits };
         let expected = UsedPercent {

@@ -119,6 +119,7 @@ impl Version<'_> {
         options.config = manifest.config.clone();
         options.config.retain(|key, _| allowed(key));
         options.grants.config_withheld = manifest.config.keys().filter(|key| !allowed(key)).cloned().collect();
+        options.grants.config_granted = options.config.keys().cloned().collect();
         options.grants.http = HttpAccess {
             granted: manifest.grants.http.clone(),
             requested: (!requests.http.is_empty()).then_some(requests.http),
@@ -181,6 +182,7 @@ impl Allowed {
         };
         grants.config_withheld.extend(config.keys().filter(|key| !is_left(key)).cloned());
         config.retain(|key, _| is_left(key));
+        grants.config_granted.retain(is_left);
         // Headers stand in the order of their secrets.
         let secrets = of.secrets.iter().filter(|(_, secret)| secret.header.is_some());
         let headers = std::mem::take(&mut grants.http.headers).into_iter().zip(secrets);
@@ -320,7 +322,7 @@ mod tests {
         let described = Description { types: vec!["\u{7}".into()], ..Description::default() };
         let error = resolve("", Some(&described)).unwrap_err().line();
         assert!(error.starts_with("p.wasm describes itself wrongly: types holds \"\\u{7}\": "), "{error}");
-        assert!(error.ends_with("or say [subscribe] types = [...] in the manifest"), "{error}");
+        assert!(error.ends_with("or write in the manifest, in [subscribe]: types = [...]"), "{error}");
         assert!(resolve("[subscribe]\ntypes = [\"A\"]", Some(&described)).is_ok());
     }
 }

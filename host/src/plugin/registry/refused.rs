@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::error::InstallError;
 use crate::delivery::CommandError;
 use crate::error::ErrorClass;
-use crate::event::PluginName;
+use crate::event::{PluginName, Position};
 use crate::store::StoreError;
 
 /// Why another generation does not become live.
@@ -43,6 +43,18 @@ pub enum GenerationRefused {
     ReachesOut {
         /// The component.
         component: PathBuf,
+    },
+    /// Events that its state is made of are gone.
+    #[error(
+        "events before position {before} that the state of plugin {plugin} may come from were removed by retention, so it \
+         would be built without them; `tidemill retention ls` shows what is kept. To build it of what is left all the same, \
+         say `force=true` (`--force`), or `from` (`--from`) which position"
+    )]
+    Removed {
+        /// The plugin.
+        plugin: PluginName,
+        /// Events before this position were removed.
+        before: Position,
     },
     /// The component that was live before is gone.
     #[error(
@@ -89,7 +101,9 @@ impl GenerationRefused {
             Self::NotRunning { .. } => ErrorClass::Unavailable,
             Self::ReachesOut { .. } => ErrorClass::Invalid,
             // Not who asks is wrong, but the plugin's kind or the files are.
-            Self::Decides { .. } | Self::ComponentGone { .. } | Self::NotReloaded { .. } => ErrorClass::Conflict,
+            Self::Decides { .. } | Self::Removed { .. } | Self::ComponentGone { .. } | Self::NotReloaded { .. } => {
+                ErrorClass::Conflict
+            }
             Self::Install(error) => error.class(),
             Self::Delivery(error) => error.class(),
             Self::Store(error) => error.class(),

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::error::InstallError;
+use crate::document::{grant, line_in, quoted};
 use crate::event::{Filter, Pattern};
 use crate::plugin::Manifest;
+use crate::plugin::grants::ConfigGrant;
 use crate::runtime::{Description, HttpGrant};
 
 /// Keys of the pairs in a description's `extra` that are requests.
@@ -64,20 +66,17 @@ impl Requests {
         lines.extend(missing("dispatch", &grants.dispatch, &self.dispatch, Pattern::covers));
         lines.extend(missing("read", &grants.read, handed, Pattern::covers));
         lines.extend(missing("http", &grants.http, &self.http, HttpGrant::covers));
-        for key in &self.config {
-            if manifest.config.contains_key(key) && !grants.config.allows(key) {
-                lines.push(format!("[grants] config = true, or an array with {} in it", quoted(key)));
-            } else if !manifest.config.contains_key(key) && !grants.secrets.get(key).is_some_and(|s| s.config) {
-                lines.push(format!("[config] {} = ...", key_of(key)));
-            }
+        let (there, absent): (Vec<_>, Vec<_>) = self.config.iter().partition(|key| manifest.config.contains_key(*key));
+        let withheld: Vec<_> = there.into_iter().filter(|key| !grants.config.allows(key)).collect();
+        if let (ConfigGrant::Keys(keys), false) = (&grants.config, withheld.is_empty()) {
+            lines.push(grant("config", keys.iter().chain(withheld)));
         }
+        let absent = absent.into_iter().filter(|key| !grants.secrets.get(*key).is_some_and(|secret| secret.config));
+        lines.extend(absent.map(|key| line_in("config", key_of(key), "...")));
         let unknown = self.secrets.iter().filter(|name| !grants.secrets.contains_key(*name));
         lines.extend(unknown.map(|name| {
-            format!(
-                "[grants.secrets] {} = {{ env = {}, host = \"https://...\", header = \"authorization\" }}",
-                key_of(name),
-                quoted(name)
-            )
+            let value = format!("{{ env = {}, host = 'https://...', header = 'authorization' }}", quoted(name));
+            line_in("grants.secrets", key_of(name), value)
         }));
         lines
     }
@@ -98,29 +97,13 @@ fn key_of(name: &str) -> Cow<'_, str> {
     if is_bare { name.into() } else { quoted(name).into() }
 }
 
-/// A text as TOML writes it. What nobody sees, or what would be seen as a line of its own, is written by its number:
-/// who copies the line shall see what it says.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from('"');
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => quoted.extend(['\\', char]),
-            '\'' => quoted.push(char),
-            _ if char.escape_debug().len() == 1 => quoted.push(char),
-            _ => quoted.push_str(&format!("\\U{:08X}", u32::from(char))),
-        }
-    }
-    quoted + "\""
-}
-
 /// The line that grants what is asked for as well, if something is missing.
 fn missing<T: ToString>(key: &str, granted: &[T], asked: &[T], covers: fn(&T, &T) -> bool) -> Option<String> {
     let missing: Vec<_> = asked.iter().filter(|asked| !granted.iter().any(|granted| covers(granted, asked))).collect();
     if missing.is_empty() {
         return None;
     }
-    let all: Vec<_> = granted.iter().chain(missing).map(|item| quoted(&item.to_string())).collect();
-    Some(format!("[grants] {key} = [{}]", all.join(", ")))
+    Some(grant(key, granted.iter().chain(missing).map(ToString::to_string)))
 }
 
 #[cfg(test)]
@@ -154,11 +137,11 @@ mod tests {
         assert_eq!(
             lines,
             [
-                r#"[grants] append = ["Stock*", "X"]"#,
-                r#"[grants] read = ["OrderPlaced", "Order*"]"#,
-                r#"[grants] http = ["https://a.example.com/v1/"]"#,
-                "[config] currency = ...",
-                r#"[grants.secrets] KEY = { env = "KEY", host = "https://...", header = "authorization" }"#,
+                "in [grants]: append = ['Stock*', 'X']",
+                "in [grants]: read = ['OrderPlaced', 'Order*']",
+                "in [grants]: http = ['https://a.example.com/v1/']",
+                "in [config]: currency = ...",
+                "in [grants.secrets]: KEY = { env = 'KEY', host = 'https://...', header = 'authorization' }",
             ]
         );
         let enough = r#"
@@ -170,11 +153,12 @@ mod tests {
             KEY = { env = "K", host = "https://a.example.com", header = "x-key" }
             currency = { file = "c", config = true }"#;
         assert_eq!(missing_in(enough, &requests), Vec::<String>::new());
-        let withheld = "[grants]\nconfig = []\n[config]\ncurrency = 1";
-        assert!(missing_in(withheld, &requests).iter().any(|line| line.contains("array with \"currency\"")));
+        let withheld = "[grants]\nconfig = [\"k\"]\n[config]\ncurrency = 1\nk = 2";
+        let lines = missing_in(withheld, &requests);
+        assert!(lines.iter().any(|line| line == "in [grants]: config = ['k', 'currency']"), "{lines:?}");
         assert_eq!(Requests::default().missing(&Manifest::default(), &Filter::default()), Vec::<String>::new());
         let narrow = Manifest::parse("plugin.toml", "[grants]\nread = [\"A\"]").unwrap();
-        assert_eq!(Requests::default().missing(&narrow, &Filter::default()), [r#"[grants] read = ["A", "*"]"#]);
+        assert_eq!(Requests::default().missing(&narrow, &Filter::default()), ["in [grants]: read = ['A', '*']"]);
     }
 
     #[test]
@@ -199,8 +183,8 @@ mod tests {
         assert_eq!(
             lines,
             [
-                r#"[config] "a.b = \"c\"" = ..."#,
-                r#"[grants.secrets] "a key" = { env = "a key", host = "https://...", header = "authorization" }"#,
+                r#"in [config]: 'a.b = "c"' = ..."#,
+                "in [grants.secrets]: 'a key' = { env = 'a key', host = 'https://...', header = 'authorization' }",
             ]
         );
     }
@@ -209,15 +193,17 @@ mod tests {
     fn what_a_guest_names_is_read_by_toml_as_the_same() {
         for name in ["a\u{200b}b", "a\u{2028}[grants]", "\u{301}", "\u{202e}x", "it's \"it\" \\", "Ä", "\u{10ffff}"] {
             let asked = requests(&[(CONFIG, name), (SECRET, name)]).unwrap();
-            let lines = missing_in("[grants]\nappend = [\"*\"]", &asked).join("\n");
+            let lines = missing_in("[grants]\nappend = [\"*\"]", &asked);
+            let pasted = lines.iter().map(|line| line.replacen("in [", "[", 1).replacen("]: ", "]\n", 1));
+            let lines = pasted.collect::<Vec<_>>().join("\n");
             assert!(lines.contains("\\U") != matches!(name, "Ä" | "it's \"it\" \\"), "{lines}");
-            let written = lines.replace("] ", "]\n").replace("...\n", "1\n");
+            let written = lines.replace("= ...\n", "= 1\n");
             let table: toml::Table = toml::from_str(&written).unwrap_or_else(|error| panic!("{written}\n{error}"));
             assert_eq!(table["config"].as_table().unwrap().keys().collect::<Vec<_>>(), [name]);
             assert_eq!(table["grants"]["secrets"][name]["env"].as_str(), Some(name));
         }
         let withheld =
             missing_in("[grants]\nconfig = []\n[config]\n\"\\u200b\" = 1", &requests(&[(CONFIG, "\u{200b}")]).unwrap());
-        assert!(withheld.iter().any(|line| line.ends_with("an array with \"\\U0000200B\" in it")), "{withheld:?}");
+        assert!(withheld.iter().any(|line| line.ends_with("config = [\"\\U0000200B\"]")), "{withheld:?}");
     }
 }

@@ -247,7 +247,7 @@ async fn an_engine_that_panics_costs_that_component_only() {
 async fn what_asks_for_more_than_granted_does_not_run_and_names_the_line_to_write() {
     let (logged, _guard) = Logged::capture();
     let fixture = Fixture::new(|fixture| fixture.put("orders.wasm", "asks"));
-    let line = r#"orders.toml: [grants] append = ["StockReserved"]"#;
+    let line = "orders.toml, in [grants]: append = ['StockReserved']";
     let problem = fixture.until_problem("orders").await.reason;
     assert!(problem.contains("orders.wasm asks for more than it is granted") && problem.ends_with(line), "{problem}");
     assert!(fixture.registry().dispatcher(&plugin("orders")).is_none());
@@ -257,7 +257,7 @@ async fn what_asks_for_more_than_granted_does_not_run_and_names_the_line_to_writ
     // The operator takes it back: what runs goes on, and loses it.
     fixture.put("orders.toml", "[grants]\nappend = [\"Other\"]");
     let problem = fixture.until_problem("orders").await.reason;
-    assert!(problem.ends_with(r#"[grants] append = ["Other", "StockReserved"]"#), "{problem}");
+    assert!(problem.ends_with("in [grants]: append = ['Other', 'StockReserved']"), "{problem}");
     let running = fixture.until("orders", |_| true).await.running.unwrap();
     assert!(running.generation == 1 && running.grants.append.is_empty(), "{:?}", running.grants.append);
     let position = fixture.append(1).await;

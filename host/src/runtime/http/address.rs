@@ -4,6 +4,7 @@
 //! The ranges are those that the IANA registries of special-purpose addresses call not globally reachable
 //! (RFC 6890 and its successors), multicast and reserved space, and forms that wrap an IPv4 address.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -21,6 +22,9 @@ struct Range {
     base: IpAddr,
     bits: u8,
 }
+
+/// The name that can be granted: all loopback addresses.
+const LOCALHOST: &str = "localhost";
 
 const LOOPBACK: [Range; 2] = [Range::v4([127, 0, 0, 0], 8), Range { base: IpAddr::V6(Ipv6Addr::LOCALHOST), bits: 128 }];
 
@@ -62,6 +66,17 @@ const WRAPPING_BITS: u8 = 96;
 pub(super) fn is_allowed(address: IpAddr, granted: &[AddressGrant]) -> bool {
     let address = plain(address);
     is_public(address) || granted.iter().flat_map(|grant| &grant.ranges).any(|range| range.contains(address))
+}
+
+/// What to grant so that a host's addresses may be reached: that name which can be granted, or each address alone.
+pub(super) fn to_grant(host: &str, addresses: &[IpAddr]) -> Vec<String> {
+    let addresses = addresses.iter().map(|address| plain(*address));
+    let is_local = |address: IpAddr| LOOPBACK.iter().any(|range| range.contains(address));
+    if host.eq_ignore_ascii_case(LOCALHOST) && addresses.clone().all(is_local) {
+        return vec![LOCALHOST.to_owned()];
+    }
+    let ranges: BTreeSet<_> = addresses.collect();
+    ranges.into_iter().map(|base| format!("{base}/{}", if base.is_ipv4() { 32 } else { 128 })).collect()
 }
 
 /// The IPv4 address that an IPv6 address wraps, where it does.
@@ -133,7 +148,7 @@ impl FromStr for AddressGrant {
 
     fn from_str(text: &str) -> Result<Self, String> {
         const ALLOWED: &str = "write \"localhost\", an address, or a range such as \"10.0.0.0/8\"";
-        let ranges = if text == "localhost" { LOOPBACK.to_vec() } else { vec![range(text).ok_or(ALLOWED)?] };
+        let ranges = if text == LOCALHOST { LOOPBACK.to_vec() } else { vec![range(text).ok_or(ALLOWED)?] };
         if let [range] = ranges.as_slice()
             && range.first() != range.base
         {
@@ -215,6 +230,18 @@ mod tests {
         assert!(allowed("127.0.0.5", &["localhost"]) && allowed("::1", &["localhost"]));
         assert!(allowed("::ffff:127.0.0.1", &["localhost"]), "the same address in another form");
         assert!(allowed("fd00::5", &["fd00::/8"]) && !allowed("127.0.0.2", &["127.0.0.1"]));
+    }
+
+    #[test]
+    fn what_is_told_to_grant_opens_what_was_met_and_no_more() {
+        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+        assert_eq!(to_grant("localhost", &addresses(&["::1", "127.0.0.1"])), ["localhost"]);
+        assert_eq!(to_grant("localhost", &addresses(&["10.0.0.1"])), ["10.0.0.1/32"]);
+        let met = ["10.1.2.3", "fd00::5", "::ffff:127.0.0.1", "10.1.2.3"];
+        let told = to_grant("db.example.com", &addresses(&met));
+        assert_eq!(told, ["10.1.2.3/32", "127.0.0.1/32", "fd00::5/128"]);
+        let told: Vec<_> = told.iter().map(String::as_str).collect();
+        assert!(met.iter().all(|address| allowed(address, &told)) && !allowed("10.1.2.4", &told));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The address that was checked is the one that is connected to, so a name that resolves otherwise a moment
 //! later leads nowhere else. Connections are not kept: a plugin never meets what another left behind.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::{Request, Response, Uri};
@@ -35,6 +35,21 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// A response, and the task that moves its bytes.
 pub(super) type Exchanged = (Response<WasiBody>, AbortOnDropJoinHandle<()>);
 
+/// Why there is no response.
+#[derive(Debug)]
+pub(super) enum Unsent {
+    /// None of the host's addresses may be reached: these.
+    Inside(Vec<IpAddr>),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<Error> for Unsent {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// A byte stream to a server.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -48,12 +63,12 @@ pub(super) async fn send(
     (private, trust): (&[AddressGrant], &Trust),
     limits: &Limits,
     options: RequestOptions,
-) -> Result<Exchanged, Error> {
+) -> Result<Exchanged, Unsent> {
     let mut deadline = Box::pin(tokio::time::sleep(limits.http_time()));
     let (response, connection) = tokio::select! {
         // In order: a server that is always ready does not outrun the time.
         biased;
-        () = &mut deadline => return Err(Error::HttpResponseTimeout),
+        () = &mut deadline => return Err(Error::HttpResponseTimeout.into()),
         exchanged = exchange(request, &origin, (private, trust), options) => exchanged?,
     };
     let (response_bytes, idle) = (limits.http_response_bytes, options.between_bytes_timeout);
@@ -69,7 +84,7 @@ async fn exchange(
     origin: &Origin,
     believed: (&[AddressGrant], &Trust),
     options: RequestOptions,
-) -> Result<(Response<hyper::body::Incoming>, AbortOnDropJoinHandle<()>), Error> {
+) -> Result<(Response<hyper::body::Incoming>, AbortOnDropJoinHandle<()>), Unsent> {
     let connect_max = options.connect_timeout.map_or(CONNECT_MAX, |asked| asked.min(CONNECT_MAX));
     let stream = timeout(connect_max, connect(origin, believed)).await.map_err(|_| Error::ConnectionTimeout)??;
     let mut builder = http1::Builder::new();
@@ -92,7 +107,7 @@ fn origin_form(uri: &Uri) -> Result<Uri, Error> {
     Uri::builder().path_and_query(path).build().map_err(|_| Error::HttpRequestUriInvalid)
 }
 
-async fn connect(origin: &Origin, (private, trust): (&[AddressGrant], &Trust)) -> Result<Box<dyn Stream>, Error> {
+async fn connect(origin: &Origin, (private, trust): (&[AddressGrant], &Trust)) -> Result<Box<dyn Stream>, Unsent> {
     let stream = reach(&resolve(origin, private).await?).await?;
     if !origin.https {
         return Ok(Box::new(stream));
@@ -104,14 +119,15 @@ async fn connect(origin: &Origin, (private, trust): (&[AddressGrant], &Trust)) -
 }
 
 /// The addresses of a server that may be connected to.
-async fn resolve(origin: &Origin, private: &[AddressGrant]) -> Result<Vec<SocketAddr>, Error> {
+async fn resolve(origin: &Origin, private: &[AddressGrant]) -> Result<Vec<SocketAddr>, Unsent> {
     let found = lookup(&origin.host, origin.port).await;
     let found = found.map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
     if found.is_empty() {
-        return Err(Error::DestinationNotFound);
+        return Err(Error::DestinationNotFound.into());
     }
-    let allowed: Vec<_> = found.into_iter().filter(|address| is_allowed(address.ip(), private)).collect();
-    if allowed.is_empty() { Err(Error::DestinationIpProhibited) } else { Ok(allowed) }
+    let (allowed, inside): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|address: &SocketAddr| is_allowed(address.ip(), private));
+    if allowed.is_empty() { Err(Unsent::Inside(inside.iter().map(SocketAddr::ip).collect())) } else { Ok(allowed) }
 }
 
 /// Connects to the first address that answers.

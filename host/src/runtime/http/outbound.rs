@@ -1,14 +1,17 @@
 //! The gate that every request of a guest passes: is it granted, is the batch's number used up, what does the
 //! host add.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpHooks};
 
-use super::client::{self, Exchanged, bounded_request};
+use super::address::{AddressGrant, to_grant};
+use super::client::{self, Exchanged, Unsent, bounded_request};
 use super::trust::Trust;
 use super::url::Origin;
+use crate::document::grant;
 use crate::runtime::component::InstanceOptions;
 use crate::trace::Span;
 
@@ -116,9 +119,13 @@ impl WasiHttpHooks for Outbound {
             let (Allowed { request, origin }, span) = admitted?;
             let believed = (&*instance.grants.http.private, &trust);
             let sent = client::send(request, origin, believed, &instance.limits, options.unwrap_or_default()).await;
-            if matches!(sent, Err(Error::DestinationIpProhibited)) {
-                denied(&instance, &inside(&uri));
-            }
+            let sent = sent.map_err(|unsent| match unsent {
+                Unsent::Inside(addresses) => {
+                    denied(&instance, &inside(&uri, &addresses, &instance.grants.http.private));
+                    Error::DestinationIpProhibited
+                }
+                Unsent::Failed(error) => error,
+            });
             match &sent {
                 Ok((response, _)) => span.answered(response.status().as_u16()),
                 Err(error) => span.fail("http", &error.to_string()),
@@ -138,12 +145,13 @@ fn denied(options: &InstanceOptions, reason: &str) {
     options.denials.note(&options.plugin, reason, None);
 }
 
-/// Why an address was not connected to.
-fn inside(uri: &Uri) -> String {
+/// Why none of a host's addresses was connected to; `granted` are the private ones that are.
+fn inside(uri: &Uri, addresses: &[IpAddr], granted: &[AddressGrant]) -> String {
     let host = uri.host().unwrap_or_default();
+    let line = grant("http_private", granted.iter().map(ToString::to_string).chain(to_grant(host, addresses)));
     format!(
-        "HTTP to {host}: its addresses are private, loopback or reserved; to allow them, add their range in its \
-         manifest: [grants] http_private = [\"localhost\"] or [\"10.0.0.0/8\"]"
+        "HTTP to {host}: its addresses are private, loopback or reserved; to allow them, add them in the plugin's \
+         manifest, {line}"
     )
 }
 
@@ -162,6 +170,14 @@ mod tests {
     use super::*;
     use crate::event::PluginName;
     use crate::runtime::{HttpAccess, Limits};
+
+    #[test]
+    fn an_address_inside_is_named_in_the_line_that_allows_it() {
+        let granted = ["10.0.0.0/8".parse().unwrap()];
+        let told = inside(&"http://db.example.com/x".parse().unwrap(), &["192.168.0.7".parse().unwrap()], &granted);
+        assert!(told.starts_with("HTTP to db.example.com: "), "{told}");
+        assert!(told.ends_with("in [grants]: http_private = ['10.0.0.0/8', '192.168.0.7/32']"), "{told}");
+    }
 
     #[test]
     fn connect_and_trace_are_refused_where_all_else_is_granted() {

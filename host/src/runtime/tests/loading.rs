@@ -139,7 +139,8 @@ fn two_roles_of_which_one_is_played_are_both_named_whoever_loads_it() {
 
 #[test]
 fn the_network_is_not_granted() {
-    let lines = [("wasi:sockets/tcp@0.2.0", "no network"), ("wasi:http/outgoing-handler@0.2.0", "[grants] http = [")];
+    let lines =
+        [("wasi:sockets/tcp@0.2.0", "no network"), ("wasi:http/outgoing-handler@0.2.0", "in [grants]: http = [")];
     for (import, way_out) in lines {
         let error = refused(&format!(r#"(component (import "{import}" (instance)))"#), &[import, way_out]);
         assert_eq!(error.class(), ErrorClass::Denied);

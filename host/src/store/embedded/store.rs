@@ -199,10 +199,19 @@ impl Store for EmbeddedStore {
         pending
     }
 
-    fn append_to(&self, request: AppendRequest, reply: Reply<Result<Appended, AppendError>>) {
-        match decide::check_request(&request) {
-            Ok(()) => self.submit_append(request, reply),
-            Err(error) => reply.send(Err(error)),
+    fn append_to(
+        &self,
+        request: AppendRequest,
+        reply: Reply<Result<Appended, AppendError>>,
+    ) -> Option<(AppendRequest, Reply<Result<Appended, AppendError>>)> {
+        if let Err(error) = decide::check_request(&request) {
+            reply.send(Err(error));
+            return None;
+        }
+        let bytes = request.bytes();
+        match self.shared.queue.try_push(Proposal::Append(request, reply, Stopwatch::start()), PROPOSAL_BYTES + bytes) {
+            Err(Proposal::Append(request, reply, _)) => Some((request, reply)),
+            _ => None,
         }
     }
 
@@ -227,14 +236,10 @@ impl Store for EmbeddedStore {
     }
 
     fn try_append(&self, request: AppendRequest) -> Result<Pending<Result<Appended, AppendError>>, AppendRequest> {
-        if let Err(error) = decide::check_request(&request) {
-            return Ok(Pending::ready(Err(error)));
-        }
         let (reply, pending) = reply();
-        let bytes = request.bytes();
-        match self.shared.queue.try_push(Proposal::Append(request, reply, Stopwatch::start()), PROPOSAL_BYTES + bytes) {
-            Err(Proposal::Append(request, ..)) => Err(request),
-            _ => Ok(pending),
+        match self.append_to(request, reply) {
+            Some((request, _)) => Err(request),
+            None => Ok(pending),
         }
     }
 

@@ -167,7 +167,7 @@ async fn events_that_are_not_granted_are_denied_with_the_line_that_allows_them()
         &store,
     );
     until(&dispatcher, |status| status.counters.handled == 1).await;
-    assert!(denied.lock().unwrap().contains("[grants] append = [\"Echo*\", \"Other\"]"), "{denied:?}");
+    assert!(denied.lock().unwrap().contains("in [grants]: append = ['Echo*', 'Other']"), "{denied:?}");
 }
 
 /// Namespace of the ids of what plugins append.

@@ -189,7 +189,7 @@ async fn events_without_the_key_that_is_asked_for_are_set_aside_with_the_way_out
     let status = until(&strict, |status| status.checkpoint == Position(3)).await;
     assert_eq!((status.counters.handled, status.set_aside.parked, status.set_aside.blocked_keys), (0, 3, 0));
     let row = &set_aside(&store)[0];
-    assert!(row.kind == "no_key" && row.reason.contains("key_missing = \"alone\""), "{row:?}");
+    assert!(row.kind == "no_key" && row.reason.contains("in [delivery]: key_missing = 'alone'"), "{row:?}");
     let lenient = by_key(|_, _| Ok(()));
     let lenient = Setup { policy: Policy { key_missing: KeyMissing::Alone, ..lenient.policy }, ..lenient };
     strict.swap(lenient).await.unwrap();

@@ -20,7 +20,7 @@ async fn kept(dispatcher: &Dispatcher, store: &Arc<dyn Store>) -> (StateSize, Ve
     until(dispatcher, |status| status.checkpoint >= store.head()).await;
     let owner = live_owner(&plugin(), &**store).unwrap();
     let letters = store.dead_letters(&owner, Position::START, 100).unwrap();
-    assert!(letters.iter().all(|letter| letter.reason.contains("[limits] state = \"80B\"")), "{letters:?}");
+    assert!(letters.iter().all(|letter| letter.reason.contains("in [limits]: state = '80B'")), "{letters:?}");
     (store.state_size(&owner).unwrap(), letters.iter().map(|letter| letter.position.0).collect())
 }
 

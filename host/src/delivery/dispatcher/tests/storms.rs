@@ -27,7 +27,7 @@ async fn what_multiplies_halts_at_its_limit_names_its_first_cause_and_may_go_on_
         let dispatcher = start(feeding("p", fan_out, max), &store);
         let status = until(&dispatcher, is_halted).await;
         let State::Halted { reason } = &status.state else { panic!("{status:?}") };
-        let raise = format!("[limits] causation_events = {}", max * 2);
+        let raise = format!("in [limits]: causation_events = {}", max * 2);
         assert!(reason.contains(&first) && reason.contains(&raise), "{reason}");
         let emitted = echoes(&store).len() as u64 - 1;
         assert!((1..=max).contains(&emitted), "{emitted} of {max}");

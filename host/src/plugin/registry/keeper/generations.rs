@@ -13,9 +13,6 @@ use crate::plugin::source::Candidate;
 use crate::plugin::{Loaded, Manifest};
 use crate::store::StoreError;
 
-/// Key of the pair in a description's `extra` that says which schema the state has.
-const SCHEMA: &str = "schema";
-
 /// A version that becomes live when its state is built.
 pub(super) struct Pending {
     pub(super) digest: String,
@@ -387,8 +384,7 @@ impl Keeper {
 }
 
 fn schema_of(loaded: &dyn Loaded) -> Option<&str> {
-    let extra = &loaded.description()?.extra;
-    extra.iter().find(|(key, _)| key == SCHEMA).map(|(_, schema)| schema.as_str())
+    loaded.description()?.state_schema()
 }
 
 fn gone() -> StoreError {

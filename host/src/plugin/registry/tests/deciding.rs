@@ -42,7 +42,7 @@ async fn what_decides_is_told_to_have_nothing_to_rebuild_or_to_return_to() {
     let (registry, orders) = (fixture.registry(), plugin("orders"));
     let refused = [
         registry.roll_back(&orders).await,
-        registry.rebuild(&orders, None).await,
+        registry.rebuild(&orders, None, false).await,
         registry.cancel_rebuild(&orders).await,
     ];
     for refused in refused.map(Result::unwrap_err) {

@@ -21,7 +21,7 @@ use crate::store::memory::MemoryStore;
 use crate::store::{AppendRequest, Store};
 
 /// Long enough for any machine; no test waits for it unless it fails.
-pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A registry over a directory of its own, at a pace that suits tests.
 pub(super) struct Fixture {

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::delivery::generations;
+use crate::error::ErrorClass;
+use crate::event::{Category, EventType, NewEvent, StreamName};
 use crate::plugin::GenerationRefused;
+use crate::store::AppendRequest;
 
 const ON_CHANGE: &str = "[delivery]\nrebuild = \"on-change\"\nbatch_events_max = 7";
 
@@ -127,10 +130,37 @@ async fn a_rebuild_by_command_hands_everything_over_again() {
     let fixture = Fixture::new(|fixture| fixture.put("p.wasm", "v1"));
     let last = fixture.append(20).await;
     fixture.until_handled("p", last).await;
-    fixture.registry().rebuild(&plugin("p"), None).await.unwrap();
+    fixture.registry().rebuild(&plugin("p"), None, false).await.unwrap();
     fixture.until("p", |info| info.running.as_ref().is_some_and(|running| running.status.generation == 1)).await;
     assert_eq!(handled(&fixture, "p: v1"), 40);
-    fixture.registry().rebuild(&plugin("p"), Some(Position(16))).await.unwrap();
+    fixture.registry().rebuild(&plugin("p"), Some(Position(16)), false).await.unwrap();
     fixture.until("p", |info| info.running.as_ref().is_some_and(|running| running.status.generation == 2)).await;
     assert_eq!(handled(&fixture, "p: v1"), 45);
+}
+
+#[tokio::test]
+async fn what_retention_has_cut_is_rebuilt_only_when_that_is_said() {
+    let fixture = Fixture::new(|fixture| fixture.put("p.wasm", "v1"));
+    let event = || NewEvent {
+        stream: Some(StreamName::new("old-1").unwrap()),
+        ..NewEvent::json(EventType::new("E").unwrap(), "1")
+    };
+    let events = (0..4).map(|_| event()).collect();
+    let last = fixture.store.append(AppendRequest::unconditional(events)).await.unwrap().last_position();
+    fixture.until_handled("p", last).await;
+    fixture.store.remove(&Category::new("old").unwrap(), Position(3)).unwrap();
+    let refused = fixture.registry().rebuild(&plugin("p"), None, false).await.unwrap_err();
+    assert_eq!(refused.class(), ErrorClass::Conflict);
+    let said = refused.to_string();
+    assert!(said.contains("events before position 3") && said.contains("--force") && said.contains("--from"), "{said}");
+    let is_live = |info: &PluginInfo, generation: u32, removed_before: Option<Position>| {
+        let status = info.running.as_ref().map(|running| &running.status);
+        status.is_some_and(|now| now.generation == generation && now.removed_before == removed_before)
+    };
+    fixture.registry().rebuild(&plugin("p"), None, true).await.unwrap();
+    fixture.until("p", |info| is_live(info, 1, Some(Position(3)))).await;
+    assert_eq!(handled(&fixture, "p: v1"), 6);
+    // From where all are there it lacks nothing that was asked for.
+    fixture.registry().rebuild(&plugin("p"), Some(Position(3)), false).await.unwrap();
+    fixture.until("p", |info| is_live(info, 2, None)).await;
 }

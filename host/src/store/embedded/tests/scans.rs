@@ -14,7 +14,7 @@ use crate::store::embedded::{EmbeddedStore, OpenOptions};
 use crate::store::{Owner, Progress, StateChange, Store, UnitOfWork};
 
 /// Longest that something may take that must come.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Name of the thread that scans.
 const SCANNING: &str = "scanning";

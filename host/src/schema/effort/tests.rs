@@ -1,0 +1,257 @@
+//! What is too much, what is not, and that what is taken to be known of data is so.
+
+use super::super::types::{FieldError, TypeSchema};
+use super::*;
+
+fn effort(schema: &str) -> Effort {
+    Effort::of(&serde_json::from_str(schema).unwrap(), "tidemill:///schema")
+}
+
+fn too_much(schema: &str, data: &str) -> Option<TooMuch> {
+    effort(schema).count(&serde_json::from_str(data).unwrap(), Limits::MOST).err()
+}
+
+fn checked(schema: &str, data: &str) -> Result<(), Vec<FieldError>> {
+    TypeSchema::read("a.json", schema).unwrap().check_data(data.as_bytes())
+}
+
+fn nested(level: &str, levels: usize, innermost: &str) -> String {
+    format!("{}{innermost}{}", level.repeat(levels), "}".repeat(levels))
+}
+
+fn deep(levels: usize) -> String {
+    nested(r#"{"op":"mul","x":"#, levels, "1")
+}
+
+/// Items of the same kind, of a mebibyte together.
+fn mebibyte(item: &str) -> String {
+    let items = vec![item; ((1 << 20) - 64) / (item.len() + 1)].join(",");
+    format!(r#"{{"a":{{"samples":[{items}]}}}}"#)
+}
+
+/// An expression, told apart by its operator.
+const EXPRESSION: &str = r##"{"$defs":{"e":{"anyOf":[
+    {"properties":{"op":{"const":"add"},"x":{"$ref":"#/$defs/e"}}},
+    {"properties":{"op":{"const":"neg"},"x":{"$ref":"#/$defs/e"}}}]}},"$ref":"#/$defs/e"}"##;
+
+/// The same, with its cases told apart first.
+const CASES: &str = r##"{"$defs":{"e":{"allOf":[
+    {"if":{"properties":{"op":{"const":"add"}}},"then":{"properties":{"x":{"$ref":"#/$defs/e"}}}},
+    {"if":{"properties":{"op":{"const":"neg"}}},"then":{"properties":{"x":{"$ref":"#/$defs/e"}}}}]}},"$ref":"#/$defs/e"}"##;
+
+const SAMPLES: &str = r#"{"type":"object","properties":{"a":{"type":"object","properties":{
+    "samples":{"type":"array","items":{"type":"number"}}}}}}"#;
+
+#[test]
+fn what_doubles_at_each_level_is_too_much_where_it_is_deep() {
+    assert_eq!(too_much(EXPRESSION, &deep(10)), None);
+    assert_eq!(too_much(EXPRESSION, &deep(30)), Some(TooMuch::Ways));
+    assert_eq!(too_much(EXPRESSION, &deep(100)), Some(TooMuch::Ways));
+    let chain: Vec<_> = (0..40)
+        .map(|n| format!(r##""a{n}":{{"allOf":[{0},{0}]}}"##, format!(r##"{{"$ref":"#/$defs/a{}"}}"##, n + 1)))
+        .collect();
+    let chain = format!(r##"{{"$ref":"#/$defs/a0","$defs":{{{},"a40":{{"type":"string"}}}}}}"##, chain.join(","));
+    assert_eq!(too_much(&chain, "1"), Some(TooMuch::Ways));
+}
+
+#[test]
+fn what_each_part_of_the_data_has_one_way_to_is_not() {
+    let tree = r##"{"properties":{"left":{"$ref":"#"},"right":{"$ref":"#"}},"additionalProperties":{"$ref":"#"},
+        "items":{"$ref":"#"},"patternProperties":{"^x":{"$ref":"#"}}}"##;
+    let deep = format!("{}1{}", r#"{"left":{"other":["#.repeat(40), "]}}".repeat(40));
+    assert_eq!(too_much(tree, &deep), None);
+    let wide = format!("[{}]", vec![r#"{"left":1,"right":{"x":2}}"#; 20_000].join(","));
+    assert_eq!(too_much(tree, &wide), None);
+}
+
+#[test]
+fn many_errors_of_a_large_text_are_too_much_too() {
+    let kinds: Vec<_> = (0..100).map(|n| format!(r#"{{"const":{n}}}"#)).collect();
+    let schema = format!(r#"{{"items":{{"anyOf":[{}]}}}}"#, kinds.join(","));
+    assert_eq!(effort(&schema).shape.map(|shape| shape.steps), Some(3));
+    assert_eq!(too_much(&schema, &format!("[{}\"\"]", "\"\",".repeat(1000))), None);
+    assert_eq!(too_much(&schema, &format!("[{}\"\"]", "\"\",".repeat(100_000))), Some(TooMuch::Size));
+}
+
+#[test]
+fn cases_that_are_told_apart_count_once_however_deep() {
+    for op in ["add", "neg", "mul"] {
+        let data = nested(&format!(r#"{{"op":"{op}","x":"#), 100, "1");
+        assert_eq!(too_much(CASES, &data), None, "{op}");
+        assert_eq!(checked(CASES, &data), Ok(()), "{op}");
+    }
+    // Without the field both conditions hold.
+    assert_eq!(too_much(CASES, &nested(r#"{"x":"#, 100, "1")), Some(TooMuch::Ways));
+    let unknown = CASES.replace(r#"{"const":"add"}"#, r#"{"pattern":"^a"}"#);
+    assert_eq!(too_much(&unknown, &nested(r#"{"op":"neg","x":"#, 100, "1")), Some(TooMuch::Ways));
+}
+
+#[test]
+fn what_depends_on_a_field_counts_where_that_is() {
+    let schema = r##"{"properties":{"x":{"$ref":"#"}},"dependentSchemas":{"y":{"properties":{"x":{"$ref":"#"}}}}}"##;
+    assert_eq!(too_much(schema, &deep(100)), None);
+    assert_eq!(too_much(schema, &nested(r#"{"y":1,"x":"#, 100, "1")), Some(TooMuch::Ways));
+}
+
+#[test]
+fn what_is_unevaluated_counts_each_field_once() {
+    let schema = r##"{"properties":{"x":{"$ref":"#"}},"allOf":[{"properties":{"op":{"const":"mul"}}}],
+        "unevaluatedProperties":false}"##;
+    assert_eq!(too_much(schema, &deep(100)), None);
+    assert_eq!(checked(schema, &deep(100)), Ok(()));
+}
+
+#[test]
+fn much_that_is_right_is_not_too_much_and_what_is_told_of_much_that_is_wrong_is_bounded() {
+    assert_eq!(checked(SAMPLES, &mebibyte("0")), Ok(()));
+    let errors = checked(SAMPLES, &mebibyte(r#""x""#)).unwrap_err();
+    assert!(errors.len() <= 16 && errors[0].path.starts_with("/a/samples/"), "{errors:?}");
+    let bounds = SAMPLES.replace(r#""type":"number""#, r#""type":"integer","minimum":0,"exclusiveMaximum":9"#);
+    assert_eq!(checked(&bounds, &mebibyte("7")), Ok(()));
+    let kinds = SAMPLES.replace(r#"{"type":"number"}"#, r#"{"anyOf":[{"type":"null"},{"pattern":"^a"}]}"#);
+    let errors = checked(&kinds, &mebibyte(r#""""#)).unwrap_err();
+    assert!(errors[0].reason.ends_with("send less at once"), "{errors:?}");
+}
+
+#[test]
+fn each_name_is_held_to_all_that_its_schema_leads_to() {
+    let patterns: Vec<_> = (0..20).map(|n| format!(r#"{{"pattern":"^x{n}$"}}"#)).collect();
+    let schema = format!(r#"{{"propertyNames":{{"anyOf":[{}]}}}}"#, patterns.join(","));
+    let names = |count: usize| {
+        let names: Vec<_> = (0..count).map(|n| format!(r#""k{n}":0"#)).collect();
+        format!("{{{}}}", names.join(","))
+    };
+    assert_eq!(too_much(&schema, &names(1000)), None);
+    assert_eq!(too_much(&schema, &names(100_000)), Some(TooMuch::Size));
+}
+
+#[test]
+fn references_by_the_way_are_counted_where_there_are_several_resources() {
+    let tree = r##"{"$id":"https://a.b/top","$ref":"tree","$defs":{"tree":{"$id":"tree","$dynamicAnchor":"n","anyOf":[
+        {"properties":{"op":{"const":"add"},"x":{"$dynamicRef":"#n"}}},
+        {"properties":{"op":{"const":"neg"},"x":{"$dynamicRef":"#n"}}}]}}}"##;
+    assert_eq!(too_much(tree, &deep(5)), None);
+    assert_eq!(too_much(tree, &deep(100)), Some(TooMuch::Ways));
+    assert!(checked(tree, &deep(5)).is_err());
+    let strict = r##"{"$id":"https://a.b/strict","$dynamicAnchor":"n","$ref":"tree","$defs":{"tree":{"$id":"tree",
+        "$dynamicAnchor":"n","properties":{"x":{"$dynamicRef":"#n"}}}}}"##;
+    assert_eq!(too_much(strict, &deep(100)), None, "one of two at each level is one");
+    let before = r##"{"$schema":"https://json-schema.org/draft/2019-09/schema","$id":"https://a.b/top","$ref":"tree",
+        "$defs":{"tree":{"$id":"tree","$recursiveAnchor":true,"anyOf":[
+        {"properties":{"op":{"const":"add"},"x":{"$recursiveRef":"#"}}},
+        {"properties":{"op":{"const":"neg"},"x":{"$recursiveRef":"#"}}}]}}}"##;
+    assert_eq!(too_much(before, &deep(100)), Some(TooMuch::Ways));
+}
+
+/// A schema with so many steps in place for each level.
+fn stairs(steps: usize) -> String {
+    let last = steps - 2;
+    let step = |n: usize| format!(r##""s{n}":{{"$ref":"#/$defs/s{}"}}"##, n + 1);
+    let steps: Vec<_> = (0..last).map(step).collect();
+    format!(
+        r##"{{"$ref":"#/$defs/s0","$defs":{{{},"s{last}":{{"type":"object","properties":{{"x":{{"$ref":"#/$defs/s0"}}}}}}}}}}"##,
+        steps.join(",")
+    )
+}
+
+#[test]
+fn the_deepest_that_is_allowed_overflows_no_stack() {
+    let levels = |innermost: &str| nested(r#"{"x":"#, 125, innermost);
+    let check = move || {
+        let schema = stairs(15);
+        assert_eq!(checked(&schema, &levels("{}")), Ok(()));
+        let errors = checked(&schema, &levels("1")).unwrap_err();
+        assert!(errors[0].path.ends_with("/x/x"), "{errors:?}");
+        let errors = checked(&stairs(20), &levels("{}")).unwrap_err();
+        assert!(errors[0].reason.contains("for too many steps"), "{errors:?}");
+        // As much as is done without a stack of its own.
+        assert_eq!(checked(&stairs(15), &nested(r#"{"x":"#, 2, "{}")), Ok(()));
+    };
+    std::thread::Builder::new().stack_size(2 << 20).spawn(check).unwrap().join().unwrap();
+}
+
+#[test]
+fn what_is_heavy_waits_for_its_turn_and_what_is_little_does_not() {
+    let read = |schema: &str| TypeSchema::read("a.json", schema).unwrap();
+    let samples = read(SAMPLES);
+    assert!(!samples.is_heavy(br#"{"a":{"samples":[1,2,3]}}"#));
+    assert!(samples.is_heavy(mebibyte("0").as_bytes()));
+    let expression = read(EXPRESSION);
+    assert!(!expression.is_heavy(deep(3).as_bytes()) && expression.is_heavy(deep(30).as_bytes()));
+    assert!(!expression.is_heavy(b"{"), "it is refused at once");
+    assert!(read(&stairs(15)).is_heavy(nested(r#"{"x":"#, 50, "{}").as_bytes()), "it needs a stack of its own");
+}
+
+#[test]
+fn what_is_taken_to_be_known_is_what_the_validator_says() {
+    let schemas = [
+        "true",
+        "false",
+        r#"{"type":"integer"}"#,
+        r#"{"type":["null","string","object"]}"#,
+        r#"{"const":1.0}"#,
+        r#"{"enum":[null,"a",1,-1,[1],true]}"#,
+        r#"{"required":["a"],"minProperties":1,"maxProperties":1}"#,
+        r#"{"minimum":1,"exclusiveMaximum":3}"#,
+        r#"{"maximum":1,"exclusiveMinimum":-1}"#,
+        r#"{"minLength":1,"maxLength":2}"#,
+        r#"{"minItems":1,"maxItems":2,"uniqueItems":true}"#,
+        r#"{"properties":{"a":{"const":1}},"additionalProperties":false}"#,
+        r#"{"patternProperties":{"^a":{"type":"string"}},"additionalProperties":{"type":"null"}}"#,
+        r#"{"prefixItems":[{"type":"integer"}],"items":false}"#,
+        r#"{"anyOf":[{"type":"string"},{"minimum":2}]}"#,
+        r#"{"oneOf":[{"type":"integer"},{"minimum":2},{"type":"string"}]}"#,
+        r#"{"not":{"type":["integer","array"]}}"#,
+        r#"{"if":{"properties":{"a":{"const":1}}},"then":{"type":"object"},"else":{"required":["b"]}}"#,
+        r#"{"contains":{"type":"integer"},"minContains":0}"#,
+        r#"{"contains":{"type":"integer"}}"#,
+        r#"{"contains":{"type":"integer"},"maxContains":1}"#,
+        r#"{"propertyNames":{"const":"a"}}"#,
+        r#"{"dependentSchemas":{"a":{"required":["b"]}},"dependentRequired":{"b":["a"]}}"#,
+        r#"{"allOf":[{"properties":{"a":true}}],"unevaluatedProperties":false}"#,
+        r#"{"prefixItems":[true],"unevaluatedItems":false}"#,
+        r#"{"$ref":"tree","$defs":{"tree":{"$id":"tree","type":"object","format":"email"}}}"#,
+        r#"{"$schema":"http://json-schema.org/draft-04/schema#","const":7,"minimum":1,"exclusiveMinimum":true}"#,
+        r##"{"$schema":"http://json-schema.org/draft-07/schema#","$ref":"#/definitions/a","type":"null","definitions":{"a":{}}}"##,
+        r#"{"$schema":"http://json-schema.org/draft-07/schema#","dependencies":{"a":["b"],"b":{"type":"null"}}}"#,
+    ];
+    let data = [
+        "null",
+        "true",
+        "0",
+        "1",
+        "1.0",
+        "-1",
+        "2",
+        "3",
+        "1.5",
+        r#""""#,
+        r#""a""#,
+        r#""ä""#,
+        r#""abc""#,
+        "[]",
+        "[1]",
+        "[1.0,2]",
+        "[1,1]",
+        r#"["a"]"#,
+        "[1,2,3]",
+        "{}",
+        r#"{"a":1}"#,
+        r#"{"a":2}"#,
+        r#"{"a":1,"b":null}"#,
+        r#"{"b":1}"#,
+        r#"{"ab":"x"}"#,
+        r#"{"ä":null}"#,
+    ];
+    let mut known = 0;
+    for schema in schemas {
+        let (effort, validator) = (effort(schema), TypeSchema::read("a.json", schema).unwrap());
+        for data in data {
+            let surely = count::surely(&effort.places, effort.is_of_the_rest, &serde_json::from_str(data).unwrap());
+            known += u32::from(surely.is_some());
+            let fits = validator.check_data(data.as_bytes()).is_ok();
+            assert!(surely.is_none_or(|surely| surely == fits), "{schema} of {data}: {surely:?}");
+        }
+    }
+    assert!(known > 400, "of most it is known: {known}");
+}
