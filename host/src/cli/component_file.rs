@@ -1,6 +1,7 @@
 //! A component and the manifest it would run under, as files that are given to a command.
 
 use std::env;
+use std::fmt::Display;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -42,6 +43,7 @@ impl ComponentFile {
     pub(super) fn read(path: &Path, manifest: Option<&Path>) -> Result<Self, CliError> {
         let hint = "give the .wasm file that the build wrote";
         let component = component(path).map_err(|error| error.hint(hint))?;
+        refuse_rules(path.display(), &component)?;
         let kind = Kind::of_component(&component);
         let found = manifest.map(Path::to_owned).or_else(|| manifest_beside(kind, path));
         let parse =
@@ -157,6 +159,17 @@ pub(super) fn component(path: &Path) -> Result<Vec<u8>, CliError> {
     })
 }
 
+/// Refuses what is no component, but declares lifts: there are other commands for that.
+pub(super) fn refuse_rules(name: impl Display, bytes: &[u8]) -> Result<(), CliError> {
+    let declares = |text: &str| text.lines().any(|line| line.trim_start().starts_with("[[upcast"));
+    if !std::str::from_utf8(bytes).is_ok_and(declares) {
+        return Ok(());
+    }
+    Err(CliError::usage(format_args!("{name} holds rules of upcasters, and is no component")).hint(
+        "`tidemill plugins test` checks rules; they run when they lie in the folder `upcasters` of the plugins directory",
+    ))
+}
+
 /// The manifest of a component, where none is named: `plugin.toml` beside it, else the file of its name that ends in
 /// `.toml`. What lifts events has none: beside it lie rules.
 pub(super) fn manifest_beside(kind: Kind, component: &Path) -> Option<PathBuf> {
@@ -193,6 +206,21 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn rules_of_upcasters_are_told_what_takes_them() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("shop.toml");
+        fs::write(&file, "# rules\n[[upcast]]\ntype = \"Sold\"\nfrom = 1\nto = 2\n").unwrap();
+        let Err(CliError::Failed { exit, what, hint }) = ComponentFile::read(&file, None) else {
+            panic!("it was read")
+        };
+        assert!(exit == Exit::Usage && what.ends_with("holds rules of upcasters, and is no component"), "{what}");
+        assert!(hint.unwrap().contains("`tidemill plugins test` checks rules"));
+        for other in [&b"[delivery]\npartitions = 2\n"[..], b"\0asm\x0d\0\x01\0", b"\xff[[upcast]]"] {
+            assert!(refuse_rules("x", other).is_ok());
+        }
+    }
 
     #[test]
     fn a_cache_that_others_can_write_to_is_refused() {

@@ -26,7 +26,7 @@ use self::room::Room;
 use self::state::Staged;
 pub(crate) use self::state::check_key as check_state_key;
 use super::EventBatch;
-use super::policy::CAUSATION_DEPTH_MAX;
+use super::policy::{CAUSATION_DEPTH_MAX, Sends};
 use super::quiet::Quiet;
 use super::shared_state::{Reads, SharedState};
 use super::state_source::{StateSource, StoredState};
@@ -79,7 +79,7 @@ pub struct Effects {
     /// Where the ids of what it appends are from.
     ids: OwnIds,
     /// Commands that it may send.
-    dispatch: Arc<[Pattern]>,
+    dispatch: Sends,
     /// How far from its first cause an appended event may be.
     causation_depth_max: u32,
     /// Every key written in this unit.
@@ -159,7 +159,7 @@ impl Effects {
             state,
             granted,
             ids,
-            dispatch: Arc::new([]),
+            dispatch: Sends::default(),
             causation_depth_max: CAUSATION_DEPTH_MAX,
             staged: BTreeMap::new(),
             undo: Vec::new(),
@@ -210,7 +210,7 @@ impl Effects {
         let fresh = Self::over(self.owner.clone(), Arc::clone(&self.state), Arc::clone(&self.granted), self.ids)
             .causation_depth_max(self.causation_depth_max)
             .state_bytes_max(self.room.bytes_max())
-            .dispatching(Arc::clone(&self.dispatch));
+            .dispatching(self.dispatch.clone());
         match &self.sharing {
             Some(sharing) => fresh.sharing(Arc::clone(&sharing.state), sharing.partition),
             None => fresh,

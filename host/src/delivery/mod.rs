@@ -43,7 +43,7 @@ pub use key::{InvalidKey, Key};
 pub use lifting::lifting;
 pub use live_state::{LiveState, live_state};
 pub(crate) use machine::{BEHIND, LETTER_KINDS};
-pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
+pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Sends, Start, Subscription};
 pub use record::{
     Generation, Generations, Instead, drop_kept, generations, kept_generation, live_owner, note_installed,
     removed_from_history, stored_checkpoint,

@@ -105,8 +105,17 @@ pub struct Policy {
     pub causation_events_max: u64,
     /// What each generation of its state may come to, in bytes of keys and values.
     pub state_bytes_max: u64,
-    /// Commands that it may send, as `aggregate:Type`.
-    pub dispatch: Arc<[Pattern]>,
+    /// Commands that it may send.
+    pub dispatch: Sends,
+}
+
+/// Commands that a plugin may send, as `aggregate:Type`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sends {
+    /// Those that it may send: what its component describes, or what its manifest grants where it describes none.
+    pub allowed: Arc<[Pattern]>,
+    /// Those that its manifest grants: who is refused is told by them what to mend.
+    pub granted: Arc<[Pattern]>,
 }
 
 impl Policy {
@@ -159,7 +168,7 @@ impl Default for Policy {
             causation_depth_max: CAUSATION_DEPTH_MAX,
             causation_events_max: CAUSATION_EVENTS_MAX,
             state_bytes_max: STATE_BYTES_MAX,
-            dispatch: Arc::new([]),
+            dispatch: Sends::default(),
         }
     }
 }

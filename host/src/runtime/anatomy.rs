@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use wasmparser::{ComponentName, CustomSectionReader, KnownCustom, Parser, Payload, ProducersSectionReader};
+use wasmparser::{
+    ComponentName, CustomSectionReader, ExportSectionReader, KnownCustom, Parser, Payload, ProducersSectionReader,
+};
 
 use super::contract::{AGGREGATE, PACKAGE, UPCASTER, VALIDATOR};
 use super::lane::Lane;
@@ -15,6 +17,11 @@ const PAGE_BYTES: u64 = 64 << 10;
 const LABELS: [&str; 7] = ["authors", "description", "homepage", "licenses", "revision", "source", "version"];
 /// Most bytes of such a section.
 const LABEL_BYTES_MAX: usize = 1 << 10;
+
+/// The kind of producers in which tools name languages.
+const LANGUAGE: &str = "language";
+/// Libraries that carry a language, and which. The tools of their own code name another.
+const CARRIERS: [(&str, &str); 2] = [("componentize_qjs_runtime", "JavaScript"), ("componentize_py_runtime", "Python")];
 
 /// What is in a component's file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -33,7 +40,8 @@ pub struct Anatomy {
     pub imports: Vec<String>,
     /// Names of what it exports.
     pub exports: Vec<String>,
-    /// What it was made with, by kind (`language`, `processed-by`, `sdk`): name and version.
+    /// What it was made with, by kind (`language`, `processed-by`, `sdk`): name and version. The language is that which a
+    /// runtime in it carries, where it has one that is known.
     pub producers: BTreeMap<String, BTreeMap<String, String>>,
     /// What its authors say of it: `name`, `version`, `authors`, `licenses`, `source` and the like.
     pub labels: BTreeMap<String, String>,
@@ -63,12 +71,18 @@ impl Anatomy {
         self.has_role(VALIDATOR)
     }
 
-    /// What gives an upcaster or a validator another role: the name of that export, of whichever version.
-    #[must_use]
-    pub fn second_role(&self) -> Option<&str> {
-        let first = self.role(UPCASTER).or_else(|| self.role(VALIDATOR))?;
-        let others = [VALIDATOR, AGGREGATE].into_iter().chain(Lane::ALL.map(Lane::interface));
-        others.filter_map(|role| self.role(role)).find(|export| *export != first)
+    /// Refuses a component with several roles, of whichever version: it plays one, and nobody knows which is meant.
+    ///
+    /// # Errors
+    /// When it has more than one.
+    pub(crate) fn check_one_role(&self) -> Result<(), LoadError> {
+        let subscriber = Lane::ALL.into_iter().find_map(|lane| self.role(lane.interface()));
+        let others = [UPCASTER, VALIDATOR, AGGREGATE].map(|role| self.role(role));
+        let mut roles = others.into_iter().chain([subscriber]).flatten();
+        match (roles.next(), roles.next()) {
+            (Some(one), Some(other)) => Err(LoadError::TwoRoles { one: one.to_owned(), other: other.to_owned() }),
+            _ => Ok(()),
+        }
     }
 
     fn has_role(&self, role: &str) -> bool {
@@ -90,6 +104,7 @@ impl Anatomy {
     fn read(&mut self, component: &[u8]) -> wasmparser::Result<()> {
         // The component is at depth 1; the modules and components in it are deeper.
         let mut depth = 0;
+        let mut carried = None;
         for payload in Parser::new(0).parse_all(component) {
             match payload? {
                 Payload::Version { .. } => depth += 1,
@@ -104,6 +119,7 @@ impl Anatomy {
                         self.exports.push(export?.name.name.to_owned());
                     }
                 }
+                Payload::ExportSection(section) => carried = carried.or_else(|| carried_by(section)),
                 Payload::MemorySection(section) => {
                     for memory in section {
                         let memory = memory?;
@@ -118,6 +134,8 @@ impl Anatomy {
                 _ => {}
             }
         }
+        let carried = carried.map(|language| (language.to_owned(), String::new()));
+        self.producers.extend(carried.map(|language| (LANGUAGE.to_owned(), BTreeMap::from([language]))));
         Ok(())
     }
 
@@ -150,9 +168,37 @@ impl Anatomy {
     }
 }
 
+/// The language that a library in a component carries. A library is known by where its memory begins: the module that
+/// holds them together exports that for each.
+fn carried_by(section: ExportSectionReader<'_>) -> Option<&'static str> {
+    let names = section.into_iter().flatten().map(|export| export.name);
+    let mut libraries = names.filter_map(|name| name.strip_suffix(":memory_base"));
+    libraries.find_map(|library| {
+        let carrier = CARRIERS.iter().find(|(carrier, _)| library.contains(*carrier));
+        carrier.map(|(_, language)| *language)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_language_is_that_which_a_runtime_carries_and_not_that_of_the_runtime() {
+        let of = |library: &str| {
+            let text = format!(
+                r#"(component (core module
+                  (@producers (language "Rust" "1.96.0") (processed-by "rustc" "1.96.0"))
+                  (global (export "{library}:memory_base") i32 (i32.const 0))))"#
+            );
+            Anatomy::of(&wat::parse_str(text).unwrap()).unwrap().producers
+        };
+        let language = |library| of(library)["language"].keys().cloned().collect::<Vec<_>>();
+        assert_eq!(language("componentize_qjs_runtime.wasm"), ["JavaScript"]);
+        assert_eq!(language("libcomponentize_py_runtime.so"), ["Python"]);
+        assert_eq!(language("libc.so"), ["Rust"]);
+        assert!(of("componentize_qjs_runtime.wasm").contains_key("processed-by"));
+    }
 
     #[test]
     fn what_is_no_component_is_named() {

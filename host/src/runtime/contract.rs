@@ -255,48 +255,31 @@ pub(super) struct KnownExports {
 }
 
 impl KnownExports {
-    /// Finds them, and requires at least one that makes a role.
+    /// Finds them, and requires at least one that makes a role. That there are not two is looked at before, by
+    /// [`Anatomy::check_one_role`](super::Anatomy).
     pub(super) fn of(engine: &wasmtime::Engine, component: &Component) -> Result<Self, LoadError> {
         let (known, found) = Self::found(engine, component);
-        match (&known.aggregate, &known.subscriber) {
-            (Some(aggregate), Some((_, subscriber))) => {
-                Err(LoadError::TwoRoles { one: aggregate.clone(), other: subscriber.clone() })
-            }
-            (None, None) => {
-                let upcaster = known.upcaster.clone().map(|export| LoadError::Misplaced { export });
-                let validator = known.validator.clone().map(|export| LoadError::MisplacedValidator { export });
-                let misplaced = upcaster.or(validator).unwrap_or_else(|| LoadError::no_role(&found));
-                Err(known.refused(misplaced))
-            }
-            _ => Ok(known),
+        if known.aggregate.is_some() || known.subscriber.is_some() {
+            return Ok(known);
         }
+        let upcaster = known.upcaster.map(|export| LoadError::Misplaced { export });
+        let validator = known.validator.map(|export| LoadError::MisplacedValidator { export });
+        Err(upcaster.or(validator).unwrap_or_else(|| LoadError::no_role(&found)))
     }
 
     /// The interface that makes a component an upcaster; what acts may not be imported then.
     pub(super) fn upcaster(engine: &wasmtime::Engine, component: &Component) -> Result<String, LoadError> {
         let (known, found) = Self::found(engine, component);
-        let upcaster = known.upcaster.clone().ok_or_else(|| LoadError::no_upcaster(&found))?;
-        let acting = acting_import(engine, component, &[]);
-        acting.map_or(Ok(upcaster), |import| Err(known.refused(LoadError::Impure { import })))
+        let upcaster = known.upcaster.ok_or_else(|| LoadError::no_upcaster(&found))?;
+        acting_import(engine, component, &[]).map_or(Ok(upcaster), |import| Err(LoadError::Impure { import }))
     }
 
     /// The interface that makes a component a validator; of what acts it may import its configuration only.
     pub(super) fn validator(engine: &wasmtime::Engine, component: &Component) -> Result<String, LoadError> {
         let (known, found) = Self::found(engine, component);
-        let validator = known.validator.clone().ok_or_else(|| LoadError::no_validator(&found))?;
+        let validator = known.validator.ok_or_else(|| LoadError::no_validator(&found))?;
         let acting = acting_import(engine, component, &["config"]);
-        acting.map_or(Ok(validator), |import| Err(known.refused(LoadError::ImpureValidator { import })))
-    }
-
-    /// Why a component is not taken for one role: where it has another, that is what is the matter.
-    fn refused(&self, as_one: LoadError) -> LoadError {
-        let subscriber = self.subscriber.as_ref().map(|(_, export)| export);
-        let roles = [self.upcaster.as_ref(), self.validator.as_ref(), self.aggregate.as_ref(), subscriber];
-        let mut roles = roles.into_iter().flatten();
-        match (roles.next(), roles.next()) {
-            (Some(one), Some(other)) => LoadError::TwoRoles { one: one.clone(), other: other.clone() },
-            _ => as_one,
-        }
+        acting.map_or(Ok(validator), |import| Err(LoadError::ImpureValidator { import }))
     }
 
     /// What the host knows of the exports, and the names of all.

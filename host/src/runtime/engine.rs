@@ -142,11 +142,16 @@ impl Engine {
     /// # Errors
     /// See [`LoadError`].
     pub fn load_with(&self, component: &[u8], options: &LoadOptions) -> Result<LoadedComponent, LoadError> {
-        let labels = Anatomy::of(component)?.labels;
+        let anatomy = Anatomy::of(component)?;
+        anatomy.check_one_role()?;
         let digest = compile::digest(component);
         let component = self.compiled(component, &digest)?;
-        let engine = &self.0.engine;
-        self.linked(&component, (digest, labels), options).map_err(|error| mismatch::explain(engine, &component, error))
+        self.linked(&component, (digest, anatomy.labels), options).map_err(|error| self.explained(&component, error))
+    }
+
+    /// An error in the words of the component's WIT, if it says more there.
+    fn explained(&self, component: &Component, error: LoadError) -> LoadError {
+        mismatch::explain(&self.0.engine, component, error)
     }
 
     /// Checks a compiled component against all that the host has and wants, and tries it.
@@ -191,18 +196,18 @@ impl Engine {
     /// See [`LoadError`].
     pub fn load_upcaster(&self, component: &[u8]) -> Result<(Vec<Lift>, Arc<dyn Upcast>), LoadError> {
         // A file that does not read is told of in the same words wherever it is looked at.
-        Anatomy::of(component)?;
+        Anatomy::of(component)?.check_one_role()?;
         let component = self.compiled(component, &compile::digest(component))?;
-        contract::check_imports(&self.0.engine, &component, false)?;
-        let interface = KnownExports::upcaster(&self.0.engine, &component)?;
-        let find = |function| trial::Export::find(&component, &interface, function).map(|export| export.index);
-        let (lifts, upcast) = (find("lifts")?, find("upcast")?);
-        let pre = self.0.linker.instantiate_pre(&component);
-        let pre = pre.map_err(|error| LoadError::MismatchedImport { reason: chain(&error) })?;
-        let exports = UpcasterExports { interface, lifts, upcast };
-        let linked = Linked { pre, waits: false, trust: self.0.trust.clone() };
-        let (lifts, upcaster) = Upcaster::load(Arc::clone(&self.0), linked, exports)?;
-        Ok((lifts, Arc::new(upcaster)))
+        let loaded = self.linked_upcaster(&component).map_err(|error| self.explained(&component, error));
+        loaded.map(|(lifts, upcaster)| (lifts, Arc::new(upcaster) as Arc<dyn Upcast>))
+    }
+
+    fn linked_upcaster(&self, component: &Component) -> Result<(Vec<Lift>, Upcaster), LoadError> {
+        contract::check_imports(&self.0.engine, component, false)?;
+        let interface = KnownExports::upcaster(&self.0.engine, component)?;
+        let find = |function| trial::Export::find(component, &interface, function);
+        let exports = UpcasterExports { lifts: find("lifts")?, upcast: find("upcast")? };
+        Upcaster::load(Arc::clone(&self.0), self.linked_alone(component)?, exports)
     }
 
     /// Loads a component that holds commands against rules, and tries it. Blocks: compiling takes from milliseconds to
@@ -212,15 +217,24 @@ impl Engine {
     /// See [`LoadError`].
     pub fn load_validator(&self, component: &[u8], options: InstanceOptions) -> Result<Arc<dyn Validate>, LoadError> {
         // A file that does not read is told of in the same words wherever it is looked at.
-        Anatomy::of(component)?;
+        Anatomy::of(component)?.check_one_role()?;
         let component = self.compiled(component, &compile::digest(component))?;
-        contract::check_imports(&self.0.engine, &component, false)?;
-        let interface = KnownExports::validator(&self.0.engine, &component)?;
-        let export = trial::Export::find(&component, &interface, "validate")?;
-        let pre = self.0.linker.instantiate_pre(&component);
+        let loaded = self.linked_validator(&component, options).map_err(|error| self.explained(&component, error));
+        loaded.map(|validator| Arc::new(validator) as Arc<dyn Validate>)
+    }
+
+    fn linked_validator(&self, component: &Component, options: InstanceOptions) -> Result<Validator, LoadError> {
+        contract::check_imports(&self.0.engine, component, false)?;
+        let interface = KnownExports::validator(&self.0.engine, component)?;
+        let export = trial::Export::find(component, &interface, "validate")?;
+        Validator::load(Arc::clone(&self.0), self.linked_alone(component)?, export, options)
+    }
+
+    /// Links what reaches nothing outside.
+    fn linked_alone(&self, component: &Component) -> Result<Linked, LoadError> {
+        let pre = self.0.linker.instantiate_pre(component);
         let pre = pre.map_err(|error| LoadError::MismatchedImport { reason: chain(&error) })?;
-        let linked = Linked { pre, waits: false, trust: self.0.trust.clone() };
-        Ok(Arc::new(Validator::load(Arc::clone(&self.0), linked, export, options)?))
+        Ok(Linked { pre, waits: false, trust: self.0.trust.clone() })
     }
 
     /// From the cache, or compiled and cached.

@@ -238,6 +238,7 @@ fn missing_function(built: &Wit, contract: &Wit, interface: &str, function: &str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::{compile, engine};
 
     fn exporting(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
@@ -301,5 +302,55 @@ mod tests {
             let meant = format!("did you mean {role}? what is among");
             assert!(not_among(role, &slip).starts_with(&meant), "{}", not_among(role, &slip));
         }
+    }
+
+    /// What is told of a component with some functions of an aggregate, of which one has another type.
+    fn told_of_aggregate(schema: &str, more: &str) -> Option<String> {
+        let core = if more.is_empty() { "" } else { " i32" };
+        let text = format!(
+            r#"(component
+          (core module $m
+            (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
+            (func (export "make") (param i32 i32) (result i32) (i32.const 0))
+            (func (export "schema") (result i32) (i32.const 0))
+            (func (export "snapshot") (param i32{core}) (result i32) (i32.const 0)))
+          (core instance $i (instantiate $m))
+          (alias core export $i "memory" (core memory $memory))
+          (alias core export $i "realloc" (core func $realloc))
+          (type $own (resource (rep i32)))
+          (func $make (param "id" string) (result (own $own))
+            (canon lift (core func $i "make") (memory $memory) (realloc $realloc)))
+          (func $schema (result {schema}) (canon lift (core func $i "schema")))
+          (func $snapshot (param "self" (borrow $own)){more} (result (option (list u8)))
+            (canon lift (core func $i "snapshot") (memory $memory) (realloc $realloc)))
+          (component $named
+            (import "own" (type $own (sub resource)))
+            (import "make" (func $make (param "id" string) (result (own $own))))
+            (import "schema" (func $schema (result {schema})))
+            (import "snapshot" (func $snapshot (param "self" (borrow $own)){more} (result (option (list u8)))))
+            (export $aggregate "aggregate" (type $own))
+            (export "[constructor]aggregate" (func $make) (func (param "id" string) (result (own $aggregate))))
+            (export "[method]aggregate.snapshot" (func $snapshot)
+              (func (param "self" (borrow $aggregate)){more} (result (option (list u8)))))
+            (export "snapshot-schema" (func $schema)))
+          (instance $named (instantiate $named (with "own" (type $own)) (with "make" (func $make))
+            (with "schema" (func $schema)) (with "snapshot" (func $snapshot))))
+          (export "tidemill:plugin/aggregate@0.1.0" (instance $named)))"#
+        );
+        let engine = wasmtime::Engine::new(&engine::config()).unwrap();
+        let component = compile::compile(&engine, &wat::parse_str(text).unwrap()).unwrap();
+        first_difference(&Wit::of_component(&engine, &component), Wit::contract().unwrap(), "aggregate")
+    }
+
+    #[test]
+    fn of_an_aggregate_the_function_with_another_type_is_told() {
+        assert_eq!(told_of_aggregate("u32", ""), None);
+        let said = told_of_aggregate("s32", "").unwrap();
+        assert!(said.starts_with("for function `snapshot-schema` of aggregate it has"), "{said}");
+        assert!(said.contains("func() -> s32`, and the contract `snapshot-schema: func() -> u32`"), "{said}");
+        let said = told_of_aggregate("u32", r#" (param "more" bool)"#).unwrap();
+        assert!(said.contains("`[method]aggregate.snapshot: func(self: borrow<aggregate>, more: bool)"), "{said}");
+        assert!(said.contains("and the contract `[method]aggregate.snapshot: func(self: borrow<aggregate>)"), "{said}");
     }
 }

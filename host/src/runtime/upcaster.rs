@@ -4,16 +4,17 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{ComponentExportIndex, TypedFunc};
+use wasmtime::component::TypedFunc;
 
 use super::batch::Contexts;
 use super::bindings::{LiftRecord, TargetRecord, UpcastParams, UpcastResults, UpcastedRecord, types};
 use super::component::InstanceOptions;
 use super::engine::EngineInner;
-use super::fault::{Failed, chain};
+use super::fault::Failed;
 use super::instance::{self, Linked};
-use super::pool::Pool;
+use super::pool::{Pool, Running};
 use super::text::{REASON_BYTES_MAX, cut};
+use super::trial::Export;
 use super::{Limits, LoadError};
 use crate::delivery::{EventBatch, Fault};
 use crate::event::{BYTES_CONTENT_TYPE, EventType, PluginName, RecordedEvent};
@@ -26,9 +27,8 @@ const LIFTS_MAX: usize = 1024;
 
 /// Where an upcaster's functions are found.
 pub(super) struct UpcasterExports {
-    pub(super) interface: String,
-    pub(super) lifts: ComponentExportIndex,
-    pub(super) upcast: ComponentExportIndex,
+    pub(super) lifts: Export,
+    pub(super) upcast: Export,
 }
 
 /// A loaded component that lifts events. Shared by whoever reads.
@@ -45,22 +45,20 @@ impl Upcaster {
         linked: Linked,
         exports: UpcasterExports,
     ) -> Result<(Vec<Lift>, Self), LoadError> {
-        let UpcasterExports { interface, lifts, upcast } = exports;
+        let UpcasterExports { lifts, upcast } = exports;
         let options = InstanceOptions::new(PluginName::from_stored(NAME), Limits::default());
-        let upcaster = Self { _engine: engine, pool: Pool::new(linked, options, upcast, Failed::of_fixed) };
-        let mut running = upcaster.pool.taken().map_err(|failed| LoadError::trial("start", &failed))?;
-        let lifts: TypedFunc<(), (Vec<LiftRecord>,)> = running
-            .instance
-            .function(&lifts)
-            .map_err(|error| LoadError::MismatchedExport { export: interface, reason: chain(&error) })?;
-        let store = &mut running.instance.store;
-        let (declared,) = instance::call(store, lifts, ())
-            .map_err(|error| LoadError::trial("lifts", &Failed::of_fixed(&error, store.data_mut())))?;
+        let upcaster = Self { _engine: engine, pool: Pool::new(linked, options, upcast.index, Failed::of_fixed) };
+        let mut instance = upcaster.pool.start().map_err(|failed| LoadError::trial("start", &failed))?;
+        let function = instance.function(&upcast.index).map_err(|error| upcast.mismatched(&error))?;
+        let lifts: TypedFunc<(), (Vec<LiftRecord>,)> =
+            instance.function(&lifts.index).map_err(|error| lifts.mismatched(&error))?;
+        let (declared,) = instance::call(&mut instance.store, lifts, ())
+            .map_err(|error| LoadError::trial("lifts", &Failed::of_fixed(&error, instance.store.data_mut())))?;
         if declared.len() > LIFTS_MAX {
             return Err(bad_lifts(format!("it declares {} lifts; at most {LIFTS_MAX} are allowed", declared.len())));
         }
         let lifts = declared.into_iter().map(lift).collect::<Result<_, _>>().map_err(bad_lifts)?;
-        upcaster.pool.keep(running);
+        upcaster.pool.keep(Running { instance, function });
         Ok((lifts, upcaster))
     }
 

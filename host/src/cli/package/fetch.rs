@@ -8,7 +8,7 @@ use ureq::tls::TlsConfig;
 use ureq::{Body, Error};
 
 use super::super::client::{OWN_AUTHORITY, is_untrusted};
-use super::super::component_file::component;
+use super::super::component_file::{component, refuse_rules};
 use super::super::error::{CliError, Exit};
 use super::credentials::Keyring;
 use super::oci::Registry;
@@ -45,6 +45,7 @@ impl Fetcher {
             }
             Source::Oci(reference) => Registry::new(self, reference).component()?,
         };
+        refuse_rules(source, &bytes)?;
         if let Some(wanted) = pin {
             hold(&bytes, wanted, &source.to_string())?;
         }

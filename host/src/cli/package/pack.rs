@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::HumanBytes;
 
-use super::super::component_file::{component, engine, manifest_beside, manifest_text};
+use super::super::component_file::{component, engine, manifest_beside, manifest_text, refuse_rules};
 use super::super::error::{CliError, Exit};
 use super::super::output::{Output, shown};
 use super::fetch::digest;
@@ -78,6 +78,7 @@ pub(in crate::cli) fn run(args: &PackArgs, output: &mut Output<'_>) -> Result<()
     let path = if args.from.is_dir() { project::component(&args.from)? } else { args.from.clone() };
     let hint = "give a project's folder, or the .wasm file that its build wrote";
     let component = component(&path).map_err(|error| error.hint(hint))?;
+    refuse_rules(path.display(), &component)?;
     let kind = Kind::of_component(&component);
     let manifest = manifest_of(args, kind, &path, &component)?;
     let read = kind.manifest(MANIFEST, manifest.as_deref().unwrap_or_default()).map_err(CliError::usage)?;

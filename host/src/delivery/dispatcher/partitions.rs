@@ -178,7 +178,7 @@ impl Starter<'_> {
         let effects = Effects::new(owner.clone(), Arc::clone(store), Arc::clone(&self.version.granted))
             .causation_depth_max(self.version.policy.causation_depth_max)
             .state_bytes_max(self.version.policy.state_bytes_max)
-            .dispatching(Arc::clone(&self.version.policy.dispatch));
+            .dispatching(self.version.policy.dispatch.clone());
         let effects = match shared {
             Some(shared) => effects.sharing(Arc::clone(shared), partition),
             None => effects,

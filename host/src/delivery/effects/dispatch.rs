@@ -1,8 +1,7 @@
 //! Commands that a handler sends: staged as the events by which they are accepted.
 
-use std::sync::Arc;
-
 use super::{EffectError, Effects};
+use crate::delivery::Sends;
 use crate::delivery::accepted::Envelope;
 use crate::document::grant;
 use crate::event::{
@@ -29,9 +28,9 @@ pub struct Dispatch {
 }
 
 impl Effects {
-    /// The same for a plugin that may send these commands, as `aggregate:Type`.
+    /// The same for a plugin that may send these commands.
     #[must_use]
-    pub fn dispatching(self, dispatch: Arc<[Pattern]>) -> Self {
+    pub fn dispatching(self, dispatch: Sends) -> Self {
         Self { dispatch, ..self }
     }
 
@@ -74,13 +73,22 @@ impl Effects {
     fn check_dispatch(&self, aggregate: &Category, command_type: &str) -> Result<(), EffectError> {
         self.check_writes("dispatch.dispatch")?;
         let named = format!("{aggregate}:{command_type}");
-        if self.dispatch.iter().any(|pattern| pattern.matches(&named)) {
+        let is_among = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&named));
+        let Sends { allowed, granted } = &self.dispatch;
+        if is_among(allowed) {
             return Ok(());
         }
+        let cure = if is_among(granted) {
+            format!(
+                "its manifest grants that: name {named:?} in its `describe`, which names what it sends, and not this"
+            )
+        } else {
+            let line = grant("dispatch", granted.iter().map(Pattern::as_str).chain([named.as_str()]));
+            format!("allow it in its manifest, {line} (and name it in `describe`, where that names what is sent)")
+        };
         Err(EffectError::Denied(format!(
-            "plugin {} may not send {command_type:?} to {aggregate}; allow it in its manifest, {}",
-            self.owner.plugin,
-            grant("dispatch", self.dispatch.iter().map(Pattern::as_str).chain([named.as_str()]))
+            "plugin {} may not send {command_type:?} to {aggregate}; {cure}",
+            self.owner.plugin
         )))
     }
 }
@@ -127,10 +135,15 @@ mod tests {
     use crate::store::memory::MemoryStore;
 
     fn effects(granted: &[&str]) -> Effects {
+        describing(granted, granted)
+    }
+
+    /// The same of a plugin whose component names what it sends.
+    fn describing(named: &[&str], granted: &[&str]) -> Effects {
         let store = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
-        let granted: Vec<_> = granted.iter().map(|text| Pattern::new(*text).unwrap()).collect();
+        let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::new(*text).unwrap()).collect();
         let effects = Effects::new(PluginName::new("p").unwrap(), store, Arc::new([]));
-        let mut effects = effects.dispatching(granted.into());
+        let mut effects = effects.dispatching(Sends { allowed: patterns(named), granted: patterns(granted) });
         let event = NewEvent::json(EventType::new("T").unwrap(), "1");
         effects.begin_call(EventBatch::new(vec![RecordedEvent::record(event, Position(5), Version(0), 1)]));
         effects
@@ -168,7 +181,8 @@ mod tests {
         let denied = effects.dispatch_all(Position(5), vec![open(None, "account"), open(None, "order")]).unwrap_err();
         let told = denied.to_string();
         assert!(matches!(denied, EffectError::Denied(_)), "{told}");
-        assert!(told.contains("in [grants]: dispatch = ['account:Open', 'order:Open']"), "{told}");
+        let cure = "in [grants]: dispatch = ['account:Open', 'order:Open'] (and name it in `describe`";
+        assert!(told.contains(cure), "{told}");
         for bad in [
             Dispatch { key: String::new(), ..open(None, "account") },
             open(Some(""), "account"),
@@ -182,5 +196,16 @@ mod tests {
         effects.hush(Quiet::Everything);
         assert_eq!(effects.dispatch_all(Position(5), vec![open(None, "account")]).unwrap(), ["$p/5/0"]);
         assert_eq!(effects.event_count(), 0, "nothing is sent while a state is built anew");
+    }
+
+    #[test]
+    fn what_the_manifest_grants_already_is_to_be_named_by_the_component_alone() {
+        let mut effects = describing(&["account:Close"], &["account:Close", "account:Open"]);
+        let told = effects.dispatch_all(Position(5), vec![open(None, "account")]).unwrap_err().to_string();
+        assert!(told.contains("its manifest grants that: name \"account:Open\" in its `describe`"), "{told}");
+        assert!(!told.contains("[grants]"), "{told}");
+        let told = effects.dispatch_all(Position(5), vec![open(None, "order")]).unwrap_err().to_string();
+        let cure = "dispatch = ['account:Close', 'account:Open', 'order:Open'] (and name it in `describe`";
+        assert!(told.contains(cure), "{told}");
     }
 }

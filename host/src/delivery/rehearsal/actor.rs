@@ -128,7 +128,7 @@ impl Actor {
             effects: Effects::over(setup.plugin, reads, setup.granted, stage.store.own_ids())
                 .causation_depth_max(setup.policy.causation_depth_max)
                 .state_bytes_max(setup.policy.state_bytes_max)
-                .dispatching(Arc::clone(&setup.policy.dispatch)),
+                .dispatching(setup.policy.dispatch.clone()),
             batch_limit: setup.policy.batch_events_max.max(1),
             state,
             cost: Cost::default(),

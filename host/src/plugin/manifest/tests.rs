@@ -1,4 +1,5 @@
 use super::*;
+use crate::delivery::Sends;
 use crate::plugin::SecretSource;
 
 fn parse(text: &str) -> Result<Manifest, ManifestError> {
@@ -99,7 +100,7 @@ fn everything_said_is_read() {
         causation_depth_max: 9,
         causation_events_max: 99,
         state_bytes_max: 3 << 20,
-        dispatch: [].into(),
+        dispatch: Sends::default(),
     };
     assert_eq!(manifest.policy, policy);
     let limits = Limits {

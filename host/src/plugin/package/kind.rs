@@ -15,17 +15,17 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What a component is.
+    /// What a component is. One with several roles counts as a plugin: who loads it tells what is wrong.
     #[must_use]
     pub fn of(anatomy: &Anatomy) -> Self {
-        match (anatomy.is_upcaster(), anatomy.is_validator()) {
-            (true, _) => Self::Upcaster,
-            (_, true) => Self::Validator,
+        match anatomy.check_one_role() {
+            Ok(()) if anatomy.is_upcaster() => Self::Upcaster,
+            Ok(()) if anatomy.is_validator() => Self::Validator,
             _ => Self::Plugin,
         }
     }
 
-    /// The same of its bytes. What is no component at all counts as a plugin: who loads it tells what is wrong.
+    /// The same of its bytes. What is no component at all counts as a plugin, too.
     #[must_use]
     pub fn of_component(component: &[u8]) -> Self {
         Anatomy::of(component).map_or(Self::Plugin, |anatomy| Self::of(&anatomy))

@@ -12,7 +12,7 @@ use crate::clock::Stopwatch;
 use crate::delivery::Setup;
 use crate::error::ErrorClass;
 use crate::event::PluginName;
-use crate::plugin::{Loaded, LoadedUpcaster, Loader, Manifest, SecretResolver};
+use crate::plugin::{Kind, Loaded, LoadedUpcaster, Loader, Manifest, SecretResolver};
 use crate::runtime::{Anatomy, InstanceOptions, Role, told_of_hollow};
 use crate::schema::{Chain, Step};
 
@@ -136,20 +136,20 @@ pub fn check(
         refused: None,
     };
     let began = Stopwatch::start();
-    let tried = if checked.anatomy.is_upcaster() {
-        loader.load_upcaster(component).map(|loaded| checked.lift(loaded, component_path))
-    } else if checked.anatomy.is_validator() {
-        loader.load_validator(component, proposed.bare_options()).map(|_| checked.roles = vec![VALIDATOR])
-    } else {
-        let loaded = loader.load(component, &load_options(manifest));
-        loaded.map(|loaded| checked.take(&*loaded, &proposed.version(), secrets))
+    let tried = match Kind::of(&checked.anatomy) {
+        Kind::Upcaster => loader.load_upcaster(component).map(|loaded| checked.lift(loaded, component_path)),
+        Kind::Validator => {
+            loader.load_validator(component, proposed.bare_options()).map(|_| checked.roles = vec![VALIDATOR])
+        }
+        Kind::Plugin => {
+            let loaded = loader.load(component, &load_options(manifest));
+            loaded.map(|loaded| checked.take(&*loaded, &proposed.version(), secrets))
+        }
     };
     checked.load_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     checked.warnings.extend(told_of_hollow(&checked.anatomy, checked.sdk.as_deref()));
     if let Err(error) = tried.map_err(failed) {
         checked.refused = Some(Refusal::of(&error));
-    } else if let Some(other) = checked.anatomy.second_role() {
-        checked.warnings.push(format!("it exports {other}, too, and plays one role only: build a component for each"));
     }
     Ok(checked)
 }
@@ -246,4 +246,33 @@ fn warnings(anatomy: &Anatomy, manifest: &Manifest) -> Vec<String> {
         ));
     }
     warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::NoSecrets;
+    use crate::runtime::{Engine, EngineOptions};
+
+    #[test]
+    fn a_component_with_two_roles_is_refused_whichever_they_are() {
+        let engine = Engine::new(EngineOptions::default()).unwrap();
+        for roles in [["upcaster", "aggregate"], ["aggregate", "validator"], ["upcaster", "validator"]] {
+            let export = |role| format!(r#"(export "tidemill:plugin/{role}@0.1.0" (instance $it))"#);
+            let text = format!("(component (instance $it) {})", roles.map(export).concat());
+            let component = wat::parse_str(text).unwrap();
+            let proposed = Proposed {
+                name: &PluginName::from_stored("both"),
+                component: &component,
+                component_path: Path::new("both.wasm"),
+                manifest: &Manifest::default(),
+                manifest_path: Path::new("plugin.toml"),
+            };
+            let checked = check(&proposed, &engine, &NoSecrets).unwrap();
+            assert_eq!((Kind::of(&checked.anatomy), checked.roles.len()), (Kind::Plugin, 0), "{roles:?}");
+            let reason = checked.refused.unwrap().reason;
+            assert!(reason.contains("it exports both"), "{reason}");
+            assert!(roles.iter().all(|role| reason.contains(*role)), "{reason}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::InstallError;
 use super::requests::Requests;
-use crate::delivery::{Policy, Setup, Subscription, lifting};
+use crate::delivery::{Policy, Sends, Setup, Subscription, lifting};
 use crate::event::{Filter, NameError, Pattern, PluginName, Tag};
 use crate::plugin::grants::both;
 use crate::plugin::source::Candidate;
@@ -45,7 +45,7 @@ pub(super) struct Allowed {
     /// Of the manifest that it was made of.
     manifest_digest: String,
     /// Commands that it may send.
-    dispatch: Arc<[Pattern]>,
+    dispatch: Sends,
     /// What its handlers are made with.
     pub(super) options: InstanceOptions,
 }
@@ -104,8 +104,8 @@ impl Version<'_> {
         // All that it asks for is granted; one that does not say may do what is granted.
         let append = if requests.append.is_empty() { &manifest.grants.append } else { &requests.append };
         let granted = append.as_slice().into();
-        let asked = &requests.dispatch;
-        let dispatch = if asked.is_empty() { &manifest.grants.dispatch } else { asked }.as_slice().into();
+        let sent = if requests.dispatch.is_empty() { &manifest.grants.dispatch } else { &requests.dispatch };
+        let dispatch = Sends { allowed: sent.as_slice().into(), granted: manifest.grants.dispatch.as_slice().into() };
         let (subscription, chain) = (Arc::new(subscription), Arc::clone(&self.chain));
         let (manifest_digest, options) = (manifest.digest(), self.instance(requests, secrets)?);
         Ok(Allowed { subscription, chain, granted, dispatch, manifest_digest, options })
@@ -171,7 +171,10 @@ impl Allowed {
         }
         let mut allowed = self.clone();
         allowed.granted = both(&self.granted, &left.append, Pattern::covers).into();
-        allowed.dispatch = both(&self.dispatch, &left.dispatch, Pattern::covers).into();
+        allowed.dispatch = Sends {
+            allowed: both(&self.dispatch.allowed, &left.dispatch, Pattern::covers).into(),
+            granted: left.dispatch.as_slice().into(),
+        };
         let InstanceOptions { config, grants, .. } = &mut allowed.options;
         let is_left = |key: &String| match of.secrets.get(key).filter(|secret| secret.config) {
             Some(_) => left.secrets.contains_key(key),
@@ -200,7 +203,7 @@ impl Allowed {
         let setup = Setup {
             plugin: self.options.plugin.clone(),
             subscription: (*self.subscription).clone(),
-            policy: Policy { dispatch: Arc::clone(&self.dispatch), ..policy.clone() },
+            policy: Policy { dispatch: self.dispatch.clone(), ..policy.clone() },
             granted: Arc::clone(&self.granted),
             component_digest: digest.into(),
             manifest_digest: self.manifest_digest.clone(),

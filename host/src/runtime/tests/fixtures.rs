@@ -16,7 +16,7 @@ use crate::store::{
 };
 
 /// The contract's types, as a component imports them.
-const TYPES: &str = r#"
+pub(super) const TYPES: &str = r#"
   (import "tidemill:plugin/types@0.1.0" (instance $types
     (type $id' (record (field "high" u64) (field "low" u64)))
     (export "event-id" (type $id (eq $id')))

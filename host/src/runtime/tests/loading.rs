@@ -108,25 +108,33 @@ fn a_missing_import_is_named_with_what_there_is() {
 }
 
 #[test]
-fn two_roles_of_which_one_is_played_are_both_named() {
-    let of = |roles: [&str; 2]| {
-        let [one, other] = roles.map(|role| format!("tidemill:plugin/{role}@0.1.0"));
-        let text = format!(
-            r#"(component (import "tidemill:plugin/state@0.1.0" (instance)) (instance $it)
-                 (export "{one}" (instance $it)) (export "{other}" (instance $it)))"#
-        );
-        (wat::parse_str(text).unwrap(), LoadError::TwoRoles { one, other })
+fn two_roles_of_which_one_is_played_are_both_named_whoever_loads_it() {
+    let exporting = |roles: &[String; 2]| {
+        let [one, other] = roles;
+        let exports = format!(r#"(export "{other}" (instance $it)) (export "{one}" (instance $it))"#);
+        wat::parse_str(format!("(component (instance $it) {exports})")).unwrap()
     };
-    let options = InstanceOptions::new(PluginName::from_stored("checks"), Limits::default());
-    let (bytes, told) = of(["upcaster", "subscriber"]);
-    assert_eq!(engine().load_upcaster(&bytes).err().as_ref(), Some(&told));
-    assert!(told.to_string().contains("/subscriber@0.1.0, two roles"), "{told}");
-    assert_eq!(Anatomy::of(&bytes).unwrap().second_role(), Some("tidemill:plugin/subscriber@0.1.0"));
-    let (bytes, told) = of(["validator", "aggregate"]);
-    assert_eq!(engine().load_validator(&bytes, options).err(), Some(told));
-    let (bytes, told) = of(["upcaster", "validator"]);
-    assert_eq!(engine().load(&bytes).err(), Some(told), "it is no plugin, and not one thing else either");
-    assert_eq!(Anatomy::of(&OK.bytes()).unwrap().second_role(), None);
+    let named = |role| format!("tidemill:plugin/{role}@0.1.0");
+    for roles in [
+        ["upcaster", "subscriber"],
+        ["upcaster", "aggregate"],
+        ["upcaster", "validator"],
+        ["validator", "aggregate"],
+        ["validator", "bulk-subscriber"],
+        ["aggregate", "subscriber"],
+    ] {
+        let roles = roles.map(named);
+        let bytes = exporting(&roles);
+        let [one, other] = roles;
+        let told = LoadError::TwoRoles { one, other };
+        let options = InstanceOptions::new(PluginName::from_stored("checks"), Limits::default());
+        assert_eq!(engine().load(&bytes).err().as_ref(), Some(&told));
+        assert_eq!(engine().load_upcaster(&bytes).err().as_ref(), Some(&told));
+        assert_eq!(engine().load_validator(&bytes, options).err().as_ref(), Some(&told));
+        assert!(told.to_string().contains("two roles of which a component plays one"), "{told}");
+    }
+    let lanes = exporting(&Lane::ALL.map(|lane| named(lane.interface())));
+    assert_eq!(Anatomy::of(&lanes).unwrap().check_one_role(), Ok(()), "they are one role");
 }
 
 #[test]

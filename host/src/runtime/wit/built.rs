@@ -2,7 +2,7 @@
 //! names are those under which its instances export them.
 
 use wasmtime::component::Component;
-use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem, Type};
+use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem, ResourceType, Type};
 
 use super::shape::{Function, Kind, Shape};
 use super::{Interface, Wit};
@@ -23,7 +23,7 @@ impl Wit {
             })
             .filter(|(name, _)| name.package == PACKAGE)
             .collect();
-        let mut reader = Reader { names: Vec::new(), left: TYPES_MAX };
+        let mut reader = Reader { names: Vec::new(), resources: Vec::new(), left: TYPES_MAX };
         for (name, item) in items() {
             reader.name_type(name, item.ty);
         }
@@ -40,6 +40,7 @@ impl Wit {
 
 struct Reader {
     names: Vec<(Type, String)>,
+    resources: Vec<(ResourceType, String)>,
     left: usize,
 }
 
@@ -51,10 +52,17 @@ impl Reader {
     }
 
     fn name_type(&mut self, name: &str, item: ComponentItem) {
-        if let ComponentItem::Type(ty) = item
-            && matches!(ty, Type::Record(_) | Type::Variant(_) | Type::Enum(_) | Type::Flags(_))
-        {
-            self.names.push((ty, name.to_owned()));
+        match item {
+            ComponentItem::Resource(resource) => self.resources.push((resource, name.to_owned())),
+            ComponentItem::Type(ty @ (Type::Record(_) | Type::Variant(_) | Type::Enum(_) | Type::Flags(_))) => {
+                let kind = self.kind(&ty);
+                // The engine panics when it compares handles of a component that is not instantiated: what holds them
+                // stays without a name, and so does what was not read to its end.
+                if self.left > 0 && !kind.holds_handle() {
+                    self.names.push((ty, name.to_owned()));
+                }
+            }
+            _ => {}
         }
     }
 
@@ -84,6 +92,12 @@ impl Reader {
         Shape { name, kind: self.kind(ty) }
     }
 
+    /// What a handle is to. As in WIT, it is its name that tells.
+    fn resource(&self, resource: ResourceType) -> Shape {
+        let name = self.resources.iter().find(|(named, _)| *named == resource).map(|(_, name)| name.clone());
+        Shape { name, kind: Kind::Plain("resource") }
+    }
+
     fn maybe(&mut self, ty: Option<Type>) -> Option<Shape> {
         ty.map(|ty| self.shape(&ty))
     }
@@ -103,8 +117,6 @@ impl Reader {
             Type::Float64 => "f64",
             Type::Char => "char",
             Type::String => "string",
-            Type::Own(_) => "own",
-            Type::Borrow(_) => "borrow",
             Type::ErrorContext => "error-context",
             made => return self.made_of(made),
         })
@@ -120,6 +132,8 @@ impl Reader {
             }
             Type::Enum(cases) => Kind::Enum(cases.names().map(str::to_owned).collect()),
             Type::Flags(flags) => Kind::Flags(flags.names().map(str::to_owned).collect()),
+            Type::Own(resource) => Kind::Of("own", vec![Some(self.resource(*resource))]),
+            Type::Borrow(resource) => Kind::Of("borrow", vec![Some(self.resource(*resource))]),
             Type::List(list) => Kind::Of("list", vec![Some(self.shape(&list.ty()))]),
             Type::FixedLengthList(list) => Kind::Of("fixed-length-list", vec![Some(self.shape(&list.ty()))]),
             Type::Map(map) => Kind::Of("map", vec![Some(self.shape(&map.key())), Some(self.shape(&map.value()))]),

@@ -90,6 +90,20 @@ impl Shape {
     }
 }
 
+impl Kind {
+    /// Whether there is a handle to a resource in it.
+    pub(super) fn holds_handle(&self) -> bool {
+        let holds = |shape: &Shape| shape.kind.holds_handle();
+        match self {
+            Self::Record(parts) => parts.iter().any(|(_, shape)| holds(shape)),
+            Self::Variant(cases) => cases.iter().filter_map(|(_, shape)| shape.as_ref()).any(holds),
+            Self::Of("own" | "borrow", _) => true,
+            Self::Of(_, parts) => parts.iter().flatten().any(holds),
+            Self::Plain(_) | Self::Enum(_) | Self::Flags(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for Shape {
     /// As it is used: its name, if it has one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
