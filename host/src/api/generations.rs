@@ -49,11 +49,7 @@ pub(super) async fn rebuild(
 ) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), &["from", "wait"])?;
     let (name, from) = (PluginName::new(name)?, params.position("from")?);
-    let wait = match params.one("wait")? {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(other) => return Err(bad_value("wait", other, "give true or false")),
-    };
+    let wait = flag(&params, "wait")?;
     must_be_known(&state, &name).await?;
     state.plugins().rebuild(&name, from).await?;
     tracing::info!(plugin = %name, "rebuild asked for by an operator");
@@ -99,11 +95,19 @@ pub(super) async fn reload(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Problem> {
-    Params::parse(query.as_deref(), &[])?;
+    let installed = flag(&Params::parse(query.as_deref(), &["installed"])?, "installed")?;
     let name = PluginName::new(name)?;
-    state.plugins().reload(&name).await?;
-    tracing::info!(plugin = %name, "reloaded by an operator");
+    state.plugins().reload(&name, installed).await?;
+    tracing::info!(plugin = %name, installed, "reloaded by an operator");
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn flag(params: &Params, name: &'static str) -> Result<bool, Problem> {
+    match params.one(name)? {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(bad_value(name, other, "give true or false")),
+    }
 }
 
 fn watched(state: &ApiState, name: &PluginName) -> Result<watch::Receiver<Status>, Problem> {

@@ -23,6 +23,9 @@ on. What it appends is dropped: it is in the log already. When it has come as fa
 live in one commit, and the one before is kept for `rollback`. Dead letters are taken over; they are not retried or
 discarded meanwhile. It goes on after a restart. A plugin that can send HTTP requests is not rebuilt.
 
+With --cancel the component that is live runs on, with its state. Where a changed component was building its own, that one
+does not run then, though it is installed, until `plugins reload NAME --installed` has it begin again.
+
 With --verify nothing changes. Exit codes: 0 the state is the same, 1 it is not")]
 pub(super) struct RebuildArgs {
     /// Name of the plugin
@@ -53,8 +56,8 @@ Examples:
   tidemill plugins rollback dashboard
 
 The component that was live before runs again, and where it had a state of its own, with that: it catches up without
-appending again what is in the log. The plugins directory stays as it is: what lies there runs when it changes. A
-second rollback returns to what ran before the first.")]
+appending again what is in the log. The plugins directory stays as it is: what lies there runs when it changes, or by
+`plugins reload NAME --installed`. A second rollback returns to what ran before the first.")]
 pub(super) struct RollbackArgs {
     /// Name of the plugin
     pub(super) plugin: String,
@@ -80,6 +83,9 @@ pub(super) fn rebuild(args: &RebuildArgs, client: &Client, output: &mut Output<'
     if args.cancel {
         client.send(&Method::DELETE, query.as_str()).map_err(|error| client.explain(error))?;
         talk(&format!("plugin {name}: the rebuild is ended, and what it had built is dropped"));
+        // It is ended, whether what runs can be read or not.
+        let plugin: Value = client.get(&path(&args.plugin, &[])).unwrap_or_default();
+        note(&plugin, &name);
         return Ok(());
     }
     if args.wait {
@@ -137,6 +143,13 @@ pub(super) fn note(plugin: &Value, name: &str) {
     }
     if plugin.pointer("/generations/instead").is_some() {
         let (run, of) = (text("/generations/instead/run"), text("/generations/instead/of"));
-        talk(&format!("plugin {name} was rolled back: component {run} runs instead of {of}, which is installed"));
+        let why = match plugin.pointer("/generations/instead/cancelled") {
+            Some(Value::Bool(true)) => "the rebuild was cancelled",
+            _ => "it was rolled back",
+        };
+        talk(&format!(
+            "plugin {name}: {why}, so component {run} runs instead of {of}, which is installed; `tidemill plugins reload \
+             {name} --installed` has that one run"
+        ));
     }
 }

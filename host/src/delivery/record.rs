@@ -112,6 +112,9 @@ pub struct Instead {
     pub run: String,
     /// SHA-256 of the one in the directory, in hex.
     pub of: String,
+    /// Whether that one was building its state and this was cancelled; otherwise the plugin was rolled back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cancelled: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -391,8 +394,21 @@ pub fn drop_kept(owner: &Owner, store: &dyn Store) -> Result<bool, CommitError> 
 /// # Errors
 /// When the store cannot be read or written.
 pub fn note_installed(plugin: &PluginName, component: &str, store: &dyn Store) -> Result<(), CommitError> {
+    end_instead(plugin, |instead| instead.of != component, store)
+}
+
+/// Lets the component in the plugins directory run, though it was rolled back or its rebuild cancelled. Blocks.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn let_installed_run(plugin: &PluginName, store: &dyn Store) -> Result<(), CommitError> {
+    end_instead(plugin, |_| true, store)
+}
+
+/// Nothing runs any more instead of what is installed, where that holds.
+fn end_instead(plugin: &PluginName, is_over: impl Fn(&Instead) -> bool, store: &dyn Store) -> Result<(), CommitError> {
     let edit = |record: &Record| {
-        let ended = record.instead.as_ref().is_some_and(|instead| instead.of != component);
+        let ended = record.instead.as_ref().is_some_and(&is_over);
         Ok::<_, CommitError>(ended.then(|| Record { instead: None, ..record.clone() }.into()))
     };
     change(plugin, store, edit).map(|_| ())

@@ -107,7 +107,7 @@ pub(super) fn roll_back(
 /// The record when what was live before is live again.
 fn returned(record: &Record, previous: Previous, past: &[Settled], installed: &str) -> Record {
     let run = previous.component.clone();
-    let instead = (run != installed).then(|| Instead { run, of: installed.into() });
+    let instead = (run != installed).then(|| Instead { run, of: installed.into(), cancelled: false });
     let same_state = previous.generation == record.generation;
     let left = Previous {
         layout: record.layout.clone().filter(|_| !same_state),

@@ -334,7 +334,8 @@ impl Group {
             let none = || CommandError::NotRebuilding { plugin: plugin.clone() };
             let building = record.building.as_ref().ok_or_else(none)?;
             let other = building.component != record.component;
-            let instead = other.then(|| Instead { run: record.component.clone(), of: building.component.clone() });
+            let (run, of) = (record.component.clone(), building.component.clone());
+            let instead = other.then(|| Instead { run, of, cancelled: true });
             let instead = instead.or_else(|| record.instead.clone());
             Ok(Some(Record { building: None, instead, ..record.clone() }.into()))
         };

@@ -187,7 +187,7 @@ async fn a_cancelled_rebuild_leaves_nothing() {
         let known = generations(&plugin(), &*store).unwrap();
         assert_eq!((known.live, known.building.is_none()), (0, true));
         let instead = known.instead.unwrap();
-        assert_eq!((instead.run.as_str(), instead.of.as_str()), ("one", "two"));
+        assert_eq!((instead.run.as_str(), instead.of.as_str(), instead.cancelled), ("one", "two", true));
         let owners: Vec<_> = store.plugin_progress(&plugin()).unwrap().into_iter().map(|(owner, ..)| owner).collect();
         assert_eq!(owners, [Owner::from(plugin())]);
     }
