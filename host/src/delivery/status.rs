@@ -58,6 +58,11 @@ impl State {
         }
     }
 
+    /// Whether it goes on no further until somebody acts.
+    pub(super) const fn stands(&self) -> bool {
+        matches!(self, Self::Paused | Self::Halted { .. } | Self::Quarantined { .. })
+    }
+
     /// How much it needs somebody to act: what a plugin shows of its partitions is the gravest.
     const fn gravity(&self) -> u8 {
         match self {
@@ -330,10 +335,10 @@ pub struct RebuildStatus {
     pub target: Position,
     /// Positions passed in a second, since it began or the process started.
     pub rate: u64,
-    /// Seconds until it is through, at that rate.
+    /// Seconds until it is through, at that rate; none while it is halted or quarantined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,
-    /// Why it could not go on, or become live, when that was tried last.
+    /// Why it does not go on, or could not go on or become live when that was tried last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_up: Option<String>,
     /// What building it is doing.

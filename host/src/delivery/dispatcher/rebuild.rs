@@ -207,19 +207,25 @@ impl Builder {
         let elapsed_us = now_us.saturating_sub(since_us).max(1);
         let rate = passed.saturating_mul(1_000_000) / elapsed_us;
         let left = target.0.saturating_sub(position.0);
+        let state = if self.partitions.is_some() {
+            status.state
+        } else {
+            State::BackingOff { until_us: self.not_before_us, reason: None }
+        };
+        let held_up = match &state {
+            State::Halted { reason } | State::Quarantined { reason } => Some(reason.clone()),
+            _ => self.held_up.clone(),
+        };
         RebuildStatus {
             position,
             target,
             rate,
-            seconds_left: (rate > 0).then(|| left.div_ceil(rate)),
-            state: if self.partitions.is_some() {
-                status.state
-            } else {
-                State::BackingOff { until_us: self.not_before_us, reason: None }
-            },
+            // What stands comes to no end.
+            seconds_left: (rate > 0 && !state.stands()).then(|| left.div_ceil(rate)),
+            state,
             set_aside: status.set_aside,
             counters: status.counters,
-            held_up: self.held_up.clone(),
+            held_up,
             ..RebuildStatus::of(&self.building)
         }
     }
@@ -370,7 +376,7 @@ impl Group {
         let passes_over = self.passes_over(&live.stored.record);
         let Some(builder) = &mut self.builder else { return false };
         // The live one does not stop for what would not come to its end.
-        let stands = matches!(builder.status.borrow().state, State::Halted { .. } | State::Quarantined { .. });
+        let stands = builder.status.borrow().state.stands();
         let near = builder.partitions.is_some() && builder.is_within(NEAR) && !stands;
         builder.raise(&checkpoints);
         if !near || builder.not_before_us > now_us || passes_over {
