@@ -170,8 +170,11 @@ fn a_changed_component_builds_its_state_while_the_one_before_goes_on_and_can_be_
     let info = setting.rest();
     assert_eq!((&info["digest"], &info["generations"]["instead"]["run"]), (&before["digest"], &before["digest"]));
     let listed = setting.run(&["ls"]);
-    assert!(String::from_utf8_lossy(&listed.stderr).contains("was rolled back"), "{listed:?}");
+    assert!(String::from_utf8_lossy(&listed.stderr).contains("it was rolled back"), "{listed:?}");
     assert_eq!(fs::read(setting.installed()).unwrap(), guests::OK, "the directory stays as it is");
+    let reloaded = setting.run(&["reload", "it"]);
+    let said = String::from_utf8_lossy(&reloaded.stderr);
+    assert!(said.contains("what runs is reloaded") && said.contains("reload it --installed"), "{said}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::blocking::{Json, blocking};
 use super::lines::{Running, respond};
-use super::params::{Params, bad_value};
+use super::params::Params;
 use super::path::Path;
 use super::plugins::must_be_known;
 use super::problem::Problem;
@@ -49,11 +49,7 @@ pub(super) async fn rebuild(
 ) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), &["from", "wait", "force"])?;
     let (name, from, force) = (PluginName::new(name)?, params.position("from")?, params.flag("force")?);
-    let wait = match params.one("wait")? {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(other) => return Err(bad_value("wait", other, "give true or false")),
-    };
+    let wait = params.flag("wait")?;
     must_be_known(&state, &name).await?;
     state.plugins().rebuild(&name, from, force).await?;
     tracing::info!(plugin = %name, force, "rebuild asked for by an operator");
@@ -99,10 +95,10 @@ pub(super) async fn reload(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, Problem> {
-    Params::parse(query.as_deref(), &[])?;
+    let installed = Params::parse(query.as_deref(), &["installed"])?.flag("installed")?;
     let name = PluginName::new(name)?;
-    state.plugins().reload(&name).await?;
-    tracing::info!(plugin = %name, "reloaded by an operator");
+    state.plugins().reload(&name, installed).await?;
+    tracing::info!(plugin = %name, installed, "reloaded by an operator");
     Ok(StatusCode::NO_CONTENT)
 }
 

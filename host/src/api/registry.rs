@@ -69,8 +69,8 @@ pub trait Plugins: Send + Sync + 'static {
         ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
     }
 
-    /// Loads a plugin anew from its files.
-    fn reload<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, Result<(), CommandRefused>> {
+    /// Loads a plugin anew from its files; with `installed` also where something else runs instead of them.
+    fn reload<'a>(&'a self, name: &'a PluginName, _installed: bool) -> BoxFuture<'a, Result<(), CommandRefused>> {
         ready(Err(CommandRefused::NotRunning { plugin: name.clone() })).boxed()
     }
 

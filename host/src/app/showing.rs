@@ -101,8 +101,8 @@ impl Plugins for Showing {
         async move { Ok(self.registry(name)?.roll_back(name).await?) }.boxed()
     }
 
-    fn reload<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, Result<(), CommandRefused>> {
-        async move { Ok(self.registry(name)?.reload(name).await?) }.boxed()
+    fn reload<'a>(&'a self, name: &'a PluginName, installed: bool) -> BoxFuture<'a, Result<(), CommandRefused>> {
+        async move { Ok(self.registry(name)?.reload(name, installed).await?) }.boxed()
     }
 
     fn keep_out(&self, name: &PluginName) -> Option<Box<dyn Send>> {

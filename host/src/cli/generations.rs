@@ -25,6 +25,9 @@ live in one commit, and the one before is kept for `rollback`. Dead letters are 
 discarded meanwhile. It goes on after a restart. A plugin that can send HTTP requests is not rebuilt; one of whose
 events retention has removed some only with --force or --from, of what is left.
 
+With --cancel the component that is live runs on, with its state. Where a changed component was building its own, that one
+does not run then, though it is installed, until `plugins reload NAME --installed` has it begin again.
+
 With --verify nothing changes. Exit codes: 0 the state is the same, 1 it is not")]
 pub(super) struct RebuildArgs {
     /// Name of the plugin
@@ -58,8 +61,8 @@ Examples:
   tidemill plugins rollback dashboard
 
 The component that was live before runs again, and where it had a state of its own, with that: it catches up without
-appending again what is in the log. The plugins directory stays as it is: what lies there runs when it changes. A
-second rollback returns to what ran before the first.")]
+appending again what is in the log. The plugins directory stays as it is: what lies there runs when it changes, or by
+`plugins reload NAME --installed`. A second rollback returns to what ran before the first.")]
 pub(super) struct RollbackArgs {
     /// Name of the plugin
     pub(super) plugin: String,
@@ -86,6 +89,9 @@ pub(super) fn rebuild(args: &RebuildArgs, client: &Client, output: &mut Output<'
     if args.cancel {
         client.send(&Method::DELETE, query.as_str()).map_err(|error| client.explain(error))?;
         talk(&format!("plugin {name}: the rebuild is ended, and what it had built is dropped"));
+        // It is ended, whether what runs can be read or not.
+        let plugin: Value = client.get(&path(&args.plugin, &[])).unwrap_or_default();
+        note(&plugin, &name);
         return Ok(());
     }
     if args.wait {
@@ -119,40 +125,109 @@ pub(super) fn roll_back(args: &RollbackArgs, client: &Client, output: &mut Outpu
 
 /// Says what a list has no column for: a plugin that is rebuilt, or should be, and one that runs something else than is installed.
 pub(super) fn note(plugin: &Value, name: &str) {
-    let text = |pointer: &str| match plugin.pointer(pointer) {
+    let notes = [rebuilt, removed, held_up, due, instead].map(|note| note(plugin, name));
+    notes.iter().flatten().for_each(|note| talk(note));
+}
+
+/// A part of what is known of a plugin, as a word.
+fn text(plugin: &Value, pointer: &str) -> String {
+    match plugin.pointer(pointer) {
         Some(Value::String(text)) => shown(text, 64),
         Some(other) => shown(&other.to_string(), 64),
         None => "?".into(),
+    }
+}
+
+/// How far a rebuild is, and when it may be through.
+fn rebuilt(plugin: &Value, name: &str) -> Option<String> {
+    let rebuild = plugin.pointer("/status/rebuild")?;
+    let part = |pointer: &str| text(rebuild, pointer);
+    let (state, position, target) = (part("/state"), part("/position"), part("/target"));
+    let left = rebuild.pointer("/seconds_left").map(|_| {
+        let (rate, left) = (part("/rate"), part("/seconds_left"));
+        format!(", {rate} events/s, {left} s left")
+    });
+    let left = left.unwrap_or_default();
+    Some(format!("plugin {name} is being rebuilt ({state}): at {position} of {target}{left}"))
+}
+
+/// Why what is built is not live, and what ends that where it stands.
+fn held_up(plugin: &Value, name: &str) -> Option<String> {
+    let reason = shown(plugin.pointer("/status/rebuild/held_up")?.as_str()?, usize::MAX);
+    let way_out = match plugin.pointer("/status/rebuild/state").and_then(Value::as_str) {
+        Some("halted" | "quarantined") => format!(
+            "; `tidemill plugins resume {name}` has it tried again, `tidemill plugins rebuild {name} --cancel` ends it"
+        ),
+        _ => String::new(),
     };
-    if plugin.pointer("/status/rebuild").is_some() {
-        talk(&format!(
-            "plugin {name} is being rebuilt ({}): at {} of {}, {} events/s, {} s left",
-            text("/status/rebuild/state"),
-            text("/status/rebuild/position"),
-            text("/status/rebuild/target"),
-            text("/status/rebuild/rate"),
-            text("/status/rebuild/seconds_left"),
-        ));
+    Some(format!("plugin {name}: what is built is not live yet: {reason}{way_out}"))
+}
+
+/// Without what a state was, or is being, built.
+fn removed(plugin: &Value, name: &str) -> Option<String> {
+    let (verb, place) = [("is being", "/status/rebuild/removed_before"), ("was", "/status/removed_before")]
+        .into_iter()
+        .find(|(_, place)| plugin.pointer(place).is_some())?;
+    let before = text(plugin, place);
+    Some(format!("plugin {name}: its state {verb} built without what retention had removed before position {before}"))
+}
+
+/// Why a state should be built anew.
+fn due(plugin: &Value, name: &str) -> Option<String> {
+    let reason = shown(plugin.pointer("/status/rebuild_due")?.as_str()?, usize::MAX);
+    Some(format!("plugin {name}: {reason}; `tidemill plugins rebuild {name}` builds it anew"))
+}
+
+/// Why something else runs than is installed, and what ends that.
+fn instead(plugin: &Value, name: &str) -> Option<String> {
+    let instead = plugin.pointer("/generations/instead")?;
+    let (run, of) = (text(instead, "/run"), text(instead, "/of"));
+    let why = match instead.pointer("/cancelled") {
+        Some(Value::Bool(true)) => "the rebuild was cancelled",
+        _ => "it was rolled back",
+    };
+    Some(format!(
+        "plugin {name}: {why}, so component {run} runs instead of {of}, which is installed; `tidemill plugins reload \
+         {name} --installed` has that one run"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_stands_is_told_without_an_estimate_and_with_its_reason() {
+        let rebuild = json!({"state": "running", "position": 5, "target": 9, "rate": 2, "seconds_left": 2});
+        let plugin = json!({"status": {"rebuild": rebuild}});
+        assert_eq!(
+            rebuilt(&plugin, "p").unwrap(),
+            "plugin p is being rebuilt (running): at 5 of 9, 2 events/s, 2 s left"
+        );
+        assert_eq!(held_up(&plugin, "p"), None);
+        let rebuild = json!({"state": "halted", "position": 5, "target": 9, "rate": 2, "held_up": "no further"});
+        let plugin = json!({"status": {"rebuild": rebuild}});
+        assert_eq!(rebuilt(&plugin, "p").unwrap(), "plugin p is being rebuilt (halted): at 5 of 9");
+        assert_eq!(
+            held_up(&plugin, "p").unwrap(),
+            "plugin p: what is built is not live yet: no further; `tidemill plugins resume p` has it tried again, \
+             `tidemill plugins rebuild p --cancel` ends it"
+        );
     }
-    if plugin.pointer("/status/rebuild/removed_before").is_some() {
-        let before = text("/status/rebuild/removed_before");
-        talk(&format!("plugin {name}: it is built without what retention removed before position {before}"));
-    }
-    if plugin.pointer("/status/removed_before").is_some() {
-        let before = text("/status/removed_before");
-        talk(&format!(
-            "plugin {name}: its state was built without what retention had removed before position {before}"
-        ));
-    }
-    if let Some(Value::String(reason)) = plugin.pointer("/status/rebuild/held_up") {
-        talk(&format!("plugin {name}: what is built is not live yet: {}", shown(reason, usize::MAX)));
-    }
-    if let Some(Value::String(reason)) = plugin.pointer("/status/rebuild_due") {
-        let reason = shown(reason, usize::MAX);
-        talk(&format!("plugin {name}: {reason}; `tidemill plugins rebuild {name}` builds it anew"));
-    }
-    if plugin.pointer("/generations/instead").is_some() {
-        let (run, of) = (text("/generations/instead/run"), text("/generations/instead/of"));
-        talk(&format!("plugin {name} was rolled back: component {run} runs instead of {of}, which is installed"));
+
+    #[test]
+    fn why_something_else_runs_is_told_with_the_way_out() {
+        let told = |cancelled: bool| {
+            let kept = json!({"run": "aa", "of": "bb", "cancelled": cancelled});
+            instead(&json!({"generations": {"instead": kept}}), "p").unwrap()
+        };
+        assert_eq!(
+            told(false),
+            "plugin p: it was rolled back, so component aa runs instead of bb, which is installed; `tidemill plugins \
+             reload p --installed` has that one run"
+        );
+        assert!(told(true).starts_with("plugin p: the rebuild was cancelled, so component aa runs"));
     }
 }

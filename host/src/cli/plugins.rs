@@ -24,12 +24,14 @@ use super::waiting::AtLeastArgs;
 const RELOAD_HELP: &str = "\
 Examples:
   tidemill plugins reload billing
+  tidemill plugins reload billing --installed   have what is installed run after a rollback
 
 Its files, and the secrets that its manifest names, are read again and replace what runs at a batch boundary: nothing is
 lost, nothing is handled twice. Where they cannot run, what ran goes on, and the reason is printed. Needed for what no file
 of the plugin shows, such as a secret that has changed, or a plugin that could not start: changed files are taken by
 themselves. New instances end a halt or a quarantine, and come into it again if what caused it is still there; `resume` does
-that without loading. A pause stays, and so does a rollback.";
+that without loading. A pause stays. After a rollback, or where the rebuild by a changed component was cancelled, what runs
+instead of the installed component is loaded anew; with --installed the installed one runs, or builds its state first.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginsCommand {
@@ -55,7 +57,7 @@ pub(super) enum PluginsCommand {
     Resume(NameArgs),
     /// Load a plugin's files anew, changed or not
     #[command(after_help = RELOAD_HELP)]
-    Reload(NameArgs),
+    Reload(ReloadArgs),
     /// Hand a range of the log to a plugin again, without effect, and see what it would do
     Replay(ReplayArgs),
     /// Run a candidate beside the installed version over real history, and see how they differ
@@ -100,13 +102,23 @@ pub(super) struct NameArgs {
     pub(super) plugin: String,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ReloadArgs {
+    /// Name of the plugin
+    pub(super) plugin: String,
+    /// Have the installed component run, though it was rolled back or its rebuild was cancelled
+    #[arg(long)]
+    pub(super) installed: bool,
+}
+
 impl PluginsCommand {
     /// The plugin that it is about.
     pub(super) fn plugin(&self) -> Option<&str> {
         match self {
             Self::Ls(_) | Self::Check(_) | Self::Pack(_) | Self::Install(_) | Self::Rm(_) | Self::Test(_) => None,
             Self::Inspect(args) => Some(&args.plugin),
-            Self::Pause(args) | Self::Resume(args) | Self::Reload(args) => Some(&args.plugin),
+            Self::Pause(args) | Self::Resume(args) => Some(&args.plugin),
+            Self::Reload(args) => Some(&args.plugin),
             Self::Replay(args) => Some(&args.plugin),
             Self::Shadow(args) => Some(&args.plugin),
             Self::Promote(args) => Some(&args.plugin),
@@ -155,7 +167,7 @@ pub(super) fn run(command: &PluginsCommand, client: &Client, output: &mut Output
         PluginsCommand::Inspect(args) => inspect(args, client, output),
         PluginsCommand::Pause(args) => tell(&args.plugin, ("pause", "paused"), client),
         PluginsCommand::Resume(args) => tell(&args.plugin, ("resume", "resumed"), client),
-        PluginsCommand::Reload(args) => tell(&args.plugin, ("reload", "reloaded"), client),
+        PluginsCommand::Reload(args) => reload(args, client),
         PluginsCommand::Replay(args) => rehearsals::replay(args, client, output),
         PluginsCommand::Shadow(args) => rehearsals::shadow(args, client, output),
         PluginsCommand::Check(args) => check::run(args, output),
@@ -173,6 +185,20 @@ fn tell(plugin: &str, (verb, done): (&str, &str), client: &Client) -> Result<(),
     let path = Query::path(&["v1", "plugins", plugin, verb]);
     client.send(&Method::POST, path.as_str()).map_err(|error| client.explain(error))?;
     talk(&format!("plugin {}: {done}", shown(plugin, 64)));
+    Ok(())
+}
+
+/// Has files loaded anew; says so where something else runs instead of them.
+fn reload(args: &ReloadArgs, client: &Client) -> Result<(), CliError> {
+    let query = Query::path(&["v1", "plugins", &args.plugin, "reload"]);
+    let query = query.with_some("installed", args.installed.then_some("true"));
+    client.send(&Method::POST, query.as_str()).map_err(|error| client.explain(error))?;
+    // It is reloaded, whether what runs can be read or not.
+    let plugin: Value = client.get(&Query::path(&["v1", "plugins", &args.plugin])).unwrap_or_default();
+    let name = shown(&args.plugin, 64);
+    let instead = plugin.pointer("/generations/instead").is_some();
+    talk(&format!("plugin {name}: {}", if instead { "what runs is reloaded" } else { "reloaded" }));
+    generations::note(&plugin, &name);
     Ok(())
 }
 

@@ -128,6 +128,7 @@ fn commands_take_what_the_help_says() {
         "tidemill plugins inspect p --data d --at-least 3",
         "tidemill dead-letters show p 3 --at-least 3",
         "tidemill plugins reload p",
+        "tidemill plugins reload p --installed",
         "tidemill plugin test c.wasm f.toml",
         "tidemill plugin ls",
         "tidemill keys new a --scope read --config c.toml",

@@ -45,8 +45,8 @@ pub use live_state::{LiveState, live_state};
 pub(crate) use machine::{BEHIND, LETTER_KINDS};
 pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Sends, Start, Subscription};
 pub use record::{
-    Generation, Generations, Instead, drop_kept, generations, kept_generation, live_owner, note_installed,
-    removed_from_history, stored_checkpoint,
+    Generation, Generations, Instead, drop_kept, generations, kept_generation, let_installed_run, live_owner,
+    note_installed, removed_from_history, stored_checkpoint,
 };
 pub use state_source::StateSource;
 pub use status::{AnswerCounts, Counters, FaultCounts, PartitionStatus, RebuildStatus, SetAside, State, Status};

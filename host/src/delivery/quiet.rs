@@ -14,8 +14,8 @@ pub(super) enum Quiet {
     Nothing,
     /// All.
     Everything,
-    /// What another generation had handled.
-    Past(Arc<Past>),
+    /// What other generations had handled, the latest first: the first one that had settled an event tells.
+    Past(Arc<[Past]>),
 }
 
 /// What another generation had handled: all that it had settled but what it had set aside.
@@ -37,8 +37,10 @@ impl Quiet {
         match self {
             Self::Nothing => false,
             Self::Everything => true,
-            Self::Past(past) => {
-                !past.loud.contains(&event.position) && past.settled.iter().any(|settled| settled.covers(event))
+            Self::Past(pasts) => {
+                let mut pasts = pasts.iter();
+                let settled = pasts.find(|past| past.settled.iter().any(|settled| settled.covers(event)));
+                settled.is_some_and(|past| !past.loud.contains(&event.position))
             }
         }
     }

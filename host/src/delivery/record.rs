@@ -57,9 +57,10 @@ pub(super) struct Record {
     /// The generation that is built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) building: Option<Building>,
-    /// What another generation had settled when this one became live again: handled here, it emits nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) abandoned: Option<Abandoned>,
+    /// What other generations had settled when this one became live and had not come as far, the latest first: handled
+    /// here, it emits nothing. Of several that had settled an event the first one says what became of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "one_or_more")]
+    pub(super) abandoned: Vec<Abandoned>,
     /// What runs instead of what is installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) instead: Option<Instead>,
@@ -107,7 +108,7 @@ pub(super) struct Building {
     pub(super) removed_before: Option<Position>,
 }
 
-/// A generation that was left by a rollback, with what it had settled. Its set-aside events are in its rows.
+/// A generation that was left, with what it had settled. Its set-aside events are in its rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Abandoned {
     pub(super) generation: u32,
@@ -121,6 +122,9 @@ pub struct Instead {
     pub run: String,
     /// SHA-256 of the one in the directory, in hex.
     pub of: String,
+    /// Whether that one was building its state and this was cancelled; otherwise the plugin was rolled back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cancelled: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -137,6 +141,34 @@ impl Abandoned {
     /// Nothing beyond this is settled by it.
     pub(super) fn reach(&self) -> Position {
         self.settled.iter().map(Settled::reach).max().unwrap_or_default()
+    }
+}
+
+/// Generations that were left: a single one is written without a list.
+mod one_or_more {
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
+
+    use super::Abandoned;
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        One(Abandoned),
+        More(Vec<Abandoned>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(abandoned: &[Abandoned], serializer: S) -> Result<S::Ok, S::Error> {
+        match abandoned {
+            [one] => one.serialize(serializer),
+            more => more.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Abandoned>, D::Error> {
+        Ok(match Written::deserialize(deserializer)? {
+            Written::One(one) => vec![one],
+            Written::More(more) => more,
+        })
     }
 }
 
@@ -192,16 +224,31 @@ impl Record {
     /// The generation that is kept for nothing but to be returned to.
     fn kept(&self) -> Option<u32> {
         let previous = self.previous.as_ref().map(|previous| previous.generation)?;
-        let abandoned = self.abandoned.as_ref().map(|abandoned| abandoned.generation);
-        (previous != self.generation && abandoned != Some(previous)).then_some(previous)
+        let is_abandoned = self.abandoned.iter().any(|abandoned| abandoned.generation == previous);
+        (previous != self.generation && !is_abandoned).then_some(previous)
+    }
+
+    /// The same, without generations that were left once nothing of what they had settled is beyond a position.
+    pub(super) fn come_past(&self, position: Position) -> Self {
+        let abandoned = self.abandoned.iter().filter(|abandoned| abandoned.reach() > position).cloned().collect();
+        Self { abandoned, ..self.clone() }
+    }
+
+    /// What is settled beyond a position that another generation has come to which becomes live instead of the live one:
+    /// what that one had settled under layouts before, and what it knew of others.
+    pub(super) fn settled_beyond(&self, position: Position) -> Vec<Abandoned> {
+        let own = self.before.iter().filter(|settled| settled.reach() > position).cloned().collect();
+        let own = Abandoned { generation: self.generation, settled: own };
+        let all = [&own].into_iter().chain(&self.abandoned);
+        all.filter(|abandoned| abandoned.reach() > position).cloned().collect()
     }
 
     /// Every generation that is kept.
     pub(super) fn generations(&self) -> BTreeSet<u32> {
         let previous = self.previous.as_ref().map(|previous| previous.generation);
         let building = self.building.as_ref().map(|building| building.generation);
-        let abandoned = self.abandoned.as_ref().map(|abandoned| abandoned.generation);
-        [Some(self.generation), previous, building, abandoned].into_iter().flatten().collect()
+        let abandoned = self.abandoned.iter().map(|abandoned| abandoned.generation);
+        [Some(self.generation), previous, building].into_iter().flatten().chain(abandoned).collect()
     }
 
     /// The generations that go when the record becomes another.
@@ -350,7 +397,7 @@ pub fn removed_from_history(
 /// # Errors
 /// When the store cannot be read.
 pub fn kept_generation(plugin: &PluginName, store: &dyn Store) -> Result<Option<Owner>, StoreError> {
-    let record = Stored::read(plugin, store)?.record;
+    let record = as_far_as_it_is(plugin, &Stored::read(plugin, store)?.record, store)?;
     Ok(record.kept().map(|generation| Owner { plugin: plugin.clone(), generation }))
 }
 
@@ -362,8 +409,9 @@ pub fn kept_generation(plugin: &PluginName, store: &dyn Store) -> Result<Option<
 pub fn drop_kept(owner: &Owner, store: &dyn Store) -> Result<bool, CommitError> {
     let mut dropped = false;
     let edit = |record: &Record| {
+        let record = as_far_as_it_is(&owner.plugin, record, store)?;
         dropped = record.kept() == Some(owner.generation);
-        Ok::<_, CommitError>(dropped.then(|| Record { previous: None, ..record.clone() }.into()))
+        Ok::<_, CommitError>(dropped.then(|| Record { previous: None, ..record }.into()))
     };
     change(&owner.plugin, store, edit)?;
     Ok(dropped)
@@ -374,8 +422,21 @@ pub fn drop_kept(owner: &Owner, store: &dyn Store) -> Result<bool, CommitError> 
 /// # Errors
 /// When the store cannot be read or written.
 pub fn note_installed(plugin: &PluginName, component: &str, store: &dyn Store) -> Result<(), CommitError> {
+    end_instead(plugin, |instead| instead.of != component, store)
+}
+
+/// Lets the component in the plugins directory run, though it was rolled back or its rebuild cancelled. Blocks.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn let_installed_run(plugin: &PluginName, store: &dyn Store) -> Result<(), CommitError> {
+    end_instead(plugin, |_| true, store)
+}
+
+/// Nothing runs any more instead of what is installed, where that holds.
+fn end_instead(plugin: &PluginName, is_over: impl Fn(&Instead) -> bool, store: &dyn Store) -> Result<(), CommitError> {
     let edit = |record: &Record| {
-        let ended = record.instead.as_ref().is_some_and(|instead| instead.of != component);
+        let ended = record.instead.as_ref().is_some_and(&is_over);
         Ok::<_, CommitError>(ended.then(|| Record { instead: None, ..record.clone() }.into()))
     };
     change(plugin, store, edit).map(|_| ())
@@ -396,9 +457,19 @@ pub fn live_owner(plugin: &PluginName, store: &dyn Store) -> Result<Owner, Store
 /// # Errors
 /// When the store cannot be read.
 pub fn stored_checkpoint(plugin: &PluginName, store: &dyn Store) -> Result<Option<Position>, StoreError> {
-    let record = Stored::read(plugin, store)?.record;
+    checkpoint_of(plugin, &Stored::read(plugin, store)?.record, store)
+}
+
+/// The record as it is when it is written anew: without the generations that the live one has come past. Blocks.
+fn as_far_as_it_is(plugin: &PluginName, record: &Record, store: &dyn Store) -> Result<Record, StoreError> {
+    let checkpoint = checkpoint_of(plugin, record, store)?.unwrap_or_default();
+    Ok(record.come_past(checkpoint))
+}
+
+/// The lowest checkpoint of the live generation's partitions; none when it never began. Blocks.
+fn checkpoint_of(plugin: &PluginName, record: &Record, store: &dyn Store) -> Result<Option<Position>, StoreError> {
     let owner = Owner { plugin: plugin.clone(), generation: record.generation };
-    let partitions = record.layout.map_or(1, |layout| layout.partitions);
+    let partitions = record.layout.as_ref().map_or(1, |layout| layout.partitions);
     let progress = (0..partitions).map(|partition| store.progress(&owner, partition));
     let checkpoints = progress.map(|progress| Ok(progress?.map(|progress| progress.checkpoint)));
     let checkpoints = checkpoints.collect::<Result<Vec<_>, StoreError>>()?;
@@ -417,5 +488,33 @@ mod tests {
         assert_eq!(next.revision, 4);
         assert_eq!(next.content, r#"{"generation":0,"paused":true,"other":{"x":1}}"#);
         assert_eq!(serde_json::from_str::<Record>(&next.content).unwrap(), record);
+    }
+
+    #[test]
+    fn generations_that_were_left_read_back_whether_one_or_more() {
+        let left = |generation| {
+            let settled = Settled { layout: Layout::single(), checkpoints: vec![Position(7)] };
+            Abandoned { generation, settled: vec![settled] }
+        };
+        let text = |record: &Record| Stored::default().next(record).content;
+        let one = Record { abandoned: vec![left(3)], ..Record::default() };
+        let before =
+            r#""abandoned":{"generation":3,"settled":[{"layout":{"partitions":1,"key":"stream"},"checkpoints":[7]}]}"#;
+        assert!(text(&one).contains(before), "{}", text(&one));
+        let two = Record { abandoned: vec![left(4), left(3)], ..Record::default() };
+        for record in [one, two] {
+            assert_eq!(serde_json::from_str::<Record>(&text(&record)).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn what_is_settled_beyond_is_what_matters_of_layouts_before_and_of_others() {
+        let to = |checkpoint| Settled { layout: Layout::single(), checkpoints: vec![Position(checkpoint)] };
+        let left = |generation, checkpoint| Abandoned { generation, settled: vec![to(checkpoint)] };
+        let abandoned = vec![left(1, 5), left(0, 40)];
+        let record = Record { generation: 2, before: vec![to(9), to(20)], abandoned, ..Record::default() };
+        assert_eq!(record.settled_beyond(Position(10)), [left(2, 20), left(0, 40)]);
+        assert_eq!(record.settled_beyond(Position(20)), [left(0, 40)]);
+        assert_eq!(record.settled_beyond(Position(40)), []);
     }
 }

@@ -1,6 +1,6 @@
 //! What can be seen of a plugin's delivery from outside.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::cost::Cost;
@@ -56,6 +56,11 @@ impl State {
             Self::Quarantined { .. } => "quarantined",
             Self::Stopped => "stopped",
         }
+    }
+
+    /// Whether it goes on no further until somebody acts.
+    pub(super) const fn stands(&self) -> bool {
+        matches!(self, Self::Paused | Self::Halted { .. } | Self::Quarantined { .. })
     }
 
     /// How much it needs somebody to act: what a plugin shows of its partitions is the gravest.
@@ -333,20 +338,35 @@ pub struct RebuildStatus {
     pub target: Position,
     /// Positions passed in a second, since it began or the process started.
     pub rate: u64,
-    /// Seconds until it is through, at that rate.
+    /// Seconds until it is through, at that rate; none while it is halted or quarantined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,
-    /// Why it could not go on, or become live, when that was tried last.
+    /// Why it does not go on, or could not go on or become live when that was tried last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_up: Option<String>,
     /// What building it is doing.
-    #[serde(flatten)]
+    // Without its reason, which is in `held_up`: that name says why it is built.
+    #[serde(flatten, serialize_with = "without_reason")]
     pub state: State,
     /// What it has set aside.
     #[serde(flatten)]
     pub set_aside: SetAside,
     /// What it has done since it began or the process started.
     pub counters: Counters,
+}
+
+fn without_reason<S: Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Bare {
+        state: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until_us: Option<u64>,
+    }
+    let until_us = match state {
+        State::BackingOff { until_us, .. } => Some(*until_us),
+        _ => None,
+    };
+    Bare { state: state.as_str(), until_us }.serialize(serializer)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -446,6 +466,17 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn why_a_state_is_built_and_why_that_stands_are_told_by_two_names() {
+        let stopped = State::Halted { reason: "no further".into() };
+        let (reason, held_up) = ("asked for".into(), Some("no further".into()));
+        let status = RebuildStatus { reason, held_up, state: stopped, ..RebuildStatus::default() };
+        let text = serde_json::to_string(&status).unwrap();
+        assert_eq!(text.matches("\"reason\"").count(), 1, "{text}");
+        assert!(text.contains(r#""reason":"asked for""#) && text.contains(r#""held_up":"no further""#), "{text}");
+        assert!(text.contains(r#""state":"halted""#), "{text}");
+    }
 
     #[test]
     fn every_state_has_a_name_of_the_list() {

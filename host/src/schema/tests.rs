@@ -179,7 +179,7 @@ fn a_rule_that_cannot_be_carried_out_is_told_with_its_place() {
     assert_eq!(
         error,
         "event 7 cannot be lifted to today's schema: OrderPlaced 2: t.toml:7 says: the value at /total cannot be made \
-         a integer: \"dear\""
+         an integer: \"dear\""
     );
     let error = chain.lift(&event("OrderPlaced", 1, r#"{"qty":1,"quantity":2}"#)).unwrap_err().to_string();
     assert!(error.contains("beside /qty there is a value \"quantity\" already"), "{error}");

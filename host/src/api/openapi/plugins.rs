@@ -67,8 +67,11 @@ fn driven() -> Vec<Op> {
     let reload = Op::post("/v1/plugins/{name}/reload", "reloadPlugin", "Loads a plugin anew from its files.")
         .about(
             "Its files as they are now, changed or not, replace what runs at a batch boundary, and secrets are read \
-             again. A halt or a quarantine ends, a pause stays. Where the files cannot run, what ran goes on.",
+             again. A halt or a quarantine ends, a pause stays. Where the files cannot run, what ran goes on. After a \
+             rollback, or where a rebuild was cancelled, what runs instead of the files is loaded anew, unless \
+             `installed` is true.",
         )
+        .takes([query("installed", flag(), "Lets what the files say run though something else runs instead.")])
         .answers(204, "What its files say runs.");
     let rebuild = Op::post("/v1/plugins/{name}/rebuild", "rebuildPlugin", "Builds a plugin's state anew, beside it.")
         .about(&format!(

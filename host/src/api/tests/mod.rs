@@ -281,10 +281,11 @@ impl Plugins for FakePlugins {
         .boxed()
     }
 
-    fn reload<'a>(&'a self, name: &'a PluginName) -> BoxFuture<'a, Result<(), CommandRefused>> {
+    fn reload<'a>(&'a self, name: &'a PluginName, installed: bool) -> BoxFuture<'a, Result<(), CommandRefused>> {
         let plugin = name.clone();
         ready(match name.as_str() {
             "billing" => Ok(()),
+            "returned" if installed => Ok(()),
             "broken" => {
                 let reason = Box::new(InstallError::Panicked { component: "broken.wasm".into() });
                 Err(GenerationRefused::NotReloaded { plugin, reason }.into())

@@ -153,6 +153,9 @@ async fn a_plugin_is_reloaded_or_it_is_said_why_not() {
     );
     assert!(detail.contains("broken.wasm made the engine panic"), "{detail}");
     assert_eq!(ask("nobody/reload").await.0, 404);
+    assert_eq!(ask("returned/reload?installed=false").await.0, 404);
+    assert_eq!(ask("returned/reload?installed=true").await.0, 204);
+    assert_eq!(ask("returned/reload?installed=yes").await.0, 400);
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ pub(super) fn begin(
         let fresh = is_empty(&owner, known_none, store).map_err(said)?;
         record.lifts = if fresh { subscription.lifts.clone() } else { MIXED_LIFTS.to_owned() };
     }
-    let record = without_abandoned(&owner, record, layout.partitions, store).map_err(said)?;
+    let record = without_abandoned(&owner, record, (layout.partitions, progress.as_slice()), store).map_err(said)?;
     if record != stored.record || !progress.is_empty() {
         stored = write(&owner, &stored, record, &progress, store).map_err(|error| with_sources(&error))?;
     }
@@ -105,12 +105,20 @@ fn progress_rows(owner: &Owner, partitions: u32, store: &dyn Store) -> Result<Ve
     progress.map(|progress| progress.map(Option::unwrap_or_default)).collect()
 }
 
-/// Forgets the generation that a rollback had left once all that it had settled is passed.
-fn without_abandoned(owner: &Owner, record: Record, partitions: u32, store: &dyn Store) -> Result<Record, StoreError> {
-    let Some(abandoned) = &record.abandoned else { return Ok(record) };
-    let progress = progress_rows(owner, partitions, store)?;
-    let passed = progress.iter().all(|progress| progress.checkpoint >= abandoned.reach());
-    Ok(if passed { Record { abandoned: None, ..record } } else { record })
+/// Forgets generations that were left once all that they had settled is passed; `begun` is where the partitions begin
+/// that are laid out anew, if they are.
+fn without_abandoned(
+    owner: &Owner,
+    record: Record,
+    (partitions, begun): (u32, &[Progress]),
+    store: &dyn Store,
+) -> Result<Record, StoreError> {
+    if record.abandoned.is_empty() {
+        return Ok(record);
+    }
+    let stored = if begun.is_empty() { progress_rows(owner, partitions, store)? } else { Vec::new() };
+    let lowest = begun.iter().chain(&stored).map(|progress| progress.checkpoint).min().unwrap_or_default();
+    Ok(record.come_past(lowest))
 }
 
 /// The layout that is stored, with the progress of its partitions; none when the plugin never began.

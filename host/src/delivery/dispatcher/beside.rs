@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::delivery::quiet::{Past, Quiet};
 use crate::delivery::record::Abandoned;
-use crate::event::Position;
+use crate::event::{PluginName, Position};
 use crate::store::{DeadLetter, Owner, ReadPage, Store, StoreError};
 
 /// Set-aside events read at a time: with their evidence they are some hundred KiB.
@@ -26,8 +26,8 @@ pub(super) enum Beside {
         /// How far each of its partitions has come: nothing beyond is handled here.
         limits: Vec<watch::Receiver<Position>>,
     },
-    /// One that was left by a rollback to this one.
-    Abandoned { owner: Owner, abandoned: Arc<Abandoned> },
+    /// Those that were left before this one had come as far, the latest first.
+    Abandoned { plugin: PluginName, abandoned: Arc<[Abandoned]> },
 }
 
 /// What it has set aside of a range, and which events of it emit nothing.
@@ -67,16 +67,21 @@ impl Beside {
                 each_row(store, owner, after, through, |row| drop(rows.insert(row.position, row)))?;
                 Ok((rows, Quiet::Everything))
             }
-            Self::Abandoned { abandoned, .. } if after >= abandoned.reach() => Ok((BTreeMap::new(), Quiet::Nothing)),
-            Self::Abandoned { owner, abandoned } => {
-                let mut past = Past { settled: abandoned.settled.clone(), loud: [].into() };
+            Self::Abandoned { plugin, abandoned } => {
                 let mut discarded = BTreeMap::new();
-                each_row(store, owner, after, through, |row| match (row.is_discarded(), row.quiet) {
-                    (true, _) => drop(discarded.insert(row.position, row)),
-                    (false, true) => {}
-                    (false, false) => drop(past.loud.insert(row.position)),
-                })?;
-                Ok((discarded, Quiet::Past(Arc::new(past))))
+                let mut pasts = Vec::new();
+                for Abandoned { generation, settled } in abandoned.iter().filter(|it| it.reach() > after) {
+                    let owner = Owner { plugin: plugin.clone(), generation: *generation };
+                    let mut past = Past { settled: settled.clone(), loud: [].into() };
+                    each_row(store, &owner, after, through, |row| match (row.is_discarded(), row.quiet) {
+                        (true, _) => drop(discarded.insert(row.position, row)),
+                        (false, true) => {}
+                        (false, false) => drop(past.loud.insert(row.position)),
+                    })?;
+                    pasts.push(past);
+                }
+                let quiet = if pasts.is_empty() { Quiet::Nothing } else { Quiet::Past(pasts.into()) };
+                Ok((discarded, quiet))
             }
         }
     }

@@ -7,23 +7,38 @@ use std::collections::BTreeMap;
 
 use super::beside::bare_rows;
 use super::command::CommandError;
+use crate::delivery::key::Sequence;
 use crate::delivery::layout::Settled;
 use crate::delivery::record::{Abandoned, Instead, Previous, Record, Stored, change};
 use crate::event::{PluginName, Position};
-use crate::store::{DeadLetter, DeadLetterChange, Owner, Progress, Store, UnitOfWork};
+use crate::store::{DeadLetter, DeadLetterChange, Owner, Progress, Store, StoreError, UnitOfWork};
 
 /// Most set-aside events that are written in one commit.
 const ROWS_WRITTEN: usize = 1024;
 /// Bytes of them, about, after which a commit is made.
 const BYTES_WRITTEN: usize = 4 << 20;
 
-/// Makes a generation that was built as far as the live one live, with the component that built it. What was live can
-/// be returned to. Blocks.
-pub(super) fn make_live(live: &Owner, generation: u32, store: &dyn Store) -> Result<(), CommandError> {
+/// Makes a generation that was built as far as the live one live, with the component that built it; `limits` says how
+/// far that is, for each partition. What was live can be returned to. Blocks.
+///
+/// What the live one had settled beyond that, under a layout before or as another generation, is not lost: the new one
+/// handles it when it comes there, as after a rollback, and what is set aside of it is not taken over now.
+pub(super) fn make_live(
+    live: &Owner,
+    generation: u32,
+    limits: &[Position],
+    store: &dyn Store,
+) -> Result<(), CommandError> {
     let plugin = &live.plugin;
     let built = Owner { plugin: plugin.clone(), generation };
+    let before = Stored::read(plugin, store)?.record.before;
+    let ahead = Ahead {
+        reached: reached(&built, limits, store)?,
+        settled: before.iter().map(Settled::reach).max().unwrap_or_default(),
+    };
+    let lowest = ahead.reached.iter().min().copied().unwrap_or_default();
     let mut rows = Rows::of(&built, store);
-    take_over(live, &mut rows)?;
+    take_over(live, &ahead, &mut rows)?;
     rows.write()?;
     let edit = |record: &Record| {
         let building = record.building.clone().filter(|building| building.generation == generation);
@@ -43,7 +58,7 @@ pub(super) fn make_live(live: &Owner, generation: u32, store: &dyn Store) -> Res
             before: Vec::new(),
             previous: Some(record.live()),
             building: None,
-            abandoned: None,
+            abandoned: record.settled_beyond(lowest),
             instead,
             ..record.clone()
         };
@@ -93,7 +108,7 @@ pub(super) fn roll_back(
 /// The record when what was live before is live again.
 fn returned(record: &Record, previous: Previous, past: &[Settled], installed: &str) -> Record {
     let run = previous.component.clone();
-    let instead = (run != installed).then(|| Instead { run, of: installed.into() });
+    let instead = (run != installed).then(|| Instead { run, of: installed.into(), cancelled: false });
     let same_state = previous.generation == record.generation;
     let left = Previous {
         layout: record.layout.clone().filter(|_| !same_state),
@@ -105,14 +120,47 @@ fn returned(record: &Record, previous: Previous, past: &[Settled], installed: &s
         return common;
     }
     let Previous { generation, layout, before, began, lifts, removed_before, .. } = previous;
-    let abandoned = Some(Abandoned { generation: record.generation, settled: past.to_vec() });
+    let last = Abandoned { generation: record.generation, settled: past.to_vec() };
+    // What the one that is returned to had settled it knows itself.
+    let others = record.abandoned.iter().filter(|other| other.generation != generation).cloned();
+    let abandoned = [last].into_iter().chain(others).collect();
     Record { generation, layout, before, began, lifts, removed_before, abandoned, ..common }
 }
 
-/// Has the rows of a generation that was built say what those of the live one say.
-fn take_over(live: &Owner, rows: &mut Rows<'_>) -> Result<(), CommandError> {
+/// How far each partition of a generation that was built has come. It may have been further than the live one is since
+/// that began anew, which passes over once more what it had not written down.
+fn reached(built: &Owner, limits: &[Position], store: &dyn Store) -> Result<Vec<Position>, StoreError> {
+    let partitions = (0..).zip(limits);
+    let stored = partitions.map(|(partition, limit)| {
+        let progress = store.progress(built, partition)?;
+        Ok(progress.map_or(*limit, |progress| progress.checkpoint.max(*limit)))
+    });
+    stored.collect()
+}
+
+/// What the live generation had settled under layouts before, and the one that was built will come to.
+struct Ahead {
+    /// How far each partition of the one that was built has come.
+    reached: Vec<Position>,
+    /// Nothing beyond this was settled so.
+    settled: Position,
+}
+
+impl Ahead {
+    /// Whether a set-aside event of the live one is so.
+    fn has(&self, row: &DeadLetter) -> bool {
+        let count = u32::try_from(self.reached.len()).unwrap_or(u32::MAX);
+        let partition = Sequence::of_row(row.key.as_deref(), row.position).partition(count);
+        let reached = usize::try_from(partition).ok().and_then(|partition| self.reached.get(partition));
+        row.position <= self.settled && reached.is_some_and(|reached| row.position > *reached)
+    }
+}
+
+/// Has the rows of a generation that was built say what those of the live one say, but for those that it will come to.
+fn take_over(live: &Owner, ahead: &Ahead, rows: &mut Rows<'_>) -> Result<(), CommandError> {
     let store = rows.store;
-    let (built, mut others) = (rows.owner.clone(), bare_rows(store, live));
+    let built = rows.owner.clone();
+    let mut others = bare_rows(store, live).filter(|row| !row.as_ref().is_ok_and(|row| ahead.has(row)));
     let mut other = others.next().transpose()?;
     for row in bare_rows(store, &built) {
         let row = row?;
@@ -265,17 +313,31 @@ mod tests {
         // One is not taken over yet, one was tried since, one is set aside here alone.
         let of_built = (1..=ROWS).filter(|at| *at != 9_999);
         keep(&store, &built, of_built.map(|at| row(at, if at == 5_000 { "before" } else { "refused" })));
+        let nothing = Ahead { reached: vec![Position(ROWS)], settled: Position::START };
         let mut rows = Rows::of(&built, &store);
-        take_over(&live, &mut rows).unwrap();
+        take_over(&live, &nothing, &mut rows).unwrap();
         rows.write().unwrap();
         assert_eq!(revision(&store, &built), 2, "one commit");
         for at in 1..=ROWS {
             let found = store.dead_letter(&built, Position(at)).unwrap();
             assert_eq!(found, Some(DeadLetter { quiet: at == 77, ..row(at, "refused") }), "{at}");
         }
-        take_over(&live, &mut rows).unwrap();
+        take_over(&live, &nothing, &mut rows).unwrap();
         rows.write().unwrap();
         assert_eq!(revision(&store, &built), 2, "nothing differs");
+    }
+
+    #[test]
+    fn what_was_settled_under_a_layout_before_and_is_come_to_later_is_not_taken_over() {
+        let store = MemoryStore::new(Arc::new(SystemClock));
+        let (live, built) = (owner(0), owner(1));
+        keep(&store, &live, (1..=9).map(|at| row(at, "refused")));
+        let ahead = Ahead { reached: vec![Position(3)], settled: Position(6) };
+        let mut rows = Rows::of(&built, &store);
+        take_over(&live, &ahead, &mut rows).unwrap();
+        rows.write().unwrap();
+        let kept = store.dead_letters(&built, Position::START, 10).unwrap();
+        assert_eq!(kept.iter().map(|row| row.position.0).collect::<Vec<_>>(), [1, 2, 3, 7, 8, 9]);
     }
 
     #[test]
@@ -284,8 +346,9 @@ mod tests {
         let (live, built) = (owner(0), owner(1));
         let large = "x".repeat(BYTES_WRITTEN / 3);
         keep(&store, &live, (1..=7).map(|at| row(at, &large)));
+        let nothing = Ahead { reached: vec![Position(ROWS)], settled: Position::START };
         let mut rows = Rows::of(&built, &store);
-        take_over(&live, &mut rows).unwrap();
+        take_over(&live, &nothing, &mut rows).unwrap();
         rows.write().unwrap();
         let count = store.dead_letter_count(&built).unwrap();
         assert_eq!((count, revision(&store, &built)), (7, 4), "two of them are more than is written at once");

@@ -155,10 +155,10 @@ impl Group {
         let Begun { stored, owner, progress, rows } = begun;
         let lowest = progress.iter().map(|progress| progress.checkpoint).min().unwrap_or_default();
         let settled = stored.record.before.iter().filter(|before| before.reach() > lowest).cloned().collect();
-        let beside = stored.record.abandoned.clone().map_or(Beside::Nobody, |abandoned| Beside::Abandoned {
-            owner: Owner { plugin: owner.plugin.clone(), generation: abandoned.generation },
-            abandoned: Arc::new(abandoned),
-        });
+        let beside = match &*stored.record.abandoned {
+            [] => Beside::Nobody,
+            abandoned => Beside::Abandoned { plugin: owner.plugin.clone(), abandoned: abandoned.into() },
+        };
         let (paused, fresh) = (stored.record.paused, self.fresh);
         let removed_before = stored.record.removed_before;
         let launch = Launch { owner: owner.clone(), progress, rows, settled, paused, fresh, beside };

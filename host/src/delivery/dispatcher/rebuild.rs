@@ -207,19 +207,25 @@ impl Builder {
         let elapsed_us = now_us.saturating_sub(since_us).max(1);
         let rate = passed.saturating_mul(1_000_000) / elapsed_us;
         let left = target.0.saturating_sub(position.0);
+        let state = if self.partitions.is_some() {
+            status.state
+        } else {
+            State::BackingOff { until_us: self.not_before_us, reason: None }
+        };
+        let held_up = match &state {
+            State::Halted { reason } | State::Quarantined { reason } => Some(reason.clone()),
+            _ => self.held_up.clone(),
+        };
         RebuildStatus {
             position,
             target,
             rate,
-            seconds_left: (rate > 0).then(|| left.div_ceil(rate)),
-            state: if self.partitions.is_some() {
-                status.state
-            } else {
-                State::BackingOff { until_us: self.not_before_us, reason: None }
-            },
+            // What stands comes to no end.
+            seconds_left: (rate > 0 && !state.stands()).then(|| left.div_ceil(rate)),
+            state,
             set_aside: status.set_aside,
             counters: status.counters,
-            held_up: self.held_up.clone(),
+            held_up,
             ..RebuildStatus::of(&self.building)
         }
     }
@@ -339,7 +345,8 @@ impl Group {
             let none = || CommandError::NotRebuilding { plugin: plugin.clone() };
             let building = record.building.as_ref().ok_or_else(none)?;
             let other = building.component != record.component;
-            let instead = other.then(|| Instead { run: record.component.clone(), of: building.component.clone() });
+            let (run, of) = (record.component.clone(), building.component.clone());
+            let instead = other.then(|| Instead { run, of, cancelled: true });
             let instead = instead.or_else(|| record.instead.clone());
             Ok(Some(Record { building: None, instead, ..record.clone() }.into()))
         };
@@ -371,20 +378,26 @@ impl Group {
     pub(super) async fn look(&mut self, live: &mut Live) -> bool {
         self.drive_builder(live).await;
         let (checkpoints, now_us) = (self.checkpoints(), self.around.clock.now_us());
-        let lowest = checkpoints.iter().min().copied().unwrap_or_default();
-        let record = &live.stored.record;
+        let passes_over = self.passes_over(&live.stored.record);
         let Some(builder) = &mut self.builder else { return false };
         // The live one does not stop for what would not come to its end.
-        let stands = matches!(builder.status.borrow().state, State::Halted { .. } | State::Quarantined { .. });
+        let stands = builder.status.borrow().state.stands();
         let near = builder.partitions.is_some() && builder.is_within(NEAR) && !stands;
         builder.raise(&checkpoints);
-        // What the live one still passes over, or handles without emitting, the other one does not know of.
-        let reach =
-            record.before.iter().map(Settled::reach).chain(record.abandoned.as_ref().map(Abandoned::reach)).max();
-        if !near || builder.not_before_us > now_us || reach.is_some_and(|reach| reach > lowest) {
+        if !near || builder.not_before_us > now_us || passes_over {
             return false;
         }
         builder.is_released(&self.around, &live.owner, now_us).await
+    }
+
+    /// Whether the live one goes on over what was settled before, by itself under another layout or by another
+    /// generation: it comes past that first. Where nothing goes on, by a halt, a pause or a wait, that is not waited for:
+    /// what becomes live then goes on over it as the live one would have.
+    fn passes_over(&self, record: &Record) -> bool {
+        let before = record.before.iter().map(Settled::reach);
+        let reach = before.chain(record.abandoned.iter().map(Abandoned::reach)).max().unwrap_or_default();
+        let status = self.status.borrow();
+        status.partitions.iter().any(|one| one.state == State::Running && one.checkpoint < reach)
     }
 
     /// Makes what is built live. Answers what is to run then: that, or what ran if it could not be.
@@ -397,7 +410,8 @@ impl Group {
                 builder.rest().await;
                 let (owner, built, store) =
                     (live.owner.clone(), builder.building.generation, Arc::clone(&self.around.store));
-                let made = tokio::task::spawn_blocking(move || make_live(&owner, built, &*store)).await;
+                let limits: Vec<_> = builder.limits.iter().map(|limit| *limit.borrow()).collect();
+                let made = tokio::task::spawn_blocking(move || make_live(&owner, built, &limits, &*store)).await;
                 match (made.unwrap_or_else(|_| Err(panicked().into())), builder.version.take()) {
                     (Ok(()), Some(version)) => {
                         let discarded = builder.status.borrow().counters.discarded;

@@ -26,12 +26,13 @@ pub(super) type Answer = oneshot::Sender<Result<(), GenerationRefused>>;
 
 impl Registry {
     /// Loads a plugin anew from its files, changed or not, and has that replace what runs, at a batch boundary; answers
-    /// when it has. Secrets are read again too. A halt or a quarantine ends, as by any other version; a pause stays, and
-    /// what was rolled back stays rolled back.
+    /// when it has. Secrets are read again too. A halt or a quarantine ends, as by any other version; a pause stays. With
+    /// `installed` what the directory holds runs, or builds its state first; otherwise what was rolled back, or whose
+    /// rebuild was cancelled, stays so, and what runs instead is loaded anew.
     ///
     /// # Errors
     /// When there is no such plugin, its files cannot run, and then what ran before goes on, or the registry stops.
-    pub async fn reload(&self, name: &PluginName) -> Result<(), GenerationRefused> {
+    pub async fn reload(&self, name: &PluginName, installed: bool) -> Result<(), GenerationRefused> {
         // Nobody looks any more: the registry stops.
         let not_running = || GenerationRefused::NotRunning { plugin: name.clone() };
         let (answer, looked) = oneshot::channel();
@@ -41,7 +42,7 @@ impl Registry {
         if self.board.orders(name).is_none() {
             return Err(GenerationRefused::NotInstalled { plugin: name.clone() });
         }
-        self.order(name, Order::Reload).await
+        self.order(name, |answer| Order::Reload { installed, answer }).await
     }
 
     /// Has a plugin's keeper do something; answers when it is done.

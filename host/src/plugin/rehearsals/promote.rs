@@ -1,6 +1,7 @@
 //! Promoting: a candidate's files take the place of the installed ones.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,11 +10,14 @@ use tokio::time::{sleep, timeout};
 use utoipa::ToSchema;
 
 use super::{RehearsalRefused, Rehearsals};
+use crate::delivery::generations;
 use crate::delivery::rehearsal::RehearsalError;
+use crate::error::with_sources;
 use crate::event::{PluginName, Position};
 use crate::plugin::candidates::Candidate;
 use crate::plugin::registry::Installed;
-use crate::plugin::{Manifest, Problem};
+use crate::plugin::{Manifest, Problem, Registry};
+use crate::store::Store;
 
 /// How long the registry has to take the files.
 const TAKEN_WITHIN: Duration = Duration::from_secs(50);
@@ -90,6 +94,12 @@ impl Rehearsals {
             Ok::<_, RehearsalRefused>((report, manifest, installed, turn))
         });
         let broken = |_| RehearsalError::Broken { reason: "the thread that replaces files is gone".into() };
+        let (registry, store, of) = (Arc::clone(&self.registry), Arc::clone(&self.stage.store), name.clone());
+        let put = tokio::spawn(async move {
+            let put = put.await.map_err(broken)??;
+            let_run(&registry, store, &of, put.0.shadow.candidate_digest.clone()).await?;
+            Ok::<_, RehearsalRefused>(put)
+        });
         let (report, manifest, installed, _turn) = put.await.map_err(broken)??;
         let digest = report.shadow.candidate_digest.clone();
         let taken = timeout(TAKEN_WITHIN, self.taken(name, &digest, &manifest, before)).await;
@@ -130,6 +140,26 @@ impl Rehearsals {
     fn problem(&self, name: &PluginName) -> Option<Problem> {
         self.registry.get(name)?.problem
     }
+}
+
+/// Has a candidate run that lay in the directory before, while another one ran instead of it: by a rollback, or as its
+/// rebuild was cancelled. Its files are no news to the registry, but to promote it is an operator's word.
+async fn let_run(
+    registry: &Registry,
+    store: Arc<dyn Store>,
+    name: &PluginName,
+    digest: String,
+) -> Result<(), RehearsalRefused> {
+    let not_taken = |error: &dyn Error| RehearsalRefused::NotTaken { reason: with_sources(error) };
+    let of = name.clone();
+    let known = tokio::task::spawn_blocking(move || generations(&of, &*store)).await;
+    let known = known.map_err(|error| not_taken(&error))?.map_err(|error| not_taken(&error))?;
+    if known.instead.is_none_or(|instead| instead.of != digest) {
+        return Ok(());
+    }
+    let reloaded = timeout(TAKEN_WITHIN, registry.reload(name, true)).await;
+    let reloaded = reloaded.map_err(|_| RehearsalRefused::NotYet { plugin: name.clone() })?;
+    reloaded.map_err(|error| not_taken(&error))
 }
 
 /// Refuses what should not be promoted.

@@ -91,7 +91,8 @@ impl Fixture {
         let (debounce, poll) = (Duration::from_millis(5), Duration::from_millis(50));
         let options =
             RegistryOptions::new(plugins.clone(), Arc::clone(&store), Arc::clone(&clock), Arc::clone(&loader));
-        let registry = Arc::new(Registry::start(RegistryOptions { debounce, poll, ..options }));
+        let archive = Some(directory.path().join("components"));
+        let registry = Arc::new(Registry::start(RegistryOptions { archive, debounce, poll, ..options }));
         registry.ready().await;
         let settled = registry.dispatcher(&name()).unwrap();
         settled.watch().wait_for(|status| status.checkpoint == Position(5)).await.unwrap();
@@ -205,6 +206,19 @@ async fn a_candidate_that_was_compared_under_another_manifest_is_shadowed_again(
     let refused = fixture.rehearsals.promote(&name(), true).await.unwrap_err();
     assert!(matches!(refused, RehearsalRefused::OtherManifest { .. }), "{refused}");
     assert_eq!(fixture.files()["it.wasm"], "abc");
+}
+
+#[tokio::test]
+async fn a_candidate_that_was_rolled_back_is_promoted_though_its_files_are_in_place() {
+    let fixture = Fixture::of("abc", false).await;
+    fixture.shadow("abc v2", None).await.unwrap();
+    let promoted = fixture.rehearsals.promote(&name(), false).await.unwrap();
+    fixture.rehearsals.registry.roll_back(&name()).await.unwrap();
+    assert_eq!(fixture.rehearsals.installed(&name()).unwrap().digest(), promoted.previous_digest);
+    fixture.shadow("abc v2", None).await.unwrap();
+    let again = fixture.rehearsals.promote(&name(), false).await.unwrap();
+    assert_eq!((again.digest.as_str(), again.previous_digest), (promoted.digest.as_str(), promoted.previous_digest));
+    assert_eq!(fixture.rehearsals.installed(&name()).unwrap().digest(), promoted.digest);
 }
 
 #[tokio::test]

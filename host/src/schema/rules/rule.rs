@@ -211,7 +211,8 @@ fn convert(node: &mut Node<'_>, to: Kind, path: &JsonPath) -> Result<(), String>
     let converted = node.raw().and_then(|text| to.of(text)).and_then(Node::of_text);
     let Some(converted) = converted else {
         let found: String = node.raw().unwrap_or("an object or an array").chars().take(64).collect();
-        return Err(format!("the value at {path} cannot be made a {}: {found}", to.name()));
+        let article = if to == Kind::Integer { "an" } else { "a" };
+        return Err(format!("the value at {path} cannot be made {article} {}: {found}", to.name()));
     };
     *node = converted;
     Ok(())

@@ -1,5 +1,5 @@
-//! Histories of rebuilds, rollbacks, swaps and retries, with crashes of the disk at any of its operations, over the
-//! real store; and a disk that is full in the middle of a rebuild.
+//! Histories of rebuilds, rollbacks, swaps, halts, other numbers of partitions and retries, with crashes of the disk at
+//! any of its operations, over the real store; and a disk that is full in the middle of a rebuild.
 //!
 //! `TIDEMILL_HISTORIES` sets how many, `TIDEMILL_HISTORIES_SEED` the first one's seed; a failure prints the steps
 //! that led to it. Threads are real, so that a seed fixes what is done and not how it interleaves.
@@ -21,8 +21,10 @@ const STREAMS: [char; 4] = ['a', 'b', 'c', 'd'];
 const A_MOMENT: Duration = Duration::from_millis(20);
 
 /// The versions of the plugin, by digest: which numbers each refuses, as a remainder of a divisor.
-const VERSIONS: [(&str, Option<(u32, u32)>); 4] =
-    [("mended", None), ("one", Some((11, 3))), ("two", Some((7, 5))), ("three", Some((3, 1)))];
+const VERSIONS: [(&str, Option<(u32, u32)>); 5] =
+    [("mended", None), ("one", Some((11, 3))), ("two", Some((7, 5))), ("three", Some((3, 1))), (HALTS, Some((17, 9)))];
+/// The version that stops the plugin at what it refuses.
+const HALTS: &str = "halts";
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -57,7 +59,8 @@ fn version(digest: &str, partitions: u32) -> Setup {
                 return Err((Verdict::Retry { after_ms: Some(1) }, "a moment".into()));
             }
             if refuses.is_some_and(|(divisor, rest)| data(event) % divisor == rest) {
-                return Err((Verdict::Reject, "refused".into()));
+                let verdict = if digest == HALTS { Verdict::Stop } else { Verdict::Reject };
+                return Err((verdict, "refused".into()));
             }
             remember_by_stream(event, effects);
             effects.append(event.position, echo(event)).unwrap();
@@ -135,8 +138,20 @@ impl World {
     }
 
     async fn swap(&mut self) {
+        self.partitions = self.rng.u32(1..=3);
         let setup = self.any_version();
-        Self::told(format!("swap in {}", setup.component_digest), self.dispatcher.swap(setup).await);
+        let what = format!("swap in {}, in {} partitions", setup.component_digest, self.partitions);
+        Self::told(what, self.dispatcher.swap(setup).await);
+        // What was built began with the partitions of before.
+        self.go_on().await;
+    }
+
+    /// Has what was being built go on.
+    async fn go_on(&self) {
+        let Some(building) = generations(&plugin(), &*self.store).unwrap().building else { return };
+        let setup = self.version(&building.component);
+        let what = format!("go on with the rebuild by {}", building.component);
+        Self::told(what, self.dispatcher.rebuild(setup, Rebuild::GoOn).await);
     }
 
     /// The machine stops somewhere since the last acknowledged append, and begins again on what is left.
@@ -155,10 +170,7 @@ impl World {
         };
         println!("crash after operation {operation}, {plan:?}; {} starts on {known:?}", setup.component_digest);
         self.dispatcher = start(setup, &self.store);
-        if let Some(building) = known.building {
-            let setup = self.version(&building.component);
-            Self::told("go on with the rebuild", self.dispatcher.rebuild(setup, Rebuild::GoOn).await);
-        }
+        self.go_on().await;
     }
 
     async fn step(&mut self) {
@@ -181,12 +193,11 @@ impl World {
     /// With a version that refuses nothing, and what is set aside handed over again, everything is handled once.
     async fn check(mut self) {
         match generations(&plugin(), &*self.store).unwrap().building {
-            Some(_) if self.rng.bool() => Self::told("cancel", self.dispatcher.cancel_rebuild().await),
-            Some(building) => {
-                let setup = self.version(&building.component);
-                Self::told("go on with the rebuild", self.dispatcher.rebuild(setup, Rebuild::GoOn).await);
+            // What halts never becomes live.
+            Some(building) if building.component == HALTS || self.rng.bool() => {
+                Self::told("cancel", self.dispatcher.cancel_rebuild().await);
             }
-            None => {}
+            _ => self.go_on().await,
         }
         let head = || self.store.head();
         // A crash may have left a pause behind whose end was not written down.

@@ -93,7 +93,7 @@ async fn an_event_that_cannot_be_lifted_is_set_aside_with_its_reason_and_handled
     let letter = store.dead_letter(&plugin().into(), bad).unwrap().unwrap();
     assert_eq!(letter.kind, "upcast");
     let says =
-        "event 2 cannot be lifted to today's schema: Old 1: u.toml:2 says: the value at /n cannot be made a integer";
+        "event 2 cannot be lifted to today's schema: Old 1: u.toml:2 says: the value at /n cannot be made an integer";
     assert!(letter.reason.starts_with(says), "{}", letter.reason);
 
     let mended = chain(&SHOP.replace("integer", "string"));

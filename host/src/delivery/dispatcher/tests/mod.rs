@@ -10,6 +10,7 @@ mod partitions;
 mod rebuilding;
 mod rollback;
 mod room;
+mod standing;
 mod stops;
 mod storms;
 

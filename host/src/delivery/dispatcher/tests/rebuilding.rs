@@ -187,7 +187,7 @@ async fn a_cancelled_rebuild_leaves_nothing() {
         let known = generations(&plugin(), &*store).unwrap();
         assert_eq!((known.live, known.building.is_none()), (0, true));
         let instead = known.instead.unwrap();
-        assert_eq!((instead.run.as_str(), instead.of.as_str()), ("one", "two"));
+        assert_eq!((instead.run.as_str(), instead.of.as_str(), instead.cancelled), ("one", "two", true));
         let owners: Vec<_> = store.plugin_progress(&plugin()).unwrap().into_iter().map(|(owner, ..)| owner).collect();
         assert_eq!(owners, [Owner::from(plugin())]);
     }
@@ -406,7 +406,9 @@ async fn a_rebuild_that_halts_is_shown_and_the_live_one_goes_on() {
     append_to(&store, 0, "abc").await;
     let dispatcher = start(version("one", &[]), &store);
     settled(&dispatcher, &store).await;
-    let stops = |_: &RecordedEvent, _: &mut Effects| Err((Verdict::Stop, "no further".to_owned()));
+    let stops = |event: &RecordedEvent, _: &mut Effects| {
+        if data(event) < 2 { Ok(()) } else { Err((Verdict::Stop, "no further".to_owned())) }
+    };
     let stopping = Setup { subscription: only("N"), component_digest: "one".into(), ..setup(stops) };
     dispatcher.rebuild(stopping, begin("one")).await.unwrap();
     let halted = |status: &Status| {
@@ -415,7 +417,9 @@ async fn a_rebuild_that_halts_is_shown_and_the_live_one_goes_on() {
             .as_ref()
             .is_some_and(|it| matches!(&it.state, State::Halted { reason } if reason.contains("no further")))
     };
-    until(&dispatcher, halted).await;
+    let rebuild = until(&dispatcher, halted).await.rebuild.unwrap();
+    assert_eq!((rebuild.position, rebuild.seconds_left), (Position(2), None), "nobody knows when it goes on");
+    assert!(rebuild.held_up.as_ref().is_some_and(|reason| reason.contains("no further")), "{rebuild:?}");
     append_to(&store, 3, "abc").await;
     let status = until(&dispatcher, |status| status.counters.handled == 6).await;
     assert_eq!(status.state, State::Running);

@@ -19,7 +19,7 @@ async fn without_another_state_only_the_component_goes_back() {
     assert!(matches!(error, CommandError::Replaced { .. }), "{error}");
     dispatcher.roll_back(version("one", &[]), "two").await.unwrap();
     let known = generations(&plugin(), &*store).unwrap();
-    let instead = Instead { run: "one".into(), of: "two".into() };
+    let instead = Instead { run: "one".into(), of: "two".into(), cancelled: false };
     assert_eq!((known.live, known.component.as_str(), known.instead), (0, "one", Some(instead)));
     assert_eq!(known.previous.unwrap().component, "two");
     assert_eq!(dispatcher.retry_dead_letters(Retry::All).await.unwrap().handled, 1);

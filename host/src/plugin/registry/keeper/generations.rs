@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Keeper, Prepared, Running};
-use crate::delivery::{CommandError, Generations, Rebuild, generations, note_installed};
+use crate::delivery::{CommandError, Generations, Rebuild, generations, let_installed_run, note_installed};
 use crate::plugin::registry::error::InstallError;
 use crate::plugin::registry::prepare::Allowed;
 use crate::plugin::registry::refused::GenerationRefused;
@@ -369,6 +369,14 @@ impl Keeper {
         self.running = Some(Running { generation, digest, loaded, allowed, own, manifest, ..running });
         self.show();
         self.tidy(installed).await;
+        Ok(())
+    }
+
+    /// Lets what is installed run, whatever runs instead of it.
+    pub(super) async fn let_installed_run(&self) -> Result<(), GenerationRefused> {
+        let (name, store) = (self.name.clone(), Arc::clone(&self.around.store));
+        let done = tokio::task::spawn_blocking(move || let_installed_run(&name, &*store)).await;
+        done.unwrap_or_else(|_| Err(gone().into())).map_err(CommandError::from)?;
         Ok(())
     }
 

@@ -9,7 +9,11 @@ pub(in crate::plugin::registry) enum Order {
     /// To return to what was live before.
     RollBack(Answer),
     /// To load its files anew.
-    Reload(Answer),
+    Reload {
+        /// Whether what is installed runs, though it was rolled back or its rebuild cancelled.
+        installed: bool,
+        answer: Answer,
+    },
 }
 
 impl Keeper {
@@ -17,13 +21,16 @@ impl Keeper {
     pub(super) async fn obey(&mut self, order: Order) {
         match order {
             Order::RollBack(answer) => drop(answer.send(self.roll_back().await)),
-            Order::Reload(answer) => drop(answer.send(self.reload().await)),
+            Order::Reload { installed, answer } => drop(answer.send(self.reload(installed).await)),
         }
     }
 
     /// Has what is wanted replace what runs, though it be the same; where something newer is wanted meanwhile, that.
-    async fn reload(&mut self) -> Result<(), GenerationRefused> {
+    async fn reload(&mut self, installed: bool) -> Result<(), GenerationRefused> {
         let plugin = self.name.clone();
+        if installed {
+            self.let_installed_run().await?;
+        }
         self.anew = true;
         let done = loop {
             let wanted = self.wanted.borrow_and_update().clone();

@@ -10,7 +10,7 @@ fn running(fixture: &Fixture) -> RunningInfo {
 }
 
 async fn reload(fixture: &Fixture) -> Result<(), GenerationRefused> {
-    timeout(DEADLINE, fixture.registry().reload(&plugin("p"))).await.unwrap()
+    timeout(DEADLINE, fixture.registry().reload(&plugin("p"), false)).await.unwrap()
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn what_cannot_run_is_refused_with_the_reason_and_what_ran_goes_on() {
     fixture.put("p.wasm", "v1");
     reload(&fixture).await.unwrap();
     assert_eq!(fixture.until("p", |_| true).await.problem, None);
-    let nobody = fixture.registry().reload(&plugin("nobody")).await.unwrap_err();
+    let nobody = fixture.registry().reload(&plugin("nobody"), false).await.unwrap_err();
     assert!(matches!(nobody, GenerationRefused::NotInstalled { .. }), "{nobody}");
 }
 
@@ -93,8 +93,35 @@ async fn a_halt_ends_a_pause_stays_and_so_does_a_rollback() {
     let before = running(&fixture);
     reload(&fixture).await.unwrap();
     let after = running(&fixture);
-    assert_eq!((after.digest, after.generation), (before.digest, before.generation + 1));
+    assert_eq!((after.digest, after.generation), (before.digest.clone(), before.generation + 1));
     assert!(generations(&plugin("p"), &*fixture.store).unwrap().instead.is_some());
+    // Until that is asked for.
+    timeout(DEADLINE, fixture.registry().reload(&plugin("p"), true)).await.unwrap().unwrap();
+    assert_ne!(running(&fixture).digest, before.digest);
+    assert_eq!(generations(&plugin("p"), &*fixture.store).unwrap().instead, None);
+}
+
+#[tokio::test]
+async fn what_was_not_built_to_its_end_is_built_anew_when_it_is_asked_for() {
+    let fixture = Fixture::new(|fixture| {
+        fixture.put("p/plugin.toml", "[delivery]\nrebuild = \"on-change\"");
+        fixture.put("p/p.wasm", "v1");
+    });
+    let last = fixture.append(5).await;
+    fixture.until_handled("p", last).await;
+    let before = running(&fixture);
+    let is_built = |info: &PluginInfo| info.running.as_ref().is_some_and(|it| it.status.rebuild.is_some());
+    fixture.put("p/p.wasm", "v2 halt");
+    fixture.until("p", is_built).await;
+    fixture.registry().cancel_rebuild(&plugin("p")).await.unwrap();
+    let instead = generations(&plugin("p"), &*fixture.store).unwrap().instead.unwrap();
+    assert!(instead.cancelled && instead.run == before.digest, "{instead:?}");
+    reload(&fixture).await.unwrap();
+    assert!(!is_built(&fixture.registry().get(&plugin("p")).unwrap()));
+    assert_eq!(running(&fixture).digest, before.digest);
+    timeout(DEADLINE, fixture.registry().reload(&plugin("p"), true)).await.unwrap().unwrap();
+    fixture.until("p", is_built).await;
+    assert_eq!(generations(&plugin("p"), &*fixture.store).unwrap().instead, None);
 }
 
 #[tokio::test]
