@@ -208,7 +208,8 @@ fn what_could_not_be_read_again_is_not_appended() {
     let server = setting.start();
     for (language, _) in HALVES {
         let book = |id: &str, seats: u32| {
-            command(&server, &format!("{language}/1"), &json!({ "id": id, "type": "Book", "data": { "seats": seats } }))
+            let body = json!({ "id": format!("{language}-{id}"), "type": "Book", "data": { "seats": seats } });
+            command(&server, &format!("{language}/1"), &body)
         };
         assert_eq!(book("a", 4).0, 201, "{language}");
         let (status, answer) = book("b", 3);

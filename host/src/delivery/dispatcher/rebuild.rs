@@ -346,7 +346,7 @@ impl Group {
             let building = record.building.as_ref().ok_or_else(none)?;
             let other = building.component != record.component;
             let (run, of) = (record.component.clone(), building.component.clone());
-            let instead = other.then(|| Instead { run, of, cancelled: true });
+            let instead = other.then_some(Instead { run, of, cancelled: true });
             let instead = instead.or_else(|| record.instead.clone());
             Ok(Some(Record { building: None, instead, ..record.clone() }.into()))
         };
