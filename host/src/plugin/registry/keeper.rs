@@ -83,6 +83,8 @@ pub(super) struct Surroundings {
 pub(super) enum Wanted {
     /// This version.
     Ready(Box<Candidate>),
+    /// What runs already, with what another version's manifest grants: that version has to wait.
+    Held(Arc<Manifest>),
     /// What runs already, if anything: the files are broken.
     Broken(Broken),
     /// Nothing.
@@ -215,6 +217,12 @@ impl Keeper {
                 self.unread = false;
                 self.install(*candidate).await
             }
+            Wanted::Held(manifest) => {
+                self.unread = false;
+                self.read = Some(manifest);
+                self.revoke_delivery().await;
+                Ok(())
+            }
             Wanted::Broken(Broken { problem, manifest }) => {
                 self.unread = manifest.is_none();
                 self.read = manifest.or(self.read.take());
@@ -340,7 +348,7 @@ impl Keeper {
         match &*self.wanted.borrow() {
             Wanted::Ready(newer) => **newer != *candidate,
             Wanted::Broken(_) => false,
-            Wanted::Gone => true,
+            Wanted::Held(_) | Wanted::Gone => true,
         }
     }
 

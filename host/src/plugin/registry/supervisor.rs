@@ -1,7 +1,7 @@
 //! The task that looks at the directory and tells the keepers what is wanted.
 //!
 //! While a component is compiled that lifts events or checks commands, code that is new waits for it: who installs both
-//! at once must not have one run without the other. What code runs already goes on, and is told at once what it may.
+//! at once must not have one run without the other. What runs already goes on, and is told at once what it may.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ use crate::event::{Category, PluginName};
 use crate::plugin::Loader;
 use crate::plugin::source::{Broken, Candidate, CommandFiles, Found, Outlook, Scan, Scanner, SourceError, TypeFiles};
 use crate::plugin::watcher::{Pace, Watcher};
-use crate::schema::SchemaCell;
+use crate::schema::{Chain, SchemaCell};
 
 /// Looks after which the start is over even though somebody keeps writing in the directory.
 const FIRST_LOOKS_MAX: u32 = 25;
@@ -62,8 +62,13 @@ pub(super) async fn run(
 ) {
     let (kept, leaving) = (BTreeMap::new(), BTreeMap::new());
     let mut supervisor = Supervisor { around, kept, leaving, ready: Some(ready), looks: 0, asked: Vec::new() };
+    let mut is_news = false;
     loop {
-        beside.begin();
+        // What a look beside has found is dealt with before it is made again: one that always takes long would hold up
+        // what is new for good.
+        if !std::mem::take(&mut is_news) {
+            beside.begin();
+        }
         let looks = async {
             let looked = eyes.look(pace).await;
             beside.at_most(pace.debounce).await;
@@ -77,7 +82,10 @@ pub(super) async fn run(
         let settling = supervisor.reconcile(outcome, &beside);
         let at_once = tokio::select! {
             () = eyes.watcher.due(settling) => false,
-            () = beside.next() => true,
+            () = beside.next() => {
+                is_news = true;
+                true
+            }
             Some(first) = asked.recv() => {
                 supervisor.asked.push(first);
                 true
@@ -159,19 +167,17 @@ impl Supervisor {
         self.release(&scan);
         let mut unsettled = BTreeSet::new();
         for (name, found) in scan.plugins {
-            let wanted = match (found, &chain) {
-                (Found::Settling, _) | (Found::Ready(_), None) => None,
-                (Found::Ready(candidate), _) if beside.is_under_way() && self.is_new(&name, &candidate) => None,
-                (Found::Ready(candidate), Some(Ok(chain))) => Some(Wanted::Ready(Box::new(candidate.lifted_by(chain)))),
-                // Events that are not lifted are not handed over.
-                (Found::Ready(candidate), Some(Err(reason))) => {
-                    let problem = SourceError::Unlifted { reason: reason.clone() };
-                    let manifest = Some(Arc::clone(&candidate.manifest));
-                    Some(Wanted::Broken(Broken { problem, manifest }))
+            let wanted = match found {
+                Found::Settling => None,
+                Found::Ready(candidate) if beside.is_under_way() && self.is_new(&name, &candidate) => {
+                    let runs = self.kept.contains_key(&name);
+                    runs.then(|| Wanted::Held(candidate.manifest))
                 }
-                (Found::Broken(broken), _) => Some(Wanted::Broken(broken)),
+                Found::Ready(candidate) => lifted(*candidate, chain.as_ref()),
+                Found::Broken(broken) => Some(Wanted::Broken(broken)),
             };
-            if !wanted.is_some_and(|wanted| self.want(&name, wanted)) {
+            let is_held = matches!(wanted, Some(Wanted::Held(_)));
+            if !wanted.is_some_and(|wanted| self.want(&name, wanted)) || is_held {
                 unsettled.insert(name);
             }
         }
@@ -277,6 +283,18 @@ impl Supervisor {
         for task in tasks {
             // A keeper that panicked has been reported by the runtime; there is nothing left to stop.
             let _ = task.await;
+        }
+    }
+}
+
+/// What is wanted of a plugin whose events a chain lifts; nothing yet where that is not known.
+fn lifted(candidate: Candidate, chain: Option<&Result<Arc<Chain>, String>>) -> Option<Wanted> {
+    match chain? {
+        Ok(chain) => Some(Wanted::Ready(Box::new(candidate.lifted_by(chain)))),
+        // Events that are not lifted are not handed over.
+        Err(reason) => {
+            let (problem, manifest) = (SourceError::Unlifted { reason: reason.clone() }, Some(candidate.manifest));
+            Some(Wanted::Broken(Broken { problem, manifest }))
         }
     }
 }

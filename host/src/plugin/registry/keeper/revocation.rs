@@ -54,6 +54,7 @@ impl Keeper {
             let manifest = match wanted {
                 Wanted::Ready(newer) if **newer == *candidate => None,
                 Wanted::Ready(newer) => Some(&newer.manifest),
+                Wanted::Held(manifest) => Some(manifest),
                 Wanted::Broken(broken) => broken.manifest.as_ref(),
                 Wanted::Gone => None,
             };
