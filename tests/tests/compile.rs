@@ -10,7 +10,7 @@ use tidemill::event::{EventType, NewEvent, PluginName, Position};
 use tidemill::runtime::{CompileLimits, Compiler, Engine, EngineOptions, LoadError};
 use tidemill::store::AppendRequest;
 use tidemill_plugins::COUNTER;
-use tidemill_tests::{guests, install, replace, tidemill};
+use tidemill_tests::{guests, install, poll, replace, tidemill};
 
 fn compiler(limits: CompileLimits) -> Compiler {
     Compiler::tidemill(PathBuf::from(tidemill().get_program()), limits)
@@ -101,7 +101,7 @@ async fn others_deliver_while_a_hostile_component_compiles() {
     let host = Host::start(options).await.unwrap();
     let (bomb, counter) = (PluginName::new("bomb").unwrap(), PluginName::new("counter").unwrap());
     let loading = |host: &Host| host.plugin(&bomb).is_some_and(|info| info.loading);
-    wait("the bomb to be compiled", || loading(&host)).await;
+    poll("the bomb to be compiled", || loading(&host).then_some(()));
     install(plugins.path(), "counter", &COUNTER);
     let event = NewEvent::json(EventType::new("Ticked").unwrap(), "{}");
     host.store().append(AppendRequest::unconditional(vec![event])).await.unwrap();
@@ -109,18 +109,10 @@ async fn others_deliver_while_a_hostile_component_compiles() {
         let status = host.dispatcher(&counter).map(|dispatcher| dispatcher.status());
         status.is_some_and(|status| status.checkpoint >= Position(1))
     };
-    wait("the counter to count", || counted(&host)).await;
+    poll("the counter to count", || counted(&host).then_some(()));
     assert!(loading(&host), "while the bomb was being compiled");
-    wait("the bomb to be refused", || !loading(&host)).await;
+    poll("the bomb to be refused", || (!loading(&host)).then_some(()));
     let problem = host.plugin(&bomb).unwrap().problem.unwrap().reason;
     assert!(problem.contains("more than 10000 ms"), "{problem}");
     host.shutdown().await;
-}
-
-async fn wait(what: &str, condition: impl Fn() -> bool) {
-    let begin = std::time::Instant::now();
-    while !condition() {
-        assert!(begin.elapsed().as_secs() < 120, "waited in vain for {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
 }
