@@ -76,8 +76,8 @@ pub(super) struct Unsaved {
     since: Version,
     /// How long handing over what followed has taken, in nanoseconds.
     taking_in_ns: u64,
-    /// Whether the snapshot that there is loads and does not fit, and is to be dropped.
-    pub(super) drops_snapshot: bool,
+    /// The version of the snapshot that there is, if that loads and does not fit, and is to be dropped.
+    pub(super) drops_snapshot: Option<Version>,
 }
 
 impl Unsaved {
@@ -203,7 +203,7 @@ impl Shard {
                 return Err(*error);
             }
         };
-        hot.unsaved.drops_snapshot = true;
+        hot.unsaved.drops_snapshot = Some(version);
         let done = self.work_on(source, hot, work).map_err(|failed| *failed.error);
         if !error.is_of_events() && done.as_ref().is_err_and(CommandError::may_be_of_state) {
             note_in(&mut self.cleared, source.stream, version);

@@ -180,6 +180,33 @@ async fn a_snapshot_that_loads_and_does_not_fit_is_dropped_and_its_aggregate_mad
 }
 
 #[tokio::test]
+async fn a_snapshot_that_does_not_fit_stays_where_its_events_were_removed_before_it_is_dropped() {
+    let mut world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    world.policy = never();
+    world.append("Added", "1").await;
+    let next = misled(&world);
+    let late = Command { expected: ExpectedVersion::Exact(Version(9)), ..command("late", "Add", 1) };
+    let error = next.send(late).await.unwrap_err();
+    assert!(matches!(error, CommandError::Append(AppendError::WrongExpectedVersion { .. })), "{error}");
+    assert_eq!((left_out(&next), has_snapshot(&next)), (1, true));
+    next.store.remove(&Category::new("purse").unwrap(), Position(4)).unwrap();
+    assert_eq!(next.send(command("a", "Take", 4)).await.unwrap().version, Version(5), "it is in memory");
+    assert!(has_snapshot(&next), "it is all there is of them");
+    assert_eq!(world.restarted().send(command("b", "Add", 1)).await.unwrap().version, Version(6));
+}
+
+#[tokio::test]
+async fn of_snapshots_only_the_one_that_does_not_fit_is_dropped() {
+    let world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    for (version, is_left) in [(Version(2), true), (Version(3), false)] {
+        world.commands.0.snapshots.drop_unfit(&stream(), version).await;
+        assert_eq!(has_snapshot(&world), is_left, "{version}");
+    }
+}
+
+#[tokio::test]
 async fn who_looks_is_shown_what_the_events_lead_to_where_the_snapshot_does_not_fit_and_drops_nothing() {
     let mut world = World::new(every(3));
     snapshot_of(&world, "1").await;
