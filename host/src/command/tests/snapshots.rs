@@ -232,6 +232,25 @@ async fn a_snapshot_is_not_to_blame_for_what_fails_without_it_too() {
 }
 
 #[tokio::test]
+async fn a_snapshot_is_looked_into_again_and_ever_less_often_where_what_failed_without_it_says_nothing_of_it() {
+    let mut world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    world.policy = never();
+    let next = misled(&world);
+    next.code.lacks_memory.store(true, Ordering::Relaxed);
+    // It is the first, the second, the fourth time.
+    for made in [1, 2, 2, 3, 3, 3, 3] {
+        let error = next.send(command("a", "Add", 1)).await.unwrap_err();
+        assert_eq!(error.fault(), Some(("trap", Stage::Decide)));
+        assert_eq!(next.code.made.load(Ordering::Relaxed), made);
+    }
+    assert_eq!((left_out(&next), has_snapshot(&next)), (0, true));
+    next.code.lacks_memory.store(false, Ordering::Relaxed);
+    assert_eq!(next.send(command("a", "Add", 1)).await.unwrap().version, Version(4), "the eighth");
+    assert_eq!((left_out(&next), has_snapshot(&next)), (1, false));
+}
+
+#[tokio::test]
 async fn a_snapshot_that_does_not_fit_and_stands_for_removed_events_is_named_and_stays() {
     let world = only_a_snapshot().await;
     world.append("Added", "1").await;
