@@ -75,7 +75,7 @@ pub enum CommandError {
     /// The code cannot take in an event of the aggregate's history.
     #[error(
         "plugin {plugin} cannot take in the event at version {version} of stream {stream}: {reason}; {}",
-        what_to_do(.stream, *.snapshot)
+        what_to_do(*.snapshot)
     )]
     Misfit {
         /// The plugin.
@@ -370,13 +370,14 @@ impl CommandError {
     }
 }
 
-/// What to do about an event that does not fit, where the aggregate was made of a snapshot or not.
-fn what_to_do(stream: &StreamName, snapshot: Option<Version>) -> String {
+/// What to do about an event that does not fit, where the aggregate was made of a snapshot or not. To drop that is no help:
+/// where it might be, the aggregate was made of its events already.
+fn what_to_do(snapshot: Option<Version>) -> String {
     match snapshot {
         None => "install a version of it that knows such events".to_owned(),
         Some(version) => format!(
             "the aggregate was made of its snapshot at version {version}: install a version of it that knows such events and \
-             such a snapshot, or drop that with `tidemill snapshots drop {stream}`"
+             such a snapshot"
         ),
     }
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::bus::{Allow, Commands};
@@ -27,6 +26,7 @@ use super::tally::Tally;
 use super::waiting::{self, Accepted, TakenUp, Why};
 use super::{Status, logged, record};
 use crate::access::Denied;
+use crate::clock::Stopwatch;
 use crate::delivery::{Backoff, Envelope, find_accepted};
 use crate::event::{ACCEPTED_STREAM, Filter, Pattern, Position, RecordedEvent, StreamName};
 use crate::measure::Counter;
@@ -255,11 +255,11 @@ impl Commands {
         let (mut open, mut running, mut noted) = (open, JoinSet::new(), begun);
         let mut given_back = open.given_back();
         let mut notes = tokio::time::interval(NOTE_EVERY);
-        // When to read on, and to read again, where that failed. What was read goes on meanwhile.
-        let (mut on_at, mut again_at): (Option<Instant>, Option<Instant>) = (None, None);
+        // Since when reading on, and reading again, has failed. What was read goes on meanwhile.
+        let (mut on_failed, mut again_failed): (Option<Stopwatch>, Option<Stopwatch>) = (None, None);
         loop {
-            if again_at.is_none_or(|at| at <= Instant::now()) {
-                again_at = self.read_again(&mut open).await;
+            if rest_after(again_failed).is_zero() {
+                again_failed = self.read_again(&mut open).await;
             }
             self.0.queue.note(&open);
             for (waiting, place) in open.begin() {
@@ -279,17 +279,17 @@ impl Commands {
                     );
                     open.pass_over(&stream);
                 },
-                event = async { until(on_at).await; feed.next().await }, if open.has_room() => {
-                    on_at = None;
+                event = async { rested(on_failed).await; feed.next().await }, if open.has_room() => {
+                    on_failed = None;
                     match event {
                         Ok(event) => open.read(&event),
                         Err(error) => {
                             tracing::warn!(%error, "accepted commands cannot be read; tried again");
-                            on_at = Some(Instant::now() + NOTE_EVERY);
+                            on_failed = Some(Stopwatch::start());
                         }
                     }
                 }
-                () = until(again_at), if open.again().is_some() => {}
+                () = rested(again_failed), if open.again().is_some() => {}
                 () = given_back.next(), if open.has_ready() => {}
                 _ = notes.tick() => self.note(&open, &mut noted).await,
             }
@@ -308,8 +308,8 @@ impl Commands {
         }
     }
 
-    /// Reads a page of what was read and not held, if there is room for it. Says when to try again, if that failed.
-    async fn read_again(&self, open: &mut Open) -> Option<Instant> {
+    /// Reads a page of what was read and not held, if there is room for it. Measures since when that failed, if it did.
+    async fn read_again(&self, open: &mut Open) -> Option<Stopwatch> {
         let (category, after, before) = open.again()?;
         let query = Filter::stream(&StreamName::from_stored(ACCEPTED_STREAM)).into();
         let (before, limit, bytes_max) = (Some(before), AGAIN_EVENTS, AGAIN_BYTES);
@@ -321,7 +321,7 @@ impl Commands {
             }
             Err(error) => {
                 tracing::warn!(%error, "accepted commands cannot be read again; tried again");
-                Some(Instant::now() + NOTE_EVERY)
+                Some(Stopwatch::start())
             }
         }
     }
@@ -456,10 +456,16 @@ impl Commands {
     }
 }
 
-/// Waits until a time, if one is given.
-async fn until(at: Option<Instant>) {
-    if let Some(at) = at {
-        tokio::time::sleep_until(at).await;
+/// What is left of the wait after something failed, if it did.
+fn rest_after(failed: Option<Stopwatch>) -> Duration {
+    failed.map_or(Duration::ZERO, |failed| NOTE_EVERY.saturating_sub(failed.elapsed()))
+}
+
+/// Waits for what is left of it.
+async fn rested(failed: Option<Stopwatch>) {
+    let rest = rest_after(failed);
+    if !rest.is_zero() {
+        tokio::time::sleep(rest).await;
     }
 }
 

@@ -21,7 +21,7 @@ use crate::clock::Stopwatch;
 use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
 use crate::store::{ReadPage, ReadRequest, Store, StoreError};
 
-/// Most streams of which it is known that their code failed to give a snapshot, or fails without theirs, too.
+/// Most streams of which it is known that their code failed to give a snapshot, or of what theirs was suspected.
 const TRIED_MAX: usize = 1024;
 
 /// An instance with aggregates.
@@ -35,8 +35,8 @@ pub(super) struct Shard {
     uses: u64,
     /// Where code failed to give a snapshot, and at which version.
     tried: HashMap<StreamName, Version>,
-    /// Snapshots that were suspected of what an aggregate failed at, without which it failed, too.
-    cleared: HashMap<StreamName, Version>,
+    /// Snapshots that were suspected of what an aggregate failed at, and of which it was not found that they are to blame.
+    suspects: HashMap<StreamName, Suspect>,
     counts: Arc<Counts>,
     /// Aggregates in memory, of all shards together.
     in_memory: Arc<AtomicU64>,
@@ -76,8 +76,8 @@ pub(super) struct Unsaved {
     since: Version,
     /// How long handing over what followed has taken, in nanoseconds.
     taking_in_ns: u64,
-    /// Whether the snapshot that there is loads and does not fit, and is to be dropped.
-    pub(super) drops_snapshot: bool,
+    /// The version of the snapshot that there is, if that loads and does not fit, and is to be dropped.
+    pub(super) drops_snapshot: Option<Version>,
 }
 
 impl Unsaved {
@@ -95,6 +95,16 @@ impl Unsaved {
     const fn add(&mut self, taking_in_ns: u64) {
         self.taking_in_ns = self.taking_in_ns.saturating_add(taking_in_ns);
     }
+}
+
+/// A snapshot that was suspected of what an aggregate failed at.
+#[derive(Clone, Copy, Debug)]
+struct Suspect {
+    version: Version,
+    /// How often it was.
+    times: u64,
+    /// Whether it is known not to be to blame: the aggregate fails without it, too, or cannot be made without it any more.
+    is_cleared: bool,
 }
 
 /// What failed on an aggregate.
@@ -157,7 +167,7 @@ impl Shard {
             by_use: BTreeMap::new(),
             uses: 0,
             tried: HashMap::new(),
-            cleared: HashMap::new(),
+            suspects: HashMap::new(),
             counts,
             in_memory,
         }
@@ -182,35 +192,54 @@ impl Shard {
 
     /// Does with an aggregate that is made of its events alone what failed on one that was made of a snapshot, if that may be
     /// why. What does not fail then says that the snapshot does not fit, though it loads: it is left out, and is to be
-    /// dropped. What fails again does not come of it, nor what fails where the events cannot be had; that is found out once
-    /// for each snapshot, as it takes as long as the history is.
+    /// dropped. What fails again does not come of it, nor what fails where the events were removed; that is found out once for
+    /// each snapshot, as it takes as long as the history is.
     fn without_snapshot<T>(
         &mut self,
         source: &Source<'_>,
         Failed { error, made_of }: Failed,
         work: impl FnOnce(&mut dyn AggregateHost, &mut Hot) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
-        let is_suspected = |version: &Version| self.cleared.get(source.stream) != Some(version);
-        let Some(version) = made_of.filter(|_| error.may_be_of_state()).filter(is_suspected) else {
+        let suspected = made_of.filter(|_| error.may_be_of_state());
+        let Some(version) = suspected.filter(|version| self.is_looked_into(source.stream, *version)) else {
             return Err(*error);
         };
         let mut hot = match self.of_events(source) {
             Ok(hot) => hot,
             Err(other) => {
-                if !matches!(*other.error, CommandError::Store(_)) {
-                    note_in(&mut self.cleared, source.stream, version);
-                }
+                // Time, memory, the store and what lifts events say nothing of the snapshot.
+                let is_cleared =
+                    other.error.may_be_of_state() || matches!(*other.error, CommandError::HistoryGone { .. });
+                self.suspect(source.stream, version, is_cleared);
                 return Err(*error);
             }
         };
-        hot.unsaved.drops_snapshot = true;
+        hot.unsaved.drops_snapshot = Some(version);
         let done = self.work_on(source, hot, work).map_err(|failed| *failed.error);
         if !error.is_of_events() && done.as_ref().is_err_and(CommandError::may_be_of_state) {
-            note_in(&mut self.cleared, source.stream, version);
+            self.suspect(source.stream, version, true);
         } else {
             left_out_unfit(source, version, &error, &self.counts);
         }
         done
+    }
+
+    /// Whether what failed is done again without a snapshot that is suspected once more. One of which that has said nothing
+    /// so far is looked into the second time, the fourth, the eighth and so on: whoever sends what fails does not have the
+    /// history read each time.
+    fn is_looked_into(&mut self, stream: &StreamName, version: Version) -> bool {
+        let Some(suspect) = self.suspects.get_mut(stream).filter(|suspect| suspect.version == version) else {
+            return true;
+        };
+        suspect.times += 1;
+        !suspect.is_cleared && suspect.times.is_power_of_two()
+    }
+
+    /// Notes what looking into a snapshot came to.
+    fn suspect(&mut self, stream: &StreamName, version: Version, is_cleared: bool) {
+        let known = self.suspects.get(stream).filter(|suspect| suspect.version == version);
+        let times = known.map_or(1, |suspect| suspect.times);
+        note_in(&mut self.suspects, stream, Suspect { version, times, is_cleared });
     }
 
     /// An aggregate that has taken in all of its stream, and no snapshot.
@@ -390,12 +419,12 @@ impl Shard {
     }
 }
 
-/// Notes the version of a stream among not too many.
-fn note_in(noted: &mut HashMap<StreamName, Version>, stream: &StreamName, version: Version) {
-    if noted.len() >= TRIED_MAX {
+/// Notes something of a stream among not too many.
+fn note_in<T>(noted: &mut HashMap<StreamName, T>, stream: &StreamName, what: T) {
+    if noted.len() >= TRIED_MAX && !noted.contains_key(stream) {
         noted.clear();
     }
-    noted.insert(stream.clone(), version);
+    noted.insert(stream.clone(), what);
 }
 
 /// Tells of a snapshot that loads, but of which the code came to an error that its events do not lead to.

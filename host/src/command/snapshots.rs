@@ -225,13 +225,25 @@ impl Snapshots {
         Ok(there)
     }
 
-    /// Drops the snapshot of a stream, of which the aggregate was made of its events instead. Where that fails, the next one
-    /// that it does not fit drops it.
-    pub(super) async fn drop_unfit(&self, stream: &StreamName) {
-        let drops = vec![StateChange { key: stream.as_str().to_owned(), value: None }];
-        if let Err(error) = self.change(drops).await {
+    /// Drops the snapshot of a stream at a version, of which the aggregate was made of its events instead. One that another
+    /// took the place of stays, and so does one whose events were removed since: it is all there is of them. Where dropping
+    /// fails, the next one that it does not fit drops it.
+    pub(super) async fn drop_unfit(&self, stream: &StreamName, version: Version) {
+        if let Err(error) = self.drop_if_spare(stream, version).await {
             tracing::warn!(%stream, %error, "a snapshot that does not fit was not dropped");
         }
+    }
+
+    async fn drop_if_spare(&self, stream: &StreamName, version: Version) -> Result<(), CommandError> {
+        let name = stream.clone();
+        let look = move |store: &dyn Store| {
+            let is_it = matches!(snapshot::read(store, &name)?, Some(Ok(found)) if found.version == version);
+            Ok::<_, StoreError>(is_it && begins(store, &name)?)
+        };
+        if self.0.log.run(look).await? {
+            self.change(vec![StateChange { key: stream.as_str().to_owned(), value: None }]).await?;
+        }
+        Ok(())
     }
 
     /// The log that they are of.

@@ -143,8 +143,8 @@ impl Task {
             Plan::Before(found) => return self.same(found),
             Plan::Decided(made, appended) => (*made, appended),
         };
-        if unsaved.drops_snapshot {
-            self.commands.0.snapshots.drop_unfit(&self.stream).await;
+        if let Some(version) = unsaved.drops_snapshot {
+            self.commands.0.snapshots.drop_unfit(&self.stream, version).await;
         }
         let appended = match appended {
             Ok(appended) => appended,
@@ -265,7 +265,7 @@ impl Task {
                 let first_id = record::event_id(stamp.ids, &command.id, 0);
                 hot.awaits = matches!(&decided, Ok(events) if !events.is_empty()).then_some(first_id);
                 let unsaved = hot.unsaved;
-                hot.unsaved.drops_snapshot = false;
+                hot.unsaved.drops_snapshot = None;
                 Ok(Ok((decided, hot.version, unsaved, std::mem::take(&mut hot.ahead_ns))))
             });
             let ahead_ns =

@@ -45,6 +45,8 @@ struct Purses {
     /// Takes snapshots, and fails at all that is done with what it made of them.
     is_misled_by_snapshots: AtomicBool,
     fails_to_snapshot: AtomicBool,
+    /// Wants more memory for events than there is.
+    lacks_memory: AtomicBool,
     /// If not 0, states are texts of so many bytes.
     wide: usize,
     is_full: AtomicBool,
@@ -116,6 +118,9 @@ impl AggregateHost for Purse {
         drop(self.code.apply_gate.lock());
         if self.misled.contains(&aggregate.0) {
             return Ok(Err(Misfit { index: 0, reason: "what is in there?".into() }));
+        }
+        if self.code.lacks_memory.load(Ordering::Relaxed) {
+            return Err(Faulted { fault: Fault::OutOfMemory, ..fault(Stage::Apply) });
         }
         for (index, event) in events.iter().enumerate() {
             let amount: i64 = serde_json::from_slice(&event.data).unwrap();

@@ -180,6 +180,33 @@ async fn a_snapshot_that_loads_and_does_not_fit_is_dropped_and_its_aggregate_mad
 }
 
 #[tokio::test]
+async fn a_snapshot_that_does_not_fit_stays_where_its_events_were_removed_before_it_is_dropped() {
+    let mut world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    world.policy = never();
+    world.append("Added", "1").await;
+    let next = misled(&world);
+    let late = Command { expected: ExpectedVersion::Exact(Version(9)), ..command("late", "Add", 1) };
+    let error = next.send(late).await.unwrap_err();
+    assert!(matches!(error, CommandError::Append(AppendError::WrongExpectedVersion { .. })), "{error}");
+    assert_eq!((left_out(&next), has_snapshot(&next)), (1, true));
+    next.store.remove(&Category::new("purse").unwrap(), Position(4)).unwrap();
+    assert_eq!(next.send(command("a", "Take", 4)).await.unwrap().version, Version(5), "it is in memory");
+    assert!(has_snapshot(&next), "it is all there is of them");
+    assert_eq!(world.restarted().send(command("b", "Add", 1)).await.unwrap().version, Version(6));
+}
+
+#[tokio::test]
+async fn of_snapshots_only_the_one_that_does_not_fit_is_dropped() {
+    let world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    for (version, is_left) in [(Version(2), true), (Version(3), false)] {
+        world.commands.0.snapshots.drop_unfit(&stream(), version).await;
+        assert_eq!(has_snapshot(&world), is_left, "{version}");
+    }
+}
+
+#[tokio::test]
 async fn who_looks_is_shown_what_the_events_lead_to_where_the_snapshot_does_not_fit_and_drops_nothing() {
     let mut world = World::new(every(3));
     snapshot_of(&world, "1").await;
@@ -205,6 +232,25 @@ async fn a_snapshot_is_not_to_blame_for_what_fails_without_it_too() {
 }
 
 #[tokio::test]
+async fn a_snapshot_is_looked_into_again_and_ever_less_often_where_what_failed_without_it_says_nothing_of_it() {
+    let mut world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    world.policy = never();
+    let next = misled(&world);
+    next.code.lacks_memory.store(true, Ordering::Relaxed);
+    // It is the first, the second, the fourth time.
+    for made in [1, 2, 2, 3, 3, 3, 3] {
+        let error = next.send(command("a", "Add", 1)).await.unwrap_err();
+        assert_eq!(error.fault(), Some(("trap", Stage::Decide)));
+        assert_eq!(next.code.made.load(Ordering::Relaxed), made);
+    }
+    assert_eq!((left_out(&next), has_snapshot(&next)), (0, true));
+    next.code.lacks_memory.store(false, Ordering::Relaxed);
+    assert_eq!(next.send(command("a", "Add", 1)).await.unwrap().version, Version(4), "the eighth");
+    assert_eq!((left_out(&next), has_snapshot(&next)), (1, false));
+}
+
+#[tokio::test]
 async fn a_snapshot_that_does_not_fit_and_stands_for_removed_events_is_named_and_stays() {
     let world = only_a_snapshot().await;
     world.append("Added", "1").await;
@@ -214,7 +260,8 @@ async fn a_snapshot_that_does_not_fit_and_stands_for_removed_events_is_named_and
         let snapshot = Some(Version(3));
         assert!(matches!(&error, CommandError::Misfit { snapshot: made_of, .. } if *made_of == snapshot), "{error}");
         let told = error.to_string();
-        assert!(told.contains("its snapshot at version 3") && told.contains("snapshots drop purse-1"), "{told}");
+        assert!(told.contains("its snapshot at version 3: install a version of it that knows"), "{told}");
+        assert!(!told.contains("drop"), "dropped, it would be of no use any more: {told}");
     }
     assert_eq!((left_out(&next), has_snapshot(&next)), (0, true));
     assert_eq!(world.send(command("a", "Take", 4)).await.unwrap().version, Version(5), "what made it knows it");
