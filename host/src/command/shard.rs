@@ -216,10 +216,10 @@ impl Shard {
         };
         hot.unsaved.drops_snapshot = Some(version);
         let done = self.work_on(source, hot, work).map_err(|failed| *failed.error);
-        if !error.is_of_events() && done.as_ref().is_err_and(CommandError::may_be_of_state) {
-            self.suspect(source.stream, version, true);
-        } else {
-            left_out_unfit(source, version, &error, &self.counts);
+        // What failed to take in the events took them in without the snapshot, whatever came then.
+        match done.as_ref().err().filter(|again| !error.is_of_events() && again.fault().is_some()) {
+            Some(again) => self.suspect(source.stream, version, again.may_be_of_state()),
+            None => left_out_unfit(source, version, &error, &self.counts),
         }
         done
     }
