@@ -7,7 +7,7 @@ use super::error::InstallError;
 use super::requests::Requests;
 use crate::delivery::{Policy, Sends, Setup, Subscription, lifting};
 use crate::event::{Filter, NameError, Pattern, PluginName, Tag};
-use crate::plugin::grants::both;
+use crate::plugin::grants::{ConfigGrant, both};
 use crate::plugin::source::Candidate;
 use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, ManifestGrants, SecretGrant, SecretResolver};
 use crate::runtime::{Denials, Description, HttpAccess, InstanceOptions, LoadError, LoadOptions, Role, SecretHeader};
@@ -119,7 +119,10 @@ impl Version<'_> {
         options.config = manifest.config.clone();
         options.config.retain(|key, _| allowed(key));
         options.grants.config_withheld = manifest.config.keys().filter(|key| !allowed(key)).cloned().collect();
-        options.grants.config_granted = options.config.keys().cloned().collect();
+        options.grants.config_granted = match &manifest.grants.config {
+            ConfigGrant::Keys(keys) => keys.clone(),
+            ConfigGrant::All => options.config.keys().cloned().collect(),
+        };
         options.grants.http = HttpAccess {
             granted: manifest.grants.http.clone(),
             requested: (!requests.http.is_empty()).then_some(requests.http),
@@ -182,7 +185,10 @@ impl Allowed {
         };
         grants.config_withheld.extend(config.keys().filter(|key| !is_left(key)).cloned());
         config.retain(|key, _| is_left(key));
-        grants.config_granted.retain(is_left);
+        // They may be granted more than this version has.
+        if let ConfigGrant::Keys(keys) = &left.config {
+            grants.config_granted.clone_from(keys);
+        }
         // Headers stand in the order of their secrets.
         let secrets = of.secrets.iter().filter(|(_, secret)| secret.header.is_some());
         let headers = std::mem::take(&mut grants.http.headers).into_iter().zip(secrets);
@@ -289,6 +295,7 @@ impl Described<'_> {
 mod tests {
     use super::*;
     use crate::delivery::Start;
+    use crate::plugin::NoSecrets;
     use crate::plugin::registry::info::texts;
 
     fn manifest(text: &str) -> Manifest {
@@ -302,6 +309,30 @@ mod tests {
 
     fn resolve(text: &str, description: Option<&Description>) -> Result<Subscription, InstallError> {
         subscription(&manifest(text), description, Path::new("p.wasm"))
+    }
+
+    fn allowed(manifest: &Manifest, description: Option<&Description>) -> Allowed {
+        let version = Version {
+            name: &PluginName::new("p").unwrap(),
+            manifest,
+            component: Path::new("p.wasm"),
+            manifest_path: Path::new("plugin.toml"),
+            folder: None,
+            chain: Arc::default(),
+        };
+        version.allowed(description, &NoSecrets).unwrap()
+    }
+
+    #[test]
+    fn who_is_refused_a_key_is_told_all_that_its_manifest_grants_by_now() {
+        let before = manifest("[config]\nc = 1\na = 1\nb = 1");
+        let after = manifest("[grants]\nconfig = [\"n\", \"c\", \"a\"]\n[config]\nc = 1\na = 1\nb = 1\nn = 1");
+        let left = before.grants.within(&after.grants);
+        let narrowed = allowed(&before, None).within(&before.grants, &left).unwrap().options;
+        assert_eq!(narrowed.config.keys().collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(narrowed.grants.config_granted, ["n", "c", "a"], "as it is written there");
+        assert!(narrowed.grants.config_withheld.contains("b"));
+        assert_eq!(allowed(&after, None).options.grants.config_granted, ["n", "c", "a"]);
     }
 
     #[test]
