@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::InstallError;
 use super::requests::Requests;
-use crate::delivery::{Policy, Sends, Setup, Subscription, lifting};
+use crate::delivery::{Permit, Policy, Setup, Subscription, lifting};
 use crate::event::{Filter, NameError, Pattern, PluginName, Tag};
 use crate::plugin::grants::{ConfigGrant, both};
 use crate::plugin::source::Candidate;
@@ -41,11 +41,11 @@ pub(super) struct Allowed {
     /// What lifts its events.
     chain: Arc<Chain>,
     /// Event types that it may append.
-    granted: Arc<[Pattern]>,
+    append: Permit,
     /// Of the manifest that it was made of.
     manifest_digest: String,
     /// Commands that it may send.
-    dispatch: Sends,
+    dispatch: Permit,
     /// What its handlers are made with.
     pub(super) options: InstanceOptions,
 }
@@ -102,13 +102,11 @@ impl Version<'_> {
             return Err(InstallError::NotGranted { component, manifest, lines: missing.join("; ") });
         }
         // All that it asks for is granted; one that does not say may do what is granted.
-        let append = if requests.append.is_empty() { &manifest.grants.append } else { &requests.append };
-        let granted = append.as_slice().into();
-        let sent = if requests.dispatch.is_empty() { &manifest.grants.dispatch } else { &requests.dispatch };
-        let dispatch = Sends { allowed: sent.as_slice().into(), granted: manifest.grants.dispatch.as_slice().into() };
+        let append = permit(&requests.append, &manifest.grants.append);
+        let dispatch = permit(&requests.dispatch, &manifest.grants.dispatch);
         let (subscription, chain) = (Arc::new(subscription), Arc::clone(&self.chain));
         let (manifest_digest, options) = (manifest.digest(), self.instance(requests, secrets)?);
-        Ok(Allowed { subscription, chain, granted, dispatch, manifest_digest, options })
+        Ok(Allowed { subscription, chain, append, dispatch, manifest_digest, options })
     }
 
     /// The instance's part of what the manifest allows: what is both granted and asked for.
@@ -173,11 +171,8 @@ impl Allowed {
             return None;
         }
         let mut allowed = self.clone();
-        allowed.granted = both(&self.granted, &left.append, Pattern::covers).into();
-        allowed.dispatch = Sends {
-            allowed: both(&self.dispatch.allowed, &left.dispatch, Pattern::covers).into(),
-            granted: left.dispatch.as_slice().into(),
-        };
+        allowed.append = permit_within(&self.append, &left.append);
+        allowed.dispatch = permit_within(&self.dispatch, &left.dispatch);
         let InstanceOptions { config, grants, .. } = &mut allowed.options;
         let is_left = |key: &String| match of.secrets.get(key).filter(|secret| secret.config) {
             Some(_) => left.secrets.contains_key(key),
@@ -200,8 +195,8 @@ impl Allowed {
     }
 
     /// Event types that it may append.
-    pub(super) fn granted(&self) -> Arc<[Pattern]> {
-        Arc::clone(&self.granted)
+    pub(super) const fn append(&self) -> &Permit {
+        &self.append
     }
 
     /// A version with so many handlers of its own.
@@ -210,7 +205,7 @@ impl Allowed {
             plugin: self.options.plugin.clone(),
             subscription: (*self.subscription).clone(),
             policy: Policy { dispatch: self.dispatch.clone(), ..policy.clone() },
-            granted: Arc::clone(&self.granted),
+            append: self.append.clone(),
             component_digest: digest.into(),
             manifest_digest: self.manifest_digest.clone(),
             handlers: (0..handlers).map(|_| loaded.subscriber(self.options.clone())).collect(),
@@ -234,6 +229,17 @@ impl Allowed {
         let options = InstanceOptions { denials: Denials::default(), ..self.options.clone() };
         Self { options, ..self.clone() }.setup(loaded, policy, digest, 1)
     }
+}
+
+/// What a version may do that asks for this: all that is granted, where it asks for nothing in particular.
+fn permit(asked: &[Pattern], granted: &[Pattern]) -> Permit {
+    let allowed = if asked.is_empty() { granted } else { asked };
+    Permit { allowed: allowed.into(), granted: granted.into() }
+}
+
+/// The same as far as that is left of what is granted.
+fn permit_within(permit: &Permit, left: &[Pattern]) -> Permit {
+    Permit { allowed: both(&permit.allowed, left, Pattern::covers).into(), granted: left.into() }
 }
 
 /// How a plugin with this manifest is loaded.
@@ -333,6 +339,22 @@ mod tests {
         assert_eq!(narrowed.grants.config_granted, ["n", "c", "a"], "as it is written there");
         assert!(narrowed.grants.config_withheld.contains("b"));
         assert_eq!(allowed(&after, None).options.grants.config_granted, ["n", "c", "a"]);
+    }
+
+    #[test]
+    fn who_is_refused_is_told_by_what_its_manifest_grants_and_not_by_what_it_names() {
+        let granted = manifest("[grants]\nappend = [\"Order*\", \"Paid\"]");
+        let described = Description { append: vec!["OrderReady".into()], ..Description::default() };
+        let narrow = allowed(&granted, Some(&described));
+        assert!(narrow.append().allows("OrderReady") && !narrow.append().allows("OrderLate"));
+        let cure = narrow.append().to_append("OrderLate");
+        assert!(cure.starts_with("its manifest grants that") && !cure.contains("[grants]"), "{cure}");
+        let cure = narrow.append().to_append("Late");
+        assert!(cure.contains("append = ['Order*', 'Paid', 'Late'] (and name it in `describe`"), "{cure}");
+        assert!(allowed(&granted, None).append().allows("OrderLate"), "it names none");
+        let left = granted.grants.within(&manifest("[grants]\nappend = [\"Order*\"]").grants);
+        let cure = narrow.within(&granted.grants, &left).unwrap().append().to_append("Paid");
+        assert!(cure.contains("append = ['Order*', 'Paid'] (and"), "{cure}");
     }
 
     #[test]
