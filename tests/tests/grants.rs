@@ -11,7 +11,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tidemill::clock::ManualClock;
-use tidemill::delivery::{Effects, EventBatch, Fault, HandleError, Handled, Handler};
+use tidemill::delivery::{Effects, EventBatch, Fault, HandleError, Handled, Handler, Permit};
 use tidemill::event::{EventType, NewEvent, PluginName, Position, RecordedEvent, Version};
 use tidemill::runtime::{
     Denials, Engine, EngineOptions, Grants, HttpAccess, InstanceOptions, Limits, LoadOptions, SecretHeader, Trust,
@@ -122,7 +122,7 @@ impl Client {
             ..InstanceOptions::new(plugin.clone(), limits)
         });
         let store = Arc::new(MemoryStore::new(Arc::new(ManualClock::at(0))));
-        Self { handler, effects: Some(Effects::new(plugin, store, Arc::new([]))), denials }
+        Self { handler, effects: Some(Effects::new(plugin, store, Permit::default())), denials }
     }
 
     fn call(&mut self, position: u64, event_type: &str) -> Handled {

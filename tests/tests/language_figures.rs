@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 use tidemill::clock::SystemClock;
-use tidemill::delivery::{Effects, EventBatch, Handled, Handler, Policy, Setup, Subscription, Usage, spawn};
+use tidemill::delivery::{Effects, EventBatch, Handled, Handler, Permit, Policy, Setup, Subscription, Usage, spawn};
 use tidemill::event::{EventType, NewEvent, Pattern, PluginName};
 use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadedComponent};
 use tidemill::store::embedded::{EmbeddedStore, OpenOptions};
@@ -168,9 +168,9 @@ fn deliver(
         filter: tidemill::event::Filter { types: vec![Pattern::new("OrderPlaced").unwrap()], ..Default::default() },
         ..Subscription::default()
     };
-    let granted = Arc::new([Pattern::new("CustomerGotVip").unwrap()]);
+    let append = Permit::of([Pattern::new("CustomerGotVip").unwrap()]);
     let ([component_digest, manifest_digest], handlers) = ([const { String::new() }; 2], vec![handler]);
-    let setup = Setup { plugin, subscription, policy, granted, component_digest, manifest_digest, handlers };
+    let setup = Setup { plugin, subscription, policy, append, component_digest, manifest_digest, handlers };
     let begin = cpu_time();
     let took = runtime.block_on(async {
         let dispatcher = spawn(setup, Arc::clone(store), Arc::new(SystemClock));

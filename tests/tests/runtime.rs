@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use tidemill::clock::ManualClock;
-use tidemill::delivery::{Effects, EventBatch, Fault, HandleError, Handled, Handler, Verdict};
+use tidemill::delivery::{Effects, EventBatch, Fault, HandleError, Handled, Handler, Permit, Verdict};
 use tidemill::error::ErrorClass;
 use tidemill::event::{EventType, NewEvent, Pattern, PluginName, Position, RecordedEvent, StreamName, Tag, Version};
 use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadError, LoadOptions};
@@ -36,8 +36,8 @@ impl Runner {
         let loaded = ENGINE.load(component).unwrap();
         let handler = loaded.subscriber(InstanceOptions { config, ..InstanceOptions::new(plugin.clone(), limits) });
         let store = Arc::new(MemoryStore::new(Arc::new(ManualClock::at(BEGINNING_US))));
-        let granted: Arc<[Pattern]> = Arc::new([Pattern::new("Echoed").unwrap()]);
-        Self { handler, effects: Some(Effects::new(plugin, store, granted)) }
+        let append = Permit::of([Pattern::new("Echoed").unwrap()]);
+        Self { handler, effects: Some(Effects::new(plugin, store, append)) }
     }
 
     /// Hands events of these types over, from `first` on; takes the call back if it failed.

@@ -19,8 +19,8 @@ use super::counts::{AggregateCounts, Counts};
 use super::desk::Desk;
 use super::policy::AggregatePolicy;
 use super::shard::Shard;
-use crate::document::grant;
-use crate::event::{Category, Pattern, PluginName, StreamName};
+use crate::delivery::Permit;
+use crate::event::{Category, PluginName, StreamName};
 use crate::nearest::nearest;
 use crate::schema::Chain;
 
@@ -37,7 +37,7 @@ pub struct AggregateSetup {
     /// SHA-256 of its component, in hex; empty for native code.
     pub digest: String,
     /// Event types that it may append.
-    pub granted: Arc<[Pattern]>,
+    pub append: Permit,
     /// What lifts the events of its aggregates.
     pub chain: Arc<Chain>,
     /// Its code.
@@ -214,15 +214,5 @@ impl Decider {
         let index = usize::try_from(hash % self.shards.len() as u64).unwrap_or(0);
         #[expect(clippy::indexing_slicing, reason = "it is the rest of a division by the length")]
         &self.shards[index]
-    }
-
-    /// Whether it may append events of a type.
-    pub(super) fn may_append(&self, event_type: &str) -> bool {
-        self.setup.granted.iter().any(|pattern| pattern.matches(event_type))
-    }
-
-    /// The line of the manifest by which it may append events of a type as well.
-    pub(super) fn line_for(&self, event_type: &str) -> String {
-        grant("append", self.setup.granted.iter().map(Pattern::as_str).chain([event_type]))
     }
 }

@@ -104,9 +104,10 @@ pub(super) fn checked(
     for (index, event) in events.iter().enumerate() {
         let invalid = |reason: String| source.faulted(bad_reply(format!("event {index} of its decision: {reason}")));
         event.validate().map_err(|reason| invalid(reason.to_string()))?;
-        if !decider.may_append(event.event_type.as_str()) {
-            let (event_type, line) = (event.event_type.clone(), decider.line_for(event.event_type.as_str()));
-            let error = CommandError::NotGranted { plugin: plugin.clone(), event_type, line };
+        let append = &decider.setup.append;
+        if !append.allows(event.event_type.as_str()) {
+            let (event_type, cure) = (event.event_type.clone(), append.to_append(event.event_type.as_str()));
+            let error = CommandError::NotGranted { plugin: plugin.clone(), event_type, cure };
             tracing::warn!(%plugin, stream = %source.stream, reason = %error, "plugin was denied something");
             return Err(error);
         }

@@ -63,14 +63,14 @@ pub enum CommandError {
         faulted: Box<Faulted>,
     },
     /// The code decided on an event that it is not granted.
-    #[error("plugin {plugin} may not append {:?}; to allow it, add it in its manifest, {line}", .event_type.as_str())]
+    #[error("plugin {plugin} may not append {:?}; {cure}", .event_type.as_str())]
     NotGranted {
         /// The plugin.
         plugin: PluginName,
         /// The event's type.
         event_type: EventType,
-        /// The line of the manifest that allows it.
-        line: String,
+        /// What would allow it.
+        cure: String,
     },
     /// The code cannot take in an event of the aggregate's history.
     #[error(

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::delivery::{Evidence, Fault};
+use crate::delivery::{Evidence, Fault, Permit};
 use crate::event::{
     Category, EventType, ExpectedVersion, Filter, NewEvent, Pattern, PluginName, Position, Query, RecordedEvent,
     StreamName, Version,
@@ -208,7 +208,7 @@ fn setup(plugin: &str, code: &Arc<Purses>, policy: &AggregatePolicy) -> Aggregat
         plugin: PluginName::new(plugin).unwrap(),
         category: Category::new("purse").unwrap(),
         digest: String::new(),
-        granted: Arc::new(["Added", "Taken", "$command"].map(|name| Pattern::new(name).unwrap())),
+        append: Permit::of(["Added", "Taken", "$command"].map(|name| Pattern::new(name).unwrap())),
         chain: Arc::default(),
         code: Arc::new(Code(Arc::clone(code))),
         policy: policy.clone(),

@@ -25,10 +25,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::handler::Handler;
+use super::permit::Permit;
 use super::policy::{Policy, Subscription};
 use super::status::Status;
 use crate::clock::Clock;
-use crate::event::{Pattern, PluginName, Position};
+use crate::event::{PluginName, Position};
 use crate::store::Store;
 use command::{Command, Swap};
 pub use command::{CommandError, Letters, Rebuild, Redriven, Retry, StillFailing};
@@ -45,7 +46,7 @@ pub struct Setup {
     /// How it is driven.
     pub policy: Policy,
     /// Event types it may append.
-    pub granted: Arc<[Pattern]>,
+    pub append: Permit,
     /// SHA-256 of its component, in hex; empty for native handlers.
     pub component_digest: String,
     /// SHA-256 of what its manifest says, in hex; empty where it has none. Under another one a halt ends.

@@ -26,12 +26,12 @@ use self::room::Room;
 use self::state::Staged;
 pub(crate) use self::state::check_key as check_state_key;
 use super::EventBatch;
-use super::policy::{CAUSATION_DEPTH_MAX, Sends};
+use super::permit::Permit;
+use super::policy::CAUSATION_DEPTH_MAX;
 use super::quiet::Quiet;
 use super::shared_state::{Reads, SharedState};
 use super::state_source::{StateSource, StoredState};
-use crate::document::grant;
-use crate::event::{METADATA_ENTRIES_MAX, NewEvent, OwnIds, Pattern, Position, RecordedEvent, metadata_key};
+use crate::event::{METADATA_ENTRIES_MAX, NewEvent, OwnIds, Position, RecordedEvent, metadata_key};
 use crate::store::{Owner, StateChange, Store, StoreError};
 use crate::trace;
 
@@ -75,11 +75,12 @@ pub enum EffectError {
 pub struct Effects {
     owner: Owner,
     state: Arc<dyn StateSource>,
-    granted: Arc<[Pattern]>,
+    /// Event types that it may append.
+    append: Permit,
     /// Where the ids of what it appends are from.
     ids: OwnIds,
     /// Commands that it may send.
-    dispatch: Sends,
+    dispatch: Permit,
     /// How far from its first cause an appended event may be.
     causation_depth_max: u32,
     /// Every key written in this unit.
@@ -144,22 +145,22 @@ impl fmt::Debug for Effects {
 }
 
 impl Effects {
-    /// Nothing staged yet, for a plugin that may append the `granted` event types.
+    /// Nothing staged yet, for a plugin that may append these event types.
     #[must_use]
-    pub fn new(owner: impl Into<Owner>, store: Arc<dyn Store>, granted: Arc<[Pattern]>) -> Self {
+    pub fn new(owner: impl Into<Owner>, store: Arc<dyn Store>, append: Permit) -> Self {
         let (owner, ids) = (owner.into(), store.own_ids());
-        Self::over(owner.clone(), Arc::new(StoredState { owner, store }), granted, ids)
+        Self::over(owner.clone(), Arc::new(StoredState { owner, store }), append, ids)
     }
 
     /// The same, over state that may be elsewhere than in the store whose ids are given.
     #[must_use]
-    pub fn over(owner: impl Into<Owner>, state: Arc<dyn StateSource>, granted: Arc<[Pattern]>, ids: OwnIds) -> Self {
+    pub fn over(owner: impl Into<Owner>, state: Arc<dyn StateSource>, append: Permit, ids: OwnIds) -> Self {
         Self {
             owner: owner.into(),
             state,
-            granted,
+            append,
             ids,
-            dispatch: Sends::default(),
+            dispatch: Permit::default(),
             causation_depth_max: CAUSATION_DEPTH_MAX,
             staged: BTreeMap::new(),
             undo: Vec::new(),
@@ -180,7 +181,7 @@ impl Effects {
     /// For a call that only reads: whatever it wants changed is denied.
     #[must_use]
     pub fn reading(owner: impl Into<Owner>, state: Arc<dyn StateSource>) -> Self {
-        Self { reads_only: true, ..Self::over(owner, state, Arc::default(), OwnIds::FORESEEABLE) }
+        Self { reads_only: true, ..Self::over(owner, state, Permit::default(), OwnIds::FORESEEABLE) }
     }
 
     /// The same for a plugin whose events may be so far from their first cause, which is 32 otherwise.
@@ -207,7 +208,7 @@ impl Effects {
     /// Nothing staged and nothing remembered, for the same plugin.
     #[must_use]
     pub fn fresh(&self) -> Self {
-        let fresh = Self::over(self.owner.clone(), Arc::clone(&self.state), Arc::clone(&self.granted), self.ids)
+        let fresh = Self::over(self.owner.clone(), Arc::clone(&self.state), self.append.clone(), self.ids)
             .causation_depth_max(self.causation_depth_max)
             .state_bytes_max(self.room.bytes_max())
             .dispatching(self.dispatch.clone());
@@ -436,14 +437,13 @@ impl Effects {
     fn check_granted(&self, event: &NewEvent) -> Result<(), EffectError> {
         self.check_writes("append.append")?;
         let event_type = event.event_type.as_str();
-        if self.granted.iter().any(|pattern| pattern.matches(event_type)) {
+        if self.append.allows(event_type) {
             return Ok(());
         }
         Err(EffectError::Denied(format!(
-            "plugin {} may not append {event_type:?}; allow it in its manifest, {} (and name it in `describe`, where that \
-             names what is appended)",
+            "plugin {} may not append {event_type:?}; {}",
             self.owner.plugin,
-            grant("append", self.granted.iter().map(Pattern::as_str).chain([event_type]))
+            self.append.to_append(event_type)
         )))
     }
 

@@ -19,6 +19,7 @@ mod record;
 mod accepted;
 mod cost;
 mod effects;
+mod permit;
 mod policy;
 mod quiet;
 mod shared_state;
@@ -43,7 +44,8 @@ pub use key::{InvalidKey, Key};
 pub use lifting::lifting;
 pub use live_state::{LiveState, live_state};
 pub(crate) use machine::{BEHIND, LETTER_KINDS};
-pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Sends, Start, Subscription};
+pub use permit::Permit;
+pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
 pub use record::{
     Generation, Generations, Instead, drop_kept, generations, kept_generation, let_installed_run, live_owner,
     note_installed, removed_from_history, stored_checkpoint,

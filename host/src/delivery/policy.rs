@@ -1,9 +1,8 @@
 //! What a plugin listens to and how it is driven. The manifest says so; these are its typed form.
 
-use std::sync::Arc;
-
 use super::key::Key;
-use crate::event::{Filter, Pattern, Position};
+use super::permit::Permit;
+use crate::event::{Filter, Position};
 
 /// Where a plugin without a checkpoint begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,16 +105,7 @@ pub struct Policy {
     /// What each generation of its state may come to, in bytes of keys and values.
     pub state_bytes_max: u64,
     /// Commands that it may send.
-    pub dispatch: Sends,
-}
-
-/// Commands that a plugin may send, as `aggregate:Type`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sends {
-    /// Those that it may send: what its component describes, or what its manifest grants where it describes none.
-    pub allowed: Arc<[Pattern]>,
-    /// Those that its manifest grants: who is refused is told by them what to mend.
-    pub granted: Arc<[Pattern]>,
+    pub dispatch: Permit,
 }
 
 impl Policy {
@@ -168,7 +158,7 @@ impl Default for Policy {
             causation_depth_max: CAUSATION_DEPTH_MAX,
             causation_events_max: CAUSATION_EVENTS_MAX,
             state_bytes_max: STATE_BYTES_MAX,
-            dispatch: Sends::default(),
+            dispatch: Permit::default(),
         }
     }
 }

@@ -34,10 +34,10 @@ impl Decider {
         let policy = proposed.manifest.aggregate.clone();
         let named = policy.category.clone().map_or_else(|| Category::new(proposed.name.as_str()), Ok);
         let category = named.or_else(|_| Category::new(CATEGORY)).map_err(odd)?;
-        let (plugin, digest, granted) = (proposed.name.clone(), setup.component_digest, setup.granted);
+        let (plugin, digest, append) = (proposed.name.clone(), setup.component_digest, setup.append);
         Ok(Self {
             loaded,
-            setup: AggregateSetup { plugin, category, digest, granted, code, policy, chain: Arc::default() },
+            setup: AggregateSetup { plugin, category, digest, append, code, policy, chain: Arc::default() },
         })
     }
 

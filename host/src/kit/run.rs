@@ -238,7 +238,7 @@ async fn settle(dispatcher: &Dispatcher, world: &World) -> Status {
 mod tests {
     use super::*;
     use crate::delivery::{
-        Effects, EventBatch, Evidence, Failure, HandleError, Handled, Policy, Subscription, Verdict,
+        Effects, EventBatch, Evidence, Failure, HandleError, Handled, Permit, Policy, Subscription, Verdict,
     };
 
     const MINUTE_MS: u64 = 60_000;
@@ -274,7 +274,7 @@ mod tests {
             plugin,
             subscription: Subscription::default(),
             policy: Policy { max_attempts: ATTEMPTS_MAX, backoff, ..Policy::default() },
-            granted: Arc::new([]),
+            append: Permit::default(),
             component_digest: String::new(),
             manifest_digest: String::new(),
             handlers: vec![Box::new(handler)],

@@ -18,8 +18,9 @@ pub struct Grants {
     pub http: HttpAccess,
     /// Keys of the configuration that are there and not handed over.
     pub config_withheld: BTreeSet<String>,
-    /// Keys of the configuration that are handed over.
-    pub config_granted: BTreeSet<String>,
+    /// Keys of the configuration that the manifest grants, as it names them: who is refused one is told by them what to
+    /// mend.
+    pub config_granted: Vec<String>,
 }
 
 /// Where an instance may send HTTP requests.

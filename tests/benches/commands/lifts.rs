@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tidemill::clock::SystemClock;
 use tidemill::delivery::{
-    Effects, EventBatch, Evidence, Handled, Handler, Policy, Setup, Subscription, lifting, spawn,
+    Effects, EventBatch, Evidence, Handled, Handler, Permit, Policy, Setup, Subscription, lifting, spawn,
 };
 use tidemill::event::{EventType, Filter, NewEvent, Pattern, PluginName};
 use tidemill::runtime::{Engine, EngineOptions};
@@ -93,7 +93,7 @@ fn deliver(runtime: &Runtime, store: &Arc<dyn Store>, name: &str, chain: &Arc<Ch
         plugin: PluginName::new(name)?,
         subscription: Subscription { filter, ..Subscription::default() },
         policy: Policy::default(),
-        granted: Arc::new([]),
+        append: Permit::default(),
         component_digest: String::new(),
         manifest_digest: String::new(),
         handlers: vec![Box::new(Looks)],

@@ -24,6 +24,7 @@ use serde_json::json;
 use tidemill::api::parse_command;
 use tidemill::clock::SystemClock;
 use tidemill::command::{AggregateCode, AggregatePolicy, AggregateSetup, Claims, Command, Commands};
+use tidemill::delivery::Permit;
 use tidemill::event::{Category, EventType, NewEvent, Pattern, PluginName, StreamName};
 use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits};
 use tidemill::store::embedded::{EmbeddedStore, OpenOptions};
@@ -99,7 +100,7 @@ fn bus(store: &Arc<dyn Store>, code: &Arc<dyn AggregateCode>, snapshot_every: u6
         plugin: PluginName::new("account")?,
         category: Category::new("account")?,
         digest: String::new(),
-        granted: Arc::new([Pattern::new("*")?]),
+        append: Permit::of([Pattern::new("*")?]),
         code: Arc::clone(code),
         policy: AggregatePolicy { snapshot_every, ..AggregatePolicy::default() },
         chain: Arc::default(),

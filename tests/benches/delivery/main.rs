@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use tidemill::clock::SystemClock;
 use tidemill::delivery::{
-    Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Policy, Rebuild, Setup, Subscription,
-    Verdict, spawn,
+    Effects, EventBatch, Evidence, Failure, HandleError, Handled, Handler, Permit, Policy, Rebuild, Setup,
+    Subscription, Verdict, spawn,
 };
 use tidemill::event::{EventType, Filter, NewEvent, Pattern, PluginName, RecordedEvent, StreamName};
 use tidemill::runtime::{Engine, EngineOptions, InstanceOptions, Limits};
@@ -215,9 +215,9 @@ fn setup(
     policy: Policy,
     handlers: Vec<Box<dyn Handler>>,
 ) -> anyhow::Result<Setup> {
-    let (plugin, granted) = (PluginName::new(name)?, Arc::new([]));
+    let (plugin, append) = (PluginName::new(name)?, Permit::default());
     let [component_digest, manifest_digest] = [const { String::new() }; 2];
-    Ok(Setup { plugin, subscription, policy, granted, component_digest, manifest_digest, handlers })
+    Ok(Setup { plugin, subscription, policy, append, component_digest, manifest_digest, handlers })
 }
 
 /// Runs plugins side by side, each from its checkpoint to the head; the events are those of all of them.
@@ -249,7 +249,7 @@ fn rebuild(runtime: &Runtime, store: &Arc<dyn Store>) -> anyhow::Result<()> {
             plugin: plugin.clone(),
             subscription: Subscription { filter: Filter::all(), ..Subscription::default() },
             policy: Policy::default(),
-            granted: Arc::new([]),
+            append: Permit::default(),
             component_digest: "counter".into(),
             manifest_digest: String::new(),
             handlers: vec![component(COUNTER.component)?],

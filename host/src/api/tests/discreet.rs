@@ -5,7 +5,7 @@ use super::*;
 use crate::command::{
     AggregateCode, AggregateHost, AggregatePolicy, AggregateSetup, Asked, Faulted, Handle, Misfit, Rejection, Stage,
 };
-use crate::delivery::{Evidence, Fault};
+use crate::delivery::{Evidence, Fault, Permit};
 use crate::event::{Category, EventType, NewEvent, Pattern, RecordedEvent};
 
 /// Decides on an event of the command's type, but for some commands.
@@ -71,7 +71,7 @@ async fn a_key_that_reads_some_types_learns_of_commands_what_those_tell() {
         plugin: PluginName::new("orders").unwrap(),
         category: Category::new("order").unwrap(),
         digest: String::new(),
-        granted: Arc::new([Pattern::all()]),
+        append: Permit::of([Pattern::all()]),
         chain: Arc::default(),
         code: Arc::new(Orders),
         policy: AggregatePolicy::default(),

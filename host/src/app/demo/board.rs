@@ -13,7 +13,7 @@ pub(super) struct Row {
     pub(super) state: String,
     pub(super) handled: u64,
     pub(super) emitted: u64,
-    pub(super) retried: u64,
+    pub(super) failures: u64,
     pub(super) parked: u64,
     pub(super) lag: u64,
 }
@@ -75,14 +75,14 @@ impl Board {
 fn table(rows: &[Row]) -> String {
     let mut text = format!(
         "{:<14} {:>4} {:>9} {:>9} {:>8} {:>7} {:>7}  {}",
-        "plugin", "gen", "handled", "emitted", "retried", "parked", "lag", "state"
+        "plugin", "gen", "handled", "emitted", "failures", "parked", "lag", "state"
     );
     for row in rows {
         // Writing to a string does not fail.
         let _ = write!(
             text,
             "\n{:<14} {:>4} {:>9} {:>9} {:>8} {:>7} {:>7}  {}",
-            row.plugin, row.generation, row.handled, row.emitted, row.retried, row.parked, row.lag, row.state
+            row.plugin, row.generation, row.handled, row.emitted, row.failures, row.parked, row.lag, row.state
         );
     }
     text
@@ -97,7 +97,7 @@ mod tests {
         let row =
             Row { plugin: "orders".into(), generation: 1, state: "running".into(), handled: 12, ..Row::default() };
         let expected = "\
-plugin          gen   handled   emitted  retried  parked     lag  state
+plugin          gen   handled   emitted failures  parked     lag  state
 orders            1        12         0        0       0       0  running";
         assert_eq!(table(&[row]), expected);
     }

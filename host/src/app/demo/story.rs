@@ -280,7 +280,7 @@ fn row(host: &Host, head: Position, info: PluginInfo) -> Option<Row> {
         state: status.state.as_str().replace('_', " "),
         handled: status.counters.handled,
         emitted: status.counters.emitted,
-        retried: status.counters.retried,
+        failures: status.counters.retried,
         parked: status.counters.parked,
         lag: head.0.saturating_sub(status.checkpoint.0),
     })

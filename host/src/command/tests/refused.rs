@@ -1,5 +1,6 @@
 //! What is refused, by whom, and what that leaves behind.
 
+use super::history::instead;
 use super::*;
 
 #[tokio::test]
@@ -56,6 +57,21 @@ async fn what_makes_no_sense_leaves_nothing_behind_and_the_next_command_is_decid
     let error = world.commands.send(other.clone(), denied).await.unwrap_err();
     assert!(matches!(error, CommandError::Denied(_)) && world.events("purse-2").is_empty(), "{error}");
     world.send(other).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_decides_on_an_event_that_it_may_not_append_is_told_what_to_mend() {
+    let world = World::new(never());
+    let patterns = |texts: [&str; 2]| texts.map(|text| Pattern::new(text).unwrap()).into();
+    for (granted, cure) in [
+        (["Added", "Stol*"], "its manifest grants that: name \"Stolen\" in its `describe`"),
+        (["Added", "*Lost"], "in [grants]: append = ['Added', '*Lost', 'Stolen'] (and name it in `describe`"),
+    ] {
+        let append = Permit { allowed: patterns(["Added", "Taken"]), granted: patterns(granted) };
+        let thief = instead(&world, |setup| AggregateSetup { append, ..setup });
+        let told = thief.send(command("steal", "Steal", 1)).await.unwrap_err().to_string();
+        assert!(told.starts_with("plugin purses may not append \"Stolen\"; ") && told.contains(cure), "{told}");
+    }
 }
 
 #[tokio::test]

@@ -17,11 +17,12 @@ use crate::delivery::handler::Handler;
 use crate::delivery::key::Share;
 use crate::delivery::layout::{Layout, Settled};
 use crate::delivery::machine::{Machine, Row, Start, VersionId};
+use crate::delivery::permit::Permit;
 use crate::delivery::policy::{Policy, Subscription};
 use crate::delivery::shared_state::SharedState;
 use crate::delivery::status::Status;
 use crate::delivery::storm::Storms;
-use crate::event::{Pattern, PluginName};
+use crate::event::PluginName;
 use crate::store::{AsyncStore, Owner, Progress, Store};
 
 /// What a plugin's delivery lives on.
@@ -36,7 +37,7 @@ pub(super) struct Around {
 pub(super) struct Version {
     pub(super) subscription: Subscription,
     pub(super) policy: Policy,
-    pub(super) granted: Arc<[Pattern]>,
+    pub(super) append: Permit,
     pub(super) component_digest: String,
     manifest_digest: String,
     /// Of each partition; none where its thread is gone.
@@ -45,10 +46,10 @@ pub(super) struct Version {
 
 impl From<Setup> for Version {
     fn from(setup: Setup) -> Self {
-        let Setup { plugin: _, subscription, mut policy, granted, component_digest, manifest_digest, handlers } = setup;
+        let Setup { plugin: _, subscription, mut policy, append, component_digest, manifest_digest, handlers } = setup;
         policy.partitions = u32::try_from(handlers.len()).unwrap_or(u32::MAX).max(1);
         let handlers = handlers.into_iter().map(Some).collect();
-        Self { subscription, policy, granted, component_digest, manifest_digest, handlers }
+        Self { subscription, policy, append, component_digest, manifest_digest, handlers }
     }
 }
 
@@ -175,7 +176,7 @@ impl Starter<'_> {
         handler: Option<Box<dyn Handler>>,
     ) -> (mpsc::Sender<Order>, task::Task) {
         let Common { plugin, owner, store, shared, beside, .. } = &*self.common;
-        let effects = Effects::new(owner.clone(), Arc::clone(store), Arc::clone(&self.version.granted))
+        let effects = Effects::new(owner.clone(), Arc::clone(store), self.version.append.clone())
             .causation_depth_max(self.version.policy.causation_depth_max)
             .state_bytes_max(self.version.policy.state_bytes_max)
             .dispatching(self.version.policy.dispatch.clone());

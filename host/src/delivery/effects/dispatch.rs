@@ -1,12 +1,11 @@
 //! Commands that a handler sends: staged as the events by which they are accepted.
 
 use super::{EffectError, Effects};
-use crate::delivery::Sends;
+use crate::delivery::Permit;
 use crate::delivery::accepted::Envelope;
-use crate::document::grant;
 use crate::event::{
-    Category, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, NewEvent, Pattern, Position, RESERVED_TYPE_PREFIX,
-    StreamName, check_name,
+    Category, METADATA_ENTRIES_MAX, METADATA_VALUE_BYTES_MAX, NewEvent, Position, RESERVED_TYPE_PREFIX, StreamName,
+    check_name,
 };
 
 /// Metadata entries that are added to a command and to its events.
@@ -30,7 +29,7 @@ pub struct Dispatch {
 impl Effects {
     /// The same for a plugin that may send these commands.
     #[must_use]
-    pub fn dispatching(self, dispatch: Sends) -> Self {
+    pub fn dispatching(self, dispatch: Permit) -> Self {
         Self { dispatch, ..self }
     }
 
@@ -73,22 +72,13 @@ impl Effects {
     fn check_dispatch(&self, aggregate: &Category, command_type: &str) -> Result<(), EffectError> {
         self.check_writes("dispatch.dispatch")?;
         let named = format!("{aggregate}:{command_type}");
-        let is_among = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&named));
-        let Sends { allowed, granted } = &self.dispatch;
-        if is_among(allowed) {
+        if self.dispatch.allows(&named) {
             return Ok(());
         }
-        let cure = if is_among(granted) {
-            format!(
-                "its manifest grants that: name {named:?} in its `describe`, which names what it sends, and not this"
-            )
-        } else {
-            let line = grant("dispatch", granted.iter().map(Pattern::as_str).chain([named.as_str()]));
-            format!("allow it in its manifest, {line} (and name it in `describe`, where that names what is sent)")
-        };
         Err(EffectError::Denied(format!(
-            "plugin {} may not send {command_type:?} to {aggregate}; {cure}",
-            self.owner.plugin
+            "plugin {} may not send {command_type:?} to {aggregate}; {}",
+            self.owner.plugin,
+            self.dispatch.to_send(&named)
         )))
     }
 }
@@ -131,7 +121,7 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::delivery::EventBatch;
     use crate::delivery::quiet::Quiet;
-    use crate::event::{EventType, PluginName, RecordedEvent, Version};
+    use crate::event::{EventType, Pattern, PluginName, RecordedEvent, Version};
     use crate::store::memory::MemoryStore;
 
     fn effects(granted: &[&str]) -> Effects {
@@ -142,8 +132,8 @@ mod tests {
     fn describing(named: &[&str], granted: &[&str]) -> Effects {
         let store = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
         let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::new(*text).unwrap()).collect();
-        let effects = Effects::new(PluginName::new("p").unwrap(), store, Arc::new([]));
-        let mut effects = effects.dispatching(Sends { allowed: patterns(named), granted: patterns(granted) });
+        let effects = Effects::new(PluginName::new("p").unwrap(), store, Permit::default());
+        let mut effects = effects.dispatching(Permit { allowed: patterns(named), granted: patterns(granted) });
         let event = NewEvent::json(EventType::new("T").unwrap(), "1");
         effects.begin_call(EventBatch::new(vec![RecordedEvent::record(event, Position(5), Version(0), 1)]));
         effects

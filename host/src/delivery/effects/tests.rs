@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::state::{CALL_STATE_BYTES_MAX, ENTRY_BYTES, STATE_VALUE_BYTES_MAX};
 use super::*;
 use crate::clock::SystemClock;
-use crate::event::{EventType, PluginName, Version};
+use crate::event::{EventType, Pattern, PluginName, Version};
 use crate::store::memory::MemoryStore;
 use crate::store::{Progress, UnitOfWork};
 
@@ -16,12 +16,27 @@ fn plugin() -> PluginName {
 }
 
 fn effects(store: &Arc<dyn Store>) -> Effects {
-    Effects::new(plugin(), Arc::clone(store), Arc::new([Pattern::new("*").unwrap()]))
+    Effects::new(plugin(), Arc::clone(store), Permit::of([Pattern::new("*").unwrap()]))
 }
 
 fn batch() -> EventBatch {
     let event = NewEvent::json(EventType::new("T").unwrap(), "1");
     EventBatch::new(vec![RecordedEvent::record(event, Position(5), Version(0), 1)])
+}
+
+#[test]
+fn who_may_not_append_is_told_what_to_mend() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+    let patterns = |text: &str| [Pattern::new(text).unwrap()].into();
+    let append = Permit { allowed: patterns("OrderReady"), granted: patterns("Order*") };
+    let mut effects = Effects::new(plugin(), store, append).fresh();
+    effects.begin_call(batch());
+    let mut append = |name: &str| effects.append(Position(5), NewEvent::json(EventType::new(name).unwrap(), "1"));
+    append("OrderReady").unwrap();
+    let told = append("OrderLate").unwrap_err().to_string();
+    assert!(told.starts_with("plugin p may not append \"OrderLate\"; its manifest grants that"), "{told}");
+    let told = append("Paid").unwrap_err().to_string();
+    assert!(told.contains("in [grants]: append = ['Order*', 'Paid'] (and name it in `describe`"), "{told}");
 }
 
 /// One thing a handler, or delivery, does.

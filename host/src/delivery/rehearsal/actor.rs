@@ -125,7 +125,7 @@ impl Actor {
         let state = Arc::new(Scratch::new(base, stage.scratch_bytes_max));
         let reads = Arc::clone(&state) as Arc<dyn StateSource>;
         Ok(Self {
-            effects: Effects::over(setup.plugin, reads, setup.granted, stage.store.own_ids())
+            effects: Effects::over(setup.plugin, reads, setup.append, stage.store.own_ids())
                 .causation_depth_max(setup.policy.causation_depth_max)
                 .state_bytes_max(setup.policy.state_bytes_max)
                 .dispatching(setup.policy.dispatch.clone()),

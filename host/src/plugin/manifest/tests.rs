@@ -1,5 +1,5 @@
 use super::*;
-use crate::delivery::Sends;
+use crate::delivery::Permit;
 use crate::plugin::SecretSource;
 
 fn parse(text: &str) -> Result<Manifest, ManifestError> {
@@ -100,7 +100,7 @@ fn everything_said_is_read() {
         causation_depth_max: 9,
         causation_events_max: 99,
         state_bytes_max: 3 << 20,
-        dispatch: Sends::default(),
+        dispatch: Permit::default(),
     };
     assert_eq!(manifest.policy, policy);
     let limits = Limits {

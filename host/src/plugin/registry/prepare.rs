@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::error::InstallError;
 use super::requests::Requests;
-use crate::delivery::{Policy, Sends, Setup, Subscription, lifting};
+use crate::delivery::{Permit, Policy, Setup, Subscription, lifting};
 use crate::event::{Filter, NameError, Pattern, PluginName, Tag};
-use crate::plugin::grants::both;
+use crate::plugin::grants::{ConfigGrant, both};
 use crate::plugin::source::Candidate;
 use crate::plugin::{HeaderGrant, Loaded, Loader, Manifest, ManifestGrants, SecretGrant, SecretResolver};
 use crate::runtime::{Denials, Description, HttpAccess, InstanceOptions, LoadError, LoadOptions, Role, SecretHeader};
@@ -41,11 +41,11 @@ pub(super) struct Allowed {
     /// What lifts its events.
     chain: Arc<Chain>,
     /// Event types that it may append.
-    granted: Arc<[Pattern]>,
+    append: Permit,
     /// Of the manifest that it was made of.
     manifest_digest: String,
     /// Commands that it may send.
-    dispatch: Sends,
+    dispatch: Permit,
     /// What its handlers are made with.
     pub(super) options: InstanceOptions,
 }
@@ -102,13 +102,11 @@ impl Version<'_> {
             return Err(InstallError::NotGranted { component, manifest, lines: missing.join("; ") });
         }
         // All that it asks for is granted; one that does not say may do what is granted.
-        let append = if requests.append.is_empty() { &manifest.grants.append } else { &requests.append };
-        let granted = append.as_slice().into();
-        let sent = if requests.dispatch.is_empty() { &manifest.grants.dispatch } else { &requests.dispatch };
-        let dispatch = Sends { allowed: sent.as_slice().into(), granted: manifest.grants.dispatch.as_slice().into() };
+        let append = permit(&requests.append, &manifest.grants.append);
+        let dispatch = permit(&requests.dispatch, &manifest.grants.dispatch);
         let (subscription, chain) = (Arc::new(subscription), Arc::clone(&self.chain));
         let (manifest_digest, options) = (manifest.digest(), self.instance(requests, secrets)?);
-        Ok(Allowed { subscription, chain, granted, dispatch, manifest_digest, options })
+        Ok(Allowed { subscription, chain, append, dispatch, manifest_digest, options })
     }
 
     /// The instance's part of what the manifest allows: what is both granted and asked for.
@@ -119,7 +117,10 @@ impl Version<'_> {
         options.config = manifest.config.clone();
         options.config.retain(|key, _| allowed(key));
         options.grants.config_withheld = manifest.config.keys().filter(|key| !allowed(key)).cloned().collect();
-        options.grants.config_granted = options.config.keys().cloned().collect();
+        options.grants.config_granted = match &manifest.grants.config {
+            ConfigGrant::Keys(keys) => keys.clone(),
+            ConfigGrant::All => options.config.keys().cloned().collect(),
+        };
         options.grants.http = HttpAccess {
             granted: manifest.grants.http.clone(),
             requested: (!requests.http.is_empty()).then_some(requests.http),
@@ -170,11 +171,8 @@ impl Allowed {
             return None;
         }
         let mut allowed = self.clone();
-        allowed.granted = both(&self.granted, &left.append, Pattern::covers).into();
-        allowed.dispatch = Sends {
-            allowed: both(&self.dispatch.allowed, &left.dispatch, Pattern::covers).into(),
-            granted: left.dispatch.as_slice().into(),
-        };
+        allowed.append = permit_within(&self.append, &left.append);
+        allowed.dispatch = permit_within(&self.dispatch, &left.dispatch);
         let InstanceOptions { config, grants, .. } = &mut allowed.options;
         let is_left = |key: &String| match of.secrets.get(key).filter(|secret| secret.config) {
             Some(_) => left.secrets.contains_key(key),
@@ -182,7 +180,10 @@ impl Allowed {
         };
         grants.config_withheld.extend(config.keys().filter(|key| !is_left(key)).cloned());
         config.retain(|key, _| is_left(key));
-        grants.config_granted.retain(is_left);
+        // They may be granted more than this version has.
+        if let ConfigGrant::Keys(keys) = &left.config {
+            grants.config_granted.clone_from(keys);
+        }
         // Headers stand in the order of their secrets.
         let secrets = of.secrets.iter().filter(|(_, secret)| secret.header.is_some());
         let headers = std::mem::take(&mut grants.http.headers).into_iter().zip(secrets);
@@ -194,8 +195,8 @@ impl Allowed {
     }
 
     /// Event types that it may append.
-    pub(super) fn granted(&self) -> Arc<[Pattern]> {
-        Arc::clone(&self.granted)
+    pub(super) const fn append(&self) -> &Permit {
+        &self.append
     }
 
     /// A version with so many handlers of its own.
@@ -204,7 +205,7 @@ impl Allowed {
             plugin: self.options.plugin.clone(),
             subscription: (*self.subscription).clone(),
             policy: Policy { dispatch: self.dispatch.clone(), ..policy.clone() },
-            granted: Arc::clone(&self.granted),
+            append: self.append.clone(),
             component_digest: digest.into(),
             manifest_digest: self.manifest_digest.clone(),
             handlers: (0..handlers).map(|_| loaded.subscriber(self.options.clone())).collect(),
@@ -228,6 +229,17 @@ impl Allowed {
         let options = InstanceOptions { denials: Denials::default(), ..self.options.clone() };
         Self { options, ..self.clone() }.setup(loaded, policy, digest, 1)
     }
+}
+
+/// What a version may do that asks for this: all that is granted, where it asks for nothing in particular.
+fn permit(asked: &[Pattern], granted: &[Pattern]) -> Permit {
+    let allowed = if asked.is_empty() { granted } else { asked };
+    Permit { allowed: allowed.into(), granted: granted.into() }
+}
+
+/// The same as far as that is left of what is granted.
+fn permit_within(permit: &Permit, left: &[Pattern]) -> Permit {
+    Permit { allowed: both(&permit.allowed, left, Pattern::covers).into(), granted: left.into() }
 }
 
 /// How a plugin with this manifest is loaded.
@@ -289,6 +301,7 @@ impl Described<'_> {
 mod tests {
     use super::*;
     use crate::delivery::Start;
+    use crate::plugin::NoSecrets;
     use crate::plugin::registry::info::texts;
 
     fn manifest(text: &str) -> Manifest {
@@ -302,6 +315,46 @@ mod tests {
 
     fn resolve(text: &str, description: Option<&Description>) -> Result<Subscription, InstallError> {
         subscription(&manifest(text), description, Path::new("p.wasm"))
+    }
+
+    fn allowed(manifest: &Manifest, description: Option<&Description>) -> Allowed {
+        let version = Version {
+            name: &PluginName::new("p").unwrap(),
+            manifest,
+            component: Path::new("p.wasm"),
+            manifest_path: Path::new("plugin.toml"),
+            folder: None,
+            chain: Arc::default(),
+        };
+        version.allowed(description, &NoSecrets).unwrap()
+    }
+
+    #[test]
+    fn who_is_refused_a_key_is_told_all_that_its_manifest_grants_by_now() {
+        let before = manifest("[config]\nc = 1\na = 1\nb = 1");
+        let after = manifest("[grants]\nconfig = [\"n\", \"c\", \"a\"]\n[config]\nc = 1\na = 1\nb = 1\nn = 1");
+        let left = before.grants.within(&after.grants);
+        let narrowed = allowed(&before, None).within(&before.grants, &left).unwrap().options;
+        assert_eq!(narrowed.config.keys().collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(narrowed.grants.config_granted, ["n", "c", "a"], "as it is written there");
+        assert!(narrowed.grants.config_withheld.contains("b"));
+        assert_eq!(allowed(&after, None).options.grants.config_granted, ["n", "c", "a"]);
+    }
+
+    #[test]
+    fn who_is_refused_is_told_by_what_its_manifest_grants_and_not_by_what_it_names() {
+        let granted = manifest("[grants]\nappend = [\"Order*\", \"Paid\"]");
+        let described = Description { append: vec!["OrderReady".into()], ..Description::default() };
+        let narrow = allowed(&granted, Some(&described));
+        assert!(narrow.append().allows("OrderReady") && !narrow.append().allows("OrderLate"));
+        let cure = narrow.append().to_append("OrderLate");
+        assert!(cure.starts_with("its manifest grants that") && !cure.contains("[grants]"), "{cure}");
+        let cure = narrow.append().to_append("Late");
+        assert!(cure.contains("append = ['Order*', 'Paid', 'Late'] (and name it in `describe`"), "{cure}");
+        assert!(allowed(&granted, None).append().allows("OrderLate"), "it names none");
+        let left = granted.grants.within(&manifest("[grants]\nappend = [\"Order*\"]").grants);
+        let cure = narrow.within(&granted.grants, &left).unwrap().append().to_append("Paid");
+        assert!(cure.contains("append = ['Order*', 'Paid'] (and"), "{cure}");
     }
 
     #[test]

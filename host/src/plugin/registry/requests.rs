@@ -66,12 +66,13 @@ impl Requests {
         lines.extend(missing("dispatch", &grants.dispatch, &self.dispatch, Pattern::covers));
         lines.extend(missing("read", &grants.read, handed, Pattern::covers));
         lines.extend(missing("http", &grants.http, &self.http, HttpGrant::covers));
-        let (there, absent): (Vec<_>, Vec<_>) = self.config.iter().partition(|key| manifest.config.contains_key(*key));
-        let withheld: Vec<_> = there.into_iter().filter(|key| !grants.config.allows(key)).collect();
+        let is_secret = |key: &&String| grants.secrets.get(*key).is_some_and(|secret| secret.config);
+        let asked: Vec<_> = self.config.iter().filter(|key| !is_secret(key)).collect();
+        let withheld: Vec<_> = asked.iter().copied().filter(|key| !grants.config.allows(key)).collect();
         if let (ConfigGrant::Keys(keys), false) = (&grants.config, withheld.is_empty()) {
             lines.push(grant("config", keys.iter().chain(withheld)));
         }
-        let absent = absent.into_iter().filter(|key| !grants.secrets.get(*key).is_some_and(|secret| secret.config));
+        let absent = asked.into_iter().filter(|key| !manifest.config.contains_key(*key));
         lines.extend(absent.map(|key| line_in("config", key_of(key), "...")));
         let unknown = self.secrets.iter().filter(|name| !grants.secrets.contains_key(*name));
         lines.extend(unknown.map(|name| {
@@ -159,6 +160,18 @@ mod tests {
         assert_eq!(Requests::default().missing(&Manifest::default(), &Filter::default()), Vec::<String>::new());
         let narrow = Manifest::parse("plugin.toml", "[grants]\nread = [\"A\"]").unwrap();
         assert_eq!(Requests::default().missing(&narrow, &Filter::default()), ["in [grants]: read = ['A', '*']"]);
+    }
+
+    #[test]
+    fn a_key_that_is_neither_there_nor_granted_is_told_both_lines_at_once() {
+        let asked = requests(&[("request.config", "currency")]).unwrap();
+        let told = |config: &str| missing_in(&format!("[grants]\nappend = [\"*\"]\n{config}"), &asked);
+        let both = ["in [grants]: config = ['k', 'currency']", "in [config]: currency = ..."];
+        assert_eq!(told("config = [\"k\"]\n[config]\nk = 2"), both);
+        assert_eq!(told("config = [\"k\"]\n[config]\nk = 2\ncurrency = 1"), both[..1]);
+        assert_eq!(told("[config]\nk = 2"), both[1..]);
+        let secret = "config = false\n[grants.secrets]\ncurrency = { file = \"c\", config = true }";
+        assert_eq!(told(secret), Vec::<String>::new(), "a secret needs neither");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::delivery::{Effects, EventBatch, Handled, Handler};
+use crate::delivery::{Effects, EventBatch, Handled, Handler, Permit};
 use crate::event::{Category, EventType, NewEvent, OwnIds, PluginName, Position, RecordedEvent, StreamName, Version};
 use crate::runtime::lane::Lane;
 use crate::runtime::{Engine, EngineOptions, InstanceOptions, Limits, LoadedComponent};
@@ -143,7 +143,7 @@ pub(super) fn handler(guest: Guest, limits: Limits) -> Box<dyn Handler> {
 pub(super) fn call(handler: &mut dyn Handler, first: u64, count: u64) -> Handled {
     let events = (first..first + count).map(event).collect();
     let batch = EventBatch::new(events);
-    let mut effects = Effects::new(name(), Arc::new(NoStore), Arc::new([]));
+    let mut effects = Effects::new(name(), Arc::new(NoStore), Permit::default());
     effects.begin_call(batch.clone());
     handler.handle(batch, effects)
 }

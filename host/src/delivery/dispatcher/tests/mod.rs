@@ -20,7 +20,7 @@ use std::time::Duration;
 use super::*;
 use crate::clock::SystemClock;
 use crate::delivery::{Backoff, Effects, EventBatch, Evidence, Failure, HandleError, Handled, Start, State, Verdict};
-use crate::event::{EventType, Filter, NewEvent, RecordedEvent, StreamName};
+use crate::event::{EventType, Filter, NewEvent, Pattern, RecordedEvent, StreamName};
 use crate::store::memory::MemoryStore;
 use crate::store::{AppendRequest, DeadLetter, ReadRequest};
 
@@ -55,7 +55,7 @@ where
         plugin: plugin(),
         subscription: Subscription::default(),
         policy: Policy { batch_events_max: 16, max_attempts: 3, backoff, ..Policy::default() },
-        granted: Arc::new([Pattern::new("Echo*").unwrap()]),
+        append: Permit::of([Pattern::new("Echo*").unwrap()]),
         component_digest: "digest".into(),
         manifest_digest: String::new(),
         handlers: vec![Box::new(Each(handle))],

@@ -125,7 +125,7 @@ async fn a_version_that_is_allowed_less_stays_stopped_and_another_one_goes_on() 
     append(&store, "N", 0..3).await;
     let dispatcher = start(setup(|_, _| Err((Verdict::Stop, "enough".into()))), &store);
     let stopped = until(&dispatcher, |status| matches!(status.state, State::Halted { .. })).await;
-    dispatcher.narrow(Setup { granted: Arc::new([]), ..setup(fine) }).await.unwrap();
+    dispatcher.narrow(Setup { append: Permit::default(), ..setup(fine) }).await.unwrap();
     let still = dispatcher.status();
     assert_eq!((still.state, still.checkpoint), (stopped.state, Position(0)));
     // What is meant for another version than the live one changes nothing.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::*;
 use crate::clock::ManualClock;
 use crate::delivery::{
-    Backoff, Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Policy, Setup, Start,
-    Subscription, Verdict,
+    Backoff, Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Permit, Policy, Setup,
+    Start, Subscription, Verdict,
 };
 use crate::event::{Category, EventType, NewEvent, Pattern, PluginName, Position, RecordedEvent, StreamName};
 use crate::store::memory::MemoryStore;
@@ -69,7 +69,7 @@ where
             backoff: Backoff { initial_ms: 3_600_000, max_ms: 3_600_000, jitter: false },
             ..Policy::default()
         },
-        granted: types(&["*"]).into(),
+        append: Permit::of(types(&["*"])),
         component_digest: "digest".into(),
         manifest_digest: String::new(),
         handlers: vec![Box::new(Each(handle))],

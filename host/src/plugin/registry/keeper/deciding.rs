@@ -41,7 +41,7 @@ impl Keeper {
             plugin: self.name.clone(),
             category: category.clone(),
             digest: candidate.digest.clone(),
-            granted: allowed.granted(),
+            append: allowed.append().clone(),
             chain: Arc::clone(&candidate.chain),
             code,
             policy,
