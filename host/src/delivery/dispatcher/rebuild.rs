@@ -19,7 +19,7 @@ use super::task::blocking;
 use crate::delivery::layout::{Layout, Settled};
 use crate::delivery::machine::Elsewhere;
 use crate::delivery::policy::Subscription;
-use crate::delivery::record::{Abandoned, Building, Edit, Instead, Record};
+use crate::delivery::record::{Abandoned, Building, Edit, Instead, Record, noted, still};
 use crate::delivery::start;
 use crate::delivery::status::{RebuildStatus, SetAside, State, Status};
 use crate::error::with_sources;
@@ -268,7 +268,7 @@ impl Group {
             Rebuild::Begin { from, reason, .. } => {
                 self.begin_rebuild(live, (subscription, layout), component, (from, reason)).await?
             }
-            Rebuild::GoOn => self.go_on(live, component, (subscription.lifts, layout)).await?,
+            Rebuild::GoOn => self.go_on(live, component, (subscription, layout)).await?,
         }
         if let Some(builder) = self.builder.take() {
             builder.stop().await;
@@ -301,12 +301,15 @@ impl Group {
                 after.ok_or_else(|| CommandError::StartUnknown { plugin: plugin.clone() })?
             }
         };
+        let heard = noted(&filter);
         let removed_before = blocking(move || start::removed_after(filter, after, &*store)).await?;
         if let Some(Position(removed_before)) = removed_before {
             warn!(%plugin, removed_before, "retention has removed events that the state would be built of; it does without");
         }
         let started_us = self.around.clock.now_us();
-        let building = Building { generation: 0, component, after, started_us, reason, layout, lifts, removed_before };
+        let (generation, filter) = (0, heard);
+        let building =
+            Building { generation, component, after, started_us, reason, layout, lifts, removed_before, filter };
         info!(%plugin, component_digest = building.component, from = after.next().0, reason = building.reason, "rebuild begins");
         let edit = move |record: &Record| match record.building {
             Some(_) => Err(CommandError::Rebuilding { plugin: plugin.clone() }),
@@ -319,17 +322,21 @@ impl Group {
         &mut self,
         live: &mut Live,
         component: String,
-        (lifts, layout): (String, Layout),
+        (Subscription { filter, lifts, .. }, layout): (Subscription, Layout),
     ) -> Result<(), CommandError> {
         let plugin = self.around.plugin.clone();
         let edit = move |record: &Record| match &record.building {
             None => Err(CommandError::NotRebuilding { plugin: plugin.clone() }),
             Some(building) if building.component != component => Err(CommandError::Replaced { plugin: plugin.clone() }),
-            Some(building) if building.layout == layout && building.lifts == lifts => Ok(None),
+            Some(building) if building.layout == layout && building.lifts == lifts => {
+                let next = Building { filter: still(building.filter.clone(), &filter), ..building.clone() };
+                let other = next != *building;
+                Ok(other.then(|| Edit::from(Record { building: Some(next), ..record.clone() })))
+            }
             // What is built shares its events otherwise, or sees others: it begins anew.
             Some(building) => Ok(Some(with_generation(
                 record,
-                Building { layout: layout.clone(), lifts: lifts.clone(), ..building.clone() },
+                Building { layout: layout.clone(), lifts: lifts.clone(), filter: noted(&filter), ..building.clone() },
             ))),
         };
         self.change(live, edit).await
