@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::layout::Settled;
-use crate::event::{Position, RecordedEvent};
+use crate::event::{Filter, Position, RecordedEvent};
 
 /// Events whose emissions are checked like any other, and then dropped.
 #[derive(Clone, Debug, Default)]
@@ -14,14 +14,16 @@ pub(super) enum Quiet {
     Nothing,
     /// All.
     Everything,
-    /// What other generations had handled, the latest first: the first one that had settled an event tells.
-    Past(Arc<[Past]>),
+    /// These.
+    Those(Arc<BTreeSet<Position>>),
 }
 
-/// What another generation had handled: all that it had settled but what it had set aside.
+/// What another generation had handled: all that it was handed and had settled but what it had set aside.
 #[derive(Debug)]
 pub(super) struct Past {
     pub(super) settled: Vec<Settled>,
+    /// Which events it was handed; none where it may have been any.
+    pub(super) filter: Option<Filter>,
     /// Events that it had set aside and that emitted nothing yet.
     pub(super) loud: BTreeSet<Position>,
 }
@@ -32,16 +34,77 @@ impl Quiet {
         if quiet { Self::Everything } else { Self::Nothing }
     }
 
+    /// Those of some events, as they are stored, that other generations had handled, given the latest first: the first one
+    /// that tells of an event says what became of it.
+    pub(super) fn after(pasts: &[Past], events: &[RecordedEvent]) -> Self {
+        let is_quiet = |event: &&RecordedEvent| {
+            let mut pasts = pasts.iter();
+            pasts.find(|past| past.tells_of(event)).is_some_and(|past| !past.loud.contains(&event.position))
+        };
+        let quiet: BTreeSet<_> = events.iter().filter(is_quiet).map(|event| event.position).collect();
+        if quiet.is_empty() { Self::Nothing } else { Self::Those(quiet.into()) }
+    }
+
     /// Whether an event emits nothing.
     pub(super) fn covers(&self, event: &RecordedEvent) -> bool {
         match self {
             Self::Nothing => false,
             Self::Everything => true,
-            Self::Past(pasts) => {
-                let mut pasts = pasts.iter();
-                let settled = pasts.find(|past| past.settled.iter().any(|settled| settled.covers(event)));
-                settled.is_some_and(|past| !past.loud.contains(&event.position))
-            }
+            Self::Those(quiet) => quiet.contains(&event.position),
         }
+    }
+}
+
+impl Past {
+    /// Whether it was handed an event, and had settled it.
+    fn tells_of(&self, event: &RecordedEvent) -> bool {
+        was_handed(self.filter.as_ref(), event) && self.settled.iter().any(|settled| settled.covers(event))
+    }
+}
+
+/// Whether a generation is handed an event, by what is known of its filter.
+pub(super) fn was_handed(filter: Option<&Filter>, event: &RecordedEvent) -> bool {
+    filter.is_none_or(|filter| filter.matches(event))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::layout::Layout;
+    use crate::event::{EventType, NewEvent, Pattern, Version};
+
+    fn event(event_type: &str, position: u64) -> RecordedEvent {
+        let event = NewEvent::json(EventType::new(event_type).unwrap(), "1");
+        RecordedEvent::record(event, Position(position), Version(0), 1)
+    }
+
+    /// A generation that was handed these types, or any, and had set some events aside.
+    fn past(types: &[&str], checkpoint: u64, loud: &[u64]) -> Past {
+        let types: Vec<_> = types.iter().map(|name| Pattern::new(*name).unwrap()).collect();
+        let filter = (!types.is_empty()).then(|| Filter { types, ..Filter::default() });
+        let settled = vec![Settled { layout: Layout::single(), checkpoints: vec![Position(checkpoint)] }];
+        Past { settled, filter, loud: loud.iter().copied().map(Position).collect() }
+    }
+
+    fn quiet(pasts: &[Past]) -> Vec<u64> {
+        let events = [event("A", 140), event("B", 150), event("A", 160), event("A", 190)];
+        let quiet = Quiet::after(pasts, &events);
+        events.iter().filter(|event| quiet.covers(event)).map(|event| event.position.0).collect()
+    }
+
+    #[test]
+    fn a_generation_tells_nothing_of_events_that_it_was_never_handed() {
+        assert_eq!(quiet(&[past(&["A"], 180, &[])]), [140, 160]);
+        assert_eq!(quiet(&[past(&["A"], 180, &[160])]), [140]);
+        assert_eq!(quiet(&[past(&[], 180, &[])]), [140, 150, 160], "of a filter that is not known it is safer so");
+        assert!(quiet(&[]).is_empty());
+    }
+
+    #[test]
+    fn of_what_the_last_was_never_handed_one_before_tells() {
+        let before = |loud: &[u64]| past(&["A", "B"], 200, loud);
+        assert_eq!(quiet(&[past(&["A"], 180, &[]), before(&[150])]), [140, 160, 190]);
+        assert_eq!(quiet(&[past(&["A"], 180, &[]), before(&[])]), [140, 150, 160, 190]);
+        assert_eq!(quiet(&[past(&["A"], 180, &[140]), before(&[])]), [150, 160, 190]);
     }
 }

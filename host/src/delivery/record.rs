@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::layout::{Layout, Settled};
 use super::policy::Subscription;
 use super::start;
-use crate::event::{PluginName, Position};
+use crate::event::{Filter, PluginName, Position};
 use crate::store::{CommitError, Owner, PluginChange, PluginRecord, Progress, Store, StoreError};
 
 /// How often a change is tried that meets another one.
@@ -51,6 +51,10 @@ pub(super) struct Record {
     /// Before which position events were removed when the live generation began to be built; none where it had all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) removed_before: Option<Position>,
+    /// Which stored events the live generation was handed from its first one on; none where that may have been any, or
+    /// changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) filter: Option<Filter>,
     /// What a rollback returns to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) previous: Option<Previous>,
@@ -85,6 +89,9 @@ pub(super) struct Previous {
     pub(super) lifts: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) removed_before: Option<Position>,
+    /// Which stored events it was handed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) filter: Option<Filter>,
 }
 
 /// A generation that is built.
@@ -106,6 +113,9 @@ pub(super) struct Building {
     /// Before which position events were removed when it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) removed_before: Option<Position>,
+    /// Which stored events it was handed from its first one on; none where that may have been any, or changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) filter: Option<Filter>,
 }
 
 /// A generation that was left, with what it had settled. Its set-aside events are in its rows.
@@ -113,6 +123,9 @@ pub(super) struct Building {
 pub(super) struct Abandoned {
     pub(super) generation: u32,
     pub(super) settled: Vec<Settled>,
+    /// Which stored events it was handed: it tells nothing of others. None where it may have been any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) filter: Option<Filter>,
 }
 
 /// While the plugins directory holds one component, another one runs.
@@ -135,6 +148,18 @@ const fn is_false(flag: &bool) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+/// What is written down of the filter that a generation begins with: nothing of one that asks nothing, or that would not
+/// read back as it is.
+pub(super) fn noted(filter: &Filter) -> Option<Filter> {
+    let read = serde_json::to_value(filter).and_then(serde_json::from_value::<Filter>);
+    read.ok().filter(|read| read == filter && !read.is_all())
+}
+
+/// What is known of the events that a generation was handed when it goes on with a filter: nothing once that is another.
+pub(super) fn still(known: Option<Filter>, filter: &Filter) -> Option<Filter> {
+    known.filter(|known| known == filter)
 }
 
 impl Abandoned {
@@ -218,6 +243,7 @@ impl Record {
             began: self.began,
             lifts: self.lifts.clone(),
             removed_before: self.removed_before,
+            filter: self.filter.clone(),
         }
     }
 
@@ -228,17 +254,26 @@ impl Record {
         (previous != self.generation && !is_abandoned).then_some(previous)
     }
 
-    /// The same, without generations that were left once nothing of what they had settled is beyond a position.
+    /// The same, without generations that were left once nothing of what they had settled is beyond a position. What they
+    /// told one that may be returned to, of events that this one was not handed, this one tells it: that all are settled.
     pub(super) fn come_past(&self, position: Position) -> Self {
-        let abandoned = self.abandoned.iter().filter(|abandoned| abandoned.reach() > position).cloned().collect();
-        Self { abandoned, ..self.clone() }
+        let back_to = self.previous.as_ref().map(|previous| previous.generation);
+        let back_to = back_to.filter(|generation| *generation != self.generation);
+        let (abandoned, passed): (Vec<_>, Vec<_>) =
+            self.abandoned.iter().cloned().partition(|abandoned| abandoned.reach() > position);
+        let mut told = passed.iter().filter(|passed| back_to.is_some_and(|generation| generation != passed.generation));
+        let filter = self.filter.clone().filter(|own| {
+            let is_covered = |told: &Filter| own.covers(told);
+            told.all(|told| told.filter.as_ref().is_some_and(is_covered))
+        });
+        Self { abandoned, filter, ..self.clone() }
     }
 
     /// What is settled beyond a position that another generation has come to which becomes live instead of the live one:
     /// what that one had settled under layouts before, and what it knew of others.
     pub(super) fn settled_beyond(&self, position: Position) -> Vec<Abandoned> {
         let own = self.before.iter().filter(|settled| settled.reach() > position).cloned().collect();
-        let own = Abandoned { generation: self.generation, settled: own };
+        let own = Abandoned { generation: self.generation, settled: own, filter: self.filter.clone() };
         let all = [&own].into_iter().chain(&self.abandoned);
         all.filter(|abandoned| abandoned.reach() > position).cloned().collect()
     }
@@ -479,6 +514,41 @@ fn checkpoint_of(plugin: &PluginName, record: &Record, store: &dyn Store) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Pattern;
+
+    #[test]
+    fn a_filter_is_known_for_as_long_as_it_stays_the_same_and_reads_back() {
+        let of = |types: Vec<Pattern>| Filter { types, ..Filter::default() };
+        let (one, other) = (of(vec![Pattern::new("A").unwrap()]), of(vec![Pattern::new("B").unwrap()]));
+        assert_eq!(noted(&one), Some(one.clone()));
+        assert_eq!(still(noted(&one), &one), Some(one.clone()));
+        assert_eq!(still(still(noted(&one), &other), &one), None, "what it was handed meanwhile is not known");
+        for unknown in [Filter::all(), of(vec![Pattern::none()]), of(vec![Pattern::literal("A*").unwrap()])] {
+            assert_eq!(noted(&unknown), None, "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn what_generations_told_that_are_forgotten_the_live_one_tells_one_that_may_be_returned_to() {
+        let types = |types: &[&str]| {
+            let types = types.iter().map(|name| Pattern::new(*name).unwrap()).collect();
+            noted(&Filter { types, ..Filter::default() })
+        };
+        let settled = vec![Settled { layout: Layout::single(), checkpoints: vec![Position(200)] }];
+        let left = |types| vec![Abandoned { generation: 1, settled: settled.clone(), filter: types }];
+        let to = |generation| Some(Previous { generation, ..Record::default().live() });
+        let live = Record { generation: 2, filter: types(&["A"]), previous: to(0), ..Record::default() };
+        let wider = Record { abandoned: left(types(&["A", "B"])), ..live.clone() };
+        assert_eq!(wider.come_past(Position(199)), wider);
+        assert_eq!(wider.come_past(Position(200)), Record { filter: None, ..live.clone() });
+        assert_eq!(Record { abandoned: left(None), ..live.clone() }.come_past(Position(200)).filter, None);
+        // Nobody needs to be told of those that it was handed itself, or had settled itself, or where nobody returns.
+        let same = Record { abandoned: left(types(&["A"])), ..live.clone() };
+        assert_eq!(same.come_past(Position(200)), live);
+        for previous in [to(1), to(2), None] {
+            assert_eq!(Record { previous, ..wider.clone() }.come_past(Position(200)).filter, types(&["A"]));
+        }
+    }
 
     #[test]
     fn what_others_keep_in_it_stays() {
@@ -494,14 +564,16 @@ mod tests {
     fn generations_that_were_left_read_back_whether_one_or_more() {
         let left = |generation| {
             let settled = Settled { layout: Layout::single(), checkpoints: vec![Position(7)] };
-            Abandoned { generation, settled: vec![settled] }
+            Abandoned { generation, settled: vec![settled], filter: None }
         };
         let text = |record: &Record| Stored::default().next(record).content;
         let one = Record { abandoned: vec![left(3)], ..Record::default() };
         let before =
             r#""abandoned":{"generation":3,"settled":[{"layout":{"partitions":1,"key":"stream"},"checkpoints":[7]}]}"#;
         assert!(text(&one).contains(before), "{}", text(&one));
-        let two = Record { abandoned: vec![left(4), left(3)], ..Record::default() };
+        let filter = noted(&Filter { types: vec![Pattern::new("A*").unwrap()], ..Filter::default() });
+        assert!(filter.is_some());
+        let two = Record { abandoned: vec![Abandoned { filter, ..left(4) }, left(3)], ..Record::default() };
         for record in [one, two] {
             assert_eq!(serde_json::from_str::<Record>(&text(&record)).unwrap(), record);
         }
@@ -510,7 +582,7 @@ mod tests {
     #[test]
     fn what_is_settled_beyond_is_what_matters_of_layouts_before_and_of_others() {
         let to = |checkpoint| Settled { layout: Layout::single(), checkpoints: vec![Position(checkpoint)] };
-        let left = |generation, checkpoint| Abandoned { generation, settled: vec![to(checkpoint)] };
+        let left = |generation, checkpoint| Abandoned { generation, settled: vec![to(checkpoint)], filter: None };
         let abandoned = vec![left(1, 5), left(0, 40)];
         let record = Record { generation: 2, before: vec![to(9), to(20)], abandoned, ..Record::default() };
         assert_eq!(record.settled_beyond(Position(10)), [left(2, 20), left(0, 40)]);

@@ -5,7 +5,7 @@ use crate::delivery::key::Sequence;
 use crate::delivery::layout::{Change, Layout};
 use crate::delivery::machine::{BEHIND, Row};
 use crate::delivery::policy;
-use crate::delivery::record::{Record, Stored};
+use crate::delivery::record::{Record, Stored, noted, still};
 use crate::delivery::start;
 use crate::error::with_sources;
 use crate::event::{PluginName, Position};
@@ -53,11 +53,8 @@ pub(super) fn begin(
         }
         Some((old, progress)) => laid_out(&owner, &stored.record, layout, (&old, progress), store).map_err(said)?,
     };
-    let mut record = record.with_component(component);
-    if record.lifts != subscription.lifts {
-        let fresh = is_empty(&owner, known_none, store).map_err(said)?;
-        record.lifts = if fresh { subscription.lifts.clone() } else { MIXED_LIFTS.to_owned() };
-    }
+    let record = record.with_component(component);
+    let record = handed(&owner, record, known_none, subscription, store).map_err(said)?;
     let record = without_abandoned(&owner, record, (layout.partitions, progress.as_slice()), store).map_err(said)?;
     if record != stored.record || !progress.is_empty() {
         stored = write(&owner, &stored, record, &progress, store).map_err(|error| with_sources(&error))?;
@@ -70,6 +67,23 @@ pub(super) fn begin(
     let progress = progress_rows(&owner, layout.partitions, store).map_err(said)?;
     let rows = rows(&owner, layout.partitions, store).map_err(said)?;
     Ok(Begun { stored, owner, progress, rows })
+}
+
+/// Notes what its generation is handed from now on: which events, and through which lifts. Blocks.
+fn handed(
+    owner: &Owner,
+    mut record: Record,
+    began_never: bool,
+    subscription: &policy::Subscription,
+    store: &dyn Store,
+) -> Result<Record, StoreError> {
+    let filter = &subscription.filter;
+    record.filter = if began_never { noted(filter) } else { still(record.filter, filter) };
+    if record.lifts != subscription.lifts {
+        let fresh = is_empty(owner, began_never, store)?;
+        record.lifts = if fresh { subscription.lifts.clone() } else { MIXED_LIFTS.to_owned() };
+    }
+    Ok(record)
 }
 
 /// Whether nothing was made of any event yet: none was handled, or no state came of it. Blocks.

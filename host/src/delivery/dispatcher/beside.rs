@@ -58,8 +58,9 @@ impl Beside {
         }
     }
 
-    /// What becomes of the events after a position and up to another one. Blocks.
-    pub(super) fn look(&self, store: &dyn Store, after: Position, through: Position) -> Result<Found, StoreError> {
+    /// What becomes of the events of a page that was read after a position. Blocks.
+    pub(super) fn look(&self, store: &dyn Store, after: Position, page: &ReadPage) -> Result<Found, StoreError> {
+        let through = page.through;
         match self {
             Self::Nobody => Ok((BTreeMap::new(), Quiet::Nothing)),
             Self::Live { owner, .. } => {
@@ -70,9 +71,9 @@ impl Beside {
             Self::Abandoned { plugin, abandoned } => {
                 let mut discarded = BTreeMap::new();
                 let mut pasts = Vec::new();
-                for Abandoned { generation, settled } in abandoned.iter().filter(|it| it.reach() > after) {
+                for Abandoned { generation, settled, filter } in abandoned.iter().filter(|it| it.reach() > after) {
                     let owner = Owner { plugin: plugin.clone(), generation: *generation };
-                    let mut past = Past { settled: settled.clone(), loud: [].into() };
+                    let mut past = Past { settled: settled.clone(), filter: filter.clone(), loud: [].into() };
                     each_row(store, &owner, after, through, |row| match (row.is_discarded(), row.quiet) {
                         (true, _) => drop(discarded.insert(row.position, row)),
                         (false, true) => {}
@@ -80,8 +81,7 @@ impl Beside {
                     })?;
                     pasts.push(past);
                 }
-                let quiet = if pasts.is_empty() { Quiet::Nothing } else { Quiet::Past(pasts.into()) };
-                Ok((discarded, quiet))
+                Ok((discarded, Quiet::after(&pasts, &page.events)))
             }
         }
     }

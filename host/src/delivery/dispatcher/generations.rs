@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use super::beside::bare_rows;
 use super::command::CommandError;
 use crate::delivery::key::Sequence;
-use crate::delivery::layout::Settled;
+use crate::delivery::layout::{Layout, Settled};
+use crate::delivery::quiet::was_handed;
 use crate::delivery::record::{Abandoned, Instead, Previous, Record, Stored, change};
-use crate::event::{PluginName, Position};
+use crate::event::{Filter, PluginName, Position, RecordedEvent};
 use crate::store::{DeadLetter, DeadLetterChange, Owner, Progress, Store, StoreError, UnitOfWork};
 
 /// Most set-aside events that are written in one commit.
@@ -53,6 +54,7 @@ pub(super) fn make_live(
             lifts: building.lifts,
             began: Some(building.after),
             removed_before: building.removed_before,
+            filter: building.filter,
             layout,
             rekey,
             before: Vec::new(),
@@ -91,10 +93,16 @@ pub(super) fn roll_back(
     check_return(plugin, &record, component)?;
     let mut past = record.before.clone();
     past.push(settled);
-    let previous = record.previous.as_ref().map_or(record.generation, |previous| previous.generation);
-    if previous != record.generation {
-        let owner = |generation| Owner { plugin: plugin.clone(), generation };
-        agree(&owner(previous), &owner(record.generation), &past, store)?;
+    let owner = |generation| Owner { plugin: plugin.clone(), generation };
+    if let Some(previous) = record.previous.as_ref().filter(|previous| previous.generation != record.generation) {
+        let target = owner(previous.generation);
+        let left = Left {
+            owner: owner(record.generation),
+            past: &past,
+            filter: record.filter.as_ref(),
+            came_to: Ahead::of(&target, previous, store)?,
+        };
+        agree(&target, &left, store)?;
     }
     let edit = |record: &Record| {
         check_return(plugin, record, component)?;
@@ -119,12 +127,12 @@ fn returned(record: &Record, previous: Previous, past: &[Settled], installed: &s
     if same_state {
         return common;
     }
-    let Previous { generation, layout, before, began, lifts, removed_before, .. } = previous;
-    let last = Abandoned { generation: record.generation, settled: past.to_vec() };
+    let Previous { generation, layout, before, began, lifts, removed_before, filter, .. } = previous;
+    let last = Abandoned { generation: record.generation, settled: past.to_vec(), filter: record.filter.clone() };
     // What the one that is returned to had settled it knows itself.
     let others = record.abandoned.iter().filter(|other| other.generation != generation).cloned();
     let abandoned = [last].into_iter().chain(others).collect();
-    Record { generation, layout, before, began, lifts, removed_before, abandoned, ..common }
+    Record { generation, layout, before, began, lifts, removed_before, filter, abandoned, ..common }
 }
 
 /// How far each partition of a generation that was built has come. It may have been further than the live one is since
@@ -147,6 +155,14 @@ struct Ahead {
 }
 
 impl Ahead {
+    /// Which set-aside events of a generation that was left were not taken over.
+    fn of(left: &Owner, previous: &Previous, store: &dyn Store) -> Result<Self, StoreError> {
+        let partitions = previous.layout.clone().unwrap_or_else(Layout::single).partitions;
+        let nowhere: Vec<_> = (0..partitions).map(|_| Position::START).collect();
+        let settled = previous.before.iter().map(Settled::reach).max().unwrap_or_default();
+        Ok(Self { reached: reached(left, &nowhere, store)?, settled })
+    }
+
     /// Whether a set-aside event of the live one is so.
     fn has(&self, row: &DeadLetter) -> bool {
         let count = u32::try_from(self.reached.len()).unwrap_or(u32::MAX);
@@ -188,23 +204,44 @@ fn take_over(live: &Owner, ahead: &Ahead, rows: &mut Rows<'_>) -> Result<(), Com
     Ok(())
 }
 
+/// A generation that is left by a rollback.
+struct Left<'a> {
+    owner: Owner,
+    /// What it has come past.
+    past: &'a [Settled],
+    /// Which events it was handed; none where it may have been any.
+    filter: Option<&'a Filter>,
+    /// Which set-aside events of the one that is returned to it did not take over, but came to by itself.
+    came_to: Ahead,
+}
+
+impl Left<'_> {
+    /// Whether it had handled an event that the one that is returned to has set aside, and it has not: those that it took
+    /// over it had, whatever it was handed of the log.
+    fn had_handled(&self, row: &DeadLetter, event: &RecordedEvent) -> bool {
+        let had = !self.came_to.has(row) || was_handed(self.filter, event);
+        had && self.past.iter().any(|settled| settled.covers(event))
+    }
+}
+
 /// Has the rows of a generation that is returned to agree with those of the one that is left: what was discarded there is
 /// so here, and what was handled there emits nothing any more.
-fn agree(target: &Owner, left: &Owner, past: &[Settled], store: &dyn Store) -> Result<(), CommandError> {
-    let others = bare_rows(store, left).map(|row| row.map(|row| (row.position, (row.is_discarded(), row.quiet))));
+fn agree(target: &Owner, left: &Left<'_>, store: &dyn Store) -> Result<(), CommandError> {
+    let others =
+        bare_rows(store, &left.owner).map(|row| row.map(|row| (row.position, (row.is_discarded(), row.quiet))));
     let others = others.collect::<Result<BTreeMap<_, _>, _>>()?;
     let mut rows = Rows::of(target, store);
     for row in bare_rows(store, target) {
         let row = row?;
         let quiet = match others.get(&row.position) {
             Some((true, _)) if !row.is_discarded() => {
-                rows.put_same(left, &row)?;
+                rows.put_same(&left.owner, &row)?;
                 continue;
             }
             Some((_, quiet)) => *quiet,
             None => {
                 let event = || store.event_at(row.position);
-                row.quiet || event()?.is_some_and(|event| past.iter().any(|it| it.covers(&event)))
+                row.quiet || event()?.is_some_and(|event| left.had_handled(&row, &event))
             }
         };
         if quiet != row.quiet {
@@ -275,6 +312,8 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
+    use crate::event::{EventType, NewEvent, Pattern};
+    use crate::store::AppendRequest;
     use crate::store::memory::MemoryStore;
 
     /// So many that they are read in several pages.
@@ -338,6 +377,28 @@ mod tests {
         rows.write().unwrap();
         let kept = store.dead_letters(&built, Position::START, 10).unwrap();
         assert_eq!(kept.iter().map(|row| row.position.0).collect::<Vec<_>>(), [1, 2, 3, 7, 8, 9]);
+    }
+
+    #[test]
+    fn what_is_returned_to_is_loud_in_what_the_other_was_never_handed_and_did_not_take_over() {
+        let store = MemoryStore::new(Arc::new(SystemClock));
+        let (target, built) = (owner(0), owner(1));
+        let event = |event_type: &str| NewEvent::json(EventType::new(event_type).unwrap(), "1");
+        let events = ["B", "B", "A", "B"].map(event).into();
+        store.append(AppendRequest::unconditional(events)).wait().unwrap();
+        keep(&store, &target, (1..=4).map(|at| row(at, "refused")));
+        // It took over the first; the others, settled under a layout before, it came to by itself, but was handed no B.
+        let filter = Filter { types: vec![Pattern::new("A").unwrap()], ..Filter::default() };
+        let past = [Settled { layout: Layout::single(), checkpoints: vec![Position(4)] }];
+        let came_to = || Ahead { reached: vec![Position(1)], settled: Position(4) };
+        let quiet = |filter: Option<&Filter>| {
+            let left = Left { owner: built.clone(), past: &past, filter, came_to: came_to() };
+            agree(&target, &left, &store).unwrap();
+            let rows = store.dead_letters(&target, Position::START, 10).unwrap();
+            rows.into_iter().filter(|row| row.quiet).map(|row| row.position.0).collect::<Vec<_>>()
+        };
+        assert_eq!(quiet(Some(&filter)), [1, 3]);
+        assert_eq!(quiet(None), [1, 2, 3, 4], "of what is not known it is safer so");
     }
 
     #[test]

@@ -19,11 +19,11 @@ use super::task::blocking;
 use crate::delivery::layout::{Layout, Settled};
 use crate::delivery::machine::Elsewhere;
 use crate::delivery::policy::Subscription;
-use crate::delivery::record::{Abandoned, Building, Edit, Instead, Record};
+use crate::delivery::record::{Abandoned, Building, Edit, Instead, Record, noted, still};
 use crate::delivery::start;
 use crate::delivery::status::{RebuildStatus, SetAside, State, Status};
 use crate::error::with_sources;
-use crate::event::Position;
+use crate::event::{PluginName, Position};
 use crate::store::{Owner, Progress, StoreError};
 
 /// Positions by which a generation may be behind when the live one is stopped for it: about a batch.
@@ -53,8 +53,10 @@ pub(super) struct Builder {
     releasing: Option<JoinHandle<Result<(), CommandError>>>,
     /// How long the live one may be stopped for it the next time.
     finish_within: Duration,
-    /// Why it could not go on or become live when that was tried last.
+    /// Why it could not become live when that was tried last.
     held_up: Option<String>,
+    /// Why its partitions could not be started when that was tried last.
+    not_started: Option<String>,
 }
 
 impl Builder {
@@ -71,6 +73,7 @@ impl Builder {
             releasing: None,
             finish_within: FINISH_WITHIN,
             held_up: None,
+            not_started: None,
         }
     }
 
@@ -88,7 +91,7 @@ impl Builder {
     }
 
     /// Ends what has stopped it.
-    pub(super) async fn resume(&mut self, plugin: &crate::event::PluginName) -> Result<(), CommandError> {
+    pub(super) async fn resume(&mut self, plugin: &PluginName) -> Result<(), CommandError> {
         for orders in self.senders() {
             ask(plugin, &orders, Order::Resume).await?;
         }
@@ -113,6 +116,16 @@ impl Builder {
         let launch = Launch { owner, progress, rows, settled: Vec::new(), paused: false, fresh: false, beside };
         self.partitions = Some(Partitions::start(version, launch, around, &self.status));
         Ok(())
+    }
+
+    /// Notes whether its partitions could be started; if not, that is tried again.
+    fn note_start(&mut self, plugin: &PluginName, started: Result<(), StoreError>, now_us: u64) {
+        self.not_started = None;
+        if let Err(error) = started {
+            error!(%plugin, %error, "a rebuild cannot be gone on with; trying again");
+            self.not_started = Some(with_sources(&error));
+            self.not_before_us = now_us.saturating_add(AGAIN_US);
+        }
     }
 
     fn owner(&self, live: &Owner) -> Owner {
@@ -214,7 +227,7 @@ impl Builder {
         };
         let held_up = match &state {
             State::Halted { reason } | State::Quarantined { reason } => Some(reason.clone()),
-            _ => self.held_up.clone(),
+            _ => self.not_started.as_ref().or(self.held_up.as_ref()).cloned(),
         };
         RebuildStatus {
             position,
@@ -268,7 +281,7 @@ impl Group {
             Rebuild::Begin { from, reason, .. } => {
                 self.begin_rebuild(live, (subscription, layout), component, (from, reason)).await?
             }
-            Rebuild::GoOn => self.go_on(live, component, (subscription.lifts, layout)).await?,
+            Rebuild::GoOn => self.go_on(live, component, (subscription, layout)).await?,
         }
         if let Some(builder) = self.builder.take() {
             builder.stop().await;
@@ -301,12 +314,15 @@ impl Group {
                 after.ok_or_else(|| CommandError::StartUnknown { plugin: plugin.clone() })?
             }
         };
+        let heard = noted(&filter);
         let removed_before = blocking(move || start::removed_after(filter, after, &*store)).await?;
         if let Some(Position(removed_before)) = removed_before {
             warn!(%plugin, removed_before, "retention has removed events that the state would be built of; it does without");
         }
         let started_us = self.around.clock.now_us();
-        let building = Building { generation: 0, component, after, started_us, reason, layout, lifts, removed_before };
+        let (generation, filter) = (0, heard);
+        let building =
+            Building { generation, component, after, started_us, reason, layout, lifts, removed_before, filter };
         info!(%plugin, component_digest = building.component, from = after.next().0, reason = building.reason, "rebuild begins");
         let edit = move |record: &Record| match record.building {
             Some(_) => Err(CommandError::Rebuilding { plugin: plugin.clone() }),
@@ -319,17 +335,21 @@ impl Group {
         &mut self,
         live: &mut Live,
         component: String,
-        (lifts, layout): (String, Layout),
+        (Subscription { filter, lifts, .. }, layout): (Subscription, Layout),
     ) -> Result<(), CommandError> {
         let plugin = self.around.plugin.clone();
         let edit = move |record: &Record| match &record.building {
             None => Err(CommandError::NotRebuilding { plugin: plugin.clone() }),
             Some(building) if building.component != component => Err(CommandError::Replaced { plugin: plugin.clone() }),
-            Some(building) if building.layout == layout && building.lifts == lifts => Ok(None),
+            Some(building) if building.layout == layout && building.lifts == lifts => {
+                let next = Building { filter: still(building.filter.clone(), &filter), ..building.clone() };
+                let other = next != *building;
+                Ok(other.then(|| Edit::from(Record { building: Some(next), ..record.clone() })))
+            }
             // What is built shares its events otherwise, or sees others: it begins anew.
             Some(building) => Ok(Some(with_generation(
                 record,
-                Building { layout: layout.clone(), lifts: lifts.clone(), ..building.clone() },
+                Building { layout: layout.clone(), lifts: lifts.clone(), filter: noted(&filter), ..building.clone() },
             ))),
         };
         self.change(live, edit).await
@@ -363,12 +383,9 @@ impl Group {
         let checkpoints = self.checkpoints();
         if let Some(builder) = self.builder.as_mut().filter(|builder| builder.partitions.is_none()) {
             builder.raise(&checkpoints);
-            if builder.not_before_us <= now_us
-                && let Err(error) = builder.start(&self.around, &live.owner, now_us).await
-            {
-                error!(plugin = %self.around.plugin, %error, "a rebuild cannot be gone on with; trying again");
-                builder.held_up = Some(with_sources(&error));
-                builder.not_before_us = now_us.saturating_add(AGAIN_US);
+            if builder.not_before_us <= now_us {
+                let started = builder.start(&self.around, &live.owner, now_us).await;
+                builder.note_start(&self.around.plugin, started, now_us);
             }
         }
         self.show_rebuild(&live.stored.record);
@@ -460,4 +477,47 @@ fn with_generation(record: &Record, building: Building) -> Edit {
     let generation = record.building.as_ref().map(|building| building.generation).unwrap_or_default();
     let begin = |partition| (generation, partition, Progress { checkpoint: after, ..Progress::default() });
     Edit { record, progress: (0..count).map(begin).collect(), dropped: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{Policy, Setup};
+
+    #[test]
+    fn why_it_could_not_be_started_is_told_until_it_is() {
+        let plugin = PluginName::new("p").unwrap();
+        let setup = Setup {
+            plugin: plugin.clone(),
+            subscription: Subscription::default(),
+            policy: Policy::default(),
+            granted: Arc::new([]),
+            component_digest: String::new(),
+            manifest_digest: String::new(),
+            handlers: Vec::new(),
+        };
+        let building = Building {
+            generation: 1,
+            component: String::new(),
+            after: Position::START,
+            started_us: 1,
+            reason: "asked for".into(),
+            layout: Layout::single(),
+            lifts: String::new(),
+            removed_before: None,
+            filter: None,
+        };
+        let mut builder = Builder::new(building, setup.into());
+        let failed = || Err(StoreError::ReadFailed { reason: "the disk is away".into() });
+        let told = |builder: &Builder| builder.shown(Position(9), 5).held_up;
+        builder.note_start(&plugin, failed(), 5);
+        assert!(told(&builder).is_some_and(|reason| reason.contains("the disk is away")));
+        builder.note_start(&plugin, Ok(()), 5 + AGAIN_US);
+        assert_eq!(told(&builder), None);
+        // Why it could not become live is told until that is tried again.
+        builder.held_up = Some("the rest took too long".into());
+        builder.note_start(&plugin, failed(), 5);
+        builder.note_start(&plugin, Ok(()), 5 + AGAIN_US);
+        assert_eq!(told(&builder).as_deref(), Some("the rest took too long"));
+    }
 }

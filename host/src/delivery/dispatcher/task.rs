@@ -256,9 +256,8 @@ impl Task {
         if matches!(beside, Beside::Nobody) {
             return Ok((page, Found::default()));
         }
-        let (store, through) = (Arc::clone(&self.common.store), page.through);
-        let found = blocking(move || beside.look(&*store, after, through)).await?;
-        Ok((page, found))
+        let store = Arc::clone(&self.common.store);
+        blocking(move || beside.look(&*store, after, &page).map(|found| (page, found))).await
     }
 
     fn read_failed(&self, error: &StoreError, what: &str) -> Input {

@@ -117,9 +117,14 @@ fn only(event_type: &str) -> Subscription {
 
 /// Appends events numbered from `from`, each to the stream of its letter.
 async fn append_to(store: &Arc<dyn Store>, from: u32, streams: &str) {
+    append_as(store, "N", from, streams).await;
+}
+
+/// The same of another type.
+async fn append_as(store: &Arc<dyn Store>, event_type: &str, from: u32, streams: &str) {
     let event = |(number, letter): (u32, char)| NewEvent {
         stream: Some(StreamName::new(letter).unwrap()),
-        ..NewEvent::json(EventType::new("N").unwrap(), number.to_string())
+        ..NewEvent::json(EventType::new(event_type).unwrap(), number.to_string())
     };
     store.append(AppendRequest::unconditional((from..).zip(streams.chars()).map(event).collect())).await.unwrap();
 }

@@ -29,6 +29,13 @@ pub(super) fn gated(digest: &str, refuses: &'static [u32], wait: u32, gate: &Arc
     Setup { subscription: only("N"), component_digest: digest.into(), ..setup(handle) }
 }
 
+/// A version that listens to these types.
+pub(super) fn listening(setup: Setup, types: &[&str]) -> Setup {
+    let types = types.iter().map(|name| Pattern::new(*name).unwrap()).collect();
+    let subscription = Subscription { filter: Filter { types, ..Filter::default() }, ..Subscription::default() };
+    Setup { subscription, ..setup }
+}
+
 pub(super) fn begin(live: &str) -> Rebuild {
     Rebuild::Begin { from: None, reason: "asked for".into(), live: live.into() }
 }

@@ -1,6 +1,6 @@
 //! Back to what was live before.
 
-use super::rebuilding::{begin, echoed_once, fold, generation, settled, state, version};
+use super::rebuilding::{begin, echoed_once, fold, generation, listening, settled, state, version};
 use super::*;
 use crate::delivery::{Instead, generations};
 
@@ -65,6 +65,50 @@ async fn both_ways_over_a_rebuild_nothing_is_lost_or_emitted_twice() {
     settled(&dispatcher, &store).await;
     assert_eq!(state(&store), fold((0..204).zip("ab".chars().cycle())));
     echoed_once(&store, 0..204);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_version_that_is_left_never_listened_to_emits() {
+    let store = store();
+    append_to(&store, 0, "ab").await;
+    let one = || listening(version("one", &[1]), &["N", "M"]);
+    let dispatcher = start(one(), &store);
+    settled(&dispatcher, &store).await;
+    append_as(&store, "M", 2, "c").await;
+    settled(&dispatcher, &store).await;
+    dispatcher.rebuild(version("two", &[]), begin("one")).await.unwrap();
+    generation(&dispatcher, 1).await;
+    append_as(&store, "M", 3, "cd").await;
+    append_to(&store, 5, "a").await;
+    settled(&dispatcher, &store).await;
+    // What was taken over as set aside it handles, too.
+    dispatcher.retry_dead_letters(Retry::All).await.unwrap();
+    echoed_once(&store, [0, 1, 2, 5]);
+    dispatcher.roll_back(one(), "two").await.unwrap();
+    settled(&dispatcher, &store).await;
+    echoed_once(&store, 0..6);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn where_a_version_came_to_listen_to_less_while_it_was_live_what_it_had_handled_is_not_emitted_again() {
+    let store = store();
+    append_to(&store, 0, "a").await;
+    let both = |digest| listening(version(digest, &[]), &["N", "M"]);
+    let dispatcher = start(both("one"), &store);
+    settled(&dispatcher, &store).await;
+    dispatcher.rebuild(both("two"), begin("one")).await.unwrap();
+    generation(&dispatcher, 1).await;
+    append_as(&store, "M", 1, "b").await;
+    settled(&dispatcher, &store).await;
+    dispatcher.swap(version("two", &[])).await.unwrap();
+    append_to(&store, 2, "a").await;
+    settled(&dispatcher, &store).await;
+    dispatcher.roll_back(both("one"), "two").await.unwrap();
+    settled(&dispatcher, &store).await;
+    echoed_once(&store, 0..3);
+    assert_eq!(state(&store), fold((0..3).zip("aba".chars())));
     dispatcher.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! A generation that becomes live in place of one that stands before events that it, or another one, had settled.
 
-use super::rebuilding::{begin, echoed_once, fold, gated, generation, settled, state, version};
+use super::rebuilding::{begin, echoed_once, fold, gated, generation, listening, settled, state, version};
 use super::*;
 use crate::delivery::generations;
 use crate::delivery::key::Sequence;
@@ -110,5 +110,30 @@ async fn after_a_rollback_to_what_halts_a_mended_component_becomes_live_and_noth
     settled(&dispatcher, &store).await;
     assert_eq!((dispatcher.status().generation, state(&store)), (2, fold((0..42).zip("ab".chars().cycle()))));
     echoed_once(&store, 0..42);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn what_one_left_before_had_set_aside_emits_though_the_last_that_was_left_never_listened_to_it() {
+    let store = store();
+    append_to(&store, 0, "abab").await;
+    append_as(&store, "M", 4, "m").await;
+    append_to(&store, 5, "abab").await;
+    let both = |setup| listening(setup, &["N", "M"]);
+    let dispatcher = start(both(stopping("one", 1, &[])), &store);
+    until(&dispatcher, is_halted).await;
+    dispatcher.rebuild(both(version("two", &[4])), begin("one")).await.unwrap();
+    generation(&dispatcher, 1).await;
+    settled(&dispatcher, &store).await;
+    dispatcher.roll_back(both(stopping("one", 1, &[])), "two").await.unwrap();
+    until(&dispatcher, is_halted).await;
+    dispatcher.rebuild(version("three", &[]), begin("one")).await.unwrap();
+    generation(&dispatcher, 2).await;
+    settled(&dispatcher, &store).await;
+    echoed_once(&store, (0..9).filter(|number| *number != 4));
+    dispatcher.roll_back(both(version("one", &[])), "three").await.unwrap();
+    settled(&dispatcher, &store).await;
+    assert_eq!(state(&store), fold((0..9).zip("ababmabab".chars())));
+    echoed_once(&store, 0..9);
     dispatcher.stop().await;
 }

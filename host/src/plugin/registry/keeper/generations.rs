@@ -30,6 +30,14 @@ pub(super) struct InForce {
     pub(super) manifest: Arc<Manifest>,
 }
 
+impl Pending {
+    /// What runs, which builds its own state.
+    pub(super) fn of(running: Running) -> Self {
+        let Running { digest, loaded, allowed, own, manifest, .. } = running;
+        Self { digest, loaded, allowed, words: InForce { own, manifest } }
+    }
+}
+
 impl InForce {
     /// All of it.
     fn whole(manifest: &Arc<Manifest>) -> Self {
@@ -51,15 +59,12 @@ impl Keeper {
     /// Makes what is installed run, or has its state built, or leaves it, as the record says.
     pub(super) async fn take(&mut self, candidate: Candidate, prepared: Prepared) -> Result<(), InstallError> {
         let mut known = self.archived(&candidate).await?;
-        let is_stale = |known: &Generations| {
-            known.building.as_ref().is_some_and(|building| building.component != candidate.digest)
-        };
-        if self.cancel_if(is_stale(&known)).await {
+        if self.cancel_if(self.is_stale(&candidate, &known).await).await {
             // It may have become live instead.
             self.keep_up().await;
             known = self.archived(&candidate).await?;
         }
-        let stale = is_stale(&known);
+        let stale = self.is_stale(&candidate, &known).await;
         let schema = schema_of(&*prepared.loaded).map(str::to_owned);
         let plan = self.plan(&candidate, schema, &known).await;
         self.taken = Some(candidate.clone());
@@ -102,6 +107,10 @@ impl Keeper {
             Plan::Instead(run) => {
                 self.run_kept(&candidate, &run).await?;
                 self.cancel_if(stale).await;
+                let builds_itself = known.building.is_some_and(|building| building.component == run);
+                if let Some(running) = self.running.clone().filter(|_| builds_itself) {
+                    self.go_on(Pending::of(running)).await?;
+                }
             }
         }
         self.tidy(candidate.digest).await;
@@ -110,10 +119,8 @@ impl Keeper {
 
     async fn plan(&self, candidate: &Candidate, schema: Option<String>, known: &Generations) -> Plan {
         let (installed, live) = (&candidate.digest, &known.component);
-        if let Some(instead) = known.instead.as_ref().filter(|instead| instead.of == *installed)
-            && self.has(&instead.run).await
-        {
-            return Plan::Instead(instead.run.clone());
+        if let Some(run) = self.instead(candidate, known).await {
+            return Plan::Instead(run);
         }
         if live.is_empty() || live == installed {
             return Plan::Installed;
@@ -130,6 +137,19 @@ impl Keeper {
             "the component that ran before is not kept, so the one that is installed goes on with the state there is"
         );
         Plan::Installed
+    }
+
+    /// The component that runs in place of what is installed, if one does and is there.
+    async fn instead(&self, candidate: &Candidate, known: &Generations) -> Option<String> {
+        let instead = known.instead.as_ref().filter(|instead| instead.of == candidate.digest)?;
+        self.has(&instead.run).await.then(|| instead.run.clone())
+    }
+
+    /// Whether something is built that is neither installed nor runs in place of that.
+    async fn is_stale(&self, candidate: &Candidate, known: &Generations) -> bool {
+        let Some(building) = &known.building else { return false };
+        let instead = self.instead(candidate, known).await;
+        building.component != candidate.digest && instead.as_ref() != Some(&building.component)
     }
 
     /// Whether a component's state is built anew when it replaces another one.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::generations::{InForce, Pending};
 use super::{Keeper, Wanted};
 use crate::delivery::{CommandError, Rebuild};
-use crate::plugin::registry::board::{Entry, Running};
+use crate::plugin::registry::board::Entry;
 use crate::plugin::source::Candidate;
 use crate::plugin::{Manifest, ManifestGrants};
 
@@ -116,8 +116,7 @@ impl Keeper {
         let Some(running) = self.running.clone() else { return };
         // Who asks for a rebuild from now on, does so with what is left.
         let builds_itself = running.dispatcher.status().rebuild.is_some_and(|it| it.component == running.digest);
-        let Running { digest, loaded, allowed, own, manifest, .. } = running;
-        let itself = builds_itself.then_some(Pending { digest, loaded, allowed, words: InForce { own, manifest } });
+        let itself = builds_itself.then(|| Pending::of(running));
         let pending = itself.or_else(|| self.pending.take().and_then(|pending| pending.within(granted)));
         if let Some(pending) = pending
             && let Err(error) = self.build(pending, Rebuild::GoOn).await

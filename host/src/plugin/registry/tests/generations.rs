@@ -139,6 +139,37 @@ async fn a_rebuild_by_command_hands_everything_over_again() {
 }
 
 #[tokio::test]
+async fn what_builds_its_state_in_place_of_what_is_installed_goes_on_whatever_has_it_begin_again() {
+    // It cannot get through what the other has handled.
+    let mut fixture = Fixture::new(|fixture| fixture.put("p/p.wasm", "v1 halt"));
+    let last = fixture.append(5).await;
+    let before = fixture.until_generation("p", 1).await.digest;
+    fixture.put("p/p.wasm", "v2");
+    fixture.until_generation("p", 2).await;
+    fixture.until_handled("p", last).await;
+    fixture.registry().roll_back(&plugin("p")).await.unwrap();
+    fixture.registry().rebuild(&plugin("p"), None, false).await.unwrap();
+    let is_built = |info: &PluginInfo| {
+        let status = info.running.as_ref().filter(|running| running.digest == before).map(|running| &running.status);
+        let rebuild = status.and_then(|status| status.rebuild.as_ref());
+        rebuild.is_some_and(|rebuild| rebuild.generation == 1 && matches!(rebuild.state, State::Halted { .. }))
+    };
+    fixture.until("p", is_built).await;
+    fixture.restart().await;
+    fixture.until("p", is_built).await;
+    fixture.registry().reload(&plugin("p"), false).await.unwrap();
+    fixture.until("p", is_built).await;
+    fixture.put("p/plugin.toml", "[delivery]\nbatch_events_max = 7");
+    fixture.looks().await;
+    fixture.until("p", is_built).await;
+    // What is installed does not wait for it.
+    fixture.registry().reload(&plugin("p"), true).await.unwrap();
+    let running = fixture.until("p", |info| info.running.is_some()).await.running.unwrap();
+    assert!(running.digest != before && running.status.rebuild.is_none(), "{running:?}");
+    assert_eq!(generations(&plugin("p"), &*fixture.store).unwrap().building, None);
+}
+
+#[tokio::test]
 async fn what_retention_has_cut_is_rebuilt_only_when_that_is_said() {
     let fixture = Fixture::new(|fixture| fixture.put("p.wasm", "v1"));
     let event = || NewEvent {
