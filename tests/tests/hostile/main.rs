@@ -22,7 +22,7 @@ use tidemill_tests::{Server, another_version, guests, install, poll, replace};
 use usage::Usage;
 
 /// Rounds before usage is compared: the allocator settles.
-const WARM_UP: usize = 2;
+const WARM_UP: usize = 9;
 /// Rounds that must not use more.
 const ROUNDS: usize = 5;
 /// Of these, how many at the end are looked at for memory: the allocator gives back late, and not after each round.
