@@ -189,10 +189,7 @@ impl<'a> Count<'a> {
 
     fn count(&mut self, of: &'a Place, data: &Value, level: u32) -> Counted {
         let visits = of.asserts.visits();
-        self.once = self.once.saturating_add(visits);
-        if self.once > self.most.visits {
-            self.ended = Some(TooMuch::Size);
-        }
+        self.spend(visits);
         let error = error_bytes(level);
         let own = match of.asserts.held(data) {
             Held::Ends => return Counted { visits, bytes: error, brief: 0, outcome: Outcome::Fails },
@@ -204,6 +201,16 @@ impl<'a> Count<'a> {
             }
         };
         own.and(self.led(of, data, level)).told(level)
+    }
+
+    /// Takes it to the end where it was counted too often; answers whether it goes on.
+    fn spend(&mut self, visits: u32) -> bool {
+        self.once = self.once.saturating_add(visits);
+        let goes_on = self.once <= self.most.visits;
+        if !goes_on {
+            self.ended = Some(TooMuch::Size);
+        }
+        goes_on
     }
 
     fn led(&mut self, of: &'a Place, data: &Value, level: u32) -> Counted {
@@ -285,8 +292,11 @@ impl<'a> Count<'a> {
     fn fields(&mut self, of: &Place, fields: &Map<String, Value>, level: u32) -> Counted {
         let matched = if self.is_of_the_rest { of.matching.len() + 1 } else { of.matching.len() };
         let visits = u32::try_from(matched.saturating_mul(fields.len())).unwrap_or(u32::MAX);
-        self.once = self.once.saturating_add(visits);
         let mut sum = Counted { visits, ..Counted::NOTHING };
+        // Before any pattern is matched.
+        if !self.spend(visits) {
+            return sum;
+        }
         for (name, value) in fields {
             let (mut is_own, mut is_doubted) = (false, false);
             if let Some(place) = of.fields.get(name) {

@@ -126,6 +126,17 @@ fn each_name_is_held_to_all_that_its_schema_leads_to() {
 }
 
 #[test]
+fn too_many_fields_for_their_patterns_are_too_much_before_one_is_matched() {
+    let fields: Vec<_> = (0..20).map(|n| format!(r#""a{n}":{{}}"#)).collect();
+    let data = serde_json::from_str(&format!("{{{}}}", fields.join(","))).unwrap();
+    let effort = effort(r##"{"patternProperties":{"^a":{"$ref":"#"}}}"##);
+    // One that is matched leads on for too many steps.
+    let most = |visits| Limits { visits, steps: 1, ..Limits::MOST };
+    assert_eq!(effort.count(&data, most(1000)), Err(TooMuch::Deep));
+    assert_eq!(effort.count(&data, most(10)), Err(TooMuch::Size));
+}
+
+#[test]
 fn references_by_the_way_are_counted_where_there_are_several_resources() {
     let tree = r##"{"$id":"https://a.b/top","$ref":"tree","$defs":{"tree":{"$id":"tree","$dynamicAnchor":"n","anyOf":[
         {"properties":{"op":{"const":"add"},"x":{"$dynamicRef":"#n"}}},
