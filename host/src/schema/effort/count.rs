@@ -16,8 +16,6 @@ use super::{Limits, TooMuch};
 /// What is wrong at a place takes some hundred bytes, and a part of them for each level.
 pub(super) const ERROR_BYTES: u32 = 200;
 pub(super) const LEVEL_BYTES: u32 = 24;
-/// Most pairs that are remembered: they take some 80 MiB.
-const KNOWN_MAX: usize = 1 << 20;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
@@ -170,19 +168,25 @@ impl<'a> Count<'a> {
             }
             None => {}
         }
-        if step >= self.most.steps || self.known.len() >= KNOWN_MAX {
-            self.ended = Some(if step >= self.most.steps { TooMuch::Deep } else { TooMuch::Size });
+        if step >= self.most.steps {
+            self.ended = Some(TooMuch::Deep);
             return unsure;
         }
         self.memory(data).insert(key, Known::Open(step));
         self.steps += 1;
         let counted = self.count(of, data, level);
         self.steps -= 1;
-        if self.again < step {
-            self.memory(data).remove(&key);
-        } else {
+        let is_whole = self.again >= step;
+        if is_whole {
             self.again = usize::MAX;
-            self.memory(data).insert(key, Known::Done(counted));
+        }
+        // Those that are open are remembered in any case: there are no more than steps.
+        let most = self.most.known;
+        let memory = self.memory(data);
+        if is_whole && memory.len() <= most {
+            memory.insert(key, Known::Done(counted));
+        } else {
+            memory.remove(&key);
         }
         counted
     }

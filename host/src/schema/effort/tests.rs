@@ -137,6 +137,19 @@ fn too_many_fields_for_their_patterns_are_too_much_before_one_is_matched() {
 }
 
 #[test]
+fn what_is_more_than_is_remembered_is_counted_all_the_same() {
+    let count = |known: usize, schema: &str, data: &str| {
+        let most = Limits { visits: 10_000, known, ..Limits::MOST };
+        effort(schema).count(&serde_json::from_str(data).unwrap(), most).err()
+    };
+    let wide = format!("[{}[0]]", "[0],".repeat(1000));
+    assert_eq!(count(10, r##"{"items":{"$ref":"#"}}"##, &wide), None);
+    assert_eq!(count(10, EXPRESSION, &deep(100)), Some(TooMuch::Size), "it ends for all that");
+    let round = r##"{"$ref":"#/$defs/a","$defs":{"a":{"anyOf":[{"$ref":"#"},{"items":{"$ref":"#"}}]}}}"##;
+    assert_eq!(count(0, round, "[[1]]"), None, "where it is at is remembered always");
+}
+
+#[test]
 fn references_by_the_way_are_counted_where_there_are_several_resources() {
     let tree = r##"{"$id":"https://a.b/top","$ref":"tree","$defs":{"tree":{"$id":"tree","$dynamicAnchor":"n","anyOf":[
         {"properties":{"op":{"const":"add"},"x":{"$dynamicRef":"#n"}}},
