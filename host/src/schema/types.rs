@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
+use std::time::Duration;
 
 use boon::{Compiler, SchemaIndex, Schemas, UrlLoader, ValidationError};
 use serde_json::Value;
@@ -33,6 +35,9 @@ const COUNTED_BYTES_MAX: usize = 64 << 10;
 /// Held by who holds data to a document that takes much: one at a time in the process, so that the memory of all is that
 /// of one.
 static ALONE: Mutex<()> = Mutex::new(());
+
+/// How long data wait for a thread that did not start until that is tried again.
+const BETWEEN_STARTS: Duration = Duration::from_millis(20);
 
 /// Why documents are not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -301,11 +306,9 @@ impl TypeSchema {
             self.validate(data)
         };
         thread::scope(|scope| {
-            let thread = thread::Builder::new().name("schema".to_owned()).stack_size(STACK_BYTES);
-            match thread.spawn_scoped(scope, check) {
-                Ok(checked) => checked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                Err(error) => Err(whole(format!("it cannot be held to the schema now: {error}"))),
-            }
+            let thread = || thread::Builder::new().name("schema".to_owned()).stack_size(STACK_BYTES);
+            let checked = started(|| thread().spawn_scoped(scope, check));
+            checked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
@@ -322,6 +325,20 @@ impl TypeSchema {
 impl fmt::Debug for TypeSchema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TypeSchema").field("origin", &self.origin).field("enforced", &self.enforced).finish()
+    }
+}
+
+/// Starts what may not start now, however often it takes: that says nothing of the data, which must not be refused for it.
+fn started<T>(mut start: impl FnMut() -> io::Result<T>) -> T {
+    let mut is_told = false;
+    loop {
+        match start() {
+            Ok(started) => return started,
+            Err(error) if !is_told => tracing::warn!(%error, "no thread starts to hold data to a schema; they wait"),
+            Err(_) => {}
+        }
+        is_told = true;
+        thread::sleep(BETWEEN_STARTS);
     }
 }
 
@@ -394,6 +411,17 @@ mod tests {
 
     fn event(event_type: &str, schema_version: u32, data: &str) -> NewEvent {
         NewEvent { schema_version, ..NewEvent::json(EventType::new(event_type).unwrap(), data) }
+    }
+
+    #[test]
+    fn a_thread_that_does_not_start_is_tried_again() {
+        let mut tries = 0;
+        let start = || {
+            tries += 1;
+            if tries < 3 { Err(io::Error::from(io::ErrorKind::WouldBlock)) } else { Ok("started") }
+        };
+        assert_eq!(started(start), "started");
+        assert_eq!(tries, 3);
     }
 
     const PAID: &str = r##"{
