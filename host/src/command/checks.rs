@@ -5,14 +5,14 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::aggregate::{Asked, Faulted};
 use super::error::CommandError;
 use super::request::Command;
 use crate::event::Pattern;
 use crate::schema::CommandSchemas;
-use crate::store::heavy_turn;
+use crate::store::{HeavyTurn, heavy_turn};
 
 /// Most errors of one command that are told.
 const ERRORS_MAX: usize = 64;
@@ -161,19 +161,14 @@ impl Rules {
 
     /// Waits for the turn to hold a command to its schema, if that takes much. Taken after the places at validators: who
     /// has it waits for nobody.
-    pub(super) async fn turn(&self, command: &Command) -> Option<SemaphorePermit<'static>> {
+    pub(super) async fn turn(&self, command: &Command) -> Option<HeavyTurn> {
         let schema = self.schemas.get(command.aggregate.as_str(), &command.command_type);
-        heavy_turn(schema.is_some_and(|schema| schema.is_heavy(&command.data))).await
+        if schema.is_some_and(|schema| schema.is_heavy(&command.data)) { Some(heavy_turn().await) } else { None }
     }
 
     /// Holds a command to them. The first that finds something ends it. The turn is for its schema, and let go after that.
     /// Blocks.
-    pub(super) fn hold(
-        &self,
-        command: &Command,
-        asked: &Asked,
-        turn: Option<SemaphorePermit<'static>>,
-    ) -> Result<(), CommandError> {
+    pub(super) fn hold(&self, command: &Command, asked: &Asked, turn: Option<HeavyTurn>) -> Result<(), CommandError> {
         let aggregate = command.aggregate.as_str();
         if let Some(schema) = self.schemas.get(aggregate, &command.command_type) {
             let fault = |error: crate::schema::FieldError| FieldFault {

@@ -30,8 +30,6 @@ const ERRORS_MAX: usize = 16;
 /// Most bytes of a place, or of what is wrong there, that are told.
 const TOLD_BYTES_MAX: usize = 1024;
 
-/// Largest data of which it is counted what they take before anything else is done with them, in bytes.
-const COUNTED_BYTES_MAX: usize = 64 << 10;
 /// Held by who holds data to a document that takes much: one at a time in the process, so that the memory of all is that
 /// of one.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -198,14 +196,14 @@ impl TypeSchemas {
         events.iter().all(|event| self.check_by(event, |schema| schema.check_within(&event.data, &mut left)).is_ok())
     }
 
-    /// Whether it may take so much to check events that it is done for one append at a time. Does not take long itself.
+    /// Whether one of these events takes so much to check that it is done for one at a time. Counts that, which is for a
+    /// thread that may block.
     #[must_use]
     pub fn are_heavy(&self, events: &[NewEvent]) -> bool {
-        let held = events.iter().filter_map(|event| {
-            let schema = self.types.get(&event.event_type)?.get(&event.schema_version)?;
-            schema.enforced.then_some((&**schema, event.data.as_slice()))
-        });
-        are_heavy(held)
+        events.iter().any(|event| {
+            let schema = self.types.get(&event.event_type).and_then(|versions| versions.get(&event.schema_version));
+            schema.is_some_and(|schema| schema.enforced && schema.is_heavy(&event.data))
+        })
     }
 
     fn check_by(
@@ -279,15 +277,25 @@ impl TypeSchema {
     pub fn check_data(&self, data: &[u8]) -> Result<(), Vec<FieldError>> {
         let bytes = data.len();
         let data = strict::read(data).map_err(whole)?;
-        let is_light =
-            self.effort.is_always_within(bytes, Limits::LIGHT) || self.effort.count(&data, Limits::LIGHT).is_ok();
-        if is_light { self.validate(&data) } else { self.check_alone(&data) }
+        if self.is_light(bytes, &data) { self.validate(&data) } else { self.check_alone(&data) }
     }
 
-    /// Whether it may take so much to hold data to it that it is done for one at a time. Does not take long itself.
+    /// Whether it takes so much to hold data to it that it is done for one at a time. Counts that, unless it is known by
+    /// their size, which is for a thread that may block.
     #[must_use]
     pub fn is_heavy(&self, data: &[u8]) -> bool {
-        are_heavy(std::iter::once((self, data)))
+        // What is not JSON is refused before it is held to anything.
+        self.may_be_heavy(data) && strict::read(data).is_ok_and(|read| !self.is_light(data.len(), &read))
+    }
+
+    /// Whether it may be so, as far as their size tells.
+    #[must_use]
+    pub fn may_be_heavy(&self, data: &[u8]) -> bool {
+        !self.effort.is_always_within(data.len(), Limits::LIGHT)
+    }
+
+    fn is_light(&self, bytes: usize, data: &Value) -> bool {
+        self.effort.is_always_within(bytes, Limits::LIGHT) || self.effort.count(data, Limits::LIGHT).is_ok()
     }
 
     /// Holds data to it, if that takes no more than is left.
@@ -340,27 +348,6 @@ fn started<T>(mut start: impl FnMut() -> io::Result<T>) -> T {
         is_told = true;
         thread::sleep(BETWEEN_STARTS);
     }
-}
-
-/// Whether it may take so much to hold such data to such documents that it is done for one at a time.
-fn are_heavy<'a>(held: impl Iterator<Item = (&'a TypeSchema, &'a [u8])>) -> bool {
-    let (mut bytes, mut left) = (0, Limits::INLINE);
-    for (TypeSchema { effort, .. }, data) in held {
-        if effort.is_always_within(data.len(), Limits::LIGHT) {
-            continue;
-        }
-        bytes += data.len();
-        if bytes > COUNTED_BYTES_MAX {
-            return true;
-        }
-        // What is not JSON is refused before it is held to anything.
-        let Ok(data) = strict::read(data) else { continue };
-        match effort.count(&data, left) {
-            Ok(visits) => left.take(visits),
-            Err(_) => return true,
-        }
-    }
-    false
 }
 
 /// What is wrong with data as a whole.

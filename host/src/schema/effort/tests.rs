@@ -200,6 +200,8 @@ fn what_is_heavy_waits_for_its_turn_and_what_is_little_does_not() {
     let samples = read(SAMPLES);
     assert!(!samples.is_heavy(br#"{"a":{"samples":[1,2,3]}}"#));
     assert!(samples.is_heavy(mebibyte("0").as_bytes()));
+    let text = format!(r#"{{"text":"{}"}}"#, "x".repeat(100_000));
+    assert!(!samples.is_heavy(text.as_bytes()), "it has few parts");
     let expression = read(EXPRESSION);
     assert!(!expression.is_heavy(deep(3).as_bytes()) && expression.is_heavy(deep(30).as_bytes()));
     assert!(!expression.is_heavy(b"{"), "it is refused at once");
