@@ -5,14 +5,14 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::aggregate::{Asked, Faulted};
 use super::error::CommandError;
 use super::request::Command;
 use crate::event::Pattern;
-use crate::schema::CommandSchemas;
-use crate::store::heavy_turn;
+use crate::schema::{CommandSchemas, FieldError, TypeSchema};
+use crate::store::HeavyTurn;
 
 /// Most errors of one command that are told.
 const ERRORS_MAX: usize = 64;
@@ -143,6 +143,7 @@ impl Checks {
 }
 
 /// What one command is held to.
+#[derive(Clone)]
 pub(super) struct Rules {
     schemas: Arc<CommandSchemas>,
     validators: Vec<Bounded>,
@@ -159,32 +160,32 @@ impl Rules {
         taken
     }
 
-    /// Waits for the turn to hold a command to its schema, if that takes much. Taken after the places at validators: who
-    /// has it waits for nobody.
-    pub(super) async fn turn(&self, command: &Command) -> Option<SemaphorePermit<'static>> {
-        let schema = self.schemas.get(command.aggregate.as_str(), &command.command_type);
-        heavy_turn(schema.is_some_and(|schema| schema.is_heavy(&command.data))).await
+    /// Whether it may take much to hold a command to its schema, as far as its size tells.
+    pub(super) fn may_be_heavy(&self, command: &Command) -> bool {
+        self.schema(command).is_some_and(|schema| schema.may_be_heavy(&command.data))
     }
 
-    /// Holds a command to them. The first that finds something ends it. The turn is for its schema, and let go after that.
-    /// Blocks.
-    pub(super) fn hold(
-        &self,
-        command: &Command,
-        asked: &Asked,
-        turn: Option<SemaphorePermit<'static>>,
-    ) -> Result<(), CommandError> {
-        let aggregate = command.aggregate.as_str();
-        if let Some(schema) = self.schemas.get(aggregate, &command.command_type) {
-            let fault = |error: crate::schema::FieldError| FieldFault {
-                pointer: error.path,
-                code: "schema".into(),
-                message: error.reason,
-            };
-            let found = schema.check_data(&command.data).err().unwrap_or_default();
-            refused("its schema", found.into_iter().map(fault).collect())?;
+    /// Holds a command to its schema, at its turn, which ends with that; false where it needs one and has none. Blocks.
+    pub(super) fn hold_to_schema(&self, command: &Command, turn: Option<HeavyTurn>) -> Result<bool, CommandError> {
+        let Some(schema) = self.schema(command) else { return Ok(true) };
+        if turn.is_none() && schema.is_heavy(&command.data) {
+            return Ok(false);
         }
+        let found = schema.check_data(&command.data).err().unwrap_or_default();
         drop(turn);
+        let fault =
+            |error: FieldError| FieldFault { pointer: error.path, code: "schema".into(), message: error.reason };
+        refused("its schema", found.into_iter().map(fault).collect())?;
+        Ok(true)
+    }
+
+    fn schema(&self, command: &Command) -> Option<&TypeSchema> {
+        self.schemas.get(command.aggregate.as_str(), &command.command_type)
+    }
+
+    /// Asks the validators. The first that finds something ends it. Blocks.
+    pub(super) fn ask(&self, command: &Command, asked: &Asked) -> Result<(), CommandError> {
+        let aggregate = command.aggregate.as_str();
         let subject = Subject { aggregate, key: &command.key, asked };
         for Bounded { validator: Validator { name, code, .. }, .. } in &self.validators {
             let found = code.validate(&subject).map_err(|faulted| failed(name, command, faulted))?;

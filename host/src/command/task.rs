@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::aggregate::Asked;
 use super::bus::{Allow, Answer, Commands};
+use super::checks::Rules;
 use super::claims::Decider;
 use super::deadline::{Deadline, Progress};
 use super::decision::{Proposal, Proposed, checked};
@@ -19,7 +20,7 @@ use super::transient::Transient;
 use super::{logged, waiting};
 use crate::clock::Stopwatch;
 use crate::event::{NewEvent, StreamName, Version};
-use crate::store::{AppendError, Appended, AsyncStore, Store};
+use crate::store::{AppendError, Appended, AsyncStore, Store, heavy_turn};
 
 /// Most bytes of events that wait in memory for the aggregate that decided them.
 const OWN_BYTES_MAX: usize = 4 << 10;
@@ -209,15 +210,22 @@ impl Task {
         if matches!(rules, Ok(None)) && unknown.is_none() {
             return Ok(None);
         }
+        let (mut is_held, mut places) = (false, Vec::new());
+        if let Ok(Some(rules)) = &rules {
+            // Before it has places at validators: who waits for a turn keeps nobody from them.
+            if unknown.is_none() && rules.may_be_heavy(&self.command) {
+                if let Some(found) = self.hold_to_schema(rules).await? {
+                    return self.same(found).map(Some);
+                }
+                is_held = true;
+            }
+            places = rules.places().await;
+        }
         let (command, digest, deadline) = (self.command.clone(), self.digest.clone(), Arc::clone(&self.deadline));
         let timestamp_us = self.commands.0.clock.now_us();
-        let places = match &rules {
-            Ok(Some(rules)) => (rules.places().await, rules.turn(&self.command).await),
-            Ok(None) | Err(_) => (Vec::new(), None),
-        };
         let checked = self.commands.0.log.run(move |store| {
             // Held as long as the validators are asked, also when nobody waits for that any more.
-            let (_places, turn) = places;
+            let _places = places;
             if let Some(found) = waiting::known(store, &command.id, &digest)? {
                 return Ok(Some(found));
             }
@@ -226,12 +234,37 @@ impl Task {
                 return Err(error);
             }
             if let Some(rules) = rules? {
-                rules.hold(&command, &asked(&command, timestamp_us), turn)?;
+                if !is_held {
+                    rules.hold_to_schema(&command, None)?;
+                }
+                rules.ask(&command, &asked(&command, timestamp_us))?;
             }
             deadline.enter(Progress::Waiting)?;
             Ok(None)
         });
         checked.await?.map(|found| self.same(found)).transpose()
+    }
+
+    /// Holds the command to its schema, at its turn if that takes much, unless it has an outcome: that is answered then.
+    async fn hold_to_schema(&self, rules: &Rules) -> Result<Option<(String, Settled)>, CommandError> {
+        let mut turn = None;
+        loop {
+            let (rules, command, digest) = (rules.clone(), self.command.clone(), self.digest.clone());
+            let deadline = Arc::clone(&self.deadline);
+            let held = self.commands.0.log.run(move |store| {
+                if let Some(found) = waiting::known(store, &command.id, &digest)? {
+                    return Ok((Some(found), true));
+                }
+                deadline.enter(Progress::Checked)?;
+                let is_held = rules.hold_to_schema(&command, turn)?;
+                deadline.enter(Progress::Waiting)?;
+                Ok::<_, CommandError>((None, is_held))
+            });
+            match held.await? {
+                (found, true) => return Ok(found),
+                (_, false) => turn = Some(heavy_turn().await),
+            }
+        }
     }
 
     /// Looks for an outcome, else decides, on a blocking thread, which hands what was decided to the store itself: this

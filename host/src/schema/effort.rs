@@ -31,15 +31,20 @@ pub(super) struct Limits {
     bytes: u32,
     /// Schemas that lead to one another, with those of the parts around.
     steps: usize,
+    /// Pairs of a schema and a part of the data that the count remembers; what is more is counted each time.
+    known: usize,
 }
+
+/// Most pairs that are remembered: they take some 80 MiB.
+const KNOWN_MAX: usize = 1 << 20;
 
 impl Limits {
     /// Of what a task does by itself.
-    pub(super) const INLINE: Self = Self { visits: 8 << 10, bytes: 1 << 20, steps: 48 };
+    pub(super) const INLINE: Self = Self { visits: 8 << 10, bytes: 1 << 20, steps: 48, known: KNOWN_MAX };
     /// Of what is done by as many at once as there are threads.
-    pub(super) const LIGHT: Self = Self { visits: 128 << 10, bytes: 4 << 20, steps: 48 };
+    pub(super) const LIGHT: Self = Self { visits: 128 << 10, bytes: 4 << 20, steps: 48, known: KNOWN_MAX };
     /// Of what is done at all, by one at a time, on a stack of [`STACK_BYTES`].
-    pub(super) const MOST: Self = Self { visits: 4 << 20, bytes: 128 << 20, steps: 2000 };
+    pub(super) const MOST: Self = Self { visits: 4 << 20, bytes: 128 << 20, steps: 2000, known: KNOWN_MAX };
 
     /// Takes so many visits off.
     pub(super) fn take(&mut self, visits: u32) {

@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
+use std::time::Duration;
 
 use boon::{Compiler, SchemaIndex, Schemas, UrlLoader, ValidationError};
 use serde_json::Value;
@@ -28,11 +30,12 @@ const ERRORS_MAX: usize = 16;
 /// Most bytes of a place, or of what is wrong there, that are told.
 const TOLD_BYTES_MAX: usize = 1024;
 
-/// Largest data of which it is counted what they take before anything else is done with them, in bytes.
-const COUNTED_BYTES_MAX: usize = 64 << 10;
 /// Held by who holds data to a document that takes much: one at a time in the process, so that the memory of all is that
 /// of one.
 static ALONE: Mutex<()> = Mutex::new(());
+
+/// How long data wait for a thread that did not start until that is tried again.
+const BETWEEN_STARTS: Duration = Duration::from_millis(20);
 
 /// Why documents are not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -193,14 +196,14 @@ impl TypeSchemas {
         events.iter().all(|event| self.check_by(event, |schema| schema.check_within(&event.data, &mut left)).is_ok())
     }
 
-    /// Whether it may take so much to check events that it is done for one append at a time. Does not take long itself.
+    /// Whether one of these events takes so much to check that it is done for one at a time. Counts that, which is for a
+    /// thread that may block.
     #[must_use]
     pub fn are_heavy(&self, events: &[NewEvent]) -> bool {
-        let held = events.iter().filter_map(|event| {
-            let schema = self.types.get(&event.event_type)?.get(&event.schema_version)?;
-            schema.enforced.then_some((&**schema, event.data.as_slice()))
-        });
-        are_heavy(held)
+        events.iter().any(|event| {
+            let schema = self.types.get(&event.event_type).and_then(|versions| versions.get(&event.schema_version));
+            schema.is_some_and(|schema| schema.enforced && schema.is_heavy(&event.data))
+        })
     }
 
     fn check_by(
@@ -274,15 +277,25 @@ impl TypeSchema {
     pub fn check_data(&self, data: &[u8]) -> Result<(), Vec<FieldError>> {
         let bytes = data.len();
         let data = strict::read(data).map_err(whole)?;
-        let is_light =
-            self.effort.is_always_within(bytes, Limits::LIGHT) || self.effort.count(&data, Limits::LIGHT).is_ok();
-        if is_light { self.validate(&data) } else { self.check_alone(&data) }
+        if self.is_light(bytes, &data) { self.validate(&data) } else { self.check_alone(&data) }
     }
 
-    /// Whether it may take so much to hold data to it that it is done for one at a time. Does not take long itself.
+    /// Whether it takes so much to hold data to it that it is done for one at a time. Counts that, unless it is known by
+    /// their size, which is for a thread that may block.
     #[must_use]
     pub fn is_heavy(&self, data: &[u8]) -> bool {
-        are_heavy(std::iter::once((self, data)))
+        // What is not JSON is refused before it is held to anything.
+        self.may_be_heavy(data) && strict::read(data).is_ok_and(|read| !self.is_light(data.len(), &read))
+    }
+
+    /// Whether it may be so, as far as their size tells.
+    #[must_use]
+    pub fn may_be_heavy(&self, data: &[u8]) -> bool {
+        !self.effort.is_always_within(data.len(), Limits::LIGHT)
+    }
+
+    fn is_light(&self, bytes: usize, data: &Value) -> bool {
+        self.effort.is_always_within(bytes, Limits::LIGHT) || self.effort.count(data, Limits::LIGHT).is_ok()
     }
 
     /// Holds data to it, if that takes no more than is left.
@@ -301,11 +314,9 @@ impl TypeSchema {
             self.validate(data)
         };
         thread::scope(|scope| {
-            let thread = thread::Builder::new().name("schema".to_owned()).stack_size(STACK_BYTES);
-            match thread.spawn_scoped(scope, check) {
-                Ok(checked) => checked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                Err(error) => Err(whole(format!("it cannot be held to the schema now: {error}"))),
-            }
+            let thread = || thread::Builder::new().name("schema".to_owned()).stack_size(STACK_BYTES);
+            let checked = started(|| thread().spawn_scoped(scope, check));
+            checked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
@@ -325,25 +336,18 @@ impl fmt::Debug for TypeSchema {
     }
 }
 
-/// Whether it may take so much to hold such data to such documents that it is done for one at a time.
-fn are_heavy<'a>(held: impl Iterator<Item = (&'a TypeSchema, &'a [u8])>) -> bool {
-    let (mut bytes, mut left) = (0, Limits::INLINE);
-    for (TypeSchema { effort, .. }, data) in held {
-        if effort.is_always_within(data.len(), Limits::LIGHT) {
-            continue;
+/// Starts what may not start now, however often it takes: that says nothing of the data, which must not be refused for it.
+fn started<T>(mut start: impl FnMut() -> io::Result<T>) -> T {
+    let mut is_told = false;
+    loop {
+        match start() {
+            Ok(started) => return started,
+            Err(error) if !is_told => tracing::warn!(%error, "no thread starts to hold data to a schema; they wait"),
+            Err(_) => {}
         }
-        bytes += data.len();
-        if bytes > COUNTED_BYTES_MAX {
-            return true;
-        }
-        // What is not JSON is refused before it is held to anything.
-        let Ok(data) = strict::read(data) else { continue };
-        match effort.count(&data, left) {
-            Ok(visits) => left.take(visits),
-            Err(_) => return true,
-        }
+        is_told = true;
+        thread::sleep(BETWEEN_STARTS);
     }
-    false
 }
 
 /// What is wrong with data as a whole.
@@ -394,6 +398,17 @@ mod tests {
 
     fn event(event_type: &str, schema_version: u32, data: &str) -> NewEvent {
         NewEvent { schema_version, ..NewEvent::json(EventType::new(event_type).unwrap(), data) }
+    }
+
+    #[test]
+    fn a_thread_that_does_not_start_is_tried_again() {
+        let mut tries = 0;
+        let start = || {
+            tries += 1;
+            if tries < 3 { Err(io::Error::from(io::ErrorKind::WouldBlock)) } else { Ok("started") }
+        };
+        assert_eq!(started(start), "started");
+        assert_eq!(tries, 3);
     }
 
     const PAID: &str = r##"{

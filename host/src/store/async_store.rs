@@ -15,8 +15,8 @@ use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::{
-    AppendError, AppendRequest, Appended, CommitError, Committed, Counts, Feed, Pending, ReadPage, ReadRequest,
-    Removals, Reply, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork, heavy_turn,
+    AppendError, AppendRequest, Appended, CommitError, Committed, Counts, Feed, HeavyTurn, Pending, ReadPage,
+    ReadRequest, Removals, Reply, Store, StoreError, StreamDeletion, StreamHead, StreamPage, UnitOfWork, heavy_turn,
 };
 use crate::event::{
     Category, EventType, METADATA_ENTRIES_MAX, Position, Query, RecordedEvent, StreamName, metadata_key,
@@ -29,6 +29,9 @@ const SUBMITTERS_MAX: usize = 16;
 /// Largest write that is checked and submitted by the task itself, in bytes: checking as much JSON takes
 /// some 100 microseconds.
 const INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// Has a store take a request, or give it back for want of a turn, as [`Store::append_at`] does.
+type Submit<R, T, E> = fn(&dyn Store, R, Option<HeavyTurn>) -> Result<Pending<Result<T, E>>, R>;
 
 /// A [`Store`] for async callers. Cloning it gives another handle to the same store.
 #[derive(Clone)]
@@ -65,10 +68,7 @@ impl AsyncStore {
         let tried = if request.bytes() > INLINE_BYTES_MAX { Err(request) } else { self.store.try_append(request) };
         let appended = match tried {
             Ok(pending) => pending.await,
-            Err(request) => {
-                let is_heavy = self.store.is_heavy(&request.events);
-                self.submit_at_turn(is_heavy, |store| store.append(request)).await
-            }
+            Err(request) => self.submit(request, |store, request, turn| store.append_at(request, turn)).await,
         };
         note(span, &appended);
         appended
@@ -79,7 +79,7 @@ impl AsyncStore {
     /// # Errors
     /// As there.
     pub async fn delete_stream(&self, deletion: StreamDeletion) -> Result<Appended, AppendError> {
-        self.submit(|store| store.delete_stream(deletion)).await
+        self.submit(deletion, |store, deletion, _| Ok(store.delete_stream(deletion))).await
     }
 
     /// [`Store::commit`].
@@ -90,10 +90,7 @@ impl AsyncStore {
         let tried = if work.bytes() > INLINE_BYTES_MAX { Err(work) } else { self.store.try_commit(work) };
         match tried {
             Ok(pending) => pending.await,
-            Err(work) => {
-                let is_heavy = self.store.is_heavy(&work.events);
-                self.submit_at_turn(is_heavy, |store| store.commit(work)).await
-            }
+            Err(work) => self.submit(work, |store, work, turn| store.commit_at(work, turn)).await,
         }
     }
 
@@ -225,40 +222,34 @@ impl AsyncStore {
         };
         if let Some((request, reply)) = self.store.append_to(request, Reply::then(noted)) {
             let store = self.clone();
-            tokio::spawn(async move { reply.send(store.submit(|store| store.append(request)).await) });
+            tokio::spawn(async move {
+                let append: Submit<_, _, _> = |store, request, turn| store.append_at(request, turn);
+                reply.send(store.submit(request, append).await);
+            });
         }
     }
 
-    /// Submits a write that may block until the store takes it, then waits for the answer.
-    async fn submit<T, E>(
-        &self,
-        write: impl FnOnce(&dyn Store) -> Pending<Result<T, E>> + Send + 'static,
-    ) -> Result<T, E>
+    /// Submits a write that may block until the store takes it, then waits for the answer. What is given back comes again at
+    /// its turn: those that wait for that take no place of others.
+    async fn submit<R, T, E>(&self, mut request: R, submit: Submit<R, T, E>) -> Result<T, E>
     where
+        R: Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.submit_at_turn(false, write).await
-    }
-
-    /// The same, at its turn if it is heavy: those that wait for it take no place of others.
-    async fn submit_at_turn<T, E>(
-        &self,
-        is_heavy: bool,
-        write: impl FnOnce(&dyn Store) -> Pending<Result<T, E>> + Send + 'static,
-    ) -> Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        let turn = heavy_turn(is_heavy).await;
-        let place = Arc::clone(&self.submitters).acquire_owned().await.map_err(|_| StoreError::ShuttingDown)?;
-        let submitted = self.run(move |store| {
-            // Held by the thread, not by the task: dropping the task leaves the thread waiting.
-            let _held = (place, turn);
-            Ok::<_, E>(write(store))
-        });
-        submitted.await?.await
+        let mut turn = None;
+        loop {
+            let place = Arc::clone(&self.submitters).acquire_owned().await.map_err(|_| StoreError::ShuttingDown)?;
+            let submitted = self.run(move |store| {
+                // Held by the thread, not by the task: dropping the task leaves the thread waiting.
+                let _held = place;
+                Ok::<_, E>(submit(store, request, turn))
+            });
+            (request, turn) = match submitted.await? {
+                Ok(pending) => return pending.await,
+                Err(heavy) => (heavy, Some(heavy_turn().await)),
+            };
+        }
     }
 }
 
@@ -292,10 +283,13 @@ fn traced(request: &mut AppendRequest) -> Span {
 mod tests {
     use std::sync::mpsc;
     use std::sync::{Mutex, PoisonError};
+    use std::time::Duration;
 
     use super::*;
     use crate::clock::{Clock, ManualClock};
     use crate::event::NewEvent;
+    use crate::schema::{SchemaCell, SchemaFile, TypeSchemas};
+    use crate::store::CheckedStore;
     use crate::store::memory::MemoryStore;
 
     /// A clock that tells the time only when it is let: it holds up every write.
@@ -358,5 +352,53 @@ mod tests {
         let store = AsyncStore::new(Arc::new(MemoryStore::new(Arc::new(ManualClock::at(1)))));
         let task = tokio::spawn(async move { store.run(|_| -> Result<(), StoreError> { panic!("as it was") }).await });
         assert!(task.await.unwrap_err().is_panic());
+    }
+
+    fn checked(clock: Arc<dyn Clock>) -> CheckedStore {
+        let text =
+            r#"{"x-enforce":true,"properties":{"text":{"type":"string"},"samples":{"items":{"type":"number"}}}}"#;
+        let (origin, event_type) = ("T.1.json".to_owned(), EventType::new("T").unwrap());
+        let file = SchemaFile { origin, event_type, version: 1, text: Ok(text.to_owned()) };
+        let schemas = SchemaCell::default();
+        schemas.set(Arc::new(TypeSchemas::read(vec![file], &TypeSchemas::default()).0));
+        CheckedStore::new(Arc::new(MemoryStore::new(clock)), Arc::new(schemas))
+    }
+
+    fn of_data(data: String) -> AppendRequest {
+        AppendRequest::unconditional(vec![NewEvent::json(EventType::new("T").unwrap(), data)])
+    }
+
+    fn heavy() -> AppendRequest {
+        of_data(format!(r#"{{"samples":[{}0]}}"#, "0,".repeat(200_000)))
+    }
+
+    #[tokio::test]
+    async fn what_takes_much_waits_for_its_turn_and_what_does_not_passes_by_however_large() {
+        let store = AsyncStore::new(Arc::new(checked(Arc::new(ManualClock::at(1)))));
+        let turn = heavy_turn().await;
+        let waits = tokio::spawn({
+            let store = store.clone();
+            async move { store.append(heavy()).await }
+        });
+        for bytes in [1, 100_000] {
+            let light = store.append(of_data(format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes))));
+            tokio::time::timeout(Duration::from_secs(60), light).await.unwrap().unwrap();
+        }
+        assert!(!waits.is_finished());
+        drop(turn);
+        waits.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_turn_ends_once_the_events_are_checked() {
+        let (open, gate) = mpsc::channel();
+        let store = checked(Arc::new(Gate(Mutex::new(gate))));
+        let request = store.append_at(heavy(), None).unwrap_err();
+        let turn = heavy_turn().await;
+        let thread = std::thread::spawn(move || store.append_at(request, Some(turn)).is_ok());
+        let next = tokio::time::timeout(Duration::from_secs(60), heavy_turn()).await;
+        assert!(next.is_ok(), "while the store still takes the write");
+        drop((open, next));
+        assert!(thread.join().unwrap());
     }
 }

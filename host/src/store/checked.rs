@@ -19,11 +19,16 @@ use crate::schema::{FieldError, SchemaCell};
 /// one at a time, and those that wait for it would only hold threads.
 static TURN: Semaphore = Semaphore::const_new(1);
 
-/// Waits for the turn to hold to a schema what takes much; what does not needs none. Taken before the thread is, and held
-/// by that.
-pub async fn heavy_turn(is_heavy: bool) -> Option<SemaphorePermit<'static>> {
+/// The turn to hold to a schema what takes much, until it is dropped.
+#[derive(Debug)]
+pub struct HeavyTurn {
     // Never closed.
-    if is_heavy { TURN.acquire().await.ok() } else { None }
+    _permit: Option<SemaphorePermit<'static>>,
+}
+
+/// Waits for the turn to hold to a schema what takes much. Taken before the thread is, and let go once that is done.
+pub async fn heavy_turn() -> HeavyTurn {
+    HeavyTurn { _permit: TURN.acquire().await.ok() }
 }
 
 /// A store behind schemas. Everything but what is appended passes as it is.
@@ -48,6 +53,16 @@ impl CheckedStore {
             // One that is stored is not appended again, whatever is asked for by now: the store tells where it is.
             Ok(()) | Err(_) => Ok(()),
         })
+    }
+
+    /// Checks events at their turn, which ends with that; none where they need one and have none.
+    fn check_at(&self, events: &[NewEvent], turn: Option<HeavyTurn>) -> Option<Result<(), AppendError>> {
+        if turn.is_none() && self.schemas.get().are_heavy(events) {
+            return None;
+        }
+        let checked = self.check(events);
+        drop(turn);
+        Some(checked)
     }
 
     /// Whether nothing has to be looked for, and that is soon known. What does not fit is checked again, by a thread that
@@ -91,8 +106,28 @@ impl Store for CheckedStore {
         }
     }
 
-    fn is_heavy(&self, events: &[NewEvent]) -> bool {
-        self.schemas.get().are_heavy(events)
+    fn append_at(
+        &self,
+        request: AppendRequest,
+        turn: Option<HeavyTurn>,
+    ) -> Result<Pending<Result<Appended, AppendError>>, AppendRequest> {
+        match self.check_at(&request.events, turn) {
+            None => Err(request),
+            Some(Ok(())) => Ok(self.inner.append(request)),
+            Some(Err(error)) => Ok(Pending::ready(Err(error))),
+        }
+    }
+
+    fn commit_at(
+        &self,
+        work: UnitOfWork,
+        turn: Option<HeavyTurn>,
+    ) -> Result<Pending<Result<Committed, CommitError>>, UnitOfWork> {
+        match self.check_at(&work.events, turn) {
+            None => Err(work),
+            Some(Ok(())) => Ok(self.inner.commit(work)),
+            Some(Err(error)) => Ok(Pending::ready(Err(CommitError::Append(error)))),
+        }
     }
 
     fn try_append(&self, request: AppendRequest) -> Result<Pending<Result<Appended, AppendError>>, AppendRequest> {
@@ -225,20 +260,5 @@ impl Store for CheckedStore {
 
     fn plugins(&self) -> Result<Vec<PluginName>, StoreError> {
         self.inner.plugins()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures::FutureExt as _;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn what_takes_much_waits_for_its_turn_and_what_does_not_passes_by() {
-        let turn = heavy_turn(true).await;
-        assert!(turn.is_some());
-        assert!(heavy_turn(true).now_or_never().is_none());
-        assert!(heavy_turn(false).now_or_never().is_some());
     }
 }

@@ -39,7 +39,7 @@ use uuid::Uuid;
 
 pub use append::{AppendCondition, AppendError, AppendRequest, Appended, AppendedEvent, StreamExpectation};
 pub use async_store::AsyncStore;
-pub use checked::{CheckedStore, heavy_turn};
+pub use checked::{CheckedStore, HeavyTurn, heavy_turn};
 pub use error::StoreError;
 pub use feed::Feed;
 pub use owner::Owner;
@@ -54,7 +54,7 @@ pub use state_size::StateSize;
 pub use stream::{Counts, StreamDeletion, StreamHead, StreamPage};
 pub use tracking::Tracking;
 
-use crate::event::{Category, EventType, NewEvent, OwnIds, PluginName, Position, RecordedEvent, StreamName};
+use crate::event::{Category, EventType, OwnIds, PluginName, Position, RecordedEvent, StreamName};
 
 /// The event log and the data that plugins keep beside it.
 ///
@@ -84,10 +84,33 @@ pub trait Store: Send + Sync + 'static {
     /// as [`Self::append`] does.
     fn change_plugin(&self, change: PluginChange) -> Pending<Result<(), CommitError>>;
 
-    /// Whether it may take so much to look at events before they are appended that it is done for one append at a time,
-    /// after [`heavy_turn`]. As it stands here it never does.
-    fn is_heavy(&self, _events: &[NewEvent]) -> bool {
-        false
+    /// [`Self::append`], unless it takes so much to look at the events first that this is done for one write at a time:
+    /// without a turn for it ([`heavy_turn`]) the request is given back then. The turn ends once they are looked at. As it
+    /// stands here none is needed.
+    ///
+    /// # Errors
+    /// The request, to come with a turn.
+    fn append_at(
+        &self,
+        request: AppendRequest,
+        turn: Option<HeavyTurn>,
+    ) -> Result<Pending<Result<Appended, AppendError>>, AppendRequest> {
+        drop(turn);
+        Ok(self.append(request))
+    }
+
+    /// [`Self::commit`], as [`Self::append_at`] is to [`Self::append`].
+    ///
+    /// # Errors
+    /// The work, to come with a turn.
+    #[expect(clippy::result_large_err, reason = "it is given back as it came")]
+    fn commit_at(
+        &self,
+        work: UnitOfWork,
+        turn: Option<HeavyTurn>,
+    ) -> Result<Pending<Result<Committed, CommitError>>, UnitOfWork> {
+        drop(turn);
+        Ok(self.commit(work))
     }
 
     /// [`Self::append`] that never blocks: where that would block, the request is given back. As it stands

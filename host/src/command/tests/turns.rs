@@ -5,6 +5,8 @@ use futures::future::join_all;
 
 use super::*;
 use crate::access::Denied;
+use crate::schema::{CommandSchemaFile, CommandSchemas};
+use crate::store::heavy_turn;
 
 fn denied() -> Allow {
     Arc::new(|_: &AppendRequest| Err(Denied::NoKey))
@@ -224,4 +226,45 @@ async fn a_claim_that_was_refused_is_heard_of_when_its_holder_goes() {
     claims.release(&PluginName::new("purses").unwrap());
     free.await;
     claims.claim(setup("others", &world.code, &world.policy)).unwrap();
+}
+
+struct Agrees;
+
+impl Validate for Agrees {
+    fn validate(&self, _: &Subject<'_>) -> Result<Vec<FieldFault>, Faulted> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_the_turn_of_what_takes_much_to_check_keeps_nobody_from_a_validator() {
+    let world = World::new(never());
+    let checks = &world.commands.0.checks;
+    let [origin, aggregate, command_type] = ["purse.Add.json", "purse", "Add"].map(str::to_owned);
+    let text = r##"{"items":{"$ref":"#"},"maxItems":1}"##.to_owned();
+    let schemas = CommandSchemas::read(vec![CommandSchemaFile { origin, aggregate, command_type, text }]).unwrap();
+    checks.set_schemas(Ok(schemas));
+    let validator = Validator { name: "a".into(), commands: Arc::new([Pattern::all()]), code: Arc::new(Agrees) };
+    checks.set_validators(Ok(vec![validator]));
+    let turn = heavy_turn().await;
+    let places = std::thread::available_parallelism().unwrap().get();
+    let heavy: Vec<_> = (0..places)
+        .map(|number| {
+            let commands = world.commands.clone();
+            let data = format!("{}1,1{}", "[".repeat(50), "]".repeat(50)).into_bytes();
+            let key = format!("heavy{number}");
+            let heavy = Command { key: key.clone(), data, ..command(&key, "Add", 1) };
+            tokio::spawn(async move { commands.send(heavy, Commands::allow_all()).await })
+        })
+        .collect();
+    let light = tokio::spawn({
+        let commands = world.commands.clone();
+        async move { commands.send(command("light", "Add", 1), Commands::allow_all()).await }
+    });
+    tokio::time::timeout(std::time::Duration::from_secs(60), light).await.unwrap().unwrap().unwrap();
+    assert!(heavy.iter().all(|heavy| !heavy.is_finished()));
+    drop(turn);
+    for refused in join_all(heavy).await {
+        assert!(matches!(refused.unwrap(), Err(CommandError::Refused { .. })));
+    }
 }

@@ -16,8 +16,6 @@ use super::{Limits, TooMuch};
 /// What is wrong at a place takes some hundred bytes, and a part of them for each level.
 pub(super) const ERROR_BYTES: u32 = 200;
 pub(super) const LEVEL_BYTES: u32 = 24;
-/// Most pairs that are remembered: they take some 80 MiB.
-const KNOWN_MAX: usize = 1 << 20;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
@@ -170,29 +168,32 @@ impl<'a> Count<'a> {
             }
             None => {}
         }
-        if step >= self.most.steps || self.known.len() >= KNOWN_MAX {
-            self.ended = Some(if step >= self.most.steps { TooMuch::Deep } else { TooMuch::Size });
+        if step >= self.most.steps {
+            self.ended = Some(TooMuch::Deep);
             return unsure;
         }
         self.memory(data).insert(key, Known::Open(step));
         self.steps += 1;
         let counted = self.count(of, data, level);
         self.steps -= 1;
-        if self.again < step {
-            self.memory(data).remove(&key);
-        } else {
+        let is_whole = self.again >= step;
+        if is_whole {
             self.again = usize::MAX;
-            self.memory(data).insert(key, Known::Done(counted));
+        }
+        // Those that are open are remembered in any case: there are no more than steps.
+        let most = self.most.known;
+        let memory = self.memory(data);
+        if is_whole && memory.len() <= most {
+            memory.insert(key, Known::Done(counted));
+        } else {
+            memory.remove(&key);
         }
         counted
     }
 
     fn count(&mut self, of: &'a Place, data: &Value, level: u32) -> Counted {
         let visits = of.asserts.visits();
-        self.once = self.once.saturating_add(visits);
-        if self.once > self.most.visits {
-            self.ended = Some(TooMuch::Size);
-        }
+        self.spend(visits);
         let error = error_bytes(level);
         let own = match of.asserts.held(data) {
             Held::Ends => return Counted { visits, bytes: error, brief: 0, outcome: Outcome::Fails },
@@ -204,6 +205,16 @@ impl<'a> Count<'a> {
             }
         };
         own.and(self.led(of, data, level)).told(level)
+    }
+
+    /// Takes it to the end where it was counted too often; answers whether it goes on.
+    fn spend(&mut self, visits: u32) -> bool {
+        self.once = self.once.saturating_add(visits);
+        let goes_on = self.once <= self.most.visits;
+        if !goes_on {
+            self.ended = Some(TooMuch::Size);
+        }
+        goes_on
     }
 
     fn led(&mut self, of: &'a Place, data: &Value, level: u32) -> Counted {
@@ -285,8 +296,11 @@ impl<'a> Count<'a> {
     fn fields(&mut self, of: &Place, fields: &Map<String, Value>, level: u32) -> Counted {
         let matched = if self.is_of_the_rest { of.matching.len() + 1 } else { of.matching.len() };
         let visits = u32::try_from(matched.saturating_mul(fields.len())).unwrap_or(u32::MAX);
-        self.once = self.once.saturating_add(visits);
         let mut sum = Counted { visits, ..Counted::NOTHING };
+        // Before any pattern is matched.
+        if !self.spend(visits) {
+            return sum;
+        }
         for (name, value) in fields {
             let (mut is_own, mut is_doubted) = (false, false);
             if let Some(place) = of.fields.get(name) {

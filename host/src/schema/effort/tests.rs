@@ -126,6 +126,30 @@ fn each_name_is_held_to_all_that_its_schema_leads_to() {
 }
 
 #[test]
+fn too_many_fields_for_their_patterns_are_too_much_before_one_is_matched() {
+    let fields: Vec<_> = (0..20).map(|n| format!(r#""a{n}":{{}}"#)).collect();
+    let data = serde_json::from_str(&format!("{{{}}}", fields.join(","))).unwrap();
+    let effort = effort(r##"{"patternProperties":{"^a":{"$ref":"#"}}}"##);
+    // One that is matched leads on for too many steps.
+    let most = |visits| Limits { visits, steps: 1, ..Limits::MOST };
+    assert_eq!(effort.count(&data, most(1000)), Err(TooMuch::Deep));
+    assert_eq!(effort.count(&data, most(10)), Err(TooMuch::Size));
+}
+
+#[test]
+fn what_is_more_than_is_remembered_is_counted_all_the_same() {
+    let count = |known: usize, schema: &str, data: &str| {
+        let most = Limits { visits: 10_000, known, ..Limits::MOST };
+        effort(schema).count(&serde_json::from_str(data).unwrap(), most).err()
+    };
+    let wide = format!("[{}[0]]", "[0],".repeat(1000));
+    assert_eq!(count(10, r##"{"items":{"$ref":"#"}}"##, &wide), None);
+    assert_eq!(count(10, EXPRESSION, &deep(100)), Some(TooMuch::Size), "it ends for all that");
+    let round = r##"{"$ref":"#/$defs/a","$defs":{"a":{"anyOf":[{"$ref":"#"},{"items":{"$ref":"#"}}]}}}"##;
+    assert_eq!(count(0, round, "[[1]]"), None, "where it is at is remembered always");
+}
+
+#[test]
 fn references_by_the_way_are_counted_where_there_are_several_resources() {
     let tree = r##"{"$id":"https://a.b/top","$ref":"tree","$defs":{"tree":{"$id":"tree","$dynamicAnchor":"n","anyOf":[
         {"properties":{"op":{"const":"add"},"x":{"$dynamicRef":"#n"}}},
@@ -176,6 +200,8 @@ fn what_is_heavy_waits_for_its_turn_and_what_is_little_does_not() {
     let samples = read(SAMPLES);
     assert!(!samples.is_heavy(br#"{"a":{"samples":[1,2,3]}}"#));
     assert!(samples.is_heavy(mebibyte("0").as_bytes()));
+    let text = format!(r#"{{"text":"{}"}}"#, "x".repeat(100_000));
+    assert!(!samples.is_heavy(text.as_bytes()), "it has few parts");
     let expression = read(EXPRESSION);
     assert!(!expression.is_heavy(deep(3).as_bytes()) && expression.is_heavy(deep(30).as_bytes()));
     assert!(!expression.is_heavy(b"{"), "it is refused at once");
