@@ -482,7 +482,7 @@ fn with_generation(record: &Record, building: Building) -> Edit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::{Policy, Setup};
+    use crate::delivery::{Permit, Policy, Setup};
 
     #[test]
     fn why_it_could_not_be_started_is_told_until_it_is() {
@@ -491,7 +491,7 @@ mod tests {
             plugin: plugin.clone(),
             subscription: Subscription::default(),
             policy: Policy::default(),
-            granted: Arc::new([]),
+            append: Permit::default(),
             component_digest: String::new(),
             manifest_digest: String::new(),
             handlers: Vec::new(),
