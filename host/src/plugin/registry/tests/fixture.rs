@@ -122,8 +122,9 @@ impl Fixture {
 
     /// Waits until something holds of a plugin.
     pub(super) async fn until(&self, name: &str, holds: impl Fn(&PluginInfo) -> bool) -> PluginInfo {
-        let what = format!("{name} never came to it");
-        wait(&what, || self.registry().get(&plugin(name)).filter(|info| holds(info))).await
+        let now = || self.registry().get(&plugin(name));
+        let what = || format!("{name} never came to it: {:?}", now());
+        wait_or(what, || now().filter(|info| holds(info))).await
     }
 
     pub(super) async fn until_generation(&self, name: &str, generation: u64) -> RunningInfo {
@@ -166,7 +167,12 @@ impl Fixture {
     }
 }
 
-pub(super) async fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(super) async fn wait<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_or(|| what.to_owned(), look).await
+}
+
+/// The same, where what is told of it is as it was in the end.
+async fn wait_or<T>(what: impl FnOnce() -> String, mut look: impl FnMut() -> Option<T>) -> T {
     let poll = async {
         loop {
             if let Some(found) = look() {
@@ -175,7 +181,7 @@ pub(super) async fn wait<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    timeout(DEADLINE, poll).await.unwrap_or_else(|_| panic!("{what}"))
+    timeout(DEADLINE, poll).await.unwrap_or_else(|_| panic!("{}", what()))
 }
 
 pub(super) fn plugin(name: &str) -> PluginName {

@@ -141,7 +141,10 @@ async fn a_rebuild_by_command_hands_everything_over_again() {
 #[tokio::test]
 async fn what_builds_its_state_in_place_of_what_is_installed_goes_on_whatever_has_it_begin_again() {
     // It cannot get through what the other has handled.
-    let mut fixture = Fixture::new(|fixture| fixture.put("p/p.wasm", "v1 halt"));
+    let mut fixture = Fixture::new(|fixture| {
+        fixture.put("p/plugin.toml", "");
+        fixture.put("p/p.wasm", "v1 halt");
+    });
     let last = fixture.append(5).await;
     let before = fixture.until_generation("p", 1).await.digest;
     fixture.put("p/p.wasm", "v2");
