@@ -19,7 +19,7 @@ use super::task::blocking;
 use crate::delivery::layout::{Layout, Settled};
 use crate::delivery::machine::Elsewhere;
 use crate::delivery::policy::Subscription;
-use crate::delivery::record::{Abandoned, Building, Edit, Instead, Record, noted, still};
+use crate::delivery::record::{Abandoned, Building, Edit, Instead, Record, noted};
 use crate::delivery::start;
 use crate::delivery::status::{RebuildStatus, SetAside, State, Status};
 use crate::error::with_sources;
@@ -341,10 +341,10 @@ impl Group {
         let edit = move |record: &Record| match &record.building {
             None => Err(CommandError::NotRebuilding { plugin: plugin.clone() }),
             Some(building) if building.component != component => Err(CommandError::Replaced { plugin: plugin.clone() }),
-            Some(building) if building.layout == layout && building.lifts == lifts => {
-                let next = Building { filter: still(building.filter.clone(), &filter), ..building.clone() };
-                let other = next != *building;
-                Ok(other.then(|| Edit::from(Record { building: Some(next), ..record.clone() })))
+            Some(building)
+                if building.layout == layout && building.lifts == lifts && building.filter == noted(&filter) =>
+            {
+                Ok(None)
             }
             // What is built shares its events otherwise, or sees others: it begins anew.
             Some(building) => Ok(Some(with_generation(

@@ -180,6 +180,28 @@ async fn a_rebuild_goes_on_after_a_restart_and_only_the_last_generation_before_i
 }
 
 #[tokio::test]
+async fn a_rebuild_that_goes_on_with_another_subscription_begins_anew() {
+    let store = store();
+    append_to(&store, 0, "ab").await;
+    append_as(&store, "M", 2, "cc").await;
+    append_to(&store, 4, "ab").await;
+    let both = |setup| listening(setup, &["N", "M"]);
+    let dispatcher = start(both(version("one", &[])), &store);
+    settled(&dispatcher, &store).await;
+    dispatcher.rebuild(gated("two", &[], 4, &Arc::default()), begin("one")).await.unwrap();
+    until(&dispatcher, |status| status.rebuild.as_ref().is_some_and(|it| it.position >= Position(2))).await;
+    dispatcher.stop().await;
+    let dispatcher = start(both(version("one", &[])), &store);
+    dispatcher.rebuild(both(version("two", &[])), Rebuild::GoOn).await.unwrap();
+    let status = until(&dispatcher, |status| status.generation > 0 && status.rebuild.is_none()).await;
+    assert_eq!(status.generation, 2);
+    settled(&dispatcher, &store).await;
+    assert_eq!(state(&store), fold((0..6).zip("abccab".chars())));
+    echoed_once(&store, 0..6);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
 async fn a_cancelled_rebuild_leaves_nothing() {
     let store = store();
     append_to(&store, 0, "aaaa").await;
