@@ -281,7 +281,13 @@ impl Group {
             Rebuild::Begin { from, reason, .. } => {
                 self.begin_rebuild(live, (subscription, layout), component, (from, reason)).await?
             }
-            Rebuild::GoOn => self.go_on(live, component, (subscription, layout)).await?,
+            Rebuild::GoOn => {
+                // What it has built may go.
+                if let Some(builder) = &mut self.builder {
+                    builder.rest().await;
+                }
+                self.go_on(live, component, (subscription, layout)).await?
+            }
         }
         if let Some(builder) = self.builder.take() {
             builder.stop().await;
@@ -316,9 +322,7 @@ impl Group {
         };
         let heard = noted(&filter);
         let removed_before = blocking(move || start::removed_after(filter, after, &*store)).await?;
-        if let Some(Position(removed_before)) = removed_before {
-            warn!(%plugin, removed_before, "retention has removed events that the state would be built of; it does without");
-        }
+        warn_of_removed(&plugin, removed_before);
         let started_us = self.around.clock.now_us();
         let (generation, filter) = (0, heard);
         let building =
@@ -337,7 +341,8 @@ impl Group {
         component: String,
         (Subscription { filter, lifts, .. }, layout): (Subscription, Layout),
     ) -> Result<(), CommandError> {
-        let plugin = self.around.plugin.clone();
+        let (plugin, store) = (self.around.plugin.clone(), Arc::clone(&self.around.store));
+        let before = live.stored.record.building.as_ref().map(|building| building.generation);
         let edit = move |record: &Record| match &record.building {
             None => Err(CommandError::NotRebuilding { plugin: plugin.clone() }),
             Some(building) if building.component != component => Err(CommandError::Replaced { plugin: plugin.clone() }),
@@ -346,13 +351,21 @@ impl Group {
             {
                 Ok(None)
             }
-            // What is built shares its events otherwise, or sees others: it begins anew.
-            Some(building) => Ok(Some(with_generation(
-                record,
-                Building { layout: layout.clone(), lifts: lifts.clone(), filter: noted(&filter), ..building.clone() },
-            ))),
+            // What is built shares its events otherwise, or sees others: it begins anew, over the log as it is now.
+            Some(building) => {
+                let removed_before = start::removed_after(filter.clone(), building.after, &*store)?;
+                let (layout, lifts, filter) = (layout.clone(), lifts.clone(), noted(&filter));
+                let building = Building { layout, lifts, removed_before, filter, ..building.clone() };
+                Ok(Some(with_generation(record, building)))
+            }
         };
-        self.change(live, edit).await
+        self.change(live, edit).await?;
+        let begun = live.stored.record.building.as_ref().filter(|building| Some(building.generation) != before);
+        if let Some(Building { after, removed_before, .. }) = begun {
+            info!(plugin = %self.around.plugin, from = after.next().0, "rebuild begins anew: it is handed other events");
+            warn_of_removed(&self.around.plugin, *removed_before);
+        }
+        Ok(())
     }
 
     /// Ends a rebuild.
@@ -467,6 +480,13 @@ impl Group {
             status.rebuild = rebuild;
             news
         });
+    }
+}
+
+/// Tells that a state is built without events that it would have been made of.
+fn warn_of_removed(plugin: &PluginName, removed_before: Option<Position>) {
+    if let Some(Position(removed_before)) = removed_before {
+        warn!(%plugin, removed_before, "retention has removed events that the state would be built of; it does without");
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::delivery::{Key, Policy, Rebuild, generations, live_owner};
+use crate::event::Category;
 use crate::store::Owner;
 
 /// Handles numbers: refuses some, keeps the others by stream and echoes them.
@@ -198,6 +199,38 @@ async fn a_rebuild_that_goes_on_with_another_subscription_begins_anew() {
     settled(&dispatcher, &store).await;
     assert_eq!(state(&store), fold((0..6).zip("abccab".chars())));
     echoed_once(&store, 0..6);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn a_rebuild_that_begins_anew_over_a_log_that_was_cut_meanwhile_says_so() {
+    let store = store();
+    append_to(&store, 0, "aabb").await;
+    let dispatcher = start(version("one", &[]), &store);
+    settled(&dispatcher, &store).await;
+    let gate: Arc<AtomicBool> = Arc::default();
+    dispatcher.rebuild(gated("two", &[], 2, &gate), begin("one")).await.unwrap();
+    let has_come = |generation| {
+        move |status: &Status| {
+            let rebuild = status.rebuild.as_ref();
+            rebuild.is_some_and(|it| it.generation == generation && it.position == Position(2))
+        }
+    };
+    let built = until(&dispatcher, has_come(1)).await.rebuild.unwrap();
+    assert_eq!(built.removed_before, None);
+    store.remove(&Category::new("a").unwrap(), Position(2)).unwrap();
+    let other = || listening(gated("two", &[], 2, &gate), &["N", "M"]);
+    dispatcher.rebuild(other(), Rebuild::GoOn).await.unwrap();
+    let anew = dispatcher.status().rebuild.unwrap();
+    assert_eq!((anew.generation, anew.from, anew.removed_before), (2, Position(1), Some(Position(2))));
+    // What goes on where it stands lacks no more than when it began.
+    until(&dispatcher, has_come(2)).await;
+    store.remove(&Category::new("a").unwrap(), Position(3)).unwrap();
+    dispatcher.rebuild(other(), Rebuild::GoOn).await.unwrap();
+    let still = dispatcher.status().rebuild.unwrap();
+    assert_eq!((still.generation, still.removed_before), (2, Some(Position(2))));
+    gate.store(true, Ordering::Relaxed);
+    assert_eq!(generation(&dispatcher, 2).await.removed_before, Some(Position(2)));
     dispatcher.stop().await;
 }
 
