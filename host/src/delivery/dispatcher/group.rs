@@ -30,7 +30,9 @@ const LIFTS_CHANGED: &str = "the upcasters that its events go through have chang
 /// One plugin's delivery.
 pub(super) struct Group {
     pub(super) around: Around,
-    commands: mpsc::Receiver<Command>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    /// A command that came while nothing could carry it out: it is the next one.
+    pub(super) kept: Option<Command>,
     pub(super) status: Arc<watch::Sender<Status>>,
     /// Who is answered when the partitions run again.
     answers: Vec<Box<dyn FnOnce() + Send + Sync>>,
@@ -77,13 +79,26 @@ pub(super) async fn run(
     status: watch::Sender<Status>,
 ) {
     let around = Around { plugin: setup.plugin.clone(), store, clock };
-    let (answers, status) = (Vec::new(), Arc::new(status));
-    let group = Group { around, commands, status, answers, fresh: false, builder: None, held_up_since_us: None };
+    let group = Group::new(around, commands, status);
     // Whoever waits for the end waits for this: the store and the handlers are let go of before.
     drop(group.drive(setup.into()).await);
 }
 
 impl Group {
+    /// A plugin that nothing was begun of.
+    pub(super) fn new(around: Around, commands: mpsc::Receiver<Command>, status: watch::Sender<Status>) -> Self {
+        Self {
+            around,
+            commands,
+            kept: None,
+            status: Arc::new(status),
+            answers: Vec::new(),
+            fresh: false,
+            builder: None,
+            held_up_since_us: None,
+        }
+    }
+
     /// Drives the plugin; answers where its commands came from, when all else that it had is dropped.
     async fn drive(mut self, mut version: Version) -> mpsc::Receiver<Command> {
         while let Some(mut live) = self.begin(version).await {
@@ -108,8 +123,19 @@ impl Group {
                 }
             };
         }
+        if let Some(builder) = self.builder.take() {
+            builder.stop().await;
+        }
         self.status.send_modify(|status| status.state = State::Stopped);
         self.commands
+    }
+
+    /// The next command; none when nobody can give one any more.
+    pub(super) async fn command(&mut self) -> Option<Command> {
+        match self.kept.take() {
+            None => self.commands.recv().await,
+            kept => kept,
+        }
     }
 
     /// Starts the partitions. Waits while the store fails; none when told to stop meanwhile.
@@ -134,7 +160,7 @@ impl Group {
             self.status.send_modify(|status| status.state = State::Halted { reason });
             tokio::select! {
                 () = tokio::time::sleep(BEGIN_RETRY) => {}
-                command = self.commands.recv() => match command {
+                command = self.command() => match command {
                     None | Some(Command::Stop) => return None,
                     Some(Command::Swap(swap, answer)) => match self.checked(&version, &swap) {
                         Ok(()) => {
@@ -182,7 +208,7 @@ impl Group {
     async fn pass_on(&mut self, live: &mut Live) -> Next {
         loop {
             tokio::select! {
-                command = self.commands.recv() => {
+                command = self.command() => {
                     let Some(command) = command else { return Next::Stop };
                     if let Some(next) = self.obey(live, command).await {
                         return next;

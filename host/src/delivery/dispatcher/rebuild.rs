@@ -1,19 +1,24 @@
 //! A generation that is built beside the live one: a second set of partitions, which is quiet, never ahead of the
-//! live one, and takes over what that one has set aside. When it has come as far it becomes live.
+//! live one, and takes over what that one has set aside. When it has come as far it becomes live (`finish`).
+
+mod finish;
+mod pace;
+mod shown;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tracing::{error, info, warn};
+
+use finish::FINISH_WITHIN;
+use pace::Pace;
 
 use super::begin;
 use super::beside::{Beside, bare_rows};
 use super::command::{CommandError, Order, Rebuild};
-use super::generations::make_live;
-use super::group::{Group, Live, Rested, panicked};
+use super::group::{Group, Live};
 use super::partitions::{Around, Launch, Partitions, Version, ask};
 use super::task::blocking;
 use crate::delivery::layout::{Layout, Settled};
@@ -28,11 +33,6 @@ use crate::store::{Owner, Progress, StoreError};
 
 /// Positions by which a generation may be behind when the live one is stopped for it: about a batch.
 const NEAR: u64 = 1024;
-/// How long the live one is stopped at most while the rest is done; then it goes on, and this is tried again with twice
-/// the time, so that it comes to its end however much there is to do.
-const FINISH_WITHIN: Duration = Duration::from_secs(2);
-/// The longest that it becomes.
-const FINISH_WITHIN_MAX: Duration = Duration::from_secs(120);
 /// Wait before what failed is tried again, in microseconds.
 const AGAIN_US: u64 = 1_000_000;
 
@@ -47,6 +47,8 @@ pub(super) struct Builder {
     limits: Vec<watch::Sender<Position>>,
     /// When it began, and where, in this process.
     since: Option<(u64, Position)>,
+    /// How fast it comes on; none before it started.
+    pace: Option<Pace>,
     /// What failed is not tried before: microseconds since the Unix epoch.
     not_before_us: u64,
     /// Has what was settled meanwhile handled here, too, while the live one goes on.
@@ -69,6 +71,7 @@ impl Builder {
             status: Arc::new(watch::Sender::new(Status::default())),
             limits,
             since: None,
+            pace: None,
             not_before_us: 0,
             releasing: None,
             finish_within: FINISH_WITHIN,
@@ -111,6 +114,7 @@ impl Builder {
         let Some(version) = self.version.take() else { return Ok(()) };
         let lowest = progress.iter().map(|progress| progress.checkpoint).min().unwrap_or_default();
         self.since.get_or_insert((now_us, lowest));
+        self.pace = Some(Pace::from(now_us, lowest));
         let limits = self.limits.iter().map(watch::Sender::subscribe).collect();
         let beside = Beside::Live { owner: live.clone(), limits };
         let launch = Launch { owner, progress, rows, settled: Vec::new(), paused: false, fresh: false, beside };
@@ -124,7 +128,7 @@ impl Builder {
         if let Err(error) = started {
             error!(%plugin, %error, "a rebuild cannot be gone on with; trying again");
             self.not_started = Some(with_sources(&error));
-            self.not_before_us = now_us.saturating_add(AGAIN_US);
+            self.put_off(now_us, AGAIN_US);
         }
     }
 
@@ -199,64 +203,12 @@ impl Builder {
     fn hold_up(&mut self, around: &Around, reason: String, now_us: u64) {
         warn!(plugin = %around.plugin, reason, "a rebuilt generation is not live yet; trying again");
         self.held_up = Some(reason);
-        self.not_before_us = now_us.saturating_add(AGAIN_US);
+        self.put_off(now_us, AGAIN_US);
     }
 
-    /// Waits until everything up to the limits is settled.
-    async fn complete(&mut self, around: &Around, live: &Owner) -> Result<(), CommandError> {
-        let stopped = || CommandError::Stopped { plugin: around.plugin.clone() };
-        let mut status = self.status.subscribe();
-        while !self.is_within(0) {
-            status.changed().await.map_err(|_| stopped())?;
-        }
-        self.release(around, live).await
-    }
-
-    fn shown(&self, target: Position, now_us: u64) -> RebuildStatus {
-        let status = self.status.borrow().clone();
-        let position = if status.partitions.is_empty() { self.building.after } else { status.checkpoint };
-        let (since_us, since) = self.since.unwrap_or((now_us, position));
-        let passed = position.0.saturating_sub(since.0);
-        let elapsed_us = now_us.saturating_sub(since_us).max(1);
-        let rate = passed.saturating_mul(1_000_000) / elapsed_us;
-        let left = target.0.saturating_sub(position.0);
-        let state = if self.partitions.is_some() {
-            status.state
-        } else {
-            State::BackingOff { until_us: self.not_before_us, reason: None }
-        };
-        let held_up = match &state {
-            State::Halted { reason } | State::Quarantined { reason } => Some(reason.clone()),
-            _ => self.not_started.as_ref().or(self.held_up.as_ref()).cloned(),
-        };
-        RebuildStatus {
-            position,
-            target,
-            rate,
-            // What stands comes to no end.
-            seconds_left: (rate > 0 && !state.stands()).then(|| left.div_ceil(rate)),
-            state,
-            set_aside: status.set_aside,
-            counters: status.counters,
-            held_up,
-            ..RebuildStatus::of(&self.building)
-        }
-    }
-}
-
-impl RebuildStatus {
-    fn of(building: &Building) -> Self {
-        Self {
-            generation: building.generation,
-            component: building.component.clone(),
-            reason: building.reason.clone(),
-            started_us: building.started_us,
-            from: building.after.next(),
-            removed_before: building.removed_before,
-            position: building.after,
-            state: State::Stopped,
-            ..Self::default()
-        }
+    /// Lets the live one go on for so long.
+    const fn put_off(&mut self, now_us: u64, for_us: u64) {
+        self.not_before_us = now_us.saturating_add(for_us);
     }
 }
 
@@ -410,11 +362,10 @@ impl Group {
         let (checkpoints, now_us) = (self.checkpoints(), self.around.clock.now_us());
         let passes_over = self.passes_over(&live.stored.record);
         let Some(builder) = &mut self.builder else { return false };
-        // The live one does not stop for what would not come to its end.
-        let stands = builder.status.borrow().state.stands();
-        let near = builder.partitions.is_some() && builder.is_within(NEAR) && !stands;
+        let near = builder.partitions.is_some() && builder.is_within(NEAR);
         builder.raise(&checkpoints);
-        if !near || builder.not_before_us > now_us || passes_over {
+        let soon = builder.is_soon_through(now_us);
+        if !near || !soon || builder.not_before_us > now_us || passes_over {
             return false;
         }
         builder.is_released(&self.around, &live.owner, now_us).await
@@ -428,46 +379,6 @@ impl Group {
         let reach = before.chain(record.abandoned.iter().map(Abandoned::reach)).max().unwrap_or_default();
         let status = self.status.borrow();
         status.partitions.iter().any(|one| one.state == State::Running && one.checkpoint < reach)
-    }
-
-    /// Makes what is built live. Answers what is to run then: that, or what ran if it could not be.
-    pub(super) async fn finish(&mut self, live: Rested) -> Version {
-        let Some(mut builder) = self.builder.take() else { return live.version };
-        builder.raise(&self.checkpoints());
-        let complete = timeout(builder.finish_within, builder.complete(&self.around, &live.owner)).await;
-        let failure = match complete {
-            Ok(Ok(())) => {
-                builder.rest().await;
-                let (owner, built, store) =
-                    (live.owner.clone(), builder.building.generation, Arc::clone(&self.around.store));
-                let limits: Vec<_> = builder.limits.iter().map(|limit| *limit.borrow()).collect();
-                let made = tokio::task::spawn_blocking(move || make_live(&owner, built, &limits, &*store)).await;
-                match (made.unwrap_or_else(|_| Err(panicked().into())), builder.version.take()) {
-                    (Ok(()), Some(version)) => {
-                        let discarded = builder.status.borrow().counters.discarded;
-                        info!(plugin = %builder.owner(&live.owner), discarded, "a rebuilt generation is live");
-                        self.fresh = true;
-                        return version;
-                    }
-                    (made, version) => {
-                        builder.version = version;
-                        made.err().map_or_else(String::new, |error| error.to_string())
-                    }
-                }
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => {
-                let (within, longer) = (builder.finish_within, builder.finish_within.saturating_mul(2));
-                builder.finish_within = longer.min(FINISH_WITHIN_MAX);
-                let next = builder.finish_within;
-                format!(
-                    "the rest took longer than {within:?}, for which nothing was handled; the next time it has {next:?}"
-                )
-            }
-        };
-        builder.hold_up(&self.around, failure, self.around.clock.now_us());
-        self.builder = Some(builder);
-        live.version
     }
 
     /// Shows what is built.
@@ -504,18 +415,20 @@ mod tests {
     use super::*;
     use crate::delivery::{Permit, Policy, Setup};
 
-    #[test]
-    fn why_it_could_not_be_started_is_told_until_it_is() {
-        let plugin = PluginName::new("p").unwrap();
-        let setup = Setup {
-            plugin: plugin.clone(),
+    pub(super) fn setup() -> Setup {
+        Setup {
+            plugin: PluginName::new("p").unwrap(),
             subscription: Subscription::default(),
             policy: Policy::default(),
             append: Permit::default(),
             component_digest: String::new(),
             manifest_digest: String::new(),
             handlers: Vec::new(),
-        };
+        }
+    }
+
+    /// What builds a generation from the beginning, in one partition.
+    pub(super) fn builder() -> Builder {
         let building = Building {
             generation: 1,
             component: String::new(),
@@ -527,7 +440,13 @@ mod tests {
             removed_before: None,
             filter: None,
         };
-        let mut builder = Builder::new(building, setup.into());
+        Builder::new(building, setup().into())
+    }
+
+    #[test]
+    fn why_it_could_not_be_started_is_told_until_it_is() {
+        let plugin = setup().plugin;
+        let mut builder = builder();
         let failed = || Err(StoreError::ReadFailed { reason: "the disk is away".into() });
         let told = |builder: &Builder| builder.shown(Position(9), 5).held_up;
         builder.note_start(&plugin, failed(), 5);

@@ -491,6 +491,37 @@ async fn a_rebuild_that_halts_is_shown_and_the_live_one_goes_on() {
 }
 
 #[tokio::test]
+async fn the_live_one_never_stops_for_one_that_asks_for_time() {
+    let store = store();
+    append_to(&store, 0, "abc").await;
+    let dispatcher = start(version("one", &[]), &store);
+    settled(&dispatcher, &store).await;
+    let asks = |_: &RecordedEvent, _: &mut Effects| {
+        Err((Verdict::Retry { after_ms: Some(3_600_000) }, "in an hour".to_owned()))
+    };
+    let asking = Setup { subscription: only("N"), component_digest: "one".into(), ..setup(asks) };
+    dispatcher.rebuild(asking, begin("one")).await.unwrap();
+    let waits = |status: &Status| {
+        status
+            .rebuild
+            .as_ref()
+            .is_some_and(|it| matches!(it.state, State::BackingOff { .. }) && it.counters.retried > 0)
+    };
+    until(&dispatcher, waits).await;
+    // Each time it is looked at once more.
+    for number in 3..10 {
+        append_to(&store, number, "a").await;
+        let head = store.head();
+        until(&dispatcher, |status| status.rebuild.as_ref().is_some_and(|it| it.target >= head)).await;
+    }
+    let status = dispatcher.status();
+    let held_up = status.rebuild.and_then(|it| it.held_up);
+    assert_eq!((status.counters.handled, status.rebuild_pause_us, held_up), (10, None, None));
+    dispatcher.cancel_rebuild().await.unwrap();
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
 async fn where_a_rebuild_may_begin() {
     let store = store();
     append_to(&store, 0, "abcabc").await;
