@@ -98,8 +98,11 @@ fn types_of_commands_and_events_follow_from_shapes_that_are_made_of_others() {
     }
 }
 
-/// Shows, with two kinds of state.
-const SHOWS: &str = r#"
+/// Shows, whose state counts guests, and then names them instead.
+const SHOWS: [(&str, &str, [&str; 2]); 2] = [
+    (
+        "js",
+        r#"
 import { array, decider, text } from "tidemill-sdk";
 
 export const { aggregate, description } = decider({
@@ -109,35 +112,86 @@ export const { aggregate, description } = decider({
   STATE
   decide: (_, { data }) => [{ type: "Booked", data }],
 });
-"#;
-const SHOWS_COUNTED: &str = "fresh: () => ({ booked: 0 }), apply: ({ booked }) => ({ booked: booked + 1 }),";
-const SHOWS_BY_NAME: &str = "state: { guests: array(text) }, fresh: () => ({ guests: [] as string[] }), \
-                             apply: ({ guests }, { data }) => ({ guests: [...guests, data.guest] }),";
+"#,
+        [
+            "fresh: () => ({ booked: 0 }), apply: ({ booked }) => ({ booked: booked + 1 }),",
+            "state: { guests: array(text) }, fresh: () => ({ guests: [] as string[] }), \
+             apply: ({ guests }, { data }) => ({ guests: [...guests, data.guest] }),",
+        ],
+    ),
+    (
+        "python",
+        r#"
+from dataclasses import dataclass, field
+
+from tidemill import Decider
+
+
+@dataclass
+class Book:
+    guest: str
+
+
+@dataclass
+class Booked:
+    guest: str
+
+
+@dataclass
+class Shows:
+STATE
+
+    def decide(self, command, asked):
+        return [Booked(command.guest)]
+
+
+Aggregate, Description = Decider(Shows, name="shows", commands=[Book], events=[Booked]).exports()
+"#,
+        [
+            "    booked: int = 0\n\n    def apply(self, event):\n        self.booked += 1\n",
+            "    guests: list[str] = field(default_factory=list)\n\n    def apply(self, event):\n        \
+             self.guests.append(event.guest)\n",
+        ],
+    ),
+];
 
 #[test]
 fn a_snapshot_of_another_shape_is_left_out_by_the_shape_of_the_state() {
-    let language = Language::named("js").unwrap();
-    if !can_build(language) {
+    if !can_build_both() {
         return;
     }
-    let project = Project::of_role(language, "aggregate", "snapshot", "shows");
-    let [counted, by_name] = [SHOWS_COUNTED, SHOWS_BY_NAME].map(|state| {
-        fs::write(project.folder().join(language.source), SHOWS.replace("STATE", state)).unwrap();
-        project.build()
-    });
     let setting = Setting::new();
-    setting.put("shows.wasm", &counted);
-    setting.put("shows.toml", b"[aggregate]\nsnapshot_every = 1\n[grants]\nappend = [\"Booked\"]\n");
+    let projects = SHOWS.map(|(language, source, states)| {
+        let with = Language::named(language).unwrap();
+        let project = Project::of_role(with, "aggregate", "snapshot", "shows");
+        let built = states.map(|state| {
+            fs::write(project.folder().join(with.source), source.replace("STATE", state)).unwrap();
+            project.build()
+        });
+        (language, built)
+    });
+    for (language, [counted, _]) in &projects {
+        setting.put(&format!("{language}.wasm"), counted);
+        let manifest =
+            format!("[aggregate]\ncategory = \"{language}\"\nsnapshot_every = 1\n[grants]\nappend = [\"Booked\"]\n");
+        setting.put(&format!("{language}.toml"), manifest.as_bytes());
+    }
     let server = setting.start();
-    let book =
-        |guest: &str| command(&server, "shows/1", &json!({ "id": guest, "type": "Book", "data": { "guest": guest } }));
-    assert_eq!((book("ann").0, book("bob").0), (201, 201));
-    let snapshots = || server.get("/v1/snapshots?prefix=shows-")["snapshots"].as_array().map(Vec::len);
-    poll("a snapshot of the count", || (snapshots() == Some(1)).then_some(()));
-    setting.put("shows.wasm", &by_name);
-    let state = || server.try_get("/v1/streams/shows-1/state").ok().map(|answer| answer["state"].clone());
-    poll("a state made of the events", || (state()? == json!({ "guests": ["ann", "bob"] })).then_some(()));
-    assert_eq!(book("eve").0, 201);
+    for (language, [_, by_name]) in &projects {
+        let book = |guest: &str| {
+            let body = json!({ "id": format!("{language}-{guest}"), "type": "Book", "data": { "guest": guest } });
+            command(&server, &format!("{language}/1"), &body).0
+        };
+        assert_eq!((book("ann"), book("bob")), (201, 201), "{language}");
+        let snapshots =
+            || server.get(&format!("/v1/snapshots?prefix={language}-"))["snapshots"].as_array().map(Vec::len);
+        poll("a snapshot of the count", || (snapshots() == Some(1)).then_some(()));
+        setting.put(&format!("{language}.wasm"), by_name);
+        let state =
+            || server.try_get(&format!("/v1/streams/{language}-1/state")).ok().map(|answer| answer["state"].clone());
+        poll("a state made of the events", || (state()? == json!({ "guests": ["ann", "bob"] })).then_some(()));
+        assert_eq!(book("eve"), 201, "{language}");
+    }
 }
 
 /// Each decides for half of what it is asked for, which is no whole number of seats.

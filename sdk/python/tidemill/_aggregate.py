@@ -69,10 +69,13 @@ class Decider:
         summary: str = "",
         snapshot_schema: int = 1,
     ):
-        """`snapshot_schema`: raise it when the fields of the state change, and older snapshots are left out."""
+        """`snapshot_schema`: raise it when the state changes, and older snapshots are left out.
+
+        One that lacks a field of today's, or has another, is left out anyway; what a field means is nowhere written.
+        """
         self._about = (name, version, summary)
         self._fresh = getattr(state, "fresh", lambda id: state())
-        self._restore = reader(state)
+        self._restore = reader(state, exact=True)
         self._events = {event.__name__: reader(event) for event in events}
         self._commands = {command.__name__: reader(command) for command in commands}
         self._snapshot_schema = snapshot_schema

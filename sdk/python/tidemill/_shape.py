@@ -23,25 +23,26 @@ class ShapeError(Exception):
         return "/" + re.sub(r"\[(\d+)\]", r".\1", self._path).replace(".", "/") if self._path else ""
 
 
-def reader(annotation: object) -> Reader:
+def reader(annotation: object, *, exact: bool = False) -> Reader:
     """What reads a JSON value as the annotated type.
 
     Known are `str`, `bool`, `int`, `float`, `list[T]`, `dict[str, T]`, `T | None`, `object`, and dataclasses
-    of these.
+    of these. With `exact` a dataclass has all of its fields, those with a default too, and none beside: it is read as it
+    was written down.
     """
     if annotation in _PLAIN:
         return _plain(annotation)
     if annotation in (object, typing.Any):
         return lambda value, path: value
     if dataclasses.is_dataclass(annotation):
-        return _dataclass(annotation)
+        return _dataclass(annotation, exact)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is list:
-        return _list(reader(arguments[0]))
+        return _list(reader(arguments[0], exact=exact))
     if origin is dict and arguments[0] is str:
-        return _dict(reader(arguments[1]))
+        return _dict(reader(arguments[1], exact=exact))
     if origin in (typing.Union, types.UnionType) and len(arguments) == 2 and type(None) in arguments:
-        return _optional(reader(next(kind for kind in arguments if kind is not type(None))))
+        return _optional(reader(next(kind for kind in arguments if kind is not type(None)), exact=exact))
     raise TypeError(f"events cannot hold {annotation!r}: use str, bool, int, float, list, dict, None or a dataclass")
 
 
@@ -86,9 +87,13 @@ def _optional(some: Reader) -> Reader:
     return lambda value, path: None if value is None else some(value, path)
 
 
-def _dataclass(kind: type) -> Reader:
+def _dataclass(kind: type, exact: bool) -> Reader:
     hints = typing.get_type_hints(kind)
-    fields = [(field.name, reader(hints[field.name]), _required(field)) for field in dataclasses.fields(kind)]
+    fields = [
+        (field.name, reader(hints[field.name], exact=exact), exact or _required(field))
+        for field in dataclasses.fields(kind)
+    ]
+    names = {name for name, _, _ in fields}
 
     def read(value: object, path: str) -> object:
         if type(value) is not dict:
@@ -100,6 +105,10 @@ def _dataclass(kind: type) -> Reader:
                 found[name] = read_field(value[name], place)
             elif required:
                 raise ShapeError(f"{place}: it is missing", place)
+        beside = sorted(value.keys() - names) if exact else []
+        if beside:
+            place = f"{path}.{beside[0]}" if path else beside[0]
+            raise ShapeError(f"{place}: it is not known", place)
         try:
             return kind(**found)
         except ValueError as error:
