@@ -21,10 +21,25 @@ pub(super) struct Beside {
     checks: Aside<CommandFiles>,
 }
 
+/// How far the looks at something are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Looks {
+    /// How many were begun.
+    pub(super) begun: u64,
+    /// How many of them are over.
+    pub(super) ended: u64,
+    /// Whether the last that is over found files that do not stand still, so that another is due one debounce later; so it
+    /// is before the first.
+    pub(super) settling: bool,
+}
+
 /// What looks at files, and remembers what it saw.
 trait Eyes: Send + 'static {
     /// What a look finds.
     type Seen: Send;
+
+    /// Whether it found files that do not stand still.
+    fn is_settling(seen: &Self::Seen) -> bool;
 
     /// Looks. Blocks.
     fn look(&mut self) -> Self::Seen;
@@ -42,6 +57,8 @@ struct Aside<E: Eyes> {
     /// None while a look is under way.
     eyes: Option<E>,
     under_way: Option<JoinHandle<(E, E::Seen)>>,
+    /// How many looks were begun.
+    begun: u64,
     /// What the last look found; none before the first.
     seen: Option<E::Seen>,
 }
@@ -60,9 +77,9 @@ impl Beside {
         self.checks.begin();
     }
 
-    /// Whether one of them is under way.
-    pub(super) const fn is_under_way(&self) -> bool {
-        self.upcasters.under_way.is_some() || self.checks.under_way.is_some()
+    /// How far the looks at each are.
+    pub(super) fn looks(&self) -> [Looks; 2] {
+        [self.upcasters.looks(), self.checks.looks()]
     }
 
     /// Waits until none is under way, but no longer than this: what takes longer goes on.
@@ -85,21 +102,26 @@ impl Beside {
         self.upcasters.seen.as_ref()
     }
 
-    /// Adds what is wrong with what commands are held to, and whether another look at it is due one debounce later.
+    /// Adds what is wrong with what commands are held to.
     pub(super) fn add_to(&self, scan: &mut Scan) {
-        let Some(CommandLook { problems, settling }) = &self.checks.seen else { return };
+        let Some(CommandLook { problems, .. }) = &self.checks.seen else { return };
         scan.strays.extend(problems.clone());
-        scan.settling |= settling;
     }
 }
 
 impl<E: Eyes> Aside<E> {
     fn new(place: &Place, eyes: E) -> Self {
-        Self { place: place.clone(), eyes: Some(eyes), under_way: None, seen: None }
+        Self { place: place.clone(), eyes: Some(eyes), under_way: None, begun: 0, seen: None }
+    }
+
+    fn looks(&self) -> Looks {
+        let ended = self.begun - u64::from(self.under_way.is_some());
+        Looks { begun: self.begun, ended, settling: self.seen.as_ref().is_none_or(E::is_settling) }
     }
 
     fn begin(&mut self) {
         let Some(mut eyes) = self.eyes.take() else { return };
+        self.begun += 1;
         self.under_way = Some(tokio::task::spawn_blocking(move || {
             let seen = eyes.look();
             (eyes, seen)
@@ -122,6 +144,10 @@ impl<E: Eyes> Aside<E> {
 impl Eyes for Upcasters {
     type Seen = Outlook;
 
+    fn is_settling(seen: &Outlook) -> bool {
+        seen.settling
+    }
+
     fn look(&mut self) -> Outlook {
         Self::look(self)
     }
@@ -138,6 +164,10 @@ impl Eyes for Upcasters {
 
 impl Eyes for CommandFiles {
     type Seen = CommandLook;
+
+    fn is_settling(seen: &CommandLook) -> bool {
+        seen.settling
+    }
 
     fn look(&mut self) -> CommandLook {
         Self::look(self)
