@@ -162,9 +162,11 @@ async fn what_builds_its_state_in_place_of_what_is_installed_goes_on_whatever_ha
     fixture.until("p", is_built).await;
     fixture.registry().reload(&plugin("p"), false).await.unwrap();
     fixture.until("p", is_built).await;
+    let loads = fixture.loads().len();
     fixture.put("p/plugin.toml", "[delivery]\nbatch_events_max = 7");
-    fixture.looks().await;
-    fixture.until("p", is_built).await;
+    // What runs has a manifest of its own and stays; what is installed is looked at under the new one.
+    wait("the manifest is not taken", || (fixture.loads().len() > loads).then_some(())).await;
+    fixture.until("p", |info| !info.loading && is_built(info)).await;
     // What is installed does not wait for it.
     fixture.registry().reload(&plugin("p"), true).await.unwrap();
     let running = fixture.until("p", |info| info.running.is_some()).await.running.unwrap();
