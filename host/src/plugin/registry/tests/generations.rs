@@ -175,6 +175,38 @@ async fn what_builds_its_state_in_place_of_what_is_installed_goes_on_whatever_ha
 }
 
 #[tokio::test]
+async fn what_an_operator_has_rebuilt_while_a_version_is_loaded_to_replace_it_goes_on() {
+    // It cannot get through what the other has handled.
+    let fixture = Fixture::new(|fixture| fixture.put("p.wasm", "v1 halt slow"));
+    fixture.loader.release();
+    let last = fixture.append(5).await;
+    let before = fixture.until_generation("p", 1).await.digest;
+    fixture.put("p.wasm", "v2");
+    fixture.until_generation("p", 2).await;
+    fixture.until_handled("p", last).await;
+    let (name, registry) = (plugin("p"), fixture.registry());
+    registry.roll_back(&name).await.unwrap();
+    fixture.loader.hold();
+    let loads = || fixture.loads().iter().filter(|text| *text == "v1 halt slow").count();
+    let loads_before = loads();
+    let is_built = |info: &PluginInfo| {
+        let status = info.running.as_ref().filter(|running| running.digest == before).map(|running| &running.status);
+        let rebuild = status.and_then(|status| status.rebuild.as_ref());
+        rebuild.is_some_and(|rebuild| matches!(rebuild.state, State::Halted { .. }))
+    };
+    let meanwhile = async {
+        wait("it is not loaded anew", || (loads() > loads_before).then_some(())).await;
+        registry.rebuild(&name, None, false).await.unwrap();
+        fixture.until("p", is_built).await;
+        fixture.loader.release();
+    };
+    let (reloaded, ()) = tokio::join!(registry.reload(&name, false), meanwhile);
+    reloaded.unwrap();
+    fixture.until("p", is_built).await;
+    registry.cancel_rebuild(&name).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_retention_has_cut_is_rebuilt_only_when_that_is_said() {
     let fixture = Fixture::new(|fixture| fixture.put("p.wasm", "v1"));
     let event = || NewEvent {
