@@ -3,6 +3,7 @@
 //! They are made beside the look at the plugins, each on a thread of its own, because a compilation may take long: what
 //! is taken away from a plugin, and what is removed, does not wait for it. What does is the supervisor's to say.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,8 +48,8 @@ trait Eyes: Send + 'static {
     /// What looks after a look that panicked: what that had put in place goes on.
     fn again(place: &Place) -> Self;
 
-    /// What a look has found that panicked.
-    fn panicked(place: &Place, reason: String) -> Self::Seen;
+    /// What a look has found that failed as a whole.
+    fn failed(place: &Place, reason: String) -> Self::Seen;
 }
 
 /// One of them, which has at most one look under way.
@@ -122,8 +123,13 @@ impl<E: Eyes> Aside<E> {
     fn begin(&mut self) {
         let Some(mut eyes) = self.eyes.take() else { return };
         self.begun += 1;
+        let place = self.place.clone();
         self.under_way = Some(tokio::task::spawn_blocking(move || {
-            let seen = eyes.look();
+            // Where the plugins directory itself is away, nothing in it was taken away.
+            let seen = match fs::read_dir(&place.directory) {
+                Ok(_) => eyes.look(),
+                Err(error) => E::failed(&place, error.to_string()),
+            };
             (eyes, seen)
         }));
     }
@@ -132,7 +138,7 @@ impl<E: Eyes> Aside<E> {
     async fn finish(&mut self) {
         let Some(look) = &mut self.under_way else { return };
         let (eyes, seen) = look.await.unwrap_or_else(|error| {
-            let seen = E::panicked(&self.place, error.to_string());
+            let seen = E::failed(&self.place, error.to_string());
             (E::again(&self.place), seen)
         });
         self.under_way = None;
@@ -156,7 +162,7 @@ impl Eyes for Upcasters {
         Self::new(&place.directory, Arc::clone(&place.loader))
     }
 
-    fn panicked(place: &Place, reason: String) -> Outlook {
+    fn failed(place: &Place, reason: String) -> Outlook {
         let folder = place.directory.join(UPCASTERS_FOLDER);
         Outlook { chain: Some(Err(unreadable(folder.clone(), reason))), settling: false, folder }
     }
@@ -178,7 +184,7 @@ impl Eyes for CommandFiles {
         Self::again(directory, Arc::clone(checks), Arc::clone(loader))
     }
 
-    fn panicked(place: &Place, reason: String) -> CommandLook {
+    fn failed(place: &Place, reason: String) -> CommandLook {
         let folder = place.directory.join(VALIDATORS_FOLDER);
         let problems = [(folder.clone(), unreadable(folder, reason))].into();
         CommandLook { problems, settling: false }

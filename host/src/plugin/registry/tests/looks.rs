@@ -17,6 +17,25 @@ async fn schemas_are_read_again_after_a_look_that_panicked_and_hold_meanwhile() 
 }
 
 #[tokio::test]
+async fn what_lifts_events_goes_on_while_the_directory_is_away() {
+    let (logged, _guard) = Logged::capture();
+    let rules = "[[upcast]]\ntype = \"E\"\nfrom = 1\nrules = [{ rename = \"/a\", to = \"b\" }]";
+    let fixture = Fixture::new(|fixture| fixture.put("upcasters/u.toml", rules));
+    let lifts = || fixture.registry().chain().is_ok_and(|chain| !chain.is_empty());
+    wait("nothing lifts events", || lifts().then_some(())).await;
+    let aside = fixture.directory.path().with_extension("aside");
+    fs::rename(fixture.directory.path(), &aside).unwrap();
+    for _ in 0..10 {
+        // It is answered after a look.
+        fixture.registry().reload(&plugin("nobody"), false).await.unwrap_err();
+    }
+    fs::rename(&aside, fixture.directory.path()).unwrap();
+    fixture.looks().await;
+    assert!(lifts());
+    assert_eq!(logged.count("upcasters taken"), 1);
+}
+
+#[tokio::test]
 async fn a_shutdown_does_not_wait_for_a_look() {
     let fixture = Fixture::new(|fixture| {
         fixture.put("a.wasm", "v1");
