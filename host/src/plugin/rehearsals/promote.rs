@@ -78,6 +78,16 @@ impl Rehearsals {
     /// When there is no candidate, it is not clean, something else runs by now or under another manifest, the plugin is
     /// being promoted, or the candidate does not come to run.
     pub async fn promote(&self, name: &PluginName, force: bool) -> Result<Promoted, RehearsalRefused> {
+        self.promote_within(name, force, TAKEN_WITHIN).await
+    }
+
+    /// The same, waited for no longer than this.
+    pub(super) async fn promote_within(
+        &self,
+        name: &PluginName,
+        force: bool,
+        longest: Duration,
+    ) -> Result<Promoted, RehearsalRefused> {
         // The thread has it: whoever waits may go away before that is through.
         let turn = self.promoting.begin(name)?;
         let installed = self.installed(name)?;
@@ -106,7 +116,7 @@ impl Rehearsals {
             Ok::<_, RehearsalRefused>((report, installed, generation, turn))
         };
         let not_yet = |_| RehearsalRefused::NotYet { plugin: name.clone() };
-        let (report, installed, generation, _turn) = timeout(TAKEN_WITHIN, run).await.map_err(not_yet)??;
+        let (report, installed, generation, _turn) = timeout(longest, run).await.map_err(not_yet)??;
         let digest = report.shadow.candidate_digest.clone();
         let previous_digest = installed.digest().to_owned();
         let (from, to, events) = (report.shadow.from, report.shadow.to, report.shadow.events);
