@@ -5,6 +5,7 @@
 //! plugin waits for another. What is wanted travels in a cell of one value: a newer wish replaces one that
 //! nobody has come to yet. Both write what can be seen from outside on the board, which readers share.
 
+mod arrivals;
 mod beside;
 mod board;
 mod check;

@@ -3,6 +3,7 @@
 //! They are made beside the look at the plugins, each on a thread of its own, because a compilation may take long: what
 //! is taken away from a plugin, and what is removed, does not wait for it. What does is the supervisor's to say.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +22,25 @@ pub(super) struct Beside {
     checks: Aside<CommandFiles>,
 }
 
+/// How far the looks at something are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Looks {
+    /// How many were begun.
+    pub(super) begun: u64,
+    /// How many of them are over.
+    pub(super) ended: u64,
+    /// Whether the last that is over found files that do not stand still, so that another is due one debounce later; so it
+    /// is before the first.
+    pub(super) settling: bool,
+}
+
 /// What looks at files, and remembers what it saw.
 trait Eyes: Send + 'static {
     /// What a look finds.
     type Seen: Send;
+
+    /// Whether it found files that do not stand still.
+    fn is_settling(seen: &Self::Seen) -> bool;
 
     /// Looks. Blocks.
     fn look(&mut self) -> Self::Seen;
@@ -32,8 +48,8 @@ trait Eyes: Send + 'static {
     /// What looks after a look that panicked: what that had put in place goes on.
     fn again(place: &Place) -> Self;
 
-    /// What a look has found that panicked.
-    fn panicked(place: &Place, reason: String) -> Self::Seen;
+    /// What a look has found that failed as a whole.
+    fn failed(place: &Place, reason: String) -> Self::Seen;
 }
 
 /// One of them, which has at most one look under way.
@@ -42,6 +58,8 @@ struct Aside<E: Eyes> {
     /// None while a look is under way.
     eyes: Option<E>,
     under_way: Option<JoinHandle<(E, E::Seen)>>,
+    /// How many looks were begun.
+    begun: u64,
     /// What the last look found; none before the first.
     seen: Option<E::Seen>,
 }
@@ -60,9 +78,9 @@ impl Beside {
         self.checks.begin();
     }
 
-    /// Whether one of them is under way.
-    pub(super) const fn is_under_way(&self) -> bool {
-        self.upcasters.under_way.is_some() || self.checks.under_way.is_some()
+    /// How far the looks at each are.
+    pub(super) fn looks(&self) -> [Looks; 2] {
+        [self.upcasters.looks(), self.checks.looks()]
     }
 
     /// Waits until none is under way, but no longer than this: what takes longer goes on.
@@ -85,23 +103,33 @@ impl Beside {
         self.upcasters.seen.as_ref()
     }
 
-    /// Adds what is wrong with what commands are held to, and whether another look at it is due one debounce later.
+    /// Adds what is wrong with what commands are held to.
     pub(super) fn add_to(&self, scan: &mut Scan) {
-        let Some(CommandLook { problems, settling }) = &self.checks.seen else { return };
+        let Some(CommandLook { problems, .. }) = &self.checks.seen else { return };
         scan.strays.extend(problems.clone());
-        scan.settling |= settling;
     }
 }
 
 impl<E: Eyes> Aside<E> {
     fn new(place: &Place, eyes: E) -> Self {
-        Self { place: place.clone(), eyes: Some(eyes), under_way: None, seen: None }
+        Self { place: place.clone(), eyes: Some(eyes), under_way: None, begun: 0, seen: None }
+    }
+
+    fn looks(&self) -> Looks {
+        let ended = self.begun - u64::from(self.under_way.is_some());
+        Looks { begun: self.begun, ended, settling: self.seen.as_ref().is_none_or(E::is_settling) }
     }
 
     fn begin(&mut self) {
         let Some(mut eyes) = self.eyes.take() else { return };
+        self.begun += 1;
+        let place = self.place.clone();
         self.under_way = Some(tokio::task::spawn_blocking(move || {
-            let seen = eyes.look();
+            // Where the plugins directory itself is away, nothing in it was taken away.
+            let seen = match fs::read_dir(&place.directory) {
+                Ok(_) => eyes.look(),
+                Err(error) => E::failed(&place, error.to_string()),
+            };
             (eyes, seen)
         }));
     }
@@ -110,7 +138,7 @@ impl<E: Eyes> Aside<E> {
     async fn finish(&mut self) {
         let Some(look) = &mut self.under_way else { return };
         let (eyes, seen) = look.await.unwrap_or_else(|error| {
-            let seen = E::panicked(&self.place, error.to_string());
+            let seen = E::failed(&self.place, error.to_string());
             (E::again(&self.place), seen)
         });
         self.under_way = None;
@@ -122,6 +150,10 @@ impl<E: Eyes> Aside<E> {
 impl Eyes for Upcasters {
     type Seen = Outlook;
 
+    fn is_settling(seen: &Outlook) -> bool {
+        seen.settling
+    }
+
     fn look(&mut self) -> Outlook {
         Self::look(self)
     }
@@ -130,7 +162,7 @@ impl Eyes for Upcasters {
         Self::new(&place.directory, Arc::clone(&place.loader))
     }
 
-    fn panicked(place: &Place, reason: String) -> Outlook {
+    fn failed(place: &Place, reason: String) -> Outlook {
         let folder = place.directory.join(UPCASTERS_FOLDER);
         Outlook { chain: Some(Err(unreadable(folder.clone(), reason))), settling: false, folder }
     }
@@ -138,6 +170,10 @@ impl Eyes for Upcasters {
 
 impl Eyes for CommandFiles {
     type Seen = CommandLook;
+
+    fn is_settling(seen: &CommandLook) -> bool {
+        seen.settling
+    }
 
     fn look(&mut self) -> CommandLook {
         Self::look(self)
@@ -148,7 +184,7 @@ impl Eyes for CommandFiles {
         Self::again(directory, Arc::clone(checks), Arc::clone(loader))
     }
 
-    fn panicked(place: &Place, reason: String) -> CommandLook {
+    fn failed(place: &Place, reason: String) -> CommandLook {
         let folder = place.directory.join(VALIDATORS_FOLDER);
         let problems = [(folder.clone(), unreadable(folder, reason))].into();
         CommandLook { problems, settling: false }

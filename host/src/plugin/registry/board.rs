@@ -72,9 +72,9 @@ pub(super) struct Running {
     pub(super) generation: u64,
     pub(super) digest: String,
     /// SHA-256 of the component that is installed, in hex.
-    pub(super) of: String,
+    pub(super) installed: String,
     /// The manifest that it was given, before anything of it was taken back.
-    pub(super) own: Arc<Manifest>,
+    pub(super) given: Arc<Manifest>,
     /// What of that is in force.
     pub(super) manifest: Arc<Manifest>,
     pub(super) loaded: Arc<dyn Loaded>,

@@ -209,11 +209,16 @@ impl InstallError {
         }
     }
 
-    /// Whether something else is live than what it was installed over: then it is installed anew.
+    /// Whether something else is live, or built, than when it was planned: then it is installed anew.
     pub(super) const fn is_overtaken(&self) -> bool {
         matches!(
             self,
-            Self::Overtaken { .. } | Self::Rebuild(CommandError::Replaced { .. } | CommandError::NotRebuilding { .. })
+            Self::Overtaken { .. }
+                | Self::Rebuild(
+                    CommandError::Replaced { .. }
+                        | CommandError::Rebuilding { .. }
+                        | CommandError::NotRebuilding { .. }
+                )
         )
     }
 

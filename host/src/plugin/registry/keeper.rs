@@ -305,7 +305,7 @@ impl Keeper {
                 && deciding.chain == candidate.chain;
         }
         self.running.as_ref().is_some_and(|running| {
-            let same = running.of == candidate.digest
+            let same = running.installed == candidate.digest
                 && running.manifest == candidate.manifest
                 && running.secrets == candidate.secrets
                 && running.allowed.is_lifted_as_by(&candidate.chain);
@@ -357,7 +357,7 @@ impl Keeper {
     async fn switch(
         &mut self,
         candidate: &Candidate,
-        (digest, InForce { own, manifest }): (String, InForce),
+        (digest, InForce { given, manifest }): (String, InForce),
         prepared: Prepared,
     ) -> Result<(), InstallError> {
         let Prepared { loaded, allowed, setup } = prepared;
@@ -376,13 +376,13 @@ impl Keeper {
         };
         self.generation += 1;
         let generation = self.generation;
-        let Candidate { digest: of, manifest_path, component_path, secrets, .. } = candidate.clone();
+        let Candidate { digest: installed, manifest_path, component_path, secrets, .. } = candidate.clone();
         tracing::info!(plugin = %self.name, generation, digest, "plugin runs");
         self.running = Some(Running {
             generation,
             digest,
-            of,
-            own,
+            installed,
+            given,
             manifest,
             loaded,
             allowed,

@@ -1,7 +1,9 @@
 //! The task that looks at the directory and tells the keepers what is wanted.
 //!
-//! While a component is compiled that lifts events or checks commands, code that is new waits for it: who installs both
-//! at once must not have one run without the other. What runs already goes on, and is told at once what it may.
+//! What is new, a component or a manifest, is taken up only after a look at upcasters, and one at validators, that began
+//! after it was seen, is over, and found files that stand still ([`Arrivals`]): who installs both at once must not have one
+//! run without the other. Looks take long where something is compiled. What runs already goes on, and is told at once what
+//! it may.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +12,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::arrivals::{Arrivals, SETTLING_LOOKS_MAX};
 use super::beside::Beside;
 use super::keeper::{self, Kept, Surroundings, Wanted};
 use super::reload::LookAsked;
@@ -19,9 +22,6 @@ use crate::plugin::Loader;
 use crate::plugin::source::{Broken, Candidate, CommandFiles, Found, Outlook, Scan, Scanner, SourceError, TypeFiles};
 use crate::plugin::watcher::{Pace, Watcher};
 use crate::schema::{Chain, SchemaCell};
-
-/// Looks after which the start is over even though somebody keeps writing in the directory.
-const FIRST_LOOKS_MAX: u32 = 25;
 
 /// What is looked at, and where it is put what is found.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ struct Supervisor {
     leaving: BTreeMap<PluginName, Kept>,
     /// Given away when the first look is over.
     ready: Option<watch::Sender<bool>>,
-    looks: u32,
+    arrivals: Arrivals,
     /// Who waits for a look that shows a plugin's files as they are.
     asked: Vec<LookAsked>,
 }
@@ -60,12 +60,11 @@ pub(super) async fn run(
     ready: watch::Sender<bool>,
     (mut asked, mut stopping): (mpsc::Receiver<LookAsked>, watch::Receiver<bool>),
 ) {
-    let (kept, leaving) = (BTreeMap::new(), BTreeMap::new());
-    let mut supervisor = Supervisor { around, kept, leaving, ready: Some(ready), looks: 0, asked: Vec::new() };
+    let mut supervisor = Supervisor::new(around, ready);
     let mut is_news = false;
     loop {
-        // What a look beside has found is dealt with before it is made again: one that always takes long would hold up
-        // what is new for good.
+        // What a look beside has found is dealt with before it is made again: those that take long would be made without
+        // end.
         if !std::mem::take(&mut is_news) {
             beside.begin();
         }
@@ -143,6 +142,11 @@ impl Eyes {
 }
 
 impl Supervisor {
+    fn new(around: Surroundings, ready: watch::Sender<bool>) -> Self {
+        let (kept, leaving, arrivals) = (BTreeMap::new(), BTreeMap::new(), Arrivals::default());
+        Self { around, kept, leaving, ready: Some(ready), arrivals, asked: Vec::new() }
+    }
+
     /// Tells the keepers what a look found; answers whether another look is due soon.
     fn reconcile(&mut self, outcome: Result<Scan, SourceError>, beside: &Beside) -> bool {
         self.leaving.retain(|_, kept| !kept.task.is_finished());
@@ -159,42 +163,42 @@ impl Supervisor {
             }
         };
         beside.add_to(&mut scan);
-        let mut settling = scan.settling | self.take_chain(beside.outlook(), &mut scan);
+        self.take_chain(beside.outlook(), &mut scan);
         for reason in self.around.board.note_strays(&scan.strays) {
             tracing::warn!(reason, "not a plugin");
         }
         let chain = self.around.board.chain();
         self.release(&scan);
+        let looks = beside.looks();
+        self.arrivals.note(&scan.plugins, looks);
         let mut unsettled = BTreeSet::new();
         for (name, found) in scan.plugins {
+            let is_held = self.arrivals.is_held(&name);
             let wanted = match found {
                 Found::Settling => None,
-                Found::Ready(candidate) if beside.is_under_way() && self.is_new(&name, &candidate) => {
-                    let runs = self.kept.contains_key(&name);
-                    runs.then(|| Wanted::Held(candidate.manifest))
+                Found::Ready(candidate) if is_held => {
+                    self.kept.contains_key(&name).then(|| Wanted::Held(candidate.manifest))
                 }
                 Found::Ready(candidate) => lifted(*candidate, chain.as_ref()),
                 Found::Broken(broken) => Some(Wanted::Broken(broken)),
             };
-            let is_held = matches!(wanted, Some(Wanted::Held(_)));
             if !wanted.is_some_and(|wanted| self.want(&name, wanted)) || is_held {
                 unsettled.insert(name);
             }
         }
-        settling |= !unsettled.is_empty();
         self.answer(&unsettled);
-        if !beside.is_under_way() {
-            self.looks = self.looks.saturating_add(1);
-            if !settling || self.looks > FIRST_LOOKS_MAX {
-                self.begun();
-            }
+        let settling = scan.settling || looks.iter().any(|looks| looks.settling) || !unsettled.is_empty();
+        // Somebody who keeps writing in the directory does not keep the start from being over.
+        let looked_enough = looks.iter().all(|looks| looks.ended > SETTLING_LOOKS_MAX) && !self.arrivals.are_held();
+        if !settling || looked_enough {
+            self.begun();
         }
         settling
     }
 
-    /// Takes in what lifts events; answers whether another look at it is due soon.
-    fn take_chain(&self, outlook: Option<&Outlook>, scan: &mut Scan) -> bool {
-        let Some(Outlook { chain, settling, folder }) = outlook else { return false };
+    /// Takes in what lifts events.
+    fn take_chain(&self, outlook: Option<&Outlook>, scan: &mut Scan) {
+        let Some(Outlook { chain, folder, .. }) = outlook else { return };
         match chain {
             Some(Ok(chain)) => self.around.board.note_chain(Ok(Arc::clone(chain))),
             Some(Err(problem)) => {
@@ -203,13 +207,6 @@ impl Supervisor {
             }
             None => {}
         }
-        *settling
-    }
-
-    /// Whether what is found under a name is other code than what is wanted there.
-    fn is_new(&self, name: &PluginName, candidate: &Candidate) -> bool {
-        let wanted = self.kept.get(name).map(|kept| kept.wanted.borrow());
-        !wanted.is_some_and(|wanted| matches!(&*wanted, Wanted::Ready(known) if known.digest == candidate.digest))
     }
 
     /// Tells those who wait that what is in the directory of their plugin is what is wanted.

@@ -19,7 +19,7 @@ use crate::plugin::registry::Installed;
 use crate::plugin::{Manifest, Problem, Registry};
 use crate::store::Store;
 
-/// How long the registry has to take the files.
+/// How long a promotion is waited for, all in all: less than the minute within which a client wants its answer.
 const TAKEN_WITHIN: Duration = Duration::from_secs(50);
 /// How often it is asked.
 const ASK_EVERY: Duration = Duration::from_millis(20);
@@ -78,6 +78,16 @@ impl Rehearsals {
     /// When there is no candidate, it is not clean, something else runs by now or under another manifest, the plugin is
     /// being promoted, or the candidate does not come to run.
     pub async fn promote(&self, name: &PluginName, force: bool) -> Result<Promoted, RehearsalRefused> {
+        self.promote_within(name, force, TAKEN_WITHIN).await
+    }
+
+    /// The same, waited for no longer than this.
+    pub(super) async fn promote_within(
+        &self,
+        name: &PluginName,
+        force: bool,
+        longest: Duration,
+    ) -> Result<Promoted, RehearsalRefused> {
         // The thread has it: whoever waits may go away before that is through.
         let turn = self.promoting.begin(name)?;
         let installed = self.installed(name)?;
@@ -100,10 +110,14 @@ impl Rehearsals {
             let_run(&registry, store, &of, put.0.shadow.candidate_digest.clone()).await?;
             Ok::<_, RehearsalRefused>(put)
         });
-        let (report, manifest, installed, _turn) = put.await.map_err(broken)??;
+        let run = async {
+            let (report, manifest, installed, turn) = put.await.map_err(broken)??;
+            let generation = self.taken(name, &report.shadow.candidate_digest, &manifest, before).await?;
+            Ok::<_, RehearsalRefused>((report, installed, generation, turn))
+        };
+        let not_yet = |_| RehearsalRefused::NotYet { plugin: name.clone() };
+        let (report, installed, generation, _turn) = timeout(longest, run).await.map_err(not_yet)??;
         let digest = report.shadow.candidate_digest.clone();
-        let taken = timeout(TAKEN_WITHIN, self.taken(name, &digest, &manifest, before)).await;
-        let generation = taken.map_err(|_| RehearsalRefused::NotYet { plugin: name.clone() })??;
         let previous_digest = installed.digest().to_owned();
         let (from, to, events) = (report.shadow.from, report.shadow.to, report.shadow.events);
         tracing::info!(plugin = %name, digest, previous_digest, force, %from, %to, events, "candidate promoted");
@@ -143,7 +157,8 @@ impl Rehearsals {
 }
 
 /// Has a candidate run that lay in the directory before, while another one ran instead of it: by a rollback, or as its
-/// rebuild was cancelled. Its files are no news to the registry, but to promote it is an operator's word.
+/// rebuild was cancelled. Its files are no news to the registry, but to promote it is an operator's word, which stays said
+/// though nobody waits any more.
 async fn let_run(
     registry: &Registry,
     store: Arc<dyn Store>,
@@ -157,9 +172,7 @@ async fn let_run(
     if known.instead.is_none_or(|instead| instead.of != digest) {
         return Ok(());
     }
-    let reloaded = timeout(TAKEN_WITHIN, registry.reload(name, true)).await;
-    let reloaded = reloaded.map_err(|_| RehearsalRefused::NotYet { plugin: name.clone() })?;
-    reloaded.map_err(|error| not_taken(&error))
+    registry.reload(name, true).await.map_err(|error| not_taken(&error))
 }
 
 /// Refuses what should not be promoted.

@@ -222,6 +222,23 @@ async fn a_candidate_that_was_rolled_back_is_promoted_though_its_files_are_in_pl
 }
 
 #[tokio::test]
+async fn a_candidate_that_was_rolled_back_comes_to_run_though_nobody_waits_for_it() {
+    let fixture = Fixture::of("abc", false).await;
+    fixture.shadow("abc v2", None).await.unwrap();
+    let promoted = fixture.rehearsals.promote(&name(), false).await.unwrap();
+    fixture.rehearsals.registry.roll_back(&name()).await.unwrap();
+    fixture.shadow("abc v2", None).await.unwrap();
+    let refused = fixture.rehearsals.promote_within(&name(), false, Duration::ZERO).await.unwrap_err();
+    assert!(matches!(refused, RehearsalRefused::NotYet { .. }), "{refused}");
+    let runs = async {
+        while fixture.rehearsals.installed(&name()).unwrap().digest() != promoted.digest {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), runs).await.expect("the candidate runs");
+}
+
+#[tokio::test]
 async fn one_promotion_of_a_plugin_runs_at_a_time() {
     let fixture = Fixture::of("abc", true).await;
     fixture.shadow("abc v2", Some("[delivery]\nmax_attempts = 2")).await.unwrap();

@@ -25,7 +25,7 @@ pub(super) struct Pending {
 #[derive(Clone)]
 pub(super) struct InForce {
     /// Before anything of it was taken back: all that may be given back.
-    pub(super) own: Arc<Manifest>,
+    pub(super) given: Arc<Manifest>,
     /// With what the manifest in the directory grants of it.
     pub(super) manifest: Arc<Manifest>,
 }
@@ -33,110 +33,125 @@ pub(super) struct InForce {
 impl Pending {
     /// What runs, which builds its own state.
     pub(super) fn of(running: Running) -> Self {
-        let Running { digest, loaded, allowed, own, manifest, .. } = running;
-        Self { digest, loaded, allowed, words: InForce { own, manifest } }
+        let Running { digest, loaded, allowed, given, manifest, .. } = running;
+        Self { digest, loaded, allowed, words: InForce { given, manifest } }
+    }
+
+    /// What is installed.
+    fn installed(candidate: &Candidate, prepared: &Prepared) -> Self {
+        let (loaded, allowed) = (Arc::clone(&prepared.loaded), prepared.allowed.clone());
+        Self { digest: candidate.digest.clone(), loaded, allowed, words: InForce::whole(&candidate.manifest) }
     }
 }
 
 impl InForce {
     /// All of it.
     fn whole(manifest: &Arc<Manifest>) -> Self {
-        Self { own: Arc::clone(manifest), manifest: Arc::clone(manifest) }
+        Self { given: Arc::clone(manifest), manifest: Arc::clone(manifest) }
     }
 }
 
-/// What is to run.
-enum Plan {
-    /// What is installed.
-    Installed,
-    /// This component, while what is installed builds its state.
-    While(String),
-    /// This component, in place of what is installed.
-    Instead(String),
+/// What is to run, and to be built.
+struct Plan {
+    /// The component that runs in place of what is installed; none where that runs itself.
+    runs: Option<String>,
+    /// Why the state of what is installed is built anew, where it is.
+    builds: Option<String>,
+}
+
+/// What a version says that its plan depends on.
+struct Traits {
+    schema: Option<String>,
+    lifts: String,
+    replayable: bool,
+}
+
+impl Traits {
+    fn of(Prepared { loaded, setup, .. }: &Prepared) -> Self {
+        let (schema, lifts) = (schema_of(&**loaded).map(str::to_owned), setup.subscription.lifts.clone());
+        Self { schema, lifts, replayable: loaded.replayable() }
+    }
 }
 
 impl Keeper {
     /// Makes what is installed run, or has its state built, or leaves it, as the record says.
     pub(super) async fn take(&mut self, candidate: Candidate, prepared: Prepared) -> Result<(), InstallError> {
         let mut known = self.archived(&candidate).await?;
-        if self.cancel_if(self.is_stale(&candidate, &known).await).await {
+        if self.is_stale(&candidate, &known).await && self.cancel().await {
             // It may have become live instead.
             self.keep_up().await;
             known = self.archived(&candidate).await?;
         }
-        let stale = self.is_stale(&candidate, &known).await;
-        let schema = schema_of(&*prepared.loaded).map(str::to_owned);
-        let plan = self.plan(&candidate, schema, &known).await;
         self.taken = Some(candidate.clone());
-        match plan {
-            Plan::Installed => {
-                let lifts = &prepared.setup.subscription.lifts;
-                let begun = !known.component.is_empty();
-                // A state that what the plugin does outside depends on is not built anew.
-                let is_due = candidate.manifest.rebuild_on_change
-                    && begun
-                    && known.lifts != *lifts
-                    && prepared.loaded.replayable();
-                let own = known.building.is_some_and(|building| building.component == candidate.digest);
-                let (loaded, allowed) = (Arc::clone(&prepared.loaded), prepared.allowed.clone());
-                let (digest, words) = (candidate.digest.clone(), InForce::whole(&candidate.manifest));
-                self.switch(&candidate, (digest.clone(), words.clone()), prepared).await?;
-                self.cancel_if(stale).await;
-                if own {
-                    self.go_on(Pending { digest, loaded, allowed, words }).await?;
-                } else if is_due {
-                    let reason = "the upcasters have changed".into();
-                    let how = Rebuild::Begin { from: None, reason, live: digest.clone() };
-                    self.build(Pending { digest, loaded, allowed, words }, how).await?;
-                }
-                self.note_manifest(&candidate.digest).await;
-            }
-            Plan::While(live) => {
-                if !prepared.loaded.replayable() {
-                    return Err(InstallError::NotRebuilt { component: candidate.component_path });
-                }
-                self.run_kept(&candidate, &live).await?;
-                self.cancel_if(stale).await;
-                let goes_on = known.building.is_some() && !stale;
-                let reason = format!("component {} replaces {live}", candidate.digest);
-                let how = if goes_on { Rebuild::GoOn } else { Rebuild::Begin { from: None, reason, live } };
-                let Prepared { loaded, allowed, .. } = prepared;
-                let words = InForce::whole(&candidate.manifest);
-                self.build(Pending { digest: candidate.digest.clone(), loaded, allowed, words }, how).await?;
-            }
-            Plan::Instead(run) => {
-                self.run_kept(&candidate, &run).await?;
-                self.cancel_if(stale).await;
-                let builds_itself = known.building.is_some_and(|building| building.component == run);
-                if let Some(running) = self.running.clone().filter(|_| builds_itself) {
-                    self.go_on(Pending::of(running)).await?;
-                }
-            }
+        let traits = Traits::of(&prepared);
+        let Plan { runs, builds } = self.plan(&candidate, traits, &known).await?;
+        let installed = Pending::installed(&candidate, &prepared);
+        match &runs {
+            None => self.switch(&candidate, (candidate.digest.clone(), installed.words.clone()), prepared).await?,
+            Some(run) => self.run_kept(&candidate, run).await?,
         }
+        let live = runs.unwrap_or_else(|| candidate.digest.clone());
+        let begins = builds.map(|reason| Rebuild::Begin { from: None, reason, live });
+        self.build_as_planned(&candidate, installed, begins).await?;
+        self.note_manifest(&candidate.digest).await;
         self.tidy(candidate.digest).await;
         Ok(())
     }
 
-    async fn plan(&self, candidate: &Candidate, schema: Option<String>, known: &Generations) -> Plan {
-        let (installed, live) = (&candidate.digest, &known.component);
+    async fn plan(&self, candidate: &Candidate, traits: Traits, known: &Generations) -> Result<Plan, InstallError> {
         if let Some(run) = self.instead(candidate, known).await {
-            return Plan::Instead(run);
+            return Ok(Plan { runs: Some(run), builds: None });
         }
+        let (installed, live) = (&candidate.digest, &known.component);
+        let Traits { schema, lifts, replayable } = traits;
+        // A state that what the plugin does outside depends on is not built anew.
+        let is_due = candidate.manifest.rebuild_on_change && !live.is_empty() && known.lifts != lifts && replayable;
+        let as_installed = Plan { runs: None, builds: is_due.then(|| "the upcasters have changed".into()) };
         if live.is_empty() || live == installed {
-            return Plan::Installed;
+            return Ok(as_installed);
         }
         let building = known.building.as_ref().is_some_and(|building| building.component == *installed);
         if !building && !self.rebuilds(candidate, schema, live).await {
-            return Plan::Installed;
+            return Ok(as_installed);
         }
-        if self.has(live).await {
-            return Plan::While(live.clone());
+        if !self.has(live).await {
+            tracing::warn!(
+                plugin = %self.name, digest = live,
+                "the component that ran before is not kept, so the one that is installed goes on with the state there is"
+            );
+            return Ok(as_installed);
         }
-        tracing::warn!(
-            plugin = %self.name, digest = live,
-            "the component that ran before is not kept, so the one that is installed goes on with the state there is"
-        );
-        Plan::Installed
+        if !replayable {
+            return Err(InstallError::NotRebuilt { component: candidate.component_path.clone() });
+        }
+        Ok(Plan { runs: Some(live.clone()), builds: Some(format!("component {installed} replaces {live}")) })
+    }
+
+    /// Goes on with what is built, or begins what is to be, once what is to run does. What is built is read from the record
+    /// only then: an operator may have begun or ended it since the plan was made, and a version that is swapped in stops it.
+    async fn build_as_planned(
+        &mut self,
+        candidate: &Candidate,
+        installed: Pending,
+        begins: Option<Rebuild>,
+    ) -> Result<(), InstallError> {
+        let known = self.known().await.map_err(|error| InstallError::Delivery(error.into()))?;
+        if self.is_stale(candidate, &known).await {
+            self.cancel().await;
+        } else if let Some(building) = &known.building {
+            let itself = self.running.clone().filter(|running| running.digest == building.component);
+            return match itself {
+                Some(running) => self.go_on(Pending::of(running)).await,
+                None if building.component == installed.digest => self.build(installed, Rebuild::GoOn).await,
+                None => Ok(()),
+            };
+        }
+        let Some(begins) = begins else { return Ok(()) };
+        if self.instead(candidate, &known).await.is_some() {
+            // Somebody has ended it.
+            return Ok(());
+        }
+        self.build(installed, begins).await
     }
 
     /// The component that runs in place of what is installed, if one does and is there.
@@ -201,6 +216,13 @@ impl Keeper {
         work.await.unwrap_or_else(|_| Err(InstallError::Delivery(gone().into())))
     }
 
+    /// What is known of the plugin.
+    async fn known(&self) -> Result<Generations, StoreError> {
+        let (name, store) = (self.name.clone(), Arc::clone(&self.around.store));
+        let known = tokio::task::spawn_blocking(move || generations(&name, &*store)).await;
+        known.unwrap_or_else(|_| Err(gone()))
+    }
+
     /// Lets go of components that are not needed any more.
     async fn tidy(&self, installed: String) {
         let (name, around) = (self.name.clone(), self.around.clone());
@@ -230,10 +252,10 @@ impl Keeper {
                 && running.allowed.is_lifted_as_by(&candidate.chain)
                 && !running.dispatcher.is_stopped()
                 // Nothing is given back to it, which it would have to be loaded with.
-                && running.own.grants.within(&candidate.manifest.grants) == running.manifest.grants
+                && running.given.grants.within(&candidate.manifest.grants) == running.manifest.grants
         });
         if let Some(running) = runs {
-            running.of = candidate.digest.clone();
+            running.installed = candidate.digest.clone();
             self.show();
             return Ok(());
         }
@@ -246,11 +268,11 @@ impl Keeper {
     /// the plugin is to stop.
     async fn kept(&self, candidate: &Candidate, digest: &str) -> Result<Option<(InForce, Prepared)>, InstallError> {
         let ran = self.running.as_ref().filter(|running| running.digest == digest);
-        let own = match ran {
-            Some(running) => Some(Arc::clone(&running.own)),
+        let given = match ran {
+            Some(running) => Some(Arc::clone(&running.given)),
             None => self.kept_manifest(digest).await,
         };
-        let mut manifest = own.map_or_else(|| (*candidate.manifest).clone(), Arc::unwrap_or_clone);
+        let mut manifest = given.map_or_else(|| (*candidate.manifest).clone(), Arc::unwrap_or_clone);
         manifest.policy.partitions = candidate.manifest.policy.partitions;
         manifest.policy.key.clone_from(&candidate.manifest.policy.key);
         let path = self.find(digest).await.unwrap_or_else(|| candidate.component_path.clone());
@@ -261,7 +283,7 @@ impl Keeper {
         let left = before.within(&candidate.manifest.grants);
         let allowed = allowed.within(before, &left);
         let manifest = Arc::new(Manifest { grants: left, ..(*kept.manifest).clone() });
-        let words = InForce { own: Arc::clone(&kept.manifest), manifest: Arc::clone(&manifest) };
+        let words = InForce { given: Arc::clone(&kept.manifest), manifest: Arc::clone(&manifest) };
         let Some(allowed) = allowed else {
             // It may not read what it listens to: that is refused, and said, as of any other.
             let refused = self.prepare(&kept.with_manifest(manifest)).await;
@@ -283,8 +305,8 @@ impl Keeper {
     }
 
     /// Has the version that runs go on to build its state, unless that is over.
-    async fn go_on(&mut self, own: Pending) -> Result<(), InstallError> {
-        match self.build(own, Rebuild::GoOn).await {
+    async fn go_on(&mut self, itself: Pending) -> Result<(), InstallError> {
+        match self.build(itself, Rebuild::GoOn).await {
             Err(InstallError::Rebuild(CommandError::NotRebuilding { .. })) => Ok(()),
             done => done,
         }
@@ -310,8 +332,8 @@ impl Keeper {
 
     /// Ends the building of what is not installed any more: before another version is swapped in, and after, as nothing
     /// may have run before that could be told. Whether something ran that was told.
-    async fn cancel_if(&self, stale: bool) -> bool {
-        let alive = |running: &&Running| stale && !running.dispatcher.is_stopped();
+    async fn cancel(&self) -> bool {
+        let alive = |running: &&Running| !running.dispatcher.is_stopped();
         let Some(running) = self.running.as_ref().filter(alive) else { return false };
         match running.dispatcher.cancel_rebuild().await {
             Ok(()) | Err(CommandError::NotRebuilding { .. }) => {}
@@ -340,14 +362,14 @@ impl Keeper {
     /// Notes that the version that was built runs, if it does.
     pub(super) async fn adopt(&mut self) {
         let Some(Pending { digest, loaded, allowed, words }) = self.pending.take() else { return };
-        let InForce { own, manifest } = words;
+        let InForce { given, manifest } = words;
         let live = self.running.as_mut().filter(|running| running.dispatcher.status().component == digest);
         let Some(running) = live else { return };
         self.generation += 1;
         tracing::info!(plugin = %self.name, generation = self.generation, digest, "plugin runs");
-        let installed = running.of.clone();
+        let installed = running.installed.clone();
         let noted = digest.clone();
-        *running = Running { generation: self.generation, digest, loaded, allowed, own, manifest, ..running.clone() };
+        *running = Running { generation: self.generation, digest, loaded, allowed, given, manifest, ..running.clone() };
         self.show();
         self.note_manifest(&noted).await;
         self.tidy(installed).await;
@@ -359,16 +381,14 @@ impl Keeper {
         let plugin = self.name.clone();
         let not_running = || GenerationRefused::NotRunning { plugin: plugin.clone() };
         let (running, candidate) = self.running.clone().zip(self.taken.clone()).ok_or_else(not_running)?;
-        let (name, store) = (plugin.clone(), Arc::clone(&self.around.store));
-        let known = tokio::task::spawn_blocking(move || generations(&name, &*store)).await;
-        let known = known.unwrap_or_else(|_| Err(gone()))?;
+        let known = self.known().await?;
         if known.building.is_some() {
             return Err(CommandError::Rebuilding { plugin: plugin.clone() }.into());
         }
         let previous = known.previous.ok_or_else(|| CommandError::NothingBefore { plugin: plugin.clone() })?;
         let digest = previous.component;
-        let (loaded, allowed, InForce { own, manifest }) = if digest == running.digest {
-            let words = InForce { own: Arc::clone(&running.own), manifest: Arc::clone(&running.manifest) };
+        let (loaded, allowed, InForce { given, manifest }) = if digest == running.digest {
+            let words = InForce { given: Arc::clone(&running.given), manifest: Arc::clone(&running.manifest) };
             (Arc::clone(&running.loaded), running.allowed.clone(), words)
         } else {
             if self.find(&digest).await.is_none() {
@@ -381,12 +401,12 @@ impl Keeper {
             (loaded, allowed, words)
         };
         let setup = allowed.setup(&*loaded, &manifest.policy, &digest, manifest.policy.partitions);
-        running.dispatcher.roll_back(setup, &running.of).await?;
+        running.dispatcher.roll_back(setup, &running.installed).await?;
         self.generation += 1;
         tracing::info!(plugin = %self.name, generation = self.generation, digest, "plugin rolled back");
-        let installed = running.of.clone();
+        let installed = running.installed.clone();
         let generation = self.generation;
-        self.running = Some(Running { generation, digest, loaded, allowed, own, manifest, ..running });
+        self.running = Some(Running { generation, digest, loaded, allowed, given, manifest, ..running });
         self.show();
         self.tidy(installed).await;
         Ok(())

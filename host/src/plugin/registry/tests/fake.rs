@@ -42,6 +42,10 @@ impl Gate {
         self.opened.notify_all();
     }
 
+    fn close(&self) {
+        *self.open.lock().unwrap() = false;
+    }
+
     /// Waits until it is opened; a test that never does so has failed, and shall end.
     fn pass(&self) {
         drop(self.opened.wait_timeout_while(self.open.lock().unwrap(), DEADLINE, |open| !*open).unwrap());
@@ -74,6 +78,11 @@ impl FakeLoader {
     /// Lets every slow component load.
     pub(super) fn release(&self) {
         self.released.open();
+    }
+
+    /// Holds slow components up again.
+    pub(super) fn hold(&self) {
+        self.released.close();
     }
 
     /// Lets every late component handle events.

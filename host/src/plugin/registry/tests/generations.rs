@@ -162,14 +162,48 @@ async fn what_builds_its_state_in_place_of_what_is_installed_goes_on_whatever_ha
     fixture.until("p", is_built).await;
     fixture.registry().reload(&plugin("p"), false).await.unwrap();
     fixture.until("p", is_built).await;
+    let loads = fixture.loads().len();
     fixture.put("p/plugin.toml", "[delivery]\nbatch_events_max = 7");
-    fixture.looks().await;
-    fixture.until("p", is_built).await;
+    // What runs has a manifest of its own and stays; what is installed is looked at under the new one.
+    wait("the manifest is not taken", || (fixture.loads().len() > loads).then_some(())).await;
+    fixture.until("p", |info| !info.loading && is_built(info)).await;
     // What is installed does not wait for it.
     fixture.registry().reload(&plugin("p"), true).await.unwrap();
     let running = fixture.until("p", |info| info.running.is_some()).await.running.unwrap();
     assert!(running.digest != before && running.status.rebuild.is_none(), "{running:?}");
     assert_eq!(generations(&plugin("p"), &*fixture.store).unwrap().building, None);
+}
+
+#[tokio::test]
+async fn what_an_operator_has_rebuilt_while_a_version_is_loaded_to_replace_it_goes_on() {
+    // It cannot get through what the other has handled.
+    let fixture = Fixture::new(|fixture| fixture.put("p.wasm", "v1 halt slow"));
+    fixture.loader.release();
+    let last = fixture.append(5).await;
+    let before = fixture.until_generation("p", 1).await.digest;
+    fixture.put("p.wasm", "v2");
+    fixture.until_generation("p", 2).await;
+    fixture.until_handled("p", last).await;
+    let (name, registry) = (plugin("p"), fixture.registry());
+    registry.roll_back(&name).await.unwrap();
+    fixture.loader.hold();
+    let loads = || fixture.loads().iter().filter(|text| *text == "v1 halt slow").count();
+    let loads_before = loads();
+    let is_built = |info: &PluginInfo| {
+        let status = info.running.as_ref().filter(|running| running.digest == before).map(|running| &running.status);
+        let rebuild = status.and_then(|status| status.rebuild.as_ref());
+        rebuild.is_some_and(|rebuild| matches!(rebuild.state, State::Halted { .. }))
+    };
+    let meanwhile = async {
+        wait("it is not loaded anew", || (loads() > loads_before).then_some(())).await;
+        registry.rebuild(&name, None, false).await.unwrap();
+        fixture.until("p", is_built).await;
+        fixture.loader.release();
+    };
+    let (reloaded, ()) = tokio::join!(registry.reload(&name, false), meanwhile);
+    reloaded.unwrap();
+    fixture.until("p", is_built).await;
+    registry.cancel_rebuild(&name).await.unwrap();
 }
 
 #[tokio::test]
