@@ -427,6 +427,19 @@ pub fn removed_from_history(
     }
 }
 
+/// Forgets generations that were left once the live one has come past all that they had settled, also while it runs: it
+/// asks nothing about what it has passed. Blocks.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn forget_passed(plugin: &PluginName, store: &dyn Store) -> Result<(), CommitError> {
+    let edit = |record: &Record| {
+        let next = as_far_as_it_is(plugin, record, store)?;
+        Ok::<_, CommitError>((next != *record).then(|| next.into()))
+    };
+    change(plugin, store, edit).map(|_| ())
+}
+
 /// The generation that a plugin keeps only to return to, if it keeps one. Blocks.
 ///
 /// # Errors
