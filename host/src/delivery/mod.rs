@@ -14,6 +14,7 @@ mod forget;
 mod key;
 mod layout;
 mod lifting;
+mod past;
 mod record;
 
 mod accepted;
