@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::rebuilding::{begin, echoed_once, fold, gated, listening, state};
 use super::*;
 use crate::delivery::record::{Record, Stored};
-use crate::delivery::{Key, Policy, Rebuild, generations, live_owner};
+use crate::delivery::{Key, Policy, Rebuild, forget_passed, generations, live_owner};
 use crate::store::embedded::disk::sim::{Fault, On, Plan, SimDisk};
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
 
@@ -249,6 +249,13 @@ impl World {
         Self::told(format!("discard {number}"), answer);
     }
 
+    /// What retention does before it looks what is needed, while everything runs.
+    async fn forget(&self) {
+        let store = Arc::clone(&self.store);
+        let forgotten = tokio::task::spawn_blocking(move || forget_passed(&plugin(), &*store)).await.unwrap();
+        Self::told("forget what is passed", forgotten.map_err(CommandError::from));
+    }
+
     async fn swap(&mut self) {
         self.partitions = self.rng.u32(1..=3);
         let setup = self.any_version();
@@ -290,7 +297,7 @@ impl World {
     }
 
     async fn step(&mut self) {
-        match self.rng.u32(0..22) {
+        match self.rng.u32(0..23) {
             0..=5 => self.append().await,
             6..=10 => self.let_it_run().await,
             11..=12 => self.rebuild().await,
@@ -303,6 +310,7 @@ impl World {
                 Self::told("resume", self.dispatcher.resume().await);
             }
             18..=19 => self.discard().await,
+            20 => self.forget().await,
             _ => self.crash().await,
         }
         self.look();
