@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::Host;
 use crate::clock::Clock;
 use crate::command::Commands;
-use crate::delivery::{drop_kept, kept_generation};
+use crate::delivery::{drop_kept, forget_passed, kept_generation};
 use crate::error::with_sources;
 use crate::event::{PluginName, Position};
 use crate::store::retention::{self, Needed, Retention, RetentionStatus};
@@ -83,14 +83,19 @@ async fn apply(host: &Host, policies: &[Retention], clock: &dyn Clock) -> Result
     applied.unwrap_or(Err(StoreError::ShuttingDown))
 }
 
-/// Applies policies. A generation that a plugin only keeps to return to, and that alone holds back what a policy lets
-/// go, is dropped. Blocks.
+/// Applies policies, after what no generation needs any more is forgotten. A generation that a plugin only keeps to return
+/// to, and that alone holds back what a policy lets go, is dropped. Blocks.
 fn apply_all(
     store: &dyn Store,
     policies: &[Retention],
     installed: &[(PluginName, Position)],
     now_us: u64,
 ) -> Result<Vec<RetentionStatus>, StoreError> {
+    for plugin in store.plugins()? {
+        if let Err(error) = forget_passed(&plugin, store) {
+            warn!(%plugin, error = with_sources(&error), "generations that were left could not be forgotten");
+        }
+    }
     let mut dropped = Vec::new();
     loop {
         let mut kept = Vec::new();
@@ -181,6 +186,26 @@ mod tests {
         store.commit(work).await.unwrap();
     }
 
+    /// A change of that plugin's record and of how far its generations are.
+    fn change(content: &str, revision: u64, checkpoints: [(u32, u64); 2]) -> PluginChange {
+        let progress = |(generation, checkpoint)| {
+            (generation, 0, Progress { checkpoint: Position(checkpoint), revision, ..Progress::default() })
+        };
+        PluginChange {
+            plugin: PluginName::new("slow").unwrap(),
+            record: PluginRecord { revision, content: content.into() },
+            progress: checkpoints.map(progress).into(),
+            progress_removed: Vec::new(),
+            generations_dropped: Vec::new(),
+        }
+    }
+
+    /// Its generations that are there.
+    fn generations(store: &dyn Store) -> Vec<u32> {
+        let progress = store.plugin_progress(&PluginName::new("slow").unwrap()).unwrap();
+        progress.iter().map(|(owner, ..)| owner.generation).collect()
+    }
+
     /// What the first look comes to.
     async fn first_look(host: &Host) -> RetentionStatus {
         let policies = vec!["order=3events".parse().unwrap()];
@@ -212,27 +237,34 @@ mod tests {
         let host = host(directory.path()).await;
         let store = host.store();
         append(&*store, 10).await;
-        let change = |content: &str, revision, checkpoint: u64| PluginChange {
-            plugin: PluginName::new("slow").unwrap(),
-            record: PluginRecord { revision, content: content.into() },
-            progress: vec![
-                (2, 0, Progress { checkpoint: Position(checkpoint), revision, ..Progress::default() }),
-                (1, 0, Progress { checkpoint: Position(4), revision, ..Progress::default() }),
-            ],
-            progress_removed: Vec::new(),
-            generations_dropped: Vec::new(),
-        };
         let record = r#"{"generation":2,"previous":{"generation":1,"component":"abc"}}"#;
-        store.change_plugin(change(record, 1, 4)).await.unwrap();
+        store.change_plugin(change(record, 1, [(2, 4), (1, 4)])).await.unwrap();
         let status = first_look(&host).await;
         assert_eq!((status.removed_before, status.dropped), (Position(5), vec![]), "the live one needs as much");
-        store.change_plugin(change(record, 2, 9)).await.unwrap();
+        store.change_plugin(change(record, 2, [(2, 9), (1, 4)])).await.unwrap();
         let status = first_look(&host).await;
         assert_eq!((status.removed_before, status.blocked_by), (Position(8), None));
         assert_eq!(status.dropped.iter().map(|owner| owner.generation).collect::<Vec<_>>(), [1]);
-        let left = store.plugin_progress(&PluginName::new("slow").unwrap()).unwrap();
-        assert_eq!(left.iter().map(|(owner, ..)| owner.generation).collect::<Vec<_>>(), [2]);
+        assert_eq!(generations(&*store), [2]);
         assert!(!store.plugin_record(&PluginName::new("slow").unwrap()).unwrap().unwrap().content.contains("previous"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_generation_that_was_left_holds_nothing_back_once_the_live_one_has_come_past_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let host = host(directory.path()).await;
+        let store = host.store();
+        append(&*store, 10).await;
+        // Rolled back from 1, and then another component was put in, on the same state.
+        let record = r#"{"generation":0,"component":"b","previous":{"generation":0,"component":"a"},
+            "abandoned":{"generation":1,"settled":[{"layout":{"partitions":1,"key":"stream"},"checkpoints":[4]}]}}"#;
+        store.change_plugin(change(record, 1, [(0, 3), (1, 4)])).await.unwrap();
+        assert_eq!(first_look(&host).await.removed_before, Position(4));
+        assert_eq!(generations(&*store), [0, 1], "the live one is not past it");
+        settle(&*store, 2, 9).await;
+        let status = first_look(&host).await;
+        assert_eq!((status.removed_before, status.blocked_by), (Position(8), None));
+        assert_eq!((status.dropped, generations(&*store)), (vec![], vec![0]));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::layout::Settled;
-use crate::event::{Filter, Position, RecordedEvent};
+use super::past::Abandoned;
+use crate::event::{Position, RecordedEvent};
 
 /// Events whose emissions are checked like any other, and then dropped.
 #[derive(Clone, Debug, Default)]
@@ -18,28 +18,18 @@ pub(super) enum Quiet {
     Those(Arc<BTreeSet<Position>>),
 }
 
-/// What another generation had handled: all that it was handed and had settled but what it had set aside.
-#[derive(Debug)]
-pub(super) struct Past {
-    pub(super) settled: Vec<Settled>,
-    /// Which events it was handed; none where it may have been any.
-    pub(super) filter: Option<Filter>,
-    /// Events that it had set aside and that emitted nothing yet.
-    pub(super) loud: BTreeSet<Position>,
-}
-
 impl Quiet {
     /// Everything, or nothing.
     pub(super) const fn all(quiet: bool) -> Self {
         if quiet { Self::Everything } else { Self::Nothing }
     }
 
-    /// Those of some events, as they are stored, that other generations had handled, given the latest first: the first one
-    /// that tells of an event says what became of it.
-    pub(super) fn after(pasts: &[Past], events: &[RecordedEvent]) -> Self {
+    /// Those of some events, as they are stored, that other generations had handled, given the latest first, each with what
+    /// it had set aside that emitted nothing yet: the first one that tells of an event says what became of it.
+    pub(super) fn after(left: &[(&Abandoned, BTreeSet<Position>)], events: &[RecordedEvent]) -> Self {
         let is_quiet = |event: &&RecordedEvent| {
-            let mut pasts = pasts.iter();
-            pasts.find(|past| past.tells_of(event)).is_some_and(|past| !past.loud.contains(&event.position))
+            let told = left.iter().find(|(abandoned, _)| abandoned.tells_of(event));
+            told.is_some_and(|(_, loud)| !loud.contains(&event.position))
         };
         let quiet: BTreeSet<_> = events.iter().filter(is_quiet).map(|event| event.position).collect();
         if quiet.is_empty() { Self::Nothing } else { Self::Those(quiet.into()) }
@@ -55,23 +45,11 @@ impl Quiet {
     }
 }
 
-impl Past {
-    /// Whether it was handed an event, and had settled it.
-    fn tells_of(&self, event: &RecordedEvent) -> bool {
-        was_handed(self.filter.as_ref(), event) && self.settled.iter().any(|settled| settled.covers(event))
-    }
-}
-
-/// Whether a generation is handed an event, by what is known of its filter.
-pub(super) fn was_handed(filter: Option<&Filter>, event: &RecordedEvent) -> bool {
-    filter.is_none_or(|filter| filter.matches(event))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::layout::Layout;
-    use crate::event::{EventType, NewEvent, Pattern, Version};
+    use crate::delivery::layout::{Layout, Settled};
+    use crate::event::{EventType, Filter, NewEvent, Pattern, Version};
 
     fn event(event_type: &str, position: u64) -> RecordedEvent {
         let event = NewEvent::json(EventType::new(event_type).unwrap(), "1");
@@ -79,16 +57,17 @@ mod tests {
     }
 
     /// A generation that was handed these types, or any, and had set some events aside.
-    fn past(types: &[&str], checkpoint: u64, loud: &[u64]) -> Past {
+    fn past(types: &[&str], checkpoint: u64, loud: &[u64]) -> (Abandoned, BTreeSet<Position>) {
         let types: Vec<_> = types.iter().map(|name| Pattern::new(*name).unwrap()).collect();
         let filter = (!types.is_empty()).then(|| Filter { types, ..Filter::default() });
         let settled = vec![Settled { layout: Layout::single(), checkpoints: vec![Position(checkpoint)] }];
-        Past { settled, filter, loud: loud.iter().copied().map(Position).collect() }
+        (Abandoned { generation: 0, settled, filter }, loud.iter().copied().map(Position).collect())
     }
 
-    fn quiet(pasts: &[Past]) -> Vec<u64> {
+    fn quiet(pasts: &[(Abandoned, BTreeSet<Position>)]) -> Vec<u64> {
+        let pasts: Vec<_> = pasts.iter().map(|(abandoned, loud)| (abandoned, loud.clone())).collect();
         let events = [event("A", 140), event("B", 150), event("A", 160), event("A", 190)];
-        let quiet = Quiet::after(pasts, &events);
+        let quiet = Quiet::after(&pasts, &events);
         events.iter().filter(|event| quiet.covers(event)).map(|event| event.position.0).collect()
     }
 

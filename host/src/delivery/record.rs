@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::layout::{Layout, Settled};
+pub(super) use super::past::Abandoned;
 use super::policy::Subscription;
 use super::start;
 use crate::event::{Filter, PluginName, Position};
@@ -118,16 +119,6 @@ pub(super) struct Building {
     pub(super) filter: Option<Filter>,
 }
 
-/// A generation that was left, with what it had settled. Its set-aside events are in its rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Abandoned {
-    pub(super) generation: u32,
-    pub(super) settled: Vec<Settled>,
-    /// Which stored events it was handed: it tells nothing of others. None where it may have been any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) filter: Option<Filter>,
-}
-
 /// While the plugins directory holds one component, another one runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Instead {
@@ -160,13 +151,6 @@ pub(super) fn noted(filter: &Filter) -> Option<Filter> {
 /// What is known of the events that a generation was handed when it goes on with a filter: nothing once that is another.
 pub(super) fn still(known: Option<Filter>, filter: &Filter) -> Option<Filter> {
     known.filter(|known| known == filter)
-}
-
-impl Abandoned {
-    /// Nothing beyond this is settled by it.
-    pub(super) fn reach(&self) -> Position {
-        self.settled.iter().map(Settled::reach).max().unwrap_or_default()
-    }
 }
 
 /// Generations that were left: a single one is written without a list.
@@ -252,30 +236,6 @@ impl Record {
         let previous = self.previous.as_ref().map(|previous| previous.generation)?;
         let is_abandoned = self.abandoned.iter().any(|abandoned| abandoned.generation == previous);
         (previous != self.generation && !is_abandoned).then_some(previous)
-    }
-
-    /// The same, without generations that were left once nothing of what they had settled is beyond a position. What they
-    /// told one that may be returned to, of events that this one was not handed, this one tells it: that all are settled.
-    pub(super) fn come_past(&self, position: Position) -> Self {
-        let back_to = self.previous.as_ref().map(|previous| previous.generation);
-        let back_to = back_to.filter(|generation| *generation != self.generation);
-        let (abandoned, passed): (Vec<_>, Vec<_>) =
-            self.abandoned.iter().cloned().partition(|abandoned| abandoned.reach() > position);
-        let mut told = passed.iter().filter(|passed| back_to.is_some_and(|generation| generation != passed.generation));
-        let filter = self.filter.clone().filter(|own| {
-            let is_covered = |told: &Filter| own.covers(told);
-            told.all(|told| told.filter.as_ref().is_some_and(is_covered))
-        });
-        Self { abandoned, filter, ..self.clone() }
-    }
-
-    /// What is settled beyond a position that another generation has come to which becomes live instead of the live one:
-    /// what that one had settled under layouts before, and what it knew of others.
-    pub(super) fn settled_beyond(&self, position: Position) -> Vec<Abandoned> {
-        let own = self.before.iter().filter(|settled| settled.reach() > position).cloned().collect();
-        let own = Abandoned { generation: self.generation, settled: own, filter: self.filter.clone() };
-        let all = [&own].into_iter().chain(&self.abandoned);
-        all.filter(|abandoned| abandoned.reach() > position).cloned().collect()
     }
 
     /// Every generation that is kept.
@@ -427,6 +387,19 @@ pub fn removed_from_history(
     }
 }
 
+/// Forgets generations that were left once the live one has come past all that they had settled, also while it runs: it
+/// asks nothing about what it has passed. Blocks.
+///
+/// # Errors
+/// When the store cannot be read or written.
+pub fn forget_passed(plugin: &PluginName, store: &dyn Store) -> Result<(), CommitError> {
+    let edit = |record: &Record| {
+        let next = as_far_as_it_is(plugin, record, store)?;
+        Ok::<_, CommitError>((next != *record).then(|| next.into()))
+    };
+    change(plugin, store, edit).map(|_| ())
+}
+
 /// The generation that a plugin keeps only to return to, if it keeps one. Blocks.
 ///
 /// # Errors
@@ -529,28 +502,6 @@ mod tests {
     }
 
     #[test]
-    fn what_generations_told_that_are_forgotten_the_live_one_tells_one_that_may_be_returned_to() {
-        let types = |types: &[&str]| {
-            let types = types.iter().map(|name| Pattern::new(*name).unwrap()).collect();
-            noted(&Filter { types, ..Filter::default() })
-        };
-        let settled = vec![Settled { layout: Layout::single(), checkpoints: vec![Position(200)] }];
-        let left = |types| vec![Abandoned { generation: 1, settled: settled.clone(), filter: types }];
-        let to = |generation| Some(Previous { generation, ..Record::default().live() });
-        let live = Record { generation: 2, filter: types(&["A"]), previous: to(0), ..Record::default() };
-        let wider = Record { abandoned: left(types(&["A", "B"])), ..live.clone() };
-        assert_eq!(wider.come_past(Position(199)), wider);
-        assert_eq!(wider.come_past(Position(200)), Record { filter: None, ..live.clone() });
-        assert_eq!(Record { abandoned: left(None), ..live.clone() }.come_past(Position(200)).filter, None);
-        // Nobody needs to be told of those that it was handed itself, or had settled itself, or where nobody returns.
-        let same = Record { abandoned: left(types(&["A"])), ..live.clone() };
-        assert_eq!(same.come_past(Position(200)), live);
-        for previous in [to(1), to(2), None] {
-            assert_eq!(Record { previous, ..wider.clone() }.come_past(Position(200)).filter, types(&["A"]));
-        }
-    }
-
-    #[test]
     fn what_others_keep_in_it_stays() {
         let record: Record = serde_json::from_str(r#"{"paused":true,"other":{"x":1}}"#).unwrap();
         assert!(record.paused && record.generation == 0 && record.layout.is_none());
@@ -577,16 +528,5 @@ mod tests {
         for record in [one, two] {
             assert_eq!(serde_json::from_str::<Record>(&text(&record)).unwrap(), record);
         }
-    }
-
-    #[test]
-    fn what_is_settled_beyond_is_what_matters_of_layouts_before_and_of_others() {
-        let to = |checkpoint| Settled { layout: Layout::single(), checkpoints: vec![Position(checkpoint)] };
-        let left = |generation, checkpoint| Abandoned { generation, settled: vec![to(checkpoint)], filter: None };
-        let abandoned = vec![left(1, 5), left(0, 40)];
-        let record = Record { generation: 2, before: vec![to(9), to(20)], abandoned, ..Record::default() };
-        assert_eq!(record.settled_beyond(Position(10)), [left(2, 20), left(0, 40)]);
-        assert_eq!(record.settled_beyond(Position(20)), [left(0, 40)]);
-        assert_eq!(record.settled_beyond(Position(40)), []);
     }
 }

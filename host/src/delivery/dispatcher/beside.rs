@@ -1,12 +1,12 @@
 //! What another generation of a plugin's data has to do with the one that a partition drives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::delivery::quiet::{Past, Quiet};
-use crate::delivery::record::Abandoned;
+use crate::delivery::past::Abandoned;
+use crate::delivery::quiet::Quiet;
 use crate::event::{PluginName, Position};
 use crate::store::{DeadLetter, Owner, ReadPage, Store, StoreError};
 
@@ -70,18 +70,17 @@ impl Beside {
             }
             Self::Abandoned { plugin, abandoned } => {
                 let mut discarded = BTreeMap::new();
-                let mut pasts = Vec::new();
-                for Abandoned { generation, settled, filter } in abandoned.iter().filter(|it| it.reach() > after) {
-                    let owner = Owner { plugin: plugin.clone(), generation: *generation };
-                    let mut past = Past { settled: settled.clone(), filter: filter.clone(), loud: [].into() };
+                let mut left = Vec::new();
+                for abandoned in abandoned.iter().filter(|it| it.reach() > after) {
+                    let (owner, mut loud) = (abandoned.owner(plugin), BTreeSet::new());
                     each_row(store, &owner, after, through, |row| match (row.is_discarded(), row.quiet) {
                         (true, _) => drop(discarded.insert(row.position, row)),
                         (false, true) => {}
-                        (false, false) => drop(past.loud.insert(row.position)),
+                        (false, false) => drop(loud.insert(row.position)),
                     })?;
-                    pasts.push(past);
+                    left.push((abandoned, loud));
                 }
-                Ok((discarded, Quiet::after(&pasts, &page.events)))
+                Ok((discarded, Quiet::after(&left, &page.events)))
             }
         }
     }

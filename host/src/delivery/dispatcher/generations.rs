@@ -9,9 +9,9 @@ use super::beside::bare_rows;
 use super::command::CommandError;
 use crate::delivery::key::Sequence;
 use crate::delivery::layout::{Layout, Settled};
-use crate::delivery::quiet::was_handed;
-use crate::delivery::record::{Abandoned, Instead, Previous, Record, Stored, change};
-use crate::event::{Filter, PluginName, Position, RecordedEvent};
+use crate::delivery::past::Abandoned;
+use crate::delivery::record::{Instead, Previous, Record, Stored, change};
+use crate::event::{PluginName, Position};
 use crate::store::{DeadLetter, DeadLetterChange, Owner, Progress, Store, StoreError, UnitOfWork};
 
 /// Most set-aside events that are written in one commit.
@@ -33,13 +33,13 @@ pub(super) fn make_live(
     let plugin = &live.plugin;
     let built = Owner { plugin: plugin.clone(), generation };
     let before = Stored::read(plugin, store)?.record.before;
-    let ahead = Ahead {
+    let later = Later {
         reached: reached(&built, limits, store)?,
         settled: before.iter().map(Settled::reach).max().unwrap_or_default(),
     };
-    let lowest = ahead.reached.iter().min().copied().unwrap_or_default();
+    let lowest = later.reached.iter().min().copied().unwrap_or_default();
     let mut rows = Rows::of(&built, store);
-    take_over(live, &ahead, &mut rows)?;
+    take_over(live, &later, &mut rows)?;
     rows.write()?;
     let edit = |record: &Record| {
         let building = record.building.clone().filter(|building| building.generation == generation);
@@ -93,16 +93,10 @@ pub(super) fn roll_back(
     check_return(plugin, &record, component)?;
     let mut past = record.before.clone();
     past.push(settled);
-    let owner = |generation| Owner { plugin: plugin.clone(), generation };
     if let Some(previous) = record.previous.as_ref().filter(|previous| previous.generation != record.generation) {
-        let target = owner(previous.generation);
-        let left = Left {
-            owner: owner(record.generation),
-            past: &past,
-            filter: record.filter.as_ref(),
-            came_to: Ahead::of(&target, previous, store)?,
-        };
-        agree(&target, &left, store)?;
+        let target = Owner { plugin: plugin.clone(), generation: previous.generation };
+        let came_to = Later::of(&target, previous, store)?;
+        agree(&target, &record.left(past.clone()), &came_to, store)?;
     }
     let edit = |record: &Record| {
         check_return(plugin, record, component)?;
@@ -128,7 +122,7 @@ fn returned(record: &Record, previous: Previous, past: &[Settled], installed: &s
         return common;
     }
     let Previous { generation, layout, before, began, lifts, removed_before, filter, .. } = previous;
-    let last = Abandoned { generation: record.generation, settled: past.to_vec(), filter: record.filter.clone() };
+    let last = record.left(past.to_vec());
     // What the one that is returned to had settled it knows itself.
     let others = record.abandoned.iter().filter(|other| other.generation != generation).cloned();
     let abandoned = [last].into_iter().chain(others).collect();
@@ -146,15 +140,16 @@ fn reached(built: &Owner, limits: &[Position], store: &dyn Store) -> Result<Vec<
     stored.collect()
 }
 
-/// What the live generation had settled under layouts before, and the one that was built will come to.
-struct Ahead {
+/// What the live generation had settled under layouts before, and the one that was built handles when it comes there: it
+/// does not take over what is set aside of it.
+struct Later {
     /// How far each partition of the one that was built has come.
     reached: Vec<Position>,
     /// Nothing beyond this was settled so.
     settled: Position,
 }
 
-impl Ahead {
+impl Later {
     /// Which set-aside events of a generation that was left were not taken over.
     fn of(left: &Owner, previous: &Previous, store: &dyn Store) -> Result<Self, StoreError> {
         let partitions = previous.layout.clone().unwrap_or_else(Layout::single).partitions;
@@ -173,10 +168,10 @@ impl Ahead {
 }
 
 /// Has the rows of a generation that was built say what those of the live one say, but for those that it will come to.
-fn take_over(live: &Owner, ahead: &Ahead, rows: &mut Rows<'_>) -> Result<(), CommandError> {
+fn take_over(live: &Owner, later: &Later, rows: &mut Rows<'_>) -> Result<(), CommandError> {
     let store = rows.store;
     let built = rows.owner.clone();
-    let mut others = bare_rows(store, live).filter(|row| !row.as_ref().is_ok_and(|row| ahead.has(row)));
+    let mut others = bare_rows(store, live).filter(|row| !row.as_ref().is_ok_and(|row| later.has(row)));
     let mut other = others.next().transpose()?;
     for row in bare_rows(store, &built) {
         let row = row?;
@@ -204,45 +199,26 @@ fn take_over(live: &Owner, ahead: &Ahead, rows: &mut Rows<'_>) -> Result<(), Com
     Ok(())
 }
 
-/// A generation that is left by a rollback.
-struct Left<'a> {
-    owner: Owner,
-    /// What it has come past.
-    past: &'a [Settled],
-    /// Which events it was handed; none where it may have been any.
-    filter: Option<&'a Filter>,
-    /// Which set-aside events of the one that is returned to it did not take over, but came to by itself.
-    came_to: Ahead,
-}
-
-impl Left<'_> {
-    /// Whether it had handled an event that the one that is returned to has set aside, and it has not: those that it took
-    /// over it had, whatever it was handed of the log.
-    fn had_handled(&self, row: &DeadLetter, event: &RecordedEvent) -> bool {
-        let had = !self.came_to.has(row) || was_handed(self.filter, event);
-        had && self.past.iter().any(|settled| settled.covers(event))
-    }
-}
-
 /// Has the rows of a generation that is returned to agree with those of the one that is left: what was discarded there is
-/// so here, and what was handled there emits nothing any more.
-fn agree(target: &Owner, left: &Left<'_>, store: &dyn Store) -> Result<(), CommandError> {
-    let others =
-        bare_rows(store, &left.owner).map(|row| row.map(|row| (row.position, (row.is_discarded(), row.quiet))));
+/// so here, and what was handled there emits nothing any more. That one came to some by itself, and had the others as it
+/// took them over, whatever it was handed of the log.
+fn agree(target: &Owner, left: &Abandoned, came_to: &Later, store: &dyn Store) -> Result<(), CommandError> {
+    let of_left = left.owner(&target.plugin);
+    let others = bare_rows(store, &of_left).map(|row| row.map(|row| (row.position, (row.is_discarded(), row.quiet))));
     let others = others.collect::<Result<BTreeMap<_, _>, _>>()?;
     let mut rows = Rows::of(target, store);
     for row in bare_rows(store, target) {
         let row = row?;
         let quiet = match others.get(&row.position) {
             Some((true, _)) if !row.is_discarded() => {
-                rows.put_same(&left.owner, &row)?;
+                rows.put_same(&of_left, &row)?;
                 continue;
             }
             Some((_, quiet)) => *quiet,
-            None => {
-                let event = || store.event_at(row.position);
-                row.quiet || event()?.is_some_and(|event| left.had_handled(&row, &event))
-            }
+            None if row.quiet => true,
+            None => store
+                .event_at(row.position)?
+                .is_some_and(|event| if came_to.has(&row) { left.tells_of(&event) } else { left.had_settled(&event) }),
         };
         if quiet != row.quiet {
             rows.put(target, row.position, |row| DeadLetter { quiet, ..row })?;
@@ -312,7 +288,7 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
-    use crate::event::{EventType, NewEvent, Pattern};
+    use crate::event::{EventType, Filter, NewEvent, Pattern};
     use crate::store::AppendRequest;
     use crate::store::memory::MemoryStore;
 
@@ -352,7 +328,7 @@ mod tests {
         // One is not taken over yet, one was tried since, one is set aside here alone.
         let of_built = (1..=ROWS).filter(|at| *at != 9_999);
         keep(&store, &built, of_built.map(|at| row(at, if at == 5_000 { "before" } else { "refused" })));
-        let nothing = Ahead { reached: vec![Position(ROWS)], settled: Position::START };
+        let nothing = Later { reached: vec![Position(ROWS)], settled: Position::START };
         let mut rows = Rows::of(&built, &store);
         take_over(&live, &nothing, &mut rows).unwrap();
         rows.write().unwrap();
@@ -371,9 +347,9 @@ mod tests {
         let store = MemoryStore::new(Arc::new(SystemClock));
         let (live, built) = (owner(0), owner(1));
         keep(&store, &live, (1..=9).map(|at| row(at, "refused")));
-        let ahead = Ahead { reached: vec![Position(3)], settled: Position(6) };
+        let later = Later { reached: vec![Position(3)], settled: Position(6) };
         let mut rows = Rows::of(&built, &store);
-        take_over(&live, &ahead, &mut rows).unwrap();
+        take_over(&live, &later, &mut rows).unwrap();
         rows.write().unwrap();
         let kept = store.dead_letters(&built, Position::START, 10).unwrap();
         assert_eq!(kept.iter().map(|row| row.position.0).collect::<Vec<_>>(), [1, 2, 3, 7, 8, 9]);
@@ -382,22 +358,22 @@ mod tests {
     #[test]
     fn what_is_returned_to_is_loud_in_what_the_other_was_never_handed_and_did_not_take_over() {
         let store = MemoryStore::new(Arc::new(SystemClock));
-        let (target, built) = (owner(0), owner(1));
+        let target = owner(0);
         let event = |event_type: &str| NewEvent::json(EventType::new(event_type).unwrap(), "1");
         let events = ["B", "B", "A", "B"].map(event).into();
         store.append(AppendRequest::unconditional(events)).wait().unwrap();
         keep(&store, &target, (1..=4).map(|at| row(at, "refused")));
         // It took over the first; the others, settled under a layout before, it came to by itself, but was handed no B.
         let filter = Filter { types: vec![Pattern::new("A").unwrap()], ..Filter::default() };
-        let past = [Settled { layout: Layout::single(), checkpoints: vec![Position(4)] }];
-        let came_to = || Ahead { reached: vec![Position(1)], settled: Position(4) };
-        let quiet = |filter: Option<&Filter>| {
-            let left = Left { owner: built.clone(), past: &past, filter, came_to: came_to() };
-            agree(&target, &left, &store).unwrap();
+        let past = vec![Settled { layout: Layout::single(), checkpoints: vec![Position(4)] }];
+        let came_to = Later { reached: vec![Position(1)], settled: Position(4) };
+        let quiet = |filter: Option<Filter>| {
+            let left = Abandoned { generation: 1, settled: past.clone(), filter };
+            agree(&target, &left, &came_to, &store).unwrap();
             let rows = store.dead_letters(&target, Position::START, 10).unwrap();
             rows.into_iter().filter(|row| row.quiet).map(|row| row.position.0).collect::<Vec<_>>()
         };
-        assert_eq!(quiet(Some(&filter)), [1, 3]);
+        assert_eq!(quiet(Some(filter)), [1, 3]);
         assert_eq!(quiet(None), [1, 2, 3, 4], "of what is not known it is safer so");
     }
 
@@ -407,7 +383,7 @@ mod tests {
         let (live, built) = (owner(0), owner(1));
         let large = "x".repeat(BYTES_WRITTEN / 3);
         keep(&store, &live, (1..=7).map(|at| row(at, &large)));
-        let nothing = Ahead { reached: vec![Position(ROWS)], settled: Position::START };
+        let nothing = Later { reached: vec![Position(ROWS)], settled: Position::START };
         let mut rows = Rows::of(&built, &store);
         take_over(&live, &nothing, &mut rows).unwrap();
         rows.write().unwrap();

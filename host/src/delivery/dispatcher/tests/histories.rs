@@ -1,16 +1,23 @@
-//! Histories of rebuilds, rollbacks, swaps, halts, other numbers of partitions and retries, with crashes of the disk at
-//! any of its operations, over the real store; and a disk that is full in the middle of a rebuild.
+//! Histories of rebuilds, rollbacks, swaps, halts, other numbers of partitions, retries and discards, by versions that do
+//! not listen to the same, with crashes of the disk at any of its operations, over the real store; and a disk that is full
+//! in the middle of a rebuild.
+//!
+//! What is right of each event follows from what was told. One that every version listens to is handled and emitted once;
+//! one that was discarded before anything was emitted of it is neither, ever. Of one that a version has passed over without
+//! listening, while it was live, nothing may have been emitted, and never twice.
 //!
 //! `TIDEMILL_HISTORIES` sets how many, `TIDEMILL_HISTORIES_SEED` the first one's seed; a failure prints the steps
 //! that led to it. Threads are real, so that a seed fixes what is done and not how it interleaves.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::rebuilding::{begin, echoed_once, fold, gated, state};
+use super::rebuilding::{begin, echoed_once, fold, gated, listening, state};
 use super::*;
-use crate::delivery::{Key, Policy, Rebuild, generations};
+use crate::delivery::record::{Record, Stored};
+use crate::delivery::{Key, Policy, Rebuild, forget_passed, generations, live_owner};
 use crate::store::embedded::disk::sim::{Fault, On, Plan, SimDisk};
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
 
@@ -20,9 +27,18 @@ const STREAMS: [char; 4] = ['a', 'b', 'c', 'd'];
 /// What a step waits for delivery at most: not how long anything takes.
 const A_MOMENT: Duration = Duration::from_millis(20);
 
-/// The versions of the plugin, by digest: which numbers each refuses, as a remainder of a divisor.
-const VERSIONS: [(&str, Option<(u32, u32)>); 5] =
-    [("mended", None), ("one", Some((11, 3))), ("two", Some((7, 5))), ("three", Some((3, 1))), (HALTS, Some((17, 9)))];
+/// The type that every version listens to, and one that only some do.
+const HEARD_BY_ALL: &str = "N";
+const HEARD_BY_SOME: &str = "M";
+const ALL: &[&str] = &[HEARD_BY_ALL, HEARD_BY_SOME];
+/// The versions of the plugin, by digest: what each listens to, and which numbers it refuses, as a remainder of a divisor.
+const VERSIONS: [(&str, &[&str], Option<(u32, u32)>); 5] = [
+    ("mended", ALL, None),
+    ("one", &[HEARD_BY_ALL], Some((11, 3))),
+    ("two", ALL, Some((7, 5))),
+    ("three", &[HEARD_BY_ALL], Some((3, 1))),
+    (HALTS, &[HEARD_BY_ALL], Some((17, 9))),
+];
 /// The version that stops the plugin at what it refuses.
 const HALTS: &str = "halts";
 
@@ -37,9 +53,18 @@ struct World {
     store: Arc<dyn Store>,
     dispatcher: Dispatcher,
     partitions: u32,
-    /// The stream of each number that is appended.
-    appended: Vec<char>,
-    /// Operations of the disk at the last acknowledged append: no crash is before it.
+    /// The stream and the type of each number that is appended.
+    appended: Vec<(char, &'static str)>,
+    /// The numbers that were discarded, and whether they had been emitted by then.
+    discarded: BTreeMap<u32, bool>,
+    /// The generation that was seen live last.
+    seen: u32,
+    /// The generations that became live by a rollback.
+    returned_to: BTreeSet<u32>,
+    /// Of which numbers each generation may emit nothing, though none emitted them before. Those that it passed over
+    /// without listening, or that the one did beside which it was built.
+    passed_over: BTreeMap<u32, BTreeSet<u32>>,
+    /// Operations of the disk at the last acknowledged append or discard: no crash is before it.
     acknowledged: usize,
 }
 
@@ -50,7 +75,7 @@ fn open(disk: &SimDisk) -> Arc<dyn Store> {
 
 /// Echoes and remembers what it does not refuse; now and then it asks for a moment.
 fn version(digest: &str, partitions: u32) -> Setup {
-    let (digest, refuses) = *VERSIONS.iter().find(|(name, _)| *name == digest).unwrap();
+    let (digest, types, refuses) = *VERSIONS.iter().find(|(name, ..)| *name == digest).unwrap();
     let calls = Arc::new(AtomicU32::new(0));
     let handler = || -> Box<dyn Handler> {
         let calls = Arc::clone(&calls);
@@ -70,7 +95,7 @@ fn version(digest: &str, partitions: u32) -> Setup {
     let handlers = (0..partitions).map(|_| handler()).collect();
     let one = setup(|_, _| Ok(()));
     let policy = Policy { partitions, key: Some(Key::Stream), ..one.policy };
-    Setup { subscription: only("N"), component_digest: digest.into(), policy, handlers, ..one }
+    listening(Setup { component_digest: digest.into(), policy, handlers, ..one }, types)
 }
 
 impl World {
@@ -80,11 +105,23 @@ impl World {
         let store = open(&disk);
         let partitions = rng.u32(1..=2);
         let dispatcher = start(version("mended", partitions), &store);
-        Self { rng, disk, store, dispatcher, partitions, appended: Vec::new(), acknowledged: 0 }
+        Self {
+            rng,
+            disk,
+            store,
+            dispatcher,
+            partitions,
+            appended: Vec::new(),
+            discarded: BTreeMap::new(),
+            seen: 0,
+            returned_to: BTreeSet::new(),
+            passed_over: BTreeMap::new(),
+            acknowledged: 0,
+        }
     }
 
     fn any_version(&mut self) -> Setup {
-        let (digest, _) = *self.rng.choice(&VERSIONS).unwrap();
+        let (digest, ..) = *self.rng.choice(&VERSIONS).unwrap();
         self.version(digest)
     }
 
@@ -94,6 +131,43 @@ impl World {
 
     fn live(&self) -> String {
         generations(&plugin(), &*self.store).unwrap().component
+    }
+
+    fn record(&self) -> Record {
+        Stored::read(&plugin(), &*self.store).unwrap().record
+    }
+
+    /// Every number that is appended, with its stream and type.
+    fn numbered(&self) -> impl Iterator<Item = (u32, char, &'static str)> {
+        (0..).zip(&self.appended).map(|(number, (stream, event_type))| (number, *stream, *event_type))
+    }
+
+    /// Notes what has become live since the last time: one generation, or another before it whose rebuild had not ended
+    /// when the next one was asked for.
+    fn look(&mut self) {
+        let Record { generation, component, previous, .. } = self.record();
+        if let Some(before) = previous.filter(|_| generation != self.seen) {
+            self.was_live(before.generation, &before.component);
+        }
+        self.was_live(generation, &component);
+    }
+
+    /// Notes that a version was live, on a generation that was built beside the one seen before if it is another.
+    fn was_live(&mut self, generation: u32, component: &str) {
+        if generation != self.seen {
+            self.share_passed_over(self.seen, generation);
+            self.seen = generation;
+        }
+        let passes_over = VERSIONS.iter().any(|(digest, types, _)| *digest == component && types.len() < ALL.len());
+        if passes_over {
+            let passed: Vec<_> = self.numbered().filter(|(_, _, it)| *it == HEARD_BY_SOME).map(|(it, ..)| it).collect();
+            self.passed_over.entry(generation).or_default().extend(passed);
+        }
+    }
+
+    fn share_passed_over(&mut self, from: u32, to: u32) {
+        let passed = self.passed_over.get(&from).cloned().unwrap_or_default();
+        self.passed_over.entry(to).or_default().extend(passed);
     }
 
     /// Says what a step came to. A command may be refused, but is always answered.
@@ -106,11 +180,12 @@ impl World {
 
     async fn append(&mut self) {
         let first = self.appended.len() as u32;
-        let streams: Vec<char> = (0..self.rng.usize(1..30)).map(|_| *self.rng.choice(&STREAMS).unwrap()).collect();
-        append_to(&self.store, first, &streams.iter().collect::<String>()).await;
+        let streams: String = (0..self.rng.usize(1..30)).map(|_| *self.rng.choice(&STREAMS).unwrap()).collect();
+        let event_type = if self.rng.u32(0..4) == 0 { HEARD_BY_SOME } else { HEARD_BY_ALL };
+        append_as(&self.store, event_type, first, &streams).await;
         self.acknowledged = self.disk.operations();
-        self.appended.extend(streams);
-        println!("append {first}..{}", self.appended.len());
+        self.appended.extend(streams.chars().map(|stream| (stream, event_type)));
+        println!("append {first}..{} of {event_type}", self.appended.len());
     }
 
     async fn let_it_run(&mut self) {
@@ -132,9 +207,53 @@ impl World {
     }
 
     async fn roll_back(&mut self) {
-        let Some(previous) = generations(&plugin(), &*self.store).unwrap().previous else { return };
+        self.look();
+        let before = self.record();
+        let Some(previous) = &before.previous else { return };
+        let answer = self.dispatcher.roll_back(self.version(&previous.component), &self.live()).await;
         let what = format!("roll back to {}", previous.component);
-        Self::told(what, self.dispatcher.roll_back(self.version(&previous.component), &self.live()).await);
+        if answer.is_ok() {
+            self.returned(&before);
+        }
+        Self::told(what, answer);
+    }
+
+    /// Notes a rollback. What is live now emits what the one that was left was never handed. Where nobody knows what that
+    /// was it emits nothing that that one had passed; nor does it of what it has set aside itself, where the one that was
+    /// left had been returned to: whether that had taken such an event over, or came to it by itself, is not known.
+    fn returned(&mut self, before: &Record) {
+        let Record { generation, previous, .. } = self.record();
+        let Some(left) = previous.filter(|left| left.generation != generation) else { return };
+        self.was_live(left.generation, &left.component);
+        let is_known = left.generation == before.generation && before.filter.is_some();
+        if !is_known || self.returned_to.contains(&left.generation) {
+            self.share_passed_over(left.generation, generation);
+        }
+        self.returned_to.insert(generation);
+        self.seen = generation;
+    }
+
+    /// An operator gives up what is set aside.
+    async fn discard(&mut self) {
+        let owner = live_owner(&plugin(), &*self.store).unwrap();
+        let letters = self.store.dead_letters(&owner, Position::START, 10_000).unwrap();
+        let set_aside: Vec<_> = letters.iter().filter(|it| !it.is_discarded()).map(|it| it.position).collect();
+        let Some(position) = self.rng.choice(&set_aside).copied() else { return };
+        let number = data(&self.store.event_at(position).unwrap().unwrap());
+        let answer = self.dispatcher.discard_dead_letter(position).await;
+        if answer.is_ok() {
+            self.acknowledged = self.disk.operations();
+            let was_emitted = echoes(&self.store).iter().any(|echo| data(echo) == number);
+            self.discarded.entry(number).or_insert(was_emitted);
+        }
+        Self::told(format!("discard {number}"), answer);
+    }
+
+    /// What retention does before it looks what is needed, while everything runs.
+    async fn forget(&self) {
+        let store = Arc::clone(&self.store);
+        let forgotten = tokio::task::spawn_blocking(move || forget_passed(&plugin(), &*store)).await.unwrap();
+        Self::told("forget what is passed", forgotten.map_err(CommandError::from));
     }
 
     async fn swap(&mut self) {
@@ -142,6 +261,7 @@ impl World {
         let setup = self.any_version();
         let what = format!("swap in {}, in {} partitions", setup.component_digest, self.partitions);
         Self::told(what, self.dispatcher.swap(setup).await);
+        self.look();
         // What was built began with the partitions of before.
         self.go_on().await;
     }
@@ -169,12 +289,15 @@ impl World {
             self.any_version()
         };
         println!("crash after operation {operation}, {plan:?}; {} starts on {known:?}", setup.component_digest);
+        let component = setup.component_digest.clone();
         self.dispatcher = start(setup, &self.store);
+        until(&self.dispatcher, |status| status.component == component).await;
+        self.look();
         self.go_on().await;
     }
 
     async fn step(&mut self) {
-        match self.rng.u32(0..20) {
+        match self.rng.u32(0..23) {
             0..=5 => self.append().await,
             6..=10 => self.let_it_run().await,
             11..=12 => self.rebuild().await,
@@ -186,11 +309,15 @@ impl World {
                 Self::told("pause", self.dispatcher.pause().await);
                 Self::told("resume", self.dispatcher.resume().await);
             }
+            18..=19 => self.discard().await,
+            20 => self.forget().await,
             _ => self.crash().await,
         }
+        self.look();
     }
 
-    /// With a version that refuses nothing, and what is set aside handed over again, everything is handled once.
+    /// With a version that refuses nothing, and what is set aside handed over again, everything is handled once that was
+    /// neither discarded nor passed over; in a state that is built anew also what was passed over.
     async fn check(mut self) {
         match generations(&plugin(), &*self.store).unwrap().building {
             // What halts never becomes live.
@@ -199,19 +326,66 @@ impl World {
             }
             _ => self.go_on().await,
         }
-        let head = || self.store.head();
         // A crash may have left a pause behind whose end was not written down.
         Self::told("resume", self.dispatcher.resume().await);
         until(&self.dispatcher, |status| status.rebuild.is_none()).await;
+        self.look();
         self.dispatcher.swap(self.version("mended")).await.unwrap();
+        self.look();
+        let head = || self.store.head();
         until(&self.dispatcher, |status| status.checkpoint >= head()).await;
         Self::told("retry", self.dispatcher.retry_dead_letters(Retry::All).await);
-        until(&self.dispatcher, |status| status.set_aside.parked + status.set_aside.waiting == 0).await;
+        let is_through = |status: &Status| status.set_aside.parked + status.set_aside.waiting == 0;
+        until(&self.dispatcher, is_through).await;
         until(&self.dispatcher, |status| status.checkpoint >= head()).await;
-        let expected = fold((0..).zip(self.appended.iter().copied()));
-        assert_eq!(state(&self.store), expected);
-        echoed_once(&self.store, 0..self.appended.len() as u32);
+        self.check_state(false);
+        self.dispatcher.rebuild(self.version("mended"), begin("mended")).await.unwrap();
+        let live = self.seen;
+        let is_built = |status: &Status| status.generation != live && status.rebuild.is_none();
+        until(&self.dispatcher, |status| is_built(status) && is_through(status)).await;
+        self.check_state(true);
+        self.check_echoes();
         self.dispatcher.stop().await;
+    }
+
+    /// Asserts that the live state has every number once, in order, but those that are discarded there; of what only some
+    /// versions listen to, any if not all.
+    fn check_state(&self, all: bool) {
+        let owner = live_owner(&plugin(), &*self.store).unwrap();
+        let letters = self.store.dead_letters(&owner, Position::START, 10_000).unwrap();
+        assert!(letters.iter().all(DeadLetter::is_discarded), "{letters:?}");
+        let number = |letter: &DeadLetter| data(&self.store.event_at(letter.position).unwrap().unwrap());
+        let discarded: BTreeSet<_> = letters.iter().map(number).collect();
+        let by_nobody = discarded.iter().find(|number| !self.discarded.contains_key(number));
+        assert_eq!(by_nobody, None, "nobody discarded it");
+        let state = state(&self.store);
+        let numbers = state.values().flat_map(|numbers| numbers.split_whitespace());
+        let handled: BTreeSet<u32> = numbers.map(|number| number.parse().unwrap()).collect();
+        let is_due = |number: u32, event_type: &str| all || event_type == HEARD_BY_ALL || handled.contains(&number);
+        let due = self.numbered().filter(|(number, _, it)| !discarded.contains(number) && is_due(*number, *it));
+        assert_eq!(state, fold(due.map(|(number, stream, _)| (number, stream))));
+        let given_up = |number: u32| self.discarded.get(&number) == Some(&false);
+        let missing = self
+            .numbered()
+            .find(|(number, _, it)| *it == HEARD_BY_ALL && given_up(*number) && !discarded.contains(number));
+        assert_eq!(missing, None, "it was discarded before anything came of it");
+    }
+
+    /// Asserts that each number is emitted once, but those that were discarded or passed over.
+    fn check_echoes(&self) {
+        let mut times = BTreeMap::<u32, u32>::new();
+        for echo in echoes(&self.store) {
+            *times.entry(data(&echo)).or_default() += 1;
+        }
+        let passed_over = self.passed_over.get(&self.seen).cloned().unwrap_or_default();
+        for (number, ..) in self.numbered() {
+            let times = times.get(&number).copied().unwrap_or_default();
+            match self.discarded.get(&number) {
+                Some(was_emitted) => assert_eq!(times, u32::from(*was_emitted), "{number}, which was discarded"),
+                None if passed_over.contains(&number) => assert!(times <= 1, "{number}: {times} times"),
+                None => assert_eq!(times, 1, "{number}"),
+            }
+        }
     }
 }
 
