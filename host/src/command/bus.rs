@@ -41,7 +41,7 @@ pub(super) struct Inner {
     pub(super) claims: Claims,
     pub(super) checks: Arc<Checks>,
     pub(super) clock: Arc<dyn Clock>,
-    lanes: Lanes,
+    pub(super) lanes: Lanes,
     /// Those of commands that are under way, or are being accepted.
     pub(super) ids: Ids,
     under_way: Mutex<HashMap<String, UnderWay>>,

@@ -118,7 +118,7 @@ impl Drop for QueueTask {
 }
 
 /// A command as it was accepted.
-struct Job {
+pub(super) struct Job {
     command: Command,
     /// Event types that may follow; any, where there are none.
     types: Vec<Pattern>,
@@ -131,7 +131,7 @@ struct Job {
 }
 
 impl Job {
-    fn of(event: &RecordedEvent) -> Option<Self> {
+    pub(super) fn of(event: &RecordedEvent) -> Option<Self> {
         let envelope = Envelope::of(event)?;
         let by_plugin = envelope.is_of_plugin();
         let (command, types) = waiting::command(event, envelope);
@@ -421,9 +421,11 @@ impl Commands {
         Ok(job.by_plugin && first.as_ref().is_some_and(of_plugin))
     }
 
-    /// Notes that a command failed, unless it is settled. Where somebody else's event has the id of the note, it is given
-    /// up without.
-    async fn give_up(&self, job: &Job, stream: &StreamName, why: Why<'_>) -> Result<(), CommandError> {
+    /// Notes that a command failed, unless it is settled, at its turn: whoever sends it as well sees the note before it is
+    /// decided, or has it settled before. Where somebody else's event has the id of the note, it is given up without.
+    pub(super) async fn give_up(&self, job: &Job, stream: &StreamName, why: Why<'_>) -> Result<(), CommandError> {
+        let mut place = self.0.lanes.enter(stream);
+        place.turn().await;
         if self.is_settled(job).await? {
             return Ok(());
         }

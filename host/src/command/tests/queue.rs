@@ -2,6 +2,7 @@
 
 use super::turns::Shut;
 use super::*;
+use crate::command::queue::Job;
 use crate::delivery::{Backoff, Envelope};
 
 /// A queue with short waits over a store in memory.
@@ -382,6 +383,33 @@ async fn what_is_under_way_is_not_accepted_with_another_body() {
     first.await.unwrap().unwrap();
     let _task = later.commands.work(async {});
     later.empty().await;
+    assert_eq!((later.world.events("purse-1").len(), later.commands.queue_counts().failed), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_being_decided_for_another_who_sent_it_is_not_given_up_meanwhile() {
+    let later = Later::new(options());
+    later.accept(command("a", "Add", 1)).await.unwrap();
+    let shut = Shut::of(&later.world).await;
+    let commands = later.commands.clone();
+    let sent = tokio::spawn(async move { commands.send(command("a", "Add", 1), Commands::allow_all()).await });
+    while !matches!(later.commands.status("a").await.unwrap(), Some(Status::UnderWay(_))) {
+        tokio::task::yield_now().await;
+    }
+    let (commands, stream) = (later.commands.clone(), StreamName::new("purse-1").unwrap());
+    let job = Job::of(&later.world.events("$commands-accepted")[0]).unwrap();
+    let given_up = tokio::spawn(async move {
+        let late = CommandError::Expired { deadline_ms: 5, progress: Progress::Waiting };
+        commands.give_up(&job, &stream, waiting::Why { error: &late, before: None, attempts: 1 }).await
+    });
+    let stream = StreamName::new("purse-1").unwrap();
+    while later.commands.0.lanes.waiting(&stream) == 0 && !given_up.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    drop(shut);
+    assert!(!sent.await.unwrap().unwrap().repeated);
+    given_up.await.unwrap().unwrap();
+    assert!(waiting::find_failure(&*later.world.store, "a").unwrap().is_none());
     assert_eq!((later.world.events("purse-1").len(), later.commands.queue_counts().failed), (1, 0));
 }
 
