@@ -57,7 +57,8 @@ pub(super) struct Hot {
     pub(super) ahead_ns: u64,
     /// The event that must follow next, as it decided on it: whether deciding changed the state, nobody knows.
     pub(super) awaits: Option<Uuid>,
-    /// The version of the snapshot that it was made of; none if it was made of its events alone.
+    /// The version of the snapshot that it was made of, or of the last one that was taken of it since: that is as good or
+    /// as bad. None if it was made of its events alone.
     pub(super) made_of: Option<Version>,
     used: u64,
 }
@@ -346,6 +347,9 @@ impl Shard {
             tried = Some(hot.version);
             hot.unsaved = Unsaved::of(hot.version);
             let bytes = host.snapshot(hot.handle).map_err(|faulted| source.faulted(faulted))?;
+            if bytes.is_some() && hot.made_of.is_some() {
+                hot.made_of = Some(hot.version);
+            }
             Ok(bytes.map(|bytes| Snapshot::of(source.setup, hot, bytes)))
         });
         match (&taken, tried) {

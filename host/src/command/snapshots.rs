@@ -1,4 +1,4 @@
-//! Writes snapshots, off the way of commands, and shows and drops them.
+//! Writes snapshots, off the way of commands to other aggregates, and shows and drops them.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -125,7 +125,8 @@ impl Snapshots {
         change(&mut self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes a snapshot and writes it.
+    /// Makes a snapshot and writes it, within its aggregate's turn: no other one is found not to fit meanwhile of which it
+    /// comes.
     async fn write(&self, wish: &Wish) -> Result<(), CommandError> {
         let Some(decider) = self.0.claims.get(&wish.category) else { return Ok(()) };
         let mut place = self.0.lanes.enter(&wish.stream);
@@ -139,9 +140,7 @@ impl Snapshots {
                 Source { setup: &taking.setup, store: &*store, stream: &wish.stream, key: &wish.key, awaited: None };
             shard.snapshot(&source)
         });
-        let taken = taken.await;
-        drop(place);
-        let Some(snapshot) = taken? else { return Ok(()) };
+        let Some(snapshot) = taken.await? else { return Ok(()) };
         let bytes = snapshot.bytes.len();
         if bytes > SNAPSHOT_BYTES_MAX {
             tracing::warn!(%stream, bytes, "a snapshot was not kept: it is larger than {SNAPSHOT_BYTES_MAX} bytes");
@@ -225,9 +224,9 @@ impl Snapshots {
         Ok(there)
     }
 
-    /// Drops the snapshot of a stream at a version, of which the aggregate was made of its events instead. One that another
-    /// took the place of stays, and so does one whose events were removed since: it is all there is of them. Where dropping
-    /// fails, the next one that it does not fit drops it.
+    /// Drops the snapshot of a stream at a version, of which the aggregate was made of its events instead, or the one before,
+    /// where that was taken and not written. One that another took the place of stays, and so does one whose events were
+    /// removed since: it is all there is of them. Where dropping fails, the next one that it does not fit drops it.
     pub(super) async fn drop_unfit(&self, stream: &StreamName, version: Version) {
         if let Err(error) = self.drop_if_spare(stream, version).await {
             tracing::warn!(%stream, %error, "a snapshot that does not fit was not dropped");
@@ -237,7 +236,7 @@ impl Snapshots {
     async fn drop_if_spare(&self, stream: &StreamName, version: Version) -> Result<(), CommandError> {
         let name = stream.clone();
         let look = move |store: &dyn Store| {
-            let is_it = matches!(snapshot::read(store, &name)?, Some(Ok(found)) if found.version == version);
+            let is_it = matches!(snapshot::read(store, &name)?, Some(Ok(found)) if found.version <= version);
             Ok::<_, StoreError>(is_it && begins(store, &name)?)
         };
         if self.0.log.run(look).await? {

@@ -1,8 +1,10 @@
 //! Snapshots where they are all that there is, where a chain changes, and of streams that are deleted.
 
 use super::history::{every, instead, left_out, lifted, snapshot_at};
+use super::turns::Shut;
 use super::*;
 use crate::command::snapshot::owner;
+use crate::command::snapshots::Wish;
 use crate::store::StreamDeletion;
 
 const OTHER_TYPES: &str = "[[upcast]]\ntype = \"Elsewhere\"\nfrom = 1\nto = 1\nas = \"Added\"\n";
@@ -204,6 +206,41 @@ async fn of_snapshots_only_the_one_that_does_not_fit_is_dropped() {
         world.commands.0.snapshots.drop_unfit(&stream(), version).await;
         assert_eq!(has_snapshot(&world), is_left, "{version}");
     }
+}
+
+/// Asks for a snapshot at once.
+fn wish(world: &World) {
+    let wish = Wish { category: Category::new("purse").unwrap(), key: "1".into(), stream: stream() };
+    world.commands.0.snapshots.wish(wish);
+}
+
+#[tokio::test]
+async fn a_snapshot_of_an_aggregate_that_was_made_of_one_that_does_not_fit_is_dropped_too() {
+    let mut world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    world.policy = never();
+    let next = world.restarted();
+    next.send(command("a", "Add", 1)).await.unwrap();
+    wish(&next);
+    snapshot_at(&next, 4).await;
+    next.code.is_misled_by_snapshots.store(true, Ordering::Relaxed);
+    assert_eq!(next.send(command("b", "Take", 4)).await.unwrap().version, Version(5));
+    assert_eq!((left_out(&next), has_snapshot(&next)), (1, false));
+}
+
+#[tokio::test]
+async fn a_snapshot_is_written_within_the_turn_in_which_it_is_taken() {
+    let world = World::new(never());
+    world.append("Added", "1").await;
+    let shut = Shut::gate(Arc::clone(&world.code.apply_gate)).await;
+    wish(&world);
+    while world.code.calls.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let mut place = world.commands.0.lanes.enter(&stream());
+    drop(shut);
+    place.turn().await;
+    assert!(has_snapshot(&world));
 }
 
 #[tokio::test]
