@@ -158,14 +158,15 @@ impl Commands {
         let look = move |store: &dyn Store, awaited: &Weak<()>| {
             let awaited = Some(awaited);
             let source = Source { setup: &decider.setup, store, stream: &stream, key: &key, awaited };
-            let (mut host, hot) = at(&source, point, &decider)?;
-            if hot.version == Version::START {
-                return Err(CommandError::NoSuchAggregate { stream: stream.clone(), point: point.to_string() });
-            }
-            let state = state(&mut *host, &source, &hot)?;
-            let (schema, aggregate) = (decider.setup.code.snapshot_schema(), decider.setup.category.clone());
-            let (version, position) = (hot.version, hot.position);
-            Ok(StateAt { aggregate, stream: stream.clone(), version, position, schema, state })
+            with(&source, point, &decider, |mut host, hot| {
+                if hot.version == Version::START {
+                    return Err(CommandError::NoSuchAggregate { stream: stream.clone(), point: point.to_string() });
+                }
+                let state = state(&mut *host, &source, &hot)?;
+                let (schema, aggregate) = (decider.setup.code.snapshot_schema(), decider.setup.category.clone());
+                let (version, position) = (hot.version, hot.position);
+                Ok(StateAt { aggregate, stream: stream.clone(), version, position, schema, state })
+            })
         };
         self.look(look).await
     }
@@ -188,13 +189,14 @@ impl Commands {
         let look = move |store: &dyn Store, awaited: &Weak<()>| {
             let awaited = Some(awaited);
             let source = Source { setup: &decider.setup, store, stream: &stream, key: &key, awaited };
-            let (mut host, hot) = at(&source, from, &decider)?;
-            if !is_within(&source, &hot, to.until())? {
-                return Err(backwards());
-            }
-            let before = shown(&state(&mut *host, &source, &hot)?);
-            let changed = Changed { from: hot.version, to: hot.version, events: Vec::new(), complete: false };
-            Walk { host, source, hot, before, steps: 0, bytes: 0, looked_at: 0, changed }.until(to.until())
+            with(&source, from, &decider, |mut host, hot| {
+                if !is_within(&source, &hot, to.until())? {
+                    return Err(backwards());
+                }
+                let before = shown(&state(&mut *host, &source, &hot)?);
+                let changed = Changed { from: hot.version, to: hot.version, events: Vec::new(), complete: false };
+                Walk { host, source, hot, before, steps: 0, bytes: 0, looked_at: 0, changed }.until(to.until())
+            })
         };
         self.look(look).await
     }
@@ -242,10 +244,34 @@ async fn place(looks: &Arc<Semaphore>, wait: Duration) -> Result<OwnedSemaphoreP
     place.map_err(|_| CommandError::LooksTaken)?.map_err(|_| CommandError::Panicked)
 }
 
-/// The aggregate as of a point, in an instance of its own.
-fn at(source: &Source<'_>, point: Point, decider: &Decider) -> Result<(Box<dyn AggregateHost>, Hot), CommandError> {
+/// Does something with the aggregate as of a point, in an instance of its own. Where the error may be of the snapshot that
+/// it was made of, it is made of its events, and that is done again: as when a command is decided, but for the snapshot,
+/// which stays. Who looks changes nothing.
+fn with<T>(
+    source: &Source<'_>,
+    point: Point,
+    decider: &Decider,
+    work: impl Fn(Box<dyn AggregateHost>, Hot) -> Result<T, CommandError>,
+) -> Result<T, CommandError> {
+    let (mut host, mut hot) = made(source, point, decider)?;
+    let made_of = hot.made_of;
+    let looked = take_in(&mut *host, source, &mut hot, point.until()).and_then(|()| work(host, hot));
+    let (error, version) = match (looked, made_of) {
+        (Err(error), Some(version)) if error.may_be_of_state() => (error, version),
+        (looked, _) => return looked,
+    };
+    let Ok((host, hot)) = of_events(source, point) else { return Err(error) };
+    let again = work(host, hot);
+    if again.is_ok() {
+        left_out_unfit(source, version, &error, &decider.counts);
+    }
+    again
+}
+
+/// The aggregate as its newest snapshot before a point has it, or without events.
+fn made(source: &Source<'_>, point: Point, decider: &Decider) -> Result<(Box<dyn AggregateHost>, Hot), CommandError> {
     let mut host = source.setup.code.host();
-    let mut hot = match restored(&mut *host, source, point.until(), &decider.counts) {
+    let hot = match restored(&mut *host, source, point.until(), &decider.counts) {
         Ok(Some(hot)) => hot,
         Ok(None) => begun(&mut *host, source)?,
         Err(error) if error.is_of_snapshot() => {
@@ -254,12 +280,7 @@ fn at(source: &Source<'_>, point: Point, decider: &Decider) -> Result<(Box<dyn A
         }
         Err(error) => return Err(error),
     };
-    let Err(error) = take_in(&mut *host, source, &mut hot, point.until()) else { return Ok((host, hot)) };
-    let Some(version) = hot.made_of.filter(|_| error.may_be_of_state()) else { return Err(error) };
-    // As when a command is decided, but for the snapshot, which stays: who looks changes nothing.
-    let Ok(made) = of_events(source, point) else { return Err(error) };
-    left_out_unfit(source, version, &error, &decider.counts);
-    Ok(made)
+    Ok((host, hot))
 }
 
 /// The aggregate as of a point, made of its events alone.

@@ -176,7 +176,7 @@ impl AggregateHost for Purse {
     }
 
     fn snapshot(&mut self, aggregate: Handle) -> Result<Option<Vec<u8>>, Faulted> {
-        if self.code.fails_to_snapshot.load(Ordering::Relaxed) {
+        if self.code.fails_to_snapshot.load(Ordering::Relaxed) || self.is_misled(aggregate) {
             return Err(fault(Stage::Snapshot));
         }
         let cents = self.held[&aggregate.0].to_string();
