@@ -71,7 +71,8 @@ pub struct Changed {
     pub from: Version,
     /// At the last event that is compared.
     pub to: Version,
-    /// Each event between as it is today, in order: each that a stored one became, if any.
+    /// Each event between as it is today, in order: each that a stored one became, if any. Where those take too much, the
+    /// last of them stands for the rest.
     pub events: Vec<Change>,
     /// Whether that is all of them: else go on from the version that this comes to.
     pub complete: bool,
@@ -351,15 +352,20 @@ impl Walk<'_> {
     }
 
     const fn is_full(&self) -> bool {
-        self.steps >= EVENTS_MAX || self.bytes >= CHANGES_BYTES_MAX || self.looked_at >= STATES_BYTES_MAX
+        self.steps >= EVENTS_MAX || is_enough(self.bytes, self.looked_at)
     }
 
-    /// Takes in a stored event, and notes what each event changes that it is today.
+    /// Takes in a stored event, and notes what each event changes that it is today. Where that comes to too much before the
+    /// last of them, what the rest changes is noted as if the last did.
     fn step(&mut self, event: RecordedEvent) -> Result<(), CommandError> {
         let Self { host, source, hot, before, steps, bytes, looked_at, changed } = self;
         *steps += 1;
         changed.to = event.version;
-        apply_apart(&mut **host, source, hot, event, |host, hot, event| {
+        apply_apart(&mut **host, source, hot, event, |host, hot, event, left| {
+            source.check_awaited()?;
+            if left > 0 && is_enough(*bytes, *looked_at) {
+                return Ok(());
+            }
             let after = state(host, source, hot)?;
             *looked_at += after.len();
             let after = shown(&after);
@@ -371,6 +377,11 @@ impl Walk<'_> {
             Ok(())
         })
     }
+}
+
+/// Whether no more is told at a time: of changes that take so much, of states that took so much.
+const fn is_enough(bytes: usize, looked_at: usize) -> bool {
+    bytes >= CHANGES_BYTES_MAX || looked_at >= STATES_BYTES_MAX
 }
 
 impl Change {
