@@ -7,7 +7,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -82,6 +82,8 @@ pub(super) struct Queue {
     read: AtomicU64,
     /// Those that were read and are not settled, by kinds of aggregates.
     tally: Arc<Tally>,
+    /// Whether the row was dropped that says which are settled.
+    is_dropped: AtomicBool,
 }
 
 const UNKNOWN: u64 = u64::MAX;
@@ -90,7 +92,13 @@ impl Queue {
     pub(super) fn new(options: QueueOptions) -> Self {
         let [accepted, settled, failed, retried] = std::array::from_fn(|_| Counter::default());
         let [done, read] = std::array::from_fn(|_| AtomicU64::new(UNKNOWN));
-        Self { options, accepted, settled, failed, retried, done, read, tally: Arc::default() }
+        let (tally, is_dropped) = (Arc::default(), AtomicBool::new(false));
+        Self { options, accepted, settled, failed, retried, done, read, tally, is_dropped }
+    }
+
+    /// Has the row written again that was dropped, if the queue is worked off.
+    pub(super) fn note_again(&self) {
+        self.is_dropped.store(true, Ordering::Relaxed);
     }
 
     /// Notes how far it has come.
@@ -296,15 +304,18 @@ impl Commands {
         }
     }
 
-    /// Notes which are settled, if more are than was noted.
+    /// Notes which are settled, if more are than was noted, or that was dropped.
     async fn note(&self, open: &Open, noted: &mut Noted) {
-        let now = open.noted();
-        if now == *noted {
+        let (now, is_dropped) = (open.noted(), self.0.queue.is_dropped.swap(false, Ordering::Relaxed));
+        if now == *noted && !is_dropped {
             return;
         }
         match queue_checkpoint::write(&self.0.snapshots, &now).await {
             Ok(()) => *noted = now,
-            Err(error) => tracing::debug!(%error, "how far the queue has come was not noted"),
+            Err(error) => {
+                tracing::debug!(%error, "how far the queue has come was not noted");
+                self.0.queue.is_dropped.fetch_or(is_dropped, Ordering::Relaxed);
+            }
         }
     }
 

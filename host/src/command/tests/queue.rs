@@ -495,6 +495,25 @@ async fn a_damaged_checkpoint_decides_nothing_until_it_is_dropped_by_force() {
     assert_eq!(later.world.code.decided.load(Ordering::Relaxed), 1, "what has an outcome is not decided again");
 }
 
+#[tokio::test]
+async fn what_the_queue_knows_to_be_settled_is_noted_again_when_that_is_dropped_while_it_works() {
+    let later = Later::new(options());
+    later.accept(command("a", "Add", 1)).await.unwrap();
+    let _task = later.commands.work(async {});
+    let version = later.world.events("$commands-accepted")[0].version;
+    let is_noted = || queue_checkpoint::read(&*later.world.store).is_ok_and(|noted| noted.is_settled(version));
+    while !is_noted() {
+        tokio::task::yield_now().await;
+    }
+    let queue = StreamName::new("$commands-accepted").unwrap();
+    later.world.store.damage(snapshot::owner(), queue.as_str());
+    assert!(!is_noted());
+    assert!(later.commands.drop_snapshot(&queue, true).await.unwrap());
+    while !is_noted() {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Holds that a command which added 1 is known to be settled, though its outcome is removed.
 async fn is_gone(later: &Later, id: &str) {
     assert_eq!(later.commands.status(id).await.unwrap(), None);

@@ -1,11 +1,13 @@
 //! Snapshots where they are all that there is, where a chain changes, and of streams that are deleted.
 
+use futures::FutureExt as _;
+
 use super::history::{every, instead, left_out, lifted, snapshot_at};
 use super::turns::Shut;
 use super::*;
 use crate::command::snapshot::owner;
-use crate::command::snapshots::Wish;
-use crate::store::StreamDeletion;
+use crate::command::snapshots::{Wish, removal};
+use crate::store::{StateChange, StreamDeletion, UnitOfWork};
 
 const OTHER_TYPES: &str = "[[upcast]]\ntype = \"Elsewhere\"\nfrom = 1\nto = 1\nas = \"Added\"\n";
 const ITS_TYPE: &str = "[[upcast]]\ntype = \"Added\"\nfrom = 1\nrules = []\n";
@@ -140,7 +142,7 @@ async fn a_snapshot_without_types_counts_under_the_very_same_chain() {
     let [.., cents] = row[..] else { panic!("{row:?}") };
     // Format 2, then as far as the position, then the state.
     let older = [&[2][..], &row[1..37], &[cents]].concat();
-    let change = crate::store::StateChange { key: "purse-1".into(), value: Some(older) };
+    let change = StateChange { key: "purse-1".into(), value: Some(older) };
     world.commands.0.snapshots.change(vec![change]).await.unwrap();
     assert_eq!(world.restarted().state(Point::Now).await, 3);
     let other = lifted(&world, OTHER_TYPES);
@@ -206,6 +208,27 @@ async fn of_snapshots_only_the_one_that_does_not_fit_is_dropped() {
         world.commands.0.snapshots.drop_unfit(&stream(), version).await;
         assert_eq!(has_snapshot(&world), is_left, "{version}");
     }
+}
+
+#[tokio::test]
+async fn where_another_one_was_written_since_what_is_to_be_dropped_is_looked_at_again() {
+    let world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    let (store, looks) = (Arc::clone(&world.store), AtomicU64::new(0));
+    let look = move |_: &dyn Store| {
+        if looks.fetch_add(1, Ordering::Relaxed) > 0 {
+            return Ok(Vec::new());
+        }
+        let revision = store.progress(&owner(), 0).unwrap().unwrap_or_default().revision + 1;
+        let progress = crate::store::Progress { revision, ..crate::store::Progress::default() };
+        let state = vec![StateChange { key: "purse-1".into(), value: Some(b"newer".to_vec()) }];
+        let (events, dead_letters) = (Vec::new(), Vec::new());
+        let newer = UnitOfWork { owner: owner(), partition: 0, progress, state, events, dead_letters };
+        store.commit(newer).now_or_never().unwrap().unwrap();
+        Ok(vec![removal(&stream())])
+    };
+    assert!(!world.commands.0.snapshots.change_as(look).await.unwrap());
+    assert!(has_snapshot(&world));
 }
 
 /// Asks for a snapshot at once.
