@@ -46,6 +46,7 @@ mod seen;
 mod shard;
 mod snapshot;
 mod snapshots;
+mod suspects;
 mod tally;
 mod task;
 mod temporal;
