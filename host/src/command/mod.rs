@@ -40,6 +40,7 @@ mod policy;
 mod queue;
 mod queue_checkpoint;
 mod queue_open;
+mod queue_turns;
 mod record;
 mod request;
 mod seen;
