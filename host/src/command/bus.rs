@@ -21,7 +21,7 @@ use super::task::Task;
 use super::{Failure, Settled};
 use crate::access::Denied;
 use crate::clock::{Clock, Stopwatch};
-use crate::event::{Position, StreamName};
+use crate::event::{ACCEPTED_STREAM, Position, StreamName};
 use crate::store::{AppendRequest, AsyncStore, Store};
 
 /// Most commands under way at a time.
@@ -41,7 +41,7 @@ pub(super) struct Inner {
     pub(super) claims: Claims,
     pub(super) checks: Arc<Checks>,
     pub(super) clock: Arc<dyn Clock>,
-    lanes: Lanes,
+    pub(super) lanes: Lanes,
     /// Those of commands that are under way, or are being accepted.
     pub(super) ids: Ids,
     under_way: Mutex<HashMap<String, UnderWay>>,
@@ -214,7 +214,11 @@ impl Commands {
     /// # Errors
     /// When it is needed, or the store cannot be read or written.
     pub async fn drop_snapshot(&self, stream: &StreamName, force: bool) -> Result<bool, CommandError> {
-        self.0.snapshots.drop_one(stream, force).await
+        let is_dropped = self.0.snapshots.drop_one(stream, force).await?;
+        if is_dropped && stream.as_str() == ACCEPTED_STREAM {
+            self.0.queue.note_again();
+        }
+        Ok(is_dropped)
     }
 
     /// Joins the same command that is under way, or begins it.

@@ -19,6 +19,7 @@ use super::counts::{AggregateCounts, Counts};
 use super::desk::Desk;
 use super::policy::AggregatePolicy;
 use super::shard::Shard;
+use super::suspects::Unfit;
 use crate::delivery::Permit;
 use crate::event::{Category, PluginName, StreamName};
 use crate::nearest::nearest;
@@ -107,6 +108,8 @@ pub(super) struct Decider {
     pub(super) counts: Arc<Counts>,
     /// Aggregates in memory.
     hot: Arc<AtomicU64>,
+    /// Snapshots of its aggregates that are to be dropped.
+    pub(super) unfit: Arc<Unfit>,
     shards: Vec<Desk>,
 }
 
@@ -203,9 +206,9 @@ impl Decider {
     fn new(setup: AggregateSetup, counts: Arc<Counts>) -> Self {
         let shards = available_parallelism().map_or(1, NonZeroUsize::get).min(SHARDS_MAX);
         let hot_max = setup.policy.hot.div_ceil(shards);
-        let hot = Arc::<AtomicU64>::default();
-        let shard = || Desk::new(Shard::new(hot_max, Arc::clone(&counts), Arc::clone(&hot)));
-        Self { shards: (0..shards).map(|_| shard()).collect(), setup, counts, hot }
+        let (hot, unfit) = (Arc::<AtomicU64>::default(), Arc::<Unfit>::default());
+        let shard = || Desk::new(Shard::new(hot_max, Arc::clone(&counts), Arc::clone(&hot), Arc::clone(&unfit)));
+        Self { shards: (0..shards).map(|_| shard()).collect(), setup, counts, hot, unfit }
     }
 
     /// The instance that a stream's aggregate lives in.

@@ -153,7 +153,7 @@ mod tests {
     use crate::command::counts::Counts;
 
     fn desk() -> Desk {
-        Desk::new(Shard::new(1, Arc::new(Counts::default()), Arc::<AtomicU64>::default()))
+        Desk::new(Shard::new(1, Arc::new(Counts::default()), Arc::<AtomicU64>::default(), Arc::default()))
     }
 
     #[tokio::test]

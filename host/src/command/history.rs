@@ -120,21 +120,25 @@ pub(super) fn apply(
     Ok(())
 }
 
-/// Hands one event over that follows, each of what it is today by itself: `after` is told of that when it is taken in.
+/// Hands one event over that follows, each of what it is today by itself: `after` is told of that when it is taken in, and
+/// how many are left.
 pub(super) fn apply_apart(
     host: &mut dyn AggregateHost,
     source: &Source<'_>,
     hot: &mut Hot,
     event: RecordedEvent,
-    mut after: impl FnMut(&mut dyn AggregateHost, &Hot, &RecordedEvent) -> Result<(), CommandError>,
+    mut after: impl FnMut(&mut dyn AggregateHost, &Hot, &RecordedEvent, usize) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
     check_order(source, hot.version, std::slice::from_ref(&event))?;
     hot.seen.note(&event.event_type);
     let (version, position) = (event.version, event.position);
     let parts = source.setup.chain.lift(&event).map_err(|error| source.unlifted(&event, error))?;
-    for part in parts.unwrap_or_else(|| vec![event]) {
+    let parts = parts.unwrap_or_else(|| vec![event]);
+    let mut left = parts.len();
+    for part in parts {
         Call { host: &mut *host, source, hot: &*hot, events: vec![part.clone()], bytes: 0 }.make()?;
-        after(&mut *host, &*hot, &part)?;
+        left -= 1;
+        after(&mut *host, &*hot, &part, left)?;
     }
     hot.version = version;
     hot.position = position;

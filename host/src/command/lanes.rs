@@ -40,6 +40,12 @@ impl Lanes {
         Place { lanes: self.clone(), stream: stream.clone(), turn }
     }
 
+    /// How many wait behind who has the turn.
+    #[cfg(test)]
+    pub(super) fn waiting(&self, stream: &StreamName) -> usize {
+        self.lock().get(stream).map_or(0, Lane::len)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<StreamName, Lane>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

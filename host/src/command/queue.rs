@@ -7,7 +7,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -19,7 +19,8 @@ use super::error::CommandError;
 use super::patience::Patience;
 use super::places::Place;
 use super::queue_checkpoint::{self, Noted};
-use super::queue_open::{Open, Waiting};
+use super::queue_open::Open;
+use super::queue_turns::Waiting;
 use super::record::Stamp;
 use super::request::Command;
 use super::tally::Tally;
@@ -82,6 +83,8 @@ pub(super) struct Queue {
     read: AtomicU64,
     /// Those that were read and are not settled, by kinds of aggregates.
     tally: Arc<Tally>,
+    /// Whether the row was dropped that says which are settled.
+    is_dropped: AtomicBool,
 }
 
 const UNKNOWN: u64 = u64::MAX;
@@ -90,7 +93,13 @@ impl Queue {
     pub(super) fn new(options: QueueOptions) -> Self {
         let [accepted, settled, failed, retried] = std::array::from_fn(|_| Counter::default());
         let [done, read] = std::array::from_fn(|_| AtomicU64::new(UNKNOWN));
-        Self { options, accepted, settled, failed, retried, done, read, tally: Arc::default() }
+        let (tally, is_dropped) = (Arc::default(), AtomicBool::new(false));
+        Self { options, accepted, settled, failed, retried, done, read, tally, is_dropped }
+    }
+
+    /// Has the row written again that was dropped, if the queue is worked off.
+    pub(super) fn note_again(&self) {
+        self.is_dropped.store(true, Ordering::Relaxed);
     }
 
     /// Notes how far it has come.
@@ -118,7 +127,7 @@ impl Drop for QueueTask {
 }
 
 /// A command as it was accepted.
-struct Job {
+pub(super) struct Job {
     command: Command,
     /// Event types that may follow; any, where there are none.
     types: Vec<Pattern>,
@@ -131,7 +140,7 @@ struct Job {
 }
 
 impl Job {
-    fn of(event: &RecordedEvent) -> Option<Self> {
+    pub(super) fn of(event: &RecordedEvent) -> Option<Self> {
         let envelope = Envelope::of(event)?;
         let by_plugin = envelope.is_of_plugin();
         let (command, types) = waiting::command(event, envelope);
@@ -296,15 +305,18 @@ impl Commands {
         }
     }
 
-    /// Notes which are settled, if more are than was noted.
+    /// Notes which are settled, if more are than was noted, or that was dropped.
     async fn note(&self, open: &Open, noted: &mut Noted) {
-        let now = open.noted();
-        if now == *noted {
+        let (now, is_dropped) = (open.noted(), self.0.queue.is_dropped.swap(false, Ordering::Relaxed));
+        if now == *noted && !is_dropped {
             return;
         }
         match queue_checkpoint::write(&self.0.snapshots, &now).await {
             Ok(()) => *noted = now,
-            Err(error) => tracing::debug!(%error, "how far the queue has come was not noted"),
+            Err(error) => {
+                tracing::debug!(%error, "how far the queue has come was not noted");
+                self.0.queue.is_dropped.fetch_or(is_dropped, Ordering::Relaxed);
+            }
         }
     }
 
@@ -421,9 +433,11 @@ impl Commands {
         Ok(job.by_plugin && first.as_ref().is_some_and(of_plugin))
     }
 
-    /// Notes that a command failed, unless it is settled. Where somebody else's event has the id of the note, it is given
-    /// up without.
-    async fn give_up(&self, job: &Job, stream: &StreamName, why: Why<'_>) -> Result<(), CommandError> {
+    /// Notes that a command failed, unless it is settled, at its turn: whoever sends it as well sees the note before it is
+    /// decided, or has it settled before. Where somebody else's event has the id of the note, it is given up without.
+    pub(super) async fn give_up(&self, job: &Job, stream: &StreamName, why: Why<'_>) -> Result<(), CommandError> {
+        let mut place = self.0.lanes.enter(stream);
+        place.turn().await;
         if self.is_settled(job).await? {
             return Ok(());
         }

@@ -1,40 +1,44 @@
-//! Accepted commands that were read and are not settled: whose turn it is, and up to where all are settled.
+//! Accepted commands that were read and are not settled, and up to where all are settled.
 //!
-//! Pure. Of a command no more is held than where it is, so one that cannot be settled holds up those behind it of its
-//! aggregate and nobody else. Those that are carried out take places, of which no kind of aggregate takes all, and give
-//! them back while they wait for their next try; of each kind only so many are carried out. Nor does a kind take all the
-//! room for those that are held: it is held one more only while it has none, or fewer than there is room for. Of what comes
-//! behind, no more is known than where it begins, and it is read again when there is room.
+//! Pure. Of a command no more is held than where it is. No kind of aggregate takes all the room for those that are held: it
+//! is held one more only while it has none, or fewer than there is room for. Of what comes behind, no more is known than
+//! where it begins, and it is read again when there is room. Whose turn it is of those that are held is said by [`Turns`].
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use uuid::Uuid;
-
-use super::places::{GivenBack, Place, Places};
+use super::places::{GivenBack, Place};
 use super::queue_checkpoint::{Checkpoint, Noted};
+use super::queue_turns::{Turns, Waiting};
 use super::request::stream_of;
 use super::tally::Tally;
 use crate::delivery::Envelope;
 use crate::event::{Category, Position, RecordedEvent, StreamName, Version};
 
-/// Most commands that are tried at a time: a part of those that the bus decides.
-const PLACES: usize = 256;
-/// Most commands of a kind of aggregate that are carried out at a time: that are tried, or wait for their next try.
-const BEGUN_MAX: usize = PLACES / 2;
 /// Most commands that are held, that were read and are not settled, but for one of each kind of aggregate.
 const UNSETTLED_MAX: usize = 100_000;
 
-/// A command that was read.
-#[derive(Debug)]
-pub(super) struct Waiting {
-    /// The event by which it was accepted.
-    pub(super) event: Uuid,
-    /// That event's version in the queue's stream.
-    pub(super) version: Version,
-    /// The stream that it is for.
-    pub(super) stream: StreamName,
-    aggregate: Category,
+/// Commands that were read and are not settled.
+pub(super) struct Open {
+    /// What is known from before: of those that had an outcome it may be removed by now.
+    known_settled: Noted,
+    /// Up to where the stream was read.
+    read: Checkpoint,
+    room: Room,
+    turns: Turns,
+}
+
+/// Which of them are held, and which are not.
+struct Room {
+    /// Those that are held, and how many may be.
+    unsettled: BTreeMap<Version, (Position, Category)>,
+    unsettled_max: usize,
+    /// How many of those each kind of aggregate has, if any.
+    held_by_kind: HashMap<Category, usize>,
+    /// Kinds of which not all that was read is held.
+    beyond: BTreeMap<Category, Beyond>,
+    /// How many of each kind are read, and not settled.
+    tally: Arc<Tally>,
 }
 
 /// Commands of a kind of aggregate that were read and are not held: all of them from a place on.
@@ -44,85 +48,46 @@ struct Beyond {
     count: u64,
 }
 
-/// Commands that were read and are not settled.
-pub(super) struct Open {
-    /// What is known from before: of those that had an outcome it may be removed by now.
-    before: Noted,
-    /// Up to where the stream was read.
-    read: Checkpoint,
-    /// Those that are held, and how many may be.
-    unsettled: BTreeMap<Version, (Position, Category)>,
-    unsettled_max: usize,
-    /// How many of those each kind of aggregate has, if any.
-    held: HashMap<Category, usize>,
-    /// How many of each kind are read, and not settled.
-    tally: Arc<Tally>,
-    /// Kinds of which not all that was read is held.
-    beyond: BTreeMap<Category, Beyond>,
-    /// Behind the one of each aggregate that is carried out, or may be.
-    lanes: HashMap<StreamName, VecDeque<Waiting>>,
-    /// Those that have nothing of their aggregate before them.
-    ready: BTreeMap<Category, VecDeque<Waiting>>,
-    /// How many of each kind are carried out.
-    begun: HashMap<String, usize>,
-    places: Places,
-}
-
 impl Open {
     /// Nothing, of a stream of which that is known.
-    pub(super) fn after(before: Noted) -> Self {
-        Self::bounded(before, UNSETTLED_MAX)
+    pub(super) fn after(known_settled: Noted) -> Self {
+        Self::bounded(known_settled, UNSETTLED_MAX)
     }
 
-    fn bounded(before: Noted, unsettled_max: usize) -> Self {
-        Self {
-            read: before.all,
-            before,
-            unsettled: BTreeMap::new(),
-            unsettled_max,
-            held: HashMap::new(),
-            tally: Arc::default(),
-            beyond: BTreeMap::new(),
-            lanes: HashMap::new(),
-            ready: BTreeMap::new(),
-            begun: HashMap::new(),
-            places: Places::new(PLACES),
-        }
+    fn bounded(known_settled: Noted, unsettled_max: usize) -> Self {
+        Self { read: known_settled.all, known_settled, room: Room::new(unsettled_max), turns: Turns::new() }
     }
 
     /// The same, counted elsewhere. Before any is read.
-    pub(super) fn counted_in(self, tally: Arc<Tally>) -> Self {
+    pub(super) fn counted_in(mut self, tally: Arc<Tally>) -> Self {
         tally.clear();
-        Self { tally, ..self }
+        self.room.tally = tally;
+        self
     }
 
     /// Whether another command may be read. Only more kinds of aggregates than there is room for commands end that.
     pub(super) fn has_room(&self) -> bool {
-        self.beyond.len() < self.unsettled_max
+        self.room.beyond.len() < self.room.unsettled_max
     }
 
     /// Takes a command in. What no host wrote so is none, and is passed over, as is what is known to be settled.
     pub(super) fn read(&mut self, event: &RecordedEvent) {
         let until = std::mem::replace(&mut self.read, Checkpoint { position: event.position, version: event.version });
         let Some(waiting) = self.waiting(event) else { return };
-        self.tally.add(&waiting.aggregate);
-        if let Some(beyond) = self.beyond.get_mut(&waiting.aggregate) {
+        self.room.tally.add(&waiting.aggregate);
+        if let Some(beyond) = self.room.beyond.get_mut(&waiting.aggregate) {
             beyond.count += 1;
-        } else if self.may_hold(&waiting.aggregate) {
+        } else if self.room.may_hold(&waiting.aggregate) {
             self.hold(waiting, event.position);
         } else {
-            self.beyond.insert(waiting.aggregate, Beyond { after: until, count: 1 });
+            self.room.beyond.insert(waiting.aggregate, Beyond { after: until, count: 1 });
         }
     }
 
     /// A kind of aggregate with commands that are to be read again, as there is room for as many as it has; and the
     /// positions that they are between, both exclusive.
     pub(super) fn again(&self) -> Option<(Category, Position, Position)> {
-        let has_room = |category: &Category| {
-            let held = self.held_of(category);
-            held == 0 || held < self.free().div_ceil(2)
-        };
-        let (category, beyond) = self.beyond.iter().find(|(category, _)| has_room(category))?;
+        let (category, beyond) = self.room.again()?;
         Some((category.clone(), beyond.after.position, self.read.position.next()))
     }
 
@@ -135,11 +100,11 @@ impl Open {
         through: Position,
         is_last: bool,
     ) {
-        let Some(Beyond { mut after, mut count }) = self.beyond.remove(category) else { return };
+        let Some(Beyond { mut after, mut count }) = self.room.beyond.remove(category) else { return };
         for event in events {
             if let Some(waiting) = self.waiting(event).filter(|waiting| waiting.aggregate == *category) {
-                if !self.may_hold(category) {
-                    self.beyond.insert(category.clone(), Beyond { after, count });
+                if !self.room.may_hold(category) {
+                    self.room.beyond.insert(category.clone(), Beyond { after, count });
                     return;
                 }
                 count = count.saturating_sub(1);
@@ -149,16 +114,16 @@ impl Open {
         }
         if !is_last {
             let after = Checkpoint { position: through.max(after.position), ..after };
-            self.beyond.insert(category.clone(), Beyond { after, count });
+            self.room.beyond.insert(category.clone(), Beyond { after, count });
             return;
         }
         // Those that are not there any more.
-        self.tally.take(category, count);
+        self.room.tally.take(category, count);
     }
 
     /// What an event of the queue's stream asks, if that is not known to be settled.
     fn waiting(&self, event: &RecordedEvent) -> Option<Waiting> {
-        if self.before.is_settled(event.version) {
+        if self.known_settled.is_settled(event.version) {
             return None;
         }
         let Envelope { aggregate, key, .. } = Envelope::of(event)?;
@@ -166,101 +131,58 @@ impl Open {
         Some(Waiting { event: event.id, version: event.version, stream, aggregate })
     }
 
-    fn free(&self) -> usize {
-        self.unsettled_max.saturating_sub(self.unsettled.len())
-    }
-
-    fn held_of(&self, category: &Category) -> usize {
-        self.held.get(category).copied().unwrap_or_default()
-    }
-
-    fn may_hold(&self, category: &Category) -> bool {
-        let held = self.held_of(category);
-        held == 0 || held < self.free()
-    }
-
     fn hold(&mut self, waiting: Waiting, position: Position) {
-        self.unsettled.insert(waiting.version, (position, waiting.aggregate.clone()));
-        *self.held.entry(waiting.aggregate.clone()).or_default() += 1;
-        match self.lanes.get_mut(&waiting.stream) {
-            Some(lane) => lane.push_back(waiting),
-            None => {
-                self.lanes.insert(waiting.stream.clone(), VecDeque::new());
-                self.make_ready(waiting);
-            }
-        }
+        self.room.hold(&waiting, position);
+        self.turns.add(waiting);
     }
 
     /// Those that begin now, each with its place.
     pub(super) fn begin(&mut self) -> Vec<(Waiting, Place)> {
-        let mut begun = Vec::new();
-        for (aggregate, ready) in &mut self.ready {
-            let of_kind = self.begun.entry(aggregate.as_str().to_owned()).or_default();
-            while *of_kind < BEGUN_MAX
-                && !ready.is_empty()
-                && let Ok(place) = self.places.take(aggregate)
-            {
-                *of_kind += 1;
-                begun.extend(ready.pop_front().map(|waiting| (waiting, place)));
-            }
-        }
-        self.ready.retain(|_, ready| !ready.is_empty());
-        begun
+        self.turns.begin()
     }
 
     /// Whether some could begin, if they had places.
     pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        self.turns.has_ready()
     }
 
     /// What tells that others may begin, as a place was given back.
     pub(super) fn given_back(&self) -> GivenBack {
-        self.places.given_back()
+        self.turns.given_back()
     }
 
     /// Notes that a command of an aggregate is settled; the next one's turn comes.
     pub(super) fn settle(&mut self, stream: &StreamName, version: Version) {
-        if let Some((_, category)) = self.unsettled.remove(&version) {
-            self.tally.take(&category, 1);
-            let left = self.held_of(&category).saturating_sub(1);
-            if left == 0 {
-                self.held.remove(&category);
-            } else {
-                self.held.insert(category, left);
-            }
-        }
-        self.pass_over(stream);
+        self.room.settle(version);
+        self.turns.pass_over(stream);
     }
 
     /// The next one's turn of an aggregate comes, though the one before is not settled: it is read again after a restart.
     pub(super) fn pass_over(&mut self, stream: &StreamName) {
-        let of_kind = self.begun.remove(stream.category()).unwrap_or_default();
-        if of_kind > 1 {
-            self.begun.insert(stream.category().to_owned(), of_kind - 1);
-        }
-        match self.lanes.get_mut(stream).and_then(VecDeque::pop_front) {
-            Some(next) => self.make_ready(next),
-            None => drop(self.lanes.remove(stream)),
-        }
+        self.turns.pass_over(stream);
     }
 
     /// Up to where all are settled.
     fn settled(&self) -> Checkpoint {
-        let held = self.unsettled.first_key_value().map_or(self.read, |(version, (position, _))| Checkpoint {
+        let held = self.room.unsettled.first_key_value().map_or(self.read, |(version, (position, _))| Checkpoint {
             position: Position(position.0.saturating_sub(1)),
             version: Version(version.0.saturating_sub(1)),
         });
-        self.beyond.values().map(|beyond| beyond.after).fold(held, earlier)
+        self.room.beyond.values().map(|beyond| beyond.after).fold(held, earlier)
     }
 
     /// Which are settled; no less than was known before, until all that it spoke of was read again.
     pub(super) fn noted(&self) -> Noted {
-        if self.read.version < self.before.read {
-            return self.before.clone();
+        if self.read.version < self.known_settled.read {
+            return self.known_settled.clone();
         }
         // Of what comes behind some that are not held it is not told which are settled.
-        let told = self.beyond.values().map(|beyond| beyond.after).fold(self.read, earlier);
-        Noted::new(self.settled(), told.version, self.unsettled.range(..=told.version).map(|(version, _)| *version))
+        let told = self.room.beyond.values().map(|beyond| beyond.after).fold(self.read, earlier);
+        Noted::new(
+            self.settled(),
+            told.version,
+            self.room.unsettled.range(..=told.version).map(|(version, _)| *version),
+        )
     }
 
     /// Up to where the stream was read.
@@ -270,12 +192,57 @@ impl Open {
 
     /// How many of the stream are settled, or are none, or are gone.
     pub(super) fn done(&self) -> u64 {
-        let beyond: u64 = self.beyond.values().map(|beyond| beyond.count).sum();
-        self.read.version.0.saturating_sub(self.unsettled.len() as u64 + beyond)
+        let beyond: u64 = self.room.beyond.values().map(|beyond| beyond.count).sum();
+        self.read.version.0.saturating_sub(self.room.unsettled.len() as u64 + beyond)
+    }
+}
+
+impl Room {
+    fn new(unsettled_max: usize) -> Self {
+        Self {
+            unsettled: BTreeMap::new(),
+            unsettled_max,
+            held_by_kind: HashMap::new(),
+            beyond: BTreeMap::new(),
+            tally: Arc::default(),
+        }
     }
 
-    fn make_ready(&mut self, waiting: Waiting) {
-        self.ready.entry(waiting.aggregate.clone()).or_default().push_back(waiting);
+    fn free(&self) -> usize {
+        self.unsettled_max.saturating_sub(self.unsettled.len())
+    }
+
+    fn held_of(&self, category: &Category) -> usize {
+        self.held_by_kind.get(category).copied().unwrap_or_default()
+    }
+
+    fn may_hold(&self, category: &Category) -> bool {
+        let held = self.held_of(category);
+        held == 0 || held < self.free()
+    }
+
+    /// A kind of which there is room for as many as it has.
+    fn again(&self) -> Option<(&Category, &Beyond)> {
+        self.beyond.iter().find(|(category, _)| {
+            let held = self.held_of(category);
+            held == 0 || held < self.free().div_ceil(2)
+        })
+    }
+
+    fn hold(&mut self, waiting: &Waiting, position: Position) {
+        self.unsettled.insert(waiting.version, (position, waiting.aggregate.clone()));
+        *self.held_by_kind.entry(waiting.aggregate.clone()).or_default() += 1;
+    }
+
+    fn settle(&mut self, version: Version) {
+        let Some((_, category)) = self.unsettled.remove(&version) else { return };
+        self.tally.take(&category, 1);
+        let left = self.held_of(&category).saturating_sub(1);
+        if left == 0 {
+            self.held_by_kind.remove(&category);
+        } else {
+            self.held_by_kind.insert(category, left);
+        }
     }
 }
 
@@ -342,7 +309,7 @@ mod tests {
         log.push(accepted(21, "purse", "1"));
         log.iter().for_each(|event| open.read(event));
         assert_eq!(versions(&open.begin()), [1, 21], "another kind is served");
-        assert_eq!((open.unsettled.len(), open.has_room(), reached(&open)), (5, true, (9, 0, 0)));
+        assert_eq!((open.room.unsettled.len(), open.has_room(), reached(&open)), (5, true, (9, 0, 0)));
         open.settle(&StreamName::new("purse-1").unwrap(), Version(21));
         assert_eq!(reached(&open), (9, 0, 1));
         let noted = open.noted();
@@ -362,7 +329,8 @@ mod tests {
             let all = if number < 20 { (number * 10 + 9, number) } else { (210, 21) };
             assert_eq!(reached(&open), (all.0, all.1, number + 1), "after {number}");
         }
-        assert!(open.held.is_empty() && open.beyond.is_empty() && open.unsettled.is_empty());
+        let Room { unsettled, held_by_kind, beyond, .. } = &open.room;
+        assert!(held_by_kind.is_empty() && beyond.is_empty() && unsettled.is_empty());
     }
 
     #[test]
@@ -398,41 +366,6 @@ mod tests {
     }
 
     #[test]
-    fn no_kind_of_aggregate_takes_all_places() {
-        let mut open = Open::after(Noted::default());
-        for number in 1..=1000 {
-            open.read(&accepted(number, "purse", &number.to_string()));
-        }
-        let of_one = open.begin();
-        assert_eq!(of_one.len(), PLACES / 2);
-        open.read(&accepted(1001, "order", "1"));
-        assert_eq!(versions(&open.begin()), [1001]);
-        open.settle(&StreamName::new("purse-1").unwrap(), Version(1));
-        drop(of_one);
-        assert_eq!(versions(&open.begin()), [129], "there is room for one more");
-        assert!(open.has_ready());
-    }
-
-    #[test]
-    fn those_that_rest_leave_their_places_to_others_and_no_more_of_their_kind_begin() {
-        let mut open = Open::after(Noted::default());
-        let mut number = 0;
-        for kind in 0..20 {
-            for key in 0..200 {
-                number += 1;
-                open.read(&accepted(number, &format!("lost{kind}"), &key.to_string()));
-            }
-        }
-        for _ in 0..40 {
-            // Their places are given back at once.
-            drop(open.begin());
-        }
-        assert_eq!(open.begun.values().sum::<usize>(), 20 * BEGUN_MAX);
-        open.read(&accepted(number + 1, "purse", "1"));
-        assert_eq!(versions(&open.begin()), [number + 1]);
-    }
-
-    #[test]
     fn each_kind_is_held_one_however_little_room_there_is_and_what_is_read_is_counted() {
         let mut open = Open::bounded(Noted::default(), 2).counted_in(Arc::default());
         let kinds = ["lost", "lost2", "lost3", "purse"];
@@ -444,7 +377,7 @@ mod tests {
             }
         }
         assert_eq!(versions(&open.begin()), [1, 4, 7, 10]);
-        let tally = Arc::clone(&open.tally);
+        let tally = Arc::clone(&open.room.tally);
         let counts = || kinds.map(|kind| tally.of(&Category::new(kind).unwrap()));
         assert_eq!(counts(), [3; 4]);
         open.settle(&StreamName::new("purse-1").unwrap(), Version(10));

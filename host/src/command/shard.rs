@@ -17,12 +17,10 @@ use super::history::{Until, apply, take_in};
 use super::policy::AggregatePolicy;
 use super::seen::Seen;
 use super::snapshot::{self, Snapshot};
+use super::suspects::{Suspects, Unfit, note_in};
 use crate::clock::Stopwatch;
 use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
 use crate::store::{ReadPage, ReadRequest, Store, StoreError};
-
-/// Most streams of which it is known that their code failed to give a snapshot, or of what theirs was suspected.
-const TRIED_MAX: usize = 1024;
 
 /// An instance with aggregates.
 pub(super) struct Shard {
@@ -35,8 +33,9 @@ pub(super) struct Shard {
     uses: u64,
     /// Where code failed to give a snapshot, and at which version.
     tried: HashMap<StreamName, Version>,
-    /// Snapshots that were suspected of what an aggregate failed at, and of which it was not found that they are to blame.
-    suspects: HashMap<StreamName, Suspect>,
+    suspects: Suspects,
+    /// Where snapshots are noted that are to be dropped.
+    unfit: Arc<Unfit>,
     counts: Arc<Counts>,
     /// Aggregates in memory, of all shards together.
     in_memory: Arc<AtomicU64>,
@@ -57,7 +56,8 @@ pub(super) struct Hot {
     pub(super) ahead_ns: u64,
     /// The event that must follow next, as it decided on it: whether deciding changed the state, nobody knows.
     pub(super) awaits: Option<Uuid>,
-    /// The version of the snapshot that it was made of; none if it was made of its events alone.
+    /// The version of the snapshot that it was made of, or of the last one that was taken of it since: that is as good or
+    /// as bad. None if it was made of its events alone.
     pub(super) made_of: Option<Version>,
     used: u64,
 }
@@ -76,8 +76,6 @@ pub(super) struct Unsaved {
     since: Version,
     /// How long handing over what followed has taken, in nanoseconds.
     taking_in_ns: u64,
-    /// The version of the snapshot that there is, if that loads and does not fit, and is to be dropped.
-    pub(super) drops_snapshot: Option<Version>,
 }
 
 impl Unsaved {
@@ -95,16 +93,6 @@ impl Unsaved {
     const fn add(&mut self, taking_in_ns: u64) {
         self.taking_in_ns = self.taking_in_ns.saturating_add(taking_in_ns);
     }
-}
-
-/// A snapshot that was suspected of what an aggregate failed at.
-#[derive(Clone, Copy, Debug)]
-struct Suspect {
-    version: Version,
-    /// How often it was.
-    times: u64,
-    /// Whether it is known not to be to blame: the aggregate fails without it, too, or cannot be made without it any more.
-    is_cleared: bool,
 }
 
 /// What failed on an aggregate.
@@ -159,7 +147,7 @@ impl Source<'_> {
 }
 
 impl Shard {
-    pub(super) fn new(hot_max: usize, counts: Arc<Counts>, in_memory: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(hot_max: usize, counts: Arc<Counts>, in_memory: Arc<AtomicU64>, unfit: Arc<Unfit>) -> Self {
         Self {
             host: None,
             hot: HashMap::new(),
@@ -167,7 +155,8 @@ impl Shard {
             by_use: BTreeMap::new(),
             uses: 0,
             tried: HashMap::new(),
-            suspects: HashMap::new(),
+            suspects: Suspects::default(),
+            unfit,
             counts,
             in_memory,
         }
@@ -201,45 +190,29 @@ impl Shard {
         work: impl FnOnce(&mut dyn AggregateHost, &mut Hot) -> Result<T, CommandError>,
     ) -> Result<T, CommandError> {
         let suspected = made_of.filter(|_| error.may_be_of_state());
-        let Some(version) = suspected.filter(|version| self.is_looked_into(source.stream, *version)) else {
+        let Some(version) = suspected.filter(|version| self.suspects.may_look(source.stream, *version)) else {
             return Err(*error);
         };
-        let mut hot = match self.of_events(source) {
+        let hot = match self.of_events(source) {
             Ok(hot) => hot,
             Err(other) => {
                 // Time, memory, the store and what lifts events say nothing of the snapshot.
                 let is_cleared =
                     other.error.may_be_of_state() || matches!(*other.error, CommandError::HistoryGone { .. });
-                self.suspect(source.stream, version, is_cleared);
+                self.suspects.note(source.stream, version, is_cleared);
                 return Err(*error);
             }
         };
-        hot.unsaved.drops_snapshot = Some(version);
         let done = self.work_on(source, hot, work).map_err(|failed| *failed.error);
         // What failed to take in the events took them in without the snapshot, whatever came then.
         match done.as_ref().err().filter(|again| !error.is_of_events() && again.fault().is_some()) {
-            Some(again) => self.suspect(source.stream, version, again.may_be_of_state()),
-            None => left_out_unfit(source, version, &error, &self.counts),
+            Some(again) => self.suspects.note(source.stream, version, again.may_be_of_state()),
+            None => {
+                left_out_unfit(source, version, &error, &self.counts);
+                self.unfit.note(source.stream, version);
+            }
         }
         done
-    }
-
-    /// Whether what failed is done again without a snapshot that is suspected once more. One of which that has said nothing
-    /// so far is looked into the second time, the fourth, the eighth and so on: whoever sends what fails does not have the
-    /// history read each time.
-    fn is_looked_into(&mut self, stream: &StreamName, version: Version) -> bool {
-        let Some(suspect) = self.suspects.get_mut(stream).filter(|suspect| suspect.version == version) else {
-            return true;
-        };
-        suspect.times += 1;
-        !suspect.is_cleared && suspect.times.is_power_of_two()
-    }
-
-    /// Notes what looking into a snapshot came to.
-    fn suspect(&mut self, stream: &StreamName, version: Version, is_cleared: bool) {
-        let known = self.suspects.get(stream).filter(|suspect| suspect.version == version);
-        let times = known.map_or(1, |suspect| suspect.times);
-        note_in(&mut self.suspects, stream, Suspect { version, times, is_cleared });
     }
 
     /// An aggregate that has taken in all of its stream, and no snapshot.
@@ -346,6 +319,9 @@ impl Shard {
             tried = Some(hot.version);
             hot.unsaved = Unsaved::of(hot.version);
             let bytes = host.snapshot(hot.handle).map_err(|faulted| source.faulted(faulted))?;
+            if bytes.is_some() && hot.made_of.is_some() {
+                hot.made_of = Some(hot.version);
+            }
             Ok(bytes.map(|bytes| Snapshot::of(source.setup, hot, bytes)))
         });
         match (&taken, tried) {
@@ -417,14 +393,6 @@ impl Shard {
         self.hot.clear();
         self.by_use.clear();
     }
-}
-
-/// Notes something of a stream among not too many.
-fn note_in<T>(noted: &mut HashMap<StreamName, T>, stream: &StreamName, what: T) {
-    if noted.len() >= TRIED_MAX && !noted.contains_key(stream) {
-        noted.clear();
-    }
-    noted.insert(stream.clone(), what);
 }
 
 /// Tells of a snapshot that loads, but of which the code came to an error that its events do not lead to.
@@ -541,7 +509,7 @@ mod tests {
     #[test]
     fn the_one_that_was_not_used_for_longest_goes_first() {
         let (counts, in_memory) = (Arc::new(Counts::default()), Arc::<AtomicU64>::default());
-        let mut shard = Shard::new(3, counts, Arc::clone(&in_memory));
+        let mut shard = Shard::new(3, counts, Arc::clone(&in_memory), Arc::default());
         let name = |number: u64| StreamName::new(format!("s-{number}")).unwrap();
         let hot = |number: u64| Hot::at(Handle(number), (Version(1), Position(number)), Seen::default());
         (1..=3).for_each(|number| shard.keep(&name(number), hot(number)));

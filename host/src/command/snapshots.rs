@@ -1,4 +1,4 @@
-//! Writes snapshots, off the way of commands, and shows and drops them.
+//! Writes snapshots, off the way of commands to other aggregates, and shows and drops them.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -125,7 +125,8 @@ impl Snapshots {
         change(&mut self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes a snapshot and writes it.
+    /// Makes a snapshot and writes it, within its aggregate's turn: no other one is found not to fit meanwhile of which it
+    /// comes.
     async fn write(&self, wish: &Wish) -> Result<(), CommandError> {
         let Some(decider) = self.0.claims.get(&wish.category) else { return Ok(()) };
         let mut place = self.0.lanes.enter(&wish.stream);
@@ -139,20 +140,18 @@ impl Snapshots {
                 Source { setup: &taking.setup, store: &*store, stream: &wish.stream, key: &wish.key, awaited: None };
             shard.snapshot(&source)
         });
-        let taken = taken.await;
-        drop(place);
-        let Some(snapshot) = taken? else { return Ok(()) };
+        let Some(snapshot) = taken.await? else { return Ok(()) };
         let bytes = snapshot.bytes.len();
         if bytes > SNAPSHOT_BYTES_MAX {
             tracing::warn!(%stream, bytes, "a snapshot was not kept: it is larger than {SNAPSHOT_BYTES_MAX} bytes");
             return Ok(());
         }
         let key = stream.as_str().to_owned();
-        self.change(vec![StateChange { key: key.clone(), value: Some(snapshot.encode()) }]).await?;
+        self.change(vec![StateChange { key, value: Some(snapshot.encode()) }]).await?;
         let written = stream.clone();
         if self.0.log.run(move |store| store.stream_head(&written)).await?.is_some_and(|head| head.deleted) {
             // Its tombstone came meanwhile, and whoever follows those may have passed it.
-            return self.change(vec![StateChange { key, value: None }]).await;
+            return self.change(vec![removal(&stream)]).await;
         }
         decider.counts.snapshots.add(1);
         tracing::debug!(%stream, version = %snapshot.version, bytes, "snapshot written");
@@ -161,27 +160,33 @@ impl Snapshots {
 
     /// Writes rows. The store lets one write at a time; who was overtaken tries again.
     pub(super) async fn change(&self, state: Vec<StateChange>) -> Result<(), CommandError> {
-        let mut attempt = 0;
+        self.change_as(move |_| Ok(state.clone())).await.map(drop)
+    }
+
+    /// Writes rows as a look at the store says, if it says any; says whether it did. Where something was written since the
+    /// look, it looks again.
+    pub(super) async fn change_as(
+        &self,
+        look: impl Fn(&dyn Store) -> Result<Vec<StateChange>, CommandError> + Send + Sync + 'static,
+    ) -> Result<bool, CommandError> {
+        let (look, mut attempt) = (Arc::new(look), 0);
         loop {
             attempt += 1;
-            let progress = self.0.log.run(|store| {
-                let stored = store.progress(&owner(), 0)?.unwrap_or_default();
-                Ok::<_, StoreError>(Progress {
-                    revision: stored.revision + 1,
-                    checkpoint: store.head(),
-                    ..Progress::default()
-                })
+            let look = Arc::clone(&look);
+            let looked = self.0.log.run(move |store| {
+                // Before the look: by this the store tells what was written after it.
+                let revision = store.progress(&owner(), 0)?.unwrap_or_default().revision + 1;
+                let progress = Progress { revision, checkpoint: store.head(), ..Progress::default() };
+                Ok::<_, CommandError>((progress, look(store)?))
             });
-            let work = UnitOfWork {
-                owner: owner(),
-                partition: 0,
-                progress: progress.await?,
-                state: state.clone(),
-                events: Vec::new(),
-                dead_letters: Vec::new(),
-            };
+            let (progress, state) = looked.await?;
+            if state.is_empty() {
+                return Ok(false);
+            }
+            let (events, dead_letters) = (Vec::new(), Vec::new());
+            let work = UnitOfWork { owner: owner(), partition: 0, progress, state, events, dead_letters };
             match self.0.log.commit(work).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(true),
                 Err(CommitError::Fenced { .. }) if attempt < ATTEMPTS_MAX => {}
                 Err(CommitError::Store(error)) => return Err(error.into()),
                 Err(error) => return Err(StoreError::WriteFailed { reason: error.to_string() }.into()),
@@ -209,25 +214,22 @@ impl Snapshots {
         }
         let name = stream.clone();
         let look = move |store: &dyn Store| {
-            if of_queue {
-                return Ok(queue_checkpoint::is_droppable(store, force)?);
+            let is_dropped = if of_queue {
+                queue_checkpoint::is_droppable(store, force)?
+            } else {
+                snapshot::row(store, name.as_str())?.is_some()
+            };
+            if is_dropped && !of_queue && !force && !begins(store, &name)? {
+                return Err(CommandError::SnapshotNeeded { stream: name.clone() });
             }
-            let there = snapshot::row(store, name.as_str())?.is_some();
-            if there && !force && !begins(store, &name)? {
-                return Err(CommandError::SnapshotNeeded { stream: name });
-            }
-            Ok(there)
+            Ok(if is_dropped { vec![removal(&name)] } else { Vec::new() })
         };
-        let there = self.0.log.run(look).await?;
-        if there {
-            self.change(vec![StateChange { key: stream.as_str().to_owned(), value: None }]).await?;
-        }
-        Ok(there)
+        self.change_as(look).await
     }
 
-    /// Drops the snapshot of a stream at a version, of which the aggregate was made of its events instead. One that another
-    /// took the place of stays, and so does one whose events were removed since: it is all there is of them. Where dropping
-    /// fails, the next one that it does not fit drops it.
+    /// Drops the snapshot of a stream at a version, of which the aggregate was made of its events instead, or the one before,
+    /// where that was taken and not written. One that another took the place of stays, and so does one whose events were
+    /// removed since: it is all there is of them. Where dropping fails, the next one that it does not fit drops it.
     pub(super) async fn drop_unfit(&self, stream: &StreamName, version: Version) {
         if let Err(error) = self.drop_if_spare(stream, version).await {
             tracing::warn!(%stream, %error, "a snapshot that does not fit was not dropped");
@@ -237,13 +239,10 @@ impl Snapshots {
     async fn drop_if_spare(&self, stream: &StreamName, version: Version) -> Result<(), CommandError> {
         let name = stream.clone();
         let look = move |store: &dyn Store| {
-            let is_it = matches!(snapshot::read(store, &name)?, Some(Ok(found)) if found.version == version);
-            Ok::<_, StoreError>(is_it && begins(store, &name)?)
+            let is_it = matches!(snapshot::read(store, &name)?, Some(Ok(found)) if found.version <= version);
+            Ok::<_, CommandError>(if is_it && begins(store, &name)? { vec![removal(&name)] } else { Vec::new() })
         };
-        if self.0.log.run(look).await? {
-            self.change(vec![StateChange { key: stream.as_str().to_owned(), value: None }]).await?;
-        }
-        Ok(())
+        self.change_as(look).await.map(drop)
     }
 
     /// The log that they are of.
@@ -273,6 +272,11 @@ fn page(store: &dyn Store, prefix: &str, after: Option<&str>, limit: usize) -> R
             Ok(page)
         }
     }
+}
+
+/// What drops the snapshot of a stream.
+pub(super) fn removal(stream: &StreamName) -> StateChange {
+    StateChange { key: stream.as_str().to_owned(), value: None }
 }
 
 /// Whether an aggregate can be made without its snapshot: the first event of its stream is there, or nobody needs one, as

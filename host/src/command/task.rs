@@ -140,13 +140,14 @@ impl Task {
         }
         *is_checked = true;
         let Some(decider) = self.decider() else { return self.unclaimed().await };
-        let (Made { outcome, version, unsaved, own }, appended) = match self.plan(&decider).await? {
+        let planned = self.plan(&decider).await;
+        if let Some(version) = decider.unfit.take(&self.stream) {
+            self.commands.0.snapshots.drop_unfit(&self.stream, version).await;
+        }
+        let (Made { outcome, version, unsaved, own }, appended) = match planned? {
             Plan::Before(found) => return self.same(found),
             Plan::Decided(made, appended) => (*made, appended),
         };
-        if let Some(version) = unsaved.drops_snapshot {
-            self.commands.0.snapshots.drop_unfit(&self.stream, version).await;
-        }
         let appended = match appended {
             Ok(appended) => appended,
             // Who comes with a version is refused before it is decided, so the stream moved since.
@@ -297,9 +298,7 @@ impl Task {
                 };
                 let first_id = record::event_id(stamp.ids, &command.id, 0);
                 hot.awaits = matches!(&decided, Ok(events) if !events.is_empty()).then_some(first_id);
-                let unsaved = hot.unsaved;
-                hot.unsaved.drops_snapshot = None;
-                Ok(Ok((decided, hot.version, unsaved, std::mem::take(&mut hot.ahead_ns))))
+                Ok(Ok((decided, hot.version, hot.unsaved, std::mem::take(&mut hot.ahead_ns))))
             });
             let ahead_ns =
                 planned.as_ref().ok().and_then(|planned| planned.as_ref().ok()).map_or(0, |(.., ahead_ns)| *ahead_ns);

@@ -71,7 +71,8 @@ pub struct Changed {
     pub from: Version,
     /// At the last event that is compared.
     pub to: Version,
-    /// Each event between as it is today, in order: each that a stored one became, if any.
+    /// Each event between as it is today, in order: each that a stored one became, if any. Where those take too much, the
+    /// last of them stands for the rest.
     pub events: Vec<Change>,
     /// Whether that is all of them: else go on from the version that this comes to.
     pub complete: bool,
@@ -158,14 +159,15 @@ impl Commands {
         let look = move |store: &dyn Store, awaited: &Weak<()>| {
             let awaited = Some(awaited);
             let source = Source { setup: &decider.setup, store, stream: &stream, key: &key, awaited };
-            let (mut host, hot) = at(&source, point, &decider)?;
-            if hot.version == Version::START {
-                return Err(CommandError::NoSuchAggregate { stream: stream.clone(), point: point.to_string() });
-            }
-            let state = state(&mut *host, &source, &hot)?;
-            let (schema, aggregate) = (decider.setup.code.snapshot_schema(), decider.setup.category.clone());
-            let (version, position) = (hot.version, hot.position);
-            Ok(StateAt { aggregate, stream: stream.clone(), version, position, schema, state })
+            with(&source, point, &decider, |mut host, hot| {
+                if hot.version == Version::START {
+                    return Err(CommandError::NoSuchAggregate { stream: stream.clone(), point: point.to_string() });
+                }
+                let state = state(&mut *host, &source, &hot)?;
+                let (schema, aggregate) = (decider.setup.code.snapshot_schema(), decider.setup.category.clone());
+                let (version, position) = (hot.version, hot.position);
+                Ok(StateAt { aggregate, stream: stream.clone(), version, position, schema, state })
+            })
         };
         self.look(look).await
     }
@@ -188,13 +190,14 @@ impl Commands {
         let look = move |store: &dyn Store, awaited: &Weak<()>| {
             let awaited = Some(awaited);
             let source = Source { setup: &decider.setup, store, stream: &stream, key: &key, awaited };
-            let (mut host, hot) = at(&source, from, &decider)?;
-            if !is_within(&source, &hot, to.until())? {
-                return Err(backwards());
-            }
-            let before = shown(&state(&mut *host, &source, &hot)?);
-            let changed = Changed { from: hot.version, to: hot.version, events: Vec::new(), complete: false };
-            Walk { host, source, hot, before, steps: 0, bytes: 0, looked_at: 0, changed }.until(to.until())
+            with(&source, from, &decider, |mut host, hot| {
+                if !is_within(&source, &hot, to.until())? {
+                    return Err(backwards());
+                }
+                let before = shown(&state(&mut *host, &source, &hot)?);
+                let changed = Changed { from: hot.version, to: hot.version, events: Vec::new(), complete: false };
+                Walk { host, source, hot, before, steps: 0, bytes: 0, looked_at: 0, changed }.until(to.until())
+            })
         };
         self.look(look).await
     }
@@ -242,10 +245,34 @@ async fn place(looks: &Arc<Semaphore>, wait: Duration) -> Result<OwnedSemaphoreP
     place.map_err(|_| CommandError::LooksTaken)?.map_err(|_| CommandError::Panicked)
 }
 
-/// The aggregate as of a point, in an instance of its own.
-fn at(source: &Source<'_>, point: Point, decider: &Decider) -> Result<(Box<dyn AggregateHost>, Hot), CommandError> {
+/// Does something with the aggregate as of a point, in an instance of its own. Where the error may be of the snapshot that
+/// it was made of, it is made of its events, and that is done again: as when a command is decided, but for the snapshot,
+/// which stays. Who looks changes nothing.
+fn with<T>(
+    source: &Source<'_>,
+    point: Point,
+    decider: &Decider,
+    work: impl Fn(Box<dyn AggregateHost>, Hot) -> Result<T, CommandError>,
+) -> Result<T, CommandError> {
+    let (mut host, mut hot) = made(source, point, decider)?;
+    let made_of = hot.made_of;
+    let looked = take_in(&mut *host, source, &mut hot, point.until()).and_then(|()| work(host, hot));
+    let (error, version) = match (looked, made_of) {
+        (Err(error), Some(version)) if error.may_be_of_state() => (error, version),
+        (looked, _) => return looked,
+    };
+    let Ok((host, hot)) = of_events(source, point) else { return Err(error) };
+    let again = work(host, hot);
+    if again.is_ok() {
+        left_out_unfit(source, version, &error, &decider.counts);
+    }
+    again
+}
+
+/// The aggregate as its newest snapshot before a point has it, or without events.
+fn made(source: &Source<'_>, point: Point, decider: &Decider) -> Result<(Box<dyn AggregateHost>, Hot), CommandError> {
     let mut host = source.setup.code.host();
-    let mut hot = match restored(&mut *host, source, point.until(), &decider.counts) {
+    let hot = match restored(&mut *host, source, point.until(), &decider.counts) {
         Ok(Some(hot)) => hot,
         Ok(None) => begun(&mut *host, source)?,
         Err(error) if error.is_of_snapshot() => {
@@ -254,12 +281,7 @@ fn at(source: &Source<'_>, point: Point, decider: &Decider) -> Result<(Box<dyn A
         }
         Err(error) => return Err(error),
     };
-    let Err(error) = take_in(&mut *host, source, &mut hot, point.until()) else { return Ok((host, hot)) };
-    let Some(version) = hot.made_of.filter(|_| error.may_be_of_state()) else { return Err(error) };
-    // As when a command is decided, but for the snapshot, which stays: who looks changes nothing.
-    let Ok(made) = of_events(source, point) else { return Err(error) };
-    left_out_unfit(source, version, &error, &decider.counts);
-    Ok(made)
+    Ok((host, hot))
 }
 
 /// The aggregate as of a point, made of its events alone.
@@ -330,15 +352,20 @@ impl Walk<'_> {
     }
 
     const fn is_full(&self) -> bool {
-        self.steps >= EVENTS_MAX || self.bytes >= CHANGES_BYTES_MAX || self.looked_at >= STATES_BYTES_MAX
+        self.steps >= EVENTS_MAX || is_enough(self.bytes, self.looked_at)
     }
 
-    /// Takes in a stored event, and notes what each event changes that it is today.
+    /// Takes in a stored event, and notes what each event changes that it is today. Where that comes to too much before the
+    /// last of them, what the rest changes is noted as if the last did.
     fn step(&mut self, event: RecordedEvent) -> Result<(), CommandError> {
         let Self { host, source, hot, before, steps, bytes, looked_at, changed } = self;
         *steps += 1;
         changed.to = event.version;
-        apply_apart(&mut **host, source, hot, event, |host, hot, event| {
+        apply_apart(&mut **host, source, hot, event, |host, hot, event, left| {
+            source.check_awaited()?;
+            if left > 0 && is_enough(*bytes, *looked_at) {
+                return Ok(());
+            }
             let after = state(host, source, hot)?;
             *looked_at += after.len();
             let after = shown(&after);
@@ -350,6 +377,11 @@ impl Walk<'_> {
             Ok(())
         })
     }
+}
+
+/// Whether no more is told at a time: of changes that take so much, of states that took so much.
+const fn is_enough(bytes: usize, looked_at: usize) -> bool {
+    bytes >= CHANGES_BYTES_MAX || looked_at >= STATES_BYTES_MAX
 }
 
 impl Change {

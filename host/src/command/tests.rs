@@ -42,7 +42,7 @@ struct Purses {
     gate: Arc<Mutex<()>>,
     refuses_snapshots: AtomicBool,
     dies_of_snapshots: AtomicBool,
-    /// Takes snapshots, and fails at all that is done with what it made of them.
+    /// Fails at all that is done with what it made of snapshots.
     is_misled_by_snapshots: AtomicBool,
     fails_to_snapshot: AtomicBool,
     /// Wants more memory for events than there is.
@@ -61,7 +61,8 @@ struct Purses {
 struct Purse {
     code: Arc<Purses>,
     held: HashMap<u64, i64>,
-    misled: HashSet<u64>,
+    /// Those that were made of snapshots.
+    restored: HashSet<u64>,
     next: u64,
 }
 
@@ -73,7 +74,7 @@ impl AggregateCode for Code {
     }
 
     fn host(&self) -> Box<dyn AggregateHost> {
-        Box::new(Purse { code: Arc::clone(&self.0), held: HashMap::new(), misled: HashSet::new(), next: 0 })
+        Box::new(Purse { code: Arc::clone(&self.0), held: HashMap::new(), restored: HashSet::new(), next: 0 })
     }
 }
 
@@ -82,6 +83,10 @@ impl Purse {
         self.next += 1;
         self.held.insert(self.next, cents);
         Handle(self.next)
+    }
+
+    fn is_misled(&self, aggregate: Handle) -> bool {
+        self.code.is_misled_by_snapshots.load(Ordering::Relaxed) && self.restored.contains(&aggregate.0)
     }
 }
 
@@ -106,9 +111,7 @@ impl AggregateHost for Purse {
         self.code.restored.fetch_add(1, Ordering::Relaxed);
         let cents = std::str::from_utf8(snapshot).unwrap().parse().unwrap();
         let handle = self.hold(cents);
-        if self.code.is_misled_by_snapshots.load(Ordering::Relaxed) {
-            self.misled.insert(handle.0);
-        }
+        self.restored.insert(handle.0);
         Ok(Ok(handle))
     }
 
@@ -116,7 +119,7 @@ impl AggregateHost for Purse {
         std::thread::sleep(std::time::Duration::from_millis(self.code.applies_for_ms));
         self.code.calls.lock().unwrap().push(events.iter().map(RecordedEvent::size_bytes).sum());
         drop(self.code.apply_gate.lock());
-        if self.misled.contains(&aggregate.0) {
+        if self.is_misled(aggregate) {
             return Ok(Err(Misfit { index: 0, reason: "what is in there?".into() }));
         }
         if self.code.lacks_memory.load(Ordering::Relaxed) {
@@ -136,7 +139,7 @@ impl AggregateHost for Purse {
 
     fn decide(&mut self, aggregate: Handle, asked: &Asked) -> Result<Result<Vec<NewEvent>, Rejection>, Faulted> {
         drop(self.code.gate.lock());
-        if self.misled.contains(&aggregate.0) {
+        if self.is_misled(aggregate) {
             return Err(fault(Stage::Decide));
         }
         let before = self.code.decided.fetch_add(1, Ordering::Relaxed);
@@ -173,7 +176,7 @@ impl AggregateHost for Purse {
     }
 
     fn snapshot(&mut self, aggregate: Handle) -> Result<Option<Vec<u8>>, Faulted> {
-        if self.code.fails_to_snapshot.load(Ordering::Relaxed) {
+        if self.code.fails_to_snapshot.load(Ordering::Relaxed) || self.is_misled(aggregate) {
             return Err(fault(Stage::Snapshot));
         }
         let cents = self.held[&aggregate.0].to_string();

@@ -1,5 +1,6 @@
 //! Points in the life of an aggregate.
 
+use super::history::{chain, lifted};
 use super::turns::Shut;
 use super::*;
 
@@ -86,6 +87,61 @@ async fn a_look_that_nobody_waits_for_any_more_ends_before_its_next_page() {
     }
     assert_eq!(world.code.calls.lock().unwrap().len(), 1, "the second page is not read");
     assert_eq!(world.state(Point::Now).await, 1001);
+}
+
+/// What a stored event is today: three.
+const THREE: &str = r#"
+[[upcast]]
+type = "Three"
+from = 1
+to = 1
+into = [{ type = "Added" }, { type = "Added" }, { type = "Added" }]
+"#;
+
+#[tokio::test]
+async fn of_an_event_that_became_many_the_last_stands_for_those_that_are_too_much_to_tell() {
+    let world = World::new(never());
+    world.append("Three", "1").await;
+    let widths = [(1, vec![json!("1x"), json!("2x"), json!("3x")]), (3 << 20, Vec::new())];
+    for (wide, told) in widths {
+        let code = Arc::new(Purses { snapshots: true, wide, ..Purses::default() });
+        let next = World { code, ..world.restarted() }.reclaimed();
+        next.commands.claims().release(&PluginName::new("purses").unwrap());
+        let setup = setup("purses", &next.code, &next.policy);
+        next.commands.claims().claim(AggregateSetup { chain: chain(THREE), ..setup }).unwrap();
+        let all = (Point::Version(Version(0)), Point::Now);
+        let changed = next.commands.changes(stream(), None, all).await.unwrap();
+        assert_eq!((changed.to, changed.complete), (Version(1), true));
+        let after: Vec<_> = changed.events.iter().filter_map(|change| change.changes[0].after.clone()).collect();
+        if !told.is_empty() {
+            assert_eq!(after, told);
+            continue;
+        }
+        let [first, last] = &after[..] else { panic!("{} are told", after.len()) };
+        assert_eq!(changed.events[1].changes[0].before.as_ref(), Some(first));
+        let starts = |value: &Value, with: char| value.as_str().is_some_and(|text| text.starts_with(with));
+        assert!(starts(first, '1') && starts(last, '3'));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_diff_that_nobody_waits_for_any_more_ends_within_an_event_that_became_many() {
+    let world = lifted(&World::new(never()), THREE);
+    world.append("Three", "1").await;
+    let places = world.commands.0.looks.available_permits();
+    let shut = Shut::gate(Arc::clone(&world.code.apply_gate)).await;
+    let (commands, all) = (world.commands.clone(), (Point::Version(Version(0)), Point::Now));
+    let look = tokio::spawn(async move { commands.changes(stream(), None, all).await });
+    while world.code.calls.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    look.abort();
+    assert!(look.await.unwrap_err().is_cancelled());
+    drop(shut);
+    while world.commands.0.looks.available_permits() < places {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.code.calls.lock().unwrap().len(), 1);
 }
 
 #[test]

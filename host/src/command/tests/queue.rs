@@ -2,6 +2,7 @@
 
 use super::turns::Shut;
 use super::*;
+use crate::command::queue::Job;
 use crate::delivery::{Backoff, Envelope};
 
 /// A queue with short waits over a store in memory.
@@ -385,6 +386,33 @@ async fn what_is_under_way_is_not_accepted_with_another_body() {
     assert_eq!((later.world.events("purse-1").len(), later.commands.queue_counts().failed), (1, 0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_being_decided_for_another_who_sent_it_is_not_given_up_meanwhile() {
+    let later = Later::new(options());
+    later.accept(command("a", "Add", 1)).await.unwrap();
+    let shut = Shut::of(&later.world).await;
+    let commands = later.commands.clone();
+    let sent = tokio::spawn(async move { commands.send(command("a", "Add", 1), Commands::allow_all()).await });
+    while !matches!(later.commands.status("a").await.unwrap(), Some(Status::UnderWay(_))) {
+        tokio::task::yield_now().await;
+    }
+    let (commands, stream) = (later.commands.clone(), StreamName::new("purse-1").unwrap());
+    let job = Job::of(&later.world.events("$commands-accepted")[0]).unwrap();
+    let given_up = tokio::spawn(async move {
+        let late = CommandError::Expired { deadline_ms: 5, progress: Progress::Waiting };
+        commands.give_up(&job, &stream, waiting::Why { error: &late, before: None, attempts: 1 }).await
+    });
+    let stream = StreamName::new("purse-1").unwrap();
+    while later.commands.0.lanes.waiting(&stream) == 0 && !given_up.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    drop(shut);
+    assert!(!sent.await.unwrap().unwrap().repeated);
+    given_up.await.unwrap().unwrap();
+    assert!(waiting::find_failure(&*later.world.store, "a").unwrap().is_none());
+    assert_eq!((later.world.events("purse-1").len(), later.commands.queue_counts().failed), (1, 0));
+}
+
 #[tokio::test]
 async fn one_that_was_settled_in_time_is_no_failure_however_late_that_is_found() {
     let later = Later::new(options());
@@ -465,6 +493,25 @@ async fn a_damaged_checkpoint_decides_nothing_until_it_is_dropped_by_force() {
     later.accept(command("b", "Add", 1)).await.unwrap();
     assert!(matches!(later.settled("b").await, Status::Settled(_)));
     assert_eq!(later.world.code.decided.load(Ordering::Relaxed), 1, "what has an outcome is not decided again");
+}
+
+#[tokio::test]
+async fn what_the_queue_knows_to_be_settled_is_noted_again_when_that_is_dropped_while_it_works() {
+    let later = Later::new(options());
+    later.accept(command("a", "Add", 1)).await.unwrap();
+    let _task = later.commands.work(async {});
+    let version = later.world.events("$commands-accepted")[0].version;
+    let is_noted = || queue_checkpoint::read(&*later.world.store).is_ok_and(|noted| noted.is_settled(version));
+    while !is_noted() {
+        tokio::task::yield_now().await;
+    }
+    let queue = StreamName::new("$commands-accepted").unwrap();
+    later.world.store.damage(snapshot::owner(), queue.as_str());
+    assert!(!is_noted());
+    assert!(later.commands.drop_snapshot(&queue, true).await.unwrap());
+    while !is_noted() {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Holds that a command which added 1 is known to be settled, though its outcome is removed.

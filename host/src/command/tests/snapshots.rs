@@ -1,9 +1,13 @@
 //! Snapshots where they are all that there is, where a chain changes, and of streams that are deleted.
 
+use futures::FutureExt as _;
+
 use super::history::{every, instead, left_out, lifted, snapshot_at};
+use super::turns::Shut;
 use super::*;
 use crate::command::snapshot::owner;
-use crate::store::StreamDeletion;
+use crate::command::snapshots::{Wish, removal};
+use crate::store::{StateChange, StreamDeletion, UnitOfWork};
 
 const OTHER_TYPES: &str = "[[upcast]]\ntype = \"Elsewhere\"\nfrom = 1\nto = 1\nas = \"Added\"\n";
 const ITS_TYPE: &str = "[[upcast]]\ntype = \"Added\"\nfrom = 1\nrules = []\n";
@@ -138,7 +142,7 @@ async fn a_snapshot_without_types_counts_under_the_very_same_chain() {
     let [.., cents] = row[..] else { panic!("{row:?}") };
     // Format 2, then as far as the position, then the state.
     let older = [&[2][..], &row[1..37], &[cents]].concat();
-    let change = crate::store::StateChange { key: "purse-1".into(), value: Some(older) };
+    let change = StateChange { key: "purse-1".into(), value: Some(older) };
     world.commands.0.snapshots.change(vec![change]).await.unwrap();
     assert_eq!(world.restarted().state(Point::Now).await, 3);
     let other = lifted(&world, OTHER_TYPES);
@@ -180,7 +184,7 @@ async fn a_snapshot_that_loads_and_does_not_fit_is_dropped_and_its_aggregate_mad
 }
 
 #[tokio::test]
-async fn a_snapshot_that_does_not_fit_stays_where_its_events_were_removed_before_it_is_dropped() {
+async fn a_snapshot_that_does_not_fit_is_dropped_whatever_comes_of_the_command_by_which_that_is_found() {
     let mut world = World::new(every(3));
     snapshot_of(&world, "1").await;
     world.policy = never();
@@ -189,11 +193,19 @@ async fn a_snapshot_that_does_not_fit_stays_where_its_events_were_removed_before
     let late = Command { expected: ExpectedVersion::Exact(Version(9)), ..command("late", "Add", 1) };
     let error = next.send(late).await.unwrap_err();
     assert!(matches!(error, CommandError::Append(AppendError::WrongExpectedVersion { .. })), "{error}");
-    assert_eq!((left_out(&next), has_snapshot(&next)), (1, true));
-    next.store.remove(&Category::new("purse").unwrap(), Position(4)).unwrap();
-    assert_eq!(next.send(command("a", "Take", 4)).await.unwrap().version, Version(5), "it is in memory");
-    assert!(has_snapshot(&next), "it is all there is of them");
-    assert_eq!(world.restarted().send(command("b", "Add", 1)).await.unwrap().version, Version(6));
+    assert_eq!((left_out(&next), has_snapshot(&next)), (1, false));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_does_not_fit_stays_where_its_events_were_removed_before_it_is_dropped() {
+    let mut world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    world.policy = never();
+    world.append("Added", "1").await;
+    world.store.remove(&Category::new("purse").unwrap(), Position(4)).unwrap();
+    world.commands.0.snapshots.drop_unfit(&stream(), Version(3)).await;
+    assert!(has_snapshot(&world), "it is all there is of them");
+    assert_eq!(world.restarted().send(command("b", "Add", 1)).await.unwrap().version, Version(5));
 }
 
 #[tokio::test]
@@ -207,13 +219,79 @@ async fn of_snapshots_only_the_one_that_does_not_fit_is_dropped() {
 }
 
 #[tokio::test]
-async fn who_looks_is_shown_what_the_events_lead_to_where_the_snapshot_does_not_fit_and_drops_nothing() {
+async fn where_another_one_was_written_since_what_is_to_be_dropped_is_looked_at_again() {
+    let world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    let (store, looks) = (Arc::clone(&world.store), AtomicU64::new(0));
+    let look = move |_: &dyn Store| {
+        if looks.fetch_add(1, Ordering::Relaxed) > 0 {
+            return Ok(Vec::new());
+        }
+        let revision = store.progress(&owner(), 0).unwrap().unwrap_or_default().revision + 1;
+        let progress = crate::store::Progress { revision, ..crate::store::Progress::default() };
+        let state = vec![StateChange { key: "purse-1".into(), value: Some(b"newer".to_vec()) }];
+        let (events, dead_letters) = (Vec::new(), Vec::new());
+        let newer = UnitOfWork { owner: owner(), partition: 0, progress, state, events, dead_letters };
+        store.commit(newer).now_or_never().unwrap().unwrap();
+        Ok(vec![removal(&stream())])
+    };
+    assert!(!world.commands.0.snapshots.change_as(look).await.unwrap());
+    assert!(has_snapshot(&world));
+}
+
+/// Asks for a snapshot at once.
+fn wish(world: &World) {
+    let wish = Wish { category: Category::new("purse").unwrap(), key: "1".into(), stream: stream() };
+    world.commands.0.snapshots.wish(wish);
+}
+
+#[tokio::test]
+async fn a_snapshot_of_an_aggregate_that_was_made_of_one_that_does_not_fit_is_dropped_too() {
     let mut world = World::new(every(3));
     snapshot_of(&world, "1").await;
     world.policy = never();
+    let next = world.restarted();
+    next.send(command("a", "Add", 1)).await.unwrap();
+    wish(&next);
+    snapshot_at(&next, 4).await;
+    next.code.is_misled_by_snapshots.store(true, Ordering::Relaxed);
+    assert_eq!(next.send(command("b", "Take", 4)).await.unwrap().version, Version(5));
+    assert_eq!((left_out(&next), has_snapshot(&next)), (1, false));
+}
+
+#[tokio::test]
+async fn a_snapshot_is_written_within_the_turn_in_which_it_is_taken() {
+    let world = World::new(never());
     world.append("Added", "1").await;
-    let next = misled(&world);
-    assert_eq!((next.state(Point::Now).await, left_out(&next), has_snapshot(&next)), (4, 1, true));
+    let shut = Shut::gate(Arc::clone(&world.code.apply_gate)).await;
+    wish(&world);
+    while world.code.calls.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let mut place = world.commands.0.lanes.enter(&stream());
+    drop(shut);
+    place.turn().await;
+    assert!(has_snapshot(&world));
+}
+
+#[tokio::test]
+async fn who_looks_is_shown_what_the_events_lead_to_where_the_snapshot_does_not_fit_and_drops_nothing() {
+    // Whether it comes to light as an event follows, or where the snapshot lies.
+    for later in [1, 0] {
+        let mut world = World::new(every(3));
+        snapshot_of(&world, "1").await;
+        world.policy = never();
+        for _ in 0..later {
+            world.append("Added", "1").await;
+        }
+        let next = misled(&world);
+        assert_eq!((next.state(Point::Now).await, left_out(&next), has_snapshot(&next)), (3 + later, 1, true));
+        let since = (Point::Version(Version(3)), Point::Now);
+        let changed = next.commands.changes(stream(), None, since).await.unwrap();
+        let told = (changed.from, changed.events.len(), changed.complete);
+        assert_eq!(told, (Version(3), usize::try_from(later).unwrap(), true));
+        assert_eq!((left_out(&next), has_snapshot(&next)), (2, true));
+    }
 }
 
 #[tokio::test]
