@@ -4,7 +4,7 @@
 //! A schema that refers to itself twice, as that of an expression told apart by its operator does, has twice as many ways
 //! at each level: a kilobyte of data then takes more time and memory than there is. It also goes as deep into the stack as
 //! schemas lead to one another. All three are bounded here: how often a schema is held to a part, the bytes of what is
-//! wrong, and the steps.
+//! wrong, and the steps. A part that is large in itself counts as several.
 //!
 //! What a schema looks at because nothing else has (`unevaluatedProperties`, `unevaluatedItems`) counts as every part that
 //! no schema of the same place names, which may be more than it is.
@@ -25,7 +25,7 @@ use place::{Place, places};
 /// What holding data to a document may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// How often a schema is held to a part of the data: some million take a second.
+    /// How often a schema is held to a part of the data, with what is large counted as several: some million take a second.
     visits: u32,
     /// Bytes of what is wrong.
     bytes: u32,

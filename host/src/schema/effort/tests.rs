@@ -82,7 +82,9 @@ fn cases_that_are_told_apart_count_once_however_deep() {
     }
     // Without the field both conditions hold.
     assert_eq!(too_much(CASES, &nested(r#"{"x":"#, 100, "1")), Some(TooMuch::Ways));
-    let unknown = CASES.replace(r#"{"const":"add"}"#, r#"{"pattern":"^a"}"#);
+    let matched = CASES.replace(r#"{"const":"add"}"#, r#"{"pattern":"^a"}"#);
+    assert_eq!(too_much(&matched, &nested(r#"{"op":"neg","x":"#, 100, "1")), None);
+    let unknown = CASES.replace(r#"{"const":"add"}"#, r#"{"format":"date"}"#);
     assert_eq!(too_much(&unknown, &nested(r#"{"op":"neg","x":"#, 100, "1")), Some(TooMuch::Ways));
 }
 
@@ -134,6 +136,54 @@ fn too_many_fields_for_their_patterns_are_too_much_before_one_is_matched() {
     let most = |visits| Limits { visits, steps: 1, ..Limits::MOST };
     assert_eq!(effort.count(&data, most(1000)), Err(TooMuch::Deep));
     assert_eq!(effort.count(&data, most(10)), Err(TooMuch::Size));
+}
+
+/// What holds the innermost part to more, which has 256 ways to it below eight levels, and 16 below four.
+fn held_innermost(assertions: &str, data: &str) -> [Option<TooMuch>; 2] {
+    let schema = CASES.replace(r#""allOf":["#, &format!(r#"{assertions},"allOf":["#));
+    [4, 8].map(|levels| too_much(&schema, &nested(r#"{"x":"#, levels, data)))
+}
+
+#[test]
+fn a_part_counts_as_more_the_larger_it_is() {
+    let fields: Vec<_> = (0..50_000).map(|n| format!(r#""k{n}":1"#)).collect();
+    let many = held_innermost(r#""title":"it looks at none""#, &format!("{{{}}}", fields.join(",")));
+    assert_eq!(many, [None, Some(TooMuch::Ways)], "the validator walks them all the same");
+    let text = format!(r#""{}""#, "x".repeat(1_100_000));
+    for (assertion, expected) in [("pattern", r#""^x+$""#), ("format", r#""regex""#)] {
+        let long = held_innermost(&format!(r#""{assertion}":{expected}"#), &text);
+        assert_eq!(long, [None, Some(TooMuch::Ways)], "{assertion}");
+    }
+    assert_eq!(held_innermost(r#""maxLength":2000000"#, &text), [None, None], "to count is quick");
+    let list = format!("[{}0]", "0,".repeat(150_000));
+    assert_eq!(held_innermost(r#""uniqueItems":true"#, &list), [None, Some(TooMuch::Ways)]);
+    assert_eq!(held_innermost(r#""maxItems":200000"#, &list), [None, None], "they are not told apart");
+    let within = format!("[{list},{list},1]");
+    assert_eq!(
+        held_innermost(r#""uniqueItems":true"#, &within)[1],
+        Some(TooMuch::Ways),
+        "of few items all is compared"
+    );
+    let long = format!(r#"{{"{}":1}}"#, "k".repeat(1 << 20));
+    let effort = effort(r#"{"patternProperties":{"^k+$":true}}"#);
+    let count = effort.count(&serde_json::from_str(&long).unwrap(), Limits::MOST);
+    assert!(count.is_ok_and(|visits| visits > 10_000), "{count:?}");
+}
+
+#[test]
+fn much_that_is_usual_is_not_too_much_and_little_stays_with_the_task() {
+    let object = (0..20).map(|n| format!(r#""field{n}":{n}"#)).collect::<Vec<_>>().join(",");
+    let list = |count: usize| format!("[{}]", vec![format!("{{{object}}}"); count].join(","));
+    let numbers = r#"{"items":{"type":"object","additionalProperties":{"type":"number"}}}"#;
+    assert_eq!(too_much(numbers, &list(10_000)), None);
+    let count = |schema: &str, data: &str| effort(schema).count(&serde_json::from_str(data).unwrap(), Limits::INLINE);
+    assert_eq!(count(numbers, &list(100)).err(), None);
+    let codes = r##"{"items":{"$ref":"#/$defs/code"},"$defs":{"code":{"type":"string","pattern":"^[A-Z]{3}$"}}}"##;
+    let data = format!("[{}]", vec![r#""EUR""#; 170_000].join(","));
+    assert_eq!(too_much(codes, &data), None);
+    assert_eq!(checked(codes, &data), Ok(()));
+    assert_eq!(count(codes, &format!("[{}]", vec![r#""EUR""#; 1000].join(","))).err(), None);
+    assert_eq!(count(r#"{"pattern":"^x*$"}"#, &format!(r#""{}""#, "x".repeat(60_000))).err(), None);
 }
 
 #[test]
@@ -221,6 +271,8 @@ fn what_is_taken_to_be_known_is_what_the_validator_says() {
         r#"{"minimum":1,"exclusiveMaximum":3}"#,
         r#"{"maximum":1,"exclusiveMinimum":-1}"#,
         r#"{"minLength":1,"maxLength":2}"#,
+        r#"{"pattern":"^a"}"#,
+        r#"{"pattern":"^\\w{3}$","type":"string"}"#,
         r#"{"minItems":1,"maxItems":2,"uniqueItems":true}"#,
         r#"{"properties":{"a":{"const":1}},"additionalProperties":false}"#,
         r#"{"patternProperties":{"^a":{"type":"string"}},"additionalProperties":{"type":"null"}}"#,
