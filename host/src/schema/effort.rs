@@ -45,10 +45,47 @@ impl Limits {
     pub(super) const LIGHT: Self = Self { visits: 128 << 10, bytes: 4 << 20, steps: 48, known: KNOWN_MAX };
     /// Of what is done at all, by one at a time, on a stack of [`STACK_BYTES`].
     pub(super) const MOST: Self = Self { visits: 4 << 20, bytes: 128 << 20, steps: 2000, known: KNOWN_MAX };
+}
 
-    /// Takes so many visits off.
-    pub(super) fn take(&mut self, visits: u32) {
-        self.visits = self.visits.saturating_sub(visits);
+/// What holding data to schemas may take, for all data of a request together.
+#[derive(Debug)]
+pub struct Allowance {
+    /// For any of them.
+    each: Limits,
+    /// Visits that are left.
+    left: u32,
+    /// Whether there is more for one at a time.
+    has_more: bool,
+}
+
+/// Why data are not held to a schema: it would take too much.
+pub(super) enum Exceeds {
+    /// That which is left, and not what one may take.
+    Left,
+    /// What one may take at all.
+    All(TooMuch),
+}
+
+impl Allowance {
+    /// What a task does by itself.
+    #[must_use]
+    pub fn inline() -> Self {
+        Self::of(Limits::INLINE, true)
+    }
+
+    /// What is done by as many at once as there are threads.
+    #[must_use]
+    pub fn light() -> Self {
+        Self::of(Limits::LIGHT, true)
+    }
+
+    /// What is done at all, by one at a time.
+    pub(super) fn most() -> Self {
+        Self::of(Limits::MOST, false)
+    }
+
+    fn of(each: Limits, has_more: bool) -> Self {
+        Self { each, left: each.visits, has_more }
     }
 }
 
@@ -118,6 +155,21 @@ impl Effort {
         let visits = ways.saturating_mul(bytes as u64 / 2 + 1);
         let error = u64::from(ERROR_BYTES) + u64::from(LEVEL_BYTES) * steps.min(128) as u64;
         steps <= most.steps && visits <= u64::from(most.visits) && visits.saturating_mul(error) <= u64::from(most.bytes)
+    }
+
+    /// Takes off what it takes to hold data to the document, before that is done.
+    ///
+    /// # Errors
+    /// When that is too much; nothing is taken off then.
+    pub(super) fn take(&self, data: &Value, from: &mut Allowance) -> Result<(), Exceeds> {
+        match self.count(data, Limits { visits: from.left, ..from.each }) {
+            Ok(visits) => {
+                from.left = from.left.saturating_sub(visits);
+                Ok(())
+            }
+            Err(_) if from.has_more => Err(Exceeds::Left),
+            Err(_) => self.count(data, from.each).map_or_else(|most| Err(Exceeds::All(most)), |_| Err(Exceeds::Left)),
+        }
     }
 
     /// Counts how often a schema of the document is held to a part of the data, as far as to a limit.

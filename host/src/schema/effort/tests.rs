@@ -1,6 +1,6 @@
 //! What is too much, what is not, and that what is taken to be known of data is so.
 
-use super::super::types::{FieldError, TypeSchema};
+use super::super::types::{FieldError, TypeSchema, Unfit};
 use super::*;
 
 fn effort(schema: &str) -> Effort {
@@ -246,16 +246,31 @@ fn the_deepest_that_is_allowed_overflows_no_stack() {
 
 #[test]
 fn what_is_heavy_waits_for_its_turn_and_what_is_little_does_not() {
-    let read = |schema: &str| TypeSchema::read("a.json", schema).unwrap();
-    let samples = read(SAMPLES);
-    assert!(!samples.is_heavy(br#"{"a":{"samples":[1,2,3]}}"#));
-    assert!(samples.is_heavy(mebibyte("0").as_bytes()));
+    let is_heavy = |schema: &str, data: &str| {
+        let checked = TypeSchema::read("a.json", schema).unwrap().check(data.as_bytes(), &mut Allowance::light());
+        checked == Err(Unfit::TooMuch)
+    };
+    assert!(!is_heavy(SAMPLES, r#"{"a":{"samples":[1,2,3]}}"#));
+    assert!(is_heavy(SAMPLES, &mebibyte("0")));
     let text = format!(r#"{{"text":"{}"}}"#, "x".repeat(100_000));
-    assert!(!samples.is_heavy(text.as_bytes()), "it has few parts");
-    let expression = read(EXPRESSION);
-    assert!(!expression.is_heavy(deep(3).as_bytes()) && expression.is_heavy(deep(30).as_bytes()));
-    assert!(!expression.is_heavy(b"{"), "it is refused at once");
-    assert!(read(&stairs(15)).is_heavy(nested(r#"{"x":"#, 50, "{}").as_bytes()), "it needs a stack of its own");
+    assert!(!is_heavy(SAMPLES, &text), "it has few parts");
+    assert!(!is_heavy(EXPRESSION, &deep(3)) && is_heavy(EXPRESSION, &deep(30)));
+    assert!(!is_heavy(EXPRESSION, "{"), "it is refused at once");
+    assert!(is_heavy(&stairs(15), &nested(r#"{"x":"#, 50, "{}")), "it needs a stack of its own");
+}
+
+#[test]
+fn what_is_taken_for_one_is_not_there_for_the_next() {
+    let schema = TypeSchema::read("a.json", CASES).unwrap();
+    let data = nested(r#"{"x":"#, 10, "1");
+    let mut light = Allowance::light();
+    assert!((0..8).all(|_| schema.check(data.as_bytes(), &mut light) == Ok(())));
+    assert_eq!(schema.check(data.as_bytes(), &mut light), Err(Unfit::TooMuch));
+    let mut most = Allowance { left: 20_000, ..Allowance::most() };
+    assert_eq!(schema.check(data.as_bytes(), &mut most), Ok(()));
+    assert_eq!(schema.check(data.as_bytes(), &mut most), Err(Unfit::TooMuch));
+    let alone = schema.check(nested(r#"{"x":"#, 100, "1").as_bytes(), &mut most);
+    assert!(matches!(alone, Err(Unfit::Wrong(_))), "it is too much for one alone: {alone:?}");
 }
 
 #[test]
