@@ -28,6 +28,8 @@ pub struct HeavyTurn {
 
 /// Waits for the turn to hold to a schema what takes much. Taken before the thread is, and let go once that is done.
 pub async fn heavy_turn() -> HeavyTurn {
+    #[cfg(test)]
+    let _waits = turn_waits::Waits::begin();
     HeavyTurn { _permit: TURN.acquire().await.ok() }
 }
 
@@ -270,6 +272,41 @@ impl Store for CheckedStore {
 
     fn plugins(&self) -> Result<Vec<PluginName>, StoreError> {
         self.inner.plugins()
+    }
+}
+
+/// Who waits for the turn, as tests see it.
+#[cfg(test)]
+pub(crate) mod turn_waits {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+    /// One that waits.
+    pub(super) struct Waits(());
+
+    impl Waits {
+        pub(super) fn begin() -> Self {
+            COUNT.fetch_add(1, Ordering::SeqCst);
+            Self(())
+        }
+    }
+
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            COUNT.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Ends once so many wait.
+    pub(crate) async fn until(count: usize) {
+        let waits = async {
+            while COUNT.load(Ordering::SeqCst) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), waits).await.expect("they wait for the turn");
     }
 }
 
