@@ -14,6 +14,7 @@ mod count;
 mod place;
 #[cfg(test)]
 mod tests;
+mod unique;
 
 use serde_json::Value;
 use thiserror::Error;
@@ -130,7 +131,8 @@ pub(super) struct Effort {
     shape: Option<Shape>,
 }
 
-/// What is known of a document whatever the data are; there is none of one that leads to itself.
+/// What is known of a document whatever the data are; there is none of one that leads to itself, or looks at more than
+/// parts that stand by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
     /// Ways from the top to any schema, each as often as there may be errors.
@@ -144,8 +146,8 @@ impl Effort {
     pub(super) fn of(document: &Value, url: &str) -> Self {
         let places = Url::parse(url).map_or_else(|_| Vec::new(), |url| places(document, url));
         let is_of_the_rest = places.iter().any(Place::is_of_the_rest);
-        let has_names = places.iter().any(|place| !place.names.is_empty());
-        let shape = if is_of_the_rest || has_names { None } else { Shape::of(&places) };
+        let is_of_more = |place: &Place| !place.names.is_empty() || place.asserts.is_unique();
+        let shape = if is_of_the_rest || places.iter().any(is_of_more) { None } else { Shape::of(&places) };
         Self { places, is_of_the_rest, shape }
     }
 

@@ -4,20 +4,14 @@
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::unique;
+
 /// Fields of an object that take as long as a visit: the validator walks all of them, whatever it looks for.
 const VISIT_FIELDS: usize = 16;
 /// Bytes of a text that take as long to match.
 pub(super) const VISIT_MATCHED_BYTES: usize = 64;
 /// Bytes of a text or a name that take as long to count or to look up.
 const VISIT_BYTES: usize = 1024;
-/// Parts of a list that take as long to tell apart, by their hashes.
-const VISIT_HASHED: usize = 8;
-/// Parts of a list that take as long to tell apart, one by one.
-const VISIT_COMPARED: usize = 32;
-/// Most items of a list that are told apart one by one.
-const COMPARED_MAX: usize = 20;
-/// Bytes of a text that count as another part where parts are told apart.
-const PART_BYTES: usize = 256;
 /// Longest text that is held to a pattern here, in bytes.
 const MATCHED_BYTES_MAX: usize = 256;
 
@@ -142,12 +136,17 @@ impl Asserts {
             Value::Object(fields) => {
                 fields.len() / VISIT_FIELDS + fields.keys().map(String::len).sum::<usize>() / VISIT_BYTES
             }
-            Value::Array(items) if self.is_unique => told_apart(items),
+            Value::Array(items) if self.is_unique => unique::visits(items),
             Value::String(text) if self.pattern.is_some() || self.is_open(data) => text.len() / VISIT_MATCHED_BYTES,
             Value::String(text) if self.is_of_length() => text.len() / VISIT_BYTES,
             _ => 0,
         };
         u32::try_from(more).unwrap_or(u32::MAX)
+    }
+
+    /// Whether items are told apart, which may take long for few bytes.
+    pub(super) fn is_unique(&self) -> bool {
+        self.is_unique
     }
 
     fn is_of_length(&self) -> bool {
@@ -246,25 +245,6 @@ impl Bound {
 /// may be something else.
 pub(super) fn matches(pattern: Option<&Regex>, text: &str) -> Option<bool> {
     pattern.filter(|_| text.is_ascii()).map(|pattern| pattern.is_match(text))
-}
-
-/// How long it takes to tell the items of a list apart, with all that is in them.
-fn told_apart(items: &[Value]) -> usize {
-    let size = items.iter().map(size).sum::<usize>();
-    if items.len() > COMPARED_MAX { size / VISIT_HASHED } else { size * items.len() / VISIT_COMPARED }
-}
-
-/// How many parts a value has, with itself; a long text counts as several.
-fn size(value: &Value) -> usize {
-    let within = match value {
-        Value::String(text) => text.len() / PART_BYTES,
-        Value::Array(items) => items.iter().map(size).sum::<usize>(),
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| name.len() / PART_BYTES + size(value)).sum::<usize>()
-        }
-        _ => 0,
-    };
-    within + 1
 }
 
 /// Whether data are in a list; none where that takes more than a look.
