@@ -159,6 +159,7 @@ const fn index_of(error: &AppendError) -> Option<usize> {
         AppendError::Empty
         | AppendError::TooManyEvents { .. }
         | AppendError::TooLarge { .. }
+        | AppendError::TooMuchToCheck { .. }
         | AppendError::TooManyExpectations { .. }
         | AppendError::ContradictingExpectations { .. }
         | AppendError::InvalidCondition { .. }

@@ -290,6 +290,7 @@ impl From<AppendError> for Problem {
             | AppendError::ContradictingExpectations { .. }
             | AppendError::InvalidCondition { .. }
             | AppendError::InvalidTracking { .. } => Self::invalid(detail),
+            AppendError::TooMuchToCheck { .. } => Self::http(StatusCode::PAYLOAD_TOO_LARGE, Kind::TooLarge, detail),
             AppendError::ConditionAheadOfLog { after, head } => {
                 Self::invalid(detail).with("after", after.0).with("head", head.0)
             }

@@ -139,10 +139,7 @@ impl<'a> Appender<'a> {
                 self.progress.add(events.len() as u64);
                 Ok(())
             }
-            // Stored in part by an earlier run, whose chunks began elsewhere: find out which part.
-            Err(ClientError::Refused(refusal))
-                if events.len() > 1 && (refusal.is("partly-stored") || self.skip_refused && is_of_a_line(&refusal)) =>
-            {
+            Err(ClientError::Refused(refusal)) if events.len() > 1 && self.may_take_some(&refusal) => {
                 let (before, after) = events.split_at(events.len() / 2);
                 self.append(before)?;
                 self.append(after)
@@ -154,6 +151,12 @@ impl<'a> Appender<'a> {
                 Err(self.stopped(exit, first.number, &what))
             }
         }
+    }
+
+    /// Whether a refusal leaves it open what becomes of a part of the lines: they were stored in part by an earlier run,
+    /// whose chunks began elsewhere; they are too much, or take too much to look at, at once; or lines are left out.
+    fn may_take_some(&self, refusal: &Refusal) -> bool {
+        refusal.is("partly-stored") || refusal.is("too-large") || self.skip_refused && is_of_a_line(refusal)
     }
 
     /// Puts a refusal at the line of the input that it is about.
@@ -338,6 +341,35 @@ mod tests {
         let endless = std::io::repeat(b'x').take(1 << 30);
         let chunk = lines(endless).chunk();
         assert_eq!(chunk.end, ChunkEnd::Bad { line: 1, reason: "longer than 4194304 bytes".into() });
+    }
+
+    /// Takes so many lines at once.
+    struct Takes(usize);
+
+    impl Appends for Takes {
+        fn post(&self, _: &str, _: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {
+            if body.iter().filter(|byte| **byte == b'\n').count() > self.0 {
+                let problem = br#"{"type":"urn:tidemill:problem:too-large","detail":"split it"}"#;
+                return Err(ClientError::Refused(Refusal::of(413, problem)));
+            }
+            Ok(br#"{"first_position":1,"last_position":1}"#.to_vec())
+        }
+
+        fn explain(&self, error: ClientError) -> CliError {
+            CliError::new(Exit::Failure, format!("{error:?}"))
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_at_once_is_sent_in_parts_and_a_line_that_is_too_much_is_refused() {
+        let events = lines("{\"type\":\"A\"}\n".repeat(100).as_bytes()).chunk().events;
+        let progress = Progress::events();
+        for (takes, stored) in [(1000, Some(100)), (10, Some(100)), (1, Some(100)), (0, None)] {
+            let takes = Takes(takes);
+            let mut appender = Appender::new(&takes, Query::path(&["v1", "events"]), &progress);
+            let appended = appender.append(&events).is_ok();
+            assert_eq!(appended.then_some(appender.total.events), stored);
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::aggregate::{Asked, Faulted};
 use super::error::CommandError;
 use super::request::Command;
 use crate::event::Pattern;
-use crate::schema::{CommandSchemas, FieldError, TypeSchema};
+use crate::schema::{Allowance, CommandSchemas, FieldError, TypeSchema, Unfit};
 use crate::store::HeavyTurn;
 
 /// Most errors of one command that are told.
@@ -168,11 +168,18 @@ impl Rules {
     /// Holds a command to its schema, at its turn, which ends with that; false where it needs one and has none. Blocks.
     pub(super) fn hold_to_schema(&self, command: &Command, turn: Option<HeavyTurn>) -> Result<bool, CommandError> {
         let Some(schema) = self.schema(command) else { return Ok(true) };
-        if turn.is_none() && schema.is_heavy(&command.data) {
-            return Ok(false);
-        }
-        let found = schema.check_data(&command.data).err().unwrap_or_default();
-        drop(turn);
+        let found = match turn {
+            None if self.may_be_heavy(command) => match schema.check(&command.data, &mut Allowance::light()) {
+                Ok(()) => Vec::new(),
+                Err(Unfit::Wrong(errors)) => errors,
+                Err(Unfit::TooMuch) => return Ok(false),
+            },
+            turn => {
+                let checked = schema.check_data(&command.data);
+                drop(turn);
+                checked.err().unwrap_or_default()
+            }
+        };
         let fault =
             |error: FieldError| FieldFault { pointer: error.path, code: "schema".into(), message: error.reason };
         refused("its schema", found.into_iter().map(fault).collect())?;

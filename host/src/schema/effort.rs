@@ -4,7 +4,7 @@
 //! A schema that refers to itself twice, as that of an expression told apart by its operator does, has twice as many ways
 //! at each level: a kilobyte of data then takes more time and memory than there is. It also goes as deep into the stack as
 //! schemas lead to one another. All three are bounded here: how often a schema is held to a part, the bytes of what is
-//! wrong, and the steps.
+//! wrong, and the steps. A part that is large in itself counts as several.
 //!
 //! What a schema looks at because nothing else has (`unevaluatedProperties`, `unevaluatedItems`) counts as every part that
 //! no schema of the same place names, which may be more than it is.
@@ -14,6 +14,7 @@ mod count;
 mod place;
 #[cfg(test)]
 mod tests;
+mod unique;
 
 use serde_json::Value;
 use thiserror::Error;
@@ -25,7 +26,7 @@ use place::{Place, places};
 /// What holding data to a document may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// How often a schema is held to a part of the data: some million take a second.
+    /// How often a schema is held to a part of the data, with what is large counted as several: some million take a second.
     visits: u32,
     /// Bytes of what is wrong.
     bytes: u32,
@@ -45,10 +46,47 @@ impl Limits {
     pub(super) const LIGHT: Self = Self { visits: 128 << 10, bytes: 4 << 20, steps: 48, known: KNOWN_MAX };
     /// Of what is done at all, by one at a time, on a stack of [`STACK_BYTES`].
     pub(super) const MOST: Self = Self { visits: 4 << 20, bytes: 128 << 20, steps: 2000, known: KNOWN_MAX };
+}
 
-    /// Takes so many visits off.
-    pub(super) fn take(&mut self, visits: u32) {
-        self.visits = self.visits.saturating_sub(visits);
+/// What holding data to schemas may take, for all data of a request together.
+#[derive(Debug)]
+pub struct Allowance {
+    /// For any of them.
+    each: Limits,
+    /// Visits that are left.
+    left: u32,
+    /// Whether there is more for one at a time.
+    has_more: bool,
+}
+
+/// Why data are not held to a schema: it would take too much.
+pub(super) enum Exceeds {
+    /// That which is left, and not what one may take.
+    Left,
+    /// What one may take at all.
+    All(TooMuch),
+}
+
+impl Allowance {
+    /// What a task does by itself.
+    #[must_use]
+    pub fn inline() -> Self {
+        Self::of(Limits::INLINE, true)
+    }
+
+    /// What is done by as many at once as there are threads.
+    #[must_use]
+    pub fn light() -> Self {
+        Self::of(Limits::LIGHT, true)
+    }
+
+    /// What is done at all, by one at a time.
+    pub(super) fn most() -> Self {
+        Self::of(Limits::MOST, false)
+    }
+
+    fn of(each: Limits, has_more: bool) -> Self {
+        Self { each, left: each.visits, has_more }
     }
 }
 
@@ -93,7 +131,8 @@ pub(super) struct Effort {
     shape: Option<Shape>,
 }
 
-/// What is known of a document whatever the data are; there is none of one that leads to itself.
+/// What is known of a document whatever the data are; there is none of one that leads to itself, or looks at more than
+/// parts that stand by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
     /// Ways from the top to any schema, each as often as there may be errors.
@@ -107,8 +146,8 @@ impl Effort {
     pub(super) fn of(document: &Value, url: &str) -> Self {
         let places = Url::parse(url).map_or_else(|_| Vec::new(), |url| places(document, url));
         let is_of_the_rest = places.iter().any(Place::is_of_the_rest);
-        let has_names = places.iter().any(|place| !place.names.is_empty());
-        let shape = if is_of_the_rest || has_names { None } else { Shape::of(&places) };
+        let is_of_more = |place: &Place| !place.names.is_empty() || place.asserts.is_unique();
+        let shape = if is_of_the_rest || places.iter().any(is_of_more) { None } else { Shape::of(&places) };
         Self { places, is_of_the_rest, shape }
     }
 
@@ -118,6 +157,21 @@ impl Effort {
         let visits = ways.saturating_mul(bytes as u64 / 2 + 1);
         let error = u64::from(ERROR_BYTES) + u64::from(LEVEL_BYTES) * steps.min(128) as u64;
         steps <= most.steps && visits <= u64::from(most.visits) && visits.saturating_mul(error) <= u64::from(most.bytes)
+    }
+
+    /// Takes off what it takes to hold data to the document, before that is done.
+    ///
+    /// # Errors
+    /// When that is too much; nothing is taken off then.
+    pub(super) fn take(&self, data: &Value, from: &mut Allowance) -> Result<(), Exceeds> {
+        match self.count(data, Limits { visits: from.left, ..from.each }) {
+            Ok(visits) => {
+                from.left = from.left.saturating_sub(visits);
+                Ok(())
+            }
+            Err(_) if from.has_more => Err(Exceeds::Left),
+            Err(_) => self.count(data, from.each).map_or_else(|most| Err(Exceeds::All(most)), |_| Err(Exceeds::Left)),
+        }
     }
 
     /// Counts how often a schema of the document is held to a part of the data, as far as to a limit.

@@ -10,6 +10,7 @@
 //! it, is for others. Of an event a lift changes type, schema version, data and content type, and nothing else: where
 //! it stands, what it is labelled with and when it was stored are the log's.
 
+mod alone;
 mod chain;
 mod check;
 mod circle;
@@ -26,11 +27,13 @@ mod strict;
 mod tests;
 mod types;
 
+pub use alone::alone;
 pub use chain::Chain;
 pub use check::ChainError;
 pub use commands::{CommandSchemaFile, CommandSchemas};
+pub use effort::Allowance;
 pub use lift::{Lift, NotUpcast, Step, Target, Upcast, Upcasted};
 pub use lifted::{LiftError, PART_KEY};
 pub use page::{SchemaView, UNLIFTED_KEY, lift_one, lift_page};
 pub use portion::Portion;
-pub use types::{FieldError, InvalidSchema, SchemaCell, SchemaFile, TypeSchema, TypeSchemas};
+pub use types::{FieldError, InvalidSchema, SchemaCell, SchemaFile, TypeSchema, TypeSchemas, Unfit};

@@ -6,17 +6,15 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::thread;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use boon::{Compiler, SchemaIndex, Schemas, UrlLoader, ValidationError};
 use serde_json::Value;
 use thiserror::Error;
 
+use super::alone::alone;
 use super::circle::circle;
-use super::effort::{Effort, Limits, STACK_BYTES};
+use super::effort::{Allowance, Effort, Exceeds, Limits, TooMuch};
 use super::strict;
 use crate::error::ErrorClass;
 use crate::event::{EventType, NewEvent, RESERVED_TYPE_PREFIX};
@@ -29,13 +27,6 @@ const SELF_URL: &str = "tidemill:///schema";
 const ERRORS_MAX: usize = 16;
 /// Most bytes of a place, or of what is wrong there, that are told.
 const TOLD_BYTES_MAX: usize = 1024;
-
-/// Held by who holds data to a document that takes much: one at a time in the process, so that the memory of all is that
-/// of one.
-static ALONE: Mutex<()> = Mutex::new(());
-
-/// How long data wait for a thread that did not start until that is tried again.
-const BETWEEN_STARTS: Duration = Duration::from_millis(20);
 
 /// Why documents are not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -100,6 +91,15 @@ pub struct FieldError {
     pub path: String,
     /// What is wrong.
     pub reason: String,
+}
+
+/// Why data do not fit, or are not known to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Something is wrong with them.
+    Wrong(Vec<FieldError>),
+    /// To tell takes more than is left.
+    TooMuch,
 }
 
 /// The documents that hold now, for whoever appends. Cheap to ask while none is held to.
@@ -180,66 +180,41 @@ impl TypeSchemas {
         self.types.keys()
     }
 
-    /// Holds an event to the document of its type and version, if one asks for that.
+    /// Holds an event to the document of its type and version, if one asks for that, and takes off what that takes.
     ///
     /// # Errors
-    /// What is wrong with it, where.
-    pub fn check(&self, event: &NewEvent) -> Result<(), Vec<FieldError>> {
-        self.check_by(event, |schema| schema.check_data(&event.data))
+    /// What is wrong with it, where; or that too little is left to tell.
+    pub fn check(&self, event: &NewEvent, left: &mut Allowance) -> Result<(), Unfit> {
+        match self.asked_of(event).map_err(Unfit::Wrong)? {
+            Some(schema) => schema.check(&event.data, left),
+            None => Ok(()),
+        }
     }
 
-    /// Whether events fit, and that is soon known: not so of what takes longer, or needs more of a stack, than a task of
-    /// the runtime may.
-    #[must_use]
-    pub fn fit_at_once(&self, events: &[NewEvent]) -> bool {
-        let mut left = Limits::INLINE;
-        events.iter().all(|event| self.check_by(event, |schema| schema.check_within(&event.data, &mut left)).is_ok())
-    }
-
-    /// Whether one of these events takes so much to check that it is done for one at a time. Counts that, which is for a
-    /// thread that may block.
-    #[must_use]
-    pub fn are_heavy(&self, events: &[NewEvent]) -> bool {
-        events.iter().any(|event| {
-            let schema = self.types.get(&event.event_type).and_then(|versions| versions.get(&event.schema_version));
-            schema.is_some_and(|schema| schema.enforced && schema.is_heavy(&event.data))
-        })
-    }
-
-    fn check_by(
-        &self,
-        event: &NewEvent,
-        fits: impl FnOnce(&TypeSchema) -> Result<(), Vec<FieldError>>,
-    ) -> Result<(), Vec<FieldError>> {
+    /// The document that an event is held to, if any.
+    fn asked_of(&self, event: &NewEvent) -> Result<Option<&TypeSchema>, Vec<FieldError>> {
         if !self.enforces {
-            return Ok(());
+            return Ok(None);
         }
-        let (none, name) = (BTreeMap::new(), &event.event_type);
+        let name = &event.event_type;
         if let Some(reason) = self.unknown.as_ref().filter(|_| !name.as_str().starts_with(RESERVED_TYPE_PREFIX)) {
-            let reason =
-                format!("the schemas of types are not known, and nothing is appended until they are: {reason}");
-            return Err(vec![FieldError { path: String::new(), reason }]);
+            return Err(whole(format!(
+                "the schemas of types are not known, and nothing is appended until they are: {reason}"
+            )));
         }
-        let versions = self.types.get(name).unwrap_or(&none);
-        match (versions.get(&event.schema_version), self.broken.get(name)) {
-            (Some(schema), _) if schema.enforced => fits(schema),
-            (Some(_), _) => Ok(()),
-            (None, Some(broken)) => {
-                let reason =
-                    format!("a schema of {name} is broken, and it is not appended until that is mended: {broken}");
-                Err(vec![FieldError { path: String::new(), reason }])
+        let versions = self.types.get(name);
+        let all = || versions.into_iter().flatten();
+        match (versions.and_then(|versions| versions.get(&event.schema_version)), self.broken.get(name)) {
+            (Some(schema), _) => Ok(schema.enforced.then_some(&**schema)),
+            (None, Some(broken)) => Err(whole(format!(
+                "a schema of {name} is broken, and it is not appended until that is mended: {broken}"
+            ))),
+            (None, None) if all().any(|(_, schema)| schema.enforced) => {
+                let known = all().map(|(version, _)| version.to_string()).collect::<Vec<_>>().join(", ");
+                let version = event.schema_version;
+                Err(whole(format!("there is no schema for version {version} of {name}; there is one for {known}")))
             }
-            (None, None) if versions.values().any(|schema| schema.enforced) => {
-                let known: Vec<_> = versions.keys().map(u32::to_string).collect();
-                let reason = format!(
-                    "there is no schema for version {} of {}; there is one for {}",
-                    event.schema_version,
-                    event.event_type,
-                    known.join(", ")
-                );
-                Err(vec![FieldError { path: String::new(), reason }])
-            }
-            (None, None) => Ok(()),
+            (None, None) => Ok(None),
         }
     }
 }
@@ -270,54 +245,36 @@ impl TypeSchema {
         Ok(Self { origin: origin.to_owned(), enforced, document, schemas, index, effort })
     }
 
+    /// Holds data to it, and takes off what that takes.
+    ///
+    /// # Errors
+    /// What is wrong with them, where; or that too little is left to tell.
+    pub fn check(&self, data: &[u8], left: &mut Allowance) -> Result<(), Unfit> {
+        let data = strict::read(data).map_err(|reason| Unfit::Wrong(whole(reason)))?;
+        self.effort.take(&data, left).map_err(|exceeds| match exceeds {
+            Exceeds::Left => Unfit::TooMuch,
+            Exceeds::All(too_much) => Unfit::Wrong(whole(too_much.to_string())),
+        })?;
+        self.validate(&data).map_err(Unfit::Wrong)
+    }
+
     /// Holds data to it. What takes much waits until nothing else does that takes much, and blocks the thread so long.
     ///
     /// # Errors
     /// What is wrong with them, where.
     pub fn check_data(&self, data: &[u8]) -> Result<(), Vec<FieldError>> {
-        let bytes = data.len();
-        let data = strict::read(data).map_err(whole)?;
-        if self.is_light(bytes, &data) { self.validate(&data) } else { self.check_alone(&data) }
+        let light = self.check(data, &mut Allowance::light());
+        let checked = if light == Err(Unfit::TooMuch) { alone(|left| self.check(data, left)) } else { light };
+        checked.map_err(|unfit| match unfit {
+            Unfit::Wrong(errors) => errors,
+            Unfit::TooMuch => whole(TooMuch::Size.to_string()),
+        })
     }
 
-    /// Whether it takes so much to hold data to it that it is done for one at a time. Counts that, unless it is known by
-    /// their size, which is for a thread that may block.
-    #[must_use]
-    pub fn is_heavy(&self, data: &[u8]) -> bool {
-        // What is not JSON is refused before it is held to anything.
-        self.may_be_heavy(data) && strict::read(data).is_ok_and(|read| !self.is_light(data.len(), &read))
-    }
-
-    /// Whether it may be so, as far as their size tells.
+    /// Whether it may take more than is light to hold data to it, as far as their size tells.
     #[must_use]
     pub fn may_be_heavy(&self, data: &[u8]) -> bool {
         !self.effort.is_always_within(data.len(), Limits::LIGHT)
-    }
-
-    fn is_light(&self, bytes: usize, data: &Value) -> bool {
-        self.effort.is_always_within(bytes, Limits::LIGHT) || self.effort.count(data, Limits::LIGHT).is_ok()
-    }
-
-    /// Holds data to it, if that takes no more than is left.
-    fn check_within(&self, data: &[u8], left: &mut Limits) -> Result<(), Vec<FieldError>> {
-        let data = strict::read(data).map_err(whole)?;
-        let visits = self.effort.count(&data, *left).map_err(|too_much| whole(too_much.to_string()))?;
-        left.take(visits);
-        self.validate(&data)
-    }
-
-    /// Holds data to it while nothing else is that takes much, on a stack of its own.
-    fn check_alone(&self, data: &Value) -> Result<(), Vec<FieldError>> {
-        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let check = || {
-            self.effort.count(data, Limits::MOST).map_err(|too_much| whole(too_much.to_string()))?;
-            self.validate(data)
-        };
-        thread::scope(|scope| {
-            let thread = || thread::Builder::new().name("schema".to_owned()).stack_size(STACK_BYTES);
-            let checked = started(|| thread().spawn_scoped(scope, check));
-            checked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
     }
 
     fn validate(&self, data: &Value) -> Result<(), Vec<FieldError>> {
@@ -333,20 +290,6 @@ impl TypeSchema {
 impl fmt::Debug for TypeSchema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TypeSchema").field("origin", &self.origin).field("enforced", &self.enforced).finish()
-    }
-}
-
-/// Starts what may not start now, however often it takes: that says nothing of the data, which must not be refused for it.
-fn started<T>(mut start: impl FnMut() -> io::Result<T>) -> T {
-    let mut is_told = false;
-    loop {
-        match start() {
-            Ok(started) => return started,
-            Err(error) if !is_told => tracing::warn!(%error, "no thread starts to hold data to a schema; they wait"),
-            Err(_) => {}
-        }
-        is_told = true;
-        thread::sleep(BETWEEN_STARTS);
     }
 }
 
@@ -400,38 +343,34 @@ mod tests {
         NewEvent { schema_version, ..NewEvent::json(EventType::new(event_type).unwrap(), data) }
     }
 
-    #[test]
-    fn a_thread_that_does_not_start_is_tried_again() {
-        let mut tries = 0;
-        let start = || {
-            tries += 1;
-            if tries < 3 { Err(io::Error::from(io::ErrorKind::WouldBlock)) } else { Ok("started") }
-        };
-        assert_eq!(started(start), "started");
-        assert_eq!(tries, 3);
-    }
-
     const PAID: &str = r##"{
         "x-enforce": true, "type": "object", "required": ["sum"], "additionalProperties": false,
         "properties": { "sum": { "$ref": "#/$defs/amount" }, "at": { "type": "string", "format": "date-time" } },
         "$defs": { "amount": { "type": "integer", "minimum": 0 } }
     }"##;
 
+    fn check(schemas: &TypeSchemas, event: &NewEvent) -> Result<(), Vec<FieldError>> {
+        schemas.check(event, &mut Allowance::light()).map_err(|unfit| match unfit {
+            Unfit::Wrong(errors) => errors,
+            Unfit::TooMuch => panic!("it takes little"),
+        })
+    }
+
     #[test]
     fn events_are_held_to_what_asks_for_it_with_each_field_named() {
         let schemas = read(vec![file("Paid", 1, PAID), file("Sent", 1, r#"{"type":"object"}"#)]);
-        assert_eq!(schemas.check(&event("Paid", 1, r#"{"sum":1,"at":"2026-01-31T12:00:00Z"}"#)), Ok(()));
+        assert_eq!(check(&schemas, &event("Paid", 1, r#"{"sum":1,"at":"2026-01-31T12:00:00Z"}"#)), Ok(()));
         for free in [event("Sent", 1, "1"), event("Sent", 9, "1"), event("Other", 1, "1")] {
-            assert_eq!(schemas.check(&free), Ok(()), "{free:?}");
+            assert_eq!(check(&schemas, &free), Ok(()), "{free:?}");
         }
-        let errors = schemas.check(&event("Paid", 1, r#"{"sum":-1,"at":"noon","x":1}"#)).unwrap_err();
+        let errors = check(&schemas, &event("Paid", 1, r#"{"sum":-1,"at":"noon","x":1}"#)).unwrap_err();
         let mut paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
         paths.sort_unstable();
         assert_eq!(paths, ["", "/at", "/sum"], "{errors:?}");
-        let unknown = schemas.check(&event("Paid", 2, "{}")).unwrap_err();
+        let unknown = check(&schemas, &event("Paid", 2, "{}")).unwrap_err();
         assert_eq!(unknown[0].reason, "there is no schema for version 2 of Paid; there is one for 1");
-        assert!(schemas.check(&event("Paid", 1, "{")).is_err());
-        let twice = schemas.check(&event("Paid", 1, r#"{"sum":-1,"sum":1}"#)).unwrap_err();
+        assert!(check(&schemas, &event("Paid", 1, "{")).is_err());
+        let twice = check(&schemas, &event("Paid", 1, r#"{"sum":-1,"sum":1}"#)).unwrap_err();
         assert!(twice[0].reason.contains("field `sum` stands twice"), "{twice:?}");
     }
 
@@ -480,7 +419,7 @@ mod tests {
         let long = "é".repeat(2_000);
         let schema = format!(r#"{{"x-enforce":true,"properties":{{"{long}":{{"enum":["{long}"]}}}}}}"#);
         let schemas = read(vec![file("Paid", 1, &schema)]);
-        let errors = schemas.check(&event("Paid", 1, &format!(r#"{{"{long}":1}}"#))).unwrap_err();
+        let errors = check(&schemas, &event("Paid", 1, &format!(r#"{{"{long}":1}}"#))).unwrap_err();
         assert_eq!(errors.len(), 1, "{errors:?}");
         for text in [&errors[0].path, &errors[0].reason] {
             assert!(text.len() <= TOLD_BYTES_MAX + '…'.len_utf8() && text.ends_with('…'), "{text}");
@@ -494,16 +433,16 @@ mod tests {
         let unread = SchemaFile { text: Err("it cannot be read".into()), ..file("Made", 1, "") };
         let (schemas, problems) = TypeSchemas::read(with(unread.clone()), &TypeSchemas::default());
         assert_eq!((problems.len(), problems[0].to_string()), (1, "Made.1.json: it cannot be read".into()));
-        let refused = schemas.check(&event("Made", 2, "1")).unwrap_err();
+        let refused = check(&schemas, &event("Made", 2, "1")).unwrap_err();
         assert!(refused[0].reason.ends_with("until that is mended: Made.1.json: it cannot be read"), "{refused:?}");
-        assert!(schemas.check(&event("Paid", 1, "{}")).is_err(), "the others are held to");
-        assert_eq!(schemas.check(&event("Sent", 1, "1")), Ok(()));
+        assert!(check(&schemas, &event("Paid", 1, "{}")).is_err(), "the others are held to");
+        assert_eq!(check(&schemas, &event("Sent", 1, "1")), Ok(()));
 
         let (mended, problems) =
             TypeSchemas::read(with(file("Made", 1, r#"{"x-enforce":true,"type":"object"}"#)), &schemas);
-        assert_eq!((problems, mended.check(&event("Made", 1, "{}"))), (Vec::new(), Ok(())));
+        assert_eq!((problems, check(&mended, &event("Made", 1, "{}"))), (Vec::new(), Ok(())));
         let (again, problems) = TypeSchemas::read(with(unread), &mended);
-        assert_eq!((problems.len(), again.check(&event("Made", 1, "{}"))), (1, Ok(())), "as it was before");
-        assert!(again.check(&event("Made", 1, "1")).is_err());
+        assert_eq!((problems.len(), check(&again, &event("Made", 1, "{}"))), (1, Ok(())), "as it was before");
+        assert!(check(&again, &event("Made", 1, "1")).is_err());
     }
 }

@@ -124,6 +124,12 @@ pub enum AppendError {
         #[source]
         reason: InvalidEvent,
     },
+    /// Its events take too much to be held to their schemas, all together.
+    #[error("it takes too much to hold the first {count} events of one append to their schemas; split it")]
+    TooMuchToCheck {
+        /// So many from its beginning.
+        count: usize,
+    },
     /// Two events of the request have one id.
     #[error("events {first} and {second} have the same id {id}")]
     DuplicateId {
@@ -264,6 +270,7 @@ impl AppendError {
             | Self::TooManyEvents { .. }
             | Self::TooLarge { .. }
             | Self::InvalidEvent { .. }
+            | Self::TooMuchToCheck { .. }
             | Self::DuplicateId { .. }
             | Self::TooManyExpectations { .. }
             | Self::ContradictingExpectations { .. }

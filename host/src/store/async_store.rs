@@ -289,8 +289,8 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::event::NewEvent;
     use crate::schema::{SchemaCell, SchemaFile, TypeSchemas};
-    use crate::store::CheckedStore;
     use crate::store::memory::MemoryStore;
+    use crate::store::{CheckedStore, turn_waits};
 
     /// A clock that tells the time only when it is let: it holds up every write.
     struct Gate(Mutex<mpsc::Receiver<()>>);
@@ -380,6 +380,7 @@ mod tests {
             let store = store.clone();
             async move { store.append(heavy()).await }
         });
+        turn_waits::until(1).await;
         for bytes in [1, 100_000] {
             let light = store.append(of_data(format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes))));
             tokio::time::timeout(Duration::from_secs(60), light).await.unwrap().unwrap();

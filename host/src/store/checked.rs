@@ -13,10 +13,10 @@ use super::{
 use crate::event::{
     Category, EventType, InvalidEvent, NewEvent, OwnIds, PluginName, Position, RecordedEvent, StreamName,
 };
-use crate::schema::{FieldError, SchemaCell};
+use crate::schema::{Allowance, FieldError, SchemaCell, Unfit, alone};
 
 /// Who holds to a schema what takes much, from async code: one at a time in the process, as the check itself is made for
-/// one at a time, and those that wait for it would only hold threads.
+/// one at a time ([`alone`]), and those that wait for it would only hold threads.
 static TURN: Semaphore = Semaphore::const_new(1);
 
 /// The turn to hold to a schema what takes much, until it is dropped.
@@ -28,6 +28,8 @@ pub struct HeavyTurn {
 
 /// Waits for the turn to hold to a schema what takes much. Taken before the thread is, and let go once that is done.
 pub async fn heavy_turn() -> HeavyTurn {
+    #[cfg(test)]
+    let _waits = turn_waits::Waits::begin();
     HeavyTurn { _permit: TURN.acquire().await.ok() }
 }
 
@@ -44,31 +46,41 @@ impl CheckedStore {
         Self { inner, schemas }
     }
 
+    /// Checks events, however much that takes.
     fn check(&self, events: &[NewEvent]) -> Result<(), AppendError> {
-        let schemas = self.schemas.get();
-        events.iter().enumerate().try_for_each(|(index, event)| match schemas.check(event) {
-            Err(errors) if self.inner.event(event.id)?.is_none() => {
-                Err(AppendError::InvalidEvent { index, reason: against(event, &errors) })
-            }
-            // One that is stored is not appended again, whatever is asked for by now: the store tells where it is.
-            Ok(()) | Err(_) => Ok(()),
-        })
+        self.check_at(events, None).unwrap_or_else(|| alone(|left| self.check_within(events, left)))
     }
 
     /// Checks events at their turn, which ends with that; none where they need one and have none.
     fn check_at(&self, events: &[NewEvent], turn: Option<HeavyTurn>) -> Option<Result<(), AppendError>> {
-        if turn.is_none() && self.schemas.get().are_heavy(events) {
-            return None;
-        }
-        let checked = self.check(events);
-        drop(turn);
-        Some(checked)
+        let checked = match &turn {
+            Some(_) => alone(|left| self.check_within(events, left)),
+            None => self.check_within(events, &mut Allowance::light()),
+        };
+        let is_heavy = turn.is_none() && matches!(checked, Err(AppendError::TooMuchToCheck { .. }));
+        (!is_heavy).then_some(checked)
     }
 
-    /// Whether nothing has to be looked for, and that is soon known. What does not fit is checked again, by a thread that
-    /// may also look for it in the store: that is only ever little.
+    /// Checks events by what is left for all of them.
+    fn check_within(&self, events: &[NewEvent], left: &mut Allowance) -> Result<(), AppendError> {
+        let schemas = self.schemas.get();
+        events.iter().enumerate().try_for_each(|(index, event)| {
+            let error = match schemas.check(event, left) {
+                Ok(()) => return Ok(()),
+                Err(Unfit::Wrong(errors)) => AppendError::InvalidEvent { index, reason: against(event, &errors) },
+                Err(Unfit::TooMuch) => AppendError::TooMuchToCheck { count: index + 1 },
+            };
+            // One that is stored is not appended again, whatever is asked for by now: the store tells where it is.
+            if self.inner.event(event.id)?.is_none() { Err(error) } else { Ok(()) }
+        })
+    }
+
+    /// Whether nothing has to be looked for, and that is soon known: not so of what takes longer, or needs more of a stack,
+    /// than a task of the runtime may. What does not fit is checked again, by a thread that may also look for it in the
+    /// store: that is only ever little.
     fn fits(&self, events: &[NewEvent]) -> bool {
-        self.schemas.get().fit_at_once(events)
+        let (schemas, mut left) = (self.schemas.get(), Allowance::inline());
+        events.iter().all(|event| schemas.check(event, &mut left).is_ok())
     }
 }
 
@@ -260,5 +272,96 @@ impl Store for CheckedStore {
 
     fn plugins(&self) -> Result<Vec<PluginName>, StoreError> {
         self.inner.plugins()
+    }
+}
+
+/// Who waits for the turn, as tests see it.
+#[cfg(test)]
+pub(crate) mod turn_waits {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+    /// One that waits.
+    pub(super) struct Waits(());
+
+    impl Waits {
+        pub(super) fn begin() -> Self {
+            COUNT.fetch_add(1, Ordering::SeqCst);
+            Self(())
+        }
+    }
+
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            COUNT.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Ends once so many wait.
+    pub(crate) async fn until(count: usize) {
+        let waits = async {
+            while COUNT.load(Ordering::SeqCst) < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), waits).await.expect("they wait for the turn");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::schema::{SchemaFile, TypeSchemas};
+    use crate::store::memory::MemoryStore;
+
+    /// Has two ways more at each level.
+    const WAYS: &str = r##"{"x-enforce":true,"$defs":{"e":{"allOf":[
+        {"properties":{"x":{"$ref":"#/$defs/e"}}},{"properties":{"x":{"$ref":"#/$defs/e"}}}]}},"$ref":"#/$defs/e"}"##;
+
+    fn enforced(schema: &str) -> Arc<TypeSchemas> {
+        let (origin, event_type) = ("T.1.json".to_owned(), EventType::new("T").unwrap());
+        let file = SchemaFile { origin, event_type, version: 1, text: Ok(schema.to_owned()) };
+        Arc::new(TypeSchemas::read(vec![file], &TypeSchemas::default()).0)
+    }
+
+    fn store() -> CheckedStore {
+        CheckedStore::new(Arc::new(MemoryStore::new(Arc::new(ManualClock::at(1)))), Arc::default())
+    }
+
+    /// Each takes an eighth of what is light, and a 256th of all that there is.
+    fn events(count: usize) -> Vec<NewEvent> {
+        let data = format!("{}1{}", r#"{"x":"#.repeat(11), "}".repeat(11));
+        (0..count).map(|_| NewEvent::json(EventType::new("T").unwrap(), data.clone())).collect()
+    }
+
+    #[test]
+    fn what_events_take_to_check_is_bounded_for_all_of_a_request_together() {
+        let store = store();
+        store.schemas.set(enforced(WAYS));
+        let append = |count: usize| AppendRequest::unconditional(events(count));
+        assert!(store.append_at(append(1), None).is_ok(), "it takes little");
+        let given_back = store.append_at(append(20), None).unwrap_err();
+        store.append(given_back).wait().unwrap();
+        let refused = store.append(append(1000)).wait().unwrap_err();
+        let AppendError::TooMuchToCheck { count } = refused else { panic!("{refused}") };
+        assert!((100..1000).contains(&count), "{count}");
+        store.append(append(count - 1)).wait().unwrap();
+        let owner: Owner = PluginName::new("p").unwrap().into();
+        let progress = Progress { revision: 1, ..Progress::default() };
+        let (state, dead_letters) = (Vec::new(), Vec::new());
+        let work = UnitOfWork { owner, partition: 0, progress, state, events: events(1000), dead_letters };
+        let refused = store.commit(work).wait().unwrap_err();
+        assert!(matches!(refused, CommitError::Append(AppendError::TooMuchToCheck { .. })), "{refused}");
+    }
+
+    #[test]
+    fn what_is_stored_is_not_appended_again_however_much_it_would_take_to_check() {
+        let (store, events) = (store(), events(300));
+        store.append(AppendRequest::unconditional(events.clone())).wait().unwrap();
+        store.schemas.set(enforced(WAYS));
+        assert!(store.append(AppendRequest::unconditional(events)).wait().unwrap().repeated);
     }
 }

@@ -39,6 +39,8 @@ use uuid::Uuid;
 
 pub use append::{AppendCondition, AppendError, AppendRequest, Appended, AppendedEvent, StreamExpectation};
 pub use async_store::AsyncStore;
+#[cfg(test)]
+pub(crate) use checked::turn_waits;
 pub use checked::{CheckedStore, HeavyTurn, heavy_turn};
 pub use error::StoreError;
 pub use feed::Feed;

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use super::*;
 use crate::access::Denied;
 use crate::schema::{CommandSchemaFile, CommandSchemas};
-use crate::store::heavy_turn;
+use crate::store::{heavy_turn, turn_waits};
 
 fn denied() -> Allow {
     Arc::new(|_: &AppendRequest| Err(Denied::NoKey))
@@ -257,6 +257,7 @@ async fn who_waits_for_the_turn_of_what_takes_much_to_check_keeps_nobody_from_a_
             tokio::spawn(async move { commands.send(heavy, Commands::allow_all()).await })
         })
         .collect();
+    turn_waits::until(places).await;
     let light = tokio::spawn({
         let commands = world.commands.clone();
         async move { commands.send(command("light", "Add", 1), Commands::allow_all()).await }

@@ -1,7 +1,19 @@
 //! What a schema asks of data by itself, beside where it leads: held to here exactly as the validator does, where that is
 //! cheap; what is not counts as one that may hold or not.
 
+use regex::Regex;
 use serde_json::{Map, Value};
+
+use super::unique;
+
+/// Fields of an object that take as long as a visit: the validator walks all of them, whatever it looks for.
+const VISIT_FIELDS: usize = 16;
+/// Bytes of a text that take as long to match.
+pub(super) const VISIT_MATCHED_BYTES: usize = 64;
+/// Bytes of a text or a name that take as long to count or to look up.
+const VISIT_BYTES: usize = 1024;
+/// Longest text that is held to a pattern here, in bytes.
+const MATCHED_BYTES_MAX: usize = 256;
 
 /// What a schema asks for itself.
 #[derive(Default)]
@@ -14,6 +26,10 @@ pub(super) struct Asserts {
     lists: Vec<Vec<Value>>,
     required: Vec<String>,
     bounds: Vec<(Bound, f64)>,
+    /// What a text must match, where that is understood.
+    pattern: Option<Regex>,
+    /// Whether no item of a list may be there twice.
+    is_unique: bool,
     /// For each assertion that is not looked at here, what kind of data it is about; none for any.
     open: Vec<Option<Kind>>,
 }
@@ -80,13 +96,16 @@ impl Asserts {
             Value::Object(fields) => fields,
             other => return Self { boolean: other.as_bool(), ..Self::default() },
         };
+        let is_unique = fields.get("uniqueItems").and_then(Value::as_bool) == Some(true);
         if !is_exact {
             let known = BOUNDS.iter().map(|(key, ..)| *key).chain(OPEN.iter().map(|(key, _)| *key));
             let keys = known.chain(["type", "enum", "const", "required"]).filter(|key| fields.contains_key(*key));
-            return Self { open: keys.map(|_| None).collect(), ..Self::default() };
+            return Self { is_unique, open: keys.map(|_| None).collect(), ..Self::default() };
         }
-        let open = OPEN.iter().filter(|(key, _)| fields.contains_key(*key)).map(|(_, kind)| Some(*kind));
-        let mut of = Self { open: open.collect(), ..Self::default() };
+        let pattern = fields.get("pattern").and_then(Value::as_str).and_then(|pattern| Regex::new(pattern).ok());
+        let is_open = |key: &str| fields.contains_key(key) && (key != "pattern" || pattern.is_none());
+        let open = OPEN.iter().filter(|(key, _)| is_open(key)).map(|(_, kind)| Some(*kind)).collect();
+        let mut of = Self { pattern, is_unique, open, ..Self::default() };
         of.types = match fields.get("type") {
             Some(Value::Array(_)) => texts(fields, "type"),
             Some(name) => name.as_str().into_iter().map(str::to_owned).collect(),
@@ -111,9 +130,32 @@ impl Asserts {
         u32::try_from(listed / 8).unwrap_or(u32::MAX).saturating_add(1)
     }
 
+    /// How much longer it takes for data that are of the right type, but large in themselves, whatever their parts take.
+    pub(super) fn more_visits(&self, data: &Value) -> u32 {
+        let more = match data {
+            Value::Object(fields) => {
+                fields.len() / VISIT_FIELDS + fields.keys().map(String::len).sum::<usize>() / VISIT_BYTES
+            }
+            Value::Array(items) if self.is_unique => unique::visits(items),
+            Value::String(text) if self.pattern.is_some() || self.is_open(data) => text.len() / VISIT_MATCHED_BYTES,
+            Value::String(text) if self.is_of_length() => text.len() / VISIT_BYTES,
+            _ => 0,
+        };
+        u32::try_from(more).unwrap_or(u32::MAX)
+    }
+
+    /// Whether items are told apart, which may take long for few bytes.
+    pub(super) fn is_unique(&self) -> bool {
+        self.is_unique
+    }
+
+    fn is_of_length(&self) -> bool {
+        self.bounds.iter().any(|(bound, _)| matches!(bound, Bound::Shortest | Bound::Longest))
+    }
+
     /// Most errors of one part of the data.
     pub(super) fn errors_max(&self) -> usize {
-        2 + self.bounds.len() + self.open.len() + self.required.len() / 8
+        2 + self.bounds.len() + usize::from(self.pattern.is_some()) + self.open.len() + self.required.len() / 8
     }
 
     /// What is told of missing fields takes more the more may be missing.
@@ -137,7 +179,14 @@ impl Asserts {
         if let Value::Object(fields) = data {
             failed += usize::from(self.required.iter().any(|name| !fields.contains_key(name)));
         }
-        let open = self.open_of(data) + listed.iter().filter(|listed| listed.is_none()).count();
+        let mut open = self.open_of(data) + listed.iter().filter(|listed| listed.is_none()).count();
+        if let (Some(pattern), Value::String(text)) = (&self.pattern, data) {
+            match matches(Some(pattern).filter(|_| text.len() <= MATCHED_BYTES_MAX), text) {
+                Some(true) => {}
+                Some(false) => failed += 1,
+                None => open += 1,
+            }
+        }
         let [failed, open] = [failed, open].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
         Held::GoesOn { failed, open }
     }
@@ -190,6 +239,12 @@ impl Bound {
             Self::FieldsMax => fields().is_none_or(|is| is <= limit),
         }
     }
+}
+
+/// Whether a pattern is one of a text; none where that is not known: it is not understood, or what it means beyond ASCII
+/// may be something else.
+pub(super) fn matches(pattern: Option<&Regex>, text: &str) -> Option<bool> {
+    pattern.filter(|_| text.is_ascii()).map(|pattern| pattern.is_match(text))
 }
 
 /// Whether data are in a list; none where that takes more than a look.

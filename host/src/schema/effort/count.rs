@@ -6,10 +6,9 @@
 
 use std::collections::HashMap;
 
-use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::asserts::Held;
+use super::asserts::{Held, VISIT_MATCHED_BYTES, matches};
 use super::place::Place;
 use super::{Limits, TooMuch};
 
@@ -136,14 +135,15 @@ impl<'a> Count<'a> {
         Self { places, is_of_the_rest, most, known, of_leaf, steps: 0, again: usize::MAX, once: 0, ended: None }
     }
 
-    /// Counts data from the top of the document: how often a schema is held to a part.
+    /// Counts data from the top of the document: how often a schema is held to a part, or how often that was counted if
+    /// that is more.
     pub(super) fn whole(mut self, data: &Value) -> Result<u32, TooMuch> {
         let all = self.held(0, data, 0);
         if let Some(ended) = self.ended {
             return Err(ended);
         }
         if all.visits <= self.most.visits && all.bytes.saturating_add(all.brief) <= self.most.bytes {
-            return Ok(all.visits);
+            return Ok(all.visits.max(self.once));
         }
         Err(if all.visits / 2 > self.once { TooMuch::Ways } else { TooMuch::Size })
     }
@@ -198,6 +198,9 @@ impl<'a> Count<'a> {
         let own = match of.asserts.held(data) {
             Held::Ends => return Counted { visits, bytes: error, brief: 0, outcome: Outcome::Fails },
             Held::GoesOn { failed, open } => {
+                let more = of.asserts.more_visits(data);
+                self.spend(more);
+                let visits = visits.saturating_add(more);
                 let told = failed.saturating_add(open);
                 let missing = if failed > 0 { of.asserts.missing_bytes() } else { 0 };
                 let bytes = error.saturating_mul(told).saturating_add(missing);
@@ -295,7 +298,8 @@ impl<'a> Count<'a> {
 
     fn fields(&mut self, of: &Place, fields: &Map<String, Value>, level: u32) -> Counted {
         let matched = if self.is_of_the_rest { of.matching.len() + 1 } else { of.matching.len() };
-        let visits = u32::try_from(matched.saturating_mul(fields.len())).unwrap_or(u32::MAX);
+        let long = fields.keys().map(String::len).sum::<usize>() / VISIT_MATCHED_BYTES;
+        let visits = u32::try_from(matched.saturating_mul(fields.len() + long)).unwrap_or(u32::MAX);
         let mut sum = Counted { visits, ..Counted::NOTHING };
         // Before any pattern is matched.
         if !self.spend(visits) {
@@ -384,12 +388,6 @@ impl<'a> Count<'a> {
         let names = (counted.bytes / ERROR_BYTES).saturating_mul(length);
         Counted { bytes: counted.bytes.saturating_mul(2).saturating_add(names), ..counted }.told(0)
     }
-}
-
-/// Whether a pattern is one of a name; none where that is not known: it is not understood, or what it means beyond ASCII
-/// may be something else.
-fn matches(pattern: Option<&Regex>, name: &str) -> Option<bool> {
-    pattern.filter(|_| name.is_ascii()).map(|pattern| pattern.is_match(name))
 }
 
 /// Whether data have no parts.

@@ -113,10 +113,11 @@ impl Place {
         !self.unevaluated_fields.is_empty() || !self.unevaluated_items.is_empty()
     }
 
-    /// Most errors that one part of the data has here, or as long as it takes to look at it.
+    /// Most errors that one part of the data has here, or as long as it takes to look at it. What is large takes longer, but
+    /// no more than once for each two bytes.
     pub(super) fn weight(&self) -> u64 {
         let told = self.asserts.errors_max() + self.all.len() + self.dynamic.len() + self.not.len() + 4;
-        (told as u64).max(u64::from(self.asserts.visits()))
+        (told as u64).max(u64::from(self.asserts.visits()) + 1)
     }
 
     /// All that it leads to.

@@ -1,6 +1,6 @@
 //! What is too much, what is not, and that what is taken to be known of data is so.
 
-use super::super::types::{FieldError, TypeSchema};
+use super::super::types::{FieldError, TypeSchema, Unfit};
 use super::*;
 
 fn effort(schema: &str) -> Effort {
@@ -82,7 +82,9 @@ fn cases_that_are_told_apart_count_once_however_deep() {
     }
     // Without the field both conditions hold.
     assert_eq!(too_much(CASES, &nested(r#"{"x":"#, 100, "1")), Some(TooMuch::Ways));
-    let unknown = CASES.replace(r#"{"const":"add"}"#, r#"{"pattern":"^a"}"#);
+    let matched = CASES.replace(r#"{"const":"add"}"#, r#"{"pattern":"^a"}"#);
+    assert_eq!(too_much(&matched, &nested(r#"{"op":"neg","x":"#, 100, "1")), None);
+    let unknown = CASES.replace(r#"{"const":"add"}"#, r#"{"format":"date"}"#);
     assert_eq!(too_much(&unknown, &nested(r#"{"op":"neg","x":"#, 100, "1")), Some(TooMuch::Ways));
 }
 
@@ -134,6 +136,54 @@ fn too_many_fields_for_their_patterns_are_too_much_before_one_is_matched() {
     let most = |visits| Limits { visits, steps: 1, ..Limits::MOST };
     assert_eq!(effort.count(&data, most(1000)), Err(TooMuch::Deep));
     assert_eq!(effort.count(&data, most(10)), Err(TooMuch::Size));
+}
+
+/// What holds the innermost part to more, which has 256 ways to it below eight levels, and 16 below four.
+fn held_innermost(assertions: &str, data: &str) -> [Option<TooMuch>; 2] {
+    let schema = CASES.replace(r#""allOf":["#, &format!(r#"{assertions},"allOf":["#));
+    [4, 8].map(|levels| too_much(&schema, &nested(r#"{"x":"#, levels, data)))
+}
+
+#[test]
+fn a_part_counts_as_more_the_larger_it_is() {
+    let fields: Vec<_> = (0..50_000).map(|n| format!(r#""k{n}":1"#)).collect();
+    let many = held_innermost(r#""title":"it looks at none""#, &format!("{{{}}}", fields.join(",")));
+    assert_eq!(many, [None, Some(TooMuch::Ways)], "the validator walks them all the same");
+    let text = format!(r#""{}""#, "x".repeat(1_100_000));
+    for (assertion, expected) in [("pattern", r#""^x+$""#), ("format", r#""regex""#)] {
+        let long = held_innermost(&format!(r#""{assertion}":{expected}"#), &text);
+        assert_eq!(long, [None, Some(TooMuch::Ways)], "{assertion}");
+    }
+    assert_eq!(held_innermost(r#""maxLength":2000000"#, &text), [None, None], "to count is quick");
+    let list = format!("[{}0]", "0,".repeat(150_000));
+    assert_eq!(held_innermost(r#""uniqueItems":true"#, &list), [None, Some(TooMuch::Ways)]);
+    assert_eq!(held_innermost(r#""maxItems":200000"#, &list), [None, None], "they are not told apart");
+    let within = format!("[{list},{list},1]");
+    assert_eq!(
+        held_innermost(r#""uniqueItems":true"#, &within)[1],
+        Some(TooMuch::Ways),
+        "of few items all is compared"
+    );
+    let long = format!(r#"{{"{}":1}}"#, "k".repeat(1 << 20));
+    let effort = effort(r#"{"patternProperties":{"^k+$":true}}"#);
+    let count = effort.count(&serde_json::from_str(&long).unwrap(), Limits::MOST);
+    assert!(count.is_ok_and(|visits| visits > 10_000), "{count:?}");
+}
+
+#[test]
+fn much_that_is_usual_is_not_too_much_and_little_stays_with_the_task() {
+    let object = (0..20).map(|n| format!(r#""field{n}":{n}"#)).collect::<Vec<_>>().join(",");
+    let list = |count: usize| format!("[{}]", vec![format!("{{{object}}}"); count].join(","));
+    let numbers = r#"{"items":{"type":"object","additionalProperties":{"type":"number"}}}"#;
+    assert_eq!(too_much(numbers, &list(10_000)), None);
+    let count = |schema: &str, data: &str| effort(schema).count(&serde_json::from_str(data).unwrap(), Limits::INLINE);
+    assert_eq!(count(numbers, &list(100)).err(), None);
+    let codes = r##"{"items":{"$ref":"#/$defs/code"},"$defs":{"code":{"type":"string","pattern":"^[A-Z]{3}$"}}}"##;
+    let data = format!("[{}]", vec![r#""EUR""#; 170_000].join(","));
+    assert_eq!(too_much(codes, &data), None);
+    assert_eq!(checked(codes, &data), Ok(()));
+    assert_eq!(count(codes, &format!("[{}]", vec![r#""EUR""#; 1000].join(","))).err(), None);
+    assert_eq!(count(r#"{"pattern":"^x*$"}"#, &format!(r#""{}""#, "x".repeat(60_000))).err(), None);
 }
 
 #[test]
@@ -196,16 +246,31 @@ fn the_deepest_that_is_allowed_overflows_no_stack() {
 
 #[test]
 fn what_is_heavy_waits_for_its_turn_and_what_is_little_does_not() {
-    let read = |schema: &str| TypeSchema::read("a.json", schema).unwrap();
-    let samples = read(SAMPLES);
-    assert!(!samples.is_heavy(br#"{"a":{"samples":[1,2,3]}}"#));
-    assert!(samples.is_heavy(mebibyte("0").as_bytes()));
+    let is_heavy = |schema: &str, data: &str| {
+        let checked = TypeSchema::read("a.json", schema).unwrap().check(data.as_bytes(), &mut Allowance::light());
+        checked == Err(Unfit::TooMuch)
+    };
+    assert!(!is_heavy(SAMPLES, r#"{"a":{"samples":[1,2,3]}}"#));
+    assert!(is_heavy(SAMPLES, &mebibyte("0")));
     let text = format!(r#"{{"text":"{}"}}"#, "x".repeat(100_000));
-    assert!(!samples.is_heavy(text.as_bytes()), "it has few parts");
-    let expression = read(EXPRESSION);
-    assert!(!expression.is_heavy(deep(3).as_bytes()) && expression.is_heavy(deep(30).as_bytes()));
-    assert!(!expression.is_heavy(b"{"), "it is refused at once");
-    assert!(read(&stairs(15)).is_heavy(nested(r#"{"x":"#, 50, "{}").as_bytes()), "it needs a stack of its own");
+    assert!(!is_heavy(SAMPLES, &text), "it has few parts");
+    assert!(!is_heavy(EXPRESSION, &deep(3)) && is_heavy(EXPRESSION, &deep(30)));
+    assert!(!is_heavy(EXPRESSION, "{"), "it is refused at once");
+    assert!(is_heavy(&stairs(15), &nested(r#"{"x":"#, 50, "{}")), "it needs a stack of its own");
+}
+
+#[test]
+fn what_is_taken_for_one_is_not_there_for_the_next() {
+    let schema = TypeSchema::read("a.json", CASES).unwrap();
+    let data = nested(r#"{"x":"#, 10, "1");
+    let mut light = Allowance::light();
+    assert!((0..8).all(|_| schema.check(data.as_bytes(), &mut light) == Ok(())));
+    assert_eq!(schema.check(data.as_bytes(), &mut light), Err(Unfit::TooMuch));
+    let mut most = Allowance { left: 20_000, ..Allowance::most() };
+    assert_eq!(schema.check(data.as_bytes(), &mut most), Ok(()));
+    assert_eq!(schema.check(data.as_bytes(), &mut most), Err(Unfit::TooMuch));
+    let alone = schema.check(nested(r#"{"x":"#, 100, "1").as_bytes(), &mut most);
+    assert!(matches!(alone, Err(Unfit::Wrong(_))), "it is too much for one alone: {alone:?}");
 }
 
 #[test]
@@ -221,6 +286,8 @@ fn what_is_taken_to_be_known_is_what_the_validator_says() {
         r#"{"minimum":1,"exclusiveMaximum":3}"#,
         r#"{"maximum":1,"exclusiveMinimum":-1}"#,
         r#"{"minLength":1,"maxLength":2}"#,
+        r#"{"pattern":"^a"}"#,
+        r#"{"pattern":"^\\w{3}$","type":"string"}"#,
         r#"{"minItems":1,"maxItems":2,"uniqueItems":true}"#,
         r#"{"properties":{"a":{"const":1}},"additionalProperties":false}"#,
         r#"{"patternProperties":{"^a":{"type":"string"}},"additionalProperties":{"type":"null"}}"#,
