@@ -23,7 +23,6 @@ use super::params::Params;
 use super::path::Path;
 use super::percent_encode;
 use super::problem::{Kind, Problem};
-use super::starting::Starting;
 use super::state::ApiState;
 use super::streams::etag;
 use super::wait::for_log;
@@ -197,7 +196,6 @@ pub(super) async fn send(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
-    let starting = Starting::of(&state);
     let params = Params::parse(query.as_deref(), &["wait"])?;
     let later = !waits(&params)? || prefers_later(request.headers());
     must_be_json(request.headers())?;
@@ -227,7 +225,6 @@ pub(super) async fn send(
     let sent = sent.await.map_err(|error| match error {
         // What decided has stopped before the command came to it.
         CommandError::UnknownAggregate { .. } if state.is_closing() => draining(),
-        error @ CommandError::UnknownAggregate { .. } => starting.told(error.into()),
         error => discreet(&reader, &stream, error).into(),
     })?;
     match sent {
@@ -400,7 +397,7 @@ impl From<CommandError> for Problem {
             CommandError::Denied(denied) => denied.into(),
             CommandError::IdTaken { id, .. } => Self::new(class, Kind::IdConflict, detail).with("command_id", id),
             CommandError::UnknownAggregate { aggregate, .. } => {
-                Self::not_found(detail).with("aggregate", aggregate.as_str())
+                Self::not_found(detail).with("aggregate", aggregate.as_str()).absent(true)
             }
             CommandError::Faulted { plugin, faulted } => Self::failed(detail, &faulted).with("plugin", plugin.as_str()),
             CommandError::ValidatorFailed { validator, faulted } => {

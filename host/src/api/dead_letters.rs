@@ -27,6 +27,7 @@ use super::state_entries::at_least;
 use crate::delivery::{CommandError, Letters, Redriven, Retry, Status, live_owner};
 use crate::error::{ErrorClass, with_sources};
 use crate::event::{PluginName, Position};
+use crate::plugin::GenerationRefused;
 use crate::store::{DeadLetter, Owner, Store, StoreError};
 
 /// Dead letters on a page unless told.
@@ -313,7 +314,12 @@ pub(super) async fn discard_many(
 
 impl From<CommandRefused> for Problem {
     fn from(error: CommandRefused) -> Self {
-        Self::of_class(error.class(), with_sources(&error))
+        use GenerationRefused::{NotInstalled, NotRunning};
+        let absent = matches!(
+            error,
+            CommandRefused::NotRunning { .. } | CommandRefused::Generation(NotInstalled { .. } | NotRunning { .. })
+        );
+        Self::of_class(error.class(), with_sources(&error)).absent(absent)
     }
 }
 

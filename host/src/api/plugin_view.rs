@@ -32,12 +32,14 @@ impl Now {
     }
 }
 
-/// What there is to see of a plugin: what the registry says, and what the store keeps of it.
+/// What there is to see of a plugin: what the registry says, and what the store keeps of it. One that is not installed may be
+/// about to come while plugins are being loaded.
 pub(super) fn view(
     store: &dyn Store,
     now: Now,
     name: &PluginName,
     (installed, claimed): (Option<PluginSummary>, &[Claimed]),
+    loading: bool,
 ) -> Result<Value, Problem> {
     let (mut fields, mut lags) = (Map::new(), Lags { store, now, ages: BTreeMap::new() });
     fields.insert("name".into(), json!(name));
@@ -76,6 +78,8 @@ pub(super) fn view(
             fields.entry(key).or_insert(value);
         }
         add_used(&mut fields, size);
+    } else if loading {
+        fields.insert("loading".into(), json!(true));
     }
     Ok(Value::Object(fields))
 }

@@ -14,7 +14,7 @@ use super::path::Path;
 use super::plugin_view::{Now, view};
 use super::problem::Problem;
 use super::registry::PluginSummary;
-use super::starting::Starting;
+use super::starting::must_be_over;
 use super::state::ApiState;
 use super::state_entries::at_least;
 use super::wait::for_log;
@@ -44,7 +44,7 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
         let now = Now { head: store.head(), time_us };
         let views = plugins
             .into_iter()
-            .map(|(name, installed)| view(store, now, &PluginName::new(name)?, (installed, &claimed)))
+            .map(|(name, installed)| view(store, now, &PluginName::new(name)?, (installed, &claimed), loading))
             .collect::<Result<Vec<_>, Problem>>()?;
         Json::render(&json!({ "plugins": views, "problems": problems, "loading": loading, "head": now.head }))
     })
@@ -58,15 +58,17 @@ pub(super) async fn get(
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
     let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
-    let (name, starting) = (PluginName::new(name)?, Starting::of(&state));
+    let name = PluginName::new(name)?;
+    // As in the list.
+    let loading = !state.plugins().is_ready();
     at_least(&state, &params, &name).await?;
     let (installed, rehearsals, time_us) = (state.plugins().get(&name), state.plugins().rehearsals(), state.now_us());
     let claimed = state.commands().claims().list();
     blocking(&state, move |store| {
         if installed.is_none() {
-            known(store, &name).map_err(|problem| starting.told(problem))?;
+            known(store, &name)?;
         }
-        let mut view = view(store, Now { head: store.head(), time_us }, &name, (installed, &claimed))?;
+        let mut view = view(store, Now { head: store.head(), time_us }, &name, (installed, &claimed), loading)?;
         if let Some(candidate) = rehearsals.map(|rehearsals| rehearsals.candidate(&name)).transpose()?.flatten()
             && let Value::Object(fields) = &mut view
         {
@@ -84,8 +86,8 @@ pub(super) async fn forget(
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
     Params::parse(query.as_deref(), &[])?;
-    let (name, starting) = (PluginName::new(name)?, Starting::of(&state));
-    starting.must_be_over()?;
+    let name = PluginName::new(name)?;
+    must_be_over(&state)?;
     let Some(_kept_out) = state.plugins().keep_out(&name) else { return Err(still_installed(&name)) };
     let plugin = name.clone();
     let forgotten = blocking(&state, move |store| {
@@ -119,15 +121,14 @@ pub(super) fn known(store: &dyn Store, name: &PluginName) -> Result<(), Problem>
 
 fn nothing_known(name: &PluginName) -> Problem {
     let detail = format!("no plugin is called {name}; `tidemill plugins ls` lists them");
-    Problem::not_found(detail).with("plugin", name.as_str())
+    Problem::not_found(detail).with("plugin", name.as_str()).absent(true)
 }
 
 /// The same, asked off a blocking thread.
 pub(super) async fn must_be_known(state: &ApiState, name: &PluginName) -> Result<(), Problem> {
-    let starting = Starting::of(state);
     if state.plugins().get(name).is_some() {
         return Ok(());
     }
     let name = name.clone();
-    blocking(state, move |store| known(store, &name)).await.map_err(|problem| starting.told(problem))
+    blocking(state, move |store| known(store, &name)).await
 }

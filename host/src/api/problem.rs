@@ -181,7 +181,12 @@ pub(super) struct Problem {
     kind: Kind,
     detail: String,
     fields: Map<String, Value>,
+    absent: bool,
 }
+
+/// Mark of an answer that is a problem with a plugin that does not run: what was wrong.
+#[derive(Clone, Debug)]
+pub(super) struct Absent(pub(super) String);
 
 impl Problem {
     /// A problem of a class.
@@ -191,7 +196,7 @@ impl Problem {
 
     /// A problem with a status that no class has.
     pub(super) fn http(status: StatusCode, kind: Kind, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into(), fields: Map::new() }
+        Self { status, kind, detail: detail.into(), fields: Map::new(), absent: false }
     }
 
     /// A problem of which no more is known than its class.
@@ -212,6 +217,14 @@ impl Problem {
     /// Adds a field for programs.
     pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(name.into(), value.into());
+        self
+    }
+
+    /// Says whether it is that a plugin is not there, or does not run: [`super::starting`] tells that otherwise while it may be
+    /// about to come.
+    #[must_use]
+    pub(super) fn absent(mut self, absent: bool) -> Self {
+        self.absent = absent;
         self
     }
 
@@ -257,6 +270,9 @@ impl IntoResponse for Problem {
         }
         if let Some(challenge) = self.kind.challenge() {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.absent {
+            response.extensions_mut().insert(Absent(self.detail));
         }
         response
     }

@@ -13,7 +13,6 @@ use super::params::Params;
 use super::path::Path;
 use super::plugins::must_be_known;
 use super::problem::{Kind, Problem};
-use super::starting::Starting;
 use super::state::ApiState;
 use super::wait::{self, AtLeast};
 use super::whole_body::{must_be_json, whole_body};
@@ -68,15 +67,13 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let plugin = PluginName::new(name)?;
     let (at_least, wait, began) = (AtLeast::parse(own)?, wait::timeout(own)?, Stopwatch::start());
-    let starting = Starting::of(state);
     must_be_known(state, &plugin).await?;
     if let Some(at_least) = at_least {
         at_least.of_plugin(state, &plugin).await?;
     }
     let wait = wait.saturating_sub(began.elapsed());
     let query = Query { name: query, parameters, wait };
-    let answered = state.plugins().query(&plugin, &query).await;
-    let Answered { checkpoint, answer } = answered.map_err(|refused| starting.told(refused.into()))?;
+    let Answered { checkpoint, answer } = state.plugins().query(&plugin, &query).await?;
     if let Some(at_least) = at_least {
         // What was live when it was waited for may not be any more.
         at_least.check(checkpoint, &format!("plugin {plugin}"))?;
@@ -187,10 +184,10 @@ impl From<QueryRefused> for Problem {
             QueryRefused::NoProjection { .. } => Self::new(class, Kind::NoProjection, detail),
             QueryRefused::Store(error) => error.into(),
             QueryRefused::Busy { .. } => Self::http(StatusCode::TOO_MANY_REQUESTS, Kind::TooManyRequests, detail),
-            QueryRefused::Invalid { .. }
-            | QueryRefused::NotInstalled { .. }
-            | QueryRefused::NotRunning { .. }
-            | QueryRefused::Replaced { .. } => Self::of_class(class, detail),
+            QueryRefused::NotInstalled { .. } | QueryRefused::NotRunning { .. } => {
+                Self::of_class(class, detail).absent(true)
+            }
+            QueryRefused::Invalid { .. } | QueryRefused::Replaced { .. } => Self::of_class(class, detail),
         }
     }
 }

@@ -185,6 +185,7 @@ impl<T: Serialize + Send + 'static> Running for Rehearsing<T> {
 
 impl From<RehearsalRefused> for Problem {
     fn from(error: RehearsalRefused) -> Self {
-        Self::of_class(error.class(), with_sources(&error))
+        let absent = matches!(error, RehearsalRefused::NotInstalled { .. } | RehearsalRefused::NotRunning { .. });
+        Self::of_class(error.class(), with_sources(&error)).absent(absent)
     }
 }

@@ -16,8 +16,8 @@ use super::problem::Problem;
 use super::state::ApiState;
 use super::{
     access, backup, commands, dead_letters, doctor, draining, events, generations, health, limits, measured, metrics,
-    openapi, plugins, query, rehearsals, retention, state_entries, stream_deletion, stream_list, stream_state, streams,
-    subscribe, types, verify,
+    openapi, plugins, query, rehearsals, retention, starting, state_entries, stream_deletion, stream_list,
+    stream_state, streams, subscribe, types, verify,
 };
 use crate::error::ErrorClass;
 use crate::runtime::COMPONENT_BYTES_MAX;
@@ -66,6 +66,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/plugins/{name}/dead-letters/{position}/retry", post(dead_letters::retry))
         .route("/v1/openapi.json", get(openapi::get))
         .fallback(no_such_route)
+        .layer(from_fn_with_state(state.clone(), starting::not_now))
         .layer(DefaultBodyLimit::max(state.limits().max_body_bytes))
         .layer(from_fn_with_state(state.clone(), draining::refuse_writes))
         .layer(from_fn_with_state(state.clone(), limits::bounded))

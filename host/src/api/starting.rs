@@ -1,34 +1,37 @@
-//! What is not found while the plugins of the start are being loaded may be about to come: it is not now, and not never.
+//! What is asked of a plugin that does not run while the plugins of the start are being loaded: it may be about to come, so the
+//! answer is not now, and not never.
+//!
+//! Whatever finds no such plugin says so by [`Problem::absent`], on whichever route; what that comes to is decided here.
 
-use super::problem::{Kind, Problem};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use super::problem::{Absent, Problem};
 use super::state::ApiState;
 use crate::error::ErrorClass;
 
-/// Whether plugins were still being loaded when a request came. To be asked before anything is looked for: what is missed
-/// then may be there by the time that is told.
-#[derive(Clone, Copy)]
-pub(super) struct Starting(bool);
-
-impl Starting {
-    pub(super) fn of(state: &ApiState) -> Self {
-        Self(!state.plugins().is_ready())
+/// Answers with 503 and `Retry-After` where a plugin does not run that may be among what is being loaded.
+pub(super) async fn not_now(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    // Before anything is looked for: what is missed then may be there by the time that is told.
+    let loading = !state.plugins().is_ready();
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<Absent>() {
+        Some(Absent(so_far)) if loading => later(&format!("send it again later. So far: {so_far}")).into_response(),
+        _ => response,
     }
+}
 
-    /// Refuses what could meet a plugin that is about to run.
-    pub(super) fn must_be_over(self) -> Result<(), Problem> {
-        if !self.0 {
-            return Ok(());
-        }
-        let detail = "the plugins are being loaded, and this one may be among them; send it again later";
-        Err(Problem::of_class(ErrorClass::Unavailable, detail))
+/// Refuses what could meet a plugin that is about to run.
+pub(super) fn must_be_over(state: &ApiState) -> Result<(), Problem> {
+    if state.plugins().is_ready() {
+        return Ok(());
     }
+    Err(later("this one may be among them; send it again later"))
+}
 
-    /// A problem as it is told: with 503 and `Retry-After` where what is not found may be among what is being loaded.
-    pub(super) fn told(self, problem: Problem) -> Problem {
-        if !self.0 || problem.kind() != Kind::NotFound {
-            return problem;
-        }
-        let detail = format!("the plugins are being loaded; send it again later. So far: {}", problem.detail());
-        Problem::of_class(ErrorClass::Unavailable, detail)
-    }
+/// Nothing was done, and it is worth another try.
+fn later(what: &str) -> Problem {
+    let detail = format!("the plugins are being loaded; {what}");
+    Problem::of_class(ErrorClass::Unavailable, detail).with("loading", true)
 }

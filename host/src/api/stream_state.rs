@@ -17,11 +17,10 @@ use super::path::Path;
 use super::percent::encode;
 use super::problem::Problem;
 use super::selection::Link;
-use super::starting::Starting;
 use super::state::ApiState;
 use super::wait::for_log;
 use crate::access::Action;
-use crate::command::{Change, CommandError, DamagedSnapshot, Point, SnapshotInfo, SnapshotPage, StateAt, Touched};
+use crate::command::{Change, DamagedSnapshot, Point, SnapshotInfo, SnapshotPage, StateAt, Touched};
 use crate::event::{Category, EventType, Position, StreamName, Version};
 use crate::gate::Caller;
 
@@ -138,9 +137,8 @@ pub(super) async fn state(
     let stream = StreamName::new(stream)?;
     may_see(&caller, &stream)?;
     for_log(&state, &params).await?;
-    let (point, starting) = (point(&params, ["at_version", "at_time", "at_position"])?, Starting::of(&state));
-    let found = state.commands().state_at(stream, aggregate(&params)?, point).await;
-    let found = found.map_err(|error| not_now(starting, error))?;
+    let point = point(&params, ["at_version", "at_time", "at_position"])?;
+    let found = state.commands().state_at(stream, aggregate(&params)?, point).await?;
     let StateAt { aggregate, stream, version, position, schema, state } = &found;
     let json = serde_json::from_slice::<&RawValue>(state).ok();
     let state_base64 = json.is_none().then(|| STANDARD.encode(state));
@@ -166,9 +164,8 @@ pub(super) async fn diff(
         Point::Now => Point::Version(Version::START),
         given => given,
     };
-    let (to, starting) = (point(&params, to)?, Starting::of(&state));
-    let changed = state.commands().changes(stream.clone(), aggregate(&params)?, (from, to)).await;
-    let changed = changed.map_err(|error| not_now(starting, error))?;
+    let to = point(&params, to)?;
+    let changed = state.commands().changes(stream.clone(), aggregate(&params)?, (from, to)).await?;
     let events = changed.events.iter().map(ChangeView::of).collect();
     let next = (!changed.complete).then(|| {
         let link = Link::to(format!("/v1/streams/{}/diff", encode(stream.as_str())));
@@ -238,14 +235,6 @@ impl<'a> DamagedSnapshotView<'a> {
     fn of(damaged: &'a DamagedSnapshot) -> Self {
         let DamagedSnapshot { stream, reason } = damaged;
         Self { stream, reason }
-    }
-}
-
-/// A problem with an aggregate: while plugins are being loaded, whoever makes it may be about to come.
-fn not_now(starting: Starting, error: CommandError) -> Problem {
-    match error {
-        error @ CommandError::UnknownAggregate { .. } => starting.told(error.into()),
-        error => error.into(),
     }
 }
 

@@ -70,7 +70,8 @@ impl AtLeast {
             None => Err(Problem::of_class(
                 ErrorClass::Unavailable,
                 format!("plugin {plugin} is not running, so it will not reach position {}", self.position),
-            )),
+            )
+            .absent(true)),
         }
     }
 

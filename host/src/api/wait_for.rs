@@ -66,7 +66,7 @@ impl WaitFor {
                 None => (StatusCode::NOT_FOUND, Kind::NotFound, "is not installed"),
             };
             let detail = format!("plugin {plugin} {what}, so it cannot be waited for; nothing was appended");
-            Err(Problem::http(status, kind, detail).with("plugin", plugin.as_str()))
+            Err(Problem::http(status, kind, detail).with("plugin", plugin.as_str()).absent(true))
         })
     }
 

@@ -12,6 +12,7 @@ use super::client::{Client, ClientError, Refusal, Server};
 use super::error::CliError;
 use super::output::Output;
 use super::query::Query;
+use super::retrying;
 use super::suggest;
 use super::waiting::AtLeastArgs;
 use crate::api::CHECKPOINT_HEADER;
@@ -63,7 +64,7 @@ struct Shown<'a> {
 /// Asks and prints the answer.
 pub(super) fn run(args: &AskArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     let server = client.server()?;
-    let answer = ask(args, server).map_err(|error| {
+    let answer = retrying::loaded(|| ask(args, server)).map_err(|error| {
         // Then there is the plugin.
         let of_query = matches!(&error, ClientError::Refused(refusal) if refusal.is("unknown-query"));
         let told = server.explain(error);

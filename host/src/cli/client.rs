@@ -15,6 +15,7 @@ use ureq::{Agent, Body};
 use super::error::{CliError, Exit};
 use super::identity::Identity;
 use super::query::Query;
+use super::retrying;
 use super::server_url::ServerUrl;
 use crate::api::{BYTES_HEADER, InProcess};
 
@@ -66,6 +67,9 @@ pub(super) struct ProblemFields {
     pub(super) code: Option<String>,
     /// Line of a bad event in an NDJSON body, from 1.
     pub(super) line: Option<usize>,
+    /// Whether a plugin was not there that may be among those that are being loaded.
+    #[serde(default)]
+    pub(super) loading: bool,
 }
 
 impl Refusal {
@@ -132,15 +136,12 @@ impl Client {
             .map_err(|error| self.explain(ClientError::Unreadable { reason: error.to_string() }))
     }
 
-    /// Sends a request without a body; answers the body.
+    /// Sends a request without a body, again while plugins are being loaded; answers the body.
     pub(super) fn send(&self, method: &Method, path: &str) -> Result<Vec<u8>, ClientError> {
-        let (status, body) = match self {
-            Self::Server(server) => server.send(method.clone(), path, None)?,
-            Self::Directory(api) => api
-                .request(method.as_str(), path)
-                .map_err(|error| ClientError::Unreadable { reason: error.to_string() })?,
-        };
-        if status >= 400 { Err(ClientError::Refused(Refusal::of(status, &body))) } else { Ok(body) }
+        match self {
+            Self::Server(server) => retrying::loaded(|| server.ask(method, path)),
+            Self::Directory(api) => answered(api.request(method.as_str(), path)),
+        }
     }
 
     /// The server, for what needs running plugins.
@@ -218,6 +219,12 @@ impl Server {
         }
     }
 
+    /// Sends a request without a body; answers the body of a good answer.
+    fn ask(&self, method: &Method, path: &str) -> Result<Vec<u8>, ClientError> {
+        let (status, answer) = self.send(method.clone(), path, None)?;
+        if status >= 400 { Err(ClientError::Refused(Refusal::of(status, &answer))) } else { Ok(answer) }
+    }
+
     /// Posts a body; answers the body of a good answer.
     pub(super) fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {
         let (status, answer) = self.send(Method::POST, path, Some((content_type, body)))?;
@@ -248,19 +255,23 @@ impl Server {
         &self.url
     }
 
-    /// Posts a request, maybe with a body and its type; answers a reader of the lines of its answer.
+    /// Posts a request, maybe with a body and its type, again while plugins are being loaded; answers a reader of the lines of
+    /// its answer.
     pub(super) fn post_for_lines(
         &self,
         path: &str,
         body: Option<(&str, &[u8])>,
     ) -> Result<impl BufRead + use<>, ClientError> {
-        let mut request = self.request(Method::POST, path).header("accept", "application/x-ndjson");
-        if let Some((content_type, _)) = body {
-            request = request.header("content-type", content_type);
-        }
-        let body = body.map_or(&[][..], |(_, body)| body);
-        let request = request.body(body).map_err(|error| ClientError::Unreadable { reason: error.to_string() })?;
-        Self::open(self.agent.run(request)).map(BufReader::new)
+        let bytes = body.map_or(&[][..], |(_, bytes)| bytes);
+        let lines = retrying::loaded(|| {
+            let mut request = self.request(Method::POST, path).header("accept", "application/x-ndjson");
+            if let Some((content_type, _)) = body {
+                request = request.header("content-type", content_type);
+            }
+            let request = request.body(bytes).map_err(|error| ClientError::Unreadable { reason: error.to_string() })?;
+            Self::open(self.agent.run(request))
+        })?;
+        Ok(BufReader::new(lines))
     }
 
     /// A reader of the body of a good answer, however long it is.

@@ -291,14 +291,13 @@ fn for_people(plugin: &mut Value) {
     }
 }
 
-/// What a plugin is doing, in a word.
-fn state(plugin: &Value) -> String {
-    if plugin.pointer("/installed") == Some(&Value::Bool(false)) {
-        return "not installed".into();
-    }
+/// What a plugin is doing, in a word or two.
+pub(super) fn state(plugin: &Value) -> String {
     match plugin.pointer("/status/state") {
         Some(Value::String(state)) => shown(&state.replace('_', " "), 32),
+        // Also of one that is not known to be installed yet.
         _ if plugin.pointer("/loading") == Some(&Value::Bool(true)) => "loading".into(),
+        _ if plugin.pointer("/installed") == Some(&Value::Bool(false)) => "not installed".into(),
         _ if plugin.pointer("/aggregate").is_some() => "deciding".into(),
         _ => "not running".into(),
     }

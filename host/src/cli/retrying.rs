@@ -1,5 +1,8 @@
 //! Sends an append again when the connection is lost. Safe because every event has its id: what was
 //! stored before the connection broke is found, not stored twice.
+//!
+//! And sends again what is about a plugin that may be among those that are being loaded: a server that says so has done
+//! nothing.
 
 use std::thread;
 use std::time::Duration;
@@ -26,14 +29,27 @@ pub(super) struct Stored {
 
 /// Posts an append; answers the body of the answer.
 pub(super) fn append(to: &dyn Appends, path: &Query, content_type: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {
+    again(|| to.post(path.as_str(), content_type, body), may_succeed_later)
+}
+
+/// Sends what is about a plugin, again while plugins are being loaded.
+pub(super) fn loaded<T>(send: impl FnMut() -> Result<T, ClientError>) -> Result<T, ClientError> {
+    again(send, |error| matches!(error, ClientError::Refused(refusal) if refusal.problem.loading))
+}
+
+/// Sends something until it succeeds, fails for good, or has been tried often enough.
+fn again<T>(
+    mut send: impl FnMut() -> Result<T, ClientError>,
+    may_succeed_later: impl Fn(&ClientError) -> bool,
+) -> Result<T, ClientError> {
     let mut waits = WAITS_MS.iter();
     loop {
-        let error = match to.post(path.as_str(), content_type, body) {
+        let error = match send() {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
         let Some(wait_ms) = waits.next().filter(|_| may_succeed_later(&error)) else { return Err(error) };
-        tracing::debug!(?error, wait_ms, "append failed, trying again");
+        tracing::debug!(?error, wait_ms, "a request failed, trying again");
         if *wait_ms >= 1000 {
             talk(&format!("{}; trying again", told(&error)));
         }
@@ -41,7 +57,7 @@ pub(super) fn append(to: &dyn Appends, path: &Query, content_type: &str, body: &
     }
 }
 
-/// What an append waits for.
+/// What is waited for.
 fn told(error: &ClientError) -> String {
     match error {
         ClientError::Refused(refusal) if !refusal.problem.detail.is_empty() => {
@@ -57,5 +73,30 @@ fn may_succeed_later(error: &ClientError) -> bool {
         ClientError::Connection { .. } => true,
         ClientError::Refused(refusal) => matches!(refusal.status, 429 | 503),
         ClientError::Untrusted { .. } | ClientError::Unreadable { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::client::Refusal;
+
+    #[test]
+    fn what_finds_plugins_being_loaded_is_sent_again_and_no_other_refusal_is() {
+        let refused = |body: &str| ClientError::Refused(Refusal::of(503, body.as_bytes()));
+        let loading = r#"{"detail":"the plugins are being loaded","loading":true}"#;
+        let mut sent = 0;
+        let answer = loaded(|| {
+            sent += 1;
+            if sent == 1 { Err(refused(loading)) } else { Ok(sent) }
+        });
+        assert_eq!(answer.unwrap(), 2);
+        let mut sent = 0;
+        let answer: Result<(), _> = loaded(|| {
+            sent += 1;
+            Err(refused(r#"{"detail":"the plugin stopped"}"#))
+        });
+        assert!(matches!(answer, Err(ClientError::Refused(_))));
+        assert_eq!(sent, 1);
     }
 }

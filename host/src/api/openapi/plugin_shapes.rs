@@ -47,7 +47,7 @@ pub(super) struct Plugin {
     /// Where its files are.
     #[schema(nullable = false)]
     source: Option<String>,
-    /// Whether something is being loaded for it now.
+    /// Whether something is being loaded for it now; where it is not installed, whether that may be.
     #[schema(nullable = false)]
     loading: Option<bool>,
     /// What is wrong with its files.

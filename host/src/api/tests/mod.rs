@@ -263,6 +263,7 @@ impl Plugins for FakePlugins {
             Redriven { failed: 1, failing: vec![failing], ..Redriven::default() }
         };
         ready(match retry {
+            _ if name.as_str() != "billing" => Err(CommandRefused::NotRunning { plugin: name.clone() }),
             Retry::All => Ok(Redriven { handled: 7, ..Redriven::default() }),
             Retry::Key(key) => Ok(failing(Some(&key))),
             Retry::Position(Position(1)) => Ok(Redriven { handled: 1, ..Redriven::default() }),
@@ -301,6 +302,7 @@ impl Plugins for FakePlugins {
         letters: Letters,
     ) -> BoxFuture<'a, Result<u64, CommandRefused>> {
         ready(match letters {
+            _ if name.as_str() != "billing" => Err(CommandRefused::NotRunning { plugin: name.clone() }),
             Letters::All => Ok(7),
             Letters::Key(_) => Ok(2),
             Letters::Position(Position(1)) => Ok(1),

@@ -23,6 +23,7 @@ pub(super) fn answered(plugin: &PluginName, query: &Query) -> Result<Answered, Q
         "trap" => Err(fault(Fault::Trap)),
         "slow" => Err(fault(Fault::Deadline)),
         "busy" => return Err(QueryRefused::Busy { plugin: plugin() }),
+        "gone" => return Err(QueryRefused::NotInstalled { plugin: plugin() }),
         "none" => return Err(QueryRefused::NoProjection { plugin: plugin() }),
         "replaced" => return Err(QueryRefused::Replaced { plugin: plugin() }),
         _ => Err(NoAnswer::Unknown),

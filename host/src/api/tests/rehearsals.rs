@@ -54,6 +54,9 @@ impl Rehearse for Stage {
         plugin: &PluginName,
         asked: Asked,
     ) -> Result<Job<VerifyStateReport, RehearsalRefused>, RehearsalRefused> {
+        if plugin.as_str() != "billing" {
+            return Err(RehearsalRefused::NotInstalled { plugin: plugin.clone() });
+        }
         if let Some(bytes_max) = asked.state_bytes {
             return Err(RehearsalError::ScratchFull { bytes_max }.into());
         }
@@ -84,7 +87,7 @@ async fn post(api: &Api, path: &str, body: &'static str) -> (u16, Value) {
     api.send("POST", &format!("/v1/plugins/billing/{path}"), "application/wasm", body).await
 }
 
-fn rehearsing() -> Api {
+pub(super) fn rehearsing() -> Api {
     let plugins = FakePlugins { rehearsals: Some(Arc::new(Stage)), ..FakePlugins::new() };
     Api::with(plugins)
 }

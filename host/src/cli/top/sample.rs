@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cli::output::shown;
+use crate::cli::plugins::state;
 use crate::clock::Stopwatch;
 
 /// Longest text of a guest or a file that is shown.
@@ -69,15 +70,10 @@ impl Plugin {
         let number = |pointer: &str| plugin.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
         let text = |pointer: &str| plugin.pointer(pointer).and_then(Value::as_str);
         let running = plugin.pointer("/status/parked").is_some();
-        let state = match text("/status/state") {
-            _ if plugin.pointer("/installed") == Some(&Value::Bool(false)) => "not installed".to_owned(),
-            Some(state) => shown(&state.replace('_', " "), 32),
-            None => "not running".to_owned(),
-        };
         let reason = text("/problem/reason").or_else(|| text("/status/reason"));
         Self {
             name: shown(text("/name").unwrap_or("?"), 64),
-            state,
+            state: state(plugin),
             checkpoint: number("/checkpoint"),
             lag_events: number("/lag_events"),
             lag_seconds: plugin.pointer("/lag_seconds").and_then(Value::as_f64).unwrap_or(0.0),
@@ -103,14 +99,16 @@ mod tests {
                               "counters": { "handled": 5 }, "cost": { "memory_bytes": 1024 } } },
                 { "name": "b", "installed": false, "checkpoint": 1, "dead_letters": 2 },
                 { "name": "c", "installed": true, "problem": { "reason": "no component" } },
+                { "name": "d", "installed": false, "loading": true },
             ]
         });
         let sample = Sample::new(Stopwatch::start(), serde_json::from_value(answer).unwrap());
         assert_eq!((sample.head, sample.problems[0].as_str()), (9, "a b"));
-        let [a, b, c] = &sample.plugins[..] else { panic!("three") };
+        let [a, b, c, d] = &sample.plugins[..] else { panic!("four") };
         assert_eq!((a.state.as_str(), a.reason.as_deref(), a.parked, a.waiting), ("backing off", Some("busy"), 3, 4));
         assert_eq!((a.checkpoint, a.lag_events, a.lag_seconds, a.handled, a.memory_bytes), (7, 2, 1.5, 5, 1024));
         assert_eq!((b.state.as_str(), b.parked), ("not installed", 2));
         assert_eq!((c.state.as_str(), c.reason.as_deref()), ("not running", Some("no component")));
+        assert_eq!(d.state, "loading", "it may be installed");
     }
 }
