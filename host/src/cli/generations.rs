@@ -145,7 +145,7 @@ fn rebuilt(plugin: &Value, name: &str) -> Option<String> {
     let (state, position, target) = (part("/state"), part("/position"), part("/target"));
     let left = rebuild.pointer("/seconds_left").map(|_| {
         let (rate, left) = (part("/rate"), part("/seconds_left"));
-        format!(", {rate} events/s, {left} s left")
+        format!(", {rate} positions/s, {left} s left")
     });
     let left = left.unwrap_or_default();
     Some(format!("plugin {name} is being rebuilt ({state}): at {position} of {target}{left}"))
@@ -204,7 +204,7 @@ mod tests {
         let plugin = json!({"status": {"rebuild": rebuild}});
         assert_eq!(
             rebuilt(&plugin, "p").unwrap(),
-            "plugin p is being rebuilt (running): at 5 of 9, 2 events/s, 2 s left"
+            "plugin p is being rebuilt (running): at 5 of 9, 2 positions/s, 2 s left"
         );
         assert_eq!(held_up(&plugin, "p"), None);
         let rebuild = json!({"state": "halted", "position": 5, "target": 9, "rate": 2, "held_up": "no further"});
