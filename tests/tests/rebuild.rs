@@ -9,7 +9,7 @@ use std::process::{Output, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidemill_plugins::{COUNTER, Example};
-use tidemill_tests::told::complains;
+use tidemill_tests::told::{complains, err};
 use tidemill_tests::{Server, another_version, guests, install, poll, replace, tidemill};
 
 const ASKED: &str = "[subscribe]\ntypes = [\"Ticked\"]\n[grants]\nappend = [\"Echoed\"]\n";
@@ -175,6 +175,51 @@ fn a_changed_component_builds_its_state_while_the_one_before_goes_on_and_can_be_
     let reloaded = setting.run(&["reload", "it"]);
     let said = String::from_utf8_lossy(&reloaded.stderr);
     assert!(said.contains("what runs is reloaded") && said.contains("reload it --installed"), "{said}");
+}
+
+#[test]
+fn what_is_built_and_halts_is_seen_from_outside_and_goes_on_when_it_may_set_more_aside() {
+    const LITTLE_ROOM: &str = "[subscribe]\ntypes = [\"Poison\"]\n\
+                               [delivery]\nrebuild = \"on-change\"\nparked_events_max = 3\n";
+    let setting = Setting::start(guests::OK, LITTLE_ROOM);
+    let event = |number| json!({ "type": "Poison", "data": { "n": 1 }, "stream": format!("s-{number}") });
+    let events: Vec<_> = (0..8).map(event).collect();
+    setting.server().try_post("/v1/events", &json!({ "events": events })).unwrap();
+    setting.rest();
+    replace(&setting.installed(), guests::REJECT);
+    poll("what is built to halt", || {
+        let info = setting.server().try_get("/v1/plugins/it").ok()?;
+        (info["status"]["rebuild"]["state"] == "halted" && info["status"]["state"] == "running").then_some(())
+    });
+    let said = err(&setting.run(&["ls"]));
+    assert!(said.contains("or cancel the rebuild") && !said.contains("; retry or discard"), "{said}");
+    let ask = |arguments: &[&str]| {
+        let output = tidemill().args(["--server", setting.server().url()]).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let found = ask(&["doctor", "--json"]);
+    assert!(found.contains("plugin it: what is built is not live yet: "), "{found}");
+    assert_eq!(ask(&["dead-letters", "ls", "it", "--json"]), "", "the live one has handled them");
+    let letters = ask(&["dead-letters", "ls", "it", "--building", "--json"]);
+    assert_eq!(letters.lines().count(), 3, "{letters}");
+    let shown = ask(&["dead-letters", "show", "it", "1", "--building"]);
+    assert!(shown.contains("event 1, set aside by it"), "{shown}");
+    let (_, metrics) = setting.server().try_text("/metrics").unwrap();
+    for line in [
+        "tidemill_plugin_rebuild_state{plugin=\"it\",state=\"halted\"} 1",
+        "tidemill_plugin_rebuild_held_up{plugin=\"it\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
+    let log: Vec<_> = setting.server().log().iter().map(ToString::to_string).collect();
+    let halted = log.iter().find(|line| line.contains("delivery halted"));
+    assert!(halted.is_some_and(|line| line.contains("\"generation\":1")), "{log:?}");
+    fs::write(setting.plugins.path().join("it/plugin.toml"), LITTLE_ROOM.replace("= 3", "= 100")).unwrap();
+    let info = poll("what is built to be live", || {
+        let info = setting.server().try_get("/v1/plugins/it").ok()?;
+        (info["generations"]["live"].as_u64() > Some(0) && info["status"]["rebuild"].is_null()).then_some(info)
+    });
+    assert_eq!(info["dead_letters"], 8, "{info}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ use super::registry::CommandRefused;
 use super::selection::Link;
 use super::state::ApiState;
 use super::state_entries::at_least;
-use crate::delivery::{CommandError, Letters, Redriven, Retry, Status, live_owner};
+use crate::delivery::{CommandError, Letters, Redriven, Retry, Status, generations, live_owner};
 use crate::error::{ErrorClass, with_sources};
 use crate::event::{PluginName, Position};
 use crate::plugin::GenerationRefused;
@@ -93,7 +93,7 @@ pub(super) async fn list(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
-    let params = Params::parse(query.as_deref(), &["after", "limit", "key", "at_least", "timeout_ms"])?;
+    let params = Params::parse(query.as_deref(), &["after", "limit", "key", "building", "at_least", "timeout_ms"])?;
     let name = PluginName::new(name)?;
     let after = params.position("after")?.unwrap_or_default();
     let limit = params.limit(PAGE_DEFAULT, PAGE_MAX)?;
@@ -102,17 +102,27 @@ pub(super) async fn list(
         if !installed {
             known(store, &name)?;
         }
-        let owner = live_owner(&name, store)?;
+        let owner = whose(&name, params.flag("building")?, store)?;
         let (letters, next) = page(store, &owner, after, limit, params.one("key")?)?;
         let next = next.map(|after| {
             let link = Link::to(format!("/v1/plugins/{name}/dead-letters")).with("after", &after.to_string());
-            link.with_same(&params, &["limit", "key"]).into_text()
+            link.with_same(&params, &["limit", "key", "building"]).into_text()
         });
         let views: Vec<_> = letters.iter().map(|letter| DeadLetterView::new(&name, letter)).collect();
         let count = store.dead_letter_count(&owner)?;
         Json::render(&json!({ "dead_letters": views, "count": count, "next": next }))
     })
     .await
+}
+
+/// Whose dead letters are shown: those of the generation that is built, or of the live one. Blocks.
+fn whose(name: &PluginName, building: bool, store: &dyn Store) -> Result<Owner, Problem> {
+    if !building {
+        return Ok(live_owner(name, store)?);
+    }
+    let built = generations(name, store)?.building;
+    let built = built.ok_or_else(|| CommandError::NotRebuilding { plugin: name.clone() })?;
+    Ok(Owner { plugin: name.clone(), generation: built.generation })
 }
 
 /// Dead letters strictly after a position, of one key if given, and after which to go on if there may be more.
@@ -153,12 +163,12 @@ pub(super) async fn get(
     Path((name, position)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Json, Problem> {
-    let params = Params::parse(query.as_deref(), &["at_least", "timeout_ms"])?;
+    let params = Params::parse(query.as_deref(), &["building", "at_least", "timeout_ms"])?;
     let (name, position) = address(name, &position)?;
     at_least(&state, &params, &name).await?;
     blocking(&state, move |store| {
         let letter = store
-            .dead_letter(&live_owner(&name, store)?, position)?
+            .dead_letter(&whose(&name, params.flag("building")?, store)?, position)?
             .filter(|letter| !letter.is_discarded())
             .ok_or_else(|| CommandError::NoSuchDeadLetter { plugin: name.clone(), position })?;
         let event = store.event_at(position)?;

@@ -29,7 +29,7 @@ use crate::event::PluginName;
 pub(super) struct Rebuilt {
     plugin: PluginName,
     state_generation: u32,
-    /// How long nothing was handled, in microseconds.
+    /// How long nothing was handled, in microseconds: in all the times that it was tried.
     pause_us: u64,
 }
 
@@ -157,7 +157,7 @@ impl Running for Rebuilding {
             position: rebuild.position,
             to: rebuild.target,
             events: rebuild.counters.handled,
-            events_per_second: rebuild.rate,
+            events_per_second: rebuild.events_per_second,
             seconds_left: rebuild.seconds_left,
         };
         serde_json::to_string(&progress).unwrap_or_default()

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::registry::PluginSummary;
 use super::state::ApiState;
 use crate::command::{Claimed, Commands, QueueCounts};
-use crate::delivery::{self, PartitionStatus};
+use crate::delivery::{self, PartitionStatus, RebuildStatus};
 use crate::error::ErrorClass;
 use crate::gate::Refusals;
 use crate::projection::QueryCounts;
@@ -147,6 +147,7 @@ fn plugin(gathered: &mut Gathered, summary: &PluginSummary, store: &dyn Store, n
         Ok(size) => gathered.whole(&catalog::PLUGIN_STATE_SIZE, &[name], size.bytes),
         Err(error) => tracing::warn!(plugin = name, %error, "how much state it keeps is not in the metrics"),
     }
+    rebuild(gathered, name, status.rebuild.as_ref());
     let replaced = number("generation").saturating_sub(1);
     let others = [("replaced", replaced), ("recycled", status.cost.usage.restarts.recycled)];
     for (reason, count) in status.counters.faults.by_name().into_iter().chain(others) {
@@ -162,6 +163,17 @@ fn plugin(gathered: &mut Gathered, summary: &PluginSummary, store: &dyn Store, n
         }
         attempts(gathered, labels, partition);
     }
+}
+
+fn rebuild(gathered: &mut Gathered, name: &str, built: Option<&RebuildStatus>) {
+    for state in delivery::State::NAMES {
+        let is = built.is_some_and(|built| built.state.as_str() == state);
+        gathered.whole(&catalog::PLUGIN_REBUILD_STATE, &[name, state], u64::from(is));
+    }
+    let held_up = built.is_some_and(|built| built.held_up.is_some());
+    gathered.whole(&catalog::PLUGIN_REBUILD_HELD_UP, &[name], u64::from(held_up));
+    let lag = built.map_or(0, |built| built.target.0.saturating_sub(built.position.0));
+    gathered.whole(&catalog::PLUGIN_REBUILD_LAG, &[name], lag);
 }
 
 fn queries(gathered: &mut Gathered, name: &str, counts: &QueryCounts) {

@@ -36,13 +36,17 @@ pub(super) enum DeadLettersCommand {
 #[command(after_help = "\
 Examples:
   tidemill dead-letters ls billing
-  tidemill dead-letters ls billing --json | jq -r .reason")]
+  tidemill dead-letters ls billing --json | jq -r .reason
+  tidemill dead-letters ls billing --building      what a state that is being built has set aside")]
 pub(super) struct ListArgs {
     /// Name of the plugin
     pub(super) plugin: String,
     /// Only those of this key
     #[arg(long)]
     pub(super) key: Option<String>,
+    /// Those of the state that is being built, instead of the live one
+    #[arg(long)]
+    pub(super) building: bool,
     #[command(flatten)]
     pub(super) at_least: AtLeastArgs,
     #[command(flatten)]
@@ -58,6 +62,9 @@ pub(super) struct ShowArgs {
     pub(super) plugin: String,
     /// Position of the event
     pub(super) position: u64,
+    /// As the state that is being built has set it aside, instead of the live one
+    #[arg(long)]
+    pub(super) building: bool,
     #[command(flatten)]
     pub(super) at_least: AtLeastArgs,
     #[command(flatten)]
@@ -196,7 +203,9 @@ pub(super) fn run(command: &DeadLettersCommand, client: &Client, output: &mut Ou
 
 /// Prints the dead letters of a plugin, page by page.
 fn list(args: &ListArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
-    let query = Query::path(&["v1", "plugins", &args.plugin, "dead-letters"]).with("limit", PAGE);
+    let query = Query::path(&["v1", "plugins", &args.plugin, "dead-letters"])
+        .with("limit", PAGE)
+        .with_some("building", args.building.then_some("true"));
     let mut page: Page = client.get(&query.with_some("key", args.key.as_ref()).with_at_least(&args.at_least))?;
     let mut is_first = true;
     loop {
@@ -228,7 +237,8 @@ fn table(letters: &[Box<RawValue>]) -> Result<Table<8>, CliError> {
 
 fn show(args: &ShowArgs, client: &Client, output: &mut Output<'_>) -> Result<(), CliError> {
     let position = args.position.to_string();
-    let query = Query::path(&["v1", "plugins", &args.plugin, "dead-letters", &position]);
+    let query = Query::path(&["v1", "plugins", &args.plugin, "dead-letters", &position])
+        .with_some("building", args.building.then_some("true"));
     let letter: Box<RawValue> = client.get(&query.with_at_least(&args.at_least))?;
     if args.source.json {
         return output.json_line(letter.get());

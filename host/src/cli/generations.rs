@@ -22,7 +22,7 @@ Examples:
 The installed component handles its events again, from its start, into a state of its own, while the live one goes
 on. What it appends is dropped: it is in the log already. When it has come as far as the live one, its state becomes
 live in one commit, and the one before is kept for `rollback`. Dead letters are taken over; they are not retried or
-discarded meanwhile. It goes on after a restart. A plugin that can send HTTP requests is not rebuilt; one of whose
+discarded meanwhile. What it sets aside itself is shown by `dead-letters ls NAME --building`. It goes on after a restart. A plugin that can send HTTP requests is not rebuilt; one of whose
 events retention has removed some only with --force or --from, of what is left.
 
 With --cancel the component that is live runs on, with its state. Where a changed component was building its own, that one
@@ -145,7 +145,7 @@ fn rebuilt(plugin: &Value, name: &str) -> Option<String> {
     let (state, position, target) = (part("/state"), part("/position"), part("/target"));
     let left = rebuild.pointer("/seconds_left").map(|_| {
         let (rate, left) = (part("/rate"), part("/seconds_left"));
-        format!(", {rate} events/s, {left} s left")
+        format!(", {rate} positions/s, {left} s left")
     });
     let left = left.unwrap_or_default();
     Some(format!("plugin {name} is being rebuilt ({state}): at {position} of {target}{left}"))
@@ -156,7 +156,8 @@ fn held_up(plugin: &Value, name: &str) -> Option<String> {
     let reason = shown(plugin.pointer("/status/rebuild/held_up")?.as_str()?, usize::MAX);
     let way_out = match plugin.pointer("/status/rebuild/state").and_then(Value::as_str) {
         Some("halted" | "quarantined") => format!(
-            "; `tidemill plugins resume {name}` has it tried again, `tidemill plugins rebuild {name} --cancel` ends it"
+            "; `tidemill plugins resume {name}` has it tried again, `tidemill plugins rebuild {name} --cancel` ends it, \
+             `tidemill dead-letters ls {name} --building` shows what it has set aside"
         ),
         _ => String::new(),
     };
@@ -204,7 +205,7 @@ mod tests {
         let plugin = json!({"status": {"rebuild": rebuild}});
         assert_eq!(
             rebuilt(&plugin, "p").unwrap(),
-            "plugin p is being rebuilt (running): at 5 of 9, 2 events/s, 2 s left"
+            "plugin p is being rebuilt (running): at 5 of 9, 2 positions/s, 2 s left"
         );
         assert_eq!(held_up(&plugin, "p"), None);
         let rebuild = json!({"state": "halted", "position": 5, "target": 9, "rate": 2, "held_up": "no further"});
@@ -213,7 +214,8 @@ mod tests {
         assert_eq!(
             held_up(&plugin, "p").unwrap(),
             "plugin p: what is built is not live yet: no further; `tidemill plugins resume p` has it tried again, \
-             `tidemill plugins rebuild p --cancel` ends it"
+             `tidemill plugins rebuild p --cancel` ends it, `tidemill dead-letters ls p --building` shows what it has set \
+             aside"
         );
     }
 

@@ -336,9 +336,11 @@ pub struct RebuildStatus {
     pub position: Position,
     /// How far the live generation is.
     pub target: Position,
-    /// Positions passed in a second, since it began or the process started.
+    /// Positions passed in a second, since it began or the process started: those of events that it does not hear of, too.
     pub rate: u64,
-    /// Seconds until it is through, at that rate; none while it is halted or quarantined.
+    /// Events handled in a second, in the same time.
+    pub events_per_second: u64,
+    /// Seconds until all positions are passed, at that rate; none while it is halted or quarantined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,
     /// Why it does not go on, or could not go on or become live when that was tried last.
@@ -411,7 +413,7 @@ pub struct Status {
     /// The generation that is built beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebuild: Option<RebuildStatus>,
-    /// How long nothing was handled when the last one became live, in microseconds.
+    /// How long nothing was handled so that the last one became live, in microseconds: in all the times that it was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebuild_pause_us: Option<u64>,
     /// What partitions that have ended did; part of `counters`.

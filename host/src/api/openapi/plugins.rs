@@ -1,5 +1,7 @@
 //! What shows, drives and tries plugins.
 
+use utoipa::openapi::path::Parameter;
+
 use super::operation::Op;
 use super::parameter::{after_name, at_least, count, flag, limit, named, query, text};
 use super::plugin_shapes::{Plugin, PluginList};
@@ -134,18 +136,25 @@ fn tried() -> Vec<Op> {
     [replay, shadow, verify, promote].into_iter().map(commanded).collect()
 }
 
+/// Which generation's dead letters are shown.
+fn building() -> Parameter {
+    query("building", flag(), "Of the state that is built, instead of the live one.")
+}
+
 fn set_aside() -> Vec<Op> {
     let letter = "/v1/plugins/{name}/dead-letters/{position}";
     let list = Op::get("/v1/plugins/{name}/dead-letters", "listDeadLetters", "Lists dead letters by position.")
         .takes([query("after", named("Position"), "Only dead letters after this position.")])
         .takes([limit(dead_letters::PAGE_DEFAULT, dead_letters::PAGE_MAX)])
         .takes([query("key", text(), "Only those of this key.")])
+        .takes([building()])
         .takes(at_least("the plugin"))
         .answers(200, "Some dead letters; `next` is the link to those that follow.")
         .json::<DeadLetterPage<'_>>()
         .refuses(404, &[Kind::NotFound])
         .refuses(503, &[Kind::TimedOut]);
     let get = Op::get(letter, "getDeadLetter", "Shows a dead letter, with its evidence and its event.")
+        .takes([building()])
         .takes(at_least("the plugin"))
         .answers(200, "The dead letter.")
         .json::<DeadLetterView<'_>>()

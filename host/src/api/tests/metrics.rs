@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::SystemClock;
+use crate::delivery::RebuildStatus;
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
 
 async fn text(router: &Router) -> String {
@@ -32,6 +33,36 @@ async fn requests_are_counted_by_route_and_not_by_what_clients_make_up() {
         "tidemill_ready 1",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_built_has_a_state_of_its_own() {
+    let api = Api::new();
+    let told = async |built: Option<RebuildStatus>| {
+        api.plugins.status.send_modify(|status| status.rebuild = built);
+        let text = text(&api.router).await;
+        move |line: &str| text.lines().any(|found| found == line)
+    };
+    let tells = told(None).await;
+    assert!(tells("tidemill_plugin_rebuild_state{plugin=\"billing\",state=\"running\"} 0"));
+    assert!(tells("tidemill_plugin_rebuild_held_up{plugin=\"billing\"} 0"));
+    let reason = String::from("no further");
+    let built = RebuildStatus {
+        position: Position(5),
+        target: Position(9),
+        state: State::Halted { reason: reason.clone() },
+        held_up: Some(reason),
+        ..RebuildStatus::default()
+    };
+    let tells = told(Some(built)).await;
+    for line in [
+        "tidemill_plugin_rebuild_state{plugin=\"billing\",state=\"halted\"} 1",
+        "tidemill_plugin_rebuild_state{plugin=\"billing\",state=\"running\"} 0",
+        "tidemill_plugin_rebuild_held_up{plugin=\"billing\"} 1",
+        "tidemill_plugin_rebuild_lag_events{plugin=\"billing\"} 4",
+    ] {
+        assert!(tells(line), "{line}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Plugins, their dead letters and their state.
 
 use super::*;
+use crate::store::{PluginChange, PluginRecord};
 
 #[tokio::test]
 async fn plugins_are_those_installed_and_those_the_store_knows() {
@@ -73,6 +74,36 @@ async fn dead_letters_are_paged_and_shown_with_their_event() {
     let (status, problem) = api.get("/v1/plugins/billing/dead-letters/9").await;
     assert!(status == 404 && problem["detail"].as_str().unwrap().contains("no dead letter at position 9"), "{problem}");
     assert_eq!(api.get("/v1/plugins/nobody/dead-letters").await.0, 404);
+}
+
+#[tokio::test]
+async fn dead_letters_of_a_state_that_is_built_are_shown_apart() {
+    let api = Api::new();
+    api.fill("s", &["A", "B", "C"]).await;
+    api.commit("billing", 1, 3, &[], &[1]);
+    let listed = "/v1/plugins/billing/dead-letters?building=true&limit=1";
+    let (status, problem) = api.get(listed).await;
+    assert!(status == 404 && problem["detail"].as_str().unwrap().contains("not being rebuilt"), "{problem}");
+    let layout = json!({ "partitions": 1, "key": "stream" });
+    let building =
+        json!({ "generation": 1, "component": "", "after": 0, "started_us": 1, "reason": "", "layout": layout });
+    let change = PluginChange {
+        plugin: PluginName::new("billing").unwrap(),
+        record: PluginRecord { revision: 1, content: json!({ "building": building }).to_string() },
+        progress: vec![(1, 0, Progress::default())],
+        progress_removed: Vec::new(),
+        generations_dropped: Vec::new(),
+    };
+    api.store.change_plugin(change).now_or_never().unwrap().unwrap();
+    api.commit("billing@1", 1, 3, &[], &[2, 3]);
+    let (_, page) = api.get(listed).await;
+    assert_eq!((&page["count"], &page["dead_letters"][0]["position"]), (&json!(2), &json!(2)));
+    let (_, rest) = api.get(page["next"].as_str().unwrap()).await;
+    assert_eq!((&rest["dead_letters"][0]["position"], &rest["next"]), (&json!(3), &Value::Null));
+    let (_, shown) = api.get("/v1/plugins/billing/dead-letters/2?building=true").await;
+    assert_eq!(shown["evidence"]["event"]["type"], "B");
+    assert_eq!(api.get("/v1/plugins/billing/dead-letters/2").await.0, 404, "the live one has handled it");
+    assert_eq!(api.get("/v1/plugins/billing/dead-letters").await.1["count"], 1);
 }
 
 #[tokio::test]

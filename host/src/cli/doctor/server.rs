@@ -58,6 +58,18 @@ fn plugin(plugin: &Value) -> Vec<Check> {
         let advice = format!("mend it, then `tidemill plugins resume {name}`");
         checks.push(Check::wrong(Area::Plugins, format!("plugin {name} is {state}: {reason}"), advice));
     }
+    if let Some(reason) = text("/status/rebuild/held_up") {
+        let what = format!("plugin {name}: what is built is not live yet: {reason}");
+        let advice = format!(
+            "mend it, then `tidemill plugins resume {name}`, or end it by `tidemill plugins rebuild {name} --cancel`; until \
+             then the state before goes on"
+        );
+        // One that runs is tried again by itself.
+        checks.push(match text("/status/rebuild/state") {
+            Some("running") => Check::unusual(Area::Plugins, what, advice),
+            _ => Check::wrong(Area::Plugins, what, advice),
+        });
+    }
     let letters = plugin.pointer("/dead_letters").and_then(Value::as_u64).unwrap_or(0);
     if letters > 0 {
         let what = format!("plugin {name} has {letters} events that it could not handle");
@@ -85,5 +97,26 @@ mod tests {
         assert_eq!(states[0], (State::Wrong, "plugin b is refused: no component".into()));
         assert_eq!(states[1], (State::Wrong, "plugin b is halted: asked to".into()));
         assert_eq!(states[2].0, State::Unusual);
+    }
+
+    #[test]
+    fn what_is_built_and_stands_still_is_wrong_though_the_live_one_runs() {
+        let found =
+            |rebuild: Value| plugin(&json!({ "name": "a", "status": { "state": "running", "rebuild": rebuild } }));
+        assert_eq!(found(json!({ "state": "running" })), []);
+        for (state, expected) in [
+            ("halted", State::Wrong),
+            ("quarantined", State::Wrong),
+            ("backing_off", State::Wrong),
+            ("running", State::Unusual),
+        ] {
+            let checks = found(json!({ "state": state, "held_up": "too many" }));
+            assert_eq!(checks.len(), 1, "{state}");
+            assert_eq!(
+                (checks[0].state, checks[0].what.as_str()),
+                (expected, "plugin a: what is built is not live yet: too many")
+            );
+            assert!(checks[0].advice.as_ref().is_some_and(|advice| advice.contains("rebuild a --cancel")), "{state}");
+        }
     }
 }

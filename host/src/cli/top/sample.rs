@@ -70,7 +70,10 @@ impl Plugin {
         let number = |pointer: &str| plugin.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
         let text = |pointer: &str| plugin.pointer(pointer).and_then(Value::as_str);
         let running = plugin.pointer("/status/parked").is_some();
-        let reason = text("/problem/reason").or_else(|| text("/status/reason"));
+        let reason = text("/problem/reason").or_else(|| text("/status/reason")).map(str::to_owned).or_else(|| {
+            let held_up = text("/status/rebuild/held_up")?;
+            Some(format!("what is built is not live yet: {held_up}"))
+        });
         Self {
             name: shown(text("/name").unwrap_or("?"), 64),
             state: state(plugin),
@@ -81,7 +84,7 @@ impl Plugin {
             parked: number(if running { "/status/parked" } else { "/dead_letters" }),
             waiting: number("/status/waiting"),
             memory_bytes: number("/status/cost/memory_bytes"),
-            reason: reason.map(|reason| shown(reason, TEXT_CHARS_MAX)),
+            reason: reason.map(|reason| shown(&reason, TEXT_CHARS_MAX)),
         }
     }
 }
@@ -100,15 +103,18 @@ mod tests {
                 { "name": "b", "installed": false, "checkpoint": 1, "dead_letters": 2 },
                 { "name": "c", "installed": true, "problem": { "reason": "no component" } },
                 { "name": "d", "installed": false, "loading": true },
+                { "name": "e", "installed": true, "status": { "state": "running", "rebuild": { "held_up": "too many" } } },
             ]
         });
         let sample = Sample::new(Stopwatch::start(), serde_json::from_value(answer).unwrap());
         assert_eq!((sample.head, sample.problems[0].as_str()), (9, "a b"));
-        let [a, b, c, d] = &sample.plugins[..] else { panic!("four") };
+        let [a, b, c, d, e] = &sample.plugins[..] else { panic!("five") };
         assert_eq!((a.state.as_str(), a.reason.as_deref(), a.parked, a.waiting), ("backing off", Some("busy"), 3, 4));
         assert_eq!((a.checkpoint, a.lag_events, a.lag_seconds, a.handled, a.memory_bytes), (7, 2, 1.5, 5, 1024));
         assert_eq!((b.state.as_str(), b.parked), ("not installed", 2));
         assert_eq!((c.state.as_str(), c.reason.as_deref()), ("not running", Some("no component")));
         assert_eq!(d.state, "loading", "it may be installed");
+        let reason = Some("what is built is not live yet: too many");
+        assert_eq!((e.state.as_str(), e.reason.as_deref()), ("running", reason));
     }
 }

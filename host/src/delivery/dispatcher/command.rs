@@ -191,7 +191,7 @@ pub enum CommandError {
         plugin: PluginName,
     },
     /// No generation is built.
-    #[error("plugin {plugin} is not being rebuilt, so there is nothing to cancel or to go on with")]
+    #[error("plugin {plugin} is not being rebuilt, so there is nothing to cancel, to go on with or to show of it")]
     NotRebuilding {
         /// The plugin.
         plugin: PluginName,

@@ -42,6 +42,8 @@ pub(super) struct Group {
     pub(super) builder: Option<Builder>,
     /// Since when nothing is handled, because a generation becomes live.
     pub(super) held_up_since_us: Option<u64>,
+    /// How long nothing was handled for that in all the times that it was tried with that generation, in microseconds.
+    pub(super) held_up_us: u64,
 }
 
 /// The live generation, running.
@@ -96,6 +98,7 @@ impl Group {
             fresh: false,
             builder: None,
             held_up_since_us: None,
+            held_up_us: 0,
         }
     }
 
@@ -192,7 +195,7 @@ impl Group {
         let partitions = Partitions::start(version, launch, &self.around, &self.status);
         let (component, count) = (partitions.version.component_digest.clone(), partitions.version.policy.partitions);
         info!(plugin = %owner, component_digest = component, partitions = count, "delivery runs");
-        let pause_us = self.held_up_since_us.take().map(|since_us| self.around.clock.now_us().saturating_sub(since_us));
+        let pause_us = self.pause_ended();
         self.status.send_modify(|status| {
             (status.generation, status.component) = (owner.generation, component);
             status.removed_before = removed_before;
@@ -202,6 +205,14 @@ impl Group {
         let live = Live { stored, owner, partitions };
         self.show_rebuild(&live.stored.record);
         live
+    }
+
+    /// Counts the pause that ends now, if there is one; answers how long all were for what became live, or did not yet.
+    pub(super) fn pause_ended(&mut self) -> Option<u64> {
+        let since_us = self.held_up_since_us.take()?;
+        let paused_us = self.around.clock.now_us().saturating_sub(since_us);
+        self.held_up_us = self.held_up_us.saturating_add(paused_us);
+        Some(self.held_up_us)
     }
 
     /// Passes commands on, until there is something else to run, or nothing.

@@ -47,8 +47,10 @@ pub(super) struct Builder {
     limits: Vec<watch::Sender<Position>>,
     /// When it began, and where, in this process.
     since: Option<(u64, Position)>,
-    /// How fast it comes on; none before it started.
-    pace: Option<Pace>,
+    /// How fast it comes on.
+    pace: Pace,
+    /// When the events that are left were counted last: microseconds since the Unix epoch.
+    counted_us: u64,
     /// What failed is not tried before: microseconds since the Unix epoch.
     not_before_us: u64,
     /// Has what was settled meanwhile handled here, too, while the live one goes on.
@@ -71,7 +73,8 @@ impl Builder {
             status: Arc::new(watch::Sender::new(Status::default())),
             limits,
             since: None,
-            pace: None,
+            pace: Pace::default(),
+            counted_us: 0,
             not_before_us: 0,
             releasing: None,
             finish_within: FINISH_WITHIN,
@@ -114,7 +117,7 @@ impl Builder {
         let Some(version) = self.version.take() else { return Ok(()) };
         let lowest = progress.iter().map(|progress| progress.checkpoint).min().unwrap_or_default();
         self.since.get_or_insert((now_us, lowest));
-        self.pace = Some(Pace::from(now_us, lowest));
+        self.pace = Pace::default();
         let limits = self.limits.iter().map(watch::Sender::subscribe).collect();
         let beside = Beside::Live { owner: live.clone(), limits };
         let launch = Launch { owner, progress, rows, settled: Vec::new(), paused: false, fresh: false, beside };
@@ -231,14 +234,15 @@ impl Group {
                 return Err(CommandError::Replaced { plugin });
             }
             Rebuild::Begin { from, reason, .. } => {
-                self.begin_rebuild(live, (subscription, layout), component, (from, reason)).await?
+                self.begin_rebuild(live, (subscription, layout), component, (from, reason)).await?;
+                self.held_up_us = 0;
             }
             Rebuild::GoOn => {
                 // What it has built may go.
                 if let Some(builder) = &mut self.builder {
                     builder.rest().await;
                 }
-                self.go_on(live, component, (subscription, layout)).await?
+                self.go_on(live, component, (subscription, layout)).await?;
             }
         }
         if let Some(builder) = self.builder.take() {
@@ -364,11 +368,13 @@ impl Group {
         let Some(builder) = &mut self.builder else { return false };
         let near = builder.partitions.is_some() && builder.is_within(NEAR);
         builder.raise(&checkpoints);
-        let soon = builder.is_soon_through(now_us);
-        if !near || !soon || builder.not_before_us > now_us || passes_over {
+        let reach = builder.reach(now_us);
+        if !near || builder.not_before_us > now_us || passes_over {
             return false;
         }
-        builder.is_released(&self.around, &live.owner, now_us).await
+        let Some(reach) = reach else { return false };
+        let soon = builder.is_within(reach) || builder.leaves_at_most(reach, &self.around, now_us).await;
+        soon && builder.is_released(&self.around, &live.owner, now_us).await
     }
 
     /// Whether the live one goes on over what was settled before, by itself under another layout or by another
@@ -413,7 +419,7 @@ fn with_generation(record: &Record, building: Building) -> Edit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::{Permit, Policy, Setup};
+    use crate::delivery::{Counters, PartitionStatus, Permit, Policy, Setup};
 
     pub(super) fn setup() -> Setup {
         Setup {
@@ -441,6 +447,17 @@ mod tests {
             filter: None,
         };
         Builder::new(building, setup().into())
+    }
+
+    #[test]
+    fn positions_that_are_passed_and_events_that_are_handled_are_two_rates() {
+        let mut builder = builder();
+        builder.since = Some((0, Position::START));
+        let counters = Counters { handled: 6, ..Counters::default() };
+        let partition = PartitionStatus { checkpoint: Position(1000), counters, ..PartitionStatus::default() };
+        builder.status.send_modify(|status| status.begin(vec![partition]));
+        let shown = builder.shown(Position(3000), 2_000_000);
+        assert_eq!((shown.rate, shown.events_per_second), (500, 3));
     }
 
     #[test]

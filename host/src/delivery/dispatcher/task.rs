@@ -52,11 +52,16 @@ pub(super) struct Common {
 }
 
 impl Common {
+    /// Which generation is built, where one is: the live one has none in the log.
+    fn building(&self) -> Option<u32> {
+        self.beside.is_rebuild().then_some(self.owner.generation)
+    }
+
     /// Shows that a partition has ended with the thread that called its handler: the runtime goes down, or the host has
     /// a fault.
     fn thread_is_gone<T>(&self, partition: u32) -> Option<T> {
         let reason = "the thread of its delivery is gone; replace the component, or start the host anew";
-        error!(plugin = %self.plugin, partition, reason, "delivery halted");
+        error!(plugin = %self.plugin, generation = self.building(), partition, reason, "delivery halted");
         self.status.send_modify(|status| status.halt(partition, reason));
         None
     }
@@ -396,17 +401,26 @@ impl Task {
 
     fn log(&self, state: &State) {
         let (plugin, partition) = (&self.common.plugin, self.share.partition);
-        let way_out = "do what the reason says; if it does not say, replace the component, or resume the plugin";
+        let generation = self.common.building();
+        let way_out = match generation {
+            None => "do what the reason says; if it does not say, replace the component, or resume the plugin",
+            Some(_) => {
+                "the live state goes on; do what the reason says; if it does not say, replace the component, resume the \
+                 plugin, or cancel the rebuild"
+            }
+        };
         match state {
-            State::Halted { reason } => error!(%plugin, partition, reason, way_out, "delivery halted"),
-            State::Quarantined { reason } => error!(%plugin, partition, reason, way_out, "delivery quarantined"),
-            State::Paused => info!(%plugin, partition, "delivery paused"),
+            State::Halted { reason } => error!(%plugin, generation, partition, reason, way_out, "delivery halted"),
+            State::Quarantined { reason } => {
+                error!(%plugin, generation, partition, reason, way_out, "delivery quarantined");
+            }
+            State::Paused => info!(%plugin, generation, partition, "delivery paused"),
             State::Running if matches!(self.reported, State::BackingOff { reason: None, .. }) => {}
-            State::Running => info!(%plugin, partition, "delivery resumed"),
-            State::Stopped => info!(%plugin, partition, "delivery stopped"),
+            State::Running => info!(%plugin, generation, partition, "delivery resumed"),
+            State::Stopped => info!(%plugin, generation, partition, "delivery stopped"),
             State::BackingOff { reason: Some(reason), .. } => {
                 if !matches!(self.reported, State::BackingOff { reason: Some(_), .. }) {
-                    warn!(%plugin, partition, reason, "delivery waits for what its handler waits for");
+                    warn!(%plugin, generation, partition, reason, "delivery waits for what its handler waits for");
                 }
             }
             State::BackingOff { .. } => {}

@@ -150,10 +150,13 @@ impl Machine {
     /// Why no event of the log is handed over when too many are set aside.
     pub(super) fn full_reason(&self) -> String {
         let max = self.policy.parked_events_max;
-        format!(
-            "{max} events are set aside, which is all that [delivery] parked_events_max allows; retry or discard \
-             some of them, or raise it: delivery goes on when a tenth of the room is free"
-        )
+        let way_out = if self.rebuilding {
+            "while a state is built none of them is retried or discarded: raise it, install a component that handles \
+             more of them, or cancel the rebuild"
+        } else {
+            "retry or discard some of them, or raise it: delivery goes on when a tenth of the room is free"
+        };
+        format!("{max} events are set aside, which is all that [delivery] parked_events_max allows; {way_out}")
     }
 
     /// Sets an event aside as another generation has; one that was discarded there is so here.

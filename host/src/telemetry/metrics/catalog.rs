@@ -50,6 +50,12 @@ catalog! {
     PLUGIN_STATE = Gauge "plugin_state" One &["plugin", "partition", "state"],
         "1 for the state that delivery is in: running, backing_off, paused, halted, quarantined or stopped";
     PLUGIN_PROBLEM = Gauge "plugin_problem" One PLUGIN, "1 while something is wrong with the plugin's files, else 0";
+    PLUGIN_REBUILD_STATE = Gauge "plugin_rebuild_state" One &["plugin", "state"],
+        "1 for the state that building its state anew is in, by the same names; 0 for each while nothing is built";
+    PLUGIN_REBUILD_HELD_UP = Gauge "plugin_rebuild_held_up" One PLUGIN,
+        "1 while what is built does not go on, or could not become live when that was tried last, else 0";
+    PLUGIN_REBUILD_LAG = Gauge "plugin_rebuild_lag_events" One PLUGIN,
+        "Events of the log that what is built is behind the live state; 0 while nothing is built";
     PLUGIN_CHECKPOINT = Gauge "plugin_checkpoint_position" One PARTITION,
         "Position up to which every event is handled or set aside";
     PLUGIN_LAG_EVENTS = Gauge "plugin_lag_events" One PARTITION,

@@ -9,14 +9,20 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::info;
 
-use super::{Builder, Pace};
+use super::pace::{Pace, Work};
+use super::{AGAIN_US, Builder, NEAR};
 use crate::delivery::dispatcher::generations::make_live;
 use crate::delivery::dispatcher::group::{Group, Rested, panicked};
 use crate::delivery::dispatcher::partitions::{Around, Version};
+use crate::delivery::dispatcher::task::blocking;
 use crate::delivery::status::{State, Status};
 use crate::error::with_sources;
-use crate::store::Owner;
+use crate::store::{Owner, ReadRequest};
 
+/// How long what is left may take, at the pace of before, for the live one to be stopped for it.
+const REACH: Duration = Duration::from_secs(1);
+/// How often the events that are left are counted at most, in microseconds.
+const COUNT_EVERY_US: u64 = 100_000;
 /// How long the live one is stopped at most while the rest is done; then it goes on, and this is tried again with twice
 /// the time, so that it comes to its end however much there is to do.
 pub(super) const FINISH_WITHIN: Duration = Duration::from_secs(2);
@@ -24,26 +30,47 @@ pub(super) const FINISH_WITHIN: Duration = Duration::from_secs(2);
 const FINISH_WITHIN_MAX: Duration = Duration::from_secs(120);
 
 impl Builder {
-    /// Whether the live one may be stopped for what is left: it goes on, and at its pace it would soon be through.
-    pub(super) fn is_soon_through(&mut self, now_us: u64) -> bool {
-        let (at, goes_on) = {
+    /// For how many events the live one may be stopped: as many as are soon done at the pace at which they are handed
+    /// over, and none before that is known. None where it does not go on.
+    pub(super) fn reach(&mut self, now_us: u64) -> Option<u64> {
+        let (work, goes_on) = {
             let status = self.status.borrow();
             // What fails in place is running while it is tried again.
-            (status.checkpoint, held(&status.state).is_none() && status.failing.is_none())
+            (Work::of(&status.cost), held(&status.state).is_none() && status.failing.is_none())
         };
-        let Some(pace) = &mut self.pace else { return false };
-        pace.note(now_us, at);
-        let reach = pace.passes_in(FINISH_WITHIN, (now_us, at));
-        goes_on && self.is_within(reach)
+        let is_busy = goes_on && !self.is_within(0);
+        self.pace.note(now_us, is_busy, work);
+        goes_on.then(|| self.pace.events_in(REACH))
+    }
+
+    /// Whether no more events than these are left that it hears of, however many positions are. Not looked at each time.
+    pub(super) async fn leaves_at_most(&mut self, events: u64, around: &Around, now_us: u64) -> bool {
+        let version = self.partitions.as_ref().map(|partitions| &partitions.version).or(self.version.as_ref());
+        let (Some(version), true) = (version, now_us.saturating_sub(self.counted_us) >= COUNT_EVERY_US) else {
+            return false;
+        };
+        self.counted_us = now_us;
+        let most = usize::try_from(events.min(NEAR)).unwrap_or(usize::MAX);
+        let request = ReadRequest {
+            query: version.subscription.filter.clone().into(),
+            after: self.status.borrow().checkpoint,
+            before: self.limits.iter().map(|limit| limit.borrow().next()).max(),
+            limit: most.saturating_add(1),
+            ..ReadRequest::default()
+        };
+        let store = Arc::clone(&around.store);
+        // One that cannot be read is left to its partitions, which tell of it.
+        let page = blocking(move || store.read(&request)).await;
+        page.is_ok_and(|page| page.complete && page.events.len() <= most)
     }
 
     /// Has the rest done while the live one is stopped; answers why it could not be.
     async fn complete(&mut self, around: &Around, live: &Owner) -> Result<(), String> {
-        let (began_us, at, within) = (around.clock.now_us(), self.status.borrow().checkpoint, self.finish_within);
+        let within = self.finish_within;
         let settled = timeout(within, self.settle(around, live)).await;
         settled.unwrap_or_else(|_| {
             // What it did before says nothing of the rest.
-            self.pace = Some(Pace::from(began_us, at));
+            self.pace = Pace::default();
             let next = within.saturating_mul(2).min(FINISH_WITHIN_MAX);
             self.finish_within = next;
             Err(format!(
@@ -109,14 +136,18 @@ impl Group {
             None => None,
         };
         let now_us = self.around.clock.now_us();
+        // Whatever ends it again and again, the live one is stopped for half of the time at most.
+        let stopped_us = now_us.saturating_sub(began_us);
         match made {
             Some(Ok(version)) => {
                 self.fresh = true;
                 return version;
             }
-            Some(Err(reason)) => builder.hold_up(&self.around, reason, now_us),
-            // Whoever commands again and again stops the live one for half of the time at most.
-            None => builder.put_off(now_us, now_us.saturating_sub(began_us)),
+            Some(Err(reason)) => {
+                builder.hold_up(&self.around, reason, now_us);
+                builder.put_off(now_us, AGAIN_US.max(stopped_us));
+            }
+            None => builder.put_off(now_us, stopped_us),
         }
         self.builder = Some(builder);
         live.version
@@ -149,11 +180,13 @@ mod tests {
     use super::super::tests::{builder, setup};
     use super::*;
     use crate::clock::SystemClock;
+    use crate::delivery::cost::Cost;
     use crate::delivery::dispatcher::command::Command;
     use crate::delivery::status::PartitionStatus;
-    use crate::event::Position;
-    use crate::store::Failing;
+    use crate::delivery::{Setup, Subscription};
+    use crate::event::{EventType, Filter, NewEvent, Pattern, Position};
     use crate::store::memory::MemoryStore;
+    use crate::store::{AppendRequest, Failing};
 
     const SECOND_US: u64 = 1_000_000;
 
@@ -170,6 +203,17 @@ mod tests {
         let checkpoint = Position(checkpoint);
         let partition = PartitionStatus { state, checkpoint, failing, ..PartitionStatus::default() };
         status.send_modify(|status| status.begin(vec![partition]));
+    }
+
+    /// Shows that its only partition has come so far, with an event handed over in each second.
+    fn show_events(status: &watch::Sender<Status>, checkpoint: u64, events: u64) {
+        let cost = Cost { events, handler_us: events * SECOND_US, ..Cost::default() };
+        let partition = PartitionStatus { checkpoint: Position(checkpoint), cost, ..PartitionStatus::default() };
+        status.send_modify(|status| {
+            status.cost_before = Cost::default();
+            status.cost = Cost::default();
+            status.begin(vec![partition]);
+        });
     }
 
     /// What may go to 1000 and has come to 900.
@@ -192,32 +236,62 @@ mod tests {
     #[test]
     fn the_live_one_does_not_stop_for_what_waits_or_stands() {
         let mut builder = behind();
-        assert!(!builder.is_soon_through(SECOND_US), "it never started");
-        builder.pace = Some(Pace::from(0, Position::START));
-        assert!(builder.is_soon_through(SECOND_US));
+        assert_eq!(builder.reach(SECOND_US), Some(0), "how fast it is nobody knows");
         let quarantined = State::Quarantined { reason: "no further".into() };
         for state in [waits(), halted(), quarantined, State::Paused, State::Stopped] {
             show(&builder.status, state.clone(), 900, None);
-            assert!(!builder.is_soon_through(SECOND_US), "{state:?}");
+            assert_eq!(builder.reach(SECOND_US), None, "{state:?}");
         }
         show(&builder.status, State::Running, 900, Some(Failing::default()));
-        assert!(!builder.is_soon_through(SECOND_US), "it is tried again, and waits again");
+        assert_eq!(builder.reach(SECOND_US), None, "it is tried again, and waits again");
         show(&builder.status, State::Running, 1000, None);
-        assert!(builder.is_soon_through(SECOND_US));
+        assert!(builder.reach(SECOND_US).is_some_and(|reach| builder.is_within(reach)), "nothing is left");
     }
 
     #[test]
     fn the_live_one_does_not_stop_for_what_is_slow_before_it_is_nearly_through() {
         let mut builder = behind();
-        // One in a second.
-        builder.pace = Some(Pace::from(0, Position::START));
-        let soon: Vec<_> = (900..=1000)
-            .filter(|second| {
-                show(&builder.status, State::Running, *second, None);
-                builder.is_soon_through(second * SECOND_US)
-            })
-            .collect();
-        assert_eq!(soon, [998, 999, 1000]);
+        let soon = |builder: &mut Builder, second: u64, checkpoint: u64, events: u64| {
+            show_events(&builder.status, checkpoint, events);
+            builder.reach(second * SECOND_US).is_some_and(|reach| builder.is_within(reach))
+        };
+        // It jumps over what it does not hear of, which is no pace.
+        assert!(!soon(&mut builder, 0, 0, 0));
+        assert!(!soon(&mut builder, 1, 900, 0));
+        // Then one in each second.
+        let stops: Vec<_> = (1..=100).filter(|event| soon(&mut builder, event + 1, 900 + event, *event)).collect();
+        assert_eq!(stops, [99, 100]);
+    }
+
+    #[tokio::test]
+    async fn the_live_one_stops_where_no_event_is_left_though_positions_are() {
+        let around = around();
+        let heard = |name: &str| NewEvent::json(EventType::new(name).unwrap(), "1");
+        around.store.append(AppendRequest::unconditional(vec![heard("N"), heard("M"), heard("M")])).await.unwrap();
+        let mut builder = builder();
+        let filter = Filter { types: vec![Pattern::new("N").unwrap()], ..Filter::default() };
+        builder.version =
+            Some(Setup { subscription: Subscription { filter, ..Subscription::default() }, ..setup() }.into());
+        builder.raise(&[Position(3)]);
+        for (at, events, expected) in [(0, 0, false), (0, 1, true), (1, 0, true)] {
+            show(&builder.status, State::Running, at, None);
+            builder.counted_us = 0;
+            assert_eq!(builder.leaves_at_most(events, &around, SECOND_US).await, expected, "{events} after {at}");
+        }
+        assert!(!builder.leaves_at_most(1, &around, SECOND_US).await, "it was counted just now");
+    }
+
+    #[test]
+    fn the_pauses_of_all_tries_are_told_together() {
+        let (_sender, commands) = mpsc::channel(1);
+        let mut group = Group::new(around(), commands, watch::Sender::new(Status::default()));
+        assert_eq!(group.pause_ended(), None);
+        let now_us = group.around.clock.now_us();
+        group.held_up_since_us = Some(now_us - SECOND_US);
+        let first = group.pause_ended().unwrap();
+        assert!(first >= SECOND_US);
+        group.held_up_since_us = Some(now_us - SECOND_US);
+        assert!(group.pause_ended().is_some_and(|both| both >= first + SECOND_US));
     }
 
     #[tokio::test]

@@ -1,44 +1,76 @@
-//! How fast a generation is built, measured over what it has done lately.
+//! How fast a generation is built: by the events that were handed over, while there was something to do, lately. A jump over
+//! positions of which the plugin hears nothing is no pace, and neither is a wait for what comes.
 
 use std::time::Duration;
 
-use crate::event::Position;
+use crate::delivery::cost::Cost;
 
-/// So much is measured at least, once there is as much, and twice this at most, in microseconds: what comes may be dearer
-/// than what was, and an hour's halt says nothing.
-const OVER_US: u64 = 10_000_000;
+/// So much is measured at least, and twice this at most, in microseconds of work: what comes may be dearer than what was.
+const OVER_US: u64 = 3_000_000;
 
-/// How far something was at a time in microseconds since the Unix epoch.
-type Mark = (u64, Position);
+/// What was handed over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Work {
+    /// Events; of a call that failed one.
+    events: u64,
+    /// Time within the handlers, in microseconds.
+    handler_us: u64,
+}
+
+impl Work {
+    /// What has cost so much.
+    pub(super) const fn of(cost: &Cost) -> Self {
+        let failed = cost.attempts.saturating_sub(cost.batches);
+        Self { events: cost.events.saturating_add(failed), handler_us: cost.handler_us }
+    }
+}
+
+/// What was done after so much time with something to do, in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    busy_us: u64,
+    work: Work,
+}
 
 /// How fast something comes on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
+    /// When it was looked at last: microseconds since the Unix epoch; none before.
+    looked_us: Option<u64>,
+    now: Mark,
     since: Mark,
     /// Where it is measured from next.
     later: Mark,
 }
 
 impl Pace {
-    /// Measured from here on.
-    pub(super) const fn from(now_us: u64, at: Position) -> Self {
-        Self { since: (now_us, at), later: (now_us, at) }
-    }
-
-    /// Notes how far it is.
-    pub(super) const fn note(&mut self, now_us: u64, at: Position) {
-        if now_us.saturating_sub(self.later.0) >= OVER_US {
-            self.since = self.later;
-            self.later = (now_us, at);
+    /// Notes what was done up to now, and whether there is something to do and nothing stops that.
+    pub(super) fn note(&mut self, now_us: u64, is_busy: bool, work: Work) {
+        let Some(looked_us) = self.looked_us.replace(now_us) else {
+            self.now.work = work;
+            (self.since, self.later) = (self.now, self.now);
+            return;
+        };
+        if is_busy {
+            self.now.busy_us = self.now.busy_us.saturating_add(now_us.saturating_sub(looked_us));
+        }
+        self.now.work = work;
+        if self.now.busy_us.saturating_sub(self.later.busy_us) >= OVER_US {
+            (self.since, self.later) = (self.later, self.now);
         }
     }
 
-    /// How many positions it passes in a time, at the pace at which it has come so far.
-    pub(super) fn passes_in(&self, time: Duration, (now_us, at): Mark) -> u64 {
-        let (since_us, since) = self.since;
+    /// How many events it is through with in a time, as far as is known: none before it was measured for long enough.
+    pub(super) fn events_in(&self, time: Duration) -> u64 {
+        let Mark { busy_us, work: Work { events, handler_us } } = self.now;
+        let busy_us = busy_us.saturating_sub(self.since.busy_us);
+        if busy_us < OVER_US {
+            return 0;
+        }
+        let events = events.saturating_sub(self.since.work.events);
+        let spent_us = busy_us.max(handler_us.saturating_sub(self.since.work.handler_us));
         let time_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        let passed = at.0.saturating_sub(since.0);
-        passed.saturating_mul(time_us) / now_us.saturating_sub(since_us).max(1)
+        events.saturating_mul(time_us) / spent_us
     }
 }
 
@@ -47,17 +79,48 @@ mod tests {
     use super::*;
 
     const SECOND_US: u64 = 1_000_000;
+    const TWO: Duration = Duration::from_secs(2);
+
+    fn work(events: u64, handler_us: u64) -> Work {
+        Work { events, handler_us }
+    }
 
     #[test]
-    fn a_pace_is_that_of_the_last_seconds() {
-        let two = Duration::from_secs(2);
-        let mut pace = Pace::from(0, Position(100));
-        assert_eq!(pace.passes_in(two, (0, Position(100))), 0, "nothing is known of it");
-        assert_eq!(pace.passes_in(two, (4 * SECOND_US, Position(102))), 1, "less than one in a second");
-        // A thousand in a second at first, then one in a second.
-        for second in 1..=40 {
-            pace.note(second * SECOND_US, Position(1100 + second));
+    fn a_pace_is_that_of_the_last_seconds_and_of_events_that_were_handed_over() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.events_in(TWO), 0, "nothing is known of it");
+        pace.note(0, true, work(100, 0));
+        // A thousand in two seconds, which are not long enough.
+        pace.note(2 * SECOND_US, true, work(1100, SECOND_US));
+        assert_eq!(pace.events_in(TWO), 0);
+        pace.note(4 * SECOND_US, true, work(2100, 2 * SECOND_US));
+        assert_eq!(pace.events_in(TWO), 1000);
+        // Then one in a second, whatever was passed over meanwhile.
+        for second in 5..=20 {
+            pace.note(second * SECOND_US, true, work(2096 + second, 2 * SECOND_US));
         }
-        assert_eq!(pace.passes_in(two, (40 * SECOND_US, Position(1140))), 2);
+        assert_eq!(pace.events_in(TWO), 2);
+        // Two handlers side by side, each of which takes four seconds for one.
+        for second in 21..=40 {
+            pace.note(second * SECOND_US, true, work(2116 + (second - 20) / 2, (2 * second - 38) * SECOND_US));
+        }
+        assert_eq!(pace.events_in(Duration::from_secs(8)), 2, "they may all be one handler's");
+    }
+
+    #[test]
+    fn a_wait_for_something_to_do_is_not_slow() {
+        let mut pace = Pace::default();
+        for second in 0..=100 {
+            // Busy in one second of ten, for two events.
+            pace.note(second * SECOND_US, second % 10 == 0, work(second / 10 * 2, 0));
+        }
+        assert_eq!(pace.events_in(TWO), 4);
+    }
+
+    #[test]
+    fn a_call_that_fails_is_work() {
+        let cost = Cost { events: 10, batches: 2, attempts: 5, handler_us: 7, ..Cost::default() };
+        let work = Work::of(&cost);
+        assert_eq!((work.events, work.handler_us), (13, 7));
     }
 }

@@ -13,7 +13,8 @@ impl Builder {
         let (since_us, since) = self.since.unwrap_or((now_us, position));
         let passed = position.0.saturating_sub(since.0);
         let elapsed_us = now_us.saturating_sub(since_us).max(1);
-        let rate = passed.saturating_mul(1_000_000) / elapsed_us;
+        let in_a_second = |count: u64| count.saturating_mul(1_000_000) / elapsed_us;
+        let rate = in_a_second(passed);
         let left = target.0.saturating_sub(position.0);
         let state = if self.partitions.is_some() {
             status.state
@@ -28,6 +29,7 @@ impl Builder {
             position,
             target,
             rate,
+            events_per_second: in_a_second(status.counters.handled),
             // What stands comes to no end.
             seconds_left: (rate > 0 && !state.stands()).then(|| left.div_ceil(rate)),
             state,

@@ -56,8 +56,8 @@ impl Task {
                 self.effects.reset();
                 let reason = with_sources(&error);
                 warn!(
-                    plugin = %self.common.plugin, partition = self.share.partition, error = reason,
-                    "nothing of a unit of work was committed"
+                    plugin = %self.common.plugin, generation = self.common.building(),
+                    partition = self.share.partition, error = reason, "nothing of a unit of work was committed"
                 );
                 (Input::CommitFailed(commit_failure(&error, reason)), Some(error))
             }
@@ -99,7 +99,8 @@ impl Task {
             let (attempts, faults, due_us) = (letter.attempts, letter.faults, letter.due_us);
             let correlation_id = self.correlation_of(letter.position);
             warn!(
-                plugin = %self.common.plugin, partition = self.share.partition, position = letter.position.0,
+                plugin = %self.common.plugin, generation = self.common.building(),
+                partition = self.share.partition, position = letter.position.0,
                 attempt = attempts.saturating_add(faults), correlation_id, attempts, faults, due_us, kind = letter.kind, reason = letter.reason, "event set aside"
             );
         }
@@ -107,7 +108,8 @@ impl Task {
             let attempt = failing.attempts.saturating_add(failing.faults);
             let correlation_id = self.correlation_of(failing.position);
             warn!(
-                plugin = %self.common.plugin, partition = self.share.partition, position = failing.position.0,
+                plugin = %self.common.plugin, generation = self.common.building(),
+                partition = self.share.partition, position = failing.position.0,
                 attempt, correlation_id, attempts = failing.attempts, faults = failing.faults, reason = failing.reason, "attempt failed"
             );
         }
@@ -116,7 +118,8 @@ impl Task {
             let correlation_id = self.correlation_of(recalled.row.position);
             let attempt = self.recalled_tries.saturating_add(1);
             info!(
-                plugin = %self.common.plugin, partition = self.share.partition, position, attempt, correlation_id, failure,
+                plugin = %self.common.plugin, generation = self.common.building(),
+                partition = self.share.partition, position, attempt, correlation_id, failure,
                 "set-aside event handed over again"
             );
             self.redrives.note(recalled);

@@ -345,6 +345,19 @@ fn too_many_set_aside_events_halt_and_an_operator_can_still_retry() {
 }
 
 #[test]
+fn where_too_many_are_set_aside_while_a_state_is_built_the_way_out_is_one_that_there_is() {
+    let start = start(Policy { parked_events_max: 2, ..by_key() });
+    let mut machine = Machine::new(Start { rebuilding: true, ..start });
+    feed(&mut machine, "aaa");
+    machine.step(failure(0, Verdict::Reject), 0);
+    machine.step(Input::Committed, 0);
+    machine.step(Input::Committed, 0);
+    let State::Halted { reason } = machine.state(0) else { panic!("{:?}", machine.state(0)) };
+    assert!(reason.contains("parked_events_max") && reason.contains("cancel the rebuild"), "{reason}");
+    assert!(!reason.contains("; retry or discard"), "{reason}");
+}
+
+#[test]
 fn an_event_without_the_key_it_must_have_is_set_aside_or_alone() {
     let mut strict = machine(by_key());
     assert_eq!(feed(&mut strict, "a-b"), Action::Handle(0..1));
