@@ -20,7 +20,7 @@ pub enum RehearsalRefused {
         plugin: PluginName,
     },
     /// The plugin has no version that could be loaded.
-    #[error("plugin {plugin} does not run; `tidemill plugins inspect {plugin}` tells why")]
+    #[error("plugin {plugin} does not run; `tidemill plugins inspect {plugin}` says why")]
     NotRunning {
         /// The plugin.
         plugin: PluginName,
