@@ -38,6 +38,9 @@ pub(super) fn candidate(report: &CandidateReport, output: &mut Output<'_>) -> Re
     field("candidate", &shadow.candidate_digest, output)?;
     range(shadow.from, shadow.to, shadow.events, output)?;
     removed(shadow.removed_before, output)?;
+    if let Some(reach) = shadow.ends_before {
+        field("not compared", format_args!("events up to {reach}, which the plugin has come past"), output)?;
+    }
     field("verdict", if shadow.clean { "clean: nothing differs but the cost" } else { "it differs" }, output)?;
     field("outcomes", shadow.outcomes.count, output)?;
     field("emissions", shadow.emissions.count, output)?;

@@ -130,6 +130,13 @@ pub(super) fn shadow(args: &ShadowArgs, client: &Client, output: &mut Output<'_>
     } else {
         show::candidate(&report, output)?
     }
+    if let Some(reach) = report.shadow.ends_before {
+        let to = report.shadow.to;
+        talk(&format!(
+            "warning: the range ends at {to}, and the plugin has come past {reach}: nothing after {to} was compared; to \
+             compare all, give --to {reach}"
+        ));
+    }
     if report.shadow.clean {
         return Ok(());
     }

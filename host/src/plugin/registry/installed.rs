@@ -7,6 +7,7 @@ use super::board::Running;
 use super::error::InstallError;
 use super::prepare::{Version, load_options};
 use crate::delivery::Setup;
+use crate::delivery::rehearsal::Live;
 use crate::event::PluginName;
 use crate::plugin::source::digest_of;
 use crate::plugin::{Loaded, Loader, Manifest, SecretResolver};
@@ -58,6 +59,11 @@ impl Installed {
     pub(crate) fn setup(&self) -> Setup {
         let Running { loaded, allowed, manifest, digest, .. } = &self.running;
         allowed.rehearsal(&**loaded, &manifest.policy, digest)
+    }
+
+    /// The same, with its delivery as it is now.
+    pub(crate) fn live(&self) -> Live {
+        Live { setup: self.setup(), status: self.running.dispatcher.status() }
     }
 
     /// Refuses a version that reaches outside.
