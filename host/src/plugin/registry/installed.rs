@@ -9,6 +9,7 @@ use super::prepare::{Version, load_options};
 use crate::delivery::Setup;
 use crate::delivery::rehearsal::Live;
 use crate::event::PluginName;
+use crate::plugin::archive::text_of;
 use crate::plugin::source::digest_of;
 use crate::plugin::{Loaded, Loader, Manifest, SecretResolver};
 use crate::runtime::Role;
@@ -53,6 +54,12 @@ impl Installed {
     /// Where its manifest is, or would be.
     pub(crate) fn manifest_path(&self) -> &Path {
         &self.running.manifest_path
+    }
+
+    /// Whether that is what its file in the plugins directory says. After a rollback, or while another version is refused
+    /// or builds its state, the file is that of the other one. Blocks.
+    pub(crate) fn is_under_its_file(&self) -> bool {
+        text_of(self.manifest_path(), self.manifest()).is_ok_and(|text| text.is_some())
     }
 
     /// The same version, with a fresh handler and what it is granted.
