@@ -169,14 +169,9 @@ pub(super) fn verify(
     } else {
         show::verified(&report, output)?
     }
-    match report.first {
+    match show::fault(&report) {
         None => Ok(()),
-        Some(first) => {
-            let what = format!("{} state keys differ, first {}", report.state.count, show::first(&first));
-            Err(CliError::new(Exit::Failure, what).hint(
-                "a plugin whose state depends on more than its events, or on a version before, cannot be verified",
-            ))
-        }
+        Some((what, hint)) => Err(CliError::new(Exit::Failure, what).hint(hint)),
     }
 }
 
