@@ -93,7 +93,7 @@ fn promise_10_rehearsals_leave_no_trace() {
     assert!(report["cost"]["memory_peak_bytes"].as_u64().unwrap() > 0, "{report}");
     let same = setting.file("same.wasm", &another_version(guests::EMIT, 1));
     let (report, code) = setting.report(&["shadow", "it", "--component", &same]);
-    assert_eq!((code, &report["clean"], &report["to"]), (Some(0), &json!(true), &json!(10)), "{report}");
+    assert_eq!((code, &report["clean"], &report["to"]), (Some(0), &json!(true), &json!(20)), "{report}");
     let (report, code) = setting.report(&["rebuild", "it", "--verify"]);
     assert_eq!((code, &report["same"], &report["keys"]), (Some(0), &json!(true), &json!(1)), "{report}");
     assert_eq!(setting.everything(), before);

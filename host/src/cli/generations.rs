@@ -28,7 +28,7 @@ events retention has removed some only with --force or --from, of what is left.
 With --cancel the component that is live runs on, with its state. Where a changed component was building its own, that one
 does not run then, though it is installed, until `plugins reload NAME --installed` has it begin again.
 
-With --verify nothing changes. Exit codes: 0 the state is the same, 1 it is not")]
+With --verify nothing changes. Exit codes: 0 the state is the same, 1 it is not, or the handler stopped on the way")]
 pub(super) struct RebuildArgs {
     /// Name of the plugin
     pub(super) plugin: String,

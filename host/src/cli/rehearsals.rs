@@ -66,7 +66,7 @@ pub(super) struct ShadowArgs {
     /// The component to try
     #[arg(long, value_name = "FILE")]
     pub(super) component: PathBuf,
-    /// Its manifest; the installed one unless given
+    /// Its manifest; that of the version that runs unless given
     #[arg(long, value_name = "FILE")]
     pub(super) manifest: Option<PathBuf>,
     /// First position; where the plugin began unless given
@@ -91,7 +91,9 @@ Examples:
 
 The candidate is what `tidemill plugins shadow` was given last. Its files replace the installed ones, and the
 command ends when it runs, and says over which events it was compared. Refused without a report, with one that
-is not clean, and when another component runs by now than the one that was compared, or under another manifest.")]
+is not clean, and when another component runs by now than the one that was compared, or under another manifest. A
+candidate that was shadowed without --manifest keeps the installed one: after a rollback, or while another version
+is refused or builds its state, that is not what it was compared under, and it is refused until it has its own.")]
 pub(super) struct PromoteArgs {
     /// Name of the plugin
     pub(super) plugin: String,
@@ -130,6 +132,13 @@ pub(super) fn shadow(args: &ShadowArgs, client: &Client, output: &mut Output<'_>
     } else {
         show::candidate(&report, output)?
     }
+    if let Some(reach) = report.shadow.ends_before {
+        let to = report.shadow.to;
+        talk(&format!(
+            "warning: the range ends at {to}, and the plugin has come past {reach}: nothing after {to} was compared; to \
+             compare all, give --to {reach}"
+        ));
+    }
     if report.shadow.clean {
         return Ok(());
     }
@@ -160,14 +169,9 @@ pub(super) fn verify(
     } else {
         show::verified(&report, output)?
     }
-    match report.first {
+    match show::fault(&report) {
         None => Ok(()),
-        Some(first) => {
-            let what = format!("{} state keys differ, first {}", report.state.count, show::first(&first));
-            Err(CliError::new(Exit::Failure, what).hint(
-                "a plugin whose state depends on more than its events, or on a version before, cannot be verified",
-            ))
-        }
+        Some((what, hint)) => Err(CliError::new(Exit::Failure, what).hint(hint)),
     }
 }
 

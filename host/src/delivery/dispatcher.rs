@@ -2,8 +2,9 @@
 //!
 //! Each partition has a task (`task`), which reads, calls its handler on a blocking thread, commits, sleeps, and
 //! takes commands at batch boundaries. It decides nothing about events. One more task (`group`) starts the
-//! partitions from what is stored (`begin`), replaces them, and passes commands on. While a generation is built
-//! (`rebuild`) a second set of such tasks runs beside, never ahead of the first; `generations` is what makes one live.
+//! partitions from what is stored (`begin`), replaces them, passes commands on, and in the end writes down how far they
+//! are (`passed`). While a generation is built (`rebuild`) a second set of such tasks runs beside, never ahead of the
+//! first; `generations` is what makes one live.
 
 mod begin;
 mod beside;
@@ -11,6 +12,7 @@ mod command;
 mod generations;
 mod group;
 mod partitions;
+mod passed;
 mod rebuild;
 mod redrive;
 mod rekey;

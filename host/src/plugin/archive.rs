@@ -80,14 +80,10 @@ impl Archive {
         manifest: &Manifest,
     ) -> io::Result<()> {
         let Some(path) = self.manifest_path(plugin, digest) else { return Ok(()) };
-        let text = match fs::read_to_string(file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            text => text?,
-        };
-        if Manifest::parse("plugin.toml", &text).is_ok_and(|said| said == *manifest) {
-            replace_file(&path, sealed(&text).as_bytes())?;
+        match text_of(file, manifest)? {
+            Some(text) => replace_file(&path, sealed(&text).as_bytes()),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The manifest under which a plugin ran a component last, if it is kept whole. Blocks.
@@ -147,6 +143,16 @@ impl Archive {
             }
         }
     }
+}
+
+/// The text of a manifest's file, if it says this: one that is not there says what is so by itself. Blocks.
+pub(super) fn text_of(file: &Path, manifest: &Manifest) -> io::Result<Option<String>> {
+    let text = match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        text => text?,
+    };
+    let says_this = Manifest::parse("plugin.toml", &text).is_ok_and(|said| said == *manifest);
+    Ok(says_this.then_some(text))
 }
 
 /// A text behind its digest.

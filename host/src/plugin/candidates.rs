@@ -232,6 +232,7 @@ mod tests {
             from: Position(1),
             to: Position(2),
             removed_before: None,
+            ends_before: None,
             events: 2,
             clean: true,
             outcomes: Differences::default(),

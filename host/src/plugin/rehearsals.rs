@@ -116,7 +116,7 @@ impl Rehearsals {
             let Proposal { component, manifest: text } = proposal;
             let candidate = installed.candidate(&component, &manifest, &*loader)?;
             let live_manifest_digest = installed.manifest().digest();
-            let shadow = shadow(&stage, installed.setup(), candidate, asked, tell)?;
+            let shadow = shadow(&stage, installed.live(), candidate, asked, tell)?;
             let manifest_digest = text.as_ref().map(|text| digest_of(text.as_bytes()));
             let report =
                 CandidateReport { made_us: stage.clock.now_us(), live_manifest_digest, manifest_digest, shadow };

@@ -12,6 +12,7 @@ use super::beside::Beside;
 use super::command::{Command, CommandError, Order, Swap};
 use super::generations::{check_return, roll_back};
 use super::partitions::{Around, Launch, Partitions, Version, ask};
+use super::passed::note_passed;
 use super::rebuild::Builder;
 use crate::clock::Clock;
 use crate::delivery::layout::Settled;
@@ -121,7 +122,11 @@ impl Group {
                     }
                     match next {
                         Next::Swap(version, _) => version,
-                        _ => return self.commands,
+                        _ => {
+                            let partitions = self.status.borrow().partitions.clone();
+                            note_passed(&self.around, rested.owner, partitions).await;
+                            return self.commands;
+                        }
                     }
                 }
             };

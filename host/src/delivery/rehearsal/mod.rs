@@ -40,7 +40,7 @@ pub use replay::{ReplayReport, replay};
 pub use report::{
     Differences, EmissionDifference, EmissionView, FailureView, OutcomeDifference, OutcomeView, StateDifference,
 };
-pub use shadow::{ShadowReport, shadow};
+pub use shadow::{Live, ShadowReport, shadow};
 pub use span::Asked;
 pub use verify::{FirstDifference, VerifyStateReport, verify_state};
 

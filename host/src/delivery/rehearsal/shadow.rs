@@ -10,8 +10,17 @@ use super::progress::Tell;
 use super::report::{Differences, EmissionDifference, EmissionView, OutcomeDifference, StateDifference, compare_state};
 use super::walk::{Route, walk};
 use super::{Asked, RehearsalError, Stage};
-use crate::delivery::{Cost, Setup, stored_checkpoint};
+use crate::delivery::{Cost, Setup, Status, live_state};
 use crate::event::{NewEvent, PluginName, Position, Query};
+
+/// The version that runs, and its delivery as it was a moment ago.
+#[derive(Debug)]
+pub struct Live {
+    /// The version, with a handler of its own.
+    pub setup: Setup,
+    /// How far it has come, which what is stored may not say yet: there it is behind by events that do not match.
+    pub status: Status,
+}
 
 /// How a candidate differs from the live version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -29,6 +38,10 @@ pub struct ShadowReport {
     /// Set when retention may have removed events of the range: the position before which it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed_before: Option<Position>,
+    /// Set when the range ends before what the plugin has come past: the highest checkpoint of its partitions. What the
+    /// versions do with the events after the range is not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_before: Option<Position>,
     /// Events of the range that either of them listens to, up to where both stopped.
     pub events: u64,
     /// Whether nothing differs but the cost.
@@ -52,12 +65,14 @@ pub struct ShadowReport {
 /// When the range is none, a state outgrows the stage, the store cannot be read, or `tell` cancels it.
 pub fn shadow(
     stage: &Stage,
-    live: Setup,
+    live: Live,
     candidate: Setup,
     asked: Asked,
     tell: Tell<'_>,
 ) -> Result<ShadowReport, RehearsalError> {
-    let settled = stored_checkpoint(&live.plugin, &*stage.store)?.unwrap_or_default();
+    let Live { setup: live, status } = live;
+    let settled = live_state(&live.plugin, &*stage.store, Some(&status))?.checkpoint;
+    let reach = status.partitions.iter().map(|partition| partition.checkpoint).fold(settled, Position::max);
     let span = asked.within(&live, settled, &*stage.store)?;
     let mut report = ShadowReport {
         plugin: live.plugin.clone(),
@@ -66,6 +81,7 @@ pub fn shadow(
         from: span.first,
         to: span.last,
         removed_before: None,
+        ends_before: (span.last < reach).then_some(reach),
         events: 0,
         clean: false,
         outcomes: Differences::default(),

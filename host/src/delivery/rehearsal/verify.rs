@@ -42,6 +42,9 @@ pub struct VerifyStateReport {
     pub state: Differences<StateDifference>,
     /// What could not be handled this time.
     pub failures: Differences<FailureView>,
+    /// Where and why the handler stopped, if it did: nothing after that is in the state that was built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<FailureView>,
     /// What it cost.
     pub cost: Cost,
 }
@@ -77,11 +80,12 @@ pub fn verify_state(
     let component_digest = first.component_digest.clone();
     let live = Snapshot::take(stage, &plugin)?;
     let span = Asked { from, ..Asked::default() }.within(&first, live.settlement.reach(), &*stage.store)?;
-    let mut run = Run { stage, live: &live, span, failures: Differences::default(), events: 0, left_out: 0 };
+    let mut run =
+        Run { stage, live: &live, span, failures: Differences::default(), stopped: None, events: 0, left_out: 0 };
     let actor = run.through(first, None, tell)?;
     let state = compare_state(&live.state, &actor.state.take_entries());
     let (events, left_out) = (run.events, run.left_out);
-    let failures = std::mem::take(&mut run.failures);
+    let (failures, stopped) = (std::mem::take(&mut run.failures), run.stopped.take());
     let first = match state.first.first() {
         Some(difference) => {
             let written_at = run.through(setup(), Some(&difference.key), tell)?.written_at();
@@ -101,6 +105,7 @@ pub fn verify_state(
         first,
         state,
         failures,
+        stopped,
         cost: actor.cost,
     })
 }
@@ -111,6 +116,7 @@ struct Run<'a> {
     live: &'a Snapshot,
     span: Span,
     failures: Differences<FailureView>,
+    stopped: Option<FailureView>,
     events: u64,
     left_out: u64,
 }
@@ -137,7 +143,11 @@ impl Run<'_> {
     fn note(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::LeftOut => self.left_out += 1,
-            Outcome::Failed(failure) | Outcome::Stopped(failure) => self.failures.note(|| failure),
+            Outcome::Failed(failure) => self.failures.note(|| failure),
+            Outcome::Stopped(failure) => {
+                self.failures.note(|| failure.clone());
+                self.stopped = Some(failure);
+            }
             Outcome::NotReached => return,
             Outcome::Handled | Outcome::NotSubscribed | Outcome::NoKey | Outcome::Behind => {}
         }

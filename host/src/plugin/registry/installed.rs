@@ -7,7 +7,9 @@ use super::board::Running;
 use super::error::InstallError;
 use super::prepare::{Version, load_options};
 use crate::delivery::Setup;
+use crate::delivery::rehearsal::Live;
 use crate::event::PluginName;
+use crate::plugin::archive::text_of;
 use crate::plugin::source::digest_of;
 use crate::plugin::{Loaded, Loader, Manifest, SecretResolver};
 use crate::runtime::Role;
@@ -54,10 +56,21 @@ impl Installed {
         &self.running.manifest_path
     }
 
+    /// Whether that is what its file in the plugins directory says. After a rollback, or while another version is refused
+    /// or builds its state, the file is that of the other one. Blocks.
+    pub(crate) fn is_under_its_file(&self) -> bool {
+        text_of(self.manifest_path(), self.manifest()).is_ok_and(|text| text.is_some())
+    }
+
     /// The same version, with a fresh handler and what it is granted.
     pub(crate) fn setup(&self) -> Setup {
         let Running { loaded, allowed, manifest, digest, .. } = &self.running;
         allowed.rehearsal(&**loaded, &manifest.policy, digest)
+    }
+
+    /// The same, with its delivery as it is now.
+    pub(crate) fn live(&self) -> Live {
+        Live { setup: self.setup(), status: self.running.dispatcher.status() }
     }
 
     /// Refuses a version that reaches outside.

@@ -20,7 +20,7 @@ pub enum RehearsalRefused {
         plugin: PluginName,
     },
     /// The plugin has no version that could be loaded.
-    #[error("plugin {plugin} does not run; `tidemill plugins inspect {plugin}` tells why")]
+    #[error("plugin {plugin} does not run; `tidemill plugins inspect {plugin}` says why")]
     NotRunning {
         /// The plugin.
         plugin: PluginName,
@@ -90,6 +90,18 @@ pub enum RehearsalRefused {
         /// Its manifest.
         manifest: PathBuf,
     },
+    /// The candidate has no manifest of its own, and the one in the directory is not that of the version that runs.
+    #[error(
+        "the candidate of plugin {plugin} was compared under the manifest of the version that runs, and {} says something \
+         else, under which it would run; shadow it again with the manifest that it shall have (--manifest FILE), or put the \
+         former one in that place", manifest.display()
+    )]
+    OtherFile {
+        /// The plugin.
+        plugin: PluginName,
+        /// Where the manifest is, or would be, in the plugins directory.
+        manifest: PathBuf,
+    },
     /// Its files are being replaced.
     #[error("plugin {plugin} is being promoted; see what runs when that is through")]
     Promoting {
@@ -124,6 +136,7 @@ impl RehearsalRefused {
             | Self::NotClean { .. }
             | Self::OtherLive { .. }
             | Self::OtherManifest { .. }
+            | Self::OtherFile { .. }
             | Self::Promoting { .. } => ErrorClass::Conflict,
             Self::NotTaken { .. } => ErrorClass::Invalid,
         }

@@ -75,8 +75,9 @@ impl Rehearsals {
     /// have stood still.
     ///
     /// # Errors
-    /// When there is no candidate, it is not clean, something else runs by now or under another manifest, the plugin is
-    /// being promoted, or the candidate does not come to run.
+    /// When there is no candidate, it is not clean, something else runs by now or under another manifest, the candidate has
+    /// no manifest of its own and the one in the directory is not what it was compared under, the plugin is being promoted,
+    /// or the candidate does not come to run.
     pub async fn promote(&self, name: &PluginName, force: bool) -> Result<Promoted, RehearsalRefused> {
         self.promote_within(name, force, TAKEN_WITHIN).await
     }
@@ -185,6 +186,10 @@ fn check(name: &PluginName, candidate: &Candidate, live: &Installed, force: bool
     }
     if report.live_manifest_digest != live.manifest().digest() {
         return Err(RehearsalRefused::OtherManifest { plugin, manifest: live.manifest_path().into() });
+    }
+    // Its component would replace that of another version, and run under the manifest of that.
+    if candidate.manifest.is_none() && !live.is_under_its_file() {
+        return Err(RehearsalRefused::OtherFile { plugin, manifest: live.manifest_path().into() });
     }
     if !shadow.clean && !force {
         let (outcomes, emissions) = (shadow.outcomes.count, shadow.emissions.count);

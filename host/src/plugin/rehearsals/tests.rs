@@ -209,6 +209,29 @@ async fn a_candidate_that_was_compared_under_another_manifest_is_shadowed_again(
 }
 
 #[tokio::test]
+async fn a_candidate_gets_no_manifest_that_it_was_not_compared_under() {
+    let fixture = Fixture::of("abc", false).await;
+    let manifest = "[delivery]\nmax_attempts = 2";
+    fixture.shadow("abc v2", Some(manifest)).await.unwrap();
+    fixture.rehearsals.promote(&name(), false).await.unwrap();
+    fixture.rehearsals.registry.roll_back(&name()).await.unwrap();
+    // What runs again does so under its own manifest, and the file is that of the other.
+    fixture.shadow("abc v3", None).await.unwrap();
+    let before = fixture.files();
+    let refused = fixture.rehearsals.promote(&name(), true).await.unwrap_err();
+    assert!(matches!(refused, RehearsalRefused::OtherFile { .. }), "{refused}");
+    assert!(refused.to_string().contains("it.toml says something else"), "{refused}");
+    assert_eq!((&before["it.toml"], fixture.files()), (&manifest.to_owned(), before.clone()));
+    let manifest = "[delivery]\nmax_attempts = 3";
+    let report = fixture.shadow("abc v3", Some(manifest)).await.unwrap();
+    let promoted = fixture.rehearsals.promote(&name(), false).await.unwrap();
+    assert_eq!(promoted.digest, report.shadow.candidate_digest);
+    assert_eq!(fixture.rehearsals.installed(&name()).unwrap().manifest().policy.max_attempts, 3);
+    let files = fixture.files();
+    assert_eq!((files["it.wasm"].as_str(), files["it.toml"].as_str()), ("abc v3", manifest));
+}
+
+#[tokio::test]
 async fn a_candidate_that_was_rolled_back_is_promoted_though_its_files_are_in_place() {
     let fixture = Fixture::of("abc", false).await;
     fixture.shadow("abc v2", None).await.unwrap();

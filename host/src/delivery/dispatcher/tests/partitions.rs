@@ -3,8 +3,8 @@
 use std::sync::Barrier;
 
 use super::*;
-use crate::delivery::Counters;
 use crate::delivery::key::Sequence;
+use crate::delivery::{Counters, stored_checkpoint};
 
 type Handle = fn(&RecordedEvent, &mut Effects) -> Result<(), (Verdict, String)>;
 
@@ -168,4 +168,45 @@ async fn set_aside_events_go_with_their_key_when_partitions_change() {
     for (number, letter) in (0..6).zip('a'..) {
         assert_eq!(numbers(&store, &letter.to_string()), [number, number + 6]);
     }
+}
+
+#[tokio::test]
+async fn a_partition_whose_events_have_run_out_is_as_far_as_the_others_when_the_plugin_stops() {
+    for both in [true, false] {
+        let store = store();
+        let (one, other) = one_each();
+        let dispatcher = start(Setup { subscription: only("N"), ..in_partitions(2, by_stream) }, &store);
+        append_to(&store, 0, &String::from(if both { other } else { one })).await;
+        until(&dispatcher, |status| status.checkpoint == Position(1)).await;
+        append_to(&store, 1, &String::from(one).repeat(20)).await;
+        until(&dispatcher, |status| status.checkpoint == Position(21)).await;
+        append_as(&store, "Unheard", 21, &String::from(other)).await;
+        until(&dispatcher, |status| status.checkpoint == Position(22)).await;
+        let stored =
+            || [0, 1].map(|partition| store.progress(&plugin().into(), partition).unwrap().unwrap().checkpoint);
+        assert_eq!(stored(), [Position(21), Position(both.into())]);
+        dispatcher.stop().await;
+        // What nobody has committed beyond is looked at anew, under whatever it listens to then.
+        assert_eq!(stored(), [Position(21); 2]);
+        let dispatcher = start(in_partitions(2, by_stream), &store);
+        append_to(&store, 22, &String::from(other)).await;
+        until(&dispatcher, |status| status.checkpoint == Position(23)).await;
+        assert_eq!(numbers(&store, &String::from(other)), if both { vec![0, 21, 22] } else { vec![21, 22] });
+        assert_eq!(numbers(&store, &String::from(one)).len(), if both { 20 } else { 21 });
+        dispatcher.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn partitions_that_were_handed_nothing_begin_where_they_did_when_they_stop_and_listen_to_more() {
+    let store = store();
+    append_to(&store, 0, "abcdef").await;
+    let unheard = Setup { subscription: only("Other"), ..in_partitions(2, by_stream) };
+    let dispatcher = start(unheard, &store);
+    until(&dispatcher, |status| status.checkpoint == Position(6)).await;
+    dispatcher.stop().await;
+    assert_eq!(stored_checkpoint(&plugin(), &*store).unwrap(), Some(Position::START));
+    let dispatcher = start(in_partitions(2, by_stream), &store);
+    until(&dispatcher, |status| status.counters.handled == 6).await;
+    dispatcher.stop().await;
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::*;
 use crate::clock::ManualClock;
 use crate::delivery::{
-    Backoff, Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, Permit, Policy, Setup,
-    Start, Subscription, Verdict,
+    Backoff, Effects, EventBatch, Evidence, Failure, Fault, HandleError, Handled, Handler, PartitionStatus, Permit,
+    Policy, Setup, Start, Status, Subscription, Verdict,
 };
 use crate::event::{Category, EventType, NewEvent, Pattern, PluginName, Position, RecordedEvent, StreamName};
 use crate::store::memory::MemoryStore;
@@ -161,8 +161,13 @@ impl World {
 
     fn shadow(&self, live: Setup, candidate: Setup) -> ShadowReport {
         let asked = Asked { to: Some(self.store.head()), ..Asked::default() };
-        self.unchanged(|stage| shadow(stage, live, candidate, asked, &mut on).unwrap())
+        self.unchanged(|stage| shadow(stage, running(live), candidate, asked, &mut on).unwrap())
     }
+}
+
+/// A version whose delivery shows nothing yet.
+fn running(setup: Setup) -> Live {
+    Live { setup, status: Status::default() }
 }
 
 fn on(_: RehearsalProgress) -> ControlFlow<()> {
@@ -186,7 +191,7 @@ fn ranges_that_are_none_are_refused_by_name() {
     at_end.subscription.start = Start::End;
     assert!(said(at_end, Asked::default()).contains("give --from"));
     let asked = Asked::default();
-    let error = shadow(&world.stage, setup(count), setup(count), asked, &mut on).unwrap_err();
+    let error = shadow(&world.stage, running(setup(count)), setup(count), asked, &mut on).unwrap_err();
     assert!(error.to_string().contains("has settled nothing from 1 on yet, its checkpoint is 0"), "{error}");
 }
 

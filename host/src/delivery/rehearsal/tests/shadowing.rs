@@ -93,3 +93,26 @@ fn a_candidate_that_listens_to_less_or_stops_shows_so() {
     let ended: Vec<_> = report.outcomes.first.iter().map(|it| (it.position.0, &*it.candidate.outcome)).collect();
     assert_eq!(ended, [(1, "stopped"), (2, "not_reached"), (3, "not_reached")]);
 }
+
+#[test]
+fn it_goes_to_where_live_delivery_is_and_says_what_it_leaves_out() {
+    let world = World::of("A A A A A A");
+    // An idle partition has written nothing down since.
+    world.commit(1, 2, &[], &[]);
+    let live = |checkpoints: [u64; 2]| {
+        let partition = |checkpoint| PartitionStatus { checkpoint: Position(checkpoint), ..PartitionStatus::default() };
+        let partitions = checkpoints.map(partition).to_vec();
+        let checkpoint = partitions.iter().map(|partition| partition.checkpoint).min().unwrap();
+        Live { status: Status { checkpoint, partitions, ..Status::default() }, ..running(setup(count)) }
+    };
+    let shadowed = |live, asked| {
+        let report = world.unchanged(|stage| shadow(stage, live, setup(count), asked, &mut on).unwrap());
+        assert!(report.clean, "{report:?}");
+        (report.from.0, report.to.0, report.events, report.ends_before)
+    };
+    assert_eq!(shadowed(live([5, 5]), Asked::default()), (1, 5, 5, None));
+    assert_eq!(shadowed(live([6, 4]), Asked::default()), (1, 4, 4, Some(Position(6))), "one partition is behind");
+    assert_eq!(shadowed(live([5, 5]), range(1, 3)), (1, 3, 3, Some(Position(5))));
+    assert_eq!(shadowed(live([5, 5]), range(2, 6)), (2, 6, 5, None));
+    assert_eq!(shadowed(running(setup(count)), Asked::default()), (1, 2, 2, None), "what is stored is settled");
+}

@@ -59,6 +59,17 @@ fn a_key_that_was_removed_is_written_too_and_one_never_written_by_nobody() {
 }
 
 #[test]
+fn a_handler_that_stops_on_the_way_is_told_from_state_that_differs() {
+    let world = World::of("A:s-1 A:s-2 A:s-3 A:s-4 A:s-5");
+    world.commit(1, 5, &[("A", "5")], &[]);
+    let report = verify(&world, || setup(|_, _| Err(trapped())));
+    let stopped = report.stopped.unwrap();
+    assert_eq!((stopped.position, &*stopped.kind), (Position(3), "trap"));
+    assert_eq!((report.events, report.failures.count, report.same), (3, 3, false));
+    assert_eq!(verify(&world, || setup(count)).stopped, None);
+}
+
+#[test]
 fn state_and_checkpoint_are_of_one_moment_while_the_plugin_commits() {
     let world = World::of(&"A ".repeat(300));
     let filler: Vec<String> = (0..1500).map(|n| format!("k{n:04}")).collect();
