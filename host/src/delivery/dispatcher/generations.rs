@@ -201,20 +201,21 @@ fn take_over(live: &Owner, later: &Later, rows: &mut Rows<'_>) -> Result<(), Com
 
 /// Has the rows of a generation that is returned to agree with those of the one that is left: what was discarded there is
 /// so here, and what was handled there emits nothing any more. That one came to some by itself, and had the others as it
-/// took them over, whatever it was handed of the log.
+/// took them over, whatever it was handed of the log. What was discarded there and handled here stays in this state, but
+/// the row says so to those that are built of it.
 fn agree(target: &Owner, left: &Abandoned, came_to: &Later, store: &dyn Store) -> Result<(), CommandError> {
     let of_left = left.owner(&target.plugin);
     let others = bare_rows(store, &of_left).map(|row| row.map(|row| (row.position, (row.is_discarded(), row.quiet))));
-    let others = others.collect::<Result<BTreeMap<_, _>, _>>()?;
+    let mut others = others.collect::<Result<BTreeMap<_, _>, _>>()?;
     let mut rows = Rows::of(target, store);
     for row in bare_rows(store, target) {
         let row = row?;
-        let quiet = match others.get(&row.position) {
+        let quiet = match others.remove(&row.position) {
             Some((true, _)) if !row.is_discarded() => {
                 rows.put_same(&of_left, &row)?;
                 continue;
             }
-            Some((_, quiet)) => *quiet,
+            Some((_, quiet)) => quiet,
             None if row.quiet => true,
             None => store
                 .event_at(row.position)?
@@ -223,6 +224,9 @@ fn agree(target: &Owner, left: &Abandoned, came_to: &Later, store: &dyn Store) -
         if quiet != row.quiet {
             rows.put(target, row.position, |row| DeadLetter { quiet, ..row })?;
         }
+    }
+    for (position, _) in others.into_iter().filter(|(_, (is_discarded, _))| *is_discarded) {
+        rows.put(&of_left, position, |row| row)?;
     }
     rows.write()
 }

@@ -137,3 +137,34 @@ async fn what_an_operator_discarded_is_no_dead_letter_again_in_what_is_returned_
     echoed_once(&store, [1, 3, 4, 5]);
     dispatcher.stop().await;
 }
+
+#[tokio::test]
+async fn what_was_discarded_meanwhile_stays_in_the_state_returned_to_and_in_none_that_is_built_later() {
+    let store = store();
+    append_to(&store, 0, "aabb").await;
+    let dispatcher = start(version("one", &[]), &store);
+    settled(&dispatcher, &store).await;
+    // Another version refuses what the first one handled, and an operator gives it up.
+    dispatcher.rebuild(version("two", &[1]), begin("one")).await.unwrap();
+    generation(&dispatcher, 1).await;
+    dispatcher.discard_dead_letter(Position(2)).await.unwrap();
+    settled(&dispatcher, &store).await;
+    let without = || fold([(0, 'a'), (2, 'b'), (3, 'b')]);
+    assert_eq!(state(&store), without());
+    dispatcher.roll_back(version("one", &[]), "two").await.unwrap();
+    settled(&dispatcher, &store).await;
+    assert_eq!(dispatcher.status().generation, 0);
+    assert_eq!(state(&store), fold((0..4).zip("aabb".chars())), "it had handled it");
+    assert_eq!(dispatcher.status().set_aside.parked, 0);
+    // What is built of it leaves it out, whether it would refuse it or not.
+    let versions: [(&str, &str, &'static [u32]); 2] = [("one", "two", &[1]), ("two", "one", &[])];
+    for (live, digest, refuses) in versions {
+        dispatcher.rebuild(version(digest, refuses), begin(live)).await.unwrap();
+        until(&dispatcher, |status| status.component == digest && status.rebuild.is_none()).await;
+        settled(&dispatcher, &store).await;
+        assert_eq!(state(&store), without(), "{digest}");
+        assert_eq!(dispatcher.status().set_aside.parked, 0, "{digest}");
+    }
+    echoed_once(&store, 0..4);
+    dispatcher.stop().await;
+}
