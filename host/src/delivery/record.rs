@@ -56,6 +56,10 @@ pub(super) struct Record {
     /// changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) filter: Option<Filter>,
+    /// How far the live generation had come when it became live: up to there it took over what was set aside, and came to
+    /// later events by itself. None where it was not built beside another one, or became live before this was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) taken_over: Option<Settled>,
     /// What a rollback returns to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) previous: Option<Previous>,
@@ -93,6 +97,9 @@ pub(super) struct Previous {
     /// Which stored events it was handed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) filter: Option<Filter>,
+    /// How far it had come when it became live first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) taken_over: Option<Settled>,
 }
 
 /// A generation that is built.
@@ -228,6 +235,7 @@ impl Record {
             lifts: self.lifts.clone(),
             removed_before: self.removed_before,
             filter: self.filter.clone(),
+            taken_over: self.taken_over.clone(),
         }
     }
 
@@ -515,7 +523,7 @@ mod tests {
     fn generations_that_were_left_read_back_whether_one_or_more() {
         let left = |generation| {
             let settled = Settled { layout: Layout::single(), checkpoints: vec![Position(7)] };
-            Abandoned { generation, settled: vec![settled], filter: None }
+            Abandoned { generation, settled: vec![settled], filter: None, taken_over: None }
         };
         let text = |record: &Record| Stored::default().next(record).content;
         let one = Record { abandoned: vec![left(3)], ..Record::default() };
@@ -524,7 +532,9 @@ mod tests {
         assert!(text(&one).contains(before), "{}", text(&one));
         let filter = noted(&Filter { types: vec![Pattern::new("A*").unwrap()], ..Filter::default() });
         assert!(filter.is_some());
-        let two = Record { abandoned: vec![Abandoned { filter, ..left(4) }, left(3)], ..Record::default() };
+        let taken_over = Some(Settled { layout: Layout::single(), checkpoints: vec![Position(5)] });
+        let two = Abandoned { filter, taken_over: taken_over.clone(), ..left(4) };
+        let two = Record { abandoned: vec![two, left(3)], taken_over, ..Record::default() };
         for record in [one, two] {
             assert_eq!(serde_json::from_str::<Record>(&text(&record)).unwrap(), record);
         }

@@ -220,14 +220,13 @@ impl World {
     }
 
     /// Notes a rollback. What is live now emits what the one that was left was never handed. Where nobody knows what that
-    /// was it emits nothing that that one had passed; nor does it of what it has set aside itself, where the one that was
-    /// left had been returned to: whether that had taken such an event over, or came to it by itself, is not known.
+    /// was it emits nothing that that one had passed.
     fn returned(&mut self, before: &Record) {
         let Record { generation, previous, .. } = self.record();
         let Some(left) = previous.filter(|left| left.generation != generation) else { return };
         self.was_live(left.generation, &left.component);
         let is_known = left.generation == before.generation && before.filter.is_some();
-        if !is_known || self.returned_to.contains(&left.generation) {
+        if !is_known {
             self.share_passed_over(left.generation, generation);
         }
         self.returned_to.insert(generation);

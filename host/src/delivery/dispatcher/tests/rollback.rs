@@ -92,6 +92,32 @@ async fn what_the_version_that_is_left_never_listened_to_emits() {
 }
 
 #[tokio::test]
+async fn what_one_has_set_aside_emits_though_one_that_was_returned_to_meanwhile_passed_it_without_listening() {
+    let store = store();
+    append_to(&store, 0, "a").await;
+    let one = || version("one", &[]);
+    let both = |refuses: &'static [u32]| listening(version("two", refuses), &["N", "M"]);
+    let dispatcher = start(one(), &store);
+    settled(&dispatcher, &store).await;
+    dispatcher.rebuild(both(&[1]), begin("one")).await.unwrap();
+    generation(&dispatcher, 1).await;
+    append_as(&store, "M", 1, "b").await;
+    settled(&dispatcher, &store).await;
+    for number in 2..4 {
+        dispatcher.roll_back(one(), "two").await.unwrap();
+        append_to(&store, number, "c").await;
+        settled(&dispatcher, &store).await;
+        dispatcher.roll_back(both(&[]), "two").await.unwrap();
+        settled(&dispatcher, &store).await;
+    }
+    echoed_once(&store, [0, 2, 3]);
+    assert_eq!(dispatcher.retry_dead_letters(Retry::All).await.unwrap().handled, 1);
+    assert_eq!((dispatcher.status().generation, state(&store)), (1, fold((0..4).zip("abcc".chars()))));
+    echoed_once(&store, 0..4);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
 async fn where_a_version_came_to_listen_to_less_while_it_was_live_what_it_had_handled_is_not_emitted_again() {
     let store = store();
     append_to(&store, 0, "a").await;
