@@ -4,6 +4,7 @@
 //! not known here are kept as they are.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -13,7 +14,9 @@ use super::layout::{Layout, Settled};
 pub(super) use super::past::Abandoned;
 use super::policy::Subscription;
 use super::start;
-use crate::event::{Filter, PluginName, Position};
+use crate::clock::rfc3339;
+use crate::event::{Category, Filter, PluginName, Position};
+use crate::store::retention::Kept;
 use crate::store::{CommitError, Owner, PluginChange, PluginRecord, Progress, Store, StoreError};
 
 /// How often a change is tried that meets another one.
@@ -63,6 +66,9 @@ pub(super) struct Record {
     /// What a rollback returns to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) previous: Option<Previous>,
+    /// The last one that a rollback would have returned to and that retention dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) dropped: Option<Dropped>,
     /// The generation that is built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) building: Option<Building>,
@@ -100,6 +106,30 @@ pub(super) struct Previous {
     /// How far it had come when it became live first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) taken_over: Option<Settled>,
+}
+
+/// A generation that was kept to return to, and that retention dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Its number.
+    pub generation: u32,
+    /// Of which category it alone held back what was to go.
+    pub category: String,
+    /// When: microseconds since the Unix epoch.
+    pub at_us: u64,
+}
+
+/// In the middle of a sentence.
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generation, category, at_us } = self;
+        let at = rfc3339(*at_us);
+        write!(
+            f,
+            "the state before, generation {generation}, was dropped at {at}, as it alone held back what retention "
+        )?;
+        write!(f, "lets go of category {category}")
+    }
 }
 
 /// A generation that is built.
@@ -341,6 +371,9 @@ pub struct Generations {
     /// What a rollback returns to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<Generation>,
+    /// Why there is nothing to return to, where retention dropped that.
+    #[serde(skip)]
+    pub dropped: Option<Dropped>,
     /// What is built.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub building: Option<Generation>,
@@ -371,11 +404,11 @@ impl Generations {
 /// # Errors
 /// When the store cannot be read.
 pub fn generations(plugin: &PluginName, store: &dyn Store) -> Result<Generations, StoreError> {
-    let Record { generation: live, component, lifts, previous, building, instead, .. } =
+    let Record { generation: live, component, lifts, previous, dropped, building, instead, .. } =
         Stored::read(plugin, store)?.record;
     let previous = previous.map(|it| Generation { generation: it.generation, component: it.component });
     let building = building.map(|it| Generation { generation: it.generation, component: it.component });
-    Ok(Generations { live, component, lifts, previous, building, instead })
+    Ok(Generations { live, component, lifts, previous, dropped, building, instead })
 }
 
 /// Before which position events were removed that a plugin's state would lack if it were built anew, from where the
@@ -412,25 +445,45 @@ pub fn forget_passed(plugin: &PluginName, store: &dyn Store) -> Result<(), Commi
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn kept_generation(plugin: &PluginName, store: &dyn Store) -> Result<Option<Owner>, StoreError> {
+pub fn kept_generation(plugin: &PluginName, store: &dyn Store) -> Result<Option<Kept>, StoreError> {
     let record = as_far_as_it_is(plugin, &Stored::read(plugin, store)?.record, store)?;
-    Ok(record.kept().map(|generation| Owner { plugin: plugin.clone(), generation }))
+    let owner = record.kept().map(|generation| Owner { plugin: plugin.clone(), generation });
+    let filter = record.previous.and_then(|previous| previous.filter);
+    Ok(owner.map(|owner| Kept { owner, filter }))
+}
+
+/// Which events a plugin may be handed, but for a generation that it only keeps to return to: what any of these filters
+/// matches. `running` is what its live version asks for, where it runs. None where they may be any. Blocks.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn listened_to(
+    plugin: &PluginName,
+    running: Option<Filter>,
+    store: &dyn Store,
+) -> Result<Option<Vec<Filter>>, StoreError> {
+    let Record { filter, building, abandoned, .. } = Stored::read(plugin, store)?.record;
+    let building = building.map(|building| building.filter);
+    let abandoned = abandoned.into_iter().map(|abandoned| abandoned.filter);
+    Ok([running.or(filter)].into_iter().chain(building).chain(abandoned).collect())
 }
 
 /// Drops the generation that a plugin keeps only to return to, if it is this one still; says whether it was. Then there
-/// is nothing to return to. Blocks.
+/// is nothing to return to, and the record says why: the generation alone held back what retention lets go of `category`.
+/// Blocks.
 ///
 /// # Errors
 /// When the store cannot be read or written.
-pub fn drop_kept(owner: &Owner, store: &dyn Store) -> Result<bool, CommitError> {
-    let mut dropped = false;
+pub fn drop_kept(owner: &Owner, category: &Category, now_us: u64, store: &dyn Store) -> Result<bool, CommitError> {
+    let mut is_dropped = false;
     let edit = |record: &Record| {
         let record = as_far_as_it_is(&owner.plugin, record, store)?;
-        dropped = record.kept() == Some(owner.generation);
-        Ok::<_, CommitError>(dropped.then(|| Record { previous: None, ..record }.into()))
+        is_dropped = record.kept() == Some(owner.generation);
+        let dropped = Dropped { generation: owner.generation, category: category.to_string(), at_us: now_us };
+        Ok::<_, CommitError>(is_dropped.then(|| Record { previous: None, dropped: Some(dropped), ..record }.into()))
     };
     change(&owner.plugin, store, edit)?;
-    Ok(dropped)
+    Ok(is_dropped)
 }
 
 /// Notes which component the plugins directory holds: what runs instead of another one ends with that one. Blocks.

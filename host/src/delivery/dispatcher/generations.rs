@@ -76,7 +76,7 @@ pub(super) fn check_return(plugin: &PluginName, record: &Record, component: &str
     let plugin = plugin.clone();
     match &record.previous {
         _ if record.building.is_some() => Err(CommandError::Rebuilding { plugin }),
-        None => Err(CommandError::NothingBefore { plugin }),
+        None => Err(CommandError::NothingBefore { plugin, dropped: record.dropped.clone() }),
         Some(previous) if previous.component != component => Err(CommandError::Replaced { plugin }),
         Some(_) => Ok(()),
     }
