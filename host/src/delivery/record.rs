@@ -452,8 +452,9 @@ pub fn kept_generation(plugin: &PluginName, store: &dyn Store) -> Result<Option<
     Ok(owner.map(|owner| Kept { owner, filter }))
 }
 
-/// Which events a plugin may be handed, but for a generation that it only keeps to return to: what any of these filters
-/// matches. `running` is what its live version asks for, where it runs. None where they may be any. Blocks.
+/// Which stored events a plugin may be handed, but for a generation that it only keeps to return to: what any of these
+/// filters matches. None where they may be any. `running` is what its live version asks for, where it runs; of events that go
+/// through lifts that says nothing, as they are stored under other types. Blocks.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -462,10 +463,11 @@ pub fn listened_to(
     running: Option<Filter>,
     store: &dyn Store,
 ) -> Result<Option<Vec<Filter>>, StoreError> {
-    let Record { filter, building, abandoned, .. } = Stored::read(plugin, store)?.record;
+    let Record { filter, lifts, building, abandoned, .. } = Stored::read(plugin, store)?.record;
+    let live = filter.or_else(|| running.filter(|_| lifts.is_empty()));
     let building = building.map(|building| building.filter);
     let abandoned = abandoned.into_iter().map(|abandoned| abandoned.filter);
-    Ok([running.or(filter)].into_iter().chain(building).chain(abandoned).collect())
+    Ok([live].into_iter().chain(building).chain(abandoned).collect())
 }
 
 /// Drops the generation that a plugin keeps only to return to, if it is this one still; says whether it was. Then there
@@ -547,8 +549,12 @@ fn checkpoint_of(plugin: &PluginName, record: &Record, store: &dyn Store) -> Res
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::clock::SystemClock;
     use crate::event::Pattern;
+    use crate::store::memory::MemoryStore;
 
     #[test]
     fn a_filter_is_known_for_as_long_as_it_stays_the_same_and_reads_back() {
@@ -560,6 +566,27 @@ mod tests {
         for unknown in [Filter::all(), of(vec![Pattern::none()]), of(vec![Pattern::literal("A*").unwrap()])] {
             assert_eq!(noted(&unknown), None, "{unknown:?}");
         }
+    }
+
+    #[test]
+    fn what_a_plugin_may_be_handed_is_known_of_all_its_generations_or_it_is_anything() {
+        let store = MemoryStore::new(Arc::new(SystemClock));
+        let plugin = PluginName::new("p").unwrap();
+        let of = |name: &str| Filter { types: vec![Pattern::new(name).unwrap()], ..Filter::default() };
+        let told = |record: Record| {
+            change(&plugin, &store, |_| Ok::<_, CommitError>(Some(record.clone().into()))).unwrap();
+            listened_to(&plugin, Some(of("Running")), &store).unwrap()
+        };
+        let own = Record { filter: Some(of("Own")), ..Record::default() };
+        assert_eq!(told(own.clone()), Some(vec![of("Own")]));
+        let changed = Record::default();
+        assert_eq!(told(changed.clone()), Some(vec![of("Running")]));
+        let lifted = Record { lifts: "some".into(), ..changed };
+        assert_eq!(told(lifted), None, "stored events have other types");
+        let left = |filter| vec![Abandoned { generation: 1, settled: Vec::new(), filter, taken_over: None }];
+        let both = Record { abandoned: left(Some(of("Left"))), ..own.clone() };
+        assert_eq!(told(both), Some(vec![of("Own"), of("Left")]));
+        assert_eq!(told(Record { abandoned: left(None), ..own }), None);
     }
 
     #[test]
