@@ -1,6 +1,7 @@
 //! The task that lets old events go: at the start and then every minute, what the policies ask for and no plugin
 //! nor the queue of accepted commands needs. Policies themselves, and what is needed, are the store's to decide (`store::retention`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,11 @@ use tracing::{info, warn};
 use super::Host;
 use crate::clock::Clock;
 use crate::command::Commands;
-use crate::delivery::{drop_kept, forget_passed, kept_generation};
+use crate::delivery::{drop_kept, forget_passed, kept_generation, listened_to};
 use crate::error::with_sources;
-use crate::event::{PluginName, Position};
-use crate::store::retention::{self, Needed, Retention, RetentionStatus};
+use crate::event::{Filter, Pattern, PluginName, Position, Tag};
+use crate::plugin::{PluginInfo, SubscriptionInfo};
+use crate::store::retention::{self, Needed, Reader, Retention, RetentionStatus};
 use crate::store::{Owner, Store, StoreError};
 
 /// Time between two looks at the log.
@@ -88,7 +90,7 @@ async fn apply(host: &Host, policies: &[Retention], clock: &dyn Clock) -> Result
 fn apply_all(
     store: &dyn Store,
     policies: &[Retention],
-    installed: &[(PluginName, Position)],
+    installed: &[Installed],
     now_us: u64,
 ) -> Result<Vec<RetentionStatus>, StoreError> {
     for plugin in store.plugins()? {
@@ -96,6 +98,7 @@ fn apply_all(
             warn!(%plugin, error = with_sources(&error), "generations that were left could not be forgotten");
         }
     }
+    let readers = readers(store, installed)?;
     let mut dropped = Vec::new();
     loop {
         let mut kept = Vec::new();
@@ -103,7 +106,7 @@ fn apply_all(
             kept.extend(kept_generation(&plugin, store)?);
         }
         let undecided = Commands::first_waiting(store)?;
-        let mut status = retention::apply(store, policies, installed, &kept, undecided, now_us)?;
+        let mut status = retention::apply(store, policies, &readers, &kept, undecided, now_us)?;
         let in_the_way = status.iter().find_map(|status| {
             let needed = status.blocked_by.as_ref()?;
             Some((Owner { plugin: needed.plugin.clone(), generation: needed.kept? }, status.policy.category.clone()))
@@ -112,7 +115,7 @@ fn apply_all(
             status.iter_mut().for_each(|status| status.dropped.clone_from(&dropped));
             return Ok(status);
         };
-        match drop_kept(&owner, store) {
+        match drop_kept(&owner, &category, now_us, store) {
             Ok(true) => {
                 let why = "it alone held back what retention lets go; there is nothing to roll back to now";
                 warn!(plugin = %owner.plugin, generation = owner.generation, %category, why, "kept generation dropped");
@@ -128,13 +131,46 @@ fn apply_all(
     }
 }
 
-/// The plugins of the directory and how far they have come; the start for those that do not run.
-fn installed(host: &Host) -> Vec<(PluginName, Position)> {
-    let checkpoint = |info: &crate::plugin::PluginInfo| info.running.as_ref().map(|running| running.status.checkpoint);
+/// A plugin of the directory.
+struct Installed {
+    plugin: PluginName,
+    /// How far it has come; the start where it does not run.
+    looked: Position,
+    /// What it asks for; none where it does not run.
+    filter: Option<Filter>,
+}
+
+/// The plugins of the directory.
+fn installed(host: &Host) -> Vec<Installed> {
     // What decides commands is handed no events: it reads what there is.
-    let subscribes = |info: &crate::plugin::PluginInfo| info.deciding.is_none();
+    let subscribes = |info: &PluginInfo| info.deciding.is_none();
     let plugins = host.plugins().into_iter().filter(subscribes);
-    plugins.map(|info| (info.name.clone(), checkpoint(&info).unwrap_or_default())).collect()
+    let installed = plugins.map(|info| Installed {
+        looked: info.running.as_ref().map(|running| running.status.checkpoint).unwrap_or_default(),
+        filter: info.running.as_ref().and_then(|running| filter_of(&running.subscription)),
+        plugin: info.name,
+    });
+    installed.collect()
+}
+
+/// A filter that matches at least what a subscription asks for; none where that cannot be told.
+fn filter_of(subscription: &SubscriptionInfo) -> Option<Filter> {
+    let patterns =
+        |texts: &[String]| -> Option<Vec<_>> { texts.iter().map(|text| Pattern::new(text.as_str()).ok()).collect() };
+    let tags = subscription.tags.iter().map(|tag| Tag::new(tag.as_str()).ok()).collect::<Option<Vec<_>>>()?;
+    Some(Filter { types: patterns(&subscription.types)?, streams: patterns(&subscription.streams)?, tags })
+}
+
+/// Every plugin that is installed or that something is kept of, with what it asks for. Blocks.
+fn readers(store: &dyn Store, installed: &[Installed]) -> Result<Vec<Reader>, StoreError> {
+    let mut names: BTreeSet<_> = store.plugins()?.into_iter().collect();
+    names.extend(installed.iter().map(|installed| installed.plugin.clone()));
+    let reader = |plugin: PluginName| {
+        let found = installed.iter().find(|installed| installed.plugin == plugin);
+        let filters = listened_to(&plugin, found.and_then(|installed| installed.filter.clone()), store)?;
+        Ok(Reader { looked: found.map(|installed| installed.looked), plugin, filters })
+    };
+    names.into_iter().map(reader).collect()
 }
 
 /// Says once of each category who holds back what; answers what is said by now.
@@ -265,6 +301,32 @@ mod tests {
         let status = first_look(&host).await;
         assert_eq!((status.removed_before, status.blocked_by), (Position(8), None));
         assert_eq!((status.dropped, generations(&*store)), (vec![], vec![0]));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_generation_that_is_kept_never_listens_to_does_not_drop_it_and_a_rollback_tells_what_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let host = host(directory.path()).await;
+        let store = host.store();
+        append(&*store, 10).await;
+        let record = |streams: &str| {
+            let filter = format!(r#"{{"types":["T"],"streams":["{streams}"],"tags":[]}}"#);
+            format!(
+                r#"{{"generation":2,"filter":{filter},"previous":{{"generation":1,"component":"abc","filter":{filter}}}}}"#
+            )
+        };
+        store.change_plugin(change(&record("k-*"), 1, [(2, 4), (1, 2)])).await.unwrap();
+        let status = first_look(&host).await;
+        assert_eq!((status.removed_before, status.blocked_by, status.dropped), (Position(8), None, vec![]));
+        assert_eq!(generations(&*store), [1, 2]);
+        append(&*store, 10).await;
+        store.change_plugin(change(&record("order-*"), 2, [(2, 20), (1, 2)])).await.unwrap();
+        let status = first_look(&host).await;
+        assert_eq!((status.removed_before, status.dropped.len()), (Position(18), 1));
+        let known = crate::delivery::generations(&PluginName::new("slow").unwrap(), &*store).unwrap();
+        assert!(known.previous.is_none());
+        let told = known.dropped.unwrap().to_string();
+        assert!(told.contains("generation 1, was dropped at 2") && told.contains("of category order"), "{told}");
     }
 
     #[test]

@@ -98,6 +98,11 @@ impl Settled {
         self.checkpoints.iter().max().copied().unwrap_or_default()
     }
 
+    /// Everything up to this is settled by it.
+    pub(super) fn lowest(&self) -> Position {
+        self.checkpoints.iter().min().copied().unwrap_or_default()
+    }
+
     /// Whether an event was settled when the layout was given up.
     pub(super) fn covers(&self, event: &RecordedEvent) -> bool {
         let partition = self.layout.key.partition_of(event, self.layout.partitions);

@@ -48,8 +48,8 @@ pub(crate) use machine::{BEHIND, LETTER_KINDS};
 pub use permit::Permit;
 pub use policy::{Backoff, KeyMissing, OnExhausted, Policy, Start, Subscription};
 pub use record::{
-    Generation, Generations, Instead, drop_kept, forget_passed, generations, kept_generation, let_installed_run,
-    live_owner, note_installed, removed_from_history, stored_checkpoint,
+    Dropped, Generation, Generations, Instead, drop_kept, forget_passed, generations, kept_generation,
+    let_installed_run, listened_to, live_owner, note_installed, removed_from_history, stored_checkpoint,
 };
 pub use state_source::StateSource;
 pub use status::{AnswerCounts, Counters, FaultCounts, PartitionStatus, RebuildStatus, SetAside, State, Status};

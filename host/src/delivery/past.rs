@@ -10,8 +10,9 @@
 //! | 81–90, 101–120 | emits | the other is `abandoned`: quiet but what that set aside |
 //! | later ones | does not come there | emits |
 //!
-//! A generation tells nothing of events that it was never handed. Of several the one that was left last and tells of an event
-//! says what became of it.
+//! A generation tells nothing of events that it was never handed, but of all that it had come past when it became live: what
+//! was set aside of those it took over, and of the others the one before had settled them. Of several the one that was left
+//! last and tells of an event says what became of it.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,10 @@ pub(super) struct Abandoned {
     /// Which stored events it was handed: it tells nothing of others. None where it may have been any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) filter: Option<Filter>,
+    /// How far it had come when it became live: up to there it tells of all. None where it was not built beside another
+    /// one, or where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) taken_over: Option<Settled>,
 }
 
 impl Abandoned {
@@ -41,21 +46,39 @@ impl Abandoned {
         self.settled.iter().map(Settled::reach).max().unwrap_or_default()
     }
 
-    /// Whether it had come past an event.
-    pub(super) fn had_settled(&self, event: &RecordedEvent) -> bool {
-        self.settled.iter().any(|settled| settled.covers(event))
+    /// Whether it had come past an event that it was handed, or that it had not come to by itself.
+    pub(super) fn tells_of(&self, event: &RecordedEvent) -> bool {
+        let was_handed = self.filter.as_ref().is_none_or(|filter| filter.matches(event));
+        (was_handed || self.took_over(event)) && self.settled.iter().any(|settled| settled.covers(event))
     }
 
-    /// Whether it was handed an event, and had settled it.
-    pub(super) fn tells_of(&self, event: &RecordedEvent) -> bool {
-        self.filter.as_ref().is_none_or(|filter| filter.matches(event)) && self.had_settled(event)
+    /// Whether it had come past an event when it became live. Where that is not known it may have been any.
+    fn took_over(&self, event: &RecordedEvent) -> bool {
+        match &self.taken_over {
+            Some(taken_over) => taken_over.covers(event),
+            None => !self.is_first(),
+        }
+    }
+
+    /// Nothing beyond this did it take over; none where that is not known.
+    fn took_over_through(&self) -> Option<Position> {
+        match &self.taken_over {
+            Some(taken_over) => Some(taken_over.reach()),
+            None => self.is_first().then_some(Position::START),
+        }
+    }
+
+    /// Whether there was none before it.
+    const fn is_first(&self) -> bool {
+        self.generation == 0
     }
 }
 
 impl Record {
     /// The live generation as one that is left, with what it had settled.
     pub(super) fn left(&self, settled: Vec<Settled>) -> Abandoned {
-        Abandoned { generation: self.generation, settled, filter: self.filter.clone() }
+        let (filter, taken_over) = (self.filter.clone(), self.taken_over.clone());
+        Abandoned { generation: self.generation, settled, filter, taken_over }
     }
 
     /// The same, without generations that were left once nothing of what they had settled is beyond a position. What they
@@ -66,9 +89,12 @@ impl Record {
         let (abandoned, passed): (Vec<_>, Vec<_>) =
             self.abandoned.iter().cloned().partition(|abandoned| abandoned.reach() > position);
         let mut told = passed.iter().filter(|passed| back_to.is_some_and(|generation| generation != passed.generation));
+        let took_over = self.taken_over.as_ref().map_or(Position::START, Settled::lowest);
         let filter = self.filter.clone().filter(|own| {
-            let is_covered = |told: &Filter| own.covers(told);
-            told.all(|told| told.filter.as_ref().is_some_and(is_covered))
+            told.all(|told| {
+                told.filter.as_ref().is_some_and(|told| own.covers(told))
+                    && told.took_over_through().is_some_and(|through| through <= took_over)
+            })
         });
         Self { abandoned, filter, ..self.clone() }
     }
@@ -96,9 +122,15 @@ mod tests {
             noted(&Filter { types, ..Filter::default() })
         };
         let settled = vec![Settled { layout: Layout::single(), checkpoints: vec![Position(200)] }];
-        let left = |types| vec![Abandoned { generation: 1, settled: settled.clone(), filter: types }];
+        let up_to = |checkpoint| Some(Settled { layout: Layout::single(), checkpoints: vec![Position(checkpoint)] });
+        let took_over = |filter, checkpoint| {
+            let (settled, taken_over) = (settled.clone(), up_to(checkpoint));
+            vec![Abandoned { generation: 1, settled, filter, taken_over }]
+        };
+        let left = |types| took_over(types, 100);
         let to = |generation| Some(Previous { generation, ..Record::default().live() });
-        let live = Record { generation: 2, filter: types(&["A"]), previous: to(0), ..Record::default() };
+        let (filter, taken_over) = (types(&["A"]), up_to(100));
+        let live = Record { generation: 2, filter, taken_over, previous: to(0), ..Record::default() };
         let wider = Record { abandoned: left(types(&["A", "B"])), ..live.clone() };
         assert_eq!(wider.come_past(Position(199)), wider);
         assert_eq!(wider.come_past(Position(200)), Record { filter: None, ..live.clone() });
@@ -106,6 +138,8 @@ mod tests {
         // Nobody needs to be told of those that it was handed itself, or had settled itself, or where nobody returns.
         let same = Record { abandoned: left(types(&["A"])), ..live.clone() };
         assert_eq!(same.come_past(Position(200)), live);
+        let more = Record { abandoned: took_over(types(&["A"]), 101), ..live.clone() };
+        assert_eq!(more.come_past(Position(200)).filter, None, "of all that it took over it told");
         for previous in [to(1), to(2), None] {
             assert_eq!(Record { previous, ..wider.clone() }.come_past(Position(200)).filter, types(&["A"]));
         }
@@ -114,7 +148,10 @@ mod tests {
     #[test]
     fn what_is_settled_beyond_is_what_matters_of_layouts_before_and_of_others() {
         let to = |checkpoint| Settled { layout: Layout::single(), checkpoints: vec![Position(checkpoint)] };
-        let left = |generation, checkpoint| Abandoned { generation, settled: vec![to(checkpoint)], filter: None };
+        let left = |generation, checkpoint| {
+            let settled = vec![to(checkpoint)];
+            Abandoned { generation, settled, filter: None, taken_over: None }
+        };
         let abandoned = vec![left(1, 5), left(0, 40)];
         let record = Record { generation: 2, before: vec![to(9), to(20)], abandoned, ..Record::default() };
         assert_eq!(record.settled_beyond(Position(10)), [left(2, 20), left(0, 40)]);

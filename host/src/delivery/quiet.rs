@@ -61,7 +61,7 @@ mod tests {
         let types: Vec<_> = types.iter().map(|name| Pattern::new(*name).unwrap()).collect();
         let filter = (!types.is_empty()).then(|| Filter { types, ..Filter::default() });
         let settled = vec![Settled { layout: Layout::single(), checkpoints: vec![Position(checkpoint)] }];
-        (Abandoned { generation: 0, settled, filter }, loud.iter().copied().map(Position).collect())
+        (Abandoned { generation: 0, settled, filter, taken_over: None }, loud.iter().copied().map(Position).collect())
     }
 
     fn quiet(pasts: &[(Abandoned, BTreeSet<Position>)]) -> Vec<u64> {
@@ -77,6 +77,18 @@ mod tests {
         assert_eq!(quiet(&[past(&["A"], 180, &[160])]), [140]);
         assert_eq!(quiet(&[past(&[], 180, &[])]), [140, 150, 160], "of a filter that is not known it is safer so");
         assert!(quiet(&[]).is_empty());
+    }
+
+    #[test]
+    fn of_what_a_generation_had_come_past_when_it_became_live_it_tells_whatever_it_was_handed() {
+        let became_live_at = |checkpoints: Option<u64>| {
+            let (past, loud) = past(&["C"], 180, &[140]);
+            let at = |checkpoint| Settled { layout: Layout::single(), checkpoints: vec![Position(checkpoint)] };
+            [(Abandoned { generation: 1, taken_over: checkpoints.map(at), ..past }, loud)]
+        };
+        assert_eq!(quiet(&became_live_at(Some(150))), [150], "what it has set aside still emits");
+        assert!(quiet(&became_live_at(Some(149))).is_empty());
+        assert_eq!(quiet(&became_live_at(None)), [150, 160], "of what is not known it is safer so");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! not known here are kept as they are.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -13,7 +14,9 @@ use super::layout::{Layout, Settled};
 pub(super) use super::past::Abandoned;
 use super::policy::Subscription;
 use super::start;
-use crate::event::{Filter, PluginName, Position};
+use crate::clock::rfc3339;
+use crate::event::{Category, Filter, PluginName, Position};
+use crate::store::retention::Kept;
 use crate::store::{CommitError, Owner, PluginChange, PluginRecord, Progress, Store, StoreError};
 
 /// How often a change is tried that meets another one.
@@ -56,9 +59,16 @@ pub(super) struct Record {
     /// changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) filter: Option<Filter>,
+    /// How far the live generation had come when it became live: up to there it took over what was set aside, and came to
+    /// later events by itself. None where it was not built beside another one, or became live before this was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) taken_over: Option<Settled>,
     /// What a rollback returns to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) previous: Option<Previous>,
+    /// The last one that a rollback would have returned to and that retention dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) dropped: Option<Dropped>,
     /// The generation that is built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) building: Option<Building>,
@@ -93,6 +103,33 @@ pub(super) struct Previous {
     /// Which stored events it was handed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) filter: Option<Filter>,
+    /// How far it had come when it became live first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) taken_over: Option<Settled>,
+}
+
+/// A generation that was kept to return to, and that retention dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Its number.
+    pub generation: u32,
+    /// Of which category it alone held back what was to go.
+    pub category: String,
+    /// When: microseconds since the Unix epoch.
+    pub at_us: u64,
+}
+
+/// In the middle of a sentence.
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { generation, category, at_us } = self;
+        let at = rfc3339(*at_us);
+        write!(
+            f,
+            "the state before, generation {generation}, was dropped at {at}, as it alone held back what retention "
+        )?;
+        write!(f, "lets go of category {category}")
+    }
 }
 
 /// A generation that is built.
@@ -228,6 +265,7 @@ impl Record {
             lifts: self.lifts.clone(),
             removed_before: self.removed_before,
             filter: self.filter.clone(),
+            taken_over: self.taken_over.clone(),
         }
     }
 
@@ -333,6 +371,9 @@ pub struct Generations {
     /// What a rollback returns to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<Generation>,
+    /// Why there is nothing to return to, where retention dropped that.
+    #[serde(skip)]
+    pub dropped: Option<Dropped>,
     /// What is built.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub building: Option<Generation>,
@@ -363,11 +404,11 @@ impl Generations {
 /// # Errors
 /// When the store cannot be read.
 pub fn generations(plugin: &PluginName, store: &dyn Store) -> Result<Generations, StoreError> {
-    let Record { generation: live, component, lifts, previous, building, instead, .. } =
+    let Record { generation: live, component, lifts, previous, dropped, building, instead, .. } =
         Stored::read(plugin, store)?.record;
     let previous = previous.map(|it| Generation { generation: it.generation, component: it.component });
     let building = building.map(|it| Generation { generation: it.generation, component: it.component });
-    Ok(Generations { live, component, lifts, previous, building, instead })
+    Ok(Generations { live, component, lifts, previous, dropped, building, instead })
 }
 
 /// Before which position events were removed that a plugin's state would lack if it were built anew, from where the
@@ -404,25 +445,47 @@ pub fn forget_passed(plugin: &PluginName, store: &dyn Store) -> Result<(), Commi
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn kept_generation(plugin: &PluginName, store: &dyn Store) -> Result<Option<Owner>, StoreError> {
+pub fn kept_generation(plugin: &PluginName, store: &dyn Store) -> Result<Option<Kept>, StoreError> {
     let record = as_far_as_it_is(plugin, &Stored::read(plugin, store)?.record, store)?;
-    Ok(record.kept().map(|generation| Owner { plugin: plugin.clone(), generation }))
+    let owner = record.kept().map(|generation| Owner { plugin: plugin.clone(), generation });
+    let filter = record.previous.and_then(|previous| previous.filter);
+    Ok(owner.map(|owner| Kept { owner, filter }))
+}
+
+/// Which stored events a plugin may be handed, but for a generation that it only keeps to return to: what any of these
+/// filters matches. None where they may be any. `running` is what its live version asks for, where it runs; of events that go
+/// through lifts that says nothing, as they are stored under other types. Blocks.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn listened_to(
+    plugin: &PluginName,
+    running: Option<Filter>,
+    store: &dyn Store,
+) -> Result<Option<Vec<Filter>>, StoreError> {
+    let Record { filter, lifts, building, abandoned, .. } = Stored::read(plugin, store)?.record;
+    let live = filter.or_else(|| running.filter(|_| lifts.is_empty()));
+    let building = building.map(|building| building.filter);
+    let abandoned = abandoned.into_iter().map(|abandoned| abandoned.filter);
+    Ok([live].into_iter().chain(building).chain(abandoned).collect())
 }
 
 /// Drops the generation that a plugin keeps only to return to, if it is this one still; says whether it was. Then there
-/// is nothing to return to. Blocks.
+/// is nothing to return to, and the record says why: the generation alone held back what retention lets go of `category`.
+/// Blocks.
 ///
 /// # Errors
 /// When the store cannot be read or written.
-pub fn drop_kept(owner: &Owner, store: &dyn Store) -> Result<bool, CommitError> {
-    let mut dropped = false;
+pub fn drop_kept(owner: &Owner, category: &Category, now_us: u64, store: &dyn Store) -> Result<bool, CommitError> {
+    let mut is_dropped = false;
     let edit = |record: &Record| {
         let record = as_far_as_it_is(&owner.plugin, record, store)?;
-        dropped = record.kept() == Some(owner.generation);
-        Ok::<_, CommitError>(dropped.then(|| Record { previous: None, ..record }.into()))
+        is_dropped = record.kept() == Some(owner.generation);
+        let dropped = Dropped { generation: owner.generation, category: category.to_string(), at_us: now_us };
+        Ok::<_, CommitError>(is_dropped.then(|| Record { previous: None, dropped: Some(dropped), ..record }.into()))
     };
     change(&owner.plugin, store, edit)?;
-    Ok(dropped)
+    Ok(is_dropped)
 }
 
 /// Notes which component the plugins directory holds: what runs instead of another one ends with that one. Blocks.
@@ -486,8 +549,12 @@ fn checkpoint_of(plugin: &PluginName, record: &Record, store: &dyn Store) -> Res
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::clock::SystemClock;
     use crate::event::Pattern;
+    use crate::store::memory::MemoryStore;
 
     #[test]
     fn a_filter_is_known_for_as_long_as_it_stays_the_same_and_reads_back() {
@@ -499,6 +566,27 @@ mod tests {
         for unknown in [Filter::all(), of(vec![Pattern::none()]), of(vec![Pattern::literal("A*").unwrap()])] {
             assert_eq!(noted(&unknown), None, "{unknown:?}");
         }
+    }
+
+    #[test]
+    fn what_a_plugin_may_be_handed_is_known_of_all_its_generations_or_it_is_anything() {
+        let store = MemoryStore::new(Arc::new(SystemClock));
+        let plugin = PluginName::new("p").unwrap();
+        let of = |name: &str| Filter { types: vec![Pattern::new(name).unwrap()], ..Filter::default() };
+        let told = |record: Record| {
+            change(&plugin, &store, |_| Ok::<_, CommitError>(Some(record.clone().into()))).unwrap();
+            listened_to(&plugin, Some(of("Running")), &store).unwrap()
+        };
+        let own = Record { filter: Some(of("Own")), ..Record::default() };
+        assert_eq!(told(own.clone()), Some(vec![of("Own")]));
+        let changed = Record::default();
+        assert_eq!(told(changed.clone()), Some(vec![of("Running")]));
+        let lifted = Record { lifts: "some".into(), ..changed };
+        assert_eq!(told(lifted), None, "stored events have other types");
+        let left = |filter| vec![Abandoned { generation: 1, settled: Vec::new(), filter, taken_over: None }];
+        let both = Record { abandoned: left(Some(of("Left"))), ..own.clone() };
+        assert_eq!(told(both), Some(vec![of("Own"), of("Left")]));
+        assert_eq!(told(Record { abandoned: left(None), ..own }), None);
     }
 
     #[test]
@@ -515,7 +603,7 @@ mod tests {
     fn generations_that_were_left_read_back_whether_one_or_more() {
         let left = |generation| {
             let settled = Settled { layout: Layout::single(), checkpoints: vec![Position(7)] };
-            Abandoned { generation, settled: vec![settled], filter: None }
+            Abandoned { generation, settled: vec![settled], filter: None, taken_over: None }
         };
         let text = |record: &Record| Stored::default().next(record).content;
         let one = Record { abandoned: vec![left(3)], ..Record::default() };
@@ -524,7 +612,9 @@ mod tests {
         assert!(text(&one).contains(before), "{}", text(&one));
         let filter = noted(&Filter { types: vec![Pattern::new("A*").unwrap()], ..Filter::default() });
         assert!(filter.is_some());
-        let two = Record { abandoned: vec![Abandoned { filter, ..left(4) }, left(3)], ..Record::default() };
+        let taken_over = Some(Settled { layout: Layout::single(), checkpoints: vec![Position(5)] });
+        let two = Abandoned { filter, taken_over: taken_over.clone(), ..left(4) };
+        let two = Record { abandoned: vec![two, left(3)], taken_over, ..Record::default() };
         for record in [one, two] {
             assert_eq!(serde_json::from_str::<Record>(&text(&record)).unwrap(), record);
         }

@@ -3,20 +3,22 @@
 //! A policy only ever asks; what is removed is decided together with what plugins still need. Pure, but for the
 //! store that is asked where events stand and told to remove them.
 
-use std::collections::BTreeSet;
+mod going;
+
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::{Direction, Owner, ReadRequest, SNAPSHOTS_OWNER, Store, StoreError};
+use going::Going;
+pub use going::{Kept, Reader};
+
+use super::{Direction, Owner, ReadRequest, Store, StoreError};
 use crate::event::{ACCEPTED_STREAM, Category, Filter, NameError, Pattern, PluginName, Position, category_of};
 
 /// Ages as people write them, smallest first.
 const UNITS_US: [(&str, u64); 5] =
     [("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000), ("d", 86_400_000_000), ("w", 604_800_000_000)];
-/// Dead letters read at a time: with their evidence they are some hundred KiB.
-const LETTERS_READ: usize = 256;
 /// What a number of events ends in.
 const EVENTS: &str = "events";
 
@@ -127,10 +129,8 @@ impl Retention {
 
     /// The last event of the category that was stored before a time.
     fn last_before(&self, store: &dyn Store, time_us: u64) -> Result<Option<Position>, StoreError> {
-        let name = self.category.as_str();
-        let streams = [format!("{name}-*"), name.to_owned()].map(Pattern::new).into_iter().flatten().collect();
         let mut request = ReadRequest {
-            query: Filter { streams, ..Filter::default() }.into(),
+            query: of_category(&self.category).into(),
             until_us: Some(time_us),
             direction: Direction::Backwards,
             limit: 1,
@@ -173,8 +173,8 @@ pub struct RetentionStatus {
     pub dropped: Vec<Owner>,
 }
 
-/// Removes what policies let go and no plugin needs. `installed` are the plugins that are there, with how far they
-/// have looked, or the start; those that the store holds progress of count too, from there on or from where they
+/// Removes what policies let go and no plugin needs: nobody needs what it would not be handed. `readers` are the plugins
+/// of which more is known than the store holds; those that it holds progress of count too, from there on or from where they
 /// have looked, whichever is further. `kept` are generations that plugins only keep to return to, and `undecided` is
 /// the first accepted command that is not settled.
 ///
@@ -183,19 +183,20 @@ pub struct RetentionStatus {
 pub fn apply(
     store: &dyn Store,
     policies: &[Retention],
-    installed: &[(PluginName, Position)],
-    kept: &[Owner],
+    readers: &[Reader],
+    kept: &[Kept],
     undecided: Option<Position>,
     now_us: u64,
 ) -> Result<Vec<RetentionStatus>, StoreError> {
-    let needed = needed(store, installed, kept)?;
-    // Only what nobody else holds back is said to be held back by one that is kept.
-    let kept = needed_by_kept(store, kept)?.filter(|it| needed.as_ref().is_none_or(|needed| it.from < needed.from));
-    let needed = kept.or(needed);
     let apply_one = |policy: &Retention| {
         let wanted_before = policy.wanted(store, now_us)?;
+        let going = Going { category: &policy.category, before: wanted_before, store };
+        let needed = going.needed(readers, kept)?;
+        // Only what nobody else holds back is said to be held back by one that is kept.
+        let by_kept = going.needed_by_kept(kept)?;
+        let by_kept = by_kept.filter(|it| needed.as_ref().is_none_or(|needed| it.from < needed.from));
         let of_queue = (policy.category.as_str() == category_of(ACCEPTED_STREAM)).then(|| needed_by_queue(undecided));
-        let lowest = needed.iter().cloned().chain(of_queue.flatten()).min_by_key(|needed| needed.from);
+        let lowest = by_kept.or(needed).into_iter().chain(of_queue.flatten()).min_by_key(|needed| needed.from);
         let blocked_by = lowest.filter(|needed| needed.from < wanted_before);
         let before = blocked_by.as_ref().map_or(wanted_before, |needed| needed.from);
         let removed_before = store.remove(&policy.category, before)?;
@@ -210,78 +211,11 @@ fn needed_by_queue(undecided: Option<Position>) -> Option<Needed> {
     Some(Needed { plugin: PluginName::from_stored(ACCEPTED_STREAM), from: undecided?, kept: None })
 }
 
-/// The plugin that is furthest behind.
-fn needed(
-    store: &dyn Store,
-    installed: &[(PluginName, Position)],
-    kept: &[Owner],
-) -> Result<Option<Needed>, StoreError> {
-    let mut lowest: Option<Needed> = None;
-    let mut behind = |needed: Needed| {
-        if lowest.as_ref().is_none_or(|lowest| needed.from < lowest.from) {
-            lowest = Some(needed);
-        }
-    };
-    let mut known = store.plugins()?;
-    // Snapshots need nothing: they stand for events.
-    known.retain(|plugin| plugin.as_str() != SNAPSHOTS_OWNER);
-    for (plugin, checkpoint) in installed.iter().filter(|(plugin, _)| !known.contains(plugin)) {
-        behind(Needed { plugin: plugin.clone(), from: checkpoint.next(), kept: None });
-    }
-    for plugin in known {
-        let looked = installed.iter().find(|(name, _)| *name == plugin).map(|(_, looked)| *looked);
-        // One that is gone and never handled anything needs nothing.
-        if looked.is_none() && store.plugin_progress(&plugin)?.is_empty() {
-            continue;
-        }
-        let from = needed_by(store, &plugin, looked.unwrap_or_default(), kept)?;
-        behind(Needed { from, plugin, kept: None });
-    }
-    Ok(lowest)
-}
-
-/// The first event that a plugin still needs: of every generation what follows the checkpoint that is furthest
-/// behind, and what is set aside. `looked` is how far it has come by what can be seen of it, which may be ahead of
-/// what is stored.
-fn needed_by(store: &dyn Store, plugin: &PluginName, looked: Position, kept: &[Owner]) -> Result<Position, StoreError> {
-    let mut progress = store.plugin_progress(plugin)?;
-    progress.retain(|(owner, ..)| !kept.contains(owner));
-    let owners: BTreeSet<_> = progress.iter().map(|(owner, ..)| owner).collect();
-    let stored = progress.iter().map(|(_, _, progress)| progress.checkpoint).min().unwrap_or_default();
-    // What is seen is that of the generation that is live.
-    let checkpoint = if owners.len() > 1 { stored } else { stored.max(looked) };
-    let mut needed = checkpoint.next();
-    for owner in owners {
-        needed = first_letter(store, owner)?.map_or(needed, |letter| letter.min(needed));
-    }
-    Ok(needed)
-}
-
-/// The same of the generations that are only kept, of all plugins.
-fn needed_by_kept(store: &dyn Store, kept: &[Owner]) -> Result<Option<Needed>, StoreError> {
-    let mut lowest: Option<Needed> = None;
-    for owner in kept {
-        let progress = store.plugin_progress(&owner.plugin)?;
-        let own = progress.iter().filter(|(of, ..)| of == owner).map(|(_, _, progress)| progress.checkpoint.next());
-        let Some(from) = own.chain(first_letter(store, owner)?).min() else { continue };
-        if lowest.as_ref().is_none_or(|lowest| from < lowest.from) {
-            lowest = Some(Needed { plugin: owner.plugin.clone(), from, kept: Some(owner.generation) });
-        }
-    }
-    Ok(lowest)
-}
-
-/// The first event that an owner has set aside. What was discarded is not needed.
-fn first_letter(store: &dyn Store, owner: &Owner) -> Result<Option<Position>, StoreError> {
-    let mut after = Position::START;
-    loop {
-        let letters = store.dead_letters(owner, after, LETTERS_READ)?;
-        let Some(last) = letters.last() else { return Ok(None) };
-        after = last.position;
-        if let Some(first) = letters.iter().find(|letter| !letter.is_discarded()) {
-            return Ok(Some(first.position));
-        }
-    }
+/// The events of a category.
+fn of_category(category: &Category) -> Filter {
+    let name = category.as_str();
+    let streams = [format!("{name}-*"), name.to_owned()].map(Pattern::new).into_iter().flatten().collect();
+    Filter { streams, ..Filter::default() }
 }
 
 #[cfg(test)]
@@ -292,7 +226,7 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
-    use crate::event::{EventType, NewEvent, StreamName};
+    use crate::event::{EventType, NewEvent, QUERY_NAMES_MAX, StreamName};
     use crate::store::memory::MemoryStore;
     use crate::store::{AppendRequest, DeadLetter, DeadLetterChange, Progress, UnitOfWork};
 
@@ -338,6 +272,10 @@ mod tests {
         store.commit(work).wait().unwrap();
     }
 
+    fn reader(name: &str, looked: u64, filters: Option<Vec<Filter>>) -> Reader {
+        Reader { plugin: plugin(name), looked: Some(Position(looked)), filters }
+    }
+
     #[test]
     fn policies_are_read_and_written() {
         for (text, age_us, count) in [
@@ -377,22 +315,25 @@ mod tests {
     fn plugins_hold_back_what_they_need() {
         let store = store(&["order-1"; 10]);
         let policies = [policy("order=2events")];
-        let act = |running: &[(PluginName, Position)]| {
-            let status = apply(&store, &policies, running, &[], None, 10_000_000).unwrap().remove(0);
+        let act = |readers: &[Reader]| {
+            let status = apply(&store, &policies, readers, &[], None, 10_000_000).unwrap().remove(0);
             let blocked_by = status.blocked_by.map(|needed| (needed.plugin.to_string(), needed.from.0));
             (status.removed_before.0, status.wanted_before.0, blocked_by)
         };
         settle(&store, "slow", 3);
         settle(&store, "fast", 9);
-        let fresh = [(plugin("fresh"), Position(0)), (plugin("fast"), Position(0))];
+        let fresh = [reader("fresh", 0, None), reader("fast", 0, None)];
         assert_eq!(act(&fresh), (0, 9, Some(("fresh".to_owned(), 1))), "one that never committed needs all");
         assert_eq!(act(&[]), (4, 9, Some(("slow".to_owned(), 4))));
-        let looked = [(plugin("slow"), Position(5))];
-        assert_eq!(act(&looked), (6, 9, Some(("slow".to_owned(), 6))), "what it looked at and does not want");
+        assert_eq!(
+            act(&[reader("slow", 5, None)]),
+            (6, 9, Some(("slow".to_owned(), 6))),
+            "what it looked at and does not want"
+        );
         settle(&store, "parker", 7);
         settle(&store, "slow", 9);
         assert_eq!(act(&[]), (7, 9, Some(("parker".to_owned(), 7))), "its dead letter");
-        let kept = [Owner::from(plugin("parker"))];
+        let kept = [Kept { owner: plugin("parker").into(), filter: None }];
         let live = Owner { plugin: plugin("parker"), generation: 1 };
         let progress = Progress { revision: 1, checkpoint: Position(9), ..Progress::default() };
         let (state, events, dead_letters) = (Vec::new(), Vec::new(), Vec::new());
@@ -401,6 +342,60 @@ mod tests {
         let blocked_by = Some(Needed { plugin: plugin("parker"), from: Position(7), kept: Some(0) });
         assert_eq!((status.removed_before, status.blocked_by), (Position(7), blocked_by), "it alone holds that back");
         assert_eq!(store.removals().horizon("order"), Position(7));
+    }
+
+    /// What policies that keep one event of each of two categories come to where `slow` is told of: 5 events of `order`, 5
+    /// of `trace` behind them.
+    fn removed_of_two(readers: &[Reader], kept: &[Kept]) -> [(u64, bool); 2] {
+        let store = store(&[["order-1"; 5], ["trace-1"; 5]].concat());
+        settle(&store, "slow", 3);
+        let live = Owner { plugin: plugin("slow"), generation: 1 };
+        let progress =
+            Progress { revision: 1, checkpoint: Position(if kept.is_empty() { 3 } else { 10 }), ..Progress::default() };
+        let (state, events, dead_letters) = (Vec::new(), Vec::new(), Vec::new());
+        store.commit(UnitOfWork { owner: live, partition: 0, progress, state, events, dead_letters }).wait().unwrap();
+        let of = |text: &str| {
+            let status = apply(&store, &[policy(text)], readers, kept, None, 10_000_000).unwrap().remove(0);
+            (status.removed_before.0, status.blocked_by.is_some_and(|needed| needed.kept == Some(0)))
+        };
+        [of("order=1events"), of("trace=1events")]
+    }
+
+    #[test]
+    fn what_a_plugin_would_not_be_handed_neither_it_nor_what_it_keeps_holds_back() {
+        let patterns = |names: &[&str]| -> Vec<_> { names.iter().map(|name| Pattern::new(*name).unwrap()).collect() };
+        let types = |name: &str| Filter { types: patterns(&[name]), ..Filter::default() };
+        let on = |names: &[&str]| Filter { streams: patterns(names), ..Filter::default() };
+        let many = (0..QUERY_NAMES_MAX).map(|number| Pattern::new(format!("T{number}")).unwrap()).collect();
+        for (filter, order, trace) in [
+            (Filter::all(), 4, 6),
+            (on(&["order-*"]), 4, 10),
+            (on(&["trace-1", "orders"]), 5, 6),
+            (on(&["trace-2"]), 5, 10),
+            (on(&["t*", "ord*"]), 4, 6),
+            (types("T"), 4, 6),
+            (types("Other"), 5, 10),
+            (Filter { types: many, ..Filter::default() }, 4, 6),
+        ] {
+            let filters = Some(vec![types("Other"), filter.clone()]);
+            let removed = removed_of_two(&[reader("slow", 3, filters)], &[]);
+            assert_eq!(removed, [(order, false), (trace, false)], "{:?} {:?}", filter.types, filter.streams.first());
+            let kept = Kept { owner: plugin("slow").into(), filter: Some(filter) };
+            let removed = removed_of_two(&[reader("slow", 10, None)], &[kept]);
+            assert_eq!(removed, [(order, order == 4), (trace, trace == 6)]);
+        }
+        assert_eq!(removed_of_two(&[], &[]), [(4, false), (6, false)], "of what is not known it is any");
+    }
+
+    #[test]
+    fn what_is_set_aside_holds_back_its_category_alone_whatever_the_plugin_is_handed_today() {
+        let store = store(&["order-1", "trace-1", "trace-1", "order-1", "trace-1", "trace-1"]);
+        settle(&store, "parker", 3);
+        settle(&store, "parker", 6);
+        let policies = [policy("order=1events"), policy("trace=1events")];
+        let none = [reader("parker", 6, Some(vec![]))];
+        let status = apply(&store, &policies, &none, &[], None, 10_000_000).unwrap();
+        assert_eq!(status.iter().map(|status| status.removed_before.0).collect::<Vec<_>>(), [4, 3]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::beside::bare_rows;
 use crate::delivery::key::Sequence;
-use crate::delivery::layout::{Change, Layout};
+use crate::delivery::layout::{Change, Layout, Settled};
 use crate::delivery::machine::{BEHIND, Row};
 use crate::delivery::policy;
 use crate::delivery::record::{Record, Stored, noted, still};
@@ -153,9 +153,14 @@ fn progress_of(
 /// A plugin that never began.
 fn first(record: &Record, layout: &Layout, checkpoint: Position) -> (Record, Vec<Progress>) {
     let began = Some(checkpoint).filter(|checkpoint| *checkpoint > Position::START);
+    // Of the very first generation that goes without saying.
+    let nothing = || Settled { layout: Layout::single(), checkpoints: vec![Position::START] };
+    let taken_over = record.taken_over.clone().or_else(|| (record.generation > 0).then(nothing));
     let progress = Progress { checkpoint, ..Progress::default() };
     let partitions = usize::try_from(layout.partitions).unwrap_or(usize::MAX);
-    (Record { layout: layout.clone().noted(), before: Vec::new(), began, ..record.clone() }, vec![progress; partitions])
+    let layout = layout.clone().noted();
+    let record = Record { layout, before: Vec::new(), began, taken_over, ..record.clone() };
+    (record, vec![progress; partitions])
 }
 
 /// Goes over to a layout, where it is another than before; progress is what is to be written.

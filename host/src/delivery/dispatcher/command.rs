@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use super::Setup;
 use crate::delivery::key::Sequence;
 use crate::delivery::machine::Elsewhere;
+use crate::delivery::record::Dropped;
 use crate::error::ErrorClass;
 use crate::event::{PluginName, Position};
 use crate::store::{CommitError, StoreError};
@@ -198,12 +199,14 @@ pub enum CommandError {
     },
     /// There is nothing before what runs.
     #[error(
-        "plugin {plugin} has nothing to return to: no other component, and no other state, was live before; put the \
-         component that should run into the plugins directory"
+        "plugin {plugin} has nothing to return to: {}; put the component that should run into the plugins directory",
+        why_nothing(.dropped.as_ref())
     )]
     NothingBefore {
         /// The plugin.
         plugin: PluginName,
+        /// What there was to return to, where retention dropped it.
+        dropped: Option<Dropped>,
     },
     /// Where the plugin began is not known any more.
     #[error("plugin {plugin} began at the head of the log as it was then; say from which position, with --from")]
@@ -233,6 +236,14 @@ pub enum CommandError {
     /// The store could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Why there is nothing to return to.
+fn why_nothing(dropped: Option<&Dropped>) -> String {
+    match dropped {
+        Some(dropped) => dropped.to_string(),
+        None => "no other component, and no other state, was live before".into(),
+    }
 }
 
 impl CommandError {

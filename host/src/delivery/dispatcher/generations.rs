@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::beside::bare_rows;
 use super::command::CommandError;
 use crate::delivery::key::Sequence;
-use crate::delivery::layout::{Layout, Settled};
+use crate::delivery::layout::Settled;
 use crate::delivery::past::Abandoned;
 use crate::delivery::record::{Instead, Previous, Record, Stored, change};
 use crate::event::{PluginName, Position};
@@ -47,6 +47,7 @@ pub(super) fn make_live(
         let instead = record.instead.clone().filter(|instead| instead.run == building.component);
         let key = record.layout.as_ref().map(|layout| layout.key.clone()).unwrap_or_default();
         let rekey = record.rekey || key != building.layout.key;
+        let taken_over = Some(Settled { layout: building.layout.clone(), checkpoints: later.reached.clone() });
         let layout = building.layout.noted();
         let next = Record {
             generation,
@@ -55,6 +56,7 @@ pub(super) fn make_live(
             began: Some(building.after),
             removed_before: building.removed_before,
             filter: building.filter,
+            taken_over,
             layout,
             rekey,
             before: Vec::new(),
@@ -74,7 +76,7 @@ pub(super) fn check_return(plugin: &PluginName, record: &Record, component: &str
     let plugin = plugin.clone();
     match &record.previous {
         _ if record.building.is_some() => Err(CommandError::Rebuilding { plugin }),
-        None => Err(CommandError::NothingBefore { plugin }),
+        None => Err(CommandError::NothingBefore { plugin, dropped: record.dropped.clone() }),
         Some(previous) if previous.component != component => Err(CommandError::Replaced { plugin }),
         Some(_) => Ok(()),
     }
@@ -95,8 +97,7 @@ pub(super) fn roll_back(
     past.push(settled);
     if let Some(previous) = record.previous.as_ref().filter(|previous| previous.generation != record.generation) {
         let target = Owner { plugin: plugin.clone(), generation: previous.generation };
-        let came_to = Later::of(&target, previous, store)?;
-        agree(&target, &record.left(past.clone()), &came_to, store)?;
+        agree(&target, &record.left(past.clone()), store)?;
     }
     let edit = |record: &Record| {
         check_return(plugin, record, component)?;
@@ -121,12 +122,12 @@ fn returned(record: &Record, previous: Previous, past: &[Settled], installed: &s
     if same_state {
         return common;
     }
-    let Previous { generation, layout, before, began, lifts, removed_before, filter, .. } = previous;
+    let Previous { generation, layout, before, began, lifts, removed_before, filter, taken_over, .. } = previous;
     let last = record.left(past.to_vec());
     // What the one that is returned to had settled it knows itself.
     let others = record.abandoned.iter().filter(|other| other.generation != generation).cloned();
     let abandoned = [last].into_iter().chain(others).collect();
-    Record { generation, layout, before, began, lifts, removed_before, filter, abandoned, ..common }
+    Record { generation, layout, before, began, lifts, removed_before, filter, taken_over, abandoned, ..common }
 }
 
 /// How far each partition of a generation that was built has come. It may have been further than the live one is since
@@ -150,14 +151,6 @@ struct Later {
 }
 
 impl Later {
-    /// Which set-aside events of a generation that was left were not taken over.
-    fn of(left: &Owner, previous: &Previous, store: &dyn Store) -> Result<Self, StoreError> {
-        let partitions = previous.layout.clone().unwrap_or_else(Layout::single).partitions;
-        let nowhere: Vec<_> = (0..partitions).map(|_| Position::START).collect();
-        let settled = previous.before.iter().map(Settled::reach).max().unwrap_or_default();
-        Ok(Self { reached: reached(left, &nowhere, store)?, settled })
-    }
-
     /// Whether a set-aside event of the live one is so.
     fn has(&self, row: &DeadLetter) -> bool {
         let count = u32::try_from(self.reached.len()).unwrap_or(u32::MAX);
@@ -201,28 +194,30 @@ fn take_over(live: &Owner, later: &Later, rows: &mut Rows<'_>) -> Result<(), Com
 
 /// Has the rows of a generation that is returned to agree with those of the one that is left: what was discarded there is
 /// so here, and what was handled there emits nothing any more. That one came to some by itself, and had the others as it
-/// took them over, whatever it was handed of the log.
-fn agree(target: &Owner, left: &Abandoned, came_to: &Later, store: &dyn Store) -> Result<(), CommandError> {
+/// took them over, whatever it was handed of the log. What was discarded there and handled here stays in this state, but
+/// the row says so to those that are built of it.
+fn agree(target: &Owner, left: &Abandoned, store: &dyn Store) -> Result<(), CommandError> {
     let of_left = left.owner(&target.plugin);
     let others = bare_rows(store, &of_left).map(|row| row.map(|row| (row.position, (row.is_discarded(), row.quiet))));
-    let others = others.collect::<Result<BTreeMap<_, _>, _>>()?;
+    let mut others = others.collect::<Result<BTreeMap<_, _>, _>>()?;
     let mut rows = Rows::of(target, store);
     for row in bare_rows(store, target) {
         let row = row?;
-        let quiet = match others.get(&row.position) {
+        let quiet = match others.remove(&row.position) {
             Some((true, _)) if !row.is_discarded() => {
                 rows.put_same(&of_left, &row)?;
                 continue;
             }
-            Some((_, quiet)) => *quiet,
+            Some((_, quiet)) => quiet,
             None if row.quiet => true,
-            None => store
-                .event_at(row.position)?
-                .is_some_and(|event| if came_to.has(&row) { left.tells_of(&event) } else { left.had_settled(&event) }),
+            None => store.event_at(row.position)?.is_some_and(|event| left.tells_of(&event)),
         };
         if quiet != row.quiet {
             rows.put(target, row.position, |row| DeadLetter { quiet, ..row })?;
         }
+    }
+    for (position, _) in others.into_iter().filter(|(_, (is_discarded, _))| *is_discarded) {
+        rows.put(&of_left, position, |row| row)?;
     }
     rows.write()
 }
@@ -288,6 +283,7 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
+    use crate::delivery::layout::Layout;
     use crate::event::{EventType, Filter, NewEvent, Pattern};
     use crate::store::AppendRequest;
     use crate::store::memory::MemoryStore;
@@ -363,13 +359,12 @@ mod tests {
         let events = ["B", "B", "A", "B"].map(event).into();
         store.append(AppendRequest::unconditional(events)).wait().unwrap();
         keep(&store, &target, (1..=4).map(|at| row(at, "refused")));
-        // It took over the first; the others, settled under a layout before, it came to by itself, but was handed no B.
+        // It took over the first; the others it came to by itself, but was handed no B.
         let filter = Filter { types: vec![Pattern::new("A").unwrap()], ..Filter::default() };
-        let past = vec![Settled { layout: Layout::single(), checkpoints: vec![Position(4)] }];
-        let came_to = Later { reached: vec![Position(1)], settled: Position(4) };
+        let to = |position| Settled { layout: Layout::single(), checkpoints: vec![Position(position)] };
         let quiet = |filter: Option<Filter>| {
-            let left = Abandoned { generation: 1, settled: past.clone(), filter };
-            agree(&target, &left, &came_to, &store).unwrap();
+            let left = Abandoned { generation: 1, settled: vec![to(4)], filter, taken_over: Some(to(1)) };
+            agree(&target, &left, &store).unwrap();
             let rows = store.dead_letters(&target, Position::START, 10).unwrap();
             rows.into_iter().filter(|row| row.quiet).map(|row| row.position.0).collect::<Vec<_>>()
         };

@@ -92,6 +92,32 @@ async fn what_the_version_that_is_left_never_listened_to_emits() {
 }
 
 #[tokio::test]
+async fn what_one_has_set_aside_emits_though_one_that_was_returned_to_meanwhile_passed_it_without_listening() {
+    let store = store();
+    append_to(&store, 0, "a").await;
+    let one = || version("one", &[]);
+    let both = |refuses: &'static [u32]| listening(version("two", refuses), &["N", "M"]);
+    let dispatcher = start(one(), &store);
+    settled(&dispatcher, &store).await;
+    dispatcher.rebuild(both(&[1]), begin("one")).await.unwrap();
+    generation(&dispatcher, 1).await;
+    append_as(&store, "M", 1, "b").await;
+    settled(&dispatcher, &store).await;
+    for number in 2..4 {
+        dispatcher.roll_back(one(), "two").await.unwrap();
+        append_to(&store, number, "c").await;
+        settled(&dispatcher, &store).await;
+        dispatcher.roll_back(both(&[]), "two").await.unwrap();
+        settled(&dispatcher, &store).await;
+    }
+    echoed_once(&store, [0, 2, 3]);
+    assert_eq!(dispatcher.retry_dead_letters(Retry::All).await.unwrap().handled, 1);
+    assert_eq!((dispatcher.status().generation, state(&store)), (1, fold((0..4).zip("abcc".chars()))));
+    echoed_once(&store, 0..4);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
 async fn where_a_version_came_to_listen_to_less_while_it_was_live_what_it_had_handled_is_not_emitted_again() {
     let store = store();
     append_to(&store, 0, "a").await;
@@ -135,5 +161,36 @@ async fn what_an_operator_discarded_is_no_dead_letter_again_in_what_is_returned_
     assert_eq!(dispatcher.retry_dead_letters(Retry::All).await.unwrap().handled, 2);
     assert_eq!(state(&store), fold([(1, 'a'), (3, 'b'), (4, 'c'), (5, 'c')]));
     echoed_once(&store, [1, 3, 4, 5]);
+    dispatcher.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_discarded_meanwhile_stays_in_the_state_returned_to_and_in_none_that_is_built_later() {
+    let store = store();
+    append_to(&store, 0, "aabb").await;
+    let dispatcher = start(version("one", &[]), &store);
+    settled(&dispatcher, &store).await;
+    // Another version refuses what the first one handled, and an operator gives it up.
+    dispatcher.rebuild(version("two", &[1]), begin("one")).await.unwrap();
+    generation(&dispatcher, 1).await;
+    dispatcher.discard_dead_letter(Position(2)).await.unwrap();
+    settled(&dispatcher, &store).await;
+    let without = || fold([(0, 'a'), (2, 'b'), (3, 'b')]);
+    assert_eq!(state(&store), without());
+    dispatcher.roll_back(version("one", &[]), "two").await.unwrap();
+    settled(&dispatcher, &store).await;
+    assert_eq!(dispatcher.status().generation, 0);
+    assert_eq!(state(&store), fold((0..4).zip("aabb".chars())), "it had handled it");
+    assert_eq!(dispatcher.status().set_aside.parked, 0);
+    // What is built of it leaves it out, whether it would refuse it or not.
+    let versions: [(&str, &str, &'static [u32]); 2] = [("one", "two", &[1]), ("two", "one", &[])];
+    for (live, digest, refuses) in versions {
+        dispatcher.rebuild(version(digest, refuses), begin(live)).await.unwrap();
+        until(&dispatcher, |status| status.component == digest && status.rebuild.is_none()).await;
+        settled(&dispatcher, &store).await;
+        assert_eq!(state(&store), without(), "{digest}");
+        assert_eq!(dispatcher.status().set_aside.parked, 0, "{digest}");
+    }
+    echoed_once(&store, 0..4);
     dispatcher.stop().await;
 }

@@ -385,7 +385,8 @@ impl Keeper {
         if known.building.is_some() {
             return Err(CommandError::Rebuilding { plugin: plugin.clone() }.into());
         }
-        let previous = known.previous.ok_or_else(|| CommandError::NothingBefore { plugin: plugin.clone() })?;
+        let nothing = || CommandError::NothingBefore { plugin: plugin.clone(), dropped: known.dropped };
+        let previous = known.previous.ok_or_else(nothing)?;
         let digest = previous.component;
         let (loaded, allowed, InForce { given, manifest }) = if digest == running.digest {
             let words = InForce { given: Arc::clone(&running.given), manifest: Arc::clone(&running.manifest) };
