@@ -1,0 +1,78 @@
+//! What plugins in TypeScript are told of their mistakes: each is built with its own tools, and tried by the kit.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tidemill::kit::Kit;
+use tidemill_templates::Language;
+use tidemill_tests::projects::{Project, can_build};
+
+/// A project of a role with this source; none where its tools are not there.
+fn project(role: &str, name: &str, source: &str) -> Option<Project> {
+    let language = Language::named("js").unwrap();
+    if !can_build(language) {
+        return None;
+    }
+    let project = Project::of_role(language, role, "mistakes", name);
+    fs::write(project.folder().join(language.source), source).unwrap();
+    Some(project)
+}
+
+/// Builds a project, and holds it to fixtures; an upcaster has no manifest.
+fn hold(project: &Project, manifest: Option<&str>, fixtures: &[Value]) {
+    let folder = project.folder();
+    let component = folder.join("built.wasm");
+    fs::write(&component, project.build()).unwrap();
+    let kit = match manifest {
+        Some(text) => {
+            fs::write(folder.join("plugin.toml"), text).unwrap();
+            Kit::open(&component, folder.join("plugin.toml"))
+        }
+        None => Kit::open_upcasters(&component),
+    };
+    let kit = kit.unwrap();
+    for (index, fixture) in fixtures.iter().enumerate() {
+        let file = folder.join(format!("{index}.json"));
+        fs::write(&file, fixture.to_string()).unwrap();
+        kit.check(&file).unwrap_or_else(|error| panic!("{fixture}: {error}"));
+    }
+}
+
+/// Listens to everything, and has one attempt.
+const SUBSCRIBER: &str = "[subscribe]\ntypes = [\"*\"]\n[delivery]\nmax_attempts = 1\n[grants]\nappend = [\"Noted\"]\n";
+
+/// An event of a type with these data, and words of the reason for which it is set aside.
+type Bad<'a> = (&'a str, Value, &'a [&'a str]);
+
+/// Each of these events is set aside, and writes nothing.
+fn set_aside(kind: &str, events: &[Bad<'_>]) -> Value {
+    let when: Vec<_> = events.iter().map(|event| json!({ "type": event.0, "data": event.1 })).collect();
+    let dead = events.iter().enumerate().map(|(index, event)| {
+        let reason = event.2;
+        json!({ "event": index, "kind": kind, "attempts": 1, "reason": reason })
+    });
+    let dead: Vec<_> = dead.collect();
+    json!({ "when": when, "then": { "state": {}, "appended": [], "dead_letters": dead } })
+}
+
+/// Numbers of events that are too large to be exact.
+const NUMBERS: &str = r#"
+import { integer, on, plugin, whole } from "tidemill-sdk";
+
+export const { subscriber, description } = plugin(
+  { name: "numbers" },
+  { Whole: on({ n: whole }, () => {}), Integer: on({ n: integer }, () => {}) },
+);
+"#;
+
+#[test]
+fn a_number_that_is_too_large_is_told_what_is_not() {
+    let Some(project) = project("subscriber", "numbers", NUMBERS) else { return };
+    let large = json!({ "n": 9_007_199_254_740_992_u64 });
+    let whole = "n: expected a whole number from 0 to 9007199254740991, but it is 9007199254740992";
+    let integer = "n: expected a whole number from -9007199254740991 to 9007199254740991, but it is";
+    let events = [("Whole", large.clone(), &[whole][..]), ("Integer", large, &[integer])];
+    hold(&project, Some(SUBSCRIBER), &[set_aside("reject", &events)]);
+}
