@@ -73,6 +73,47 @@ fn a_number_that_is_too_large_is_told_what_is_not() {
     let large = json!({ "n": 9_007_199_254_740_992_u64 });
     let whole = "n: expected a whole number from 0 to 9007199254740991, but it is 9007199254740992";
     let integer = "n: expected a whole number from -9007199254740991 to 9007199254740991, but it is";
-    let events = [("Whole", large.clone(), &[whole][..]), ("Integer", large, &[integer])];
+    let events: [Bad<'_>; 2] = [("Whole", large.clone(), &[whole]), ("Integer", large, &[integer])];
     hold(&project, Some(SUBSCRIBER), &[set_aside("reject", &events)]);
+}
+
+/// What is written down of it are numbers that JSON has not; then, what is `null` on purpose.
+const NO_NUMBERS: &str = r#"
+import { on, plugin, state, whole } from "tidemill-sdk";
+
+const nothing: any = undefined;
+
+export const { subscriber, projection, description } = plugin(
+  { name: "nan", append: ["Noted"] },
+  {
+    Update: () => state.update("sum", 5, (sum) => sum + nothing),
+    Set: () => state.set("list", { of: [1, -Infinity] }),
+    Append: (ctx) => ctx.append({ type: "Noted", data: { v: Number("abc") } }),
+    Null: on({ n: whole }, ({ n }) => {
+      state.set("none", [null, { of: null }]);
+      state.set("last", null);
+      state.update<number | null>("last", n, (last) => last);
+    }),
+  },
+  { half: () => ({ half: nothing / 2 }) },
+);
+"#;
+
+#[test]
+fn a_number_that_json_has_not_is_never_written_as_null() {
+    let Some(project) = project("projection", "nan", NO_NUMBERS) else { return };
+    let none = "cannot be written as JSON";
+    let events: [Bad<'_>; 3] = [
+        ("Update", json!({}), &["the value for `sum`", none, "it is NaN", "plugin.js"]),
+        ("Set", json!({}), &["the value for `list`", none, "is -Infinity"]),
+        ("Append", json!({}), &["the body of Noted", none, "`v` is NaN"]),
+    ];
+    let on_purpose = json!({
+        "when": [{ "type": "Null", "data": { "n": 1 } }],
+        "then": {
+            "state": { "last": null, "none": [null, { "of": null }] },
+            "queries": [{ "query": "half", "error": "failed", "reason": ["the answer", none, "`half` is NaN"] }]
+        }
+    });
+    hold(&project, Some(SUBSCRIBER), &[set_aside("retry", &events), on_purpose]);
 }

@@ -1,6 +1,7 @@
 // Aggregates: what commands are decided for, one stream of events each.
 
 import { type HostEvent } from "./event";
+import { toJson } from "./json";
 import { SDK } from "./sdk";
 import { exactly, object, type Read, type Shape, ShapeError, type ShapeOf } from "./shape";
 import { decodeUtf8, encodeUtf8 } from "./utf8";
@@ -131,7 +132,7 @@ export function decider<State, Events extends Shapes, Commands extends Shapes>(
     }
 
     snapshot(): Uint8Array {
-      return encodeUtf8(JSON.stringify(this.#state));
+      return encodeUtf8(toJson("the state", this.#state));
     }
   }
 
@@ -175,12 +176,12 @@ function refusal(error: unknown): unknown {
   if (error instanceof ShapeError) return { code: INVALID_COMMAND, reason: error.message, details: null };
   if (!(error instanceof Rejection)) return error;
   const { code, message, details } = error;
-  return { code, reason: message, details: details === undefined ? null : JSON.stringify(details) };
+  return { code, reason: message, details: details === undefined ? null : toJson("the details", details) };
 }
 
 /** An event as the contract has it. One that `apply` could not take in again is a mistake: its stream would stand still. */
 function toHost(known: Readers, event: Labels & { type: string; data?: unknown }): unknown {
-  const payload: HostEvent["payload"] = { tag: "json", val: JSON.stringify(event.data ?? null) };
+  const payload: HostEvent["payload"] = { tag: "json", val: toJson(`the data of ${event.type}`, event.data ?? null) };
   try {
     read(known, event.type, payload);
   } catch (error) {

@@ -2,6 +2,7 @@
 
 import { append, type HostNewEvent } from "tidemill:plugin/append@0.1.1";
 import { type Event } from "./event";
+import { toJson } from "./json";
 
 /** An event to append. The host gives it an id, `causation_id` and `correlation_id`. */
 export interface NewEvent {
@@ -36,9 +37,7 @@ export class Context {
 /** Data as the contract has them: bytes as they are, anything else as JSON. */
 export function payloadOf(what: string, data: unknown): HostNewEvent["payload"] {
   if (data instanceof Uint8Array) return { tag: "binary", val: data };
-  const json = JSON.stringify(data);
-  if (json === undefined) throw new TypeError(`${what} cannot be written as JSON`);
-  return { tag: "json", val: json };
+  return { tag: "json", val: toJson(what, data) };
 }
 
 function toHost(event: NewEvent): HostNewEvent {

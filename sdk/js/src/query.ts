@@ -1,6 +1,7 @@
 // Queries: what somebody wants to know of the plugin's state, and the answers.
 
 import { Failure } from "./failure";
+import { toJson } from "./json";
 import { encodeUtf8 } from "./utf8";
 
 /** As `request` of the contract. */
@@ -104,7 +105,7 @@ export function answer(queries: ReadonlyMap<string, Answers>, request: HostReque
 
 function toHost(value: unknown): HostAnswer {
   if (!(value instanceof Answer)) {
-    return { payload: { tag: "json", val: JSON.stringify(value ?? null) }, contentType: null };
+    return { payload: { tag: "json", val: toJson("the answer", value ?? null) }, contentType: null };
   }
   const { body, contentType } = value;
   return { payload: { tag: "binary", val: typeof body === "string" ? encodeUtf8(body) : body }, contentType };

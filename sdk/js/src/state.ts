@@ -2,6 +2,7 @@
 
 import * as host from "tidemill:plugin/state@0.1.1";
 import { stop } from "./failure";
+import { toJson } from "./json";
 import { decodeUtf8, encodeUtf8 } from "./utf8";
 
 /** Entries asked for at a time while scanning. */
@@ -29,14 +30,13 @@ export const state = {
 
   /** Sets the value under a key. */
   set(key: string, value: unknown): void {
-    const json = JSON.stringify(value);
-    if (json === undefined) throw new TypeError(`the value for \`${key}\` cannot be written as JSON`);
-    host.set(key, encodeUtf8(json));
+    host.set(key, encodeUtf8(toJson(`the value for \`${key}\``, value)));
   },
 
   /** Changes the value under a key, beginning with `initial` where there is none; answers what it is then. */
   update<T>(key: string, initial: T, change: (value: T) => T): T {
-    const value = change(state.get<T>(key) ?? initial);
+    const found = state.get<T>(key);
+    const value = change(found === undefined ? initial : found);
     state.set(key, value);
     return value;
   },

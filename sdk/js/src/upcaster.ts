@@ -2,6 +2,7 @@
 
 import { type HostEvent } from "./event";
 import { Failure } from "./failure";
+import { toJson } from "./json";
 import { object, type Read, type Shape, ShapeError } from "./shape";
 
 /** One step: which events it takes, and what it makes of them. Made by `lift`, `liftInto` and `drop`. */
@@ -81,8 +82,7 @@ function apply(lifts: Lift[], { eventType, schemaVersion, payload }: HostEvent) 
 }
 
 function toHost({ type, data }: { type: string; data: unknown }): unknown {
-  const json = JSON.stringify(data);
-  if (json === undefined) throw new TypeError(`what is made of it as ${type} cannot be written as JSON`);
+  const json = toJson(`what is made of it as ${type}`, data);
   return { eventType: type, payload: { tag: "json", val: json }, contentType: null };
 }
 
