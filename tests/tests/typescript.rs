@@ -117,3 +117,65 @@ fn a_number_that_json_has_not_is_never_written_as_null() {
     });
     hold(&project, Some(SUBSCRIBER), &[set_aside("retry", &events), on_purpose]);
 }
+
+/// What it says to the host is no text, or half of a character.
+const WORDS: &str = r#"
+import { config, log, on, plugin, reject, state, text } from "tidemill-sdk";
+
+const five: any = 5;
+const half = "tea \u{1F375}".slice(0, 5);
+
+export const { subscriber, description } = plugin(
+  { name: "words", append: ["Noted"] },
+  {
+    Key: () => state.set(five, 1),
+    HalfKey: () => state.get(half),
+    Prefix: () => [...state.scan(five)],
+    Bytes: () => state.setBytes("b", five),
+    Stream: (ctx) => ctx.append({ type: "Noted", stream: five, data: {} }),
+    Tag: (ctx) => ctx.append({ type: "Noted", data: {}, tags: ["a", half] }),
+    Label: (ctx) => ctx.append({ type: "Noted", data: {}, metadata: { who: five } }),
+    Setting: () => config.text(five),
+    Thrown: () => {
+      throw { code: 5 };
+    },
+    Mistake: () => {
+      throw new Error(half);
+    },
+    Reason: () => {
+      throw reject(half);
+    },
+    Logged: on({ n: text }, ({ n }) => {
+      log.info(half);
+      log.info({ n });
+      state.set("logged", n);
+    }),
+  },
+);
+"#;
+
+#[test]
+fn what_is_no_text_is_told_with_its_place_and_what_people_read_is_made_text() {
+    let Some(project) = project("subscriber", "words", WORDS) else { return };
+    let cut = "has half a character";
+    let events: [Bad<'_>; 10] = [
+        ("Key", json!({}), &["TypeError: state key: expected text, but it is 5", "at Key (", "plugin.js"]),
+        ("HalfKey", json!({}), &["state key", cut, "at HalfKey ("]),
+        ("Prefix", json!({}), &["state prefix: expected text, but it is 5"]),
+        ("Bytes", json!({}), &["the value for `b`: expected bytes, but it is 5"]),
+        ("Stream", json!({}), &["the stream of Noted: expected text, but it is 5"]),
+        ("Tag", json!({}), &["a tag of Noted", cut]),
+        ("Label", json!({}), &["`who` of the metadata of Noted: expected text, but it is 5"]),
+        ("Setting", json!({}), &["config key: expected text, but it is 5"]),
+        ("Thrown", json!({}), &[r#"thrown: {"code":5}"#]),
+        ("Mistake", json!({}), &["Error: tea \u{fffd}"]),
+    ];
+    let logs = json!({
+        "when": [{ "type": "Reason", "data": {} }, { "type": "Logged", "data": { "n": "1" } }],
+        "then": {
+            "state": { "logged": "1" },
+            "dead_letters": [{ "event": 0, "kind": "reject", "attempts": 1, "reason": ["tea \u{fffd}"] }]
+        }
+    });
+    hold(&project, Some(SUBSCRIBER), &[set_aside("retry", &events), logs]);
+}

@@ -4,6 +4,7 @@ import { type HostEvent } from "./event";
 import { toJson } from "./json";
 import { SDK } from "./sdk";
 import { exactly, object, type Read, type Shape, ShapeError, type ShapeOf } from "./shape";
+import { pairsOf, shown, textOf } from "./text";
 import { decodeUtf8, encodeUtf8 } from "./utf8";
 
 /** Shapes by the type of an event, or of a command; `{}` for one that carries nothing. */
@@ -106,7 +107,7 @@ export function decider<State, Events extends Shapes, Commands extends Shapes>(
         const found: unknown = JSON.parse(decodeUtf8(snapshot));
         return new Aggregate(id, (states ? states.read(found, "") : found) as State);
       } catch (error) {
-        throw String(error);
+        throw shown(error);
       }
     }
 
@@ -116,7 +117,7 @@ export function decider<State, Events extends Shapes, Commands extends Shapes>(
         try {
           this.#state = code.apply(this.#state, read(events, eventType, payload) as OneOf<Events>);
         } catch (error) {
-          throw { index, reason: String(error) };
+          throw { index, reason: shown(error) };
         }
       }
     }
@@ -173,10 +174,10 @@ function read(known: Readers, type: string, payload: HostEvent["payload"]): { ty
 
 /** A rejection as the contract has it. Anything else goes on: a mistake is no answer of the domain's. */
 function refusal(error: unknown): unknown {
-  if (error instanceof ShapeError) return { code: INVALID_COMMAND, reason: error.message, details: null };
+  if (error instanceof ShapeError) return { code: INVALID_COMMAND, reason: shown(error.message), details: null };
   if (!(error instanceof Rejection)) return error;
   const { code, message, details } = error;
-  return { code, reason: message, details: details === undefined ? null : toJson("the details", details) };
+  return { code: textOf("the code of a rejection", code), reason: shown(message), details: details === undefined ? null : toJson("the details", details) };
 }
 
 /** An event as the contract has it. One that `apply` could not take in again is a mistake: its stream would stand still. */
@@ -191,8 +192,8 @@ function toHost(known: Readers, event: Labels & { type: string; data?: unknown }
     eventType: event.type,
     payload,
     contentType: null,
-    tags: event.tags ?? [],
-    metadata: Object.entries(event.metadata ?? {}),
+    tags: (event.tags ?? []).map((tag) => textOf(`a tag of ${event.type}`, tag)),
+    metadata: pairsOf(`the metadata of ${event.type}`, event.metadata),
     schemaVersion: event.schemaVersion ?? 1,
   };
 }

@@ -6,6 +6,7 @@ import { Failure, reject, toFailure, type Verdict } from "./failure";
 import { answer, type Answers, type HostRequest } from "./query";
 import { SDK } from "./sdk";
 import { type Read, type Shape, ShapeError, object } from "./shape";
+import { shown } from "./text";
 
 /** Handles one event; throws a `Failure` to say what is to become of it. */
 export type Handler = (ctx: Context) => void;
@@ -111,5 +112,5 @@ function schemaOf({ stateSchema }: About): [string, string][] {
 }
 
 function contractFailure(index: number, failure: Failure): { index: number; verdict: Verdict; reason: string } {
-  return { index, verdict: failure.verdict, reason: failure.message };
+  return { index, verdict: failure.verdict, reason: shown(failure.message) };
 }

@@ -4,6 +4,7 @@ import { type HostEvent } from "./event";
 import { Failure } from "./failure";
 import { toJson } from "./json";
 import { object, type Read, type Shape, ShapeError } from "./shape";
+import { shown, textOf } from "./text";
 
 /** One step: which events it takes, and what it makes of them. Made by `lift`, `liftInto` and `drop`. */
 export interface Lift {
@@ -83,12 +84,12 @@ function apply(lifts: Lift[], { eventType, schemaVersion, payload }: HostEvent) 
 
 function toHost({ type, data }: { type: string; data: unknown }): unknown {
   const json = toJson(`what is made of it as ${type}`, data);
-  return { eventType: type, payload: { tag: "json", val: json }, contentType: null };
+  return { eventType: textOf("the type of what is made", type), payload: { tag: "json", val: json }, contentType: null };
 }
 
 /** Why nothing was made, as the contract has it: a text. A mistake is told with its stack. */
 function reason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error instanceof ShapeError || error instanceof Failure) return error.message;
-  return `${error.name}: ${error.message}\n${error.stack ?? ""}`.trimEnd();
+  if (!(error instanceof Error)) return shown(error);
+  if (error instanceof ShapeError || error instanceof Failure) return shown(error.message);
+  return shown(`${error.name}: ${error.message}\n${error.stack ?? ""}`.trimEnd());
 }
