@@ -179,3 +179,196 @@ fn what_is_no_text_is_told_with_its_place_and_what_people_read_is_made_text() {
     });
     hold(&project, Some(SUBSCRIBER), &[set_aside("retry", &events), logs]);
 }
+
+/// What its functions answer comes later, or is a failure that they return.
+const LATER: &str = r#"
+import { on, plugin, reject, state, whole } from "tidemill-sdk";
+
+export const { subscriber, projection, description } = plugin(
+  { name: "later" },
+  {
+    Async: on({ n: whole }, async ({ n }) => {
+      state.set("before", n);
+      await null;
+      state.set("after", n);
+    }),
+    Steps: function* (ctx) {
+      yield ctx.event.position;
+    },
+    Update: () => state.update("n", 0, async (n) => n + 1),
+    Set: () => state.set("n", (async () => 1)()),
+    Returned: on({ n: whole }, () => reject("it is returned")),
+    Fine: () => state.update("fine", 0, (n) => n + 1),
+  },
+  { late: async () => 5, returned: () => reject("it is returned"), fine: () => ({ then: 5, next: "x" }) },
+);
+"#;
+
+#[test]
+fn what_comes_later_than_its_handler_stops_the_plugin_and_what_is_returned_is_thrown() {
+    let Some(project) = project("projection", "later", LATER) else { return };
+    let stops = |name: &str, words: &[&str]| {
+        let when = [json!({ "type": name, "data": { "n": 1 } })];
+        json!({ "when": when, "then": { "state": {}, "stopped": words } })
+    };
+    let returned: Bad<'_> = ("Returned", json!({ "n": 1 }), &["it is returned"]);
+    let set: Bad<'_> = ("Set", json!({}), &["the value for `n`", "it is a promise"]);
+    let fine = json!({
+        "when": [{ "type": "Fine", "data": {} }],
+        "then": {
+            "state": { "fine": 1 },
+            "queries": [
+                { "query": "late", "error": "failed", "reason": ["the query late is called once and not awaited"] },
+                { "query": "returned", "error": "failed", "reason": ["it is returned"] },
+                { "query": "fine", "answer": { "then": 5, "next": "x" } }
+            ]
+        }
+    });
+    let fixtures = [
+        stops("Async", &["the handler of Async is called once and not awaited: take the `async` away"]),
+        stops("Steps", &["the handler of Steps is called once and not iterated: take the `*` away"]),
+        stops("Update", &["the change of `n` is called once and not awaited"]),
+        set_aside("reject", &[returned]),
+        set_aside("retry", &[set]),
+        fine,
+    ];
+    hold(&project, Some(SUBSCRIBER), &fixtures);
+}
+
+/// Lifts that come later, or are a failure that is returned.
+const LATE_LIFTS: &str = r#"
+import { lift, liftInto, reject, upcasts, whole } from "tidemill-sdk";
+
+const list: any = async () => [];
+
+export const { upcaster } = upcasts(
+  lift("Late", 1, { n: whole }, async () => ({})),
+  liftInto("List", 1, { List: 2 }, { n: whole }, list),
+  lift("Returned", 1, { n: whole }, () => reject("it is returned")),
+);
+"#;
+
+#[test]
+fn an_event_that_is_lifted_later_is_not_lifted_to_nothing() {
+    let Some(project) = project("upcaster", "late-lifts", LATE_LIFTS) else { return };
+    let event = |name: &str| json!({ "type": name, "schema_version": 1, "data": { "n": 1 } });
+    let fixture = json!({
+        "when": [event("Late"), event("List"), event("Returned")],
+        "then": {
+            "lifted": [],
+            "refused": [
+                { "event": 0, "reason": ["the lift of Late 1 is called once and not awaited: take the `async` away"] },
+                { "event": 1, "reason": ["the lift of List 1 is called once and not awaited"] },
+                { "event": 2, "reason": ["it is returned"] }
+            ]
+        }
+    });
+    hold(&project, None, &[fixture]);
+}
+
+/// Rules that answer later, or no list.
+const LATE_RULES: &str = r#"
+import { check, validates, whole } from "tidemill-sdk";
+
+const late: any = async () => [{ path: "/n", code: "bad", message: "it is late" }];
+const one: any = () => ({ path: "/n", code: "bad", message: "it is one" });
+
+export const { validator } = validates({ Late: check({ n: whole }, late), One: one });
+"#;
+
+#[test]
+fn a_rule_that_answers_later_or_no_list_accepts_nothing() {
+    let Some(project) = project("validator", "late-rules", LATE_RULES) else { return };
+    let asked = |name: &str| json!({ "aggregate": "order", "command": name, "data": { "n": 1 } });
+    let fixture = json!({
+        "when": [asked("Late"), asked("One")],
+        "then": {
+            "outcomes": [
+                { "error": "trap", "reason": ["the rule of Late is called once and not awaited"] },
+                { "error": "trap", "reason": ["the rule of One answers no list"] }
+            ]
+        }
+    });
+    hold(&project, Some(""), &[fixture]);
+}
+
+/// An aggregate that decides later, returns its rejection, and applies later.
+const LATE_DECISIONS: &str = r#"
+import { decider, rejection } from "tidemill-sdk";
+
+const late: any = async () => [];
+const returned: any = () => rejection("No", "it is returned");
+const apply: any = async () => ({ n: 1 });
+
+export const { aggregate, description } = decider({
+  name: "late-decisions",
+  events: { Done: {} },
+  commands: { Late: {}, Returned: {}, Do: {} },
+  fresh: () => ({ n: 0 }),
+  apply,
+  decide: (_, { type }) => (type === "Late" ? late() : type === "Returned" ? returned() : [{ type: "Done" }]),
+});
+"#;
+
+#[test]
+fn an_aggregate_that_answers_later_fails_and_a_rejection_that_is_returned_is_one() {
+    let Some(project) = project("aggregate", "late-decisions", LATE_DECISIONS) else { return };
+    let fixture = json!({
+        "when": [{ "command": "Late" }, { "command": "Returned" }, { "command": "Do" }, { "command": "Do" }],
+        "then": {
+            "outcomes": [
+                { "error": "trap", "reason": ["`decide` of Late is called once and not awaited"] },
+                { "rejection": "No", "reason": ["it is returned"] },
+                { "events": [{ "type": "Done" }] },
+                { "error": "misfit", "reason": ["`apply` of Done is called once and not awaited"] }
+            ]
+        }
+    });
+    hold(&project, Some("[aggregate]\ncategory = \"order\"\n[grants]\nappend = [\"Done\"]\n"), &[fixture]);
+}
+
+/// What the compiler takes in the place of `HERE`, and what it refuses.
+const TYPED: &str = r#"
+import { decider, type Handler, lift, on, plugin, type Query, reject, state, whole } from "tidemill-sdk";
+
+interface Next {
+  next: number;
+}
+
+const handler: Handler = (ctx) => ctx.event.position > 5 && state.set("a", 1);
+const asked = (query: Query) => state.get(query.name);
+on({ n: whole }, ({ n }) => state.update<Next>("n", { next: n }, (it) => it));
+on({ n: whole }, ({ n }) => (n > 5 ? reject("it is returned") : undefined));
+lift("A", 1, { n: whole }, ({ n }) => ({ n, then: 5, next: 1 }));
+lift("A", 1, { n: whole }, (): unknown => 5);
+const fresh = (): Next => ({ next: 0 });
+const events = { A: { n: whole } };
+decider({ name: "x", events, commands: {}, fresh, apply: (_, { data }) => ({ next: data.n }), decide: () => [] });
+export const { subscriber, description } = plugin({ name: "typed" }, { A: handler }, { asked });
+HERE
+"#;
+
+/// Each promises what is wanted at once.
+const PROMISING: [&str; 7] = [
+    "on({ n: whole }, async ({ n }) => { state.set('n', n); });",
+    "export const bare: Handler = async () => {};",
+    "plugin({ name: 'x' }, { A: async () => {} });",
+    "plugin({ name: 'x' }, {}, { asked: async () => 5 });",
+    "state.update('n', 0, async (n) => n + 1);",
+    "lift('A', 1, { n: whole }, async ({ n }) => ({ n }));",
+    "decider({ name: 'x', events, commands: {}, fresh: async () => ({}), apply: async (it) => it, decide: () => [] });",
+];
+
+#[test]
+fn the_compiler_refuses_a_promise_where_nobody_waits_for_it() {
+    let Some(project) = project("subscriber", "typed", "") else { return };
+    let check = |here: &str| {
+        fs::write(project.folder().join("src/plugin.ts"), TYPED.replace("HERE", here)).unwrap();
+        project.check_types();
+    };
+    check("");
+    for promising in PROMISING {
+        let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(promising)));
+        assert!(checked.is_err(), "it is taken: {promising}");
+    }
+}

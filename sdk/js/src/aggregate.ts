@@ -1,5 +1,6 @@
 // Aggregates: what commands are decided for, one stream of events each.
 
+import { answered, listed, type Settled } from "./answered";
 import { type HostEvent } from "./event";
 import { toJson } from "./json";
 import { SDK } from "./sdk";
@@ -36,7 +37,7 @@ export interface Asked {
 }
 
 /** What decides. `State` is what JSON can hold: it is written down as the aggregate's snapshot, and read back. */
-export interface Decider<State, Events extends Shapes, Commands extends Shapes> {
+export interface Decider<State extends Settled, Events extends Shapes, Commands extends Shapes> {
   name: string;
   version?: string;
   summary?: string;
@@ -88,7 +89,7 @@ const INVALID_COMMAND = "InvalidCommand";
 /**
  * What the module of a component exports that decides commands: `export const { aggregate, description } = decider({..})`.
  */
-export function decider<State, Events extends Shapes, Commands extends Shapes>(
+export function decider<State extends Settled, Events extends Shapes, Commands extends Shapes>(
   code: Decider<State, Events, Commands>,
 ) {
   const events = readers(code.events);
@@ -98,7 +99,7 @@ export function decider<State, Events extends Shapes, Commands extends Shapes>(
   class Aggregate {
     #state: State;
 
-    constructor(id: string, state: State = code.fresh(id)) {
+    constructor(id: string, state: State = answered("`fresh`", code.fresh(id))) {
       this.#state = state;
     }
 
@@ -115,7 +116,8 @@ export function decider<State, Events extends Shapes, Commands extends Shapes>(
       for (let index = 0; index < happened.length; index++) {
         const { eventType, payload } = happened[index]!;
         try {
-          this.#state = code.apply(this.#state, read(events, eventType, payload) as OneOf<Events>);
+          const event = read(events, eventType, payload) as OneOf<Events>;
+          this.#state = answered(`\`apply\` of ${eventType}`, code.apply(this.#state, event));
         } catch (error) {
           throw { index, reason: shown(error) };
         }
@@ -126,7 +128,8 @@ export function decider<State, Events extends Shapes, Commands extends Shapes>(
       const asked = { id, metadata: Object.fromEntries(metadata), time: new Date(timestampUs / 1000) };
       try {
         const command = read(commands, commandType, data) as OneOf<Commands>;
-        return code.decide(this.#state, command, asked).map((event) => toHost(events, event));
+        const decided = listed(`\`decide\` of ${commandType}`, code.decide(this.#state, command, asked));
+        return decided.map((event) => toHost(events, event));
       } catch (error) {
         throw refusal(error);
       }

@@ -1,5 +1,6 @@
 // Queries: what somebody wants to know of the plugin's state, and the answers.
 
+import { answered } from "./answered";
 import { Failure } from "./failure";
 import { toJson } from "./json";
 import { shown, textOf } from "./text";
@@ -98,7 +99,7 @@ export function answer(queries: ReadonlyMap<string, Answers>, request: HostReque
   const answers = queries.get(request.query);
   if (!answers) throw { tag: "unknown-query" } satisfies HostQueryError;
   try {
-    return toHost(answers(new Query(request)));
+    return toHost(answered(`the query ${request.query}`, answers(new Query(request))));
   } catch (thrown) {
     throw toError(thrown);
   }

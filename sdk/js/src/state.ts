@@ -1,6 +1,7 @@
 // The plugin's own durable key-value state.
 
 import * as host from "tidemill:plugin/state@0.1.1";
+import { answered } from "./answered";
 import { stop } from "./failure";
 import { toJson } from "./json";
 import { shown, textOf, textOrNone } from "./text";
@@ -39,7 +40,7 @@ export const state = {
   /** Changes the value under a key, beginning with `initial` where there is none; answers what it is then. */
   update<T>(key: string, initial: T, change: (value: T) => T): T {
     const found = state.get<T>(key);
-    const value = change(found === undefined ? initial : found);
+    const value = answered(`the change of \`${key}\``, change(found === undefined ? initial : found));
     state.set(key, value);
     return value;
   },

@@ -1,5 +1,6 @@
 // Upcasters: what lifts events of older schemas to today's.
 
+import { answered, listed, type NoPromise } from "./answered";
 import { type HostEvent } from "./event";
 import { Failure } from "./failure";
 import { toJson } from "./json";
@@ -21,13 +22,14 @@ export type Made<Into> = { type: keyof Into & string; data: unknown };
  * Lifts a type from a schema version to the next one. Give it a shape that says what the old data look like: an event
  * of another one is a failure, and only what the shape names is handed over; `keeping({..})` hands over the rest, too.
  */
-export function lift<S extends Shape>(
+export function lift<S extends Shape, T>(
   type: string,
   from: number,
   shape: S,
-  make: (data: Read<S>) => unknown,
+  make: (data: Read<S>) => T & NoPromise<T>,
 ): Lift {
-  return liftInto(type, from, { [type]: from + 1 }, shape, (data) => [{ type, data: make(data) }]);
+  const made = (data: Read<S>) => answered(nameOf(type, from), make(data));
+  return liftInto(type, from, { [type]: from + 1 }, shape, (data) => [{ type, data: made(data) }]);
 }
 
 /**
@@ -43,8 +45,11 @@ export function liftInto<S extends Shape, Into extends Record<string, number>>(
 ): Lift {
   const targets = Object.entries(into).map(([eventType, schemaVersion]) => ({ eventType, schemaVersion }));
   const { read } = object(shape);
-  return { declared: { eventType: type, fromVersion: from, into: targets }, make: (data) => make(read(data, "")) };
+  const made = (data: unknown) => listed(nameOf(type, from), make(read(data, "")));
+  return { declared: { eventType: type, fromVersion: from, into: targets }, make: made };
 }
+
+const nameOf = (type: string, from: number) => `the lift of ${type} ${from}`;
 
 /** Drops the events of a type and schema version: nobody is shown them any more. */
 export function drop(type: string, from: number): Lift {

@@ -1,5 +1,6 @@
 // Validators: rules that commands are held against before they are decided.
 
+import { listed } from "./answered";
 import { decodeUtf8 } from "./utf8";
 import { object, type Read, type Shape, ShapeError } from "./shape";
 import { shown, textOf } from "./text";
@@ -99,7 +100,7 @@ function toHost({ path, code, message }: FieldError): FieldError {
 /** What a rule finds wrong; who sends bytes that are no text is told so, and ends no component. */
 function wrong(rule: Rule, command: Checked<string>): FieldError[] {
   try {
-    return rule(command) ?? [];
+    return listed(`the rule of ${command.type}`, rule(command) ?? []);
   } catch (error) {
     if (error instanceof NotText) return [{ path: "", code: MALFORMED, message: error.message }];
     throw error;
