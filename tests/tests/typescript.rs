@@ -372,3 +372,33 @@ fn the_compiler_refuses_a_promise_where_nobody_waits_for_it() {
         assert!(checked.is_err(), "it is taken: {promising}");
     }
 }
+
+/// How a plugin may fail to export what its world asks for, and what is told then.
+const EXPORTS: [(&str, &str); 3] = [
+    (
+        "export const { description } =",
+        "must export `subscriber`, for the world described-subscriber-plugin; it exports `description`",
+    ),
+    (
+        "export default",
+        "must export `subscriber` and `description`, for the world described-subscriber-plugin; it exports `default`",
+    ),
+    ("const it =", "it exports nothing"),
+];
+
+#[test]
+fn a_build_without_an_export_that_its_world_asks_for_fails_and_names_it() {
+    let Some(project) = project("subscriber", "exports", "") else { return };
+    let build = |exported: &str| {
+        let source =
+            format!("import {{ plugin }} from \"tidemill-sdk\";\n{exported} plugin({{ name: \"it\" }}, {{}});\n");
+        fs::write(project.folder().join("src/plugin.ts"), source).unwrap();
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| project.build()))
+    };
+    for (exported, words) in EXPORTS {
+        let told = build(exported).unwrap_err();
+        let told = told.downcast_ref::<String>().unwrap();
+        assert!(told.contains("src/plugin.ts must export") && told.contains(words), "{told}");
+    }
+    assert!(build("export const { subscriber, description } =").is_ok(), "it has all");
+}
