@@ -180,7 +180,11 @@ function refusal(error: unknown): unknown {
   if (error instanceof ShapeError) return { code: INVALID_COMMAND, reason: shown(error.message), details: null };
   if (!(error instanceof Rejection)) return error;
   const { code, message, details } = error;
-  return { code: textOf("the code of a rejection", code), reason: shown(message), details: details === undefined ? null : toJson("the details", details) };
+  return {
+    code: textOf("the code of a rejection", code),
+    reason: shown(message),
+    details: details === undefined ? null : toJson("the details", details),
+  };
 }
 
 /** An event as the contract has it. One that `apply` could not take in again is a mistake: its stream would stand still. */

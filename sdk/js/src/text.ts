@@ -6,7 +6,7 @@ interface WellFormed {
   toWellFormed(): string;
 }
 
-/** A text that means something to the host, such as a key. Throws a `TypeError` when it is none, or has half a character. */
+/** A text that the host goes by, such as a key. Throws a `TypeError` when it is none, or has half a character. */
 export function textOf(what: string, value: unknown): string {
   if (typeof value !== "string") throw new TypeError(`${what}: expected text, but it is ${shown(value)}`);
   if (!(value as unknown as WellFormed).isWellFormed()) {

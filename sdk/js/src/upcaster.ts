@@ -89,7 +89,8 @@ function apply(lifts: Lift[], { eventType, schemaVersion, payload }: HostEvent) 
 
 function toHost({ type, data }: { type: string; data: unknown }): unknown {
   const json = toJson(`what is made of it as ${type}`, data);
-  return { eventType: textOf("the type of what is made", type), payload: { tag: "json", val: json }, contentType: null };
+  const eventType = textOf("the type of what is made", type);
+  return { eventType, payload: { tag: "json", val: json }, contentType: null };
 }
 
 /** Why nothing was made, as the contract has it: a text. A mistake is told with its stack. */

@@ -94,7 +94,11 @@ export function validates(rules: Record<string, Rule>) {
 }
 
 function toHost({ path, code, message }: FieldError): FieldError {
-  return { path: textOf("the path of an error", path), code: textOf("the code of an error", code), message: shown(message) };
+  return {
+    path: textOf("the path of an error", path),
+    code: textOf("the code of an error", code),
+    message: shown(message),
+  };
 }
 
 /** What a rule finds wrong; who sends bytes that are no text is told so, and ends no component. */
