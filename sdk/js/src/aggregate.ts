@@ -1,8 +1,11 @@
 // Aggregates: what commands are decided for, one stream of events each.
 
+import { answered, listed, type Settled } from "./answered";
 import { type HostEvent } from "./event";
+import { toJson } from "./json";
 import { SDK } from "./sdk";
 import { exactly, object, type Read, type Shape, ShapeError, type ShapeOf } from "./shape";
+import { pairsOf, shown, textOf } from "./text";
 import { decodeUtf8, encodeUtf8 } from "./utf8";
 
 /** Shapes by the type of an event, or of a command; `{}` for one that carries nothing. */
@@ -34,7 +37,7 @@ export interface Asked {
 }
 
 /** What decides. `State` is what JSON can hold: it is written down as the aggregate's snapshot, and read back. */
-export interface Decider<State, Events extends Shapes, Commands extends Shapes> {
+export interface Decider<State extends Settled, Events extends Shapes, Commands extends Shapes> {
   name: string;
   version?: string;
   summary?: string;
@@ -86,7 +89,7 @@ const INVALID_COMMAND = "InvalidCommand";
 /**
  * What the module of a component exports that decides commands: `export const { aggregate, description } = decider({..})`.
  */
-export function decider<State, Events extends Shapes, Commands extends Shapes>(
+export function decider<State extends Settled, Events extends Shapes, Commands extends Shapes>(
   code: Decider<State, Events, Commands>,
 ) {
   const events = readers(code.events);
@@ -96,7 +99,7 @@ export function decider<State, Events extends Shapes, Commands extends Shapes>(
   class Aggregate {
     #state: State;
 
-    constructor(id: string, state: State = code.fresh(id)) {
+    constructor(id: string, state: State = answered("`fresh`", code.fresh(id))) {
       this.#state = state;
     }
 
@@ -105,7 +108,7 @@ export function decider<State, Events extends Shapes, Commands extends Shapes>(
         const found: unknown = JSON.parse(decodeUtf8(snapshot));
         return new Aggregate(id, (states ? states.read(found, "") : found) as State);
       } catch (error) {
-        throw String(error);
+        throw shown(error);
       }
     }
 
@@ -113,9 +116,10 @@ export function decider<State, Events extends Shapes, Commands extends Shapes>(
       for (let index = 0; index < happened.length; index++) {
         const { eventType, payload } = happened[index]!;
         try {
-          this.#state = code.apply(this.#state, read(events, eventType, payload) as OneOf<Events>);
+          const event = read(events, eventType, payload) as OneOf<Events>;
+          this.#state = answered(`\`apply\` of ${eventType}`, code.apply(this.#state, event));
         } catch (error) {
-          throw { index, reason: String(error) };
+          throw { index, reason: shown(error) };
         }
       }
     }
@@ -124,14 +128,15 @@ export function decider<State, Events extends Shapes, Commands extends Shapes>(
       const asked = { id, metadata: Object.fromEntries(metadata), time: new Date(timestampUs / 1000) };
       try {
         const command = read(commands, commandType, data) as OneOf<Commands>;
-        return code.decide(this.#state, command, asked).map((event) => toHost(events, event));
+        const decided = listed(`\`decide\` of ${commandType}`, code.decide(this.#state, command, asked));
+        return decided.map((event) => toHost(events, event));
       } catch (error) {
         throw refusal(error);
       }
     }
 
     snapshot(): Uint8Array {
-      return encodeUtf8(JSON.stringify(this.#state));
+      return encodeUtf8(toJson("the state", this.#state));
     }
   }
 
@@ -172,15 +177,19 @@ function read(known: Readers, type: string, payload: HostEvent["payload"]): { ty
 
 /** A rejection as the contract has it. Anything else goes on: a mistake is no answer of the domain's. */
 function refusal(error: unknown): unknown {
-  if (error instanceof ShapeError) return { code: INVALID_COMMAND, reason: error.message, details: null };
+  if (error instanceof ShapeError) return { code: INVALID_COMMAND, reason: shown(error.message), details: null };
   if (!(error instanceof Rejection)) return error;
   const { code, message, details } = error;
-  return { code, reason: message, details: details === undefined ? null : JSON.stringify(details) };
+  return {
+    code: textOf("the code of a rejection", code),
+    reason: shown(message),
+    details: details === undefined ? null : toJson("the details", details),
+  };
 }
 
 /** An event as the contract has it. One that `apply` could not take in again is a mistake: its stream would stand still. */
 function toHost(known: Readers, event: Labels & { type: string; data?: unknown }): unknown {
-  const payload: HostEvent["payload"] = { tag: "json", val: JSON.stringify(event.data ?? null) };
+  const payload: HostEvent["payload"] = { tag: "json", val: toJson(`the data of ${event.type}`, event.data ?? null) };
   try {
     read(known, event.type, payload);
   } catch (error) {
@@ -190,8 +199,8 @@ function toHost(known: Readers, event: Labels & { type: string; data?: unknown }
     eventType: event.type,
     payload,
     contentType: null,
-    tags: event.tags ?? [],
-    metadata: Object.entries(event.metadata ?? {}),
+    tags: (event.tags ?? []).map((tag) => textOf(`a tag of ${event.type}`, tag)),
+    metadata: pairsOf(`the metadata of ${event.type}`, event.metadata),
     schemaVersion: event.schemaVersion ?? 1,
   };
 }

@@ -2,6 +2,8 @@
 
 import { append, type HostNewEvent } from "tidemill:plugin/append@0.1.1";
 import { type Event } from "./event";
+import { toJson } from "./json";
+import { pairsOf, textOf, textOrNone } from "./text";
 
 /** An event to append. The host gives it an id, `causation_id` and `correlation_id`. */
 export interface NewEvent {
@@ -36,19 +38,17 @@ export class Context {
 /** Data as the contract has them: bytes as they are, anything else as JSON. */
 export function payloadOf(what: string, data: unknown): HostNewEvent["payload"] {
   if (data instanceof Uint8Array) return { tag: "binary", val: data };
-  const json = JSON.stringify(data);
-  if (json === undefined) throw new TypeError(`${what} cannot be written as JSON`);
-  return { tag: "json", val: json };
+  return { tag: "json", val: toJson(what, data) };
 }
 
 function toHost(event: NewEvent): HostNewEvent {
   return {
-    eventType: event.type,
-    stream: event.stream ?? null,
+    eventType: textOf("the type of an event", event.type),
+    stream: textOrNone(`the stream of ${event.type}`, event.stream),
     payload: payloadOf(`the body of ${event.type}`, event.data),
-    contentType: event.contentType ?? null,
-    tags: event.tags ?? [],
-    metadata: Object.entries(event.metadata ?? {}),
+    contentType: textOrNone(`the content type of ${event.type}`, event.contentType),
+    tags: (event.tags ?? []).map((tag) => textOf(`a tag of ${event.type}`, tag)),
+    metadata: pairsOf(`the metadata of ${event.type}`, event.metadata),
     schemaVersion: event.schemaVersion ?? 1,
   };
 }

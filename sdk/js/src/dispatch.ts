@@ -2,6 +2,7 @@
 
 import { dispatch as send } from "tidemill:plugin/dispatch@0.1.1";
 import { type Context, payloadOf } from "./context";
+import { pairsOf, shown, textOf, textOrNone } from "./text";
 
 /** What a command may say beside its data. */
 export interface CommandLabels {
@@ -28,13 +29,13 @@ export function dispatch(
   { id, metadata, contentType }: CommandLabels = {},
 ): string {
   const command = {
-    id: id ?? null,
-    aggregate,
-    key,
-    commandType: type,
+    id: textOrNone("the id of a command", id),
+    aggregate: textOf("the aggregate of a command", aggregate),
+    key: textOf(`the key of ${shown(aggregate)}`, key),
+    commandType: textOf("the type of a command", type),
     data: payloadOf(`the data of ${type}`, data),
-    contentType: contentType ?? null,
-    metadata: Object.entries(metadata ?? {}),
+    contentType: textOrNone(`the content type of ${type}`, contentType),
+    metadata: pairsOf(`the metadata of ${type}`, metadata),
   };
   return send(ctx.event.position, [command])[0]!;
 }

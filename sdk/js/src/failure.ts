@@ -1,5 +1,7 @@
 // What is to become of an event that was not handled.
 
+import { shown } from "./text";
+
 /** As `verdict` of the contract. */
 export type Verdict = { tag: "retry"; val: number | null } | { tag: "reject" } | { tag: "stop" };
 
@@ -9,7 +11,7 @@ export class Failure extends Error {
     readonly verdict: Verdict,
     reason: string,
   ) {
-    super(reason);
+    super(shown(reason));
     this.name = "Failure";
   }
 }
@@ -47,7 +49,7 @@ function ofHostError(tag: string, text: string): Failure {
  */
 export function toFailure(thrown: unknown): Failure {
   if (thrown instanceof Failure) return thrown;
-  if (!(thrown instanceof Error)) return retry(`thrown: ${String(thrown)}`);
+  if (!(thrown instanceof Error)) return retry(`thrown: ${shown(thrown)}`);
   const payload = (thrown as { payload?: { tag?: unknown; val?: unknown } }).payload;
   if (payload && typeof payload.tag === "string") return ofHostError(payload.tag, String(payload.val));
   return retry(`${thrown.name}: ${thrown.message}\n${thrown.stack ?? ""}`.trimEnd());

@@ -1,14 +1,16 @@
 // From handlers to what a component exports.
 
+import { answered, type NoPromise, type Settled } from "./answered";
 import { Context } from "./context";
 import { Event, type HostEvent } from "./event";
 import { Failure, reject, toFailure, type Verdict } from "./failure";
-import { answer, type Answers, type HostRequest } from "./query";
+import { answer, type Answers, type HostRequest, type Query } from "./query";
 import { SDK } from "./sdk";
 import { type Read, type Shape, ShapeError, object } from "./shape";
+import { shown } from "./text";
 
 /** Handles one event; throws a `Failure` to say what is to become of it. */
-export type Handler = (ctx: Context) => void;
+export type Handler = (ctx: Context) => Settled;
 
 /** What a plugin says of itself. Its types are those that it has handlers for. */
 export interface About {
@@ -37,7 +39,7 @@ export interface Plugin {
 }
 
 /** A handler for events whose payload has this shape; another payload rejects the event. */
-export function on<S extends Shape>(shape: S, handle: (data: Read<S>, ctx: Context) => void): Handler {
+export function on<S extends Shape>(shape: S, handle: (data: Read<S>, ctx: Context) => Settled): Handler {
   const { read } = object(shape);
   return (ctx) => handle(decode(ctx.event, read), ctx);
 }
@@ -55,12 +57,12 @@ function decode<T>(event: Event, read: (value: unknown, path: string) => T): T {
  * A plugin with one handler for each event type; `"*"` takes those that have none. With `queries`, by their names, it
  * answers those.
  */
-export function plugin(
+export function plugin<Q extends Record<string, Answers> = {}>(
   about: About,
   handlers: Record<string, Handler>,
-  queries: Record<string, Answers> = {},
+  queries?: Q & { [K in keyof Q]: (query: Query) => NoPromise<ReturnType<Q[K]>> },
 ): Plugin {
-  const answers = new Map(Object.entries(queries));
+  const answers = new Map<string, Answers>(Object.entries(queries ?? {}));
   const types = Object.keys(handlers);
   const known = new Map(Object.entries(handlers));
   const otherwise = known.get("*");
@@ -73,7 +75,7 @@ export function plugin(
           try {
             const handle = known.get(event.type) ?? otherwise;
             if (!handle) throw reject(`no handler for ${event.type}`);
-            handle(new Context(event));
+            answered(`the handler of ${event.type}`, handle(new Context(event)));
           } catch (thrown) {
             throw contractFailure(index, toFailure(thrown));
           }
@@ -91,7 +93,7 @@ export function plugin(
         tags: [],
         append: about.append ?? [],
         extra: [
-          ...Object.keys(queries).map((name) => ["query", name]),
+          ...[...answers.keys()].map((name) => ["query", name]),
           ...(about.dispatch ?? []).map((command) => ["request.dispatch", command]),
           ...schema,
           SDK,
@@ -111,5 +113,5 @@ function schemaOf({ stateSchema }: About): [string, string][] {
 }
 
 function contractFailure(index: number, failure: Failure): { index: number; verdict: Verdict; reason: string } {
-  return { index, verdict: failure.verdict, reason: failure.message };
+  return { index, verdict: failure.verdict, reason: shown(failure.message) };
 }

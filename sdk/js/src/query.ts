@@ -1,6 +1,9 @@
 // Queries: what somebody wants to know of the plugin's state, and the answers.
 
+import { answered } from "./answered";
 import { Failure } from "./failure";
+import { toJson } from "./json";
+import { shown, textOf } from "./text";
 import { encodeUtf8 } from "./utf8";
 
 /** As `request` of the contract. */
@@ -96,7 +99,7 @@ export function answer(queries: ReadonlyMap<string, Answers>, request: HostReque
   const answers = queries.get(request.query);
   if (!answers) throw { tag: "unknown-query" } satisfies HostQueryError;
   try {
-    return toHost(answers(new Query(request)));
+    return toHost(answered(`the query ${request.query}`, answers(new Query(request))));
   } catch (thrown) {
     throw toError(thrown);
   }
@@ -104,17 +107,18 @@ export function answer(queries: ReadonlyMap<string, Answers>, request: HostReque
 
 function toHost(value: unknown): HostAnswer {
   if (!(value instanceof Answer)) {
-    return { payload: { tag: "json", val: JSON.stringify(value ?? null) }, contentType: null };
+    return { payload: { tag: "json", val: toJson("the answer", value ?? null) }, contentType: null };
   }
   const { body, contentType } = value;
-  return { payload: { tag: "binary", val: typeof body === "string" ? encodeUtf8(body) : body }, contentType };
+  const bytes = body instanceof Uint8Array ? body : encodeUtf8(textOf("the body of an answer", body));
+  return { payload: { tag: "binary", val: bytes }, contentType: textOf("the content type of an answer", contentType) };
 }
 
 function toError(thrown: unknown): HostQueryError {
-  if (thrown instanceof InvalidQuery) return { tag: "invalid", val: thrown.message };
+  if (thrown instanceof InvalidQuery) return { tag: "invalid", val: shown(thrown.message) };
   if (thrown instanceof Failure) return { tag: "failed", val: thrown.message };
-  if (!(thrown instanceof Error)) return { tag: "failed", val: `thrown: ${String(thrown)}` };
+  if (!(thrown instanceof Error)) return { tag: "failed", val: `thrown: ${shown(thrown)}` };
   const payload = (thrown as { payload?: { tag?: unknown; val?: unknown } }).payload;
   if (payload && typeof payload.tag === "string") return { tag: "failed", val: String(payload.val) };
-  return { tag: "failed", val: `${thrown.name}: ${thrown.message}\n${thrown.stack ?? ""}`.trimEnd() };
+  return { tag: "failed", val: shown(`${thrown.name}: ${thrown.message}\n${thrown.stack ?? ""}`.trimEnd()) };
 }

@@ -63,11 +63,14 @@ export const flag = reader<boolean>("true or false", (value) => typeof value ===
 export const number = reader<number>("a number", (value) => typeof value === "number");
 /** A whole number from 0 to 2^53 - 1: larger ones are not exact in JavaScript. */
 export const whole = reader<number>(
-  "a whole number from 0",
+  `a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`,
   (value) => Number.isSafeInteger(value) && (value as number) >= 0,
 );
 /** A whole number, negative ones too, at most 2^53 - 1 from 0. */
-export const integer = reader<number>("a whole number", Number.isSafeInteger);
+export const integer = reader<number>(
+  `a whole number from -${Number.MAX_SAFE_INTEGER} to ${Number.MAX_SAFE_INTEGER}`,
+  Number.isSafeInteger,
+);
 
 /** A field that may be missing or `null`. */
 export function optional<T>(of: Reader<T>): Reader<T | undefined> {

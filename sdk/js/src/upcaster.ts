@@ -1,8 +1,11 @@
 // Upcasters: what lifts events of older schemas to today's.
 
+import { answered, listed, type NoPromise } from "./answered";
 import { type HostEvent } from "./event";
 import { Failure } from "./failure";
+import { toJson } from "./json";
 import { object, type Read, type Shape, ShapeError } from "./shape";
+import { shown, textOf } from "./text";
 
 /** One step: which events it takes, and what it makes of them. Made by `lift`, `liftInto` and `drop`. */
 export interface Lift {
@@ -19,13 +22,14 @@ export type Made<Into> = { type: keyof Into & string; data: unknown };
  * Lifts a type from a schema version to the next one. Give it a shape that says what the old data look like: an event
  * of another one is a failure, and only what the shape names is handed over; `keeping({..})` hands over the rest, too.
  */
-export function lift<S extends Shape>(
+export function lift<S extends Shape, T>(
   type: string,
   from: number,
   shape: S,
-  make: (data: Read<S>) => unknown,
+  make: (data: Read<S>) => T & NoPromise<T>,
 ): Lift {
-  return liftInto(type, from, { [type]: from + 1 }, shape, (data) => [{ type, data: make(data) }]);
+  const made = (data: Read<S>) => answered(nameOf(type, from), make(data));
+  return liftInto(type, from, { [type]: from + 1 }, shape, (data) => [{ type, data: made(data) }]);
 }
 
 /**
@@ -41,8 +45,11 @@ export function liftInto<S extends Shape, Into extends Record<string, number>>(
 ): Lift {
   const targets = Object.entries(into).map(([eventType, schemaVersion]) => ({ eventType, schemaVersion }));
   const { read } = object(shape);
-  return { declared: { eventType: type, fromVersion: from, into: targets }, make: (data) => make(read(data, "")) };
+  const made = (data: unknown) => listed(nameOf(type, from), make(read(data, "")));
+  return { declared: { eventType: type, fromVersion: from, into: targets }, make: made };
 }
+
+const nameOf = (type: string, from: number) => `the lift of ${type} ${from}`;
 
 /** Drops the events of a type and schema version: nobody is shown them any more. */
 export function drop(type: string, from: number): Lift {
@@ -81,14 +88,14 @@ function apply(lifts: Lift[], { eventType, schemaVersion, payload }: HostEvent) 
 }
 
 function toHost({ type, data }: { type: string; data: unknown }): unknown {
-  const json = JSON.stringify(data);
-  if (json === undefined) throw new TypeError(`what is made of it as ${type} cannot be written as JSON`);
-  return { eventType: type, payload: { tag: "json", val: json }, contentType: null };
+  const json = toJson(`what is made of it as ${type}`, data);
+  const eventType = textOf("the type of what is made", type);
+  return { eventType, payload: { tag: "json", val: json }, contentType: null };
 }
 
 /** Why nothing was made, as the contract has it: a text. A mistake is told with its stack. */
 function reason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error instanceof ShapeError || error instanceof Failure) return error.message;
-  return `${error.name}: ${error.message}\n${error.stack ?? ""}`.trimEnd();
+  if (!(error instanceof Error)) return shown(error);
+  if (error instanceof ShapeError || error instanceof Failure) return shown(error.message);
+  return shown(`${error.name}: ${error.message}\n${error.stack ?? ""}`.trimEnd());
 }

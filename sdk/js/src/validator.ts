@@ -1,7 +1,9 @@
 // Validators: rules that commands are held against before they are decided.
 
+import { listed } from "./answered";
 import { decodeUtf8 } from "./utf8";
 import { object, type Read, type Shape, ShapeError } from "./shape";
+import { shown, textOf } from "./text";
 
 /** As `checked-command` of the contract. */
 interface HostCommand {
@@ -85,16 +87,24 @@ export function validates(rules: Record<string, Rule>) {
           time: new Date(timestampUs / 1000),
         };
         const errors = rule ? wrong(rule, command) : [];
-        if (errors.length) throw errors;
+        if (errors.length) throw errors.map(toHost);
       },
     },
+  };
+}
+
+function toHost({ path, code, message }: FieldError): FieldError {
+  return {
+    path: textOf("the path of an error", path),
+    code: textOf("the code of an error", code),
+    message: shown(message),
   };
 }
 
 /** What a rule finds wrong; who sends bytes that are no text is told so, and ends no component. */
 function wrong(rule: Rule, command: Checked<string>): FieldError[] {
   try {
-    return rule(command) ?? [];
+    return listed(`the rule of ${command.type}`, rule(command) ?? []);
   } catch (error) {
     if (error instanceof NotText) return [{ path: "", code: MALFORMED, message: error.message }];
     throw error;
