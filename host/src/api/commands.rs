@@ -117,7 +117,7 @@ pub(super) struct RejectionView<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = CommandFailure)]
 pub(super) struct FailureView<'a> {
-    /// What kind of failure it is: a fault's name, or a class of errors.
+    /// What kind of failure it is: a fault's name, or what the same is called as a problem, such as `deadline-passed`.
     kind: &'a str,
     /// Why, for people.
     reason: &'a str,

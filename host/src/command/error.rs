@@ -232,8 +232,7 @@ pub enum CommandError {
     },
     /// It was accepted, and given up for good.
     #[error(
-        "command {:?} was given up after {} attempts: {}; send it again under another id", .0.command_id, .0.attempts,
-        .0.reason
+        "command {:?} was given up after {}: {}; to try it again, give it another id", .0.command_id, .0.tried(), .0.reason
     )]
     GivenUp(Box<Failure>),
     /// It was accepted and settled, and its outcome is not there any more.

@@ -102,7 +102,7 @@ async fn a_key_that_reads_some_types_learns_of_commands_what_those_tell() {
     };
     assert!(given_up["failure"]["reason"].as_str().unwrap().contains("99"), "{given_up}");
     let (status, told) = guarded.get(TYPES, "/v1/commands/off").await;
-    assert_eq!((status, &told["failure"]["kind"]), (200, &json!("conflict")));
+    assert_eq!((status, &told["failure"]["kind"]), (200, &json!("wrong-expected-version")));
     assert!(told["failure"]["reason"].as_str().unwrap().contains("may read all of the stream"), "{told}");
     for how in ["", "?wait=false"] {
         let path = format!("/v1/commands/order/7{how}");
