@@ -223,6 +223,7 @@ fn a_condition_of_a_command_is_held_now_and_later() {
     let now = head(&server);
     let (status, failed) = send(&server, "7", &guarded("c1", &json!(0)));
     assert_eq!((status, kind(&failed)), (409, "condition-failed"), "{failed}");
+    assert_eq!((&failed["command_id"], &failed["stream"]), (&json!("c1"), &json!("account-7")), "{failed}");
     assert_eq!(head(&server), now, "nothing is stored of it");
     assert_eq!(send(&server, "7", &guarded("c1", &now)).0, 201, "and its id is free");
     assert_eq!(later(&server, "7", &guarded("c2", &json!(0))).unwrap().0, 202);

@@ -1,5 +1,8 @@
 //! Commands as they are refused.
 
+use serde_json::json;
+
+use super::Api;
 use crate::api::problem::Problem;
 use crate::command::{CommandError, Failure, FieldFault, LeftOut, Progress};
 use crate::event::{Category, ExpectedVersion, Position, StreamName, Version};
@@ -50,4 +53,24 @@ fn what_is_given_up_is_called_as_the_problem_is() {
         let named = error.kind();
         assert_eq!(named, Problem::from(error).kind().slug());
     }
+}
+
+#[tokio::test]
+async fn every_problem_of_a_command_says_of_which_and_of_which_stream() {
+    let api = Api::new();
+    let sent = [
+        (404, json!({ "id": "a", "type": "Add" })),
+        (400, json!({ "id": "$a", "type": "Add" })),
+        (400, json!({ "id": "a", "type": "Add", "deadline_ms": 0 })),
+    ];
+    for (wanted, command) in sent {
+        for how in ["", "?wait=false"] {
+            let path = format!("/v1/commands/purse/1{how}");
+            let (status, told) = api.send("POST", &path, "application/json", command.to_string()).await;
+            let of = (status, &told["command_id"], &told["stream"]);
+            assert_eq!(of, (wanted, &command["id"], &json!("purse-1")), "{told}");
+        }
+    }
+    let (status, told) = api.get("/v1/commands/none").await;
+    assert_eq!((status, &told["command_id"]), (404, &json!("none")));
 }
