@@ -104,7 +104,7 @@ pub(super) fn apply(
 ) -> Result<(), CommandError> {
     let Some((version, position)) = events.last().map(|last| (last.version, last.position)) else { return Ok(()) };
     check_order(source, hot, &events)?;
-    let first = events.first().map(|event| event.id);
+    let first = events.first().map(|event| (event.id, event.position));
     events.iter().for_each(|event| hot.seen.note(&event.event_type));
     let mut call = Call { host, source, hot, events: Vec::with_capacity(events.len()), bytes: 0 };
     for event in events {
@@ -114,7 +114,10 @@ pub(super) fn apply(
         }
     }
     call.make()?;
-    hot.awaits = hot.awaits.filter(|awaited| Some(*awaited) != first);
+    if let Some((id, position)) = first {
+        hot.awaits = hot.awaits.filter(|awaited| *awaited != id);
+        hot.unsaved.note(position);
+    }
     hot.version = version;
     hot.position = position;
     Ok(())

@@ -107,14 +107,31 @@ pub(super) struct Unsaved {
     since: Version,
     /// How long handing over what followed has taken, in nanoseconds.
     taking_in_ns: u64,
+    /// Where the first event stands that followed.
+    first: Option<Position>,
+    /// Whether that was removed since: what is in memory is all that stands for it.
+    is_cut: bool,
 }
 
 impl Unsaved {
-    /// Whether an aggregate at a version is to have another one.
+    /// Whether an aggregate at a version is to have another one. One whose events were removed while it was in memory, and
+    /// that is used since, is to go on: so it is, however few they were, unless none is ever to be written.
     pub(super) const fn is_due(&self, policy: &AggregatePolicy, version: Version) -> bool {
         let (every, after_ns) = (policy.snapshot_every, policy.snapshot_after_ms.saturating_mul(1_000_000));
         let events = version.0.saturating_sub(self.since.0);
-        (every > 0 && events >= every) || (after_ns > 0 && events > 0 && self.taking_in_ns >= after_ns)
+        (every > 0 && events >= every)
+            || (after_ns > 0 && events > 0 && self.taking_in_ns >= after_ns)
+            || (self.is_cut && (every > 0 || after_ns > 0))
+    }
+
+    /// Takes note of events that followed, of which the first stands at a position.
+    pub(super) fn note(&mut self, first: Position) {
+        self.first = self.first.or(Some(first));
+    }
+
+    /// Takes note that the events before a position are removed.
+    pub(super) fn note_removed(&mut self, before: Position) {
+        self.is_cut = self.first.is_some_and(|first| first < before);
     }
 
     pub(super) fn of(since: Version) -> Self {

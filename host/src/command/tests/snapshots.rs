@@ -112,6 +112,30 @@ async fn a_snapshot_that_stands_for_removed_events_is_dropped_by_force_only() {
     assert!(matches!(error, CommandError::HistoryGone { left_out: None, .. }), "{error}");
 }
 
+/// Whatever comes of that command, and however long ago the last snapshot was taken.
+#[tokio::test]
+async fn an_aggregate_in_memory_whose_events_were_removed_has_a_snapshot_with_its_next_command() {
+    for (next, amount) in [("Add", 1), ("Take", 100)] {
+        let world = World::new(every(100));
+        let remove = || world.store.remove(&Category::new("purse").unwrap(), world.store.head().next()).unwrap();
+        for round in 0..2 {
+            world.send(command(&format!("before-{round}"), "Add", 1)).await.unwrap();
+            let version = world.events("purse-1").last().unwrap().version;
+            remove();
+            world.send(command(&format!("next-{round}"), next, amount)).await.unwrap();
+            assert!(snapshot_at(&world, version.0).await.version >= version);
+        }
+        remove();
+        world.restarted().send(command("a", "Add", 1)).await.unwrap();
+    }
+    let never = World::new(never());
+    never.send(command("a", "Add", 1)).await.unwrap();
+    never.store.remove(&Category::new("purse").unwrap(), never.store.head().next()).unwrap();
+    never.send(command("b", "Add", 1)).await.unwrap();
+    let error = never.restarted().send(command("c", "Add", 1)).await.unwrap_err();
+    assert!(matches!(error, CommandError::HistoryGone { left_out: None, .. }), "{error}");
+}
+
 #[tokio::test]
 async fn a_damaged_snapshot_is_left_out_listed_as_such_dropped_and_written_over() {
     let mut world = World::new(every(3));
