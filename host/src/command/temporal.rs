@@ -279,7 +279,9 @@ fn made(source: &Source<'_>, point: Point, decider: &Decider) -> Result<(Box<dyn
             if is_dead {
                 host = source.setup.code.host();
             }
-            Hot { not_loaded: Some(not_loaded), ..begun(&mut *host, source)? }
+            let mut hot = begun(&mut *host, source)?;
+            hot.not_loaded = Some(not_loaded);
+            hot
         }
     };
     Ok((host, hot))

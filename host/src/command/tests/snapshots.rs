@@ -68,7 +68,7 @@ async fn a_snapshot_of_removed_events_that_does_not_load_is_named_and_counts_aga
         world.code.refuses_snapshots.store(!dies, Ordering::Relaxed);
         world.code.dies_of_snapshots.store(dies, Ordering::Relaxed);
         let known = Some(LeftOut::Unloadable(Version(3), why.into()));
-        let is_told = |error: &CommandError, of_command| {
+        let is_told = |error: &CommandError, of_command: bool| {
             let told = format!("that at version 3 is there, and the component that runs does not load it: {why};");
             let text = error.to_string();
             matches!(error, CommandError::HistoryGone { left_out, .. } if *left_out == known)
