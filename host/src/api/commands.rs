@@ -116,7 +116,7 @@ pub(super) struct RejectionView<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = CommandFailure)]
 pub(super) struct FailureView<'a> {
-    /// What kind of failure it is: a fault's name, or a class of errors.
+    /// What kind of failure it is: a fault's name, or what the same is called as a problem, such as `deadline-passed`.
     kind: &'a str,
     /// Why, for people.
     reason: &'a str,
@@ -206,6 +206,19 @@ pub(super) async fn send(
     if let Some(traceparent) = context.traceparent() {
         command.metadata.entry(metadata_key::TRACEPARENT.into()).or_insert_with(|| traceparent.to_owned());
     }
+    let (id, stream) = (command.id.clone(), command.stream().ok());
+    let sent = carry_out(&state, caller, command, later, starting).await;
+    sent.map_err(|problem| problem.of_command(&id, stream.as_ref()))
+}
+
+/// Has a command decided, or accepted if that is enough.
+async fn carry_out(
+    state: &ApiState,
+    caller: Caller,
+    command: Command,
+    later: bool,
+    starting: Starting,
+) -> Result<Response, Problem> {
     // Its version decides, and a refusal tells it.
     caller.may(&Action::Expect(&command.stream()?))?;
     if let Some(condition) = &command.condition {
@@ -284,7 +297,7 @@ pub(super) async fn status(
             "no command {id:?} is under way or has an outcome; it was never sent, or failed, or its \
                               outcome was removed"
         );
-        Problem::not_found(detail).with("id", id.as_str())
+        Problem::not_found(detail).with("command_id", id.as_str())
     };
     match state.commands().status(&id).await?.ok_or_else(unknown)? {
         Status::UnderWay(stream) => {
@@ -347,6 +360,15 @@ fn parse(aggregate: Category, key: String, body: &[u8]) -> Result<Command, Probl
 }
 
 impl Problem {
+    /// The same, as one of a command, whatever it is: of which, and against which stream that would be decided.
+    fn of_command(self, id: &str, stream: Option<&StreamName>) -> Self {
+        let problem = self.with_missing("command_id", id);
+        match stream {
+            Some(stream) => problem.with_missing("stream", stream.as_str()),
+            None => problem,
+        }
+    }
+
     /// A command that is not handed over to be decided; its id is free.
     fn not_decided(detail: String) -> Self {
         Self::http(StatusCode::UNPROCESSABLE_ENTITY, Kind::InvalidCommand, detail)

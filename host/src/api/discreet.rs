@@ -57,6 +57,6 @@ pub(super) fn discreet(caller: &Caller, stream: &StreamName, error: CommandError
             CommandError::Unlifted { stream, version, position, reason, upcaster, evidence }
         }
         CommandError::GivenUp(failure) => CommandError::GivenUp(Box::new(discreet_failure(caller, *failure))),
-        error => error,
+        error => error.discreet_of_snapshot(WITHHELD),
     }
 }

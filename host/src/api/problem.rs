@@ -228,6 +228,12 @@ impl Problem {
         self
     }
 
+    /// Adds a field for programs, unless it has one of that name.
+    pub(super) fn with_missing(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.fields.entry(name).or_insert_with(|| value.into());
+        self
+    }
+
     /// What was wrong, and what to do.
     pub(super) fn detail(&self) -> &str {
         &self.detail

@@ -36,6 +36,11 @@ pub(super) struct CategoryView {
     /// Generations that plugins kept to return to, and that the last look dropped because they alone held events back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dropped: Vec<DroppedView>,
+    /// The plugin that decides for aggregates of the category, if one does: those of which events are removed that no
+    /// snapshot stands for take no more commands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    decided_by: Option<String>,
 }
 
 /// A generation of a plugin's data that could be returned to.
@@ -73,13 +78,19 @@ pub(super) async fn list(State(state): State<ApiState>, RawQuery(query): RawQuer
         let category = status.policy.category.to_string();
         let policy = Some(status.policy.to_string());
         let wanted_before = Some(status.wanted_before);
-        let (named, removed_before) = (category.clone(), Position::START);
-        let view = CategoryView { category: named, policy, removed_before, wanted_before, blocked_by, dropped };
+        let (named, removed_before, decided_by) = (category.clone(), Position::START, None);
+        let view =
+            CategoryView { category: named, policy, removed_before, wanted_before, blocked_by, dropped, decided_by };
         views.insert(category, view);
     }
     for (category, horizon) in state.store().removals().iter() {
         let view = views.entry(category.to_owned()).or_default();
         (view.category, view.removed_before) = (category.to_owned(), horizon);
+    }
+    for claimed in state.commands().claims().list() {
+        if let Some(view) = views.get_mut(claimed.category.as_str()) {
+            view.decided_by = Some(claimed.plugin.to_string());
+        }
     }
     Json::render(&RetentionView { retention: views.into_values().collect() })
 }

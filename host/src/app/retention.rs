@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::command::Commands;
 use crate::delivery::{drop_kept, forget_passed, kept_generation, listened_to};
 use crate::error::with_sources;
-use crate::event::{Filter, Pattern, PluginName, Position, Tag};
+use crate::event::{Category, Filter, Pattern, PluginName, Position, Tag};
 use crate::plugin::{PluginInfo, SubscriptionInfo};
 use crate::store::retention::{self, Needed, Reader, Retention, RetentionStatus};
 use crate::store::{Owner, Store, StoreError};
@@ -38,13 +38,14 @@ impl RetentionTask {
             // A plugin that was not found yet would not be heard.
             host.plugins_loaded().await;
             let mut ticks = tokio::time::interval(EVERY);
-            let mut blocked = Vec::new();
+            let (mut blocked, mut ending) = (Vec::new(), Vec::new());
             loop {
                 tokio::select! {
                     _ = ticks.tick() => {}
                     changed = asked.changed() => if changed.is_err() { return },
                 }
                 let policies = asked.borrow_and_update().clone();
+                ending = tell_aggregates(&ending, &policies, &deciding(&host));
                 if policies.is_empty() {
                     told.send_replace(Vec::new());
                     continue;
@@ -173,6 +174,32 @@ fn readers(store: &dyn Store, installed: &[Installed]) -> Result<Vec<Reader>, St
     names.into_iter().map(reader).collect()
 }
 
+/// For which categories somebody decides, and who.
+fn deciding(host: &Host) -> Vec<(Category, PluginName)> {
+    let claimed = host.commands().claims().list();
+    claimed.into_iter().map(|claimed| (claimed.category, claimed.plugin)).collect()
+}
+
+/// Warns once of each category with a policy whose aggregates somebody decides for: they end with their events unless a
+/// snapshot stands for those. Answers of which it has warned by now.
+fn tell_aggregates(said: &[Category], policies: &[Retention], deciding: &[(Category, PluginName)]) -> Vec<Category> {
+    let mut now = Vec::new();
+    for (category, plugin) in deciding {
+        if policies.iter().all(|policy| policy.category != *category) {
+            continue;
+        }
+        if !said.contains(category) {
+            warn!(
+                %category, %plugin,
+                "a policy removes events of aggregates: one whose events go before a snapshot stands for them takes no more \
+                 commands; see snapshot_every in the plugin's manifest"
+            );
+        }
+        now.push(category.clone());
+    }
+    now
+}
+
 /// Says once of each category who holds back what; answers what is said by now.
 fn tell_blocked(said: Vec<(String, String)>, status: &[RetentionStatus]) -> Vec<(String, String)> {
     let mut now = Vec::new();
@@ -249,6 +276,17 @@ mod tests {
         let mut status = task.status();
         let looked = status.wait_for(|status| !status.is_empty()).await.unwrap();
         looked.first().unwrap().clone()
+    }
+
+    #[test]
+    fn of_aggregates_that_a_policy_ends_is_warned_once_for_each_who_decides() {
+        let policies = ["order=7d", "trace=7d"].map(|text| text.parse::<Retention>().unwrap());
+        let deciding = [("account", "accounts"), ("order", "orders")]
+            .map(|(category, plugin)| (Category::new(category).unwrap(), PluginName::new(plugin).unwrap()));
+        let said = tell_aggregates(&[], &policies, &deciding);
+        assert_eq!(said, [Category::new("order").unwrap()]);
+        assert_eq!(tell_aggregates(&said, &policies, &deciding), said);
+        assert!(tell_aggregates(&said, &policies, &[]).is_empty(), "who decides then is another");
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::append::{expected_version, key_value};
 use super::args::SourceArgs;
 use super::client::{Client, ClientError};
+use super::dead_letters::counted;
 use super::error::{CliError, Exit};
 use super::output::{Output, shown};
 use super::query::Query;
@@ -220,7 +221,8 @@ fn print(answer: &str, json: bool, output: &mut Output<'_>) -> Result<(), CliErr
     }
     if let Some(Failure { kind, reason, attempts }) = &answer.failure {
         let (kind, reason) = (shown(kind, 64), shown(reason, usize::MAX));
-        output.line(&format!("  given up after {attempts} attempts ({kind}): {reason}"))?;
+        let tried = counted((*attempts).into(), "attempt");
+        output.line(&format!("  given up after {tried} ({kind}): {reason}"))?;
     }
     match &answer.rejection {
         Some(Rejection { code, reason }) => {

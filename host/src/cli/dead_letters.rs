@@ -341,7 +341,7 @@ fn tell(redriven: &Redriven) -> Result<(), CliError> {
         .hint("what was not handled is still set aside; retry it when the plugin goes on"))
 }
 
-fn counted(count: u64, what: &str) -> String {
+pub(super) fn counted(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 

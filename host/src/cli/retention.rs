@@ -46,6 +46,7 @@ struct Row {
     blocked_by: Option<Blocked>,
     #[serde(default)]
     dropped: Vec<Dropped>,
+    decided_by: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -68,7 +69,7 @@ pub(super) fn run(command: &RetentionCommand, client: &Client, output: &mut Outp
         return answer.retention.iter().try_for_each(|row| output.json_line(row.get()));
     }
     let mut table = Table::new(["CATEGORY", "POLICY", "#REMOVED BEFORE", "#WANTED BEFORE", "BLOCKED BY"]);
-    let mut dropped = BTreeSet::new();
+    let (mut dropped, mut ending) = (BTreeSet::new(), Vec::new());
     for row in &answer.retention {
         let row: Row = serde_json::from_str(row.get())
             .map_err(|error| CliError::new(Exit::Failure, format_args!("the answer is not understood: {error}")))?;
@@ -78,6 +79,8 @@ pub(super) fn run(command: &RetentionCommand, client: &Client, output: &mut Outp
             None => format!("{plugin} from {position}"),
         });
         dropped.extend(row.dropped.into_iter().map(|Dropped { plugin, generation }| (plugin, generation)));
+        let ends = row.decided_by.filter(|_| row.policy.is_some()).map(|plugin| (row.category.clone(), plugin));
+        ending.extend(ends);
         table.row([
             shown(&row.category, usize::MAX),
             or_dash(row.policy),
@@ -87,10 +90,20 @@ pub(super) fn run(command: &RetentionCommand, client: &Client, output: &mut Outp
         ]);
     }
     table.print(output)?;
+    ending.iter().for_each(|(category, plugin)| tell_ending(category, plugin));
     for (plugin, generation) in dropped {
         talk(&format!(
             "generation {generation} of {plugin}, kept to return to, was dropped: it alone held events back"
         ));
     }
     Ok(())
+}
+
+/// Says what a policy means for aggregates.
+fn tell_ending(category: &str, plugin: &str) {
+    let (category, plugin) = (shown(category, usize::MAX), shown(plugin, usize::MAX));
+    talk(&format!(
+        "{plugin} decides for aggregates of {category}: one whose events go before a snapshot stands for them takes no more \
+         commands; see snapshot_every in its manifest"
+    ));
 }

@@ -42,14 +42,14 @@ impl Progress {
         }
     }
 
-    /// What is true of the command after its deadline, and what to do.
+    /// What is true of the command after its deadline; and, behind a semicolon, what to do.
     #[must_use]
     pub const fn what_follows(self) -> &'static str {
         match self {
             Self::Waiting | Self::Checked | Self::Deciding | Self::Appending => {
-                "nothing of it was appended, nor will be: send it again, with more time"
+                "nothing of it was appended, nor will be; send it again, with more time"
             }
-            Self::Joined | Self::Queued => "that goes on: ask what became of it, or send it again, with more time",
+            Self::Joined | Self::Queued => "that goes on; ask what became of it, or send it again, with more time",
         }
     }
 }

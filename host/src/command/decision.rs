@@ -75,12 +75,17 @@ fn followed(
 }
 
 impl Proposed {
-    /// What it means that the store refused it: events that no append takes are the fault of who decided on them.
+    /// What it means that the store refused it: events that no append takes, or not together, are the fault of who decided
+    /// on them.
     pub(super) fn refused(&self, source: &Source<'_>, error: AppendError) -> CommandError {
         match (self, error) {
             (Self::Events(_), AppendError::InvalidEvent { index, reason }) => {
                 source.faulted(bad_reply(format!("event {index} of its decision: {reason}")))
             }
+            // Whoever sent the command cannot split what it led to.
+            (Self::Events(_), AppendError::TooMuchToCheck { count }) => source.faulted(bad_reply(format!(
+                "it takes too much to hold the first {count} events of its decision to their schemas"
+            ))),
             (_, error) => error.into(),
         }
     }

@@ -16,12 +16,15 @@ use crate::event::{
 use crate::store::{AppendError, StoreError};
 
 /// A snapshot that is left out when its aggregate is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeftOut {
     /// Something else made it, at this version.
     Unfit(Version),
     /// Its row is damaged.
     Damaged,
+    /// The code that runs does not load the one at this version, and says why, or how it failed; in no words where those are
+    /// withheld.
+    Unloadable(Version, String),
 }
 
 /// Why a command has no outcome. Nothing of it is stored, unless the store says otherwise; it may be sent again.
@@ -112,8 +115,9 @@ pub enum CommandError {
     },
     /// Events of the aggregate's history are not there any more.
     #[error(
-        "events of stream {stream} after version {version} were removed, and no snapshot stands for them{}; it takes no \
-         more commands", unfit(*.left_out)
+        "events of stream {stream} after version {version} were removed, and no snapshot stands for them{}; its state \
+         cannot be made of events any more{}", unfit(.left_out.as_ref()),
+        what_ends(*.is_refused)
     )]
     HistoryGone {
         /// The stream.
@@ -122,6 +126,8 @@ pub enum CommandError {
         version: Version,
         /// The snapshot that is left out, if there is one.
         left_out: Option<LeftOut>,
+        /// Whether a command is refused for it, and not only a look.
+        is_refused: bool,
     },
     /// A snapshot stands for events that are not there any more.
     #[error(
@@ -226,8 +232,7 @@ pub enum CommandError {
     },
     /// It was accepted, and given up for good.
     #[error(
-        "command {:?} was given up after {} attempts: {}; send it again under another id", .0.command_id, .0.attempts,
-        .0.reason
+        "command {:?} was given up after {}: {}; to try it again, give it another id", .0.command_id, .0.tried(), .0.reason
     )]
     GivenUp(Box<Failure>),
     /// It was accepted and settled, and its outcome is not there any more.
@@ -327,6 +332,19 @@ impl CommandError {
         }
     }
 
+    /// The same, where the history of an aggregate is gone, without what code says of its snapshot, which holds what events
+    /// said: `withheld` stands in place of that.
+    #[must_use]
+    pub fn discreet_of_snapshot(self, withheld: &str) -> Self {
+        match self {
+            Self::HistoryGone { stream, version, left_out: Some(LeftOut::Unloadable(at, _)), is_refused } => {
+                let left_out = Some(LeftOut::Unloadable(at, withheld.to_owned()));
+                Self::HistoryGone { stream, version, left_out, is_refused }
+            }
+            error => error,
+        }
+    }
+
     /// Whether it is about who sent the command, and when: another who sends the same one may fare otherwise.
     pub(super) const fn is_of_sender(&self) -> bool {
         matches!(self, Self::Denied(_) | Self::Expired { .. })
@@ -382,8 +400,13 @@ fn what_to_do(snapshot: Option<Version>) -> String {
     }
 }
 
+/// What has ended beside the state of an aggregate whose history is gone, where a command is refused for it.
+const fn what_ends(is_refused: bool) -> &'static str {
+    if is_refused { ", and it takes no more commands" } else { "" }
+}
+
 /// Which snapshot does not count, in brackets.
-fn unfit(left_out: Option<LeftOut>) -> String {
+fn unfit(left_out: Option<&LeftOut>) -> String {
     match left_out {
         None => String::new(),
         Some(LeftOut::Unfit(version)) => format!(
@@ -391,6 +414,13 @@ fn unfit(left_out: Option<LeftOut>) -> String {
              counts again when that is put back)"
         ),
         Some(LeftOut::Damaged) => " (the one there is is damaged on disk: restore it from a backup)".to_owned(),
+        Some(LeftOut::Unloadable(version, reason)) => {
+            let colon = if reason.is_empty() { "" } else { ": " };
+            format!(
+                " (that at version {version} is there, and the component that runs does not load it{colon}{reason}; it \
+                 counts again when one is put back that does)"
+            )
+        }
     }
 }
 

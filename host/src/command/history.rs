@@ -103,8 +103,8 @@ pub(super) fn apply(
     events: Vec<RecordedEvent>,
 ) -> Result<(), CommandError> {
     let Some((version, position)) = events.last().map(|last| (last.version, last.position)) else { return Ok(()) };
-    check_order(source, hot.version, &events)?;
-    let first = events.first().map(|event| event.id);
+    check_order(source, hot, &events)?;
+    let first = events.first().map(|event| (event.id, event.position));
     events.iter().for_each(|event| hot.seen.note(&event.event_type));
     let mut call = Call { host, source, hot, events: Vec::with_capacity(events.len()), bytes: 0 };
     for event in events {
@@ -114,7 +114,10 @@ pub(super) fn apply(
         }
     }
     call.make()?;
-    hot.awaits = hot.awaits.filter(|awaited| Some(*awaited) != first);
+    if let Some((id, position)) = first {
+        hot.awaits = hot.awaits.filter(|awaited| *awaited != id);
+        hot.unsaved.note(position);
+    }
     hot.version = version;
     hot.position = position;
     Ok(())
@@ -129,7 +132,7 @@ pub(super) fn apply_apart(
     event: RecordedEvent,
     mut after: impl FnMut(&mut dyn AggregateHost, &Hot, &RecordedEvent, usize) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
-    check_order(source, hot.version, std::slice::from_ref(&event))?;
+    check_order(source, hot, std::slice::from_ref(&event))?;
     hot.seen.note(&event.event_type);
     let (version, position) = (event.version, event.position);
     let parts = source.setup.chain.lift(&event).map_err(|error| source.unlifted(&event, error))?;
@@ -145,14 +148,15 @@ pub(super) fn apply_apart(
     Ok(())
 }
 
-fn check_order(source: &Source<'_>, mut version: Version, events: &[RecordedEvent]) -> Result<(), CommandError> {
+fn check_order(source: &Source<'_>, hot: &Hot, events: &[RecordedEvent]) -> Result<(), CommandError> {
+    let mut version = hot.version;
     for event in events {
         if event.is_tombstone() {
             let stream = source.stream.clone();
             return Err(AppendError::StreamDeleted { stream, version: event.version }.into());
         }
         if event.version != version.next() {
-            return Err(source.gone(version));
+            return Err(source.gone(hot, version));
         }
         version = event.version;
     }
@@ -211,20 +215,24 @@ pub(super) fn check_whole(
     let next = source.store.read(&ReadRequest { limit: 1, ..Until::default().after(source, hot) })?;
     match next.events.first() {
         Some(event) if event.version == hot.version.next() => Ok(()),
-        _ => Err(source.gone(hot.version)),
+        _ => Err(source.gone(hot, hot.version)),
     }
 }
 
 impl Source<'_> {
-    fn gone(&self, version: Version) -> CommandError {
+    fn gone(&self, hot: &Hot, version: Version) -> CommandError {
         // A look is taken for the operator: what cannot be read is not told.
         let snapshot = snapshot::read(self.store, self.stream).ok().flatten();
         let left_out = match snapshot {
             Some(Ok(found)) if !found.is_of(self.setup) => Some(LeftOut::Unfit(found.version)),
             Some(Err(_)) => Some(LeftOut::Damaged),
-            Some(Ok(_)) | None => None,
+            // Another may have taken its place since it was not loaded.
+            Some(Ok(found)) => {
+                hot.not_loaded.clone().filter(|not_loaded| not_loaded.version == found.version).map(Into::into)
+            }
+            None => None,
         };
-        CommandError::HistoryGone { stream: self.stream.clone(), version, left_out }
+        CommandError::HistoryGone { stream: self.stream.clone(), version, left_out, is_refused: false }
     }
 
     fn unlifted(&self, event: &RecordedEvent, error: LiftError) -> CommandError {

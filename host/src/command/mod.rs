@@ -51,6 +51,7 @@ mod suspects;
 mod tally;
 mod task;
 mod temporal;
+mod told;
 mod transient;
 mod waiting;
 

@@ -1,7 +1,7 @@
 //! How long the queue bears an error of a command, before it gives the command up.
 
 use super::deadline::Progress;
-use super::error::{CommandError, LeftOut};
+use super::error::CommandError;
 use super::transient::Transient;
 use crate::store::AppendError;
 
@@ -36,13 +36,13 @@ impl Patience {
             | CommandError::QueueFull { .. }
             | CommandError::ChecksUnknown { .. }
             | CommandError::UnknownAggregate { .. }
-            | CommandError::HistoryGone { left_out: Some(LeftOut::Damaged), .. }
+            | CommandError::HistoryGone { left_out: Some(_), .. }
             | CommandError::Store(_)
             | CommandError::Append(AppendError::Store(_)) => Self::Endless,
             CommandError::Invalid(_)
             | CommandError::IdTaken { for_now: false, .. }
             | CommandError::Denied(_)
-            | CommandError::HistoryGone { .. }
+            | CommandError::HistoryGone { left_out: None, .. }
             | CommandError::OutcomeGone { .. }
             | CommandError::SnapshotNeeded { .. }
             | CommandError::Backwards { .. }
@@ -63,6 +63,7 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::LeftOut;
     use crate::event::{Category, StreamName, Version};
 
     #[test]
@@ -74,13 +75,15 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_that_may_be_restored_is_waited_for_and_no_other() {
+    fn a_snapshot_that_may_count_again_is_waited_for_and_where_there_is_none_nothing_is() {
         let with = |left_out| {
             let stream = StreamName::new("purse-1").unwrap();
-            Patience::with(&CommandError::HistoryGone { stream, version: Version(0), left_out }, None)
+            let error = CommandError::HistoryGone { stream, version: Version(0), left_out, is_refused: true };
+            Patience::with(&error, None)
         };
-        assert_eq!(with(Some(LeftOut::Damaged)), Patience::Endless);
-        assert_eq!([None, Some(LeftOut::Unfit(Version(3)))].map(with), [Patience::None; 2]);
+        let (unfit, unloadable) = (LeftOut::Unfit(Version(3)), LeftOut::Unloadable(Version(3), "no".into()));
+        assert_eq!([LeftOut::Damaged, unfit, unloadable].map(|one| with(Some(one))), [Patience::Endless; 3]);
+        assert_eq!(with(None), Patience::None);
     }
 
     #[test]

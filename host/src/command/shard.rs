@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::aggregate::{AggregateHost, Faulted, Handle};
 use super::claims::AggregateSetup;
 use super::counts::Counts;
-use super::error::CommandError;
+use super::error::{CommandError, LeftOut};
 use super::history::{Until, apply, take_in};
 use super::policy::AggregatePolicy;
 use super::seen::Seen;
@@ -59,13 +59,44 @@ pub(super) struct Hot {
     /// The version of the snapshot that it was made of, or of the last one that was taken of it since: that is as good or
     /// as bad. None if it was made of its events alone.
     pub(super) made_of: Option<Version>,
+    /// The snapshot that was not loaded when it was made, if that was why it was made of events.
+    pub(super) not_loaded: Option<NotLoaded>,
     used: u64,
+}
+
+/// A snapshot of this code, schema and history, which the code does not load.
+#[derive(Clone, Debug)]
+pub(super) struct NotLoaded {
+    pub(super) version: Version,
+    /// What the code says, or how it failed.
+    reason: String,
+}
+
+impl From<NotLoaded> for LeftOut {
+    fn from(NotLoaded { version, reason }: NotLoaded) -> Self {
+        Self::Unloadable(version, reason)
+    }
+}
+
+/// What the snapshot of an aggregate comes to.
+pub(super) enum Restored {
+    /// The aggregate.
+    Made(Hot),
+    /// None fits and lies within.
+    None,
+    /// One would, and does not load.
+    Not {
+        not_loaded: NotLoaded,
+        /// Whether the instance died of it.
+        is_dead: bool,
+    },
 }
 
 impl Hot {
     fn at(handle: Handle, (version, position): (Version, Position), seen: Seen) -> Self {
         let unsaved = Unsaved::default();
-        Self { handle, version, position, seen, unsaved, ahead_ns: 0, awaits: None, made_of: None, used: 0 }
+        let (ahead_ns, awaits, made_of, not_loaded) = (0, None, None, None);
+        Self { handle, version, position, seen, unsaved, ahead_ns, awaits, made_of, not_loaded, used: 0 }
     }
 }
 
@@ -76,14 +107,31 @@ pub(super) struct Unsaved {
     since: Version,
     /// How long handing over what followed has taken, in nanoseconds.
     taking_in_ns: u64,
+    /// Where the first event stands that followed.
+    first: Option<Position>,
+    /// Whether that was removed since: what is in memory is all that stands for it.
+    is_cut: bool,
 }
 
 impl Unsaved {
-    /// Whether an aggregate at a version is to have another one.
+    /// Whether an aggregate at a version is to have another one. One whose events were removed while it was in memory, and
+    /// that is used since, is to go on: so it is, however few they were, unless none is ever to be written.
     pub(super) const fn is_due(&self, policy: &AggregatePolicy, version: Version) -> bool {
         let (every, after_ns) = (policy.snapshot_every, policy.snapshot_after_ms.saturating_mul(1_000_000));
         let events = version.0.saturating_sub(self.since.0);
-        (every > 0 && events >= every) || (after_ns > 0 && events > 0 && self.taking_in_ns >= after_ns)
+        (every > 0 && events >= every)
+            || (after_ns > 0 && events > 0 && self.taking_in_ns >= after_ns)
+            || (self.is_cut && (every > 0 || after_ns > 0))
+    }
+
+    /// Takes note of events that followed, of which the first stands at a position.
+    pub(super) fn note(&mut self, first: Position) {
+        self.first = self.first.or(Some(first));
+    }
+
+    /// Takes note that the events before a position are removed.
+    pub(super) fn note_removed(&mut self, before: Position) {
+        self.is_cut = self.first.is_some_and(|first| first < before);
     }
 
     pub(super) fn of(since: Version) -> Self {
@@ -173,10 +221,13 @@ impl Shard {
     ) -> Result<T, CommandError> {
         let done = self.current(source).and_then(|hot| self.work_on(source, hot, &mut work));
         let done = done.or_else(|failed| self.without_snapshot(source, failed, &mut work));
-        if let Err(error @ CommandError::HistoryGone { .. }) = &done {
-            self.counts.history_gone.note(error.to_string());
-        }
-        done
+        done.map_err(|mut error| {
+            if let CommandError::HistoryGone { is_refused, .. } = &mut error {
+                *is_refused = true;
+                self.counts.history_gone.note(error.clone().discreet_of_snapshot("").to_string());
+            }
+            error
+        })
     }
 
     /// Does with an aggregate that is made of its events alone what failed on one that was made of a snapshot, if that may be
@@ -337,14 +388,16 @@ impl Shard {
     fn load(&mut self, source: &Source<'_>) -> Result<Hot, CommandError> {
         self.counts.loaded.add(1);
         let host = self.host.get_or_insert_with(|| source.setup.code.host());
-        let mut hot = match restored(&mut **host, source, Until::default(), &self.counts) {
-            Ok(Some(hot)) => hot,
-            Ok(None) => begun(&mut **host, source)?,
-            Err(error) if error.is_of_snapshot() => {
-                self.reset();
-                begun(&mut **self.host.insert(source.setup.code.host()), source)?
+        let mut hot = match restored(&mut **host, source, Until::default(), &self.counts)? {
+            Restored::Made(hot) => hot,
+            Restored::None => begun(&mut **host, source)?,
+            Restored::Not { not_loaded, is_dead } => {
+                if is_dead {
+                    self.reset();
+                }
+                let host = self.host.get_or_insert_with(|| source.setup.code.host());
+                Hot { not_loaded: Some(not_loaded), ..begun(&mut **host, source)? }
             }
-            Err(error) => return Err(error),
         };
         let tried = self.tried.get(source.stream).copied().unwrap_or_default();
         hot.unsaved.since = hot.unsaved.since.max(tried);
@@ -422,42 +475,50 @@ pub(super) fn restored(
     source: &Source<'_>,
     until: Until,
     counts: &Counts,
-) -> Result<Option<Hot>, CommandError> {
+) -> Result<Restored, CommandError> {
     let found = match snapshot::read(source.store, source.stream)? {
-        None => return Ok(None),
+        None => return Ok(Restored::None),
         Some(Ok(found)) => found,
         Some(Err(error)) => {
             tracing::warn!(stream = %source.stream, %error, "a damaged snapshot was left out");
             counts.snapshots_left_out.note(told(source, None, "it is damaged"));
-            return Ok(None);
+            return Ok(Restored::None);
         }
     };
     let (version, position) = (found.version, found.position);
     let note = |why: &str| counts.snapshots_left_out.note(told(source, Some(version), why));
-    let reason = match usable(source, &found, until)? {
-        Ok(false) => return Ok(None),
-        Ok(true) => match host.restore(source.key, &found.bytes).map_err(|faulted| source.faulted(faulted)) {
-            Ok(Ok(handle)) => {
-                let unsaved = Unsaved::of(version);
-                let made_of = Some(version);
-                return Ok(Some(Hot { unsaved, made_of, ..Hot::at(handle, (version, position), found.seen) }));
-            }
-            Ok(Err(reason)) => {
-                note("it does not load");
-                format!("it does not load: {reason}")
-            }
-            Err(error) => {
-                note("the code fails when it loads it");
+    let left_out = |why: &str, reason: &str| {
+        note(why);
+        tracing::info!(stream = %source.stream, reason, "a snapshot was left out");
+    };
+    match usable(source, &found, until)? {
+        Ok(false) => return Ok(Restored::None),
+        Ok(true) => {}
+        Err(reason) => {
+            left_out(reason, reason);
+            return Ok(Restored::None);
+        }
+    }
+    let (reason, is_dead) = match host.restore(source.key, &found.bytes) {
+        Ok(Ok(handle)) => {
+            let (unsaved, made_of) = (Unsaved::of(version), Some(version));
+            return Ok(Restored::Made(Hot { unsaved, made_of, ..Hot::at(handle, (version, position), found.seen) }));
+        }
+        Ok(Err(reason)) => {
+            left_out("it does not load", &format!("it does not load: {reason}"));
+            (reason, false)
+        }
+        Err(faulted) => {
+            note("the code fails when it loads it");
+            let reason = format!("{}: {}", faulted.fault.as_str(), faulted.reason);
+            let error = source.faulted(faulted);
+            if !error.is_of_snapshot() {
                 return Err(error);
             }
-        },
-        Err(reason) => {
-            note(reason);
-            reason.to_owned()
+            (reason, true)
         }
     };
-    tracing::info!(stream = %source.stream, reason, "a snapshot was left out");
-    Ok(None)
+    Ok(Restored::Not { not_loaded: NotLoaded { version, reason }, is_dead })
 }
 
 /// Whether an instance is not to be used any more after an error.

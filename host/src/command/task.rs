@@ -158,12 +158,10 @@ impl Task {
             Err(AppendError::IdConflict { .. } | AppendError::PartlyStored { .. }) => return Err(self.id_taken()),
             Err(error) => return Err(outcome.refused(&self.source(&decider), error)),
         };
-        Ok(match outcome {
+        let settled = match outcome {
             Proposed::Events(types) => {
                 self.advance(&decider, own, &appended);
-                let settled = record::accepted(&self.command, &self.stream, types, appended);
-                self.wish_snapshot(&decider, settled.version, unsaved);
-                settled
+                record::accepted(&self.command, &self.stream, types, appended)
             }
             Proposed::Nothing(outcome) => Settled {
                 id: self.command.id.clone(),
@@ -174,7 +172,9 @@ impl Task {
                 outcome,
                 repeated: false,
             },
-        })
+        };
+        self.wish_snapshot(&decider, settled.version, unsaved);
+        Ok(settled)
     }
 
     fn source<'a>(&'a self, decider: &'a Decider) -> Source<'a> {
@@ -297,6 +297,7 @@ impl Task {
                     Err(rejection) => Err(rejection),
                 };
                 let first_id = record::event_id(stamp.ids, &command.id, 0);
+                hot.unsaved.note_removed(store.removals().horizon(decider.setup.category.as_str()));
                 hot.awaits = matches!(&decided, Ok(events) if !events.is_empty()).then_some(first_id);
                 Ok(Ok((decided, hot.version, hot.unsaved, std::mem::take(&mut hot.ahead_ns))))
             });
@@ -328,7 +329,7 @@ impl Task {
         });
     }
 
-    /// Has a snapshot written when the last one is old enough.
+    /// Has a snapshot written when the last one is old enough, or retention took what came since.
     fn wish_snapshot(&self, decider: &Decider, version: Version, unsaved: Unsaved) {
         if unsaved.is_due(&decider.setup.policy, version) {
             let Command { aggregate, key, .. } = &self.command;

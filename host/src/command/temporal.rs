@@ -17,7 +17,7 @@ use super::bus::Commands;
 use super::claims::Decider;
 use super::error::CommandError;
 use super::history::{Until, apply_apart, check_whole, take_in};
-use super::shard::{Hot, Source, begun, left_out_unfit, page_at, restored};
+use super::shard::{Hot, Restored, Source, begun, left_out_unfit, page_at, restored};
 use crate::clock::rfc3339;
 use crate::event::{Category, EventType, Position, RecordedEvent, StreamName, Version};
 use crate::store::{ReadPage, Store};
@@ -272,14 +272,17 @@ fn with<T>(
 /// The aggregate as its newest snapshot before a point has it, or without events.
 fn made(source: &Source<'_>, point: Point, decider: &Decider) -> Result<(Box<dyn AggregateHost>, Hot), CommandError> {
     let mut host = source.setup.code.host();
-    let hot = match restored(&mut *host, source, point.until(), &decider.counts) {
-        Ok(Some(hot)) => hot,
-        Ok(None) => begun(&mut *host, source)?,
-        Err(error) if error.is_of_snapshot() => {
-            host = source.setup.code.host();
-            begun(&mut *host, source)?
+    let hot = match restored(&mut *host, source, point.until(), &decider.counts)? {
+        Restored::Made(hot) => hot,
+        Restored::None => begun(&mut *host, source)?,
+        Restored::Not { not_loaded, is_dead } => {
+            if is_dead {
+                host = source.setup.code.host();
+            }
+            let mut hot = begun(&mut *host, source)?;
+            hot.not_loaded = Some(not_loaded);
+            hot
         }
-        Err(error) => return Err(error),
     };
     Ok((host, hot))
 }

@@ -53,7 +53,7 @@ pub struct Failure {
     pub command_id: String,
     /// The stream that it was for.
     pub stream: StreamName,
-    /// What kind of failure it is: a fault's name, or a class of errors.
+    /// What kind of failure it is: a fault's name, or what the API names the problem; before it did so, a class of errors.
     pub kind: String,
     /// Why, for people.
     pub reason: String,
@@ -65,6 +65,13 @@ pub struct Failure {
     /// The component's backtrace.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub backtrace: String,
+}
+
+impl Failure {
+    /// How often it was tried, in words.
+    pub(super) fn tried(&self) -> String {
+        if self.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", self.attempts) }
+    }
 }
 
 /// The event by which a command is accepted; who sent it may lead to events of these types only, if any are given.
@@ -107,10 +114,10 @@ pub(super) struct Why<'a> {
 impl fmt::Display for Why<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.before {
-            None => fmt::Display::fmt(self.error, f),
+            None => f.write_str(&self.error.reason()),
             Some(before) => {
-                let failures = self.attempts.saturating_sub(1);
-                write!(f, "{before}; its deadline passed after it had failed so often: {failures}")
+                let (failures, reason) = (self.attempts.saturating_sub(1), before.reason());
+                write!(f, "{reason}; its deadline passed after it had failed so often: {failures}")
             }
         }
     }
@@ -120,7 +127,7 @@ impl fmt::Display for Why<'_> {
 pub(super) fn failed(ids: OwnIds, command: &Command, stream: &StreamName, why: Why<'_>) -> NewEvent {
     let error = why.before.unwrap_or(why.error);
     let Evidence { stderr_tail, backtrace } = error.evidence().cloned().unwrap_or_default();
-    let kind = error.fault().map_or_else(|| format!("{:?}", error.class()).to_lowercase(), |(fault, _)| fault.into());
+    let kind = error.kind().to_owned();
     let (command_id, stream, reason, attempts) = (command.id.clone(), stream.clone(), why.to_string(), why.attempts);
     let failure = Failure { command_id, stream, kind, reason, attempts, stderr_tail, backtrace };
     // Texts and numbers always serialise.

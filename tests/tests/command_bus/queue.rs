@@ -223,12 +223,13 @@ fn a_condition_of_a_command_is_held_now_and_later() {
     let now = head(&server);
     let (status, failed) = send(&server, "7", &guarded("c1", &json!(0)));
     assert_eq!((status, kind(&failed)), (409, "condition-failed"), "{failed}");
+    assert_eq!((&failed["command_id"], &failed["stream"]), (&json!("c1"), &json!("account-7")), "{failed}");
     assert_eq!(head(&server), now, "nothing is stored of it");
     assert_eq!(send(&server, "7", &guarded("c1", &now)).0, 201, "and its id is free");
     assert_eq!(later(&server, "7", &guarded("c2", &json!(0))).unwrap().0, 202);
     assert_eq!(later(&server, "7", &guarded("c3", &now)).unwrap().0, 202);
     let told = settled(&server, "c2");
-    assert_eq!((&told["outcome"], &told["failure"]["kind"]), (&json!("failed"), &json!("conflict")), "{told}");
+    assert_eq!((&told["outcome"], &told["failure"]["kind"]), (&json!("failed"), &json!("condition-failed")), "{told}");
     assert_eq!(settled(&server, "c3")["version"], 3);
     let (status, given_up) = send(&server, "7", &guarded("c2", &json!(0)));
     assert_eq!((status, kind(&given_up)), (409, "given-up"), "{given_up}");
@@ -282,9 +283,16 @@ fn a_queued_command_is_rejected_or_given_up_as_others_are_told() {
     let off = json!({ "id": "c4", "type": "Deposit", "data": { "cents": 1 }, "expected": 9 });
     assert_eq!(later(&server, "7", &off).unwrap().0, 202);
     let told = settled(&server, "c4");
-    assert_eq!((&told["outcome"], &told["failure"]["kind"]), (&json!("failed"), &json!("conflict")), "{told}");
+    assert_eq!(
+        (&told["outcome"], &told["failure"]["kind"]),
+        (&json!("failed"), &json!("wrong-expected-version")),
+        "{told}"
+    );
     let shown = run(&["command", "status", "c4"]);
-    assert!(shown.1.contains("failed") && shown.1.contains("given up after 1 attempts (conflict)"), "{shown:?}");
+    assert!(
+        shown.1.contains("failed") && shown.1.contains("given up after 1 attempt (wrong-expected-version)"),
+        "{shown:?}"
+    );
     let counted = "tidemill_commands_queued_total{result=\"failed\"} 1";
     poll("it to be counted", || server.try_text("/metrics").ok()?.1.contains(counted).then_some(()));
 }

@@ -24,7 +24,8 @@ fn send() -> Op {
             "The component that decides for such aggregates decides it against the aggregate's events, and what follows \
              is appended. Sent again with the same id it has the outcome that it had; another command under that id is \
              refused. A rejection (422) is the domain's answer, with its `code` and maybe `details`; it is an outcome too. \
-             After any other problem there is none, and the command may be sent again.",
+             After any other problem there is none, and the command may be sent again. Each problem of a command that \
+             could be read has its `command_id` and `stream`.",
         )
         .takes([
             traceparent(),

@@ -4,6 +4,7 @@ mod access;
 mod append;
 mod append_stream;
 mod cloud_events;
+mod commands;
 mod discreet;
 mod forms;
 mod maintenance;

@@ -52,6 +52,9 @@ async fn policies_and_who_holds_them_back_are_listed() {
     let bare =
         json!({"category": "order", "policy": null, "removed_before": 4, "wanted_before": null, "blocked_by": null});
     assert_eq!(listed["retention"], json!([bare]));
+    api.state.commands().claims().claim(super::discreet::orders()).unwrap();
+    assert_eq!(api.get("/v1/retention").await.1["retention"][0]["decided_by"], "orders");
+    api.state.commands().claims().release(&PluginName::new("orders").unwrap());
     let blocked_by = Some(Needed { plugin: PluginName::new("slow").unwrap(), from: Position(3), kept: Some(2) });
     let status = RetentionStatus {
         policy: "audit=7d,100events".parse().unwrap(),

@@ -121,7 +121,7 @@ async fn one_that_never_works_is_given_up_with_its_evidence_and_holds_nobody_for
         kinds.push(failure.kind.clone());
         assert_eq!(failure.stderr_tail == "last words", id == "bad", "{failure:?}");
     }
-    assert_eq!(kinds, ["trap", "unavailable", "conflict", "denied"]);
+    assert_eq!(kinds, ["trap", "deadline-passed", "wrong-expected-version", "denied"]);
     assert_eq!(later.world.events("purse-1").len(), 1);
     // Counted after it is in the log.
     while later.waiting() > 0 {
@@ -130,7 +130,9 @@ async fn one_that_never_works_is_given_up_with_its_evidence_and_holds_nobody_for
     let QueueCounts { accepted, settled, failed, retried } = later.commands.queue_counts();
     assert_eq!((accepted, settled, failed, retried), (5, 1, 4, 2));
     for again in [later.accept(command("bad", "Explode", 1)).await, later.send(command("bad", "Explode", 1)).await] {
-        let Err(CommandError::GivenUp(failure)) = again else { panic!("{again:?}") };
+        let Err(error) = again else { panic!("it has an outcome") };
+        assert!(error.to_string().starts_with("command \"bad\" was given up after 3 attempts: "), "{error}");
+        let CommandError::GivenUp(failure) = error else { panic!("{error}") };
         assert_eq!((failure.command_id.as_str(), failure.stderr_tail.as_str()), ("bad", "last words"));
     }
     for other in [later.accept(command("bad", "Add", 1)).await, later.send(command("bad", "Add", 1)).await] {
@@ -441,7 +443,7 @@ async fn while_nobody_decides_commands_wait_until_their_deadline() {
     assert_eq!(later.waiting(), 2);
     later.clock.advance_us(5_000_000);
     let Status::Failed(failure) = later.settled("late").await else { panic!("it has an outcome") };
-    assert_eq!(failure.kind, "unavailable", "{failure:?}");
+    assert_eq!(failure.kind, "deadline-passed", "{failure:?}");
     claims.claim(setup("purses", &later.world.code, &never())).unwrap();
     assert!(matches!(later.settled("patient").await, Status::Settled(_)));
 }

@@ -2,6 +2,8 @@
 
 use super::history::instead;
 use super::*;
+use crate::command::decision::Proposed;
+use crate::command::shard::Source;
 
 #[tokio::test]
 async fn a_pinned_version_and_a_condition_are_held() {
@@ -129,4 +131,14 @@ async fn metadata_of_a_command_counts_on_each_event_before_it_is_there() {
     for (id, what, amount, entries) in [("a", "Many", 10, 60), ("b", "Label", 10, 50), ("c", "Label", 60, 0)] {
         sent(id, what, amount, entries).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn events_that_no_append_takes_together_are_the_fault_of_who_decided_on_them() {
+    let world = World::new(never());
+    let (setup, stream) = (setup("purses", &world.code, &world.policy), StreamName::new("purse-1").unwrap());
+    let source = Source { setup: &setup, store: &*world.store, stream: &stream, key: "1", awaited: None };
+    let error = Proposed::Events(Vec::new()).refused(&source, AppendError::TooMuchToCheck { count: 3 });
+    assert_eq!(error.fault(), Some(("bad_reply", Stage::Decide)), "{error}");
+    assert!(error.to_string().contains("the first 3 events of its decision"), "{error}");
 }

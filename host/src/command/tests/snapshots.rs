@@ -3,6 +3,7 @@
 use futures::FutureExt as _;
 
 use super::history::{every, instead, left_out, lifted, snapshot_at};
+use super::queue::{Later, options};
 use super::turns::Shut;
 use super::*;
 use crate::command::snapshot::owner;
@@ -49,7 +50,7 @@ async fn what_no_snapshot_stands_for_any_more_is_told_by_the_command_and_of_the_
         let error = other.send(command("a", "Add", 1)).await.unwrap_err();
         let known = Some(LeftOut::Unfit(Version(3)));
         assert!(
-            matches!(error, CommandError::HistoryGone { version: Version(0), left_out, .. } if left_out == known),
+            matches!(&error, CommandError::HistoryGone { version: Version(0), left_out, .. } if *left_out == known),
             "{error}"
         );
         assert!(error.to_string().contains("that at version 3 is left out"), "{error}");
@@ -58,6 +59,44 @@ async fn what_no_snapshot_stands_for_any_more_is_told_by_the_command_and_of_the_
     // What made it is put back.
     let back = world.restarted();
     assert_eq!(back.send(command("b", "Take", 3)).await.unwrap().version, Version(4));
+}
+
+#[tokio::test]
+async fn a_snapshot_of_removed_events_that_does_not_load_is_named_and_counts_again_when_it_does() {
+    for (dies, why) in [(false, "not mine"), (true, "trap: it trapped")] {
+        let world = only_a_snapshot().await;
+        world.code.refuses_snapshots.store(!dies, Ordering::Relaxed);
+        world.code.dies_of_snapshots.store(dies, Ordering::Relaxed);
+        let known = Some(LeftOut::Unloadable(Version(3), why.into()));
+        let is_told = |error: &CommandError, of_command: bool| {
+            let told = format!("that at version 3 is there, and the component that runs does not load it: {why};");
+            let text = error.to_string();
+            matches!(error, CommandError::HistoryGone { left_out, .. } if *left_out == known)
+                && text.contains(&told)
+                && text.ends_with("it takes no more commands") == of_command
+        };
+        let refused = world.send(command("a", "Add", 1)).await.unwrap_err();
+        assert!(is_told(&refused, true), "{refused}");
+        let looked = world.commands.state_at(stream(), None, Point::Now).await.unwrap_err();
+        assert!(is_told(&looked, false), "{looked}");
+        let counted = world.commands.claims().list()[0].counts.history_gone_last.clone().unwrap();
+        assert!(counted.contains("does not load it;") && !counted.contains(why), "{counted}");
+        assert_eq!(world.restarted().send(command("b", "Take", 3)).await.unwrap().version, Version(4));
+    }
+}
+
+#[tokio::test]
+async fn accepted_commands_wait_while_the_snapshot_of_removed_events_is_left_out() {
+    let world = only_a_snapshot().await;
+    let other = Purses { schema: 2, snapshots: true, ..Purses::default() };
+    let later = Later::over(World { code: Arc::new(other), ..world.restarted() }.reclaimed(), options());
+    later.accept(command("patient", "Add", 1)).await.unwrap();
+    let _task = later.commands.work(async {});
+    while later.commands.queue_counts().retried < 20 {
+        tokio::task::yield_now().await;
+    }
+    later.commands.claims().claim(setup("purses", &world.code, &never())).unwrap();
+    assert!(matches!(later.settled("patient").await, Status::Settled(_)));
 }
 
 #[tokio::test]
@@ -70,6 +109,30 @@ async fn a_snapshot_that_stands_for_removed_events_is_dropped_by_force_only() {
     assert_eq!(world.state(Point::Now).await, 3, "it is still there");
     assert!(world.commands.drop_snapshot(&stream(), true).await.unwrap());
     let error = world.restarted().send(command("a", "Add", 1)).await.unwrap_err();
+    assert!(matches!(error, CommandError::HistoryGone { left_out: None, .. }), "{error}");
+}
+
+/// Whatever comes of that command, and however long ago the last snapshot was taken.
+#[tokio::test]
+async fn an_aggregate_in_memory_whose_events_were_removed_has_a_snapshot_with_its_next_command() {
+    for (next, amount) in [("Add", 1), ("Take", 100)] {
+        let world = World::new(every(100));
+        let remove = || world.store.remove(&Category::new("purse").unwrap(), world.store.head().next()).unwrap();
+        for round in 0..2 {
+            world.send(command(&format!("before-{round}"), "Add", 1)).await.unwrap();
+            let version = world.events("purse-1").last().unwrap().version;
+            remove();
+            world.send(command(&format!("next-{round}"), next, amount)).await.unwrap();
+            assert!(snapshot_at(&world, version.0).await.version >= version);
+        }
+        remove();
+        world.restarted().send(command("a", "Add", 1)).await.unwrap();
+    }
+    let never = World::new(never());
+    never.send(command("a", "Add", 1)).await.unwrap();
+    never.store.remove(&Category::new("purse").unwrap(), never.store.head().next()).unwrap();
+    never.send(command("b", "Add", 1)).await.unwrap();
+    let error = never.restarted().send(command("c", "Add", 1)).await.unwrap_err();
     assert!(matches!(error, CommandError::HistoryGone { left_out: None, .. }), "{error}");
 }
 
@@ -115,7 +178,7 @@ async fn a_damaged_snapshot_of_removed_events_is_told_and_dropped_by_force_only(
     world.store.damage(owner(), "purse-1");
     let error = world.send(command("a", "Add", 1)).await.unwrap_err();
     let damaged = Some(LeftOut::Damaged);
-    assert!(matches!(error, CommandError::HistoryGone { left_out, .. } if left_out == damaged), "{error}");
+    assert!(matches!(&error, CommandError::HistoryGone { left_out, .. } if *left_out == damaged), "{error}");
     assert!(error.to_string().contains("is damaged on disk"), "{error}");
     let error = world.commands.drop_snapshot(&stream(), false).await.unwrap_err();
     assert!(matches!(error, CommandError::SnapshotNeeded { .. }), "{error}");
