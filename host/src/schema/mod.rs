@@ -18,6 +18,7 @@ mod commands;
 mod effort;
 mod lift;
 mod lifted;
+mod multiple;
 mod outline;
 mod page;
 mod portion;

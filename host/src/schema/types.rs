@@ -15,6 +15,7 @@ use thiserror::Error;
 use super::alone::alone;
 use super::circle::circle;
 use super::effort::{Allowance, Effort, Exceeds, Limits, TooMuch};
+use super::multiple::Divisors;
 use super::strict;
 use crate::error::ErrorClass;
 use crate::event::{EventType, NewEvent, RESERVED_TYPE_PREFIX};
@@ -82,6 +83,7 @@ pub struct TypeSchema {
     schemas: Schemas,
     index: SchemaIndex,
     effort: Effort,
+    divisors: Divisors,
 }
 
 /// A place in an event's data, and what is wrong there.
@@ -227,22 +229,24 @@ impl TypeSchema {
             Some(Value::Bool(enforced)) => *enforced,
             Some(other) => return Err(format!("{ENFORCE} is {other}; allowed is true or false")),
         };
+        let (compiled, divisors) = Divisors::take_out(&document, SELF_URL)?;
         let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
         compiler.use_loader(Box::new(Nowhere));
         compiler.enable_format_assertions();
+        divisors.formats().for_each(|format| compiler.register_format(format));
         let told = |error: boon::CompileError| match error {
             // It asks for a report where a pattern is larger than it takes, and panics where debug assertions are on.
             boon::CompileError::Bug(cause) => format!("it cannot be used: {cause}").replace('\n', " "),
             error => format!("it is no JSON Schema: {error:#}").replace('\n', " "),
         };
-        compiler.add_resource(SELF_URL, document.clone()).map_err(told)?;
+        compiler.add_resource(SELF_URL, compiled).map_err(told)?;
         let index = compiler.compile(SELF_URL, &mut schemas).map_err(told)?;
         if let Some(places) = circle(&document, SELF_URL) {
             let round = places.iter().map(|place| format!("#{place}")).collect::<Vec<_>>().join(" → ");
             return Err(format!("no data can be held to it, as it leads back to itself: {}", cut(round)));
         }
         let effort = Effort::of(&document, SELF_URL);
-        Ok(Self { origin: origin.to_owned(), enforced, document, schemas, index, effort })
+        Ok(Self { origin: origin.to_owned(), enforced, document, schemas, index, effort, divisors })
     }
 
     /// Holds data to it, and takes off what that takes.
@@ -250,12 +254,15 @@ impl TypeSchema {
     /// # Errors
     /// What is wrong with them, where; or that too little is left to tell.
     pub fn check(&self, data: &[u8], left: &mut Allowance) -> Result<(), Unfit> {
-        let data = strict::read(data).map_err(|reason| Unfit::Wrong(whole(reason)))?;
-        self.effort.take(&data, left).map_err(|exceeds| match exceeds {
-            Exceeds::Left => Unfit::TooMuch,
-            Exceeds::All(too_much) => Unfit::Wrong(whole(too_much.to_string())),
-        })?;
-        self.validate(&data).map_err(Unfit::Wrong)
+        let text = data;
+        let data = strict::read(text).map_err(|reason| Unfit::Wrong(whole(reason)))?;
+        self.divisors.with(text, || {
+            self.effort.take(&data, left).map_err(|exceeds| match exceeds {
+                Exceeds::Left => Unfit::TooMuch,
+                Exceeds::All(too_much) => Unfit::Wrong(whole(too_much.to_string())),
+            })?;
+            self.validate(&data).map_err(Unfit::Wrong)
+        })
     }
 
     /// Holds data to it. What takes much waits until nothing else does that takes much, and blocks the thread so long.

@@ -187,6 +187,18 @@ fn much_that_is_usual_is_not_too_much_and_little_stays_with_the_task() {
 }
 
 #[test]
+fn to_tell_multiples_takes_no_more_than_to_look_at_them() {
+    let schema = r#"{"items":{"oneOf":[{"multipleOf":5},{"multipleOf":7}]}}"#;
+    let fit: Vec<_> = (0..90_000).map(|n| if n % 2 == 0 { "25" } else { "49" }).collect();
+    let data = format!("[{}]", fit.join(","));
+    assert_eq!(too_much(schema, &data), None);
+    assert_eq!(checked(schema, &data), Ok(()));
+    // It is a multiple of both, and what is read of it is not.
+    let longer = data.replacen("25", "36893488147419103235", 1);
+    assert_eq!(checked(schema, &longer).unwrap_err()[0].path, "/0");
+}
+
+#[test]
 fn what_is_more_than_is_remembered_is_counted_all_the_same() {
     let count = |known: usize, schema: &str, data: &str| {
         let most = Limits { visits: 10_000, known, ..Limits::MOST };
@@ -288,6 +300,10 @@ fn what_is_taken_to_be_known_is_what_the_validator_says() {
         r#"{"minLength":1,"maxLength":2}"#,
         r#"{"pattern":"^a"}"#,
         r#"{"pattern":"^\\w{3}$","type":"string"}"#,
+        r#"{"multipleOf":2}"#,
+        r#"{"multipleOf":0.5,"format":"email"}"#,
+        r#"{"not":{"multipleOf":1e-3}}"#,
+        r#"{"$schema":"http://json-schema.org/draft-04/schema#","multipleOf":2}"#,
         r#"{"minItems":1,"maxItems":2,"uniqueItems":true}"#,
         r#"{"properties":{"a":{"const":1}},"additionalProperties":false}"#,
         r#"{"patternProperties":{"^a":{"type":"string"}},"additionalProperties":{"type":"null"}}"#,
