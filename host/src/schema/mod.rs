@@ -26,6 +26,7 @@ pub mod rules;
 mod strict;
 #[cfg(test)]
 mod tests;
+mod told;
 mod types;
 
 pub use alone::alone;

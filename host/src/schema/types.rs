@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use boon::{Compiler, SchemaIndex, Schemas, UrlLoader, ValidationError};
+use boon::{Compiler, SchemaIndex, Schemas, UrlLoader};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -17,6 +17,7 @@ use super::circle::circle;
 use super::effort::{Allowance, Effort, Exceeds, Limits, TooMuch};
 use super::multiple::Divisors;
 use super::strict;
+use super::told::{cut, told};
 use crate::error::ErrorClass;
 use crate::event::{EventType, NewEvent, RESERVED_TYPE_PREFIX};
 
@@ -24,10 +25,6 @@ use crate::event::{EventType, NewEvent, RESERVED_TYPE_PREFIX};
 const ENFORCE: &str = "x-enforce";
 /// By what name a document knows itself.
 const SELF_URL: &str = "tidemill:///schema";
-/// Most errors that are told of one event.
-const ERRORS_MAX: usize = 16;
-/// Most bytes of a place, or of what is wrong there, that are told.
-const TOLD_BYTES_MAX: usize = 1024;
 
 /// Why documents are not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -285,12 +282,7 @@ impl TypeSchema {
     }
 
     fn validate(&self, data: &Value) -> Result<(), Vec<FieldError>> {
-        self.schemas.validate(data, self.index).map_err(|error| {
-            let mut errors = Vec::new();
-            leaves(&error, &mut errors);
-            errors.truncate(ERRORS_MAX);
-            errors
-        })
+        self.schemas.validate(data, self.index).map_err(|error| told(&error))
     }
 }
 
@@ -305,29 +297,9 @@ fn whole(reason: String) -> Vec<FieldError> {
     vec![FieldError { path: String::new(), reason }]
 }
 
-/// The innermost errors, which say what is wrong and not what follows from it.
-fn leaves(error: &ValidationError<'_, '_>, errors: &mut Vec<FieldError>) {
-    if errors.len() >= ERRORS_MAX {
-        return;
-    }
-    if error.causes.is_empty() {
-        let [path, reason] = [error.instance_location.to_string(), error.kind.to_string()].map(cut);
-        errors.push(FieldError { path, reason });
-    }
-    error.causes.iter().for_each(|cause| leaves(cause, errors));
-}
-
-/// What is too long to be told, without its end: a list of all that is allowed may be as long as the document.
-fn cut(mut text: String) -> String {
-    if text.len() > TOLD_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(TOLD_BYTES_MAX));
-        text.push('…');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::told::TOLD_BYTES_MAX;
     use super::*;
 
     fn file(event_type: &str, version: u32, text: &str) -> SchemaFile {
