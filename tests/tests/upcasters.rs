@@ -195,13 +195,10 @@ fn upcasters_that_are_broken_from_the_start_hold_events_back_until_they_are_mend
     assert!(status == 503 && text.contains("schema=stored reads them as they are"), "{text}");
     assert_eq!(read(&server, "schema=stored").len(), 1);
     // Whoever decides is held back, too: nobody is to take that for an end.
-    let (status, text) = server.try_text("/v1/streams/wallet-h/state").unwrap();
+    let (status, text) = server.try_text("/v1/streams/account-1/state").unwrap();
     assert!(status == 503 && text.contains("upcasters are not known") && text.contains("shop.toml:4"), "{text}");
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let command = json!({ "id": "c", "type": "Open", "data": {} });
-    let mut answer = agent.post(format!("{}/v1/commands/wallet/h", server.url())).send_json(command).unwrap();
-    let problem = answer.body_mut().read_json::<Value>().unwrap()["detail"].to_string();
-    assert!(answer.status() == 503 && problem.contains("shop.toml:4"), "{problem}");
+    let (status, problem) = command(&server, "c", "Open", &json!({}));
+    assert!(status == 503 && problem["detail"].as_str().unwrap().contains("shop.toml:4"), "{problem}");
 
     setting.put("shop.toml", RULES.as_bytes());
     poll("the plugin to run", || server.get("/v1/plugins/it")["problem"].is_null().then_some(()));

@@ -80,7 +80,7 @@ impl Divisors {
     /// # Errors
     /// Words for it when there are too many.
     pub(super) fn take_out(document: &Value, url: &str) -> Result<(Value, Self), String> {
-        let (mut document, mut divisors) = (document.clone(), Vec::new());
+        let (mut document, mut divisors) = (document.clone(), Vec::<Divisor>::new());
         for place in held(&document, url) {
             let Some(Value::Object(fields)) = document.pointer_mut(&place) else { continue };
             let Some(divisor) = fields.get(KEYWORD).and_then(Divisor::of) else { continue };
