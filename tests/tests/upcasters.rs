@@ -194,6 +194,11 @@ fn upcasters_that_are_broken_from_the_start_hold_events_back_until_they_are_mend
     let (status, text) = server.try_text("/v1/events").unwrap();
     assert!(status == 503 && text.contains("schema=stored reads them as they are"), "{text}");
     assert_eq!(read(&server, "schema=stored").len(), 1);
+    // Whoever decides is held back, too: nobody is to take that for an end.
+    let (status, text) = server.try_text("/v1/streams/account-1/state").unwrap();
+    assert!(status == 503 && text.contains("upcasters are not known") && text.contains("shop.toml:4"), "{text}");
+    let (status, problem) = command(&server, "c", "Open", &json!({}));
+    assert!(status == 503 && problem["detail"].as_str().unwrap().contains("shop.toml:4"), "{problem}");
 
     setting.put("shop.toml", RULES.as_bytes());
     poll("the plugin to run", || server.get("/v1/plugins/it")["problem"].is_null().then_some(()));
@@ -293,7 +298,9 @@ fn types_are_listed_with_what_is_known_of_them_and_appends_are_held_to_enforced_
         (status, &problem["type"], &problem["index"]),
         (400, &json!("urn:tidemill:problem:invalid-event"), &json!(1))
     );
-    assert_eq!(problem["errors"][0]["path"], "/sum", "{problem}");
+    let wrong = &problem["errors"][0];
+    assert_eq!((&wrong["path"], &wrong["pointer"]), (&json!("/sum"), &json!("/sum")), "{problem}");
+    assert_eq!((&wrong["reason"], wrong["message"].is_string()), (&wrong["message"], true), "{problem}");
     assert_eq!(read(&server, "type=Other"), [], "nothing of it is stored");
 
     append(&server, "Asked", 1, &json!(1));

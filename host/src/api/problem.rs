@@ -324,9 +324,10 @@ impl From<AppendError> for Problem {
             }
             AppendError::NoSuchStream { stream } => Self::not_found(detail).with("stream", stream.as_str()),
             AppendError::InvalidEvent { index, reason: InvalidEvent::AgainstSchema { errors, .. } } => {
-                let errors = errors.into_iter().map(|(path, reason)| json!({ "path": path, "reason": reason }));
-                let problem = Self::new(class, Kind::InvalidEvent, detail).with("index", index);
-                problem.with("errors", errors.collect::<Vec<_>>())
+                // As of commands, and by the names that they had here before.
+                let one = |(path, reason): (String, String)| json!({ "pointer": path, "message": reason, "path": path, "reason": reason });
+                let errors = errors.into_iter().map(one).collect::<Vec<_>>();
+                Self::new(class, Kind::InvalidEvent, detail).with("index", index).with("errors", errors)
             }
             AppendError::InvalidEvent { index, .. } => {
                 Self::new(class, Kind::InvalidEvent, detail).with("index", index)

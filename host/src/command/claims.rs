@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::aggregate::AggregateCode;
 use super::counts::{AggregateCounts, Counts};
 use super::desk::Desk;
+use super::error::CommandError;
 use super::policy::AggregatePolicy;
 use super::shard::Shard;
 use super::suspects::Unfit;
@@ -100,6 +101,8 @@ struct Held {
     deciders: BTreeMap<Category, Arc<Decider>>,
     /// Kept while the process lives, so that counters do not go back.
     counts: BTreeMap<Category, Arc<Counts>>,
+    /// Why it is not known what lifts events, where it is not: whoever would decide waits for that.
+    unlifted: Option<String>,
 }
 
 /// Who decides, with the instances that do.
@@ -169,16 +172,19 @@ impl Claims {
         self.lock().deciders.get(category).cloned()
     }
 
-    /// For what else than a category there is somebody who decides, in words. It may have found somebody since it was
-    /// looked for.
-    pub(super) fn others_in_words(&self, but: &Category) -> String {
+    /// Notes why it is not known what lifts events, or that it is: nobody decides while it is not.
+    pub fn set_unlifted(&self, reason: Option<String>) {
+        self.lock().unlifted = reason;
+    }
+
+    /// What is told where nobody decides for a category: somebody may once it is known what lifts events.
+    pub(super) fn unclaimed(&self, aggregate: Category) -> CommandError {
         let held = self.lock();
-        let names: Vec<_> = held.deciders.keys().filter(|one| *one != but).map(Category::as_str).collect();
-        match nearest(but.as_str(), &names) {
-            _ if names.is_empty() => "none does for any".into(),
-            Some(meant) => format!("did you mean {meant}? those that do are for {}", names.join(", ")),
-            None => format!("those that do are for {}", names.join(", ")),
+        if let Some(reason) = held.unlifted.clone() {
+            return CommandError::ChecksUnknown { what: "the upcasters".to_owned(), reason };
         }
+        let known = held.others_in_words(&aggregate);
+        CommandError::UnknownAggregate { aggregate, known }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -199,6 +205,17 @@ impl fmt::Debug for Claims {
 impl Held {
     fn release(&mut self, plugin: &PluginName) {
         self.deciders.retain(|_, decider| decider.setup.plugin != *plugin);
+    }
+
+    /// For what else than a category there is somebody who decides, in words. It may have found somebody since it was
+    /// looked for.
+    fn others_in_words(&self, but: &Category) -> String {
+        let names: Vec<_> = self.deciders.keys().filter(|one| *one != but).map(Category::as_str).collect();
+        match nearest(but.as_str(), &names) {
+            _ if names.is_empty() => "none does for any".into(),
+            Some(meant) => format!("did you mean {meant}? those that do are for {}", names.join(", ")),
+            None => format!("those that do are for {}", names.join(", ")),
+        }
     }
 }
 

@@ -204,7 +204,7 @@ pub enum CommandError {
         /// What it did.
         faulted: Box<Faulted>,
     },
-    /// What commands are held to is not known.
+    /// What commands are held to is not known, or what lifts the events of aggregates.
     #[error("{what} are not known, so nothing is decided: {reason}")]
     ChecksUnknown {
         /// What is not known.

@@ -189,9 +189,7 @@ impl Task {
             Some(found) => self.same(found),
             None => {
                 self.deadline.enter(Progress::Waiting)?;
-                let aggregate = self.command.aggregate.clone();
-                let known = self.commands.0.claims.others_in_words(&aggregate);
-                Err(CommandError::UnknownAggregate { aggregate, known })
+                Err(self.commands.0.claims.unclaimed(self.command.aggregate.clone()))
             }
         }
     }

@@ -230,10 +230,7 @@ impl Commands {
             Some(aggregate) => aggregate,
             None => Category::new(stream.category())?,
         };
-        let decider = self.0.claims.get(&aggregate).ok_or_else(|| {
-            let known = self.0.claims.others_in_words(&aggregate);
-            CommandError::UnknownAggregate { aggregate, known }
-        })?;
+        let decider = self.0.claims.get(&aggregate).ok_or_else(|| self.0.claims.unclaimed(aggregate))?;
         let key = stream.as_str().split_once('-').map_or("", |(_, key)| key).to_owned();
         Ok((decider, key))
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::clock::ManualClock;
 use crate::delivery::{Evidence, Fault, Permit};
+use crate::error::ErrorClass;
 use crate::event::{
     Category, EventType, ExpectedVersion, Filter, NewEvent, Pattern, PluginName, Position, Query, RecordedEvent,
     StreamName, Version,
@@ -344,6 +345,13 @@ async fn a_command_sent_again_has_the_outcome_that_it_had_also_after_a_restart()
     let unknown = world.send(command("e", "Add", 1)).await.unwrap_err();
     assert!(matches!(unknown, CommandError::UnknownAggregate { .. }), "{unknown}");
     assert!(unknown.to_string().contains("none does for any; `tidemill plugins ls` says"), "{unknown}");
+    world.commands.claims().set_unlifted(Some("there is a gap".into()));
+    let unlifted = world.send(command("e", "Add", 1)).await.unwrap_err();
+    assert_eq!(unlifted.class(), ErrorClass::Unavailable, "{unlifted}");
+    assert!(
+        unlifted.to_string().contains("upcasters are not known, so nothing is decided: there is a gap"),
+        "{unlifted}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

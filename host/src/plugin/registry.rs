@@ -153,6 +153,7 @@ impl Registry {
         if is_absent(&options.directory.join(UPCASTERS_FOLDER)) {
             board.note_chain(Ok(Arc::default()));
         }
+        surroundings.claims.set_unlifted(board.known_chain().err());
         let pace = Pace { debounce: options.debounce, poll: options.poll };
         let RegistryOptions { directory, loader, schemas, checks, .. } = options;
         let place = Place { directory, loader, schemas: Arc::clone(&schemas), checks };
@@ -167,7 +168,7 @@ impl Registry {
     /// # Errors
     /// Why that is not known: the upcasters are not read yet, or have been broken since the start.
     pub fn chain(&self) -> Result<Arc<Chain>, String> {
-        self.board.chain().unwrap_or_else(|| Err("the upcasters are not read yet".into()))
+        self.board.known_chain()
     }
 
     /// What is known of types' data.

@@ -18,6 +18,7 @@ mod commands;
 mod effort;
 mod lift;
 mod lifted;
+mod multiple;
 mod outline;
 mod page;
 mod portion;
@@ -25,6 +26,7 @@ pub mod rules;
 mod strict;
 #[cfg(test)]
 mod tests;
+mod told;
 mod types;
 
 pub use alone::alone;

@@ -8,14 +8,16 @@ use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use boon::{Compiler, SchemaIndex, Schemas, UrlLoader, ValidationError};
+use boon::{Compiler, SchemaIndex, Schemas, UrlLoader};
 use serde_json::Value;
 use thiserror::Error;
 
 use super::alone::alone;
 use super::circle::circle;
 use super::effort::{Allowance, Effort, Exceeds, Limits, TooMuch};
+use super::multiple::Divisors;
 use super::strict;
+use super::told::{cut, told};
 use crate::error::ErrorClass;
 use crate::event::{EventType, NewEvent, RESERVED_TYPE_PREFIX};
 
@@ -23,10 +25,6 @@ use crate::event::{EventType, NewEvent, RESERVED_TYPE_PREFIX};
 const ENFORCE: &str = "x-enforce";
 /// By what name a document knows itself.
 const SELF_URL: &str = "tidemill:///schema";
-/// Most errors that are told of one event.
-const ERRORS_MAX: usize = 16;
-/// Most bytes of a place, or of what is wrong there, that are told.
-const TOLD_BYTES_MAX: usize = 1024;
 
 /// Why documents are not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -82,6 +80,7 @@ pub struct TypeSchema {
     schemas: Schemas,
     index: SchemaIndex,
     effort: Effort,
+    divisors: Divisors,
 }
 
 /// A place in an event's data, and what is wrong there.
@@ -227,22 +226,24 @@ impl TypeSchema {
             Some(Value::Bool(enforced)) => *enforced,
             Some(other) => return Err(format!("{ENFORCE} is {other}; allowed is true or false")),
         };
+        let (compiled, divisors) = Divisors::take_out(&document, SELF_URL)?;
         let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
         compiler.use_loader(Box::new(Nowhere));
         compiler.enable_format_assertions();
+        divisors.formats().for_each(|format| compiler.register_format(format));
         let told = |error: boon::CompileError| match error {
             // It asks for a report where a pattern is larger than it takes, and panics where debug assertions are on.
             boon::CompileError::Bug(cause) => format!("it cannot be used: {cause}").replace('\n', " "),
             error => format!("it is no JSON Schema: {error:#}").replace('\n', " "),
         };
-        compiler.add_resource(SELF_URL, document.clone()).map_err(told)?;
+        compiler.add_resource(SELF_URL, compiled).map_err(told)?;
         let index = compiler.compile(SELF_URL, &mut schemas).map_err(told)?;
         if let Some(places) = circle(&document, SELF_URL) {
             let round = places.iter().map(|place| format!("#{place}")).collect::<Vec<_>>().join(" → ");
             return Err(format!("no data can be held to it, as it leads back to itself: {}", cut(round)));
         }
         let effort = Effort::of(&document, SELF_URL);
-        Ok(Self { origin: origin.to_owned(), enforced, document, schemas, index, effort })
+        Ok(Self { origin: origin.to_owned(), enforced, document, schemas, index, effort, divisors })
     }
 
     /// Holds data to it, and takes off what that takes.
@@ -250,12 +251,15 @@ impl TypeSchema {
     /// # Errors
     /// What is wrong with them, where; or that too little is left to tell.
     pub fn check(&self, data: &[u8], left: &mut Allowance) -> Result<(), Unfit> {
-        let data = strict::read(data).map_err(|reason| Unfit::Wrong(whole(reason)))?;
-        self.effort.take(&data, left).map_err(|exceeds| match exceeds {
-            Exceeds::Left => Unfit::TooMuch,
-            Exceeds::All(too_much) => Unfit::Wrong(whole(too_much.to_string())),
-        })?;
-        self.validate(&data).map_err(Unfit::Wrong)
+        let text = data;
+        let data = strict::read(text).map_err(|reason| Unfit::Wrong(whole(reason)))?;
+        self.divisors.with(text, || {
+            self.effort.take(&data, left).map_err(|exceeds| match exceeds {
+                Exceeds::Left => Unfit::TooMuch,
+                Exceeds::All(too_much) => Unfit::Wrong(whole(too_much.to_string())),
+            })?;
+            self.validate(&data).map_err(Unfit::Wrong)
+        })
     }
 
     /// Holds data to it. What takes much waits until nothing else does that takes much, and blocks the thread so long.
@@ -278,12 +282,7 @@ impl TypeSchema {
     }
 
     fn validate(&self, data: &Value) -> Result<(), Vec<FieldError>> {
-        self.schemas.validate(data, self.index).map_err(|error| {
-            let mut errors = Vec::new();
-            leaves(&error, &mut errors);
-            errors.truncate(ERRORS_MAX);
-            errors
-        })
+        self.schemas.validate(data, self.index).map_err(|error| told(&error))
     }
 }
 
@@ -298,29 +297,9 @@ fn whole(reason: String) -> Vec<FieldError> {
     vec![FieldError { path: String::new(), reason }]
 }
 
-/// The innermost errors, which say what is wrong and not what follows from it.
-fn leaves(error: &ValidationError<'_, '_>, errors: &mut Vec<FieldError>) {
-    if errors.len() >= ERRORS_MAX {
-        return;
-    }
-    if error.causes.is_empty() {
-        let [path, reason] = [error.instance_location.to_string(), error.kind.to_string()].map(cut);
-        errors.push(FieldError { path, reason });
-    }
-    error.causes.iter().for_each(|cause| leaves(cause, errors));
-}
-
-/// What is too long to be told, without its end: a list of all that is allowed may be as long as the document.
-fn cut(mut text: String) -> String {
-    if text.len() > TOLD_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(TOLD_BYTES_MAX));
-        text.push('…');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::told::TOLD_BYTES_MAX;
     use super::*;
 
     fn file(event_type: &str, version: u32, text: &str) -> SchemaFile {

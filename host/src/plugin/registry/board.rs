@@ -173,6 +173,11 @@ impl Board {
         self.lock().chain.clone()
     }
 
+    /// What lifts events, or why that is not known by now.
+    pub(super) fn known_chain(&self) -> Result<Arc<Chain>, String> {
+        self.chain().unwrap_or_else(|| Err("the upcasters are not read yet".into()))
+    }
+
     /// Every plugin, in name order.
     pub(super) fn list(&self) -> Vec<PluginInfo> {
         self.lock().plugins.iter().map(|(name, entry)| entry.info(name)).collect()

@@ -72,7 +72,7 @@ pub(super) struct Surroundings {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     pub(super) loader: Arc<dyn Loader>,
-    claims: Claims,
+    pub(super) claims: Claims,
     secrets: Arc<dyn SecretResolver>,
     pub(super) archive: Arc<Archive>,
     loads: Arc<Loads>,

@@ -207,6 +207,7 @@ impl Supervisor {
             }
             None => {}
         }
+        self.around.claims.set_unlifted(self.around.board.known_chain().err());
     }
 
     /// Tells those who wait that what is in the directory of their plugin is what is wanted.

@@ -4,6 +4,7 @@
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::super::multiple::Divisor;
 use super::unique;
 
 /// Fields of an object that take as long as a visit: the validator walks all of them, whatever it looks for.
@@ -28,6 +29,8 @@ pub(super) struct Asserts {
     bounds: Vec<(Bound, f64)>,
     /// What a text must match, where that is understood.
     pattern: Option<Regex>,
+    /// What a number must be a multiple of.
+    divisor: Option<Divisor>,
     /// Whether no item of a list may be there twice.
     is_unique: bool,
     /// For each assertion that is not looked at here, what kind of data it is about; none for any.
@@ -77,7 +80,7 @@ const BOUNDS: [(&str, Bound, Kind); 10] = [
     ("maxProperties", Bound::FieldsMax, Kind::Object),
 ];
 
-/// Those that are not looked at here.
+/// Those that are not looked at here, or where they are not understood.
 const OPEN: [(&str, Kind); 8] = [
     ("pattern", Kind::Text),
     ("format", Kind::Text),
@@ -103,9 +106,14 @@ impl Asserts {
             return Self { is_unique, open: keys.map(|_| None).collect(), ..Self::default() };
         }
         let pattern = fields.get("pattern").and_then(Value::as_str).and_then(|pattern| Regex::new(pattern).ok());
-        let is_open = |key: &str| fields.contains_key(key) && (key != "pattern" || pattern.is_none());
+        let divisor = fields.get("multipleOf").and_then(Divisor::of);
+        let is_open = |key: &str| match key {
+            "pattern" if pattern.is_some() => false,
+            "multipleOf" if divisor.is_some() => false,
+            key => fields.contains_key(key),
+        };
         let open = OPEN.iter().filter(|(key, _)| is_open(key)).map(|(_, kind)| Some(*kind)).collect();
-        let mut of = Self { pattern, is_unique, open, ..Self::default() };
+        let mut of = Self { pattern, divisor, is_unique, open, ..Self::default() };
         of.types = match fields.get("type") {
             Some(Value::Array(_)) => texts(fields, "type"),
             Some(name) => name.as_str().into_iter().map(str::to_owned).collect(),
@@ -155,7 +163,8 @@ impl Asserts {
 
     /// Most errors of one part of the data.
     pub(super) fn errors_max(&self) -> usize {
-        2 + self.bounds.len() + usize::from(self.pattern.is_some()) + self.open.len() + self.required.len() / 8
+        let told = [self.pattern.is_some(), self.divisor.is_some()].map(usize::from);
+        2 + self.bounds.len() + told.iter().sum::<usize>() + self.open.len() + self.required.len() / 8
     }
 
     /// What is told of missing fields takes more the more may be missing.
@@ -178,6 +187,9 @@ impl Asserts {
         let mut failed = self.bounds.iter().filter(|(bound, limit)| !bound.holds(*limit, data)).count();
         if let Value::Object(fields) = data {
             failed += usize::from(self.required.iter().any(|name| !fields.contains_key(name)));
+        }
+        if let (Some(divisor), Value::Number(number)) = (&self.divisor, data) {
+            failed += usize::from(!divisor.divides(number));
         }
         let mut open = self.open_of(data) + listed.iter().filter(|listed| listed.is_none()).count();
         if let (Some(pattern), Value::String(text)) = (&self.pattern, data) {
