@@ -1,0 +1,225 @@
+//! What an author does wrong in Python, Go and C is told as what it is, by the build or by the reason of the event's
+//! failure; and what is printed is logged.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::panic::catch_unwind;
+
+use serde_json::{Value, json};
+use tidemill::kit::Kit;
+use tidemill_templates::Language;
+use tidemill_tests::projects::{Project, can_build};
+
+/// A manifest that has each event tried once.
+const ONCE: &str = "[subscribe]\ntypes = [\"*\"]\n[delivery]\nmax_attempts = 1\n[grants]\nappend = [\"Seen\"]\n";
+
+/// What comes of a plugin in the kit, by the fixture; nothing where its language cannot be built.
+fn comes_of(language: &str, name: &str, source: &str, fixture: &Value) {
+    let language = Language::named(language).unwrap();
+    if !can_build(language) {
+        return;
+    }
+    let project = Project::new(language, "mistakes", name);
+    let folder = project.folder();
+    fs::write(folder.join(language.source), source).unwrap();
+    fs::write(folder.join("mistaken.wasm"), project.build()).unwrap();
+    fs::write(folder.join("plugin.toml"), ONCE).unwrap();
+    fs::write(folder.join("mistaken.json"), fixture.to_string()).unwrap();
+    let kit = Kit::open(folder.join("mistaken.wasm"), folder.join("plugin.toml")).unwrap();
+    kit.check(folder.join("mistaken.json")).unwrap();
+}
+
+/// A fixture whose events, of these types and data, each fail in this way, with these words.
+fn fails(mistakes: &[(&str, Value, &str, &str)]) -> Value {
+    let (mut when, mut dead) = (Vec::new(), Vec::new());
+    for (event, (kind, data, verdict, words)) in mistakes.iter().enumerate() {
+        when.push(json!({ "type": kind, "data": data }));
+        dead.push(json!({ "event": event, "kind": verdict, "attempts": 1, "reason": [words] }));
+    }
+    json!({ "when": when, "then": { "state": {}, "appended": [], "dead_letters": dead } })
+}
+
+/// It prints, also while it is built.
+const PRINTING_PYTHON: &str = r#"
+import logging
+import sys
+
+from tidemill import Context, Plugin, log
+
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+print("while it is built")
+logging.warning("while it is built")
+plugin = Plugin("printing")
+
+
+@plugin.on("Printed")
+def printed(ctx: Context):
+    print("to", "stdout")
+    print()
+    print("half a surrogate \ud800, and two\nlines")
+    print("to stderr", file=sys.stderr)
+    logging.info("logged")
+    sys.stdout.buffer.write(b"bytes\n")
+    log.warn("half a surrogate \ud800")
+    print("no end of a line", end="")
+
+
+Subscriber, Description = plugin.exports()
+"#;
+
+#[test]
+fn what_is_printed_in_python_is_logged() {
+    let lines = [
+        ("info", "to stdout"),
+        ("info", "half a surrogate ?, and two"),
+        ("info", "lines"),
+        ("warn", "to stderr"),
+        ("warn", "2026-01-31 12:00:00,000 root: logged"),
+        ("info", "bytes"),
+        ("warn", "half a surrogate ?"),
+        ("info", "no end of a line"),
+    ];
+    let log: Vec<_> = lines.iter().map(|(level, message)| json!({ "level": level, "message": message })).collect();
+    let fixture = json!({
+        "when": [{ "type": "Printed", "timestamp": "2026-01-31T12:00:00Z" }],
+        "then": { "log": log, "dead_letters": [] }
+    });
+    comes_of("python", "printing", PRINTING_PYTHON, &fixture);
+}
+
+/// What has no log prints as well, for nobody.
+const PRINTING_RULES: &str = r#"
+import logging
+import sys
+
+from tidemill import FieldError, Rules
+
+rules = Rules()
+
+
+@rules.on("*")
+def printing(command):
+    print("to stdout")
+    print("to stderr", file=sys.stderr)
+    logging.warning("logged")
+    return [FieldError("", "printed", "half a surrogate \ud800")]
+
+
+Validator = rules.exports()
+"#;
+
+#[test]
+fn what_is_printed_in_python_where_there_is_no_log_goes_nowhere() {
+    let python = Language::named("python").unwrap();
+    if !can_build(python) {
+        return;
+    }
+    let project = Project::of_role(python, "validator", "mistakes", "printing-rules");
+    let folder = project.folder();
+    fs::write(folder.join(python.source), PRINTING_RULES).unwrap();
+    fs::write(folder.join("printing.wasm"), project.build()).unwrap();
+    let refused = json!({ "errors": [{ "code": "printed", "message": ["half a surrogate ?"] }] });
+    let fixture = json!({
+        "when": [{ "aggregate": "order", "command": "Place", "data": {} }],
+        "then": { "outcomes": [refused] }
+    });
+    fs::write(folder.join("printing.json"), fixture.to_string()).unwrap();
+    let kit = Kit::open(folder.join("printing.wasm"), folder.join("plugin.toml")).unwrap();
+    kit.check(folder.join("printing.json")).unwrap();
+}
+
+/// Each type of event is a mistake.
+const MISTAKEN_PYTHON: &str = r#"
+from tidemill import Context, Plugin, Reject, Retry, config, state
+
+plugin = Plugin("mistaken", append=("Seen",))
+
+MISTAKES = {
+    "Stream": lambda ctx: ctx.append("Seen", {}, stream=ctx.event.json()),
+    "Tags": lambda ctx: ctx.append("Seen", {}, tags=ctx.event.json()),
+    "Metadata": lambda ctx: ctx.append("Seen", {}, metadata=ctx.event.json()),
+    "Version": lambda ctx: ctx.append("Seen", {}, schema_version=ctx.event.json()),
+    "Data": lambda ctx: ctx.append("Seen", "\ud800"),
+    "Key": lambda ctx: state.set(ctx.event.json(), 1),
+    "HalfKey": lambda ctx: state.get("k\ud800"),
+    "Bytes": lambda ctx: state.set_bytes("k", "text"),
+    "Config": lambda ctx: config.text(5),
+    "After": lambda ctx: Retry("later", after_ms=ctx.event.json()),
+    "Returned": lambda ctx: Reject("it was returned \ud800"),
+}
+
+
+@plugin.on("*")
+def mistaken(ctx: Context):
+    return MISTAKES[ctx.event.type](ctx)
+
+
+Subscriber, Description = plugin.exports()
+"#;
+
+#[test]
+fn a_value_of_another_type_in_python_is_an_error_that_names_it() {
+    let mistakes = [
+        ("Stream", json!(5), "retry", "TypeError: stream of Seen: expected text, but it is 5\n"),
+        ("Tags", json!([1]), "retry", "TypeError: tags of Seen: expected text, but it is 1\n"),
+        ("Tags", json!("big"), "retry", "tags of Seen: expected a list of texts, but it is 'big'\n"),
+        ("Metadata", json!({ "by": 1 }), "retry", "metadata of Seen, `by`: expected text, but it is 1\n"),
+        ("Version", json!("2"), "retry", "schema_version of Seen: expected a whole number from 0 to 4294967295"),
+        ("Data", json!(null), "retry", "data of Seen: it holds half a surrogate"),
+        ("Key", json!(5), "retry", "key of the state: expected text, but it is 5\n"),
+        ("HalfKey", json!(null), "retry", "ValueError: key of the state: it holds half a surrogate"),
+        ("Bytes", json!(null), "retry", "value of k: expected bytes, but it is 'text'\n"),
+        ("Config", json!(null), "retry", "key of the configuration: expected text, but it is 5\n"),
+        ("After", json!(1.5), "retry", "after_ms: expected a whole number"),
+        ("After", json!(-1), "retry", "but it is -1\n"),
+        ("Returned", json!(null), "reject", "it was returned ?"),
+    ];
+    comes_of("python", "mistaken", MISTAKEN_PYTHON, &fails(&mistakes));
+}
+
+/// What a build in Python says of a source for a world.
+fn refused_by_the_build(name: &str, source: &str, world: &str) -> String {
+    let project = Project::new(Language::named("python").unwrap(), "mistakes", name);
+    project.become_plugin(source, world);
+    let panic = catch_unwind(|| project.build()).expect_err("the build is to fail");
+    panic.downcast_ref::<String>().unwrap().clone()
+}
+
+#[test]
+fn a_function_that_would_not_run_in_python_is_refused_by_the_build() {
+    if !can_build(Language::named("python").unwrap()) {
+        return;
+    }
+    let handler = "from tidemill import Plugin\nplugin = Plugin(\"p\")\n\n@plugin.on(\"A\")\nFUNCTION\n\n\
+                   Subscriber, Description = plugin.exports()\n";
+    let rule = "from tidemill import Rules\nrules = Rules()\n\n@rules.on(\"*\")\nFUNCTION\n\n\
+                Validator = rules.exports()\n";
+    let aggregate = "from dataclasses import dataclass\nfrom tidemill import Decider\n\n@dataclass\nclass A:\n    \
+                     def apply(self, event): pass\n    FUNCTION\n\n\
+                     Aggregate, Description = Decider(A, name=\"a\", commands=[], events=[]).exports()\n";
+    let waiting = ("async def a(*given): pass", "is an `async def`, and nothing waits for it");
+    let mistakes = [
+        ("handler", handler, "described-subscriber-plugin", waiting),
+        ("handler", handler, "described-subscriber-plugin", ("def a(ctx): yield 1", "`a` has a `yield`")),
+        ("rule", rule, "validator-plugin", waiting),
+        ("aggregate", aggregate, "described-aggregate-plugin", ("async def decide(*given): pass", "`A.decide` is an")),
+    ];
+    for (name, source, world, (function, words)) in mistakes {
+        let said = refused_by_the_build(name, &source.replace("FUNCTION", function), world);
+        assert!(said.contains(words), "{function}: {said}");
+    }
+}
+
+#[test]
+fn a_field_that_no_event_can_hold_is_named_by_the_build_in_python() {
+    if !can_build(Language::named("python").unwrap()) {
+        return;
+    }
+    let source = "from dataclasses import dataclass\nfrom tidemill import Plugin\nplugin = Plugin(\"p\")\n\n@dataclass\n\
+                  class Placed:\n    items: list\n\n@plugin.on(Placed)\ndef placed(event, ctx): pass\n\n\
+                  Subscriber, Description = plugin.exports()\n";
+    let said = refused_by_the_build("fields", source, "described-subscriber-plugin");
+    let words = "field `items` of Placed: events cannot hold `list`: use str, bool, int, float, object, list[str]";
+    assert!(said.contains(words), "{said}");
+}
