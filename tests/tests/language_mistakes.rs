@@ -10,24 +10,32 @@ use serde_json::{Value, json};
 use tidemill::kit::Kit;
 use tidemill_templates::Language;
 use tidemill_tests::projects::{Project, can_build};
+use tidemill_tests::tidemill;
 
 /// A manifest that has each event tried once.
 const ONCE: &str = "[subscribe]\ntypes = [\"*\"]\n[delivery]\nmax_attempts = 1\n[grants]\nappend = [\"Seen\"]\n";
 
-/// What comes of a plugin in the kit, by the fixture; nothing where its language cannot be built.
-fn comes_of(language: &str, name: &str, source: &str, fixture: &Value) {
+/// A project with this source, built, and its manifest beside; nothing where its language cannot be built.
+fn built(language: &str, name: &str, source: &str) -> Option<Project> {
     let language = Language::named(language).unwrap();
-    if !can_build(language) {
-        return;
-    }
-    let project = Project::new(language, "mistakes", name);
+    can_build(language).then(|| {
+        let project = Project::new(language, "mistakes", name);
+        fs::write(project.folder().join(language.source), source).unwrap();
+        fs::write(project.folder().join("mistaken.wasm"), project.build()).unwrap();
+        fs::write(project.folder().join("plugin.toml"), ONCE).unwrap();
+        project
+    })
+}
+
+/// What comes of a plugin in the kit, by fixtures.
+fn comes_of(language: &str, name: &str, source: &str, fixtures: &[Value]) {
+    let Some(project) = built(language, name, source) else { return };
     let folder = project.folder();
-    fs::write(folder.join(language.source), source).unwrap();
-    fs::write(folder.join("mistaken.wasm"), project.build()).unwrap();
-    fs::write(folder.join("plugin.toml"), ONCE).unwrap();
-    fs::write(folder.join("mistaken.json"), fixture.to_string()).unwrap();
     let kit = Kit::open(folder.join("mistaken.wasm"), folder.join("plugin.toml")).unwrap();
-    kit.check(folder.join("mistaken.json")).unwrap();
+    for fixture in fixtures {
+        fs::write(folder.join("mistaken.json"), fixture.to_string()).unwrap();
+        kit.check(folder.join("mistaken.json")).unwrap();
+    }
 }
 
 /// A fixture whose events, of these types and data, each fail in this way, with these words.
@@ -85,7 +93,7 @@ fn what_is_printed_in_python_is_logged() {
         "when": [{ "type": "Printed", "timestamp": "2026-01-31T12:00:00Z" }],
         "then": { "log": log, "dead_letters": [] }
     });
-    comes_of("python", "printing", PRINTING_PYTHON, &fixture);
+    comes_of("python", "printing", PRINTING_PYTHON, &[fixture]);
 }
 
 /// What has no log prints as well, for nobody.
@@ -175,7 +183,7 @@ fn a_value_of_another_type_in_python_is_an_error_that_names_it() {
         ("After", json!(-1), "retry", "but it is -1\n"),
         ("Returned", json!(null), "reject", "it was returned ?"),
     ];
-    comes_of("python", "mistaken", MISTAKEN_PYTHON, &fails(&mistakes));
+    comes_of("python", "mistaken", MISTAKEN_PYTHON, &[fails(&mistakes)]);
 }
 
 /// What a build in Python says of a source for a world.
@@ -222,4 +230,163 @@ fn a_field_that_no_event_can_hold_is_named_by_the_build_in_python() {
     let said = refused_by_the_build("fields", source, "described-subscriber-plugin");
     let words = "field `items` of Placed: events cannot hold `list`: use str, bool, int, float, object, list[str]";
     assert!(said.contains(words), "{said}");
+}
+
+/// Each type of event is a mistake, or none.
+const MISTAKEN_GO: &str = r#"
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"tidemill.local/sdk"
+)
+
+type Line struct {
+	Product string `json:"product"`
+	Count   *int   `json:"count"`
+}
+
+type Customer struct {
+	Name string `json:"name"`
+}
+
+type Placed struct {
+	Customer Customer        `json:"customer"`
+	Lines    []Line          `json:"lines"`
+	Gifts    map[string]Line `json:"gifts,omitempty"`
+	At       *time.Time      `json:"at"`
+	Note     any             `json:"note"`
+}
+
+type Base struct {
+	Order string `json:"order"`
+}
+
+type Embedded struct {
+	Base
+	Cents uint64 `json:"cents"`
+}
+
+type MaybeEmbedded struct {
+	*Base
+	Cents uint64 `json:"cents"`
+}
+
+func handled[E any](E, *tidemill.Context) error { return nil }
+
+func noText(ctx *tidemill.Context) error {
+	var which string
+	if err := ctx.Event.Decode(&which); err != nil {
+		return err
+	}
+	fmt.Println("printed \xff")
+	tidemill.LogWarn("bad \xff")
+	switch which {
+	case "key":
+		return tidemill.SetState("k\xff", 1)
+	case "prefix":
+		for _, err := range tidemill.ScanState("p\xff") {
+			return err
+		}
+	case "stream":
+		return ctx.Append(tidemill.NewEvent{Type: "Seen", Stream: "s\xff", Data: 1})
+	case "tag":
+		return ctx.Append(tidemill.NewEvent{Type: "Seen", Tags: []string{"t\xff"}, Data: 1})
+	}
+	return tidemill.Reject("r\xff")
+}
+
+func init() {
+	tidemill.Register(tidemill.Plugin{
+		Name: "mistaken",
+		Handlers: tidemill.Handlers{
+			"Placed":        tidemill.On(handled[Placed]),
+			"Embedded":      tidemill.On(handled[Embedded]),
+			"MaybeEmbedded": tidemill.On(handled[MaybeEmbedded]),
+			"Pointer":       tidemill.On(handled[*Line]),
+			"NoText":        noText,
+		},
+	})
+}
+"#;
+
+#[test]
+fn what_is_missing_at_any_depth_in_go_is_named() {
+    let customer = json!({ "name": "ada" });
+    let placed = |lines: Value| json!({ "customer": { "name": "ada" }, "lines": lines, "note": null });
+    let mistakes = [
+        (
+            "Placed",
+            json!({ "customer": {}, "lines": [], "note": 1 }),
+            "reject",
+            "payload of Placed: customer.name is missing",
+        ),
+        ("Placed", json!({ "customer": customer, "lines": [] }), "reject", "payload of Placed: note is missing"),
+        ("Placed", placed(json!([{ "product": "a" }, {}])), "reject", "payload of Placed: lines[1].product is missing"),
+        ("Placed", placed(json!([null])), "reject", "payload of Placed: lines[0] is missing"),
+        ("Placed", placed(json!(null)), "reject", "payload of Placed: lines is missing"),
+        ("Embedded", json!({ "cents": 5 }), "reject", "payload of Embedded: order is missing"),
+        ("MaybeEmbedded", json!({ "order": "1" }), "reject", "payload of MaybeEmbedded: cents is missing"),
+        ("Pointer", json!(null), "reject", "payload of Pointer: the whole is missing"),
+        ("Pointer", json!({}), "reject", "payload of Pointer: product is missing"),
+    ];
+    let gifts = json!({ "customer": customer, "lines": [], "gifts": { "b": { "product": "b" } }, "note": {} });
+    let whole = [
+        ("Placed", placed(json!([{ "product": "a" }]))),
+        ("Placed", gifts),
+        ("Embedded", json!({ "order": "1", "cents": 5 })),
+        ("MaybeEmbedded", json!({ "cents": 5 })),
+        ("Pointer", json!({ "product": "a" })),
+    ];
+    let when = whole.map(|(kind, data)| json!({ "type": kind, "data": data }));
+    let whole = json!({ "when": when, "then": { "dead_letters": [] } });
+    comes_of("go", "missing", MISTAKEN_GO, &[fails(&mistakes), whole]);
+}
+
+/// Nothing can be read into its lines.
+const UNREADABLE_GO: &str = r#"
+package main
+
+import "tidemill.local/sdk"
+
+type line struct{ product, count string }
+
+type Placed struct{ Lines []line }
+
+func placed(Placed, *tidemill.Context) error { return nil }
+
+func init() {
+	tidemill.Register(tidemill.Plugin{Name: "unreadable", Handlers: tidemill.Handlers{"Placed": tidemill.On(placed)}})
+}
+"#;
+
+#[test]
+fn a_struct_that_nothing_can_be_read_into_in_go_is_refused_by_the_check() {
+    let Some(project) = built("go", "unreadable", UNREADABLE_GO) else { return };
+    let mut command = tidemill();
+    command.current_dir(project.folder()).args(["plugins", "check", "mistaken.wasm", "--manifest", "plugin.toml"]);
+    let checked = command.output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(!checked.status.success() && said.contains("no field of main.line is exported"), "{said}");
+}
+
+#[test]
+fn what_is_no_text_in_go_is_replaced_or_named() {
+    let bad = "\u{fffd}";
+    let no_text = |which: &str, words: &'static str| ("NoText", json!(which), "reject", words);
+    let mut fixture = fails(&[
+        no_text("key", "key of the state: it is no UTF-8: \"k\\xff\""),
+        no_text("prefix", "prefix of a scan: it is no UTF-8: \"p\\xff\""),
+        no_text("stream", "stream of Seen: it is no UTF-8: \"s\\xff\""),
+        no_text("tag", "tag of Seen: it is no UTF-8: \"t\\xff\""),
+        no_text("reason", "r\u{fffd}"),
+    ]);
+    let lines = [
+        json!({ "level": "info", "message": format!("printed {bad}") }),
+        json!({ "level": "warn", "message": format!("bad {bad}") }),
+    ];
+    fixture["then"]["log"] = vec![lines; 5].concat().into();
+    comes_of("go", "no-text", MISTAKEN_GO, &[fixture]);
 }
