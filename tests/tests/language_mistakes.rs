@@ -390,3 +390,48 @@ fn what_is_no_text_in_go_is_replaced_or_named() {
     fixture["then"]["log"] = vec![lines; 5].concat().into();
     comes_of("go", "no-text", MISTAKEN_GO, &[fixture]);
 }
+
+/// Each type of event is a mistake.
+const MISTAKEN_C: &str = r#"
+#include "tidemill.h"
+
+static bool formats(tm_event *e) {
+    tm_log(e, TM_INFO, "order %t of %u%% is %d done, %t", e->type, (uint64_t)7, 5, e->type);
+    return true;
+}
+
+static bool no_text(tm_event *e) {
+    tm_text which;
+    if (!tm_field_text(e, "which", &which)) return false;
+    tm_log(e, TM_WARN, "bad %s, \xc3\xa9, \xed\xa0\x80", "\xff\xfe");
+    if (tm_text_equal(which, TM_TEXT("key"))) return tm_state_set(e, TM_TEXT("k\xff"), TM_TEXT("1"));
+    if (tm_text_equal(which, TM_TEXT("stream")) || tm_text_equal(which, TM_TEXT("tag"))) {
+        tm_text tag = TM_TEXT("t\xff");
+        bool is_tag = tm_text_equal(which, TM_TEXT("tag"));
+        tm_new_event seen = {.type = TM_TEXT("Seen"), .payload = TM_TEXT("1"), .tags = &tag, .tag_count = is_tag};
+        if (!is_tag) seen.stream = TM_TEXT("s\xff");
+        return tm_append(e, &seen);
+    }
+    return tm_reject(e, "r%s", "\xff");
+}
+
+static const tm_handler HANDLERS[] = {{"Formats", formats}, {"NoText", no_text}, {0}};
+
+const tm_plugin tidemill_plugin = {.name = "mistaken", .handlers = HANDLERS};
+"#;
+
+#[test]
+fn what_is_no_text_in_c_is_replaced_or_named_and_an_unknown_directive_fails() {
+    let which = |which: &str| json!({ "which": which });
+    let mut fixture = fails(&[
+        ("NoText", which("key"), "reject", "key of the state: it is no UTF-8: k\u{fffd}"),
+        ("NoText", which("stream"), "reject", "stream of Seen: it is no UTF-8: s\u{fffd}"),
+        ("NoText", which("tag"), "reject", "tag of Seen: it is no UTF-8: t\u{fffd}"),
+        ("NoText", which("reason"), "reject", "r\u{fffd}"),
+        ("Formats", json!({}), "retry", "tm_format knows no %d; numbers are %u"),
+    ]);
+    let bad = json!({ "level": "warn", "message": "bad \u{fffd}, é, \u{fffd}" });
+    let begun = json!({ "level": "info", "message": "order Formats of 7% is " });
+    fixture["then"]["log"] = json!([bad, bad, bad, bad, begun]);
+    comes_of("c", "mistaken", MISTAKEN_C, &[fixture]);
+}
