@@ -145,7 +145,8 @@ tm_text tm_vformat(tm_event *event, const char *format, va_list arguments) {
     char unknown = write_format(&count, format, counted);
     va_end(counted);
     if (unknown)
-        tm_retry(event, "tm_format knows no %%%t; numbers are %%u, texts %%t, %%j and %%s, flags %%b", (tm_text){&unknown, 1});
+        tm_retry(event, "tm_format knows no %%%t; numbers are %%u, texts %%t, %%j and %%s, flags %%b",
+                 (tm_text){&unknown, 1});
     sink to = {.out = tm_alloc(event, count.len)};
     write_format(&to, format, arguments);
     return (tm_text){to.out, to.len};

@@ -131,7 +131,8 @@ func readsItself(kind reflect.Type) bool {
 	if kind.Kind() != reflect.Pointer {
 		kind = reflect.PointerTo(kind)
 	}
-	return kind.Implements(reflect.TypeFor[json.Unmarshaler]()) || kind.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+	return kind.Implements(reflect.TypeFor[json.Unmarshaler]()) ||
+		kind.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 // jsonField is one that encoding/json fills in a struct.

@@ -80,9 +80,10 @@ class Lifts:
         return called_by_host(Upcaster)[0]
 
     def _add(self, event_type: str, from_version: int, lift: _Lift) -> None:
-        step = (_check.text("type of a lift", event_type), _check.whole(f"version of {event_type}", from_version, _check.U32_MAX))
-        for made, version in lift.into.items():
-            _check.whole(f"version of {_check.text('type of a lift', made)}", version, _check.U32_MAX)
+        step = (event_type, from_version)
+        for kind, version in [step, *lift.into.items()]:
+            _check.text("type of a lift", kind)
+            _check.whole(f"version of {kind}", version, _check.U32_MAX)
         if step in self._steps:
             raise ValueError(f"there are two lifts of {event_type} {from_version}")
         self._steps[step] = lift
@@ -111,7 +112,8 @@ def _upcast(steps: dict[tuple[str, int], _Lift], event: types.Event):
 
     try:
         made = _made(steps, event)
-        return [contract.Upcasted(_check.text("type of an event", name), types.Payload_Json(_json(data)), None) for name, data in made]
+        lifted = [(_check.text("type of an event", name), _json(data)) for name, data in made]
+        return [contract.Upcasted(name, types.Payload_Json(text), None) for name, text in lifted]
     except ShapeError as error:
         raise Err(_check.valid(f"payload of {event.event_type}: {error}")) from None
     except Exception as error:
