@@ -48,9 +48,17 @@ static bool refused(tm_event *event, tidemill_plugin_types_host_error_t *error) 
     return tm_fail(event, verdict, text);
 }
 
+/* Whether a text is one that the host can take; rejects the event where it is not. */
+static bool is_text(tm_event *event, const char *what, tm_text of, tm_text text) {
+    return tm_is_utf8(text) || tm_reject(event, "%s of %t: it is no UTF-8: %t", what, of, text);
+}
+
 /* ---- State ---- */
 
+static bool is_key(tm_event *event, tm_text key) { return is_text(event, "key", TM_TEXT("the state"), key); }
+
 bool tm_state_get(tm_event *event, tm_text key, tm_text *value, bool *found) {
+    if (!is_key(event, key)) return false;
     host_text host_key = lent(key);
     BOUND(option_list_u8_t) answer;
     tidemill_plugin_state_host_error_t error;
@@ -62,6 +70,7 @@ bool tm_state_get(tm_event *event, tm_text key, tm_text *value, bool *found) {
 }
 
 bool tm_state_set(tm_event *event, tm_text key, tm_text value) {
+    if (!is_key(event, key)) return false;
     host_text host_key = lent(key);
     BOUND(list_u8_t) bytes = {(uint8_t *)value.ptr, value.len};
     tidemill_plugin_state_host_error_t error;
@@ -69,12 +78,14 @@ bool tm_state_set(tm_event *event, tm_text key, tm_text value) {
 }
 
 bool tm_state_delete(tm_event *event, tm_text key) {
+    if (!is_key(event, key)) return false;
     host_text host_key = lent(key);
     tidemill_plugin_state_host_error_t error;
     return tidemill_plugin_state_delete(&host_key, &error) || refused(event, &error);
 }
 
 bool tm_state_scan(tm_event *event, tm_text prefix, bool (*each)(tm_event *, tm_text, tm_text, void *), void *with) {
+    if (!is_text(event, "prefix", TM_TEXT("a scan"), prefix)) return false;
     host_text host_prefix = lent(prefix), after = {0};
     for (bool more = true, first = true; more; first = false) {
         tidemill_plugin_state_page_t page;
@@ -99,7 +110,17 @@ bool tm_state_scan(tm_event *event, tm_text prefix, bool (*each)(tm_event *, tm_
 
 /* ---- Appending, configuration, log ---- */
 
+static bool are_texts(tm_event *event, const tm_new_event *appended) {
+    tm_text type = appended->type;
+    bool good = is_text(event, "type", TM_TEXT("an event"), type) && is_text(event, "stream", type, appended->stream) &&
+                is_text(event, "content type", type, appended->content_type) &&
+                (appended->is_binary || is_text(event, "payload", type, appended->payload));
+    for (size_t i = 0; good && i < appended->tag_count; i++) good = is_text(event, "tag", type, appended->tags[i]);
+    return good;
+}
+
 bool tm_append(tm_event *event, const tm_new_event *appended) {
+    if (!are_texts(event, appended)) return false;
     host_text *tags = tm_alloc(event, appended->tag_count * sizeof *tags);
     for (size_t i = 0; i < appended->tag_count; i++) tags[i] = lent(appended->tags[i]);
     tidemill_plugin_append_new_event_t host = {
@@ -150,7 +171,7 @@ bool tm_parameter_whole(tm_event *event, const tm_query *query, const char *name
 
 bool tm_config_text(tm_event *event, const char *key, tm_text *value) {
     host_text host_key = lent(tm_text_of(key)), found;
-    if (!tidemill_plugin_config_get(&host_key, &found)) return false;
+    if (!tm_is_utf8(tm_text_of(key)) || !tidemill_plugin_config_get(&host_key, &found)) return false;
     *value = kept(event, found.ptr, found.len);
     BOUND(string_free)(&found);
     return true;
@@ -171,7 +192,7 @@ bool tm_config_whole(tm_event *event, const char *key, uint64_t otherwise, uint6
 void tm_log(tm_event *event, tm_level level, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    host_text line = lent(tm_vformat(event, format, arguments));
+    host_text line = lent(tm_readable(event, tm_vformat(event, format, arguments)));
     va_end(arguments);
     tidemill_plugin_log_log((tidemill_plugin_log_level_t)level, &line);
 }
@@ -263,6 +284,12 @@ static void tell_asker(const tm_scratch *scratch, exports_tidemill_plugin_projec
     }
 }
 
+/* Whether the host can take an answer. */
+static bool is_answer(tm_event *event, const tm_answer *answer) {
+    tm_text text = answer->is_binary ? answer->content_type : answer->body;
+    return tm_is_utf8(text) || tm_retry(event, "the answer is no UTF-8: %t", text);
+}
+
 static void give(const tm_answer *answer, exports_tidemill_plugin_projection_answer_t *host) {
     memset(host, 0, sizeof *host);
     if (!answer->is_binary) {
@@ -290,7 +317,8 @@ bool exports_tidemill_plugin_projection_query(exports_tidemill_plugin_projection
     tm_query query = {borrowed(request->query), request->checkpoint, parameters, count};
     const tm_query_handler *handler = query_of(query.name);
     tm_answer answer = {0};
-    bool good = handler && handler->answer(&event, &query, &answer) && scratch.verdict == TM_VERDICT_NONE;
+    bool good = handler && handler->answer(&event, &query, &answer) && is_answer(&event, &answer) &&
+                scratch.verdict == TM_VERDICT_NONE;
     if (good)
         give(&answer, host);
     else if (handler)

@@ -23,6 +23,10 @@ void *tm_alloc(tm_event *event, size_t bytes);
 void tm_scratch_free(tm_scratch *scratch);
 /* Sets the failure; answers false. */
 bool tm_fail(tm_event *event, tm_verdict verdict, tm_text reason);
+/* Whether a text is UTF-8: with one that is not a call of the host would trap. */
+bool tm_is_utf8(tm_text text);
+/* The text, with a replacement character for each run of bytes that are no UTF-8. */
+tm_text tm_readable(tm_event *event, tm_text text);
 tm_text tm_vformat(tm_event *event, const char *format, va_list arguments);
 
 #endif

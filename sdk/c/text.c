@@ -43,6 +43,45 @@ static void put(sink *to, const char *bytes, size_t len) {
     to->len += len;
 }
 
+/* The bytes of the character at the start (RFC 3629); 0 where there is none. */
+static size_t character(const unsigned char *at, size_t len) {
+    unsigned char c = at[0];
+    if (c < 0x80) return 1;
+    size_t bytes = c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+    if (!bytes || bytes > len) return 0;
+    /* Neither longer than it has to be, nor half a surrogate, nor beyond the last one. */
+    unsigned char least = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+    unsigned char most = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+    if (at[1] < least || at[1] > most) return 0;
+    for (size_t i = 2; i < bytes; i++)
+        if ((at[i] & 0xc0) != 0x80) return 0;
+    return bytes;
+}
+
+bool tm_is_utf8(tm_text text) {
+    for (size_t at = 0; at < text.len;) {
+        size_t bytes = character((const unsigned char *)text.ptr + at, text.len - at);
+        if (!bytes) return false;
+        at += bytes;
+    }
+    return true;
+}
+
+tm_text tm_readable(tm_event *event, tm_text text) {
+    if (tm_is_utf8(text)) return text;
+    sink to = {.out = tm_alloc(event, 3 * text.len)};
+    for (size_t at = 0, good = 1; at < text.len;) {
+        size_t bytes = character((const unsigned char *)text.ptr + at, text.len - at);
+        if (bytes)
+            put(&to, text.ptr + at, bytes);
+        else if (good)
+            put(&to, "\xef\xbf\xbd", 3);
+        good = bytes;
+        at += bytes ? bytes : 1;
+    }
+    return (tm_text){to.out, to.len};
+}
+
 static void put_whole(sink *to, uint64_t value) {
     char digits[20];
     size_t at = sizeof digits;
@@ -69,7 +108,8 @@ static void put_json(sink *to, tm_text text) {
     put(to, "\"", 1);
 }
 
-static void write_format(sink *to, const char *format, va_list arguments) {
+/* Answers the directive that it does not know, at which it ends: what its argument is, it cannot know either. */
+static char write_format(sink *to, const char *format, va_list arguments) {
     for (const char *at = format; *at; at++) {
         if (*at != '%' || !at[1]) {
             put(to, at, 1);
@@ -91,17 +131,22 @@ static void write_format(sink *to, const char *format, va_list arguments) {
             text = tm_text_of(va_arg(arguments, const char *));
             put(to, text.ptr, text.len);
             break;
-        default: put(to, at, 1);
+        case '%': put(to, at, 1); break;
+        default: return *at;
         }
     }
+    return 0;
 }
 
 tm_text tm_vformat(tm_event *event, const char *format, va_list arguments) {
     va_list counted;
     va_copy(counted, arguments);
     sink count = {0};
-    write_format(&count, format, counted);
+    char unknown = write_format(&count, format, counted);
     va_end(counted);
+    if (unknown)
+        tm_retry(event, "tm_format knows no %%%t; numbers are %%u, texts %%t, %%j and %%s, flags %%b",
+                 (tm_text){&unknown, 1});
     sink to = {.out = tm_alloc(event, count.len)};
     write_format(&to, format, arguments);
     return (tm_text){to.out, to.len};
@@ -120,7 +165,7 @@ bool tm_fail(tm_event *event, tm_verdict verdict, tm_text reason) {
     tm_scratch *scratch = event->scratch;
     if (scratch->verdict == TM_VERDICT_NONE) {
         scratch->verdict = verdict;
-        scratch->reason = reason;
+        scratch->reason = tm_readable(event, reason);
     }
     return false;
 }

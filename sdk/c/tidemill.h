@@ -59,7 +59,7 @@ bool tm_stop(tm_event *event, const char *format, ...);
 /* ---- Texts ---- */
 
 /* Writes a text: %t a tm_text, %j a tm_text as a JSON string, %u a uint64_t, %b an int as true or false, %s a C
- * string, %% a percent sign. */
+ * string, %% a percent sign. It knows no others, such as %d: at one the text ends, and the event is to be tried again. */
 tm_text tm_format(tm_event *event, const char *format, ...);
 
 /* ---- What the event carries: fields of the payload, an object. Another payload rejects the event. ---- */
@@ -119,6 +119,7 @@ bool tm_config_whole(tm_event *event, const char *key, uint64_t otherwise, uint6
 
 /* ---- Lines for the operator ---- */
 
+/* Bytes that are no UTF-8 are replaced, as in reasons; in keys, streams and tags they reject the event. */
 typedef enum { TM_TRACE, TM_DEBUG, TM_INFO, TM_WARN, TM_ERROR } tm_level;
 void tm_log(tm_event *event, tm_level level, const char *format, ...);
 

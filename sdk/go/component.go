@@ -42,7 +42,7 @@ func HandleBatch(events []tidemill_plugin_types.Event) *tidemill_plugin_types.Fa
 		event := Event{fields: events[index]}
 		if err := dispatch(&Context{&event}); err != nil {
 			failure := failureOf(err)
-			return &tidemill_plugin_types.Failure{Index: uint32(index), Verdict: failure.verdict, Reason: failure.reason}
+			return &tidemill_plugin_types.Failure{Index: uint32(index), Verdict: failure.verdict, Reason: readable(failure.reason)}
 		}
 	}
 	return nil

@@ -94,7 +94,7 @@ func (e *Event) Decode(into any) error {
 	if err := json.Unmarshal(payload, into); err != nil {
 		return Reject(fmt.Sprintf("payload of %s: %v", e.Type(), err))
 	}
-	if missing := missingField(payload, into); missing != "" {
+	if missing := missingPart(payload, into); missing != "" {
 		return Reject(fmt.Sprintf("payload of %s: %s is missing", e.Type(), missing))
 	}
 	return nil

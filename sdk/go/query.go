@@ -104,9 +104,15 @@ func AnswerQuery(query *Query) Answered {
 		if answer.ContentType == "" {
 			answer.ContentType = "application/octet-stream"
 		}
+		if err := notText(argument{"content type of the answer", answer.ContentType}); err != nil {
+			return notAnswered(err)
+		}
 		return Answered{ContentType: answer.ContentType, Body: answer.Body}
 	}
 	body, err := json.Marshal(value)
+	if err == nil {
+		err = notText(argument{"the answer", string(body)})
+	}
 	if err != nil {
 		return notAnswered(err)
 	}
@@ -115,7 +121,7 @@ func AnswerQuery(query *Query) Answered {
 
 func notAnswered(err error) Answered {
 	var invalid *invalidQuery
-	reason := err.Error()
+	reason := readable(err.Error())
 	if reason == "" {
 		reason = "it failed and gave no reason"
 	}

@@ -31,6 +31,8 @@ func otherShape(key string, err error) error {
 	return Stop(fmt.Sprintf("state under `%s` is not as this version expects: %v", key, err))
 }
 
+func notKey(key string) error { return notText(argument{"key of the state", key}) }
+
 // GetState reads the JSON value under a key: the zero value and false where there is none.
 //
 // State is durable and the plugin's own. Reads see what is committed and this batch's own writes; writes commit
@@ -57,6 +59,9 @@ func SetState(key string, value any) error {
 
 // GetStateBytes reads the bytes under a key.
 func GetStateBytes(key string) (value []byte, found bool, err error) {
+	if err := notKey(key); err != nil {
+		return nil, false, err
+	}
 	answer := tidemill_plugin_state.Get(key)
 	if answer.IsErr() {
 		return nil, false, refused(answer.Err())
@@ -70,11 +75,17 @@ func GetStateBytes(key string) (value []byte, found bool, err error) {
 
 // SetStateBytes sets the bytes under a key.
 func SetStateBytes(key string, value []byte) error {
+	if err := notKey(key); err != nil {
+		return err
+	}
 	return done(tidemill_plugin_state.Set(key, value))
 }
 
 // DeleteState removes a key; one that is not there is fine.
 func DeleteState(key string) error {
+	if err := notKey(key); err != nil {
+		return err
+	}
 	return done(tidemill_plugin_state.Delete(key))
 }
 
@@ -82,6 +93,10 @@ func DeleteState(key string) error {
 // error. Keys may be deleted meanwhile.
 func ScanState(prefix string) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
+		if err := notText(argument{"prefix of a scan", prefix}); err != nil {
+			yield(Entry{}, err)
+			return
+		}
 		for after := wit.None[string](); ; {
 			answer := tidemill_plugin_state.Scan(prefix, after, scanPageEntries)
 			if answer.IsErr() {

@@ -4,7 +4,9 @@ package tidemill
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strconv"
+	"unicode/utf8"
 
 	wit "go.bytecodealliance.org/pkg/wit/types"
 	"tidemill.local/sdk/bindings/imports/tidemill_plugin_append"
@@ -38,8 +40,10 @@ type Plugin struct {
 func Register(plugin Plugin) { registered = plugin }
 
 // On makes a handler for events whose payload is an E, a struct. A payload that is not one rejects the event, and so
-// does a missing field, unless it is a pointer or has `omitempty`.
+// does a missing field, unless it is a pointer or has `omitempty`; also in structs within it. It panics for a struct
+// none of whose fields is exported.
 func On[E any](handle func(E, *Context) error) Handler {
+	mustBeReadable(reflect.TypeFor[E](), map[reflect.Type]bool{})
 	return func(ctx *Context) error {
 		var event E
 		if err := ctx.Event.Decode(&event); err != nil {
@@ -79,6 +83,9 @@ func (c *Context) Append(events ...NewEvent) error {
 		if err != nil {
 			return err
 		}
+		if err := notText(textsOf(event)...); err != nil {
+			return err
+		}
 		metadata := make([]wit.Tuple2[string, string], 0, len(event.Metadata))
 		for key, value := range event.Metadata {
 			metadata = append(metadata, wit.Tuple2[string, string]{F0: key, F1: value})
@@ -96,6 +103,22 @@ func (c *Context) Append(events ...NewEvent) error {
 	return done(tidemill_plugin_append.Append(c.Event.Position(), host))
 }
 
+// textsOf are the texts of an event that are the host's to take.
+func textsOf(event NewEvent) []argument {
+	texts := []argument{
+		{"type of an event", event.Type},
+		{"stream of " + event.Type, event.Stream},
+		{"content type of " + event.Type, event.ContentType},
+	}
+	for _, tag := range event.Tags {
+		texts = append(texts, argument{"tag of " + event.Type, tag})
+	}
+	for key, value := range event.Metadata {
+		texts = append(texts, argument{"metadata of " + event.Type, key}, argument{"metadata of " + event.Type, value})
+	}
+	return texts
+}
+
 func payloadOf(event NewEvent) (tidemill_plugin_types.Payload, error) {
 	if bytes, ok := event.Data.([]byte); ok {
 		return tidemill_plugin_types.MakePayloadBinary(bytes), nil
@@ -103,6 +126,9 @@ func payloadOf(event NewEvent) (tidemill_plugin_types.Payload, error) {
 	text, err := json.Marshal(event.Data)
 	if err != nil {
 		return tidemill_plugin_types.Payload{}, Reject(fmt.Sprintf("body of %s cannot be written as JSON: %v", event.Type, err))
+	}
+	if err := notText(argument{"data of " + event.Type, string(text)}); err != nil {
+		return tidemill_plugin_types.Payload{}, err
 	}
 	return tidemill_plugin_types.MakePayloadJson(string(text)), nil
 }
@@ -116,6 +142,9 @@ func some(text string) wit.Option[string] {
 
 // ConfigText is the text under a key of the manifest's [config]; false where there is none.
 func ConfigText(key string) (string, bool) {
+	if !utf8.ValidString(key) {
+		return "", false
+	}
 	value := tidemill_plugin_config.Get(key)
 	return value.SomeOr(""), value.IsSome()
 }
@@ -148,13 +177,21 @@ func ConfigJSON[T any](key string, otherwise T) (T, error) {
 }
 
 // LogDebug writes a line for whoever works on the plugin. Lines are written at once, also by attempts that fail.
-func LogDebug(message string) { tidemill_plugin_log.Log(tidemill_plugin_log.Level_Debug, message) }
+func LogDebug(message string) {
+	tidemill_plugin_log.Log(tidemill_plugin_log.Level_Debug, readable(message))
+}
 
 // LogInfo writes a line for the operator.
-func LogInfo(message string) { tidemill_plugin_log.Log(tidemill_plugin_log.Level_Info, message) }
+func LogInfo(message string) {
+	tidemill_plugin_log.Log(tidemill_plugin_log.Level_Info, readable(message))
+}
 
 // LogWarn writes a line about something odd that was dealt with.
-func LogWarn(message string) { tidemill_plugin_log.Log(tidemill_plugin_log.Level_Warn, message) }
+func LogWarn(message string) {
+	tidemill_plugin_log.Log(tidemill_plugin_log.Level_Warn, readable(message))
+}
 
 // LogError writes a line about something that needs a person.
-func LogError(message string) { tidemill_plugin_log.Log(tidemill_plugin_log.Level_Error, message) }
+func LogError(message string) {
+	tidemill_plugin_log.Log(tidemill_plugin_log.Level_Error, readable(message))
+}

@@ -207,18 +207,12 @@ pub(super) async fn send(
         command.metadata.entry(metadata_key::TRACEPARENT.into()).or_insert_with(|| traceparent.to_owned());
     }
     let (id, stream) = (command.id.clone(), command.stream().ok());
-    let sent = carry_out(&state, caller, command, later, starting).await;
+    let sent = carry_out(&state, caller, command, later).await;
     sent.map_err(|problem| problem.of_command(&id, stream.as_ref()))
 }
 
 /// Has a command decided, or accepted if that is enough.
-async fn carry_out(
-    state: &ApiState,
-    caller: Caller,
-    command: Command,
-    later: bool,
-    starting: Starting,
-) -> Result<Response, Problem> {
+async fn carry_out(state: &ApiState, caller: Caller, command: Command, later: bool) -> Result<Response, Problem> {
     // Its version decides, and a refusal tells it.
     caller.may(&Action::Expect(&command.stream()?))?;
     if let Some(condition) = &command.condition {

@@ -2,9 +2,12 @@
 
 import importlib
 
+from . import _output
 from ._event import Event
 from ._failure import Failure, Reject, Retry, Stop
 from ._query import Answer, Invalid, Query
+
+_output.capture()
 
 __all__ = [
     "Answer",

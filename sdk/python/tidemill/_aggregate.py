@@ -11,6 +11,9 @@ from componentize_py_types import Err
 from wit_world.exports import description
 from wit_world.imports import types
 
+from . import _check
+from ._failure import raised
+from ._output import called_by_host
 from ._sdk import SDK
 from ._shape import ShapeError, reader
 
@@ -73,7 +76,10 @@ class Decider:
 
         One that lacks a field of today's, or has another, is left out anyway; what a field means is nowhere written.
         """
-        self._about = (name, version, summary)
+        about = {"name": name, "version": version, "summary": summary}
+        self._about = [_check.text(f"{what} of the aggregate", said) for what, said in about.items()]
+        for method, may_yield in [("apply", False), ("decide", True), ("fresh", False)]:
+            _check.function(getattr(state, method, None), may_yield=may_yield)
         self._fresh = getattr(state, "fresh", lambda id: state())
         self._restore = reader(state, exact=True)
         self._events = {event.__name__: reader(event) for event in events}
@@ -97,7 +103,7 @@ class Decider:
         module = ModuleType("aggregate")
         module.Aggregate = _resource(self)
         sys.modules["aggregate"] = module
-        return Aggregate, Description
+        return called_by_host(Aggregate, Description)
 
 
 def _resource(decider: Decider) -> type:
@@ -115,7 +121,7 @@ def _resource(decider: Decider) -> type:
             try:
                 restored._state = decider._restore(json.loads(snapshot), "")
             except (ValueError, ShapeError) as error:
-                raise Err(str(error)) from None
+                raise Err(_check.valid(error)) from None
             return restored
 
         def apply(self, events: list[types.Event]) -> None:
@@ -123,13 +129,13 @@ def _resource(decider: Decider) -> type:
                 try:
                     self._state.apply(_read(decider._events, event.event_type, event.payload))
                 except Exception as error:
-                    raise Err(contract.Misfit(index, f"{type(error).__name__}: {error}")) from None
+                    raise Err(contract.Misfit(index, _check.valid(f"{type(error).__name__}: {error}"))) from None
 
         def decide(self, command: contract.Command) -> list[contract.DecidedEvent]:
             try:
                 asked = Asked(command.id, dict(command.metadata), _EPOCH + timedelta(microseconds=command.timestamp_us))
                 wanted = _read(decider._commands, command.command_type, command.data)
-                events = self._state.decide(wanted, asked)
+                events = raised(self._state.decide(wanted, asked))
                 if events is None:
                     raise TypeError(
                         f"`decide` returned nothing for {command.command_type}: return the events that follow, [] for "
@@ -137,15 +143,15 @@ def _resource(decider: Decider) -> type:
                     )
                 return [_decided(contract, decider._events, event) for event in events]
             except ShapeError as error:
-                raise Err(contract.Rejection(_INVALID_COMMAND, str(error), None)) from None
+                raise Err(contract.Rejection(_INVALID_COMMAND, _check.valid(error), None)) from None
             except Rejection as error:
                 details = _json(error.details) if error.details else None
-                raise Err(contract.Rejection(error.code, str(error), details)) from None
+                raise Err(contract.Rejection(error.code, _check.valid(error), details)) from None
 
         def snapshot(self) -> bytes:
             return _json(dataclasses.asdict(self._state)).encode()
 
-    return Aggregate
+    return called_by_host(Aggregate)[0]
 
 
 def _read(known: dict, kind: str, payload: types.Payload) -> object:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from wit_world.imports import append as host
 from wit_world.imports import types
 
+from . import _check
 from ._event import Event
 from ._failure import Stop
 
@@ -42,13 +43,13 @@ class Context:
         JSON can hold, or bytes. The host adds an id, `causation_id` and `correlation_id`.
         """
         event = host.NewEvent(
-            event_type=event_type,
-            stream=stream,
-            payload=_payload(data),
-            content_type=content_type,
-            tags=list(tags),
-            metadata=list((metadata or {}).items()),
-            schema_version=schema_version,
+            event_type=_check.text("type of an event", event_type),
+            stream=_check.text_or_none(f"stream of {event_type}", stream),
+            payload=_payload(f"data of {event_type}", data),
+            content_type=_check.text_or_none(f"content type of {event_type}", content_type),
+            tags=_check.texts(f"tags of {event_type}", tags),
+            metadata=_check.pairs(f"metadata of {event_type}", metadata),
+            schema_version=_check.whole(f"schema_version of {event_type}", schema_version, _check.U32_MAX),
         )
         host.append(self.event.position, [event])
 
@@ -75,20 +76,20 @@ class Context:
                 "described-dispatching-subscriber-plugin"
             )
         command = dispatching.NewCommand(
-            id=id,
-            aggregate=aggregate,
-            key=key,
-            command_type=command_type,
-            data=_payload({} if data is None else data),
-            content_type=content_type,
-            metadata=list((metadata or {}).items()),
+            id=_check.text_or_none(f"id of {command_type}", id),
+            aggregate=_check.text(f"aggregate of {command_type}", aggregate),
+            key=_check.text(f"key of {command_type}", key),
+            command_type=_check.text("type of a command", command_type),
+            data=_payload(f"data of {command_type}", {} if data is None else data),
+            content_type=_check.text_or_none(f"content type of {command_type}", content_type),
+            metadata=_check.pairs(f"metadata of {command_type}", metadata),
         )
         return dispatching.dispatch(self.event.position, [command])[0]
 
 
-def _payload(data: object) -> types.Payload:
+def _payload(what: str, data: object) -> types.Payload:
     if isinstance(data, (bytes, bytearray)):
         return types.Payload_Binary(bytes(data))
     if dataclasses.is_dataclass(data) and not isinstance(data, type):
         data = dataclasses.asdict(data)
-    return types.Payload_Json(json.dumps(data, ensure_ascii=False, allow_nan=False))
+    return types.Payload_Json(_check.text(what, json.dumps(data, ensure_ascii=False, allow_nan=False)))

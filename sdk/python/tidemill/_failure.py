@@ -3,6 +3,8 @@
 from componentize_py_types import Err
 from wit_world.imports import types
 
+from . import _check
+
 
 class Failure(Exception):
     """Raised by a handler: why its event was not handled. Raise one of the classes below."""
@@ -23,7 +25,7 @@ class Retry(Failure):
 
     def __init__(self, reason: str, after_ms: int | None = None):
         super().__init__(reason)
-        self.after_ms = after_ms
+        self.after_ms = None if after_ms is None else _check.whole("after_ms", after_ms, _check.U64_MAX)
 
     def verdict(self) -> types.Verdict:
         return types.Verdict_Retry(self.after_ms)
@@ -34,6 +36,13 @@ class Stop(Failure):
 
     def verdict(self) -> types.Verdict:
         return types.Verdict_Stop()
+
+
+def raised(answer: object) -> object:
+    """What a function answered. A failure that it returned was meant to be raised."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def to_failure(error: Exception) -> Failure:

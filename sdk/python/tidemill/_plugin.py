@@ -7,9 +7,10 @@ from componentize_py_types import Err
 from wit_world.exports import description
 from wit_world.imports import types
 
+from . import _check, _output
 from ._context import Context
 from ._event import Event
-from ._failure import Reject, to_failure
+from ._failure import Reject, raised, to_failure
 from ._query import Query, answer
 from ._sdk import SDK
 from ._shape import ShapeError, reader
@@ -41,8 +42,10 @@ class Plugin:
         and then changes over."""
         if state_schema is not None and (type(state_schema) is not int or state_schema < 1):
             raise ValueError(f"state_schema is {state_schema!r}: number the schemas of the state from 1")
-        self._about = (name, version, summary, list(append))
-        self._requests = [("request.dispatch", command) for command in dispatch]
+        about = {"name": name, "version": version, "summary": summary}
+        self._about = [_check.text(f"{what} of the plugin", said) for what, said in about.items()]
+        self._append = _check.texts("append of the plugin", append)
+        self._requests = [("request.dispatch", command) for command in _check.texts("dispatch of the plugin", dispatch)]
         self._schema = [] if state_schema is None else [("schema", str(state_schema))]
         self._handlers: dict[str, Handler] = {}
         self._queries: dict[str, Callable[[Query], object]] = {}
@@ -69,6 +72,7 @@ class Plugin:
         """Decorates `answers(query)`, which answers the query of that name: a value as JSON, or an `Answer`."""
 
         def decorate(answers: Callable[[Query], object]):
+            _check.function(answers)
             if name in self._queries:
                 raise ValueError(f"there are two answers to {name}")
             self._queries[name] = answers
@@ -93,9 +97,11 @@ class Plugin:
             def query(self, request):
                 return answer(queries, request)
 
-        return (Subscriber, Projection, Description) if queries else (Subscriber, Description)
+        roles = (Subscriber, Projection) if queries else (Subscriber,)
+        return _output.called_by_host(*roles, Description)
 
     def _add(self, event_type: str, handler: Handler, decorated):
+        _check.function(decorated)
         if event_type in self._handlers:
             raise ValueError(f"there are two handlers for {event_type}")
         self._handlers[event_type] = handler
@@ -104,18 +110,19 @@ class Plugin:
     def _handle(self, events: list[types.Event]) -> None:
         otherwise = self._handlers.get("*", _unexpected)
         for index, fields in enumerate(events):
+            _output.event_time_us = fields.timestamp_us
             try:
-                self._handlers.get(fields.event_type, otherwise)(Context(Event(fields)))
+                raised(self._handlers.get(fields.event_type, otherwise)(Context(Event(fields))))
             except Exception as error:
                 failure = to_failure(error)
-                raise Err(types.Failure(index, failure.verdict(), str(failure))) from None
+                raise Err(types.Failure(index, failure.verdict(), _check.valid(failure))) from None
 
     def _describe(self) -> description.Description:
-        name, version, summary, append = self._about
+        name, version, summary = self._about
         listens = [] if "*" in self._handlers else list(self._handlers)
         queries = [("query", query) for query in self._queries]
         extra = [*queries, *self._requests, *self._schema, SDK]
-        return description.Description(name, version, summary, listens, [], [], append, extra)
+        return description.Description(name, version, summary, listens, [], [], self._append, extra)
 
 
 def _unexpected(ctx: Context) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from componentize_py_types import Err
 from wit_world.imports import types
 
-from ._failure import Failure, to_failure
+from . import _check
+from ._failure import raised, to_failure
 
 
 class Invalid(Exception):
@@ -17,8 +18,8 @@ class Answer:
     """An answer that is not JSON."""
 
     def __init__(self, content_type: str, body: str | bytes):
-        self.content_type = content_type
-        self.body = body.encode() if isinstance(body, str) else body
+        self.content_type = _check.text("content type of an answer", content_type)
+        self.body = body.encode() if isinstance(body, str) else _check.octets("body of an answer", body)
 
 
 class Query:
@@ -84,13 +85,12 @@ def answer(queries: dict[str, Callable[[Query], object]], request):
     if answers is None:
         raise Err(projection.QueryError_UnknownQuery())
     try:
-        value = answers(Query(request))
+        value = raised(answers(Query(request)))
         if isinstance(value, Answer):
             return projection.Answer(types.Payload_Binary(value.body), value.content_type)
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        return projection.Answer(types.Payload_Json(text), None)
+        return projection.Answer(types.Payload_Json(_check.text("the answer", text)), None)
     except Invalid as error:
-        raise Err(projection.QueryError_Invalid(str(error))) from None
+        raise Err(projection.QueryError_Invalid(_check.valid(error))) from None
     except Exception as error:
-        failure = error if isinstance(error, Failure) else to_failure(error)
-        raise Err(projection.QueryError_Failed(str(failure))) from None
+        raise Err(projection.QueryError_Failed(_check.valid(to_failure(error)))) from None

@@ -37,13 +37,17 @@ def reader(annotation: object, *, exact: bool = False) -> Reader:
     if dataclasses.is_dataclass(annotation):
         return _dataclass(annotation, exact)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is list:
+    if origin is list and arguments:
         return _list(reader(arguments[0], exact=exact))
-    if origin is dict and arguments[0] is str:
+    if origin is dict and arguments and arguments[0] is str:
         return _dict(reader(arguments[1], exact=exact))
     if origin in (typing.Union, types.UnionType) and len(arguments) == 2 and type(None) in arguments:
         return _optional(reader(next(kind for kind in arguments if kind is not type(None)), exact=exact))
-    raise TypeError(f"events cannot hold {annotation!r}: use str, bool, int, float, list, dict, None or a dataclass")
+    named = annotation.__name__ if isinstance(annotation, type) and not arguments else annotation
+    raise TypeError(
+        f"events cannot hold `{named}`: use str, bool, int, float, object, list[str], dict[str, int], str | None and the "
+        "like, or a dataclass"
+    )
 
 
 _PLAIN = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
@@ -90,7 +94,7 @@ def _optional(some: Reader) -> Reader:
 def _dataclass(kind: type, exact: bool) -> Reader:
     hints = typing.get_type_hints(kind)
     fields = [
-        (field.name, reader(hints[field.name], exact=exact), exact or _required(field))
+        (field.name, _field(kind, field.name, hints[field.name], exact), exact or _required(field))
         for field in dataclasses.fields(kind)
     ]
     names = {name for name, _, _ in fields}
@@ -115,6 +119,13 @@ def _dataclass(kind: type, exact: bool) -> Reader:
             raise ShapeError(f"{path or 'the whole'}: {error}", path) from error
 
     return read
+
+
+def _field(kind: type, name: str, annotation: object, exact: bool) -> Reader:
+    try:
+        return reader(annotation, exact=exact)
+    except TypeError as error:
+        raise TypeError(f"field `{name}` of {kind.__name__}: {error}") from None
 
 
 def _required(field: dataclasses.Field) -> bool:

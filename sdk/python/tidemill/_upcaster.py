@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from componentize_py_types import Err
 from wit_world.imports import types
 
-from ._failure import Failure, to_failure
+from . import _check
+from ._failure import raised, to_failure
+from ._output import called_by_host
 from ._shape import Reader, ShapeError, reader
 
 
@@ -38,8 +40,9 @@ class Lifts:
         """
 
         def decorate(make):
-            into = {event_type: from_version + 1}
-            self._add(event_type, from_version, _Lift(into, _reader(data), lambda old: [(event_type, make(old))]))
+            _check.function(make)
+            made = lambda old: [(event_type, raised(make(old)))]  # noqa: E731
+            self._add(event_type, from_version, _Lift({event_type: from_version + 1}, _reader(data), made))
             return make
 
         return decorate
@@ -52,7 +55,8 @@ class Lifts:
         """
 
         def decorate(make):
-            made = lambda old: [_named(event) for event in make(old)]  # noqa: E731
+            _check.function(make, may_yield=True)
+            made = lambda old: [_named(event) for event in raised(make(old))]  # noqa: E731
             self._add(event_type, from_version, _Lift(dict(into), _reader(data), made))
             return make
 
@@ -73,10 +77,13 @@ class Lifts:
             def upcast(self, event: types.Event):
                 return _upcast(steps, event)
 
-        return Upcaster
+        return called_by_host(Upcaster)[0]
 
     def _add(self, event_type: str, from_version: int, lift: _Lift) -> None:
         step = (event_type, from_version)
+        for kind, version in [step, *lift.into.items()]:
+            _check.text("type of a lift", kind)
+            _check.whole(f"version of {kind}", version, _check.U32_MAX)
         if step in self._steps:
             raise ValueError(f"there are two lifts of {event_type} {from_version}")
         self._steps[step] = lift
@@ -105,12 +112,12 @@ def _upcast(steps: dict[tuple[str, int], _Lift], event: types.Event):
 
     try:
         made = _made(steps, event)
-        return [contract.Upcasted(name, types.Payload_Json(_json(data)), None) for name, data in made]
+        lifted = [(_check.text("type of an event", name), _json(data)) for name, data in made]
+        return [contract.Upcasted(name, types.Payload_Json(text), None) for name, text in lifted]
     except ShapeError as error:
-        raise Err(f"payload of {event.event_type}: {error}") from None
+        raise Err(_check.valid(f"payload of {event.event_type}: {error}")) from None
     except Exception as error:
-        failure = error if isinstance(error, Failure) else to_failure(error)
-        raise Err(str(failure)) from None
+        raise Err(_check.valid(to_failure(error))) from None
 
 
 def _made(steps: dict[tuple[str, int], _Lift], event: types.Event) -> list[tuple[str, object]]:
@@ -125,4 +132,4 @@ def _made(steps: dict[tuple[str, int], _Lift], event: types.Event) -> list[tuple
 def _json(data: object) -> str:
     if dataclasses.is_dataclass(data) and not isinstance(data, type):
         data = dataclasses.asdict(data)
-    return json.dumps(data, ensure_ascii=False, allow_nan=False)
+    return _check.text("payload of an event", json.dumps(data, ensure_ascii=False, allow_nan=False))

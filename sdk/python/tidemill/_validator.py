@@ -7,6 +7,8 @@ from datetime import datetime, timedelta, timezone
 
 from componentize_py_types import Err
 
+from . import _check
+from ._output import called_by_host
 from ._shape import ShapeError, reader
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -79,9 +81,10 @@ class Rules:
                 if errors:
                     raise Err(_told(errors))
 
-        return Validator
+        return called_by_host(Validator)[0]
 
     def _add(self, command_type: str, rule: Rule, decorated):
+        _check.function(decorated, may_yield=True)
         if command_type in self._rules:
             raise ValueError(f"there are two rules for {command_type}")
         self._rules[command_type] = rule
@@ -109,4 +112,7 @@ def _told(errors: list[FieldError]):
     # There only in the worlds of validators.
     from wit_world.exports import validator as contract
 
-    return [contract.FieldError(error.path, error.code, error.message) for error in errors]
+    def told(error: FieldError):
+        return contract.FieldError(_check.valid(error.path), error.code, _check.valid(error.message))
+
+    return [told(error) for error in errors]

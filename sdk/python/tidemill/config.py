@@ -7,12 +7,13 @@ import json as _json
 
 from wit_world.imports import config as _host
 
+from . import _check
 from ._failure import Stop
 
 
 def text(key: str, default: str | None = None) -> str | None:
     """The text under a key, or `default`."""
-    value = _host.get(key)
+    value = _get(key)
     return default if value is None else value
 
 
@@ -36,8 +37,12 @@ def json(key: str, default: object = None) -> object:
     return _read(key, default, _json.loads, "an array or a table")
 
 
+def _get(key: str) -> str | None:
+    return _host.get(_check.text("key of the configuration", key))
+
+
 def _read(key, default, parse, wanted):
-    value = _host.get(key)
+    value = _get(key)
     if value is None:
         return default
     try:

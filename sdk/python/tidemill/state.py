@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from wit_world.imports import state as _host
 
+from . import _check
 from ._failure import Stop
 
 _SCAN_PAGE_ENTRIES = 256
@@ -18,28 +19,29 @@ _SCAN_PAGE_ENTRIES = 256
 
 def get(key: str, default: object = None) -> object:
     """The value under a key, or `default`."""
-    found = _host.get(key)
+    found = get_bytes(key)
     return default if found is None else _parse(key, found)
 
 
 def set(key: str, value: object) -> None:
     """Sets the value under a key."""
-    _host.set(key, json.dumps(value, ensure_ascii=False, allow_nan=False).encode())
+    written = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    set_bytes(key, _check.text(f"value of {key}", written).encode())
 
 
 def delete(key: str) -> None:
     """Removes a key; one that is not there is fine."""
-    _host.delete(key)
+    _host.delete(_key(key))
 
 
 def get_bytes(key: str) -> bytes | None:
     """The bytes under a key."""
-    return _host.get(key)
+    return _host.get(_key(key))
 
 
 def set_bytes(key: str, value: bytes) -> None:
     """Sets the bytes under a key."""
-    _host.set(key, value)
+    _host.set(_key(key), _check.octets(f"value of {key}", value))
 
 
 def scan(prefix: str, after: str | None = None) -> Iterator[tuple[str, object]]:
@@ -50,6 +52,8 @@ def scan(prefix: str, after: str | None = None) -> Iterator[tuple[str, object]]:
 
 def scan_bytes(prefix: str, after: str | None = None) -> Iterator[tuple[str, bytes]]:
     """The same, with the bytes."""
+    _check.text("prefix of a scan", prefix)
+    _check.text_or_none("after of a scan", after)
     while True:
         page = _host.scan(prefix, after, _SCAN_PAGE_ENTRIES)
         for entry in page.entries:
@@ -57,6 +61,10 @@ def scan_bytes(prefix: str, after: str | None = None) -> Iterator[tuple[str, byt
         after = page.next
         if after is None:
             return
+
+
+def _key(key: object) -> str:
+    return _check.text("key of the state", key)
 
 
 def _parse(key: str, value: bytes) -> object:
