@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::run::json_or_text;
-use super::{Asked, CameOf};
+use super::{Asked, CameOf, Written};
 use crate::delivery::Envelope;
 use crate::event::metadata_key;
 use crate::runtime::LogLine;
@@ -26,7 +26,7 @@ pub struct Fixture {
     pub given: Given,
     /// The events that it handles or lifts, as they are appended; of an aggregate, the commands that it decides, and of a
     /// validator those that it is asked about. Each may say its `timestamp`.
-    pub when: Vec<Value>,
+    pub when: Vec<Written>,
     /// What must come of them.
     #[serde(default, deserialize_with = "nothing_if_null")]
     pub then: Then,
@@ -41,7 +41,7 @@ pub struct Given {
     pub state: BTreeMap<String, Value>,
     /// Events of the log, handled long ago; of an aggregate, its history.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub events: Vec<Value>,
+    pub events: Vec<Written>,
 }
 
 /// What must come of the events. What is not said may be anything.

@@ -26,6 +26,7 @@ mod subject;
 mod validating;
 mod world;
 mod wrapped;
+mod written;
 
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,7 @@ pub use recorded::{Call, Given as Handed};
 pub use report::{Difference, Report};
 pub use subject::{Kit, Traced};
 pub use wrapped::Disturbance;
+pub use written::Written;
 
 use crate::error::ErrorClass;
 use crate::plugin::{InstallError, ManifestError};

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::KitError;
 use super::clock::Simulated;
 use super::fixture::{Appended, Dead, Dispatched, Fixture, Given, Then};
 use super::run::json_or_text;
+use super::{KitError, Written};
 use crate::api::parse_event;
 use crate::clock::{Clock, ManualClock};
 use crate::delivery::{BEHIND, Envelope, LiveState, State, Status, check_state_key, live_owner, live_state};
@@ -46,14 +46,14 @@ impl World {
         let clock = Arc::new(Simulated::default());
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>));
         let mut ids = ids();
-        let mut append = |place: &str, events: &[Value]| -> Result<Position, KitError> {
-            for (index, value) in events.iter().enumerate() {
+        let mut append = |place: &str, events: &[Written]| -> Result<Position, KitError> {
+            for (index, written) in events.iter().enumerate() {
                 let bad = |reason: String| KitError::NotAFixture {
                     file: file.into(),
                     reason: format!("event {index} of {place}: {reason}"),
                 };
                 let id = ids.next().unwrap_or_default();
-                let (event, time_us) = event(value, id).map_err(bad)?;
+                let (event, time_us) = event(written, id).map_err(bad)?;
                 set(&clock.0, time_us).map_err(bad)?;
                 let request = AppendRequest::unconditional(vec![event]);
                 store.append(request).wait().map_err(|error| bad(error.to_string()))?;
@@ -168,12 +168,14 @@ pub(super) fn ids() -> impl Iterator<Item = Uuid> {
 }
 
 /// An event as it is appended, and the time that it says, in microseconds since the Unix epoch.
-pub(super) fn event(value: &Value, id: Uuid) -> Result<(NewEvent, Option<u64>), String> {
-    let mut value = value.clone();
+pub(super) fn event(written: &Written, id: Uuid) -> Result<(NewEvent, Option<u64>), String> {
+    let mut value = Value::clone(written);
     let time = value.as_object_mut().and_then(|fields| fields.remove("timestamp"));
     let time_us = time.as_ref().map(microseconds).transpose()?;
     let parsed = parse_event(&value.to_string())?;
-    Ok((if parsed.has_id { parsed.event } else { NewEvent { id, ..parsed.event } }, time_us))
+    let id = if parsed.has_id { parsed.event.id } else { id };
+    let data = written.data().map_or(parsed.event.data, Into::into);
+    Ok((NewEvent { id, data, ..parsed.event }, time_us))
 }
 
 pub(super) fn microseconds(time: &Value) -> Result<u64, String> {
