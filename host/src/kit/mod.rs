@@ -5,6 +5,7 @@
 //! what lifts events is asked by the real chain, and what holds commands against rules as the bus asks it. It owns the format and the comparison, and writes down what each call
 //! does; it delivers nothing by itself and knows no rule of delivery.
 
+mod alike;
 mod clock;
 mod command;
 mod decider;
