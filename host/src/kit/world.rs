@@ -56,7 +56,8 @@ impl World {
                 let id = ids.next().unwrap_or_default();
                 let (event, time_us) = event(written, id).map_err(bad)?;
                 set(&clock.0, time_us).map_err(bad)?;
-                let request = AppendRequest::unconditional(vec![event]);
+                let request =
+                    AppendRequest { by_host: written.is_stored(), ..AppendRequest::unconditional(vec![event]) };
                 store.append(request).wait().map_err(|error| bad(error.to_string()))?;
             }
             Ok(store.head())
@@ -243,6 +244,20 @@ mod tests {
         assert_eq!(said("timestmp"), "unknown field `timestmp`; did you mean `timestamp`?");
         assert!(said("colour").ends_with("`schema_version`, `timestamp`"), "{}", said("colour"));
         assert_eq!(said("position"), "`position` is set by the host; leave it out");
+    }
+
+    #[test]
+    fn an_event_of_a_log_may_have_what_only_a_host_writes() {
+        let text = r#"{"position":7,"version":1,"type":"A","stream":"a-1","metadata":{"$command":"c"}}"#;
+        let mut event = Written::parse(text).unwrap();
+        let world = |event: &Written| {
+            let fixture = Fixture { when: vec![event.clone()], ..Fixture::default() };
+            World::of(Path::new("log"), &fixture, &PluginName::new("p").unwrap()).map(|world| world.when.len())
+        };
+        assert_eq!(event.take_position(), Some(7));
+        assert_eq!(world(&event).unwrap(), 1);
+        let own = Written::from(Value::clone(&event));
+        assert!(world(&own).unwrap_err().to_string().contains("$command"), "who writes a fixture is no host");
     }
 
     #[test]

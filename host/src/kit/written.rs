@@ -17,6 +17,7 @@ const DATA: &str = "data";
 pub struct Written {
     fields: Value,
     data: Option<Box<RawValue>>,
+    stored: bool,
 }
 
 impl Written {
@@ -38,7 +39,7 @@ impl Written {
                 fields.insert(name, value);
             }
         }
-        Ok(Self { fields: Value::Object(fields), data })
+        Ok(Self { fields: Value::Object(fields), data, stored: false })
     }
 
     /// The text of its payload; none where only its value is known.
@@ -46,15 +47,28 @@ impl Written {
         self.data.as_deref().map(RawValue::get)
     }
 
+    /// Whether a log has it: what only a host writes may stand in it.
+    pub(super) const fn is_stored(&self) -> bool {
+        self.stored
+    }
+
+    /// Takes the position of an event of a log out of it, and its version.
+    pub(crate) fn take_position(&mut self) -> Option<u64> {
+        self.take("version");
+        let position = self.take("position")?.as_u64()?;
+        self.stored = true;
+        Some(position)
+    }
+
     /// Takes a field out of it.
-    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.fields.as_object_mut()?.remove(name)
     }
 }
 
 impl From<Value> for Written {
     fn from(fields: Value) -> Self {
-        Self { fields, data: None }
+        Self { fields, data: None, stored: false }
     }
 }
 

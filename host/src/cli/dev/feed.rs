@@ -103,8 +103,7 @@ fn unreadable(event: &RawValue, reason: &str) -> CliError {
 fn feed(from: PathBuf, mut when: Vec<Written>) -> Feed {
     let mut positions = Vec::with_capacity(when.len());
     for event in &mut when {
-        positions.extend(event.take("position").and_then(|position| position.as_u64()));
-        event.take("version");
+        positions.extend(event.take_position());
     }
     if positions.len() != when.len() {
         positions.clear();
