@@ -44,7 +44,7 @@ pub use reload::{Change, ReadLayers, Reload, Reread};
 pub use secrets::HostSecrets;
 pub use setting::{RELOADED, Setting};
 pub use supervisor::Supervisor;
-pub use variables::Slip;
+pub use variables::{OF_SCRIPTS, Slip};
 
 /// Where a server listens unless told, and where commands look for one.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7117";

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tidemill::kit::{Fixture, Kit, Then};
+use tidemill::kit::{Fixture, Kit, Then, Written};
 use tidemill_plugins::{ACCOUNT, ORDER_TOTALS};
 use tidemill_templates::{LANGUAGES, Language};
 use tidemill_tests::projects::{Project, can_build};
@@ -39,6 +39,7 @@ fn shared_fixtures() -> Vec<(String, Fixture)> {
         ..Then::default()
     };
     let about = "A scan goes over every page.".to_owned();
+    let when = when.into_iter().map(Written::from).collect();
     all.push(("many-orders".to_owned(), Fixture { about, when, then, ..Fixture::default() }));
     all
 }

@@ -22,10 +22,10 @@ pub(super) const BODY_FIELDS: &[&str] = &["events", "expected", "condition"];
 pub(super) const CONDITION_FIELDS: &[&str] = &["fail_if_match", "after"];
 pub(super) const QUERY_ITEM_FIELDS: &[&str] = &["types", "streams", "tags"];
 pub(super) const EXPECTATION_FIELDS: &[&str] = &["stream", "version"];
-pub(super) const EVENT_FIELDS: &[&str] =
+pub(crate) const EVENT_FIELDS: &[&str] =
     &["id", "type", "stream", "tags", "data", "data_base64", "content_type", "metadata", "schema_version"];
 /// Fields that events have when they are read, and that only the host sets.
-const HOST_FIELDS: &[&str] = &["position", "version", "timestamp"];
+pub(crate) const HOST_FIELDS: &[&str] = &["position", "version", "timestamp"];
 
 /// What a body asks for, and on which line each event stood if it was NDJSON.
 #[derive(Debug)]

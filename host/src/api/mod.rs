@@ -85,7 +85,7 @@ pub use router::router;
 pub use server::serve;
 pub use state::ApiState;
 
-pub(crate) use append_body::{ParsedEvent, parse_event};
+pub(crate) use append_body::{EVENT_FIELDS, HOST_FIELDS, ParsedEvent, parse_event};
 pub(crate) use backup::BYTES_HEADER;
 pub use commands::parse_command;
 pub(crate) use doctor::{DoctorView, PartView};

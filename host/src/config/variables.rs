@@ -10,6 +10,16 @@ use crate::nearest::nearest;
 /// What every variable of the program begins with.
 const PREFIX: &str = "TIDEMILL_";
 
+/// Variables that are no setting, and no slip either: the SDKs' scripts read them, and this project's own tests.
+pub const OF_SCRIPTS: [&str; 6] = [
+    "TIDEMILL_ALL_LANGUAGES",
+    "TIDEMILL_CC",
+    "TIDEMILL_CLIENTS",
+    "TIDEMILL_GO_PKG",
+    "TIDEMILL_TOOLS",
+    "TIDEMILL_WORLD",
+];
+
 /// A variable that nobody reads, and the one that was most likely meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slip {
@@ -28,7 +38,8 @@ pub(super) fn slips(root: &Command, settings: &[Setting]) -> Vec<Slip> {
 fn among(names: BTreeSet<String>, root: &Command, settings: &[Setting]) -> Vec<Slip> {
     let own: Vec<_> = settings.iter().filter_map(Setting::variable).collect();
     let shared = Setting::all(root).into_iter().filter_map(|setting| setting.variable());
-    let known: BTreeSet<_> = shared.chain(own.iter().cloned()).collect();
+    let scripts = OF_SCRIPTS.into_iter().map(str::to_owned);
+    let known: BTreeSet<_> = shared.chain(own.iter().cloned()).chain(scripts).collect();
     let ends: Vec<_> = own.iter().filter_map(|name| name.strip_prefix(PREFIX)).map(str::to_lowercase).collect();
     let ends: Vec<&str> = ends.iter().map(String::as_str).collect();
     let slip = |name: String| {
@@ -52,5 +63,11 @@ mod tests {
         let names = ["TIDEMILL_KEY", "TIDEMILL_LISTEN", "TIDEMILL_LISEN", "TIDEMILL_TOOLS", "LISEN"].map(String::from);
         let slip = Slip { name: "TIDEMILL_LISEN".into(), meant: "TIDEMILL_LISTEN".into() };
         assert_eq!(among(names.into(), &root, &Setting::all(&serve)), [slip]);
+    }
+
+    #[test]
+    fn a_variable_of_scripts_is_no_slip() {
+        let serve = Command::new("serve").arg(Arg::new("tool").long("tool").env("TIDEMILL_TOOL"));
+        assert_eq!(among(["TIDEMILL_TOOLS".into()].into(), &Command::new("t"), &Setting::all(&serve)), []);
     }
 }

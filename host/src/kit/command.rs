@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::Written;
 use super::world::{microseconds, set};
 use crate::api::parse_command;
 use crate::clock::ManualClock;
@@ -12,15 +13,16 @@ use crate::event::Category;
 /// ids that are not given count up.
 pub(super) fn command(
     index: usize,
-    value: &Value,
+    written: &Written,
     (category, key): (Category, String),
     clock: &ManualClock,
 ) -> Result<Command, String> {
-    let mut fields = value.as_object().cloned().unwrap_or_default();
+    let mut fields = written.as_object().cloned().unwrap_or_default();
     let command_type = fields.remove("command").ok_or("`command` is missing; it says what is wanted")?;
     let time = fields.remove("timestamp");
     fields.insert("type".into(), command_type);
     fields.entry("id").or_insert_with(|| json!(format!("command-{index}")));
     set(clock, time.as_ref().map(microseconds).transpose()?)?;
-    parse_command(category, key, Value::Object(fields).to_string().as_bytes())
+    let parsed = parse_command(category, key, Value::Object(fields).to_string().as_bytes())?;
+    Ok(Command { data: written.data().map_or(parsed.data, Into::into), ..parsed })
 }

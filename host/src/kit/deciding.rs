@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::KitError;
 use super::command::command;
 use super::doubted::{Cost, Doubted};
 use super::fixture::{Fixture, Then};
@@ -20,6 +19,7 @@ use super::report::Difference;
 use super::run::json_or_text;
 use super::world::{LOOKED_AT_MAX, event, ids, set};
 use super::wrapped::Disturbance;
+use super::{KitError, Written};
 use crate::clock::{Clock, ManualClock};
 use crate::command::{AggregateSetup, Claims, Command, CommandError, Commands, Outcome, Point, Settled};
 use crate::event::{Filter, NameError, RecordedEvent, StreamName};
@@ -87,8 +87,8 @@ impl<'a> Deciding<'a> {
         self.history(&fixture.given.events).await?;
         let mut commands = self.commands();
         let (mut outcomes, mut took, mut appended) = (Vec::new(), Vec::new(), false);
-        for (index, value) in fixture.when.iter().enumerate() {
-            let command = self.command(index, value)?;
+        for (index, written) in fixture.when.iter().enumerate() {
+            let command = self.command(index, written)?;
             if self.disturbance.crash {
                 commands = self.commands();
             }
@@ -125,10 +125,10 @@ impl<'a> Deciding<'a> {
     }
 
     /// Stores what happened to the aggregate before.
-    async fn history(&self, events: &[Value]) -> Result<(), KitError> {
-        for ((index, value), id) in events.iter().enumerate().zip(ids()) {
+    async fn history(&self, events: &[Written]) -> Result<(), KitError> {
+        for ((index, written), id) in events.iter().enumerate().zip(ids()) {
             let bad = |reason: String| self.bad(format!("event {index} of `given`: {reason}"));
-            let (mut event, time_us) = event(value, id).map_err(bad)?;
+            let (mut event, time_us) = event(written, id).map_err(bad)?;
             event.stream.get_or_insert_with(|| self.stream.clone());
             set(&self.clock, time_us).map_err(bad)?;
             let appended = self.store.append(AppendRequest::unconditional(vec![event])).await;
@@ -137,8 +137,8 @@ impl<'a> Deciding<'a> {
         Ok(())
     }
 
-    fn command(&self, index: usize, value: &Value) -> Result<Command, KitError> {
-        let read = command(index, value, (self.setup.category.clone(), KEY.into()), &self.clock);
+    fn command(&self, index: usize, written: &Written) -> Result<Command, KitError> {
+        let read = command(index, written, (self.setup.category.clone(), KEY.into()), &self.clock);
         read.map_err(|reason| self.bad(format!("command {index} of `when`: {reason}")))
     }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::alike::{alike, by_value};
 use super::run::json_or_text;
-use super::{Asked, CameOf};
+use super::{Asked, CameOf, Written};
 use crate::delivery::Envelope;
 use crate::event::metadata_key;
 use crate::runtime::LogLine;
@@ -26,7 +27,7 @@ pub struct Fixture {
     pub given: Given,
     /// The events that it handles or lifts, as they are appended; of an aggregate, the commands that it decides, and of a
     /// validator those that it is asked about. Each may say its `timestamp`.
-    pub when: Vec<Value>,
+    pub when: Vec<Written>,
     /// What must come of them.
     #[serde(default, deserialize_with = "nothing_if_null")]
     pub then: Then,
@@ -41,7 +42,7 @@ pub struct Given {
     pub state: BTreeMap<String, Value>,
     /// Events of the log, handled long ago; of an aggregate, its history.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub events: Vec<Value>,
+    pub events: Vec<Written>,
 }
 
 /// What must come of the events. What is not said may be anything.
@@ -169,7 +170,22 @@ pub struct Dispatched {
     pub data: Value,
 }
 
+impl Lifted {
+    /// Whether what came is this one.
+    pub(super) fn fits(&self, is: &Self) -> bool {
+        (self.event, &self.event_type, self.schema_version) == (is.event, &is.event_type, is.schema_version)
+            && alike(&self.data, &is.data)
+    }
+}
+
 impl Dispatched {
+    /// Whether what came is this one.
+    pub(super) fn fits(&self, is: &Self) -> bool {
+        (self.cause, &self.aggregate, &self.key, &self.command_type)
+            == (is.cause, &is.aggregate, &is.key, &is.command_type)
+            && alike(&self.data, &is.data)
+    }
+
     pub(super) fn new(cause: usize, envelope: Envelope, data: &[u8]) -> Self {
         let Envelope { aggregate, key, command_type, .. } = envelope;
         Self { cause, aggregate: aggregate.to_string(), key, command_type, data: json_or_text(data) }
@@ -208,8 +224,9 @@ impl Appended {
     /// Whether what came is this one: all of it, and of its metadata what is said.
     #[must_use]
     pub fn fits(&self, is: &Self) -> bool {
-        (self.cause, &self.event_type, &self.stream, &self.tags, self.schema_version, &self.data)
-            == (is.cause, &is.event_type, &is.stream, &is.tags, is.schema_version, &is.data)
+        (self.cause, &self.event_type, &self.stream, &self.tags, self.schema_version)
+            == (is.cause, &is.event_type, &is.stream, &is.tags, is.schema_version)
+            && alike(&self.data, &is.data)
             && self.metadata.iter().all(|(key, value)| is.metadata.get(key) == Some(value))
     }
 }
@@ -226,10 +243,11 @@ impl Then {
 
     /// Brings appended events, commands, lines and waits into an order that does not follow from when they came.
     pub(super) fn sort(&mut self) {
-        let event = |event: &Appended| (event.cause, event.event_type.clone(), event.data.to_string());
+        let event = |event: &Appended| (event.cause, event.event_type.clone(), by_value(&event.data).to_string());
         self.appended.iter_mut().for_each(|appended| appended.sort_by_key(event));
-        let command =
-            |sent: &Dispatched| (sent.cause, sent.command_type.clone(), sent.key.clone(), sent.data.to_string());
+        let command = |sent: &Dispatched| {
+            (sent.cause, sent.command_type.clone(), sent.key.clone(), by_value(&sent.data).to_string())
+        };
         self.dispatched.iter_mut().for_each(|dispatched| dispatched.sort_by_key(command));
         let line = |line: &LogLine| (line.message.clone(), line.level.clone());
         self.log.iter_mut().for_each(|log| log.sort_by_key(line));

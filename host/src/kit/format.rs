@@ -6,10 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use super::fixture::{Fixture, Then};
-use super::{KitError, possible, shape};
+use super::fixture::{Fixture, Given, Then};
+use super::{KitError, Written, possible, shape};
 use crate::nearest::unknown;
 use crate::runtime::LogLine;
 
@@ -110,7 +111,8 @@ impl Format {
                 let value = serde_json::from_str(text).map_err(|error| error.to_string())?;
                 shape::check_fields(&value)?;
                 shape::check(&value, false)?;
-                serde_json::from_str(text).map_err(|error| error.to_string())
+                let fixture = serde_json::from_str::<Fixture>(text).map_err(|error| error.to_string())?;
+                with_texts(fixture, text)
             }
             Self::Yaml => {
                 let said = |error: serde_saphyr::Error| error.without_snippet().to_string().replace(OF_THE_READER, "");
@@ -121,6 +123,27 @@ impl Format {
             }
         }
     }
+}
+
+/// The same fixture of JSON, with the texts of its events and commands.
+fn with_texts(fixture: Fixture, text: &str) -> Result<Fixture, String> {
+    #[derive(Deserialize)]
+    struct Texts {
+        when: Vec<Box<RawValue>>,
+        #[serde(default)]
+        given: GivenTexts,
+    }
+    #[derive(Default, Deserialize)]
+    struct GivenTexts {
+        #[serde(default)]
+        events: Vec<Box<RawValue>>,
+    }
+    let Texts { when, given } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let read = |texts: Vec<Box<RawValue>>| {
+        texts.iter().map(|text| Written::parse(text.get())).collect::<Result<Vec<_>, String>>()
+    };
+    let given = Given { events: read(given.events)?, ..fixture.given };
+    Ok(Fixture { when: read(when)?, given, ..fixture })
 }
 
 fn read(file: &Path, text: &str) -> Result<Fixture, KitError> {
@@ -199,10 +222,10 @@ given:
         assert_eq!(Fixture::parse(Path::new("a.json"), &json).unwrap(), fixture);
         assert_eq!(
             fixture.when,
-            [serde_json::json!({
+            [Written::from(serde_json::json!({
                 "type": "OrderPlaced",
                 "data": { "customer": "ada", "cents": 60, "sum": 1.5, "note": "no" }
-            })]
+            }))]
         );
     }
 
@@ -217,6 +240,17 @@ given:
         assert!(!blessed.contains("not yet"), "{blessed}");
         let json = fixture.blessed(Path::new("a.json"), "{}").unwrap();
         assert_eq!(Fixture::parse(Path::new("a.json"), &json).unwrap(), fixture);
+    }
+
+    #[test]
+    fn payloads_in_json_keep_their_texts_and_are_blessed_so() {
+        let (file, data) = (Path::new("a.json"), r#"{"n":18446744073709551616,"b":1,"a":2.50}"#);
+        let event = format!(r#"{{"type":"A","data":{data}}}"#);
+        let text = format!(r#"{{"given":{{"events":[{event}]}},"when":[{event}],"then":{{"state":{{}}}}}}"#);
+        let fixture = Fixture::parse(file, &text).unwrap();
+        assert_eq!((fixture.when[0].data(), fixture.given.events[0].data()), (Some(data), Some(data)));
+        let blessed = fixture.blessed(file, &text).unwrap();
+        assert_eq!(blessed.matches(data).count(), 2, "{blessed}");
     }
 
     #[test]

@@ -136,12 +136,12 @@ fn steps(path: &Path, component: &[u8], loader: &dyn Loader) -> Result<Vec<Step>
 fn stored(file: &Path, fixture: &Fixture) -> Result<Vec<RecordedEvent>, KitError> {
     let clock = Arc::new(ManualClock::default());
     let store = MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>);
-    for (index, (value, id)) in fixture.when.iter().zip(ids()).enumerate() {
+    for (index, (written, id)) in fixture.when.iter().zip(ids()).enumerate() {
         let bad = |reason: String| KitError::NotAFixture {
             file: file.into(),
             reason: format!("event {index} of `when`: {reason}"),
         };
-        let (event, time_us) = event(value, id).map_err(bad)?;
+        let (event, time_us) = event(written, id).map_err(bad)?;
         set(&clock, time_us).map_err(bad)?;
         let request = AppendRequest::unconditional(vec![event]);
         store.append(request).wait().map_err(|error| bad(error.to_string()))?;

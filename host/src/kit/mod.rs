@@ -5,6 +5,7 @@
 //! what lifts events is asked by the real chain, and what holds commands against rules as the bus asks it. It owns the format and the comparison, and writes down what each call
 //! does; it delivers nothing by itself and knows no rule of delivery.
 
+mod alike;
 mod clock;
 mod command;
 mod decider;
@@ -26,6 +27,7 @@ mod subject;
 mod validating;
 mod world;
 mod wrapped;
+mod written;
 
 use std::path::{Path, PathBuf};
 
@@ -39,6 +41,7 @@ pub use recorded::{Call, Given as Handed};
 pub use report::{Difference, Report};
 pub use subject::{Kit, Traced};
 pub use wrapped::Disturbance;
+pub use written::Written;
 
 use crate::error::ErrorClass;
 use crate::plugin::{InstallError, ManifestError};

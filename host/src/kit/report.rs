@@ -1,12 +1,14 @@
 //! What came of a fixture, beside what had to.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::fixture::{Appended, Dead, Fixture, Refused, Then, Waited};
+use super::alike::{alike, both_alike};
+use super::fixture::{Appended, Dead, Dispatched, Fixture, Lifted, Refused, Then, Waited};
 use super::{Asked, Call, CameOf};
 
 /// What came of one fixture.
@@ -81,7 +83,7 @@ pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
         differences.extend(keys.filter_map(|key| differ(format!("state {key:?}"), state.get(key), is.get(key))));
     }
     differences.extend(pairs("appended event", &expected.appended, &found.appended, Appended::fits));
-    differences.extend(pairs("dispatched command", &expected.dispatched, &found.dispatched, PartialEq::eq));
+    differences.extend(pairs("dispatched command", &expected.dispatched, &found.dispatched, Dispatched::fits));
     differences.extend(pairs("dead letter", &expected.dead_letters, &found.dead_letters, fits));
     differences.extend(pairs("wait", &expected.waits, &found.waits, is_waited));
     differences.extend(pairs("log line", &expected.log, &found.log, PartialEq::eq));
@@ -89,7 +91,7 @@ pub(super) fn compare(expected: &Then, found: &Then) -> Vec<Difference> {
         Some(_) => differences.extend(pairs("outcome", &expected.outcomes, &found.outcomes, CameOf::fits)),
         None => differences.extend(faults(found.outcomes.as_deref().unwrap_or_default())),
     }
-    differences.extend(pairs("lifted event", &expected.lifted, &found.lifted, PartialEq::eq));
+    differences.extend(pairs("lifted event", &expected.lifted, &found.lifted, Lifted::fits));
     // An event that cannot be lifted is never what was meant in silence.
     let refused = Some(expected.refused.clone().unwrap_or_default());
     differences.extend(pairs("refusal", &refused, &found.refused, is_refused));
@@ -131,14 +133,23 @@ impl Then {
             queries: kept(&self.queries, found.queries, Asked::fits),
             outcomes: kept(&self.outcomes, found.outcomes, CameOf::fits),
             refused: kept(&self.refused, found.refused, is_refused),
+            dispatched: kept(&self.dispatched, found.dispatched, Dispatched::fits),
+            lifted: kept(&self.lifted, found.lifted, Lifted::fits),
+            state: found.state.map(|state| kept_state(self.state.as_ref(), state)),
             stopped,
             // Of these, what fits is the same.
-            state: found.state,
-            dispatched: found.dispatched,
             log: found.log,
-            lifted: found.lifted,
         }
     }
+}
+
+/// A state that was found, and under each key what was expected there if that is the same.
+fn kept_state(expected: Option<&BTreeMap<String, Value>>, found: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    let value = |(key, is): (String, Value)| match expected.and_then(|expected| expected.get(&key)) {
+        Some(wanted) if alike(wanted, &is) => (key, wanted.clone()),
+        _ => (key, is),
+    };
+    found.into_iter().map(value).collect()
 }
 
 /// What was found, item by item, and what was expected in the place of each that fits it.
@@ -180,7 +191,7 @@ fn pairs<T: Serialize>(
 }
 
 fn differ(what: String, expected: Option<&Value>, found: Option<&Value>) -> Option<Difference> {
-    (expected != found).then(|| Difference { what, expected: expected.cloned(), found: found.cloned() })
+    (!both_alike(expected, found)).then(|| Difference { what, expected: expected.cloned(), found: found.cloned() })
 }
 
 fn fits(wanted: &Dead, is: &Dead) -> bool {
@@ -256,6 +267,23 @@ mod tests {
         for (mended, expected, found) in halves {
             assert_eq!((&mended[0], &mended[1]), (&expected[0], &found[1]), "the first fits, the second does not");
         }
+    }
+
+    #[test]
+    fn a_whole_float_is_the_same_number_everywhere() {
+        let then = |number: &str| {
+            format!(
+                r#"{{"state":{{"a":{number}}},"appended":[{{"cause":0,"type":"A","data":{number}}}],
+                    "dispatched":[{{"cause":0,"aggregate":"a","key":"1","type":"C","data":[{number}]}}],
+                    "queries":[{{"query":"q","answer":{{"n":{number}}}}}],
+                    "outcomes":[{{"events":[{{"type":"A","data":{number}}}]}},{{"rejection":"No","details":{number}}}],
+                    "lifted":[{{"event":0,"type":"A","schema_version":2,"data":{number}}}]}}"#
+            )
+        };
+        assert_eq!(places(&then("2.0"), &then("2")), Vec::<String>::new());
+        assert_eq!(places(&then("9007199254740993"), &then("9007199254740992.0")).len(), 7);
+        let (expected, found) = (self::then(&then("2.0")), self::then(&then("2")));
+        assert_eq!(json!(expected.mended(found)), json!(expected), "what came as it is written stays so");
     }
 
     #[test]

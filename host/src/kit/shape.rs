@@ -84,6 +84,19 @@ const FIELDS: &[(&str, Fields)] = &[
     ("then.refused", &[("event", Number), ("reason", Texts)]),
 ];
 
+/// The fields that each part must have, by its place in a fixture.
+const NEEDED: &[(&str, &[&str])] = &[
+    ("", &["when"]),
+    ("then.appended", &["cause", "type"]),
+    ("then.dispatched", &["cause", "aggregate", "key", "type"]),
+    ("then.dead_letters", &["event", "kind", "attempts"]),
+    ("then.waits", &["event", "after_ms"]),
+    ("then.queries", &["query"]),
+    ("then.log", &["level", "message"]),
+    ("then.lifted", &["event", "type", "schema_version"]),
+    ("then.refused", &["event"]),
+];
+
 /// The parts of a fixture at a place: the one, or those of a list.
 fn parts<'a>(fixture: &'a Value, place: &str) -> &'a [Value] {
     let part = place.split('.').filter(|name| !name.is_empty()).try_fold(fixture, |value, name| value.get(name));
@@ -123,15 +136,36 @@ pub(super) fn check(fixture: &Value, is_yaml: bool) -> Result<(), String> {
                 (!shape.fits(value, is_yaml)).then(|| format!("`{field}` is {}; it is {}", told(value), shape.words()))
             });
             if let Some(wrong) = wrong {
-                return Err(match *place {
-                    "" => wrong,
-                    place if place.contains('.') => format!("in `{place}`, item {item}: {wrong}"),
-                    place => format!("in `{place}`: {wrong}"),
-                });
+                return Err(placed(place, item, &wrong));
+            }
+        }
+    }
+    check_needed(fixture)
+}
+
+/// Refuses the first part that lacks a field.
+fn check_needed(fixture: &Value) -> Result<(), String> {
+    for (place, needed) in NEEDED {
+        let tables = parts(fixture, place).iter().enumerate().filter(|(_, part)| part.is_object());
+        for (item, part) in tables {
+            if let Some(field) = needed.iter().find(|field| part.get(field).is_none()) {
+                let fields = FIELDS.iter().find(|(known, _)| known == place).map(|(_, fields)| *fields);
+                let shape = fields.unwrap_or_default().iter().find(|(known, _)| known == field);
+                let shape = shape.map_or(Any, |(_, shape)| *shape);
+                return Err(placed(place, item, &format!("`{field}` is missing; it is {}", shape.words())));
             }
         }
     }
     Ok(())
+}
+
+/// What is wrong, with its place: the item of a list, or the part.
+fn placed(place: &str, item: usize, wrong: &str) -> String {
+    match place {
+        "" => wrong.to_owned(),
+        place if place.contains('.') => format!("in `{place}`, item {item}: {wrong}"),
+        place => format!("in `{place}`: {wrong}"),
+    }
 }
 
 /// Whether nothing is as good as a part or field that is missing.
@@ -216,6 +250,31 @@ mod tests {
         assert!(said.contains("`when` is 5; it is a list of events or commands"), "{said}");
         let said = refused("a.json", &format!(r#"{{"when":"{}"}}"#, "x".repeat(200)));
         assert!(said.contains("xx…; it is a list"), "{said}");
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_what_stands_there() {
+        for (then, words) in [
+            (
+                r#""appended":[{"cause":0,"type":"A"},{"type":"A"}]"#,
+                "in `then.appended`, item 1: `cause` is missing; it is a whole number",
+            ),
+            (
+                r#""dead_letters":[{"event":0,"attempts":1}]"#,
+                "in `then.dead_letters`, item 0: `kind` is missing; it is a text",
+            ),
+            (r#""log":[{"level":"info"}]"#, "in `then.log`, item 0: `message` is missing; it is a text"),
+        ] {
+            for name in ["a.json", "a.yaml"] {
+                let said = refused(name, &format!(r#"{{"when":[{{"type":"A"}}],"then":{{{then}}}}}"#));
+                assert!(said.contains(words), "{words} in: {said}");
+            }
+        }
+        let said = refused("a.json", r#"{"then":{"state":{}}}"#);
+        assert!(
+            said.contains("`when` is missing; it is a list of events or commands") && !said.contains("line"),
+            "{said}"
+        );
     }
 
     #[test]

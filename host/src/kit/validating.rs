@@ -15,7 +15,7 @@ use super::report::{Difference, Report, compare};
 use super::run::text;
 use super::subject::Traced;
 use super::wrapped::Disturbance;
-use super::{CameOf, KitError};
+use super::{CameOf, KitError, Written};
 use crate::clock::{Clock as _, ManualClock, Stopwatch};
 use crate::command::{Asked, Command, Subject, Validate};
 use crate::event::Category;
@@ -47,8 +47,8 @@ impl Validating {
         let clock = ManualClock::default();
         let again = disturbance.twice || disturbance.crash;
         let (mut calls, mut differences, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, value) in fixture.when.iter().enumerate() {
-            let command = addressed(index, value, &clock).map_err(|reason| KitError::NotAFixture {
+        for (index, written) in fixture.when.iter().enumerate() {
+            let command = addressed(index, written, &clock).map_err(|reason| KitError::NotAFixture {
                 file: file.into(),
                 reason: format!("command {index} of `when`: {reason}"),
             })?;
@@ -90,10 +90,10 @@ fn load(
 }
 
 /// A command with the aggregate that it is for.
-fn addressed(index: usize, value: &Value, clock: &ManualClock) -> Result<Command, String> {
-    let mut value = value.clone();
+fn addressed(index: usize, written: &Written, clock: &ManualClock) -> Result<Command, String> {
+    let mut written = written.clone();
     let mut part = |name: &str| {
-        let taken = value.as_object_mut().and_then(|fields| fields.remove(name));
+        let taken = written.take(name);
         let text = |taken: Value| taken.as_str().map(str::to_owned).ok_or(format!("`{name}` is {taken}; it is a text"));
         taken.map(text).transpose()
     };
@@ -101,7 +101,7 @@ fn addressed(index: usize, value: &Value, clock: &ManualClock) -> Result<Command
         part("aggregate")?.ok_or("`aggregate` is missing; it says to which kind of aggregate it is sent")?;
     let key = part("key")?.unwrap_or_else(|| KEY.to_owned());
     let category = Category::new(aggregate).map_err(|error| format!("`aggregate`: {error}"))?;
-    command(index, &value, (category, key), clock)
+    command(index, &written, (category, key), clock)
 }
 
 fn ask(code: &dyn Validate, command: &Command, timestamp_us: u64) -> CameOf {

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::KitError;
 use super::clock::Simulated;
 use super::fixture::{Appended, Dead, Dispatched, Fixture, Given, Then};
 use super::run::json_or_text;
-use crate::api::parse_event;
+use super::{KitError, Written};
+use crate::api::{EVENT_FIELDS, HOST_FIELDS, parse_event};
 use crate::clock::{Clock, ManualClock};
 use crate::delivery::{BEHIND, Envelope, LiveState, State, Status, check_state_key, live_owner, live_state};
 use crate::event::{NewEvent, PluginName, Position, RecordedEvent, metadata_key};
+use crate::nearest::unknown;
 use crate::projection::Moment;
 use crate::store::memory::MemoryStore;
 use crate::store::{AppendRequest, Owner, Progress, ReadRequest, StateChange, Store, StoreError, UnitOfWork};
@@ -46,16 +47,17 @@ impl World {
         let clock = Arc::new(Simulated::default());
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>));
         let mut ids = ids();
-        let mut append = |place: &str, events: &[Value]| -> Result<Position, KitError> {
-            for (index, value) in events.iter().enumerate() {
+        let mut append = |place: &str, events: &[Written]| -> Result<Position, KitError> {
+            for (index, written) in events.iter().enumerate() {
                 let bad = |reason: String| KitError::NotAFixture {
                     file: file.into(),
                     reason: format!("event {index} of {place}: {reason}"),
                 };
                 let id = ids.next().unwrap_or_default();
-                let (event, time_us) = event(value, id).map_err(bad)?;
+                let (event, time_us) = event(written, id).map_err(bad)?;
                 set(&clock.0, time_us).map_err(bad)?;
-                let request = AppendRequest::unconditional(vec![event]);
+                let request =
+                    AppendRequest { by_host: written.is_stored(), ..AppendRequest::unconditional(vec![event]) };
                 store.append(request).wait().map_err(|error| bad(error.to_string()))?;
             }
             Ok(store.head())
@@ -168,12 +170,27 @@ pub(super) fn ids() -> impl Iterator<Item = Uuid> {
 }
 
 /// An event as it is appended, and the time that it says, in microseconds since the Unix epoch.
-pub(super) fn event(value: &Value, id: Uuid) -> Result<(NewEvent, Option<u64>), String> {
-    let mut value = value.clone();
+pub(super) fn event(written: &Written, id: Uuid) -> Result<(NewEvent, Option<u64>), String> {
+    let mut value = Value::clone(written);
     let time = value.as_object_mut().and_then(|fields| fields.remove("timestamp"));
     let time_us = time.as_ref().map(microseconds).transpose()?;
+    value.as_object().into_iter().flat_map(|fields| fields.keys()).try_for_each(|name| check_field(name))?;
     let parsed = parse_event(&value.to_string())?;
-    Ok((if parsed.has_id { parsed.event } else { NewEvent { id, ..parsed.event } }, time_us))
+    let id = if parsed.has_id { parsed.event.id } else { id };
+    let data = written.data().map_or(parsed.event.data, Into::into);
+    Ok((NewEvent { id, data, ..parsed.event }, time_us))
+}
+
+/// Refuses a field that no event of a fixture has. Of those that only a host sets the reader of events tells.
+fn check_field(name: &str) -> Result<(), String> {
+    if EVENT_FIELDS.contains(&name) || HOST_FIELDS.contains(&name) {
+        return Ok(());
+    }
+    // What SDKs call it.
+    if name == "payload" {
+        return Err("unknown field `payload`; did you mean `data`?".into());
+    }
+    Err(unknown("field", name, &[EVENT_FIELDS, &["timestamp"]].concat()))
 }
 
 pub(super) fn microseconds(time: &Value) -> Result<u64, String> {
@@ -212,4 +229,41 @@ fn before(store: &dyn Store, owner: &Owner, given: Position, was: &Given) -> Res
         dead_letters: Vec::new(),
     };
     store.commit(work).wait().map(drop).map_err(|error| format!("the state of `given`: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_unknown_field_of_an_event_is_told_with_those_of_a_fixture() {
+        let said = |name: &str| event(&Written::from(json!({ "type": "A", name: 1 })), Uuid::nil()).unwrap_err();
+        assert_eq!(said("payload"), "unknown field `payload`; did you mean `data`?");
+        assert_eq!(said("timestmp"), "unknown field `timestmp`; did you mean `timestamp`?");
+        assert!(said("colour").ends_with("`schema_version`, `timestamp`"), "{}", said("colour"));
+        assert_eq!(said("position"), "`position` is set by the host; leave it out");
+    }
+
+    #[test]
+    fn an_event_of_a_log_may_have_what_only_a_host_writes() {
+        let text = r#"{"position":7,"version":1,"type":"A","stream":"a-1","metadata":{"$command":"c"}}"#;
+        let mut event = Written::parse(text).unwrap();
+        let world = |event: &Written| {
+            let fixture = Fixture { when: vec![event.clone()], ..Fixture::default() };
+            World::of(Path::new("log"), &fixture, &PluginName::new("p").unwrap()).map(|world| world.when.len())
+        };
+        assert_eq!(event.take_position(), Some(7));
+        assert_eq!(world(&event).unwrap(), 1);
+        let own = Written::from(Value::clone(&event));
+        assert!(world(&own).unwrap_err().to_string().contains("$command"), "who writes a fixture is no host");
+    }
+
+    #[test]
+    fn a_payload_that_is_no_json_is_given_in_base64() {
+        let written = json!({ "type": "A", "data_base64": "/wA=", "content_type": "image/png" });
+        let (event, _) = event(&Written::from(written), Uuid::nil()).unwrap();
+        assert_eq!((event.data.as_slice(), event.content_type.as_deref()), (&[0xff, 0][..], Some("image/png")));
+    }
 }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::EVENTS_MAX;
 use crate::cli::client::Client;
@@ -12,7 +13,7 @@ use crate::cli::events_read::Page;
 use crate::cli::query::{FilterArgs, Query};
 use crate::error::with_sources;
 use crate::event::{Filter, Pattern};
-use crate::kit::{Fixture, KitError};
+use crate::kit::{Fixture, KitError, Written};
 
 /// Events asked for at a time.
 const PAGE_EVENTS: u64 = 1000;
@@ -55,11 +56,7 @@ pub(super) fn of_server(from: u64, limit: u64, filter: &Filter, client: &Client)
         let page: Page = client.get_path(&path)?;
         let take = page.events.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         for event in page.events.iter().take(take) {
-            let event = serde_json::from_str(event.get());
-            events
-                .push(event.map_err(|error| {
-                    CliError::new(Exit::Failure, format_args!("the server sent no event: {error}"))
-                })?);
+            events.push(Written::parse(event.get()).map_err(|reason| unreadable(event, &reason))?);
         }
         left -= take as u64;
         match page.next {
@@ -77,9 +74,7 @@ pub(super) fn of_file(file: &Path, limit: Option<u64>) -> Result<Feed, CliError>
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let event = |(index, line): (usize, &str)| {
         let number = index + 1;
-        serde_json::from_str::<Value>(line)
-            .map_err(|error| error.to_string())
-            .and_then(|value| if value.is_object() { Ok(value) } else { Err("it is no JSON object".into()) })
+        Written::parse(line)
             .map_err(|reason| CliError::usage(format_args!("{}, line {number}: {reason}", file.display())))
     };
     // One more than may be: then it is told, and nothing is passed over.
@@ -92,12 +87,23 @@ pub(super) fn of_file(file: &Path, limit: Option<u64>) -> Result<Feed, CliError>
     Ok(feed(file.into(), events))
 }
 
+/// Tells of an event of a server's log that cannot be read, with its place.
+fn unreadable(event: &RawValue, reason: &str) -> CliError {
+    #[derive(Deserialize)]
+    struct Placed {
+        position: u64,
+    }
+    let placed = serde_json::from_str::<Placed>(event.get());
+    let which =
+        placed.map_or_else(|_| "an event".into(), |Placed { position }| format!("the event at position {position}"));
+    CliError::new(Exit::Failure, format_args!("{which} of the server's log cannot be read: {reason}"))
+}
+
 /// Events as they were read, as they are appended: the scratch store gives them positions and versions of its own.
-fn feed(from: PathBuf, mut when: Vec<Value>) -> Feed {
+fn feed(from: PathBuf, mut when: Vec<Written>) -> Feed {
     let mut positions = Vec::with_capacity(when.len());
-    for fields in when.iter_mut().filter_map(Value::as_object_mut) {
-        positions.extend(fields.remove("position").and_then(|position| position.as_u64()));
-        fields.remove("version");
+    for event in &mut when {
+        positions.extend(event.take_position());
     }
     if positions.len() != when.len() {
         positions.clear();
@@ -134,10 +140,23 @@ mod tests {
         assert_eq!(found.positions, [7, 9]);
         assert_eq!(found.fixture.when[0].to_string(), r#"{"timestamp":"2026-01-01T00:00:00Z","type":"A"}"#);
         assert_eq!(of_file(file.path(), Some(1)).unwrap().fixture.when.len(), 1);
+        let odd = r#"{"type":"A","data":{"n":1e400,"a":1}}"#;
+        fs::write(file.path(), odd).unwrap();
+        let found = of_file(file.path(), None).unwrap();
+        assert_eq!(serde_json::to_string(&found.fixture.when).unwrap(), r#"[{"data":{"n":1e400,"a":1},"type":"A"}]"#);
         fs::write(file.path(), "{\"type\":\"A\"}\n[]\n").unwrap();
         let Err(CliError::Failed { exit, what, .. }) = of_file(file.path(), Some(9)) else {
             panic!("a list is no event")
         };
         assert!(exit == Exit::Usage && what.ends_with("line 2: it is no JSON object"), "{what}");
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_read_is_told_with_its_position() {
+        let text = r#"{"position":7,"type":"A","metadata":{"a":1e400},"data":1e400}"#;
+        let event = RawValue::from_string(text.to_owned()).unwrap();
+        let reason = Written::parse(event.get()).unwrap_err();
+        let CliError::Failed { what, .. } = unreadable(&event, &reason) else { panic!("{reason}") };
+        assert!(what.starts_with("the event at position 7 of the server's log cannot be read: `metadata`"), "{what}");
     }
 }

@@ -9,6 +9,7 @@ use clap::CommandFactory as _;
 
 use super::check::{Area, Check};
 use crate::cli::args::Cli;
+use crate::config::OF_SCRIPTS;
 
 /// What variables of this program begin with.
 const PREFIX: &str = "TIDEMILL_";
@@ -22,7 +23,8 @@ pub(super) fn environment() -> Vec<Check> {
 }
 
 fn variables(set: BTreeSet<String>, known: &BTreeSet<String>) -> Vec<Check> {
-    let (counts, unknown): (Vec<_>, Vec<_>) = set.into_iter().partition(|name| known.contains(name));
+    let set = set.into_iter().filter(|name| !OF_SCRIPTS.contains(&name.as_str()));
+    let (counts, unknown): (Vec<_>, Vec<_>) = set.partition(|name| known.contains(name));
     let mut checks = vec![match counts.as_slice() {
         [] => Check::ok(Area::Configuration, "no setting comes from the environment"),
         names => Check::ok(Area::Configuration, format!("the environment sets {}", names.join(", "))),
@@ -85,6 +87,9 @@ pub(super) fn port(address: SocketAddr) -> Check {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
     use crate::cli::doctor::check::State;
 
@@ -98,6 +103,31 @@ mod tests {
         assert_eq!((found.len(), found[1].state), (3, State::Unusual), "{found:?}");
         assert!(found[1].advice.as_ref().unwrap().starts_with("did you mean TIDEMILL_LISTEN?"), "{found:?}");
         assert_eq!(variables(BTreeSet::new(), &known).len(), 1);
+        let found = variables(set(&["TIDEMILL_GO_PKG", "TIDEMILL_WORLD"]), &known);
+        assert_eq!((found.len(), found[0].state), (1, State::Ok), "they are for scripts: {found:?}");
+    }
+
+    /// The scripts and the words for people of a folder, and of those in it.
+    fn texts(folder: &Path, depth: usize) -> Vec<String> {
+        let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let texts = paths.map(|path| match path.extension().and_then(|ending| ending.to_str()) {
+            _ if path.is_dir() && depth > 0 => texts(&path, depth - 1),
+            Some("sh" | "md") => vec![fs::read_to_string(&path).unwrap()],
+            _ => Vec::new(),
+        });
+        texts.flatten().collect()
+    }
+
+    #[test]
+    fn what_the_sdks_name_is_known() {
+        let text = texts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk"), 1).concat();
+        let is_of_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        let named: BTreeSet<_> = text.split(|c| !is_of_name(c)).filter(|word| word.starts_with(PREFIX)).collect();
+        assert!(named.contains("TIDEMILL_GO_PKG") && named.contains("TIDEMILL_CC"), "{named:?}");
+        let settings = known();
+        let is_known = |name: &str| OF_SCRIPTS.contains(&name) || settings.contains(name);
+        let unknown: Vec<_> = named.into_iter().filter(|name| !is_known(name)).collect();
+        assert!(unknown.is_empty(), "neither settings nor variables of scripts: {unknown:?}");
     }
 
     #[test]
