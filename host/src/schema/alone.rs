@@ -21,7 +21,7 @@ pub fn alone<T: Send>(check: impl Fn(&mut Allowance) -> T + Sync) -> T {
     let check = || check(&mut Allowance::most());
     thread::scope(|scope| {
         let thread = || thread::Builder::new().name("schema".to_owned()).stack_size(STACK_BYTES);
-        let checked = started(|| thread().spawn_scoped(scope, &check));
+        let checked = started(|| thread().spawn_scoped(scope, check));
         checked.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }

@@ -86,6 +86,7 @@ impl AsyncStore {
     ///
     /// # Errors
     /// As there.
+    #[expect(clippy::result_large_err, reason = "it is given back as it came")]
     pub async fn commit(&self, work: UnitOfWork) -> Result<Committed, CommitError> {
         let tried = if work.bytes() > INLINE_BYTES_MAX { Err(work) } else { self.store.try_commit(work) };
         match tried {

@@ -62,7 +62,7 @@ fn passed(
         let checkpoint = settled.min(furthest);
         let revision = progress.revision + 1;
         let is_ahead = checkpoint > progress.checkpoint;
-        is_ahead.then(|| (owner.generation, partition, Progress { revision, checkpoint, ..progress }))
+        is_ahead.then_some((owner.generation, partition, Progress { revision, checkpoint, ..progress }))
     });
     Ok(ahead.collect())
 }

@@ -32,8 +32,9 @@ const A_MOMENT: Duration = Duration::from_millis(20);
 const HEARD_BY_ALL: &str = "N";
 const HEARD_BY_SOME: &str = "M";
 const ALL: &[&str] = &[HEARD_BY_ALL, HEARD_BY_SOME];
-/// The versions of the plugin, by digest: what each listens to, and which numbers it refuses, as a remainder of a divisor.
-const VERSIONS: [(&str, &[&str], Option<(u32, u32)>); 5] = [
+/// A version of the plugin, by its digest: what it listens to, and which numbers it refuses, as a remainder of a divisor.
+type Version = (&'static str, &'static [&'static str], Option<(u32, u32)>);
+const VERSIONS: [Version; 5] = [
     ("mended", ALL, None),
     ("one", &[HEARD_BY_ALL], Some((11, 3))),
     ("two", ALL, Some((7, 5))),
@@ -369,7 +370,7 @@ impl World {
             }
             all || event_type == HEARD_BY_ALL || handled.contains(&number)
         };
-        let due = self.numbered().filter(|(number, _, it)| is_due(*number, *it));
+        let due = self.numbered().filter(|(number, _, it)| is_due(*number, it));
         assert_eq!(state, fold(due.map(|(number, stream, _)| (number, stream))));
         let given_up = |number: u32| self.discarded.contains_key(&number) && !discarded.contains(&number);
         let missing = self.numbered().find(|(number, _, it)| *it == HEARD_BY_ALL && given_up(*number));
