@@ -256,7 +256,8 @@ impl Shard {
         };
         let done = self.work_on(source, hot, work).map_err(|failed| *failed.error);
         // What failed to take in the events took them in without the snapshot, whatever came then.
-        match done.as_ref().err().filter(|again| !error.is_of_events() && again.fault().is_some()) {
+        // Of what fails otherwise, only the code says something of the snapshot: the store does not.
+        match done.as_ref().err().filter(|_| !error.is_of_events()) {
             Some(again) => self.suspects.note(source.stream, version, again.may_be_of_state()),
             None => {
                 left_out_unfit(source, version, &error, &self.counts);

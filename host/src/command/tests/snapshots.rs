@@ -6,9 +6,12 @@ use super::history::{every, instead, left_out, lifted, snapshot_at};
 use super::queue::{Later, options};
 use super::turns::Shut;
 use super::*;
+use crate::command::counts::Counts;
+use crate::command::shard::{Shard, Source};
 use crate::command::snapshot::owner;
 use crate::command::snapshots::{Wish, removal};
-use crate::store::{StateChange, StreamDeletion, UnitOfWork};
+use crate::command::suspects::Unfit;
+use crate::store::{StateChange, StoreError, StreamDeletion, UnitOfWork};
 
 const OTHER_TYPES: &str = "[[upcast]]\ntype = \"Elsewhere\"\nfrom = 1\nto = 1\nas = \"Added\"\n";
 const ITS_TYPE: &str = "[[upcast]]\ntype = \"Added\"\nfrom = 1\nrules = []\n";
@@ -389,6 +392,28 @@ async fn a_snapshot_is_looked_into_again_and_ever_less_often_where_what_failed_w
     next.code.lacks_memory.store(false, Ordering::Relaxed);
     assert_eq!(next.send(command("a", "Add", 1)).await.unwrap().version, Version(4), "the eighth");
     assert_eq!((left_out(&next), has_snapshot(&next)), (1, false));
+}
+
+#[tokio::test]
+async fn a_store_that_fails_where_the_snapshot_is_left_out_says_nothing_of_it() {
+    let world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    let (counts, unfit) = (Arc::new(Counts::default()), Arc::new(Unfit::default()));
+    let mut shard = Shard::new(3, counts, Arc::default(), Arc::clone(&unfit));
+    let (setup, stream) = (setup("purses", &world.code, &never()), stream());
+    let source = Source { setup: &setup, store: &*world.store, stream: &stream, key: "1", awaited: None };
+    let mut run = |breaks: bool| {
+        shard.with(&source, |_, hot| match hot.made_of {
+            Some(_) => Err(source.faulted(fault(Stage::Decide))),
+            None if breaks => Err(StoreError::ReadFailed { reason: "no disk".into() }.into()),
+            None => Ok(()),
+        })
+    };
+    let error = run(true).unwrap_err();
+    assert!(matches!(error, CommandError::Store(_)), "{error}");
+    assert_eq!(unfit.take(&stream), None);
+    run(false).unwrap();
+    assert_eq!(unfit.take(&stream), Some(Version(3)), "it is looked into again");
 }
 
 #[tokio::test]
