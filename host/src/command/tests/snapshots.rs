@@ -11,6 +11,7 @@ use crate::command::shard::{Shard, Source};
 use crate::command::snapshot::owner;
 use crate::command::snapshots::{Wish, removal};
 use crate::command::suspects::Unfit;
+use crate::delivery::Backoff;
 use crate::store::{StateChange, StoreError, StreamDeletion, UnitOfWork};
 
 const OTHER_TYPES: &str = "[[upcast]]\ntype = \"Elsewhere\"\nfrom = 1\nto = 1\nas = \"Added\"\n";
@@ -100,6 +101,36 @@ async fn accepted_commands_wait_while_the_snapshot_of_removed_events_is_left_out
     }
     later.commands.claims().claim(setup("purses", &world.code, &never())).unwrap();
     assert!(matches!(later.settled("patient").await, Status::Settled(_)));
+}
+
+#[tokio::test]
+async fn aggregates_whose_snapshots_are_left_out_hold_up_no_other_of_their_kind() {
+    // As many as are carried out at a time.
+    let (world, old) = (World::new(every(1)), 128);
+    let to = |key: &str, id: &str| Command { key: key.into(), ..command(id, "Add", 1) };
+    for key in (0..old).map(|number| format!("old{number}")) {
+        world.send(to(&key, &key)).await.unwrap();
+        while world.store.state_get(&owner(), &format!("purse-{key}")).unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+    }
+    world.store.remove(&Category::new("purse").unwrap(), world.store.head().next()).unwrap();
+    let other = Purses { schema: 2, snapshots: true, ..Purses::default() };
+    let backoff = Backoff { initial_ms: 20, max_ms: 20, jitter: false };
+    let later = Later::over(
+        World { code: Arc::new(other), ..world.restarted() }.reclaimed(),
+        QueueOptions { backoff, ..options() },
+    );
+    for key in (0..old).map(|number| format!("old{number}")) {
+        later.accept(to(&key, &format!("to-{key}"))).await.unwrap();
+    }
+    later.accept(to("new", "to-new")).await.unwrap();
+    let _task = later.commands.work(async {});
+    assert!(matches!(later.settled("to-new").await, Status::Settled(_)));
+    assert!(matches!(
+        later.commands.status("to-old0").await.unwrap(),
+        Some(Status::Queued { .. } | Status::UnderWay(_))
+    ));
 }
 
 #[tokio::test]
