@@ -90,6 +90,24 @@ async fn a_snapshot_of_removed_events_that_does_not_load_is_named_and_counts_aga
 }
 
 #[tokio::test]
+async fn a_snapshot_of_which_the_code_dies_is_loaded_ever_less_often() {
+    let world = only_a_snapshot().await;
+    let dies = |dies: bool| world.code.dies_of_snapshots.store(dies, Ordering::Relaxed);
+    // It is the first, the second, the fourth time.
+    for (time, is_loaded) in [(1, true), (2, true), (3, false), (4, true), (5, false)] {
+        dies(is_loaded);
+        let error = world.send(command(&format!("later-{time}"), "Take", 1)).await.unwrap_err();
+        let known = Some(LeftOut::Unloadable(Version(3), "trap: it trapped".into()));
+        assert!(matches!(&error, CommandError::HistoryGone { left_out, .. } if *left_out == known), "{error}");
+    }
+    for time in [6, 7] {
+        world.send(command(&format!("later-{time}"), "Take", 1)).await.unwrap_err();
+    }
+    assert_eq!((world.code.restored.load(Ordering::Relaxed), left_out(&world)), (0, 7));
+    assert_eq!(world.send(command("later-8", "Take", 1)).await.unwrap().version, Version(4));
+}
+
+#[tokio::test]
 async fn accepted_commands_wait_while_the_snapshot_of_removed_events_is_left_out() {
     let world = only_a_snapshot().await;
     let other = Purses { schema: 2, snapshots: true, ..Purses::default() };
