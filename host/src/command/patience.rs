@@ -17,6 +17,13 @@ pub(super) enum Patience {
 }
 
 impl Patience {
+    /// The same for a command that is set aside while it waits for a snapshot: where there is no room for that, it does not
+    /// wait.
+    pub(super) fn aside(error: &CommandError, named: Option<&[Transient]>, set_aside: impl FnOnce() -> bool) -> Self {
+        let is_for_snapshot = matches!(error, CommandError::HistoryGone { left_out: Some(_), .. });
+        if is_for_snapshot && !set_aside() { Self::None } else { Self::with(error, named) }
+    }
+
     /// How long an error is borne, where the manifest names these failures as such that may pass.
     pub(super) fn with(error: &CommandError, named: Option<&[Transient]>) -> Self {
         if let Some(class) = Transient::of(error) {
@@ -74,13 +81,23 @@ mod tests {
         assert_eq!([unknown, nobody].map(|error| Patience::with(&error, Some(&[]))), [Patience::Endless; 2]);
     }
 
+    fn gone(left_out: Option<LeftOut>) -> CommandError {
+        let stream = StreamName::new("purse-1").unwrap();
+        CommandError::HistoryGone { stream, version: Version(0), left_out, is_refused: true }
+    }
+
+    #[test]
+    fn a_snapshot_is_waited_for_only_where_there_is_room_aside() {
+        let busy = CommandError::Busy { aggregate: Category::new("purse").unwrap(), under_way: 1 };
+        let with = |error: &CommandError, has_room| Patience::aside(error, None, || has_room);
+        let waits = gone(Some(LeftOut::Damaged));
+        assert_eq!([with(&waits, true), with(&waits, false)], [Patience::Endless, Patience::None]);
+        assert_eq!(Patience::aside(&busy, None, || panic!("it needs none")), Patience::Endless);
+    }
+
     #[test]
     fn a_snapshot_that_may_count_again_is_waited_for_and_where_there_is_none_nothing_is() {
-        let with = |left_out| {
-            let stream = StreamName::new("purse-1").unwrap();
-            let error = CommandError::HistoryGone { stream, version: Version(0), left_out, is_refused: true };
-            Patience::with(&error, None)
-        };
+        let with = |left_out| Patience::with(&gone(left_out), None);
         let (unfit, unloadable) = (LeftOut::Unfit(Version(3)), LeftOut::Unloadable(Version(3), "no".into()));
         assert_eq!([LeftOut::Damaged, unfit, unloadable].map(|one| with(Some(one))), [Patience::Endless; 3]);
         assert_eq!(with(None), Patience::None);

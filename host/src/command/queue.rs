@@ -20,7 +20,7 @@ use super::patience::Patience;
 use super::places::Place;
 use super::queue_checkpoint::{self, Noted};
 use super::queue_open::Open;
-use super::queue_turns::Waiting;
+use super::queue_turns::{Aside, Waiting};
 use super::record::Stamp;
 use super::request::Command;
 use super::tally::Tally;
@@ -273,7 +273,7 @@ impl Commands {
             self.0.queue.note(&open);
             for (waiting, place) in open.begin() {
                 let (stream, version) = (waiting.stream.clone(), waiting.version);
-                let carried = AssertUnwindSafe(self.clone().carry_out(waiting, place)).catch_unwind();
+                let carried = AssertUnwindSafe(self.clone().carry_out(waiting, place, open.aside())).catch_unwind();
                 running.spawn(async move { (stream, version, carried.await.is_ok()) });
             }
             tokio::select! {
@@ -358,7 +358,7 @@ impl Commands {
     }
 
     /// Settles one command, or gives it up.
-    async fn carry_out(self, Waiting { event, version, stream, .. }: Waiting, mut place: Place) {
+    async fn carry_out(self, Waiting { event, version, stream, .. }: Waiting, mut place: Place, aside: Aside) {
         let options = &self.0.queue.options;
         let (mut attempts, mut waits, mut before) = (0, 0, None);
         // Read for each try, as many may wait for their next one.
@@ -369,7 +369,7 @@ impl Commands {
             waits += 1;
             let decider = self.0.claims.get(&job.command.aggregate);
             let named = decider.as_ref().and_then(|decider| decider.setup.policy.retry_on.as_deref());
-            let patience = Patience::with(&error, named);
+            let patience = Patience::aside(&error, named, || aside.put(&stream));
             attempts += u32::from(patience != Patience::Endless);
             if patience == Patience::None || (patience == Patience::Some && attempts >= options.attempts_max) {
                 let is_late = matches!(error, CommandError::Expired { .. });

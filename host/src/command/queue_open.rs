@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::places::{GivenBack, Place};
 use super::queue_checkpoint::{Checkpoint, Noted};
-use super::queue_turns::{Turns, Waiting};
+use super::queue_turns::{Aside, Turns, Waiting};
 use super::request::stream_of;
 use super::tally::Tally;
 use crate::delivery::Envelope;
@@ -144,6 +144,11 @@ impl Open {
     /// Whether some could begin, if they had places.
     pub(super) fn has_ready(&self) -> bool {
         self.turns.has_ready()
+    }
+
+    /// Where those that begin are set aside, before they give their places back.
+    pub(super) fn aside(&self) -> Aside {
+        self.turns.aside()
     }
 
     /// What tells that others may begin, as a place was given back.

@@ -17,10 +17,13 @@ use super::history::{Until, apply, take_in};
 use super::policy::AggregatePolicy;
 use super::seen::Seen;
 use super::snapshot::{self, Snapshot};
-use super::suspects::{Suspects, Unfit, note_in};
+use super::suspects::{Deadly, Suspects, Unfit, note_in};
 use crate::clock::Stopwatch;
 use crate::event::{Filter, Position, RecordedEvent, StreamName, Version};
 use crate::store::{ReadPage, ReadRequest, Store, StoreError};
+
+/// Why a snapshot is left out of which the code dies.
+const DIES: &str = "the code fails when it loads it";
 
 /// An instance with aggregates.
 pub(super) struct Shard {
@@ -34,6 +37,7 @@ pub(super) struct Shard {
     /// Where code failed to give a snapshot, and at which version.
     tried: HashMap<StreamName, Version>,
     suspects: Suspects,
+    deadly: Deadly,
     /// Where snapshots are noted that are to be dropped.
     unfit: Arc<Unfit>,
     counts: Arc<Counts>,
@@ -204,6 +208,7 @@ impl Shard {
             uses: 0,
             tried: HashMap::new(),
             suspects: Suspects::default(),
+            deadly: Deadly::default(),
             unfit,
             counts,
             in_memory,
@@ -256,7 +261,8 @@ impl Shard {
         };
         let done = self.work_on(source, hot, work).map_err(|failed| *failed.error);
         // What failed to take in the events took them in without the snapshot, whatever came then.
-        match done.as_ref().err().filter(|again| !error.is_of_events() && again.fault().is_some()) {
+        // Of what fails otherwise, only the code says something of the snapshot: the store does not.
+        match done.as_ref().err().filter(|_| !error.is_of_events()) {
             Some(again) => self.suspects.note(source.stream, version, again.may_be_of_state()),
             None => {
                 left_out_unfit(source, version, &error, &self.counts);
@@ -384,15 +390,17 @@ impl Shard {
     }
 
     /// Makes an aggregate from its snapshot, or without events. Code that dies of a snapshot is started anew, and gets
-    /// the events.
+    /// the events; it is not handed that one each time.
     fn load(&mut self, source: &Source<'_>) -> Result<Hot, CommandError> {
         self.counts.loaded.add(1);
         let host = self.host.get_or_insert_with(|| source.setup.code.host());
-        let mut hot = match restored(&mut **host, source, Until::default(), &self.counts)? {
+        let known = |version| self.deadly.known(source.stream, version);
+        let mut hot = match restored(&mut **host, source, Until::default(), &self.counts, known)? {
             Restored::Made(hot) => hot,
             Restored::None => begun(&mut **host, source)?,
             Restored::Not { not_loaded, is_dead } => {
                 if is_dead {
+                    self.deadly.note(source.stream, not_loaded.clone());
                     self.reset();
                 }
                 let host = self.host.get_or_insert_with(|| source.setup.code.host());
@@ -469,12 +477,13 @@ fn told(source: &Source<'_>, version: Option<Version>, why: &str) -> String {
     format!("the snapshot of stream {}{at}: {why}", source.stream)
 }
 
-/// An aggregate as its snapshot has it, if there is one that fits and lies within.
+/// An aggregate as its snapshot has it, if there is one that fits and lies within, and is not known not to load.
 pub(super) fn restored(
     host: &mut dyn AggregateHost,
     source: &Source<'_>,
     until: Until,
     counts: &Counts,
+    known: impl FnOnce(Version) -> Option<NotLoaded>,
 ) -> Result<Restored, CommandError> {
     let found = match snapshot::read(source.store, source.stream)? {
         None => return Ok(Restored::None),
@@ -485,31 +494,44 @@ pub(super) fn restored(
             return Ok(Restored::None);
         }
     };
-    let (version, position) = (found.version, found.position);
-    let note = |why: &str| counts.snapshots_left_out.note(told(source, Some(version), why));
-    let left_out = |why: &str, reason: &str| {
-        note(why);
-        tracing::info!(stream = %source.stream, reason, "a snapshot was left out");
-    };
+    let left_out = |why: &str| counts.snapshots_left_out.note(told(source, Some(found.version), why));
     match usable(source, &found, until)? {
         Ok(false) => return Ok(Restored::None),
         Ok(true) => {}
         Err(reason) => {
-            left_out(reason, reason);
+            left_out(reason);
+            tracing::info!(stream = %source.stream, reason, "a snapshot was left out");
             return Ok(Restored::None);
         }
     }
+    if let Some(not_loaded) = known(found.version) {
+        left_out(DIES);
+        return Ok(Restored::Not { not_loaded, is_dead: false });
+    }
+    loaded(host, source, found, counts)
+}
+
+/// An aggregate as the code has it by a snapshot.
+fn loaded(
+    host: &mut dyn AggregateHost,
+    source: &Source<'_>,
+    found: Snapshot,
+    counts: &Counts,
+) -> Result<Restored, CommandError> {
+    let (version, position) = (found.version, found.position);
+    let left_out = |why: &str| counts.snapshots_left_out.note(told(source, Some(version), why));
     let (reason, is_dead) = match host.restore(source.key, &found.bytes) {
         Ok(Ok(handle)) => {
             let (unsaved, made_of) = (Unsaved::of(version), Some(version));
             return Ok(Restored::Made(Hot { unsaved, made_of, ..Hot::at(handle, (version, position), found.seen) }));
         }
         Ok(Err(reason)) => {
-            left_out("it does not load", &format!("it does not load: {reason}"));
+            left_out("it does not load");
+            tracing::info!(stream = %source.stream, reason, "a snapshot was left out: it does not load");
             (reason, false)
         }
         Err(faulted) => {
-            note("the code fails when it loads it");
+            left_out(DIES);
             let reason = format!("{}: {}", faulted.fault.as_str(), faulted.reason);
             let error = source.faulted(faulted);
             if !error.is_of_snapshot() {

@@ -1,9 +1,10 @@
 //! Snapshots that load and may not fit: those that are suspected of what an aggregate failed at, and those that are found to
-//! be to blame.
+//! be to blame. And those of which code dies.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::shard::NotLoaded;
 use crate::event::{StreamName, Version};
 
 /// Most streams of which something is noted.
@@ -61,6 +62,28 @@ impl Unfit {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<StreamName, Version>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Snapshots of which the code died as it loaded them, and how. Each time the instance is lost with all that it holds, so
+/// they are tried again as seldom as what is suspected is looked into.
+#[derive(Default)]
+pub(super) struct Deadly {
+    suspects: Suspects,
+    how: HashMap<StreamName, NotLoaded>,
+}
+
+impl Deadly {
+    /// How the code died of that of a stream at a version, where that is not to be tried again this time.
+    pub(super) fn known(&mut self, stream: &StreamName, version: Version) -> Option<NotLoaded> {
+        let known = self.how.get(stream).filter(|known| known.version == version)?;
+        (!self.suspects.may_look(stream, version)).then(|| known.clone())
+    }
+
+    /// Notes that it died.
+    pub(super) fn note(&mut self, stream: &StreamName, how: NotLoaded) {
+        self.suspects.note(stream, how.version, false);
+        note_in(&mut self.how, stream, how);
     }
 }
 

@@ -269,7 +269,7 @@ fn with<T>(
 /// The aggregate as its newest snapshot before a point has it, or without events.
 fn made(source: &Source<'_>, point: Point, decider: &Decider) -> Result<(Box<dyn AggregateHost>, Hot), CommandError> {
     let mut host = source.setup.code.host();
-    let hot = match restored(&mut *host, source, point.until(), &decider.counts)? {
+    let hot = match restored(&mut *host, source, point.until(), &decider.counts, |_| None)? {
         Restored::Made(hot) => hot,
         Restored::None => begun(&mut *host, source)?,
         Restored::Not { not_loaded, is_dead } => {

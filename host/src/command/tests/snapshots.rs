@@ -6,9 +6,13 @@ use super::history::{every, instead, left_out, lifted, snapshot_at};
 use super::queue::{Later, options};
 use super::turns::Shut;
 use super::*;
+use crate::command::counts::Counts;
+use crate::command::shard::{Shard, Source};
 use crate::command::snapshot::owner;
 use crate::command::snapshots::{Wish, removal};
-use crate::store::{StateChange, StreamDeletion, UnitOfWork};
+use crate::command::suspects::Unfit;
+use crate::delivery::Backoff;
+use crate::store::{StateChange, StoreError, StreamDeletion, UnitOfWork};
 
 const OTHER_TYPES: &str = "[[upcast]]\ntype = \"Elsewhere\"\nfrom = 1\nto = 1\nas = \"Added\"\n";
 const ITS_TYPE: &str = "[[upcast]]\ntype = \"Added\"\nfrom = 1\nrules = []\n";
@@ -86,6 +90,24 @@ async fn a_snapshot_of_removed_events_that_does_not_load_is_named_and_counts_aga
 }
 
 #[tokio::test]
+async fn a_snapshot_of_which_the_code_dies_is_loaded_ever_less_often() {
+    let world = only_a_snapshot().await;
+    let dies = |dies: bool| world.code.dies_of_snapshots.store(dies, Ordering::Relaxed);
+    // It is the first, the second, the fourth time.
+    for (time, is_loaded) in [(1, true), (2, true), (3, false), (4, true), (5, false)] {
+        dies(is_loaded);
+        let error = world.send(command(&format!("later-{time}"), "Take", 1)).await.unwrap_err();
+        let known = Some(LeftOut::Unloadable(Version(3), "trap: it trapped".into()));
+        assert!(matches!(&error, CommandError::HistoryGone { left_out, .. } if *left_out == known), "{error}");
+    }
+    for time in [6, 7] {
+        world.send(command(&format!("later-{time}"), "Take", 1)).await.unwrap_err();
+    }
+    assert_eq!((world.code.restored.load(Ordering::Relaxed), left_out(&world)), (0, 7));
+    assert_eq!(world.send(command("later-8", "Take", 1)).await.unwrap().version, Version(4));
+}
+
+#[tokio::test]
 async fn accepted_commands_wait_while_the_snapshot_of_removed_events_is_left_out() {
     let world = only_a_snapshot().await;
     let other = Purses { schema: 2, snapshots: true, ..Purses::default() };
@@ -97,6 +119,36 @@ async fn accepted_commands_wait_while_the_snapshot_of_removed_events_is_left_out
     }
     later.commands.claims().claim(setup("purses", &world.code, &never())).unwrap();
     assert!(matches!(later.settled("patient").await, Status::Settled(_)));
+}
+
+#[tokio::test]
+async fn aggregates_whose_snapshots_are_left_out_hold_up_no_other_of_their_kind() {
+    // As many as are carried out at a time.
+    let (world, old) = (World::new(every(1)), 128);
+    let to = |key: &str, id: &str| Command { key: key.into(), ..command(id, "Add", 1) };
+    for key in (0..old).map(|number| format!("old{number}")) {
+        world.send(to(&key, &key)).await.unwrap();
+        while world.store.state_get(&owner(), &format!("purse-{key}")).unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+    }
+    world.store.remove(&Category::new("purse").unwrap(), world.store.head().next()).unwrap();
+    let other = Purses { schema: 2, snapshots: true, ..Purses::default() };
+    let backoff = Backoff { initial_ms: 20, max_ms: 20, jitter: false };
+    let later = Later::over(
+        World { code: Arc::new(other), ..world.restarted() }.reclaimed(),
+        QueueOptions { backoff, ..options() },
+    );
+    for key in (0..old).map(|number| format!("old{number}")) {
+        later.accept(to(&key, &format!("to-{key}"))).await.unwrap();
+    }
+    later.accept(to("new", "to-new")).await.unwrap();
+    let _task = later.commands.work(async {});
+    assert!(matches!(later.settled("to-new").await, Status::Settled(_)));
+    assert!(matches!(
+        later.commands.status("to-old0").await.unwrap(),
+        Some(Status::Queued { .. } | Status::UnderWay(_))
+    ));
 }
 
 #[tokio::test]
@@ -389,6 +441,28 @@ async fn a_snapshot_is_looked_into_again_and_ever_less_often_where_what_failed_w
     next.code.lacks_memory.store(false, Ordering::Relaxed);
     assert_eq!(next.send(command("a", "Add", 1)).await.unwrap().version, Version(4), "the eighth");
     assert_eq!((left_out(&next), has_snapshot(&next)), (1, false));
+}
+
+#[tokio::test]
+async fn a_store_that_fails_where_the_snapshot_is_left_out_says_nothing_of_it() {
+    let world = World::new(every(3));
+    snapshot_of(&world, "1").await;
+    let (counts, unfit) = (Arc::new(Counts::default()), Arc::new(Unfit::default()));
+    let mut shard = Shard::new(3, counts, Arc::default(), Arc::clone(&unfit));
+    let (setup, stream) = (setup("purses", &world.code, &never()), stream());
+    let source = Source { setup: &setup, store: &*world.store, stream: &stream, key: "1", awaited: None };
+    let mut run = |breaks: bool| {
+        shard.with(&source, |_, hot| match hot.made_of {
+            Some(_) => Err(source.faulted(fault(Stage::Decide))),
+            None if breaks => Err(StoreError::ReadFailed { reason: "no disk".into() }.into()),
+            None => Ok(()),
+        })
+    };
+    let error = run(true).unwrap_err();
+    assert!(matches!(error, CommandError::Store(_)), "{error}");
+    assert_eq!(unfit.take(&stream), None);
+    run(false).unwrap();
+    assert_eq!(unfit.take(&stream), Some(Version(3)), "it is looked into again");
 }
 
 #[tokio::test]
