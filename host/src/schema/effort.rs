@@ -38,11 +38,15 @@ pub(super) struct Limits {
 
 /// Most pairs that are remembered: they take some 80 MiB.
 const KNOWN_MAX: usize = 1 << 20;
+/// Visits of what is light for itself, for all data of a request together. A batch of ten thousand usual events does not
+/// wait for its turn; and as many such batches at once as there are threads that append hold those up for a second or
+/// two, which is no longer than what has a turn takes.
+const LIGHT_VISITS_OF_ALL: u32 = Limits::MOST.visits / 4;
 
 impl Limits {
     /// Of what a task does by itself.
     pub(super) const INLINE: Self = Self { visits: 8 << 10, bytes: 1 << 20, steps: 48, known: KNOWN_MAX };
-    /// Of what is done by as many at once as there are threads.
+    /// Of what is done by as many at once as there are threads, for each of the data.
     pub(super) const LIGHT: Self = Self { visits: 128 << 10, bytes: 4 << 20, steps: 48, known: KNOWN_MAX };
     /// Of what is done at all, by one at a time, on a stack of [`STACK_BYTES`].
     pub(super) const MOST: Self = Self { visits: 4 << 20, bytes: 128 << 20, steps: 2000, known: KNOWN_MAX };
@@ -53,7 +57,7 @@ impl Limits {
 pub struct Allowance {
     /// For any of them.
     each: Limits,
-    /// Visits that are left.
+    /// Visits that are left, for all of them.
     left: u32,
     /// Whether there is more for one at a time.
     has_more: bool,
@@ -74,10 +78,10 @@ impl Allowance {
         Self::of(Limits::INLINE, true)
     }
 
-    /// What is done by as many at once as there are threads.
+    /// What is done by as many at once as there are threads: all together may take more than any of them.
     #[must_use]
     pub fn light() -> Self {
-        Self::of(Limits::LIGHT, true)
+        Self { left: LIGHT_VISITS_OF_ALL, ..Self::of(Limits::LIGHT, true) }
     }
 
     /// What is done at all, by one at a time.
@@ -98,6 +102,7 @@ const USUAL_STACK_BYTES: usize = 2 << 20;
 pub(super) const STACK_BYTES: usize = Limits::MOST.steps * STEP_STACK_BYTES + USUAL_STACK_BYTES;
 
 const _: () = assert!(Limits::INLINE.steps <= Limits::LIGHT.steps);
+const _: () = assert!(Limits::LIGHT.visits < LIGHT_VISITS_OF_ALL && LIGHT_VISITS_OF_ALL < Limits::MOST.visits);
 const _: () = assert!(Limits::LIGHT.steps * STEP_STACK_BYTES < USUAL_STACK_BYTES * 2 / 3);
 
 /// Why data are not held to a schema.
@@ -164,7 +169,8 @@ impl Effort {
     /// # Errors
     /// When that is too much; nothing is taken off then.
     pub(super) fn take(&self, data: &Value, from: &mut Allowance) -> Result<(), Exceeds> {
-        match self.count(data, Limits { visits: from.left, ..from.each }) {
+        let visits = from.left.min(from.each.visits);
+        match self.count(data, Limits { visits, ..from.each }) {
             Ok(visits) => {
                 from.left = from.left.saturating_sub(visits);
                 Ok(())

@@ -3,14 +3,19 @@
 //!
 //! The validator is given a copy of the document in which a format of our own stands for each `multipleOf`, one for each
 //! divisor. A format is code that knows nothing but the number, so the divisors wait on the thread while data are held to
-//! the document; so do the texts of numbers that are longer than the number that was read of them.
+//! the document; so do the texts of numbers that say something else than the number that was read of them, each by where
+//! that one is: the validator and the count look at the very values that were read.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
+use std::fmt;
+use std::ptr;
 use std::sync::Arc;
 
 use boon::Format;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value, json};
 use url::Url;
 
@@ -26,6 +31,8 @@ const DIGITS_MAX: usize = 256;
 const DIGITS_AT_ONCE: usize = 18;
 /// Texts up to this length are read as they stand, unless they have an exponent.
 const EXACT_BYTES: usize = 15;
+/// Most bytes of a number that are told: it may be wrong in very many ways.
+const NUMBER_TOLD_BYTES_MAX: usize = 64;
 
 macro_rules! formats {
     ($($at:literal)*) => {
@@ -69,10 +76,16 @@ struct Decimal {
     exponent: i64,
 }
 
-/// Numbers that were read as something else than they say: each by the bits of what was read. Where several were read as
-/// the same one, what is asked of it is asked of each.
+/// Numbers that were read as something else than they say, each by its address among the data that were read: what is
+/// told of it, and its digits.
 #[derive(Default)]
-struct Texts(HashMap<u64, Vec<(String, Decimal)>>);
+struct Texts(HashMap<*const Number, (String, Decimal)>);
+
+/// Data that were read, beside whose text they are walked.
+struct Beside<'a> {
+    data: &'a Value,
+    texts: &'a mut Texts,
+}
 
 impl Divisors {
     /// Takes them out of a document that knows itself by a URL; answers the document for the validator, too.
@@ -101,12 +114,13 @@ impl Divisors {
         FORMATS.iter().take(self.0.len()).copied()
     }
 
-    /// Has a check of data know them; `text` is that of the data.
-    pub(super) fn with<T>(&self, text: &[u8], check: impl FnOnce() -> T) -> T {
+    /// Has a check of data know them; `text` is what they were read of. The check looks at these very values, which stay
+    /// where they are.
+    pub(super) fn with<T>(&self, text: &[u8], data: &Value, check: impl FnOnce() -> T) -> T {
         if self.0.is_empty() {
             return check();
         }
-        let now = Now { divisors: Arc::clone(&self.0), texts: Texts::of(text) };
+        let now = Now { divisors: Arc::clone(&self.0), texts: Texts::of(text, data) };
         let before = NOW.replace(Some(now));
         let checked = check();
         NOW.set(before);
@@ -128,7 +142,7 @@ impl Divisor {
         Some(Self { told, digits, exponent })
     }
 
-    /// Whether a number is a multiple of it.
+    /// Whether a number is a multiple of it: one among the data that are checked now, where it is.
     pub(super) fn divides(&self, number: &Number) -> bool {
         NOW.with_borrow(|now| self.refused(number, now.as_ref().map(|now| &now.texts)).is_none())
     }
@@ -138,9 +152,8 @@ impl Divisor {
         if let Some(whole) = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs)) {
             return (!self.divides_whole(whole)).then(|| number.to_string());
         }
-        let bits = number.as_f64().unwrap_or_default().to_bits();
-        if let Some(texts) = texts.and_then(|texts| texts.0.get(&bits)) {
-            return texts.iter().find(|(_, decimal)| !self.divides_decimal(decimal)).map(|(told, _)| told.clone());
+        if let Some((told, decimal)) = texts.and_then(|texts| texts.0.get(&ptr::from_ref(number))) {
+            return (!self.divides_decimal(decimal)).then(|| told.clone());
         }
         let told = number.to_string();
         (!self.divides_decimal(&Decimal::of(&told))).then_some(told)
@@ -205,37 +218,73 @@ impl Decimal {
 }
 
 impl Texts {
-    /// Those of a text in JSON.
-    fn of(text: &[u8]) -> Self {
-        let (mut texts, mut rest) = (Self::default(), text);
-        while let Some((first, after)) = rest.split_first() {
-            rest = match first {
-                b'"' => after_string(after),
-                b'-' | b'0'..=b'9' => {
-                    let is_part = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
-                    let end = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
-                    let (number, after) = rest.split_at(end);
-                    texts.note(number);
-                    after
-                }
-                _ => after,
-            };
-        }
+    /// Those of data, and of the text in JSON that they were read of.
+    fn of(text: &[u8], data: &Value) -> Self {
+        let mut texts = Self::default();
+        let beside = Beside { data, texts: &mut texts };
+        let walked = beside.deserialize(&mut serde_json::Deserializer::from_slice(text));
+        debug_assert!(walked.is_ok(), "it was read before");
         texts
     }
 
-    /// Notes a number, if it says something else than is read of it.
-    fn note(&mut self, text: &[u8]) {
-        if text.len() <= EXACT_BYTES && !text.iter().any(|byte| byte.eq_ignore_ascii_case(&b'e')) {
+    /// Notes a number, if its text says something else than was read of it.
+    fn note(&mut self, number: &Number, text: &str) {
+        if text.len() <= EXACT_BYTES && !text.contains(['e', 'E']) {
             return;
         }
-        let Ok(text) = std::str::from_utf8(text) else { return };
-        let Some(read) = serde_json::from_str::<Number>(text).ok().filter(Number::is_f64) else { return };
         let decimal = Decimal::of(text);
-        if decimal != Decimal::of(&read.to_string()) {
-            let bits = read.as_f64().unwrap_or_default().to_bits();
-            self.0.entry(bits).or_default().push((text.to_owned(), decimal));
+        if decimal != Decimal::of(&number.to_string()) {
+            let told = match text.get(..NUMBER_TOLD_BYTES_MAX) {
+                Some(start) if start.len() < text.len() => format!("{start}…"),
+                _ => text.to_owned(),
+            };
+            self.0.insert(ptr::from_ref(number), (told, decimal));
         }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Beside<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        match self.data {
+            Value::Array(_) => deserializer.deserialize_seq(self),
+            Value::Object(_) => deserializer.deserialize_map(self),
+            Value::Number(number) if number.is_f64() => {
+                let text = <&RawValue>::deserialize(deserializer)?;
+                self.texts.note(number, text.get());
+                Ok(())
+            }
+            _ => IgnoredAny::deserialize(deserializer).map(|_| ()),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Beside<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what was read before")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Self { data, texts } = self;
+        for data in data.as_array().into_iter().flatten() {
+            items.next_element_seed(Beside { data, texts: &mut *texts })?;
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let Self { data, texts } = self;
+        while let Some(name) = fields.next_key::<String>()? {
+            let Some(data) = data.get(&name) else {
+                fields.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            fields.next_value_seed(Beside { data, texts: &mut *texts })?;
+        }
+        Ok(())
     }
 }
 
@@ -282,17 +331,6 @@ fn put(fields: &mut Map<String, Value>, format: &str) {
         Some(_) => return,
     }
     fields.remove(KEYWORD);
-}
-
-fn after_string(mut rest: &[u8]) -> &[u8] {
-    while let Some((byte, after)) = rest.split_first() {
-        rest = match byte {
-            b'"' => return after,
-            b'\\' => after.get(1..).unwrap_or_default(),
-            _ => after,
-        };
-    }
-    rest
 }
 
 fn held_to<const AT: usize>(value: &Value) -> Result<(), Box<dyn Error>> {
@@ -363,6 +401,37 @@ mod tests {
             assert!(!is_multiple(number, divisor), "{number} of {divisor}");
         }
         assert!(!is_multiple(&format!("1.{}", "5".repeat(DIGITS_MAX)), "0.5"));
+    }
+
+    #[test]
+    fn what_a_number_says_is_asked_of_that_number_alone() {
+        let schema = r#"{"properties":{"price":{"multipleOf":0.01},"list":{"items":{"multipleOf":2}}}}"#;
+        let schema = TypeSchema::read("a.json", schema).unwrap();
+        let wrong = |data: &str| match schema.check_data(data.as_bytes()) {
+            Ok(()) => Vec::new(),
+            Err(errors) => errors.into_iter().map(|error| format!("{}: {}", error.path, error.reason)).collect(),
+        };
+        // Both are read as the same number.
+        let [cents, more] = ["0.1", "0.10000000000000001"];
+        assert_eq!(wrong(&format!(r#"{{"raw":{more},"price":{cents},"z":[{{"raw":{more}}}]}}"#)), Vec::<String>::new());
+        let reason = "/price: 0.10000000000000001 is no multiple of 0.01";
+        assert_eq!(wrong(&format!(r#"{{"raw":{cents}, "pr\u0069ce" : {more} ,"z":"\"{cents}"}}"#)), [reason]);
+        let reason = "/list/1: 36893488147419103233 is no multiple of 2";
+        let list = r#"{"list":[36893488147419103232,36893488147419103233 ,[1,{}],36893488147419103232]}"#;
+        assert_eq!(wrong(list), [reason]);
+        let not = TypeSchema::read("a.json", r#"{"not":{"properties":{"price":{"multipleOf":0.01}}}}"#).unwrap();
+        assert!(not.check_data(format!(r#"{{"price":{cents},"raw":{more}}}"#).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn numbers_that_are_read_as_the_same_one_are_looked_at_once_each() {
+        let schema = TypeSchema::read("a.json", r#"{"items":{"multipleOf":2}}"#).unwrap();
+        // To look at each for each of them would take billions of divisions.
+        let list = format!("[{}]", vec!["36893488147419103232"; 45_000].join(","));
+        assert_eq!(schema.check_data(list.as_bytes()), Ok(()));
+        let long = format!("1.{}", "5".repeat(100_000));
+        let errors = schema.check_data(format!("[{long}]").as_bytes()).unwrap_err();
+        assert_eq!(errors[0].reason, format!("{}… is no multiple of 2", &long[..NUMBER_TOLD_BYTES_MAX]));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! What is told of data that do not fit a schema: the innermost errors, which say what is wrong and not what follows.
 //!
-//! Of `oneOf` and `anyOf` every case has failed, and most of them were not meant. A case in which a field has another
-//! constant than the data is not, if there is one where that is not so; then one that lists other values there, and then
-//! one that wants another type. Of cases that may be meant, those come first that fit the data farthest down.
+//! Of `oneOf` and `anyOf` every case has failed, and most of them were not meant. Those are not that want something else
+//! than the data as a whole, be it only another type, if there are others. Of these a case is not that has another
+//! constant in a field than the data, if there is one where nothing like that is so; nor, if no constant is wrong in any,
+//! one that lists other values there. What else is wrong with a field may be just what there is to tell: its type is.
+//! Of cases that may be meant, those come first that fit the data farthest down.
 
 use std::cmp::Reverse;
 
-use boon::{ErrorKind, Type, ValidationError};
+use boon::{ErrorKind, InstanceToken, Type, ValidationError};
 
 use super::multiple;
 use super::types::FieldError;
@@ -41,10 +43,11 @@ pub(super) fn cut(mut text: String) -> String {
     text
 }
 
-/// How surely a case is not meant that has such an error in one field.
+/// How surely a case is not meant that has such an error.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stray {
     No,
+    /// Which says nothing in a field.
     Type,
     Enum,
     Const,
@@ -94,27 +97,62 @@ impl<'e> Told<'e> {
 
     /// Cases of which one should have held.
     fn any(place: usize, mut cases: Vec<Self>) -> Self {
-        let least = cases.iter().map(|case| case.stray(place)).min();
-        cases.retain(|case| Some(case.stray(place)) == least);
+        let stray = |case: &Self| {
+            let [_, of_field] = case.strays_at(place);
+            of_field
+        };
+        leave_out(&mut cases, |case| {
+            let [of_data, _] = case.strays_at(place);
+            of_data != Stray::No
+        });
+        if !cases.iter().any(|case| stray(case) == Stray::Const) {
+            leave_out(&mut cases, |case| stray(case) == Stray::Enum);
+        } else if cases.iter().any(|case| stray(case) == Stray::No) || are_told_apart(place, &cases) {
+            leave_out(&mut cases, |case| stray(case) == Stray::Const);
+        }
         cases.sort_by_key(|case| Reverse(case.deepest));
         Self::all(place, cases.into_iter())
     }
 
-    /// How surely this is not meant as a case for the data at a place.
-    fn stray(&self, place: usize) -> Stray {
-        let [of_data, of_field] = self.strays_at(place);
-        if of_data == Stray::No { of_field } else { Stray::Const }
-    }
-
+    /// What says that this is not meant as a case for the data at a place: of them, and of their fields.
     fn strays_at(&self, place: usize) -> [Stray; 2] {
         let [own, _] = self.strays;
         if self.place == place {
             self.strays
-        } else if self.place == place + 1 {
+        } else if self.place == place + 1 && own != Stray::Type {
             [Stray::No, own]
         } else {
             [Stray::No; 2]
         }
+    }
+}
+
+/// Leaves out cases, as long as one is left.
+fn leave_out<'e>(cases: &mut Vec<Told<'e>>, is_out: impl Fn(&Told<'e>) -> bool) {
+    if !cases.iter().all(&is_out) {
+        cases.retain(|case| !is_out(case));
+    }
+}
+
+/// Whether it is by a constant that cases for the data at a place are told apart: two of them want different ones in the
+/// first field that has another one. Else a case may be meant whose constant is wrong.
+fn are_told_apart(place: usize, cases: &[Told<'_>]) -> bool {
+    let mut wanted = cases.iter().flat_map(|case| &case.leaves).filter_map(|leaf| {
+        let tokens = &leaf.instance_location.tokens;
+        match &leaf.kind {
+            ErrorKind::Const { want } if tokens.len() == place + 1 => Some((tokens.last()?, *want)),
+            _ => None,
+        }
+    });
+    let first = wanted.next();
+    first.is_some_and(|(field, one)| wanted.any(|(other, another)| is_same(field, other) && one != another))
+}
+
+fn is_same(one: &InstanceToken<'_>, other: &InstanceToken<'_>) -> bool {
+    match (one, other) {
+        (InstanceToken::Prop(one), InstanceToken::Prop(other)) => one == other,
+        (InstanceToken::Item(one), InstanceToken::Item(other)) => one == other,
+        _ => false,
     }
 }
 
@@ -198,6 +236,25 @@ mod tests {
         assert!(currency.len() == 1 && currency[0].starts_with("/currency: "), "{currency:?}");
         let or_null = format!(r#"{{"oneOf":[{{"type":"null"}},{PAYMENT}]}}"#);
         assert_eq!(wrong(&or_null, r#"{"kind":"iban"}"#), [": field 'iban' is missing"]);
+    }
+
+    #[test]
+    fn no_case_hides_what_is_wrong_with_a_field_of_the_one_that_is_meant() {
+        let email =
+            r#"{"oneOf":[{"required":["email"],"properties":{"email":{"type":"string"}}},{"required":["phone"]}]}"#;
+        let wrong_type = "must be a string, but is a number";
+        let told = wrong(email, r#"{"email":5}"#);
+        assert_eq!(told, [format!("/email: {wrong_type}"), ": field 'phone' is missing".to_owned()]);
+        let either = r#"{"anyOf":[{"properties":{"a":{"type":"string"}},"additionalProperties":false},
+            {"properties":{"b":{}},"additionalProperties":false}]}"#;
+        let told = wrong(either, r#"{"a":1}"#);
+        assert_eq!(told, [format!("/a: {wrong_type}"), ": field 'a' is not allowed".to_owned()]);
+        let listed = r#"{"oneOf":[{"properties":{"kind":{"enum":["a","b"]},"version":{"const":2},"x":{"type":"string"}}},
+            {"properties":{"kind":{"enum":["c","d"]}}},{"type":"null"}]}"#;
+        let kind = "/kind: value must be one of 'c', 'd'";
+        assert_eq!(wrong(listed, r#"{"kind":"a","version":1}"#), ["/version: value must be 2", kind]);
+        let told = wrong(listed, r#"{"kind":"a","version":2,"x":1}"#);
+        assert_eq!(told, [format!("/x: {wrong_type}")], "no constant is wrong");
     }
 
     #[test]

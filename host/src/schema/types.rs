@@ -253,7 +253,7 @@ impl TypeSchema {
     pub fn check(&self, data: &[u8], left: &mut Allowance) -> Result<(), Unfit> {
         let text = data;
         let data = strict::read(text).map_err(|reason| Unfit::Wrong(whole(reason)))?;
-        self.divisors.with(text, || {
+        self.divisors.with(text, &data, || {
             self.effort.take(&data, left).map_err(|exceeds| match exceeds {
                 Exceeds::Left => Unfit::TooMuch,
                 Exceeds::All(too_much) => Unfit::Wrong(whole(too_much.to_string())),

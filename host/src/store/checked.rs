@@ -331,7 +331,7 @@ mod tests {
         CheckedStore::new(Arc::new(MemoryStore::new(Arc::new(ManualClock::at(1)))), Arc::default())
     }
 
-    /// Each takes an eighth of what is light, and a 256th of all that there is.
+    /// Each takes an eighth of what is light for one, and a 256th of all that there is.
     fn events(count: usize) -> Vec<NewEvent> {
         let data = format!("{}1{}", r#"{"x":"#.repeat(11), "}".repeat(11));
         (0..count).map(|_| NewEvent::json(EventType::new("T").unwrap(), data.clone())).collect()
@@ -343,7 +343,8 @@ mod tests {
         store.schemas.set(enforced(WAYS));
         let append = |count: usize| AppendRequest::unconditional(events(count));
         assert!(store.append_at(append(1), None).is_ok(), "it takes little");
-        let given_back = store.append_at(append(20), None).unwrap_err();
+        assert!(store.append_at(append(20), None).is_ok(), "each of them does");
+        let given_back = store.append_at(append(80), None).unwrap_err();
         store.append(given_back).wait().unwrap();
         let refused = store.append(append(1000)).wait().unwrap_err();
         let AppendError::TooMuchToCheck { count } = refused else { panic!("{refused}") };

@@ -272,10 +272,23 @@ fn what_is_heavy_waits_for_its_turn_and_what_is_little_does_not() {
 }
 
 #[test]
+fn many_that_are_light_are_so_together_until_they_take_much_and_one_is_heavy_by_itself() {
+    let (usual, samples) = (TypeSchema::read("a.json", CASES).unwrap(), TypeSchema::read("a.json", SAMPLES).unwrap());
+    let data = nested(r#"{"x":"#, 10, "1");
+    let mut light = Allowance::light();
+    assert!((0..24).all(|_| usual.check(data.as_bytes(), &mut light) == Ok(())), "it is thrice what one may take");
+    assert!(light.left > LIGHT_VISITS_OF_ALL / 2);
+    let left = light.left;
+    assert_eq!(samples.check(mebibyte("0").as_bytes(), &mut light), Err(Unfit::TooMuch));
+    assert_eq!(light.left, left, "it would have been enough");
+    assert!((0..64).any(|_| usual.check(data.as_bytes(), &mut light) == Err(Unfit::TooMuch)));
+}
+
+#[test]
 fn what_is_taken_for_one_is_not_there_for_the_next() {
     let schema = TypeSchema::read("a.json", CASES).unwrap();
     let data = nested(r#"{"x":"#, 10, "1");
-    let mut light = Allowance::light();
+    let mut light = Allowance { left: Limits::LIGHT.visits, ..Allowance::light() };
     assert!((0..8).all(|_| schema.check(data.as_bytes(), &mut light) == Ok(())));
     assert_eq!(schema.check(data.as_bytes(), &mut light), Err(Unfit::TooMuch));
     let mut most = Allowance { left: 20_000, ..Allowance::most() };
