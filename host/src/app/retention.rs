@@ -12,10 +12,10 @@ use tracing::{info, warn};
 use super::Host;
 use crate::clock::Clock;
 use crate::command::Commands;
-use crate::delivery::{drop_kept, forget_passed, kept_generation, listened_to};
+use crate::delivery::{Status, drop_kept, forget_passed, kept_generation, listened_to};
 use crate::error::with_sources;
-use crate::event::{Category, Filter, Pattern, PluginName, Position, Tag};
-use crate::plugin::{PluginInfo, SubscriptionInfo};
+use crate::event::{Category, PluginName};
+use crate::plugin::PluginInfo;
 use crate::store::retention::{self, Needed, Reader, Retention, RetentionStatus};
 use crate::store::{Owner, Store, StoreError};
 
@@ -135,10 +135,8 @@ fn apply_all(
 /// A plugin of the directory.
 struct Installed {
     plugin: PluginName,
-    /// How far it has come; the start where it does not run.
-    looked: Position,
-    /// What it asks for; none where it does not run.
-    filter: Option<Filter>,
+    /// Its delivery; none where it does not run.
+    running: Option<Status>,
 }
 
 /// The plugins of the directory.
@@ -146,20 +144,7 @@ fn installed(host: &Host) -> Vec<Installed> {
     // What decides commands is handed no events: it reads what there is.
     let subscribes = |info: &PluginInfo| info.deciding.is_none();
     let plugins = host.plugins().into_iter().filter(subscribes);
-    let installed = plugins.map(|info| Installed {
-        looked: info.running.as_ref().map(|running| running.status.checkpoint).unwrap_or_default(),
-        filter: info.running.as_ref().and_then(|running| filter_of(&running.subscription)),
-        plugin: info.name,
-    });
-    installed.collect()
-}
-
-/// A filter that matches at least what a subscription asks for; none where that cannot be told.
-fn filter_of(subscription: &SubscriptionInfo) -> Option<Filter> {
-    let patterns =
-        |texts: &[String]| -> Option<Vec<_>> { texts.iter().map(|text| Pattern::new(text.as_str()).ok()).collect() };
-    let tags = subscription.tags.iter().map(|tag| Tag::new(tag.as_str()).ok()).collect::<Option<Vec<_>>>()?;
-    Some(Filter { types: patterns(&subscription.types)?, streams: patterns(&subscription.streams)?, tags })
+    plugins.map(|info| Installed { running: info.running.map(|running| running.status), plugin: info.name }).collect()
 }
 
 /// Every plugin that is installed or that something is kept of, with what it asks for. Blocks.
@@ -168,8 +153,11 @@ fn readers(store: &dyn Store, installed: &[Installed]) -> Result<Vec<Reader>, St
     names.extend(installed.iter().map(|installed| installed.plugin.clone()));
     let reader = |plugin: PluginName| {
         let found = installed.iter().find(|installed| installed.plugin == plugin);
-        let filters = listened_to(&plugin, found.and_then(|installed| installed.filter.clone()), store)?;
-        Ok(Reader { looked: found.map(|installed| installed.looked), plugin, filters })
+        let running = found.and_then(|installed| installed.running.as_ref());
+        // One that does not run has looked at nothing.
+        let looked = found.map(|_| running.map(|running| running.checkpoint).unwrap_or_default());
+        let filters = listened_to(&plugin, running, store)?;
+        Ok(Reader { looked, plugin, filters })
     };
     names.into_iter().map(reader).collect()
 }
@@ -222,7 +210,7 @@ mod tests {
     use super::*;
     use crate::app::HostOptions;
     use crate::clock::SystemClock;
-    use crate::event::{EventType, NewEvent, StreamName};
+    use crate::event::{EventType, NewEvent, Position, StreamName};
     use crate::store::{AppendRequest, PluginChange, PluginRecord, Progress, UnitOfWork};
 
     async fn host(directory: &Path) -> Host {
