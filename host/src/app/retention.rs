@@ -16,7 +16,7 @@ use crate::delivery::{Status, drop_kept, forget_passed, kept_generation, listene
 use crate::error::with_sources;
 use crate::event::{Category, PluginName};
 use crate::plugin::PluginInfo;
-use crate::store::retention::{self, Needed, Reader, Retention, RetentionStatus};
+use crate::store::retention::{self, Known, Needed, Reader, Retention, RetentionStatus};
 use crate::store::{Owner, Store, StoreError};
 
 /// Time between two looks at the log.
@@ -80,9 +80,10 @@ impl Drop for RetentionTask {
 }
 
 async fn apply(host: &Host, policies: &[Retention], clock: &dyn Clock) -> Result<Vec<RetentionStatus>, StoreError> {
-    let (store, installed, now_us) = (host.store(), installed(host), clock.now_us());
+    let (host, store, now_us) = (host.clone(), host.store(), clock.now_us());
     let policies = policies.to_vec();
-    let applied = tokio::task::spawn_blocking(move || apply_all(&*store, &policies, &installed, now_us)).await;
+    let applied =
+        tokio::task::spawn_blocking(move || apply_all(&*store, &policies, &|| installed(&host), now_us)).await;
     applied.unwrap_or(Err(StoreError::ShuttingDown))
 }
 
@@ -91,7 +92,7 @@ async fn apply(host: &Host, policies: &[Retention], clock: &dyn Clock) -> Result
 fn apply_all(
     store: &dyn Store,
     policies: &[Retention],
-    installed: &[Installed],
+    installed: &dyn Fn() -> Vec<Installed>,
     now_us: u64,
 ) -> Result<Vec<RetentionStatus>, StoreError> {
     for plugin in store.plugins()? {
@@ -99,15 +100,11 @@ fn apply_all(
             warn!(%plugin, error = with_sources(&error), "generations that were left could not be forgotten");
         }
     }
-    let readers = readers(store, installed)?;
+    let known = || known(store, &installed());
     let mut dropped = Vec::new();
     loop {
-        let mut kept = Vec::new();
-        for plugin in store.plugins()? {
-            kept.extend(kept_generation(&plugin, store)?);
-        }
         let undecided = Commands::first_waiting(store)?;
-        let mut status = retention::apply(store, policies, &readers, &kept, undecided, now_us)?;
+        let mut status = retention::apply(store, policies, &known, undecided, now_us)?;
         let in_the_way = status.iter().find_map(|status| {
             let needed = status.blocked_by.as_ref()?;
             Some((Owner { plugin: needed.plugin.clone(), generation: needed.kept? }, status.policy.category.clone()))
@@ -147,19 +144,25 @@ fn installed(host: &Host) -> Vec<Installed> {
     plugins.map(|info| Installed { running: info.running.map(|running| running.status), plugin: info.name }).collect()
 }
 
-/// Every plugin that is installed or that something is kept of, with what it asks for. Blocks.
-fn readers(store: &dyn Store, installed: &[Installed]) -> Result<Vec<Reader>, StoreError> {
+/// Every plugin that is installed or that something is kept of, with what it asks for, and what they only keep to return to.
+/// Blocks.
+fn known(store: &dyn Store, installed: &[Installed]) -> Result<Known, StoreError> {
     let mut names: BTreeSet<_> = store.plugins()?.into_iter().collect();
+    let mut kept = Vec::new();
+    for plugin in &names {
+        kept.extend(kept_generation(plugin, store)?);
+    }
     names.extend(installed.iter().map(|installed| installed.plugin.clone()));
     let reader = |plugin: PluginName| {
         let found = installed.iter().find(|installed| installed.plugin == plugin);
         let running = found.and_then(|installed| installed.running.as_ref());
         // One that does not run has looked at nothing.
         let looked = found.map(|_| running.map(|running| running.checkpoint).unwrap_or_default());
-        let filters = listened_to(&plugin, running, store)?;
-        Ok(Reader { looked, plugin, filters })
+        let (revision, filters) = listened_to(&plugin, running, store)?;
+        Ok(Reader { plugin, looked, filters, revision })
     };
-    names.into_iter().map(reader).collect()
+    let readers = names.into_iter().map(reader).collect::<Result<Vec<_>, StoreError>>()?;
+    Ok(Known { readers, kept })
 }
 
 /// For which categories somebody decides, and who.

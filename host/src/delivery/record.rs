@@ -455,7 +455,8 @@ pub fn kept_generation(plugin: &PluginName, store: &dyn Store) -> Result<Option<
 
 /// Which stored events a plugin may be handed, but for a generation that it only keeps to return to: what any of these
 /// filters matches. None where they may be any. `running` is its delivery, where it runs: before that has begun, nobody knows
-/// what it will ask for. What is written down counts beside it, as either may be older. Blocks.
+/// what it will ask for. What is written down counts beside it, as either may be older. With it comes the revision of the
+/// record. Blocks.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -463,8 +464,9 @@ pub fn listened_to(
     plugin: &PluginName,
     running: Option<&Status>,
     store: &dyn Store,
-) -> Result<Option<Vec<Filter>>, StoreError> {
-    let Record { generation, component, filter, building, abandoned, .. } = Stored::read(plugin, store)?.record;
+) -> Result<(u64, Option<Vec<Filter>>), StoreError> {
+    let Stored { revision, record } = Stored::read(plugin, store)?;
+    let Record { generation, component, filter, building, abandoned, .. } = record;
     let live: Vec<Option<Filter>> = match running {
         Some(Status { filter: None, .. }) => vec![None],
         Some(status) if status.generation == generation && status.component == component => {
@@ -476,7 +478,7 @@ pub fn listened_to(
     };
     let building = building.map(|building| building.filter);
     let abandoned = abandoned.into_iter().map(|abandoned| abandoned.filter);
-    Ok(live.into_iter().chain(building).chain(abandoned).collect())
+    Ok((revision, live.into_iter().chain(building).chain(abandoned).collect()))
 }
 
 /// Drops the generation that a plugin keeps only to return to, if it is this one still; says whether it was. Then there
@@ -585,7 +587,7 @@ mod tests {
         let running = Status { filter: Some(of("Running")), ..Status::default() };
         let beside = |running: Option<&Status>, record: &Record| {
             change(&plugin, &store, |_| Ok::<_, CommitError>(Some(record.clone().into()))).unwrap();
-            listened_to(&plugin, running, &store).unwrap()
+            listened_to(&plugin, running, &store).unwrap().1
         };
         let told = |record: Record| beside(Some(&running), &record);
         let own = Record { filter: Some(of("Own")), ..Record::default() };
