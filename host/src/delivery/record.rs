@@ -61,7 +61,8 @@ pub(super) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) filter: Option<Filter>,
     /// How far the live generation had come when it became live: up to there it took over what was set aside, and came to
-    /// later events by itself. None where it was not built beside another one, or became live before this was written down.
+    /// later events by itself. None where it was not built beside another one, or became live before this was written down,
+    /// until a rollback finds it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) taken_over: Option<Settled>,
     /// What a rollback returns to.
