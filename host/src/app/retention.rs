@@ -12,11 +12,11 @@ use tracing::{info, warn};
 use super::Host;
 use crate::clock::Clock;
 use crate::command::Commands;
-use crate::delivery::{drop_kept, forget_passed, kept_generation, listened_to};
+use crate::delivery::{Status, drop_kept, forget_passed, kept_generation, listened_to};
 use crate::error::with_sources;
-use crate::event::{Category, Filter, Pattern, PluginName, Position, Tag};
-use crate::plugin::{PluginInfo, SubscriptionInfo};
-use crate::store::retention::{self, Needed, Reader, Retention, RetentionStatus};
+use crate::event::{Category, PluginName};
+use crate::plugin::PluginInfo;
+use crate::store::retention::{self, Known, Needed, Reader, Retention, RetentionStatus};
 use crate::store::{Owner, Store, StoreError};
 
 /// Time between two looks at the log.
@@ -80,9 +80,10 @@ impl Drop for RetentionTask {
 }
 
 async fn apply(host: &Host, policies: &[Retention], clock: &dyn Clock) -> Result<Vec<RetentionStatus>, StoreError> {
-    let (store, installed, now_us) = (host.store(), installed(host), clock.now_us());
+    let (host, store, now_us) = (host.clone(), host.store(), clock.now_us());
     let policies = policies.to_vec();
-    let applied = tokio::task::spawn_blocking(move || apply_all(&*store, &policies, &installed, now_us)).await;
+    let applied =
+        tokio::task::spawn_blocking(move || apply_all(&*store, &policies, &|| installed(&host), now_us)).await;
     applied.unwrap_or(Err(StoreError::ShuttingDown))
 }
 
@@ -91,7 +92,7 @@ async fn apply(host: &Host, policies: &[Retention], clock: &dyn Clock) -> Result
 fn apply_all(
     store: &dyn Store,
     policies: &[Retention],
-    installed: &[Installed],
+    installed: &dyn Fn() -> Vec<Installed>,
     now_us: u64,
 ) -> Result<Vec<RetentionStatus>, StoreError> {
     for plugin in store.plugins()? {
@@ -99,15 +100,11 @@ fn apply_all(
             warn!(%plugin, error = with_sources(&error), "generations that were left could not be forgotten");
         }
     }
-    let readers = readers(store, installed)?;
+    let known = || known(store, &installed());
     let mut dropped = Vec::new();
     loop {
-        let mut kept = Vec::new();
-        for plugin in store.plugins()? {
-            kept.extend(kept_generation(&plugin, store)?);
-        }
         let undecided = Commands::first_waiting(store)?;
-        let mut status = retention::apply(store, policies, &readers, &kept, undecided, now_us)?;
+        let mut status = retention::apply(store, policies, &known, undecided, now_us)?;
         let in_the_way = status.iter().find_map(|status| {
             let needed = status.blocked_by.as_ref()?;
             Some((Owner { plugin: needed.plugin.clone(), generation: needed.kept? }, status.policy.category.clone()))
@@ -135,10 +132,8 @@ fn apply_all(
 /// A plugin of the directory.
 struct Installed {
     plugin: PluginName,
-    /// How far it has come; the start where it does not run.
-    looked: Position,
-    /// What it asks for; none where it does not run.
-    filter: Option<Filter>,
+    /// Its delivery; none where it does not run.
+    running: Option<Status>,
 }
 
 /// The plugins of the directory.
@@ -146,32 +141,28 @@ fn installed(host: &Host) -> Vec<Installed> {
     // What decides commands is handed no events: it reads what there is.
     let subscribes = |info: &PluginInfo| info.deciding.is_none();
     let plugins = host.plugins().into_iter().filter(subscribes);
-    let installed = plugins.map(|info| Installed {
-        looked: info.running.as_ref().map(|running| running.status.checkpoint).unwrap_or_default(),
-        filter: info.running.as_ref().and_then(|running| filter_of(&running.subscription)),
-        plugin: info.name,
-    });
-    installed.collect()
+    plugins.map(|info| Installed { running: info.running.map(|running| running.status), plugin: info.name }).collect()
 }
 
-/// A filter that matches at least what a subscription asks for; none where that cannot be told.
-fn filter_of(subscription: &SubscriptionInfo) -> Option<Filter> {
-    let patterns =
-        |texts: &[String]| -> Option<Vec<_>> { texts.iter().map(|text| Pattern::new(text.as_str()).ok()).collect() };
-    let tags = subscription.tags.iter().map(|tag| Tag::new(tag.as_str()).ok()).collect::<Option<Vec<_>>>()?;
-    Some(Filter { types: patterns(&subscription.types)?, streams: patterns(&subscription.streams)?, tags })
-}
-
-/// Every plugin that is installed or that something is kept of, with what it asks for. Blocks.
-fn readers(store: &dyn Store, installed: &[Installed]) -> Result<Vec<Reader>, StoreError> {
+/// Every plugin that is installed or that something is kept of, with what it asks for, and what they only keep to return to.
+/// Blocks.
+fn known(store: &dyn Store, installed: &[Installed]) -> Result<Known, StoreError> {
     let mut names: BTreeSet<_> = store.plugins()?.into_iter().collect();
+    let mut kept = Vec::new();
+    for plugin in &names {
+        kept.extend(kept_generation(plugin, store)?);
+    }
     names.extend(installed.iter().map(|installed| installed.plugin.clone()));
     let reader = |plugin: PluginName| {
         let found = installed.iter().find(|installed| installed.plugin == plugin);
-        let filters = listened_to(&plugin, found.and_then(|installed| installed.filter.clone()), store)?;
-        Ok(Reader { looked: found.map(|installed| installed.looked), plugin, filters })
+        let running = found.and_then(|installed| installed.running.as_ref());
+        // One that does not run has looked at nothing.
+        let looked = found.map(|_| running.map(|running| running.checkpoint).unwrap_or_default());
+        let (revision, filters) = listened_to(&plugin, running, store)?;
+        Ok(Reader { plugin, looked, filters, revision })
     };
-    names.into_iter().map(reader).collect()
+    let readers = names.into_iter().map(reader).collect::<Result<Vec<_>, StoreError>>()?;
+    Ok(Known { readers, kept })
 }
 
 /// For which categories somebody decides, and who.
@@ -222,7 +213,7 @@ mod tests {
     use super::*;
     use crate::app::HostOptions;
     use crate::clock::SystemClock;
-    use crate::event::{EventType, NewEvent, StreamName};
+    use crate::event::{EventType, NewEvent, Position, StreamName};
     use crate::store::{AppendRequest, PluginChange, PluginRecord, Progress, UnitOfWork};
 
     async fn host(directory: &Path) -> Host {

@@ -56,7 +56,7 @@ impl Abandoned {
     fn took_over(&self, event: &RecordedEvent) -> bool {
         match &self.taken_over {
             Some(taken_over) => taken_over.covers(event),
-            None => !self.is_first(),
+            None => !is_first(self.generation),
         }
     }
 
@@ -64,14 +64,14 @@ impl Abandoned {
     fn took_over_through(&self) -> Option<Position> {
         match &self.taken_over {
             Some(taken_over) => Some(taken_over.reach()),
-            None => self.is_first().then_some(Position::START),
+            None => is_first(self.generation).then_some(Position::START),
         }
     }
+}
 
-    /// Whether there was none before it.
-    const fn is_first(&self) -> bool {
-        self.generation == 0
-    }
+/// Whether there was no generation before one.
+pub(super) const fn is_first(generation: u32) -> bool {
+    generation == 0
 }
 
 impl Record {

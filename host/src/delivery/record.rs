@@ -14,6 +14,7 @@ use super::layout::{Layout, Settled};
 pub(super) use super::past::Abandoned;
 use super::policy::Subscription;
 use super::start;
+use super::status::Status;
 use crate::clock::rfc3339;
 use crate::event::{Category, Filter, PluginName, Position};
 use crate::store::retention::Kept;
@@ -60,7 +61,8 @@ pub(super) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) filter: Option<Filter>,
     /// How far the live generation had come when it became live: up to there it took over what was set aside, and came to
-    /// later events by itself. None where it was not built beside another one, or became live before this was written down.
+    /// later events by itself. None where it was not built beside another one, or became live before this was written down,
+    /// until a rollback finds it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) taken_over: Option<Settled>,
     /// What a rollback returns to.
@@ -453,21 +455,31 @@ pub fn kept_generation(plugin: &PluginName, store: &dyn Store) -> Result<Option<
 }
 
 /// Which stored events a plugin may be handed, but for a generation that it only keeps to return to: what any of these
-/// filters matches. None where they may be any. `running` is what its live version asks for, where it runs; of events that go
-/// through lifts that says nothing, as they are stored under other types. Blocks.
+/// filters matches. None where they may be any. `running` is its delivery, where it runs: before that has begun, nobody knows
+/// what it will ask for. What is written down counts beside it, as either may be older. With it comes the revision of the
+/// record. Blocks.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub fn listened_to(
     plugin: &PluginName,
-    running: Option<Filter>,
+    running: Option<&Status>,
     store: &dyn Store,
-) -> Result<Option<Vec<Filter>>, StoreError> {
-    let Record { filter, lifts, building, abandoned, .. } = Stored::read(plugin, store)?.record;
-    let live = filter.or_else(|| running.filter(|_| lifts.is_empty()));
+) -> Result<(u64, Option<Vec<Filter>>), StoreError> {
+    let Stored { revision, record } = Stored::read(plugin, store)?;
+    let Record { generation, component, filter, building, abandoned, .. } = record;
+    let live: Vec<Option<Filter>> = match running {
+        Some(Status { filter: None, .. }) => vec![None],
+        Some(status) if status.generation == generation && status.component == component => {
+            let written = filter.filter(|written| status.filter.as_ref() != Some(written));
+            [status.filter.clone()].into_iter().chain(written.map(Some)).collect()
+        }
+        // What is written down is of another one than what runs, or nothing runs.
+        _ => vec![filter],
+    };
     let building = building.map(|building| building.filter);
     let abandoned = abandoned.into_iter().map(|abandoned| abandoned.filter);
-    Ok([live].into_iter().chain(building).chain(abandoned).collect())
+    Ok((revision, live.into_iter().chain(building).chain(abandoned).collect()))
 }
 
 /// Drops the generation that a plugin keeps only to return to, if it is this one still; says whether it was. Then there
@@ -573,19 +585,25 @@ mod tests {
         let store = MemoryStore::new(Arc::new(SystemClock));
         let plugin = PluginName::new("p").unwrap();
         let of = |name: &str| Filter { types: vec![Pattern::new(name).unwrap()], ..Filter::default() };
-        let told = |record: Record| {
+        let running = Status { filter: Some(of("Running")), ..Status::default() };
+        let beside = |running: Option<&Status>, record: &Record| {
             change(&plugin, &store, |_| Ok::<_, CommitError>(Some(record.clone().into()))).unwrap();
-            listened_to(&plugin, Some(of("Running")), &store).unwrap()
+            listened_to(&plugin, running, &store).unwrap().1
         };
+        let told = |record: Record| beside(Some(&running), &record);
         let own = Record { filter: Some(of("Own")), ..Record::default() };
-        assert_eq!(told(own.clone()), Some(vec![of("Own")]));
-        let changed = Record::default();
-        assert_eq!(told(changed.clone()), Some(vec![of("Running")]));
-        let lifted = Record { lifts: "some".into(), ..changed };
-        assert_eq!(told(lifted), None, "stored events have other types");
+        assert_eq!(told(own.clone()), Some(vec![of("Running"), of("Own")]));
+        assert_eq!(told(Record::default()), Some(vec![of("Running")]));
+        assert_eq!(told(Record { filter: running.filter.clone(), ..Record::default() }), Some(vec![of("Running")]));
+        assert_eq!(beside(Some(&Status::default()), &own), None, "it has not begun");
+        assert_eq!(beside(None, &own), Some(vec![of("Own")]), "nothing runs");
+        for other in [Record { generation: 1, ..own.clone() }, Record { component: "other".into(), ..own.clone() }] {
+            assert_eq!(told(other.clone()), Some(vec![of("Own")]), "what runs is not that one yet");
+            assert_eq!(told(Record { filter: None, ..other }), None);
+        }
         let left = |filter| vec![Abandoned { generation: 1, settled: Vec::new(), filter, taken_over: None }];
         let both = Record { abandoned: left(Some(of("Left"))), ..own.clone() };
-        assert_eq!(told(both), Some(vec![of("Own"), of("Left")]));
+        assert_eq!(told(both), Some(vec![of("Running"), of("Own"), of("Left")]));
         assert_eq!(told(Record { abandoned: left(None), ..own }), None);
     }
 

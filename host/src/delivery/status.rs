@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::cost::Cost;
 use super::handler::{Fault, Verdict};
-use crate::event::Position;
+use crate::event::{Filter, Position};
 use crate::measure::Times;
 use crate::store::Failing;
 
@@ -404,6 +404,9 @@ pub struct Status {
     /// SHA-256 of the component that is live, in hex.
     #[serde(skip)]
     pub component: String,
+    /// Which stored events the live generation is handed; none until what is to run has begun, as those may be any.
+    #[serde(skip)]
+    pub filter: Option<Filter>,
     /// Before this position, events that its state would have been made of were removed when that was built anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed_before: Option<Position>,

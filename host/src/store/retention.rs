@@ -11,7 +11,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use going::Going;
-pub use going::{Kept, Reader};
+pub use going::{Kept, Known, Reader};
 
 use super::{Direction, Owner, ReadRequest, Store, StoreError};
 use crate::event::{ACCEPTED_STREAM, Category, Filter, NameError, Pattern, PluginName, Position, category_of};
@@ -173,33 +173,38 @@ pub struct RetentionStatus {
     pub dropped: Vec<Owner>,
 }
 
-/// Removes what policies let go and no plugin needs: nobody needs what it would not be handed. `readers` are the plugins
-/// of which more is known than the store holds; those that it holds progress of count too, from there on or from where they
-/// have looked, whichever is further. `kept` are generations that plugins only keep to return to, and `undecided` is
-/// the first accepted command that is not settled.
+/// Removes what policies let go and no plugin needs: nobody needs what it would not be handed. `known` tells of plugins of
+/// which more is known than the store holds; those that it holds progress of count too, from there on or from where they
+/// have looked, whichever is further. It is asked anew for each policy, and again before anything goes: where it tells
+/// something else by then, nothing of that category goes until the next look. `undecided` is the first accepted command that
+/// is not settled.
 ///
 /// # Errors
 /// When the store cannot be read or written.
 pub fn apply(
     store: &dyn Store,
     policies: &[Retention],
-    readers: &[Reader],
-    kept: &[Kept],
+    known: &dyn Fn() -> Result<Known, StoreError>,
     undecided: Option<Position>,
     now_us: u64,
 ) -> Result<Vec<RetentionStatus>, StoreError> {
     let apply_one = |policy: &Retention| {
         let wanted_before = policy.wanted(store, now_us)?;
         let going = Going { category: &policy.category, before: wanted_before, store };
-        let needed = going.needed(readers, kept)?;
+        let told = known()?;
+        let needed = going.needed(&told.readers, &told.kept)?;
         // Only what nobody else holds back is said to be held back by one that is kept.
-        let by_kept = going.needed_by_kept(kept)?;
+        let by_kept = going.needed_by_kept(&told.kept)?;
         let by_kept = by_kept.filter(|it| needed.as_ref().is_none_or(|needed| it.from < needed.from));
         let of_queue = (policy.category.as_str() == category_of(ACCEPTED_STREAM)).then(|| needed_by_queue(undecided));
         let lowest = by_kept.or(needed).into_iter().chain(of_queue.flatten()).min_by_key(|needed| needed.from);
         let blocked_by = lowest.filter(|needed| needed.from < wanted_before);
         let before = blocked_by.as_ref().map_or(wanted_before, |needed| needed.from);
-        let removed_before = store.remove(&policy.category, before)?;
+        let (removed_before, blocked_by) = if told.tells_as(&known()?) {
+            (store.remove(&policy.category, before)?, blocked_by)
+        } else {
+            (store.removals().horizon(policy.category.as_str()), None)
+        };
         let blocked_by = blocked_by.filter(|_| removed_before < wanted_before);
         Ok(RetentionStatus { policy: policy.clone(), removed_before, wanted_before, blocked_by, dropped: Vec::new() })
     };
@@ -220,6 +225,7 @@ fn of_category(category: &Category) -> Filter {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::sync::Arc;
 
     use proptest::prelude::*;
@@ -273,7 +279,20 @@ mod tests {
     }
 
     fn reader(name: &str, looked: u64, filters: Option<Vec<Filter>>) -> Reader {
-        Reader { plugin: plugin(name), looked: Some(Position(looked)), filters }
+        Reader { plugin: plugin(name), looked: Some(Position(looked)), filters, revision: 0 }
+    }
+
+    /// Applies policies where nothing changes meanwhile.
+    fn apply(
+        store: &dyn Store,
+        policies: &[Retention],
+        readers: &[Reader],
+        kept: &[Kept],
+        undecided: Option<Position>,
+        now_us: u64,
+    ) -> Result<Vec<RetentionStatus>, StoreError> {
+        let known = || Ok::<_, StoreError>(Known { readers: readers.to_vec(), kept: kept.to_vec() });
+        super::apply(store, policies, &known, undecided, now_us)
     }
 
     #[test]
@@ -385,6 +404,25 @@ mod tests {
             assert_eq!(removed, [(order, order == 4), (trace, trace == 6)]);
         }
         assert_eq!(removed_of_two(&[], &[]), [(4, false), (6, false)], "of what is not known it is any");
+    }
+
+    #[test]
+    fn where_what_a_plugin_would_be_handed_changes_meanwhile_nothing_goes_until_the_next_look() {
+        let store = store(&["order-1"; 5]);
+        settle(&store, "slow", 3);
+        let other = || Some(vec![Filter { types: vec![Pattern::new("Other").unwrap()], ..Filter::default() }]);
+        let act = |told: &dyn Fn(u64) -> Reader| {
+            let looks = Cell::new(0_u64);
+            let known = || {
+                looks.set(looks.get() + 1);
+                Ok::<_, StoreError>(Known { readers: vec![told(looks.get())], kept: Vec::new() })
+            };
+            let status = super::apply(&store, &[policy("order=1events")], &known, None, 10_000_000).unwrap().remove(0);
+            (status.removed_before.0, status.blocked_by)
+        };
+        assert_eq!(act(&|look| Reader { revision: look, ..reader("slow", 3, other()) }), (0, None));
+        assert_eq!(act(&|look| reader("slow", 3, other().filter(|_| look == 1))), (0, None));
+        assert_eq!(act(&|look| reader("slow", look, other())), (5, None), "it only goes on");
     }
 
     #[test]

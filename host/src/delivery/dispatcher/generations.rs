@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use super::beside::bare_rows;
 use super::command::CommandError;
 use crate::delivery::key::Sequence;
-use crate::delivery::layout::Settled;
-use crate::delivery::past::Abandoned;
+use crate::delivery::layout::{Layout, Settled};
+use crate::delivery::past::{Abandoned, is_first};
 use crate::delivery::record::{Instead, Previous, Record, Stored, change};
 use crate::event::{PluginName, Position};
 use crate::store::{DeadLetter, DeadLetterChange, Owner, Progress, Store, StoreError, UnitOfWork};
@@ -91,7 +91,7 @@ pub(super) fn roll_back(
     installed: &str,
     store: &dyn Store,
 ) -> Result<(), CommandError> {
-    let record = Stored::read(plugin, store)?.record;
+    let record = with_taken_over(plugin, Stored::read(plugin, store)?.record, store)?;
     check_return(plugin, &record, component)?;
     let mut past = record.before.clone();
     past.push(settled);
@@ -101,11 +101,26 @@ pub(super) fn roll_back(
     }
     let edit = |record: &Record| {
         check_return(plugin, record, component)?;
-        Ok::<_, CommandError>(
-            record.previous.clone().map(|previous| returned(record, previous, &past, installed).into()),
-        )
+        let record = with_taken_over(plugin, record.clone(), store)?;
+        let previous = record.previous.clone();
+        Ok::<_, CommandError>(previous.map(|previous| returned(&record, previous, &past, installed).into()))
     };
     change(plugin, store, edit).map(|_| ())
+}
+
+/// The same record where it tells how far the live generation had come when it became live. Where that was not written down
+/// it was no further than the one that is returned to has come: that one was live until then, or has come past it since.
+fn with_taken_over(plugin: &PluginName, record: Record, store: &dyn Store) -> Result<Record, StoreError> {
+    let previous = record.previous.as_ref().filter(|previous| previous.generation != record.generation);
+    let Some(previous) = previous.filter(|_| record.taken_over.is_none() && !is_first(record.generation)) else {
+        return Ok(record);
+    };
+    let target = Owner { plugin: plugin.clone(), generation: previous.generation };
+    let layout = previous.layout.clone().unwrap_or_else(Layout::single);
+    let progress = (0..layout.partitions).map(|partition| store.progress(&target, partition));
+    let checkpoints = progress.map(|progress| progress.map(|it| it.unwrap_or_default().checkpoint));
+    let checkpoints = checkpoints.collect::<Result<Vec<_>, StoreError>>()?;
+    Ok(Record { taken_over: Some(Settled { layout, checkpoints }), ..record })
 }
 
 /// The record when what was live before is live again.
@@ -283,7 +298,7 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
-    use crate::delivery::layout::Layout;
+    use crate::delivery::record::Edit;
     use crate::event::{EventType, Filter, NewEvent, Pattern};
     use crate::store::AppendRequest;
     use crate::store::memory::MemoryStore;
@@ -370,6 +385,38 @@ mod tests {
         };
         assert_eq!(quiet(Some(filter)), [1, 3]);
         assert_eq!(quiet(None), [1, 2, 3, 4], "of what is not known it is safer so");
+    }
+
+    #[test]
+    fn how_far_one_had_come_that_became_live_before_that_was_written_down_a_rollback_finds_out() {
+        let store = MemoryStore::new(Arc::new(SystemClock));
+        let plugin = owner(0).plugin;
+        let events = ["B"; 3].map(|event_type| NewEvent::json(EventType::new(event_type).unwrap(), "1"));
+        store.append(AppendRequest::unconditional(events.into())).wait().unwrap();
+        let to = |position| Settled { layout: Layout::single(), checkpoints: vec![Position(position)] };
+        // The first one has come to 1, the one that was built beside it to 3, and was handed no B.
+        let filter = Some(Filter { types: vec![Pattern::new("A").unwrap()], ..Filter::default() });
+        let previous = Some(Previous { component: "one".into(), ..Record::default().live() });
+        let record = Record { generation: 1, component: "two".into(), filter, previous, ..Record::default() };
+        let at = |generation, checkpoint| {
+            (generation, 0, Progress { checkpoint: Position(checkpoint), ..Progress::default() })
+        };
+        let edit = |_: &Record| {
+            let (record, progress) = (record.clone(), vec![at(0, 1), at(1, 3)]);
+            Ok::<_, CommandError>(Some(Edit { record, progress, dropped: Vec::new() }))
+        };
+        change(&plugin, &store, edit).unwrap();
+        roll_back(&plugin, "one", to(3), "two", &store).unwrap();
+        let returned = Stored::read(&plugin, &store).unwrap().record;
+        assert_eq!((returned.generation, &returned.taken_over), (0, &None));
+        assert_eq!(returned.previous.unwrap().taken_over, Some(to(1)));
+        let left = returned.abandoned.first().unwrap();
+        let tells = (1..=3).filter(|at| left.tells_of(&store.event_at(Position(*at)).unwrap().unwrap()));
+        assert_eq!(tells.collect::<Vec<_>>(), [1], "the others it was never handed");
+        roll_back(&plugin, "two", to(3), "two", &store).unwrap();
+        let forth = Stored::read(&plugin, &store).unwrap().record;
+        assert_eq!((forth.generation, forth.taken_over), (1, Some(to(1))));
+        assert_eq!(forth.abandoned.first().unwrap().taken_over, None, "of the first one it goes without saying");
     }
 
     #[test]

@@ -110,6 +110,9 @@ impl Group {
             if matches!(next, Next::Finish) {
                 self.held_up_since_us = Some(self.around.clock.now_us());
             }
+            if !matches!(next, Next::Stop) {
+                self.status.send_modify(|status| status.filter = None);
+            }
             let Live { owner, partitions, .. } = live;
             let rested = Rested { owner, version: partitions.stop().await };
             self.fresh = matches!(next, Next::Swap(_, true));
@@ -200,9 +203,9 @@ impl Group {
         let partitions = Partitions::start(version, launch, &self.around, &self.status);
         let (component, count) = (partitions.version.component_digest.clone(), partitions.version.policy.partitions);
         info!(plugin = %owner, component_digest = component, partitions = count, "delivery runs");
-        let pause_us = self.pause_ended();
+        let (pause_us, filter) = (self.pause_ended(), partitions.version.subscription.filter.clone());
         self.status.send_modify(|status| {
-            (status.generation, status.component) = (owner.generation, component);
+            (status.generation, status.component, status.filter) = (owner.generation, component, Some(filter));
             status.removed_before = removed_before;
             status.rebuild_due = due;
             status.rebuild_pause_us = pause_us.or(status.rebuild_pause_us);

@@ -3,6 +3,7 @@
 
 mod finish;
 mod pace;
+mod patience;
 mod shown;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tracing::{error, info, warn};
 
 use finish::FINISH_WITHIN;
 use pace::Pace;
+use patience::Patience;
 
 use super::begin;
 use super::beside::{Beside, bare_rows};
@@ -49,6 +51,8 @@ pub(super) struct Builder {
     since: Option<(u64, Position)>,
     /// How fast it comes on.
     pace: Pace,
+    /// How long it has been near.
+    patience: Patience,
     /// When the events that are left were counted last: microseconds since the Unix epoch.
     counted_us: u64,
     /// What failed is not tried before: microseconds since the Unix epoch.
@@ -74,6 +78,7 @@ impl Builder {
             limits,
             since: None,
             pace: Pace::default(),
+            patience: Patience::default(),
             counted_us: 0,
             not_before_us: 0,
             releasing: None,
@@ -369,10 +374,18 @@ impl Group {
         let near = builder.partitions.is_some() && builder.is_within(NEAR);
         builder.raise(&checkpoints);
         let reach = builder.reach(now_us);
-        if !near || builder.not_before_us > now_us || passes_over {
+        if !near || passes_over {
+            builder.patience = Patience::default();
             return false;
         }
-        let Some(reach) = reach else { return false };
+        let Some(reach) = reach else {
+            builder.patience.rest();
+            return false;
+        };
+        if builder.not_before_us > now_us {
+            return false;
+        }
+        let reach = builder.allowed(&self.around.plugin, reach, now_us);
         let soon = builder.is_within(reach) || builder.leaves_at_most(reach, &self.around, now_us).await;
         soon && builder.is_released(&self.around, &live.owner, now_us).await
     }

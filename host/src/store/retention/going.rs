@@ -21,6 +21,8 @@ pub struct Reader {
     pub looked: Option<Position>,
     /// Which events it may be handed: what any of these matches; all where none are given.
     pub filters: Option<Vec<Filter>>,
+    /// Revision of its record, where they were read; 0 without one. With another one they may be others.
+    pub revision: u64,
 }
 
 /// A generation of a plugin's data that is only kept to return to.
@@ -30,6 +32,26 @@ pub struct Kept {
     pub owner: Owner,
     /// Which events it was handed; any where none is given.
     pub filter: Option<Filter>,
+}
+
+/// What is known of plugins, beside what the store holds of their progress.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The plugins.
+    pub readers: Vec<Reader>,
+    /// The generations that they only keep to return to.
+    pub kept: Vec<Kept>,
+}
+
+impl Known {
+    /// Whether the same may be handed to the same, however far those have looked.
+    pub(super) fn tells_as(&self, other: &Self) -> bool {
+        let told = |known: &Self| -> Vec<_> {
+            let told = |reader: &Reader| (reader.plugin.clone(), reader.revision, reader.filters.clone());
+            known.readers.iter().map(told).collect()
+        };
+        self.kept == other.kept && told(self) == told(other)
+    }
 }
 
 /// Events of a category before a position: what a policy lets go.

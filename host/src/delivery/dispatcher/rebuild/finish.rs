@@ -1,13 +1,13 @@
 //! How what is built becomes live: when it has nearly come as far as the live one, that one is stopped, the rest is
-//! done, and they change places. The live one is not stopped for what waits, stands or is slow, nor longer than until
-//! something is commanded: then it goes on as it was, and this is tried again.
+//! done, and they change places. The live one is not stopped for what waits or stands, for what is slow only when that has
+//! been near for long, and not longer than until something is commanded: then it goes on as it was, and this is tried again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::pace::{Pace, Work};
 use super::{AGAIN_US, Builder, NEAR};
@@ -17,6 +17,7 @@ use crate::delivery::dispatcher::partitions::{Around, Version};
 use crate::delivery::dispatcher::task::blocking;
 use crate::delivery::status::{State, Status};
 use crate::error::with_sources;
+use crate::event::{PluginName, Position};
 use crate::store::{Owner, ReadRequest};
 
 /// How long what is left may take, at the pace of before, for the live one to be stopped for it.
@@ -28,6 +29,8 @@ const COUNT_EVERY_US: u64 = 100_000;
 pub(super) const FINISH_WITHIN: Duration = Duration::from_secs(2);
 /// The longest that it becomes.
 const FINISH_WITHIN_MAX: Duration = Duration::from_secs(120);
+/// Why it is near for long and not live.
+const BUSY: &str = "events come as fast as it handles them: it may become live with more and more of them left";
 
 impl Builder {
     /// For how many events the live one may be stopped: as many as are soon done at the pace at which they are handed
@@ -40,7 +43,33 @@ impl Builder {
         };
         let is_busy = goes_on && !self.is_within(0);
         self.pace.note(now_us, is_busy, work);
-        goes_on.then(|| self.pace.events_in(REACH))
+        let handlers = u64::try_from(self.ways().len()).unwrap_or(u64::MAX);
+        goes_on.then(|| self.pace.events_in(REACH, handlers))
+    }
+
+    /// For how many events the live one is stopped, where it would be for so many: the longer what is built is near without
+    /// coming closer, the more, as what is constantly busy would never become live.
+    pub(super) fn allowed(&mut self, plugin: &PluginName, reach: u64, now_us: u64) -> u64 {
+        let left = self.ways().into_iter().map(|(at, limit)| limit.0.saturating_sub(at.0));
+        let behind = left.max().unwrap_or_default();
+        let doubled = self.patience.note(now_us, behind).min(NEAR.ilog2());
+        if doubled == 0 {
+            drop(self.held_up.take_if(|reason| *reason == BUSY));
+            return reach;
+        }
+        if self.held_up.is_none() {
+            warn!(%plugin, reason = BUSY, "a rebuilt generation is not live yet");
+            self.held_up = Some(BUSY.into());
+        }
+        (reach.clamp(1, NEAR) << doubled).min(NEAR).max(reach)
+    }
+
+    /// Of each partition that may go further, where it is, and how far it may go.
+    fn ways(&self) -> Vec<(Position, Position)> {
+        let status = self.status.borrow();
+        let all = status.partitions.iter().zip(&self.limits);
+        let all = all.map(|(partition, limit)| (partition.checkpoint, *limit.borrow()));
+        all.filter(|(at, limit)| at < limit).collect()
     }
 
     /// Whether no more events than these are left that it hears of, however many positions are. Not looked at each time.
@@ -50,11 +79,14 @@ impl Builder {
             return false;
         };
         self.counted_us = now_us;
+        // Those that are at their limit have nothing left, however far behind the others they are.
+        let ways = self.ways();
+        let Some(after) = ways.iter().map(|(at, _)| *at).min() else { return true };
         let most = usize::try_from(events.min(NEAR)).unwrap_or(usize::MAX);
         let request = ReadRequest {
             query: version.subscription.filter.clone().into(),
-            after: self.status.borrow().checkpoint,
-            before: self.limits.iter().map(|limit| limit.borrow().next()).max(),
+            after,
+            before: ways.iter().map(|(_, limit)| limit.next()).max(),
             limit: most.saturating_add(1),
             ..ReadRequest::default()
         };
@@ -184,7 +216,7 @@ mod tests {
     use crate::delivery::dispatcher::command::Command;
     use crate::delivery::status::PartitionStatus;
     use crate::delivery::{Setup, Subscription};
-    use crate::event::{EventType, Filter, NewEvent, Pattern, Position};
+    use crate::event::{EventType, Filter, NewEvent, Pattern};
     use crate::store::memory::MemoryStore;
     use crate::store::{AppendRequest, Failing};
 
@@ -279,6 +311,41 @@ mod tests {
             assert_eq!(builder.leaves_at_most(events, &around, SECOND_US).await, expected, "{events} after {at}");
         }
         assert!(!builder.leaves_at_most(1, &around, SECOND_US).await, "it was counted just now");
+    }
+
+    #[tokio::test]
+    async fn what_a_partition_has_passed_that_is_behind_the_others_is_not_left() {
+        let around = around();
+        let events = ["N"; 4].map(|event_type| NewEvent::json(EventType::new(event_type).unwrap(), "1"));
+        around.store.append(AppendRequest::unconditional(events.into())).await.unwrap();
+        let mut builder = builder();
+        builder.limits.push(watch::Sender::new(Position::START));
+        // The live one is halted at 1 in its first partition.
+        builder.raise(&[Position(1), Position(4)]);
+        let at = |partition, checkpoint| PartitionStatus {
+            partition,
+            checkpoint: Position(checkpoint),
+            ..PartitionStatus::default()
+        };
+        for (second, events, expected) in [(3, 1, true), (2, 1, false), (4, 0, true)] {
+            builder.status.send_modify(|status| status.begin(vec![at(0, 1), at(1, second)]));
+            builder.counted_us = 0;
+            assert_eq!(builder.leaves_at_most(events, &around, SECOND_US).await, expected, "{events} after {second}");
+        }
+    }
+
+    #[test]
+    fn what_is_near_for_long_without_coming_closer_may_have_more_left() {
+        let mut builder = behind();
+        let plugin = setup().plugin;
+        let allowed: Vec<_> = (0..=10).map(|second| builder.allowed(&plugin, 3, second * SECOND_US)).collect();
+        assert_eq!(allowed, [3, 3, 3, 3, 3, 6, 6, 6, 6, 6, 12]);
+        assert_eq!(builder.held_up.as_deref(), Some(BUSY));
+        assert_eq!(builder.allowed(&plugin, 3, 1000 * SECOND_US), NEAR);
+        assert_eq!(builder.allowed(&plugin, 2 * NEAR, 1001 * SECOND_US), 2 * NEAR);
+        show(&builder.status, State::Running, 901, None);
+        assert_eq!(builder.allowed(&plugin, 3, 1002 * SECOND_US), 3);
+        assert_eq!(builder.held_up, None, "it came closer");
     }
 
     #[test]

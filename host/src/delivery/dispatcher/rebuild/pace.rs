@@ -60,15 +60,17 @@ impl Pace {
         }
     }
 
-    /// How many events it is through with in a time, as far as is known: none before it was measured for long enough.
-    pub(super) fn events_in(&self, time: Duration) -> u64 {
+    /// How many events so many handlers are through with in a time, side by side, as far as is known: none before it was
+    /// measured for long enough.
+    pub(super) fn events_in(&self, time: Duration, handlers: u64) -> u64 {
         let Mark { busy_us, work: Work { events, handler_us } } = self.now;
         let busy_us = busy_us.saturating_sub(self.since.busy_us);
         if busy_us < OVER_US {
             return 0;
         }
         let events = events.saturating_sub(self.since.work.events);
-        let spent_us = busy_us.max(handler_us.saturating_sub(self.since.work.handler_us));
+        let handled_us = handler_us.saturating_sub(self.since.work.handler_us);
+        let spent_us = busy_us.max(handled_us / handlers.max(1));
         let time_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         events.saturating_mul(time_us) / spent_us
     }
@@ -88,23 +90,25 @@ mod tests {
     #[test]
     fn a_pace_is_that_of_the_last_seconds_and_of_events_that_were_handed_over() {
         let mut pace = Pace::default();
-        assert_eq!(pace.events_in(TWO), 0, "nothing is known of it");
+        assert_eq!(pace.events_in(TWO, 1), 0, "nothing is known of it");
         pace.note(0, true, work(100, 0));
         // A thousand in two seconds, which are not long enough.
         pace.note(2 * SECOND_US, true, work(1100, SECOND_US));
-        assert_eq!(pace.events_in(TWO), 0);
+        assert_eq!(pace.events_in(TWO, 1), 0);
         pace.note(4 * SECOND_US, true, work(2100, 2 * SECOND_US));
-        assert_eq!(pace.events_in(TWO), 1000);
+        assert_eq!(pace.events_in(TWO, 1), 1000);
         // Then one in a second, whatever was passed over meanwhile.
         for second in 5..=20 {
             pace.note(second * SECOND_US, true, work(2096 + second, 2 * SECOND_US));
         }
-        assert_eq!(pace.events_in(TWO), 2);
+        assert_eq!(pace.events_in(TWO, 1), 2);
         // Two handlers side by side, each of which takes four seconds for one.
         for second in 21..=40 {
             pace.note(second * SECOND_US, true, work(2116 + (second - 20) / 2, (2 * second - 38) * SECOND_US));
         }
-        assert_eq!(pace.events_in(Duration::from_secs(8)), 2, "they may all be one handler's");
+        let in_eight = |handlers| pace.events_in(Duration::from_secs(8), handlers);
+        assert_eq!((in_eight(1), in_eight(2)), (2, 5), "they may all be one handler's, or not");
+        assert_eq!(in_eight(3), 5, "no more than there were");
     }
 
     #[test]
@@ -114,7 +118,7 @@ mod tests {
             // Busy in one second of ten, for two events.
             pace.note(second * SECOND_US, second % 10 == 0, work(second / 10 * 2, 0));
         }
-        assert_eq!(pace.events_in(TWO), 4);
+        assert_eq!(pace.events_in(TWO, 1), 4);
     }
 
     #[test]

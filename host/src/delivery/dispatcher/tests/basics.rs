@@ -313,3 +313,16 @@ async fn dropping_the_last_handle_ends_the_task() {
     tokio::time::timeout(DEADLINE, closed).await.expect("the task ends");
     assert!(ended.load(Ordering::SeqCst));
 }
+
+#[tokio::test]
+async fn what_a_plugin_is_handed_is_told_from_when_it_has_begun() {
+    let store = store();
+    let of = |event_type| Setup { subscription: only(event_type), ..setup(|_, _| Ok(())) };
+    let dispatcher = start(of("A"), &store);
+    assert_eq!(dispatcher.status().filter, None);
+    let status = until(&dispatcher, |status| status.filter.is_some()).await;
+    assert_eq!(status.filter, Some(only("A").filter));
+    dispatcher.swap(of("B")).await.unwrap();
+    assert_eq!(dispatcher.status().filter, Some(only("B").filter));
+    dispatcher.stop().await;
+}
