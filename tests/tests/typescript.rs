@@ -92,7 +92,7 @@ export const { subscriber, projection, description } = plugin(
     Null: on({ n: whole }, ({ n }) => {
       state.set("none", [null, { of: null }]);
       state.set("last", null);
-      state.update<number | null>("last", n, (last) => last);
+      state.update("last", n, (last) => last + 1);
     }),
   },
   { half: () => ({ half: nothing / 2 }) },
@@ -111,7 +111,7 @@ fn a_number_that_json_has_not_is_never_written_as_null() {
     let on_purpose = json!({
         "when": [{ "type": "Null", "data": { "n": 1 } }],
         "then": {
-            "state": { "last": null, "none": [null, { "of": null }] },
+            "state": { "last": 2, "none": [null, { "of": null }] },
             "queries": [{ "query": "half", "error": "failed", "reason": ["the answer", none, "`half` is NaN"] }]
         }
     });
@@ -123,6 +123,7 @@ const WORDS: &str = r#"
 import { config, log, on, plugin, reject, state, text } from "tidemill-sdk";
 
 const five: any = 5;
+const nothing: any = null;
 const half = "tea \u{1F375}".slice(0, 5);
 
 export const { subscriber, description } = plugin(
@@ -150,6 +151,7 @@ export const { subscriber, description } = plugin(
       log.info({ n });
       state.set("logged", n);
     }),
+    Unlabelled: (ctx) => ctx.append({ type: "Noted", data: {}, metadata: nothing, stream: nothing, tags: undefined }),
   },
 );
 "#;
@@ -171,9 +173,13 @@ fn what_is_no_text_is_told_with_its_place_and_what_people_read_is_made_text() {
         ("Mistake", json!({}), &["Error: tea \u{fffd}"]),
     ];
     let logs = json!({
-        "when": [{ "type": "Reason", "data": {} }, { "type": "Logged", "data": { "n": "1" } }],
+        "when": [
+            { "type": "Reason", "data": {} }, { "type": "Logged", "data": { "n": "1" } },
+            { "type": "Unlabelled", "data": {} }
+        ],
         "then": {
             "state": { "logged": "1" },
+            "appended": [{ "cause": 2, "type": "Noted", "data": {} }],
             "dead_letters": [{ "event": 0, "kind": "reject", "attempts": 1, "reason": ["tea \u{fffd}"] }]
         }
     });
