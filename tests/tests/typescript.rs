@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tidemill::kit::Kit;
@@ -407,4 +408,28 @@ fn a_build_without_an_export_that_its_world_asks_for_fails_and_names_it() {
         assert!(told.contains("src/plugin.ts must export") && told.contains(words), "{told}");
     }
     assert!(build("export const { subscriber, description } =").is_ok(), "it has all");
+}
+
+/// A world as authors write it themselves: a function of its own, and an interface by its whole name.
+const OWN_WORLD: &str = "package own:it;\nworld own {\n  export run-it: func();\n  export stop:func();\n  \
+                         export tidemill:plugin/batch-subscriber@0.1.1;\n}\n";
+
+#[test]
+fn an_export_of_any_form_is_found_in_the_bundle() {
+    let Some(project) = project("subscriber", "own-world", "") else { return };
+    let own = project.folder().join("own");
+    for folder in ["wit", "build"] {
+        fs::create_dir_all(own.join(folder)).unwrap();
+    }
+    fs::write(own.join("wit/own.wit"), OWN_WORLD).unwrap();
+    let told = |exports: &[&str]| {
+        let outputs = json!({ "plugin.js": { "entryPoint": "plugin.ts", "exports": exports } });
+        fs::write(own.join("build/meta.json"), json!({ "outputs": outputs }).to_string()).unwrap();
+        let mut node = Command::new("node");
+        let ran = node.current_dir(&own).args(["../sdk/js/exports.mjs", "own"]).output().unwrap();
+        (ran.status.success(), String::from_utf8_lossy(&ran.stderr).into_owned())
+    };
+    assert_eq!(told(&["runIt", "stop", "batchSubscriber"]), (true, String::new()));
+    let (fine, said) = told(&[]);
+    assert!(!fine && said.contains("must export `runIt` and `stop` and `batchSubscriber`"), "{said}");
 }
