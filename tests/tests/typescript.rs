@@ -348,6 +348,18 @@ on({ n: whole }, ({ n }) => state.update<Next>("n", { next: n }, (it) => it));
 on({ n: whole }, ({ n }) => (n > 5 ? reject("it is returned") : undefined));
 lift("A", 1, { n: whole }, ({ n }) => ({ n, then: 5, next: 1 }));
 lift("A", 1, { n: whole }, (): unknown => 5);
+lift("A", 1, { n: whole }, () => { throw reject("it is bad"); });
+const read: Handler = (ctx) => ctx.event.json();
+on({ n: whole }, (_, ctx) => ctx.event.json());
+plugin({ name: "untold" }, { A: (ctx) => ctx.event.json(), B: read });
+plugin<{ asked: typeof asked }>({ name: "said" }, { A: read }, { asked });
+const shape = { n: whole };
+on<typeof shape>(shape, ({ n }) => n);
+lift<typeof shape>("A", 1, shape, ({ n }) => ({ n }));
+function always<T>(value: T) {
+  return lift("A", 1, shape, (): unknown => value);
+}
+always(5);
 const fresh = (): Next => ({ next: 0 });
 const events = { A: { n: whole } };
 decider({ name: "x", events, commands: {}, fresh, apply: (_, { data }) => ({ next: data.n }), decide: () => [] });
@@ -358,7 +370,7 @@ HERE
 /// Each promises what is wanted at once.
 const PROMISING: [&str; 7] = [
     "on({ n: whole }, async ({ n }) => { state.set('n', n); });",
-    "export const bare: Handler = async () => {};",
+    "on({ n: whole }, function* ({ n }) { yield n; });",
     "plugin({ name: 'x' }, { A: async () => {} });",
     "plugin({ name: 'x' }, {}, { asked: async () => 5 });",
     "state.update('n', 0, async (n) => n + 1);",
