@@ -295,10 +295,32 @@ package main
 
 import (
 	"fmt"
+	"net/url"
+	"sync"
 	"time"
 
 	"tidemill.local/sdk"
 )
+
+type Loose struct {
+	Product string
+	Cents   uint64
+	Tags    []string
+	At      time.Time
+}
+
+type opaque struct{ hidden int }
+
+// Of some fields nothing is read, and some are others' own.
+type Cart struct {
+	_      struct{}
+	Mu     sync.Mutex `json:"-"`
+	Opaque opaque     `json:"-"`
+	Link   *url.URL
+	Lines  []Loose
+	Groups map[string][]string
+	Next   *Cart
+}
 
 type Line struct {
 	Product string `json:"product"`
@@ -359,6 +381,8 @@ func init() {
 	tidemill.Register(tidemill.Plugin{
 		Name: "mistaken",
 		Handlers: tidemill.Handlers{
+			"Cart":          tidemill.On(handled[Cart]),
+			"Any":           tidemill.On(handled[map[string]any]),
 			"Placed":        tidemill.On(handled[Placed]),
 			"Embedded":      tidemill.On(handled[Embedded]),
 			"MaybeEmbedded": tidemill.On(handled[MaybeEmbedded]),
@@ -368,6 +392,25 @@ func init() {
 	})
 }
 "#;
+
+/// What is missing by names in another case, and what `encoding/json` takes and writes itself.
+fn carts() -> [Value; 2] {
+    let cents = json!({ "lines": [{ "product": "x", "tags": [], "at": null }], "groups": {} });
+    let line = json!({ "lines": [], "groups": {}, "next": { "lines": [null], "groups": {} } });
+    let mistakes = [
+        ("Cart", cents, "reject", "payload of Cart: Lines[0].Cents is missing"),
+        ("Cart", line, "reject", "payload of Cart: Next.Lines[0] is missing"),
+        ("Cart", json!({ "lines": [], "groups": null }), "reject", "payload of Cart: Groups is missing"),
+    ];
+    let whole = json!({
+        "lines": [{ "product": "x]\"}", "cents": 1, "tags": null, "at": null }],
+        "groups": { "a": null },
+        "NEXT": { "lines": null, "groups": null },
+        "rest": [{ "more": [null] }]
+    });
+    let when = json!([{ "type": "Cart", "data": whole }, { "type": "Any", "data": null }]);
+    [fails(&mistakes), json!({ "when": when, "then": { "dead_letters": [] } })]
+}
 
 #[test]
 fn what_is_missing_at_any_depth_in_go_is_named() {
@@ -399,7 +442,8 @@ fn what_is_missing_at_any_depth_in_go_is_named() {
     ];
     let when = whole.map(|(kind, data)| json!({ "type": kind, "data": data }));
     let whole = json!({ "when": when, "then": { "dead_letters": [] } });
-    comes_of("go", "missing", MISTAKEN_GO, &[fails(&mistakes), whole]);
+    let [bad_carts, whole_carts] = carts();
+    comes_of("go", "missing", MISTAKEN_GO, &[fails(&mistakes), whole, bad_carts, whole_carts]);
 }
 
 /// Nothing can be read into its lines.
