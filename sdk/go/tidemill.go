@@ -40,10 +40,11 @@ type Plugin struct {
 func Register(plugin Plugin) { registered = plugin }
 
 // On makes a handler for events whose payload is an E, a struct. A payload that is not one rejects the event, and so
-// does a missing field, unless it is a pointer or has `omitempty`; also in structs within it. It panics for a struct
-// none of whose fields is exported.
+// does a missing field, unless it is a pointer or has `omitempty`; also in structs within it, whose lists and maps may
+// be null. It panics for a struct of the plugin none of whose fields is exported.
 func On[E any](handle func(E, *Context) error) Handler {
-	mustBeReadable(reflect.TypeFor[E](), map[reflect.Type]bool{})
+	mustBeReadable(reflect.TypeFor[E]())
+	mayLack(reflect.TypeFor[E]()) // worked out once
 	return func(ctx *Context) error {
 		var event E
 		if err := ctx.Event.Decode(&event); err != nil {

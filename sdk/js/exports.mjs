@@ -19,8 +19,14 @@ function wanted(all, world) {
   return (all.get(world) ?? []).flatMap((line) => {
     const [what, name] = line.split(" ");
     if (what === "include") return wanted(all, name);
-    return what === "export" ? [name.replace(/-(\w)/g, (_, letter) => letter.toUpperCase())] : [];
+    return what === "export" ? [bound(name)] : [];
   });
+}
+
+/** The engine's name for an export: that of a function, or of an interface without its package and version. */
+function bound(name) {
+  const last = name.replace(/^.*\//, "").replace(/[:@].*/, "");
+  return last.replace(/-(\w)/g, (_, letter) => letter.toUpperCase());
 }
 
 const world = process.argv[2];

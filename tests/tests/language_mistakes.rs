@@ -137,17 +137,25 @@ fn what_is_printed_in_python_where_there_is_no_log_goes_nowhere() {
     kit.check(folder.join("printing.json")).unwrap();
 }
 
-/// Each type of event is a mistake.
+/// Each type of event is a mistake, but one.
 const MISTAKEN_PYTHON: &str = r#"
+from enum import IntEnum
+
 from tidemill import Context, Plugin, Reject, Retry, config, state
 
 plugin = Plugin("mistaken", append=("Seen",))
+
+
+class Version(IntEnum):
+    TWO = 2
+
 
 MISTAKES = {
     "Stream": lambda ctx: ctx.append("Seen", {}, stream=ctx.event.json()),
     "Tags": lambda ctx: ctx.append("Seen", {}, tags=ctx.event.json()),
     "Metadata": lambda ctx: ctx.append("Seen", {}, metadata=ctx.event.json()),
     "Version": lambda ctx: ctx.append("Seen", {}, schema_version=ctx.event.json()),
+    "Named": lambda ctx: ctx.append("Seen", {}, schema_version=Retry("later", after_ms=Version.TWO) and Version.TWO),
     "Data": lambda ctx: ctx.append("Seen", "\ud800"),
     "Key": lambda ctx: state.set(ctx.event.json(), 1),
     "HalfKey": lambda ctx: state.get("k\ud800"),
@@ -174,6 +182,7 @@ fn a_value_of_another_type_in_python_is_an_error_that_names_it() {
         ("Tags", json!("big"), "retry", "tags of Seen: expected a list of texts, but it is 'big'\n"),
         ("Metadata", json!({ "by": 1 }), "retry", "metadata of Seen, `by`: expected text, but it is 1\n"),
         ("Version", json!("2"), "retry", "schema_version of Seen: expected a whole number from 0 to 4294967295"),
+        ("Version", json!(true), "retry", "a whole number from 0 to 4294967295, but it is True\n"),
         ("Data", json!(null), "retry", "data of Seen: it holds half a surrogate"),
         ("Key", json!(5), "retry", "key of the state: expected text, but it is 5\n"),
         ("HalfKey", json!(null), "retry", "ValueError: key of the state: it holds half a surrogate"),
@@ -183,7 +192,55 @@ fn a_value_of_another_type_in_python_is_an_error_that_names_it() {
         ("After", json!(-1), "retry", "but it is -1\n"),
         ("Returned", json!(null), "reject", "it was returned ?"),
     ];
-    comes_of("python", "mistaken", MISTAKEN_PYTHON, &[fails(&mistakes)]);
+    let named = json!({
+        "when": [{ "type": "Named", "data": {} }],
+        "then": { "appended": [{ "cause": 0, "type": "Seen", "data": {}, "schema_version": 2 }], "dead_letters": [] }
+    });
+    comes_of("python", "mistaken", MISTAKEN_PYTHON, &[fails(&mistakes), named]);
+}
+
+/// Its schema versions have names.
+const NAMED_VERSIONS: &str = r#"
+from enum import IntEnum
+
+from tidemill import Lifts
+
+lifts = Lifts()
+
+
+class Version(IntEnum):
+    ONE = 1
+    TWO = 2
+
+
+@lifts.lift("A", Version.ONE)
+def lifted(old):
+    return old
+
+
+@lifts.lift_into("B", Version.ONE, {"A": Version.TWO})
+def renamed(old):
+    return [("A", old)]
+
+
+Upcaster = lifts.exports()
+"#;
+
+#[test]
+fn a_schema_version_in_python_may_be_one_of_an_enum() {
+    let python = Language::named("python").unwrap();
+    if !can_build(python) {
+        return;
+    }
+    let project = Project::of_role(python, "upcaster", "mistakes", "named-versions");
+    let folder = project.folder();
+    fs::write(folder.join(python.source), NAMED_VERSIONS).unwrap();
+    fs::write(folder.join("named.wasm"), project.build()).unwrap();
+    let lifted = |event: u64| json!({ "event": event, "type": "A", "schema_version": 2, "data": { "n": 1 } });
+    let stored = |kind: &str| json!({ "type": kind, "schema_version": 1, "data": { "n": 1 } });
+    let fixture = json!({ "when": [stored("A"), stored("B")], "then": { "lifted": [lifted(0), lifted(1)] } });
+    fs::write(folder.join("named.json"), fixture.to_string()).unwrap();
+    Kit::open_upcasters(folder.join("named.wasm")).unwrap().check(folder.join("named.json")).unwrap();
 }
 
 /// What a build in Python says of a source for a world.
@@ -238,10 +295,32 @@ package main
 
 import (
 	"fmt"
+	"net/url"
+	"sync"
 	"time"
 
 	"tidemill.local/sdk"
 )
+
+type Loose struct {
+	Product string
+	Cents   uint64
+	Tags    []string
+	At      time.Time
+}
+
+type opaque struct{ hidden int }
+
+// Of some fields nothing is read, and some are others' own.
+type Cart struct {
+	_      struct{}
+	Mu     sync.Mutex `json:"-"`
+	Opaque opaque     `json:"-"`
+	Link   *url.URL
+	Lines  []Loose
+	Groups map[string][]string
+	Next   *Cart
+}
 
 type Line struct {
 	Product string `json:"product"`
@@ -302,6 +381,8 @@ func init() {
 	tidemill.Register(tidemill.Plugin{
 		Name: "mistaken",
 		Handlers: tidemill.Handlers{
+			"Cart":          tidemill.On(handled[Cart]),
+			"Any":           tidemill.On(handled[map[string]any]),
 			"Placed":        tidemill.On(handled[Placed]),
 			"Embedded":      tidemill.On(handled[Embedded]),
 			"MaybeEmbedded": tidemill.On(handled[MaybeEmbedded]),
@@ -311,6 +392,25 @@ func init() {
 	})
 }
 "#;
+
+/// What is missing by names in another case, and what `encoding/json` takes and writes itself.
+fn carts() -> [Value; 2] {
+    let cents = json!({ "lines": [{ "product": "x", "tags": [], "at": null }], "groups": {} });
+    let line = json!({ "lines": [], "groups": {}, "next": { "lines": [null], "groups": {} } });
+    let mistakes = [
+        ("Cart", cents, "reject", "payload of Cart: Lines[0].Cents is missing"),
+        ("Cart", line, "reject", "payload of Cart: Next.Lines[0] is missing"),
+        ("Cart", json!({ "lines": [], "groups": null }), "reject", "payload of Cart: Groups is missing"),
+    ];
+    let whole = json!({
+        "lines": [{ "product": "x]\"}", "cents": 1, "tags": null, "at": null }],
+        "groups": { "a": null },
+        "NEXT": { "lines": null, "groups": null },
+        "rest": [{ "more": [null] }]
+    });
+    let when = json!([{ "type": "Cart", "data": whole }, { "type": "Any", "data": null }]);
+    [fails(&mistakes), json!({ "when": when, "then": { "dead_letters": [] } })]
+}
 
 #[test]
 fn what_is_missing_at_any_depth_in_go_is_named() {
@@ -342,7 +442,8 @@ fn what_is_missing_at_any_depth_in_go_is_named() {
     ];
     let when = whole.map(|(kind, data)| json!({ "type": kind, "data": data }));
     let whole = json!({ "when": when, "then": { "dead_letters": [] } });
-    comes_of("go", "missing", MISTAKEN_GO, &[fails(&mistakes), whole]);
+    let [bad_carts, whole_carts] = carts();
+    comes_of("go", "missing", MISTAKEN_GO, &[fails(&mistakes), whole, bad_carts, whole_carts]);
 }
 
 /// Nothing can be read into its lines.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tidemill::kit::Kit;
@@ -92,7 +93,7 @@ export const { subscriber, projection, description } = plugin(
     Null: on({ n: whole }, ({ n }) => {
       state.set("none", [null, { of: null }]);
       state.set("last", null);
-      state.update<number | null>("last", n, (last) => last);
+      state.update("last", n, (last) => last + 1);
     }),
   },
   { half: () => ({ half: nothing / 2 }) },
@@ -111,7 +112,7 @@ fn a_number_that_json_has_not_is_never_written_as_null() {
     let on_purpose = json!({
         "when": [{ "type": "Null", "data": { "n": 1 } }],
         "then": {
-            "state": { "last": null, "none": [null, { "of": null }] },
+            "state": { "last": 2, "none": [null, { "of": null }] },
             "queries": [{ "query": "half", "error": "failed", "reason": ["the answer", none, "`half` is NaN"] }]
         }
     });
@@ -123,6 +124,7 @@ const WORDS: &str = r#"
 import { config, log, on, plugin, reject, state, text } from "tidemill-sdk";
 
 const five: any = 5;
+const nothing: any = null;
 const half = "tea \u{1F375}".slice(0, 5);
 
 export const { subscriber, description } = plugin(
@@ -150,6 +152,7 @@ export const { subscriber, description } = plugin(
       log.info({ n });
       state.set("logged", n);
     }),
+    Unlabelled: (ctx) => ctx.append({ type: "Noted", data: {}, metadata: nothing, stream: nothing, tags: undefined }),
   },
 );
 "#;
@@ -171,9 +174,13 @@ fn what_is_no_text_is_told_with_its_place_and_what_people_read_is_made_text() {
         ("Mistake", json!({}), &["Error: tea \u{fffd}"]),
     ];
     let logs = json!({
-        "when": [{ "type": "Reason", "data": {} }, { "type": "Logged", "data": { "n": "1" } }],
+        "when": [
+            { "type": "Reason", "data": {} }, { "type": "Logged", "data": { "n": "1" } },
+            { "type": "Unlabelled", "data": {} }
+        ],
         "then": {
             "state": { "logged": "1" },
+            "appended": [{ "cause": 2, "type": "Noted", "data": {} }],
             "dead_letters": [{ "event": 0, "kind": "reject", "attempts": 1, "reason": ["tea \u{fffd}"] }]
         }
     });
@@ -341,6 +348,18 @@ on({ n: whole }, ({ n }) => state.update<Next>("n", { next: n }, (it) => it));
 on({ n: whole }, ({ n }) => (n > 5 ? reject("it is returned") : undefined));
 lift("A", 1, { n: whole }, ({ n }) => ({ n, then: 5, next: 1 }));
 lift("A", 1, { n: whole }, (): unknown => 5);
+lift("A", 1, { n: whole }, () => { throw reject("it is bad"); });
+const read: Handler = (ctx) => ctx.event.json();
+on({ n: whole }, (_, ctx) => ctx.event.json());
+plugin({ name: "untold" }, { A: (ctx) => ctx.event.json(), B: read });
+plugin<{ asked: typeof asked }>({ name: "said" }, { A: read }, { asked });
+const shape = { n: whole };
+on<typeof shape>(shape, ({ n }) => n);
+lift<typeof shape>("A", 1, shape, ({ n }) => ({ n }));
+function always<T>(value: T) {
+  return lift("A", 1, shape, (): unknown => value);
+}
+always(5);
 const fresh = (): Next => ({ next: 0 });
 const events = { A: { n: whole } };
 decider({ name: "x", events, commands: {}, fresh, apply: (_, { data }) => ({ next: data.n }), decide: () => [] });
@@ -351,7 +370,7 @@ HERE
 /// Each promises what is wanted at once.
 const PROMISING: [&str; 7] = [
     "on({ n: whole }, async ({ n }) => { state.set('n', n); });",
-    "export const bare: Handler = async () => {};",
+    "on({ n: whole }, function* ({ n }) { yield n; });",
     "plugin({ name: 'x' }, { A: async () => {} });",
     "plugin({ name: 'x' }, {}, { asked: async () => 5 });",
     "state.update('n', 0, async (n) => n + 1);",
@@ -401,4 +420,28 @@ fn a_build_without_an_export_that_its_world_asks_for_fails_and_names_it() {
         assert!(told.contains("src/plugin.ts must export") && told.contains(words), "{told}");
     }
     assert!(build("export const { subscriber, description } =").is_ok(), "it has all");
+}
+
+/// A world as authors write it themselves: a function of its own, and an interface by its whole name.
+const OWN_WORLD: &str = "package own:it;\nworld own {\n  export run-it: func();\n  export stop:func();\n  \
+                         export tidemill:plugin/batch-subscriber@0.1.1;\n}\n";
+
+#[test]
+fn an_export_of_any_form_is_found_in_the_bundle() {
+    let Some(project) = project("subscriber", "own-world", "") else { return };
+    let own = project.folder().join("own");
+    for folder in ["wit", "build"] {
+        fs::create_dir_all(own.join(folder)).unwrap();
+    }
+    fs::write(own.join("wit/own.wit"), OWN_WORLD).unwrap();
+    let told = |exports: &[&str]| {
+        let outputs = json!({ "plugin.js": { "entryPoint": "plugin.ts", "exports": exports } });
+        fs::write(own.join("build/meta.json"), json!({ "outputs": outputs }).to_string()).unwrap();
+        let mut node = Command::new("node");
+        let ran = node.current_dir(&own).args(["../sdk/js/exports.mjs", "own"]).output().unwrap();
+        (ran.status.success(), String::from_utf8_lossy(&ran.stderr).into_owned())
+    };
+    assert_eq!(told(&["runIt", "stop", "batchSubscriber"]), (true, String::new()));
+    let (fine, said) = told(&[]);
+    assert!(!fine && said.contains("must export `runIt` and `stop` and `batchSubscriber`"), "{said}");
 }

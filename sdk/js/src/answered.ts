@@ -9,9 +9,9 @@ type Inert = Primitive | (object & { bind?: never });
 /** No promise, and no generator. */
 export type Settled = void | Primitive | (object & { then?: Inert; next?: Inert });
 
-/** `never` where it may be a promise; nothing is asked of `any` and `unknown`. */
+/** `never` where it may be a promise, or a generator; nothing is asked of `any` and `unknown`. */
 export type NoPromise<T> = unknown extends T ? unknown : Promised<T> extends [never] ? unknown : never;
-type Promised<T> = [Extract<T, PromiseLike<unknown>>];
+type Promised<T> = [Extract<T, PromiseLike<unknown> | Iterator<unknown> | AsyncIterator<unknown>>];
 
 /** What `what`, such as `the handler of OrderPlaced`, answered. Throws what is an error, and for what comes later. */
 export function answered<T>(what: string, result: T): T {

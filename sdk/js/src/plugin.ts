@@ -1,6 +1,6 @@
 // From handlers to what a component exports.
 
-import { answered, type NoPromise, type Settled } from "./answered";
+import { answered, type NoPromise } from "./answered";
 import { Context } from "./context";
 import { Event, type HostEvent } from "./event";
 import { Failure, reject, toFailure, type Verdict } from "./failure";
@@ -10,7 +10,7 @@ import { type Read, type Shape, ShapeError, object } from "./shape";
 import { shown } from "./text";
 
 /** Handles one event; throws a `Failure` to say what is to become of it. */
-export type Handler = (ctx: Context) => Settled;
+export type Handler = (ctx: Context) => unknown;
 
 /** What a plugin says of itself. Its types are those that it has handlers for. */
 export interface About {
@@ -39,7 +39,10 @@ export interface Plugin {
 }
 
 /** A handler for events whose payload has this shape; another payload rejects the event. */
-export function on<S extends Shape>(shape: S, handle: (data: Read<S>, ctx: Context) => Settled): Handler {
+export function on<S extends Shape, T = unknown>(
+  shape: S,
+  handle: (data: Read<S>, ctx: Context) => T & NoPromise<T>,
+): Handler {
   const { read } = object(shape);
   return (ctx) => handle(decode(ctx.event, read), ctx);
 }
@@ -57,14 +60,17 @@ function decode<T>(event: Event, read: (value: unknown, path: string) => T): T {
  * A plugin with one handler for each event type; `"*"` takes those that have none. With `queries`, by their names, it
  * answers those.
  */
-export function plugin<Q extends Record<string, Answers> = {}>(
+export function plugin<
+  Q extends Record<string, Answers> = {},
+  H extends Record<string, Handler> = Record<string, Handler>,
+>(
   about: About,
-  handlers: Record<string, Handler>,
+  handlers: H & { [K in keyof H]: (ctx: Context) => NoPromise<ReturnType<H[K]>> },
   queries?: Q & { [K in keyof Q]: (query: Query) => NoPromise<ReturnType<Q[K]>> },
 ): Plugin {
   const answers = new Map<string, Answers>(Object.entries(queries ?? {}));
   const types = Object.keys(handlers);
-  const known = new Map(Object.entries(handlers));
+  const known = new Map<string, Handler>(Object.entries(handlers));
   const otherwise = known.get("*");
   const schema = schemaOf(about);
   return {

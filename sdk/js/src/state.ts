@@ -37,10 +37,9 @@ export const state = {
     host.set(keyOf(key), encodeUtf8(toJson(`the value for \`${key}\``, value)));
   },
 
-  /** Changes the value under a key, beginning with `initial` where there is none; answers what it is then. */
+  /** Changes the value under a key, beginning with `initial` where there is none or `null`; answers what it is then. */
   update<T>(key: string, initial: T, change: (value: T) => T): T {
-    const found = state.get<T>(key);
-    const value = answered(`the change of \`${key}\``, change(found === undefined ? initial : found));
+    const value = answered(`the change of \`${key}\``, change(state.get<T>(key) ?? initial));
     state.set(key, value);
     return value;
   },

@@ -21,8 +21,8 @@ export function textOrNone(what: string, value: unknown): string | null {
 }
 
 /** The same, of labels by their names. */
-export function pairsOf(what: string, labels: Record<string, string> = {}): [string, string][] {
-  return Object.entries(labels).map(([key, value]) => [
+export function pairsOf(what: string, labels?: Record<string, string> | null): [string, string][] {
+  return Object.entries(labels ?? {}).map(([key, value]) => [
     textOf(`a key of ${what}`, key),
     textOf(`\`${key}\` of ${what}`, value),
   ]);

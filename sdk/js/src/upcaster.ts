@@ -22,7 +22,7 @@ export type Made<Into> = { type: keyof Into & string; data: unknown };
  * Lifts a type from a schema version to the next one. Give it a shape that says what the old data look like: an event
  * of another one is a failure, and only what the shape names is handed over; `keeping({..})` hands over the rest, too.
  */
-export function lift<S extends Shape, T>(
+export function lift<S extends Shape, T = unknown>(
   type: string,
   from: number,
   shape: S,

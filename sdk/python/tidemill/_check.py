@@ -46,9 +46,9 @@ def pairs(what: str, values: Mapping[str, str] | None) -> list[tuple[str, str]]:
 
 def whole(what: str, value: object, most: int) -> int:
     """The value, which has to be a whole number up to `most`."""
-    if type(value) is not int or not 0 <= value <= most:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
         raise _unexpected(what, f"a whole number from 0 to {most}", value)
-    return value
+    return int(value)
 
 
 def octets(what: str, value: object) -> bytes:

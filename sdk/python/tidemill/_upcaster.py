@@ -80,13 +80,16 @@ class Lifts:
         return called_by_host(Upcaster)[0]
 
     def _add(self, event_type: str, from_version: int, lift: _Lift) -> None:
-        step = (event_type, from_version)
-        for kind, version in [step, *lift.into.items()]:
-            _check.text("type of a lift", kind)
-            _check.whole(f"version of {kind}", version, _check.U32_MAX)
+        step = _schema(event_type, from_version)
+        into = dict(_schema(*made) for made in lift.into.items())
         if step in self._steps:
             raise ValueError(f"there are two lifts of {event_type} {from_version}")
-        self._steps[step] = lift
+        self._steps[step] = dataclasses.replace(lift, into=into)
+
+
+def _schema(event_type: object, version: object) -> tuple[str, int]:
+    """A type and a schema version of it, as the host takes them."""
+    return _check.text("type of a lift", event_type), _check.whole(f"version of {event_type}", version, _check.U32_MAX)
 
 
 def _reader(data: type) -> Reader:
