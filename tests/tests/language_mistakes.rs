@@ -151,6 +151,7 @@ class Version(IntEnum):
 
 
 MISTAKES = {
+    "Seen": lambda ctx: None,
     "Stream": lambda ctx: ctx.append("Seen", {}, stream=ctx.event.json()),
     "Tags": lambda ctx: ctx.append("Seen", {}, tags=ctx.event.json()),
     "Metadata": lambda ctx: ctx.append("Seen", {}, metadata=ctx.event.json()),

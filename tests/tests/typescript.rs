@@ -152,6 +152,7 @@ export const { subscriber, description } = plugin(
       log.info({ n });
       state.set("logged", n);
     }),
+    Noted: () => {},
     Unlabelled: (ctx) => ctx.append({ type: "Noted", data: {}, metadata: nothing, stream: nothing, tags: undefined }),
   },
 );
