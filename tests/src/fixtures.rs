@@ -78,7 +78,7 @@ fn wait_until_it_runs(server: &Server, name: &str) -> Value {
     poll(&format!("plugin {name} to run"), || {
         let info = server.try_get(&format!("/v1/plugins/{name}")).ok()?;
         assert!(info.get("problem").is_none_or(Value::is_null), "{name} does not load: {info}");
-        status(server, name).map(|_| info)
+        is_status(&info).then_some(info)
     })
 }
 
@@ -89,7 +89,12 @@ fn head(server: &Server) -> u64 {
 /// What a plugin is doing; none while it does not run.
 fn status(server: &Server, name: &str) -> Option<Value> {
     let info = server.try_get(&format!("/v1/plugins/{name}")).ok()?;
-    info.get("status").filter(|status| !status.is_null()).cloned()
+    is_status(&info).then(|| info["status"].clone())
+}
+
+/// Whether what is told of a plugin tells what it is doing.
+fn is_status(info: &Value) -> bool {
+    info.get("status").is_some_and(|status| !status.is_null())
 }
 
 /// One fixture on its plugin.
