@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use super::beside::bare_rows;
 use super::command::CommandError;
+use super::passed::brought_to;
 use crate::delivery::key::Sequence;
 use crate::delivery::layout::{Layout, Settled};
 use crate::delivery::past::{Abandoned, is_first};
-use crate::delivery::record::{Instead, Previous, Record, Stored, change};
+use crate::delivery::record::{Edit, Instead, Previous, Record, Stored, change};
 use crate::event::{PluginName, Position};
 use crate::store::{DeadLetter, DeadLetterChange, Owner, Progress, Store, StoreError, UnitOfWork};
 
@@ -42,6 +43,8 @@ pub(super) fn make_live(
     take_over(live, &later, &mut rows)?;
     rows.write()?;
     let edit = |record: &Record| {
+        // What it takes over may lie behind the last event of its own: no version that listens to more is handed that anew.
+        let progress = come_to(&built, &later.reached, store)?;
         let building = record.building.clone().filter(|building| building.generation == generation);
         let building = building.ok_or_else(|| CommandError::NotRebuilding { plugin: plugin.clone() })?;
         let instead = record.instead.clone().filter(|instead| instead.run == building.component);
@@ -66,9 +69,19 @@ pub(super) fn make_live(
             instead,
             ..record.clone()
         };
-        Ok::<_, CommandError>(Some(next.into()))
+        Ok::<_, CommandError>(Some(Edit { progress, ..next.into() }))
     };
     change(plugin, store, edit).map(|_| ())
+}
+
+/// What is to be written so that every partition stands where it has come to.
+fn come_to(owner: &Owner, reached: &[Position], store: &dyn Store) -> Result<Vec<(u32, u32, Progress)>, StoreError> {
+    let partitions = (0..).zip(reached);
+    let behind = partitions.map(|(partition, reached)| {
+        let stored = store.progress(owner, partition)?.unwrap_or_default();
+        Ok(brought_to(owner, partition, *reached, stored))
+    });
+    behind.filter_map(Result::transpose).collect()
 }
 
 /// Refuses to return where there is nothing to return to.

@@ -58,11 +58,19 @@ fn passed(
         return Ok(Vec::new());
     }
     let furthest = stored.iter().map(|(.., progress)| progress.checkpoint).max().unwrap_or_default();
-    let ahead = stored.into_iter().filter_map(|(partition, settled, progress)| {
-        let checkpoint = settled.min(furthest);
-        let revision = progress.revision + 1;
-        let is_ahead = checkpoint > progress.checkpoint;
-        is_ahead.then_some((owner.generation, partition, Progress { revision, checkpoint, ..progress }))
-    });
+    let ahead = stored
+        .into_iter()
+        .filter_map(|(partition, settled, progress)| brought_to(owner, partition, settled.min(furthest), progress));
     Ok(ahead.collect())
+}
+
+/// The progress to be written of a partition that has come to a checkpoint; none where as much is stored.
+pub(super) fn brought_to(
+    owner: &Owner,
+    partition: u32,
+    checkpoint: Position,
+    stored: Progress,
+) -> Option<(u32, u32, Progress)> {
+    let next = || Progress { revision: stored.revision + 1, checkpoint, ..stored };
+    (checkpoint > stored.checkpoint).then(|| (owner.generation, partition, next()))
 }

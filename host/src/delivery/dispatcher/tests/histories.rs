@@ -22,7 +22,7 @@ use crate::delivery::{Key, Policy, Rebuild, forget_passed, generations, live_own
 use crate::store::embedded::disk::sim::{Fault, On, Plan, SimDisk};
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
 
-const HISTORIES: u64 = 30;
+const HISTORIES: u64 = 60;
 const STEPS: usize = 25;
 const STREAMS: [char; 4] = ['a', 'b', 'c', 'd'];
 /// What a step waits for delivery at most: not how long anything takes.
