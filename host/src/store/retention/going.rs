@@ -66,7 +66,7 @@ impl Going<'_> {
     pub(super) fn needed(&self, readers: &[Reader], kept: &[Kept]) -> Result<Option<Needed>, StoreError> {
         let known = self.store.plugins()?;
         let others = readers.iter().map(|reader| &reader.plugin).filter(|plugin| !known.contains(plugin));
-        // Snapshots need nothing: they stand for events.
+        // Snapshots hold nothing back: an aggregate that has none for what goes ends with its events, as the policy says.
         let plugins = known.iter().chain(others).filter(|plugin| plugin.as_str() != SNAPSHOTS_OWNER);
         let mut lowest: Option<Needed> = None;
         for plugin in plugins {
