@@ -269,10 +269,13 @@ fn the_state_at_any_version_is_that_of_a_fold_outside_with_snapshots_and_without
             let _ = ureq::delete(format!("{}/v1/snapshots/{stream}", server.url())).call();
         }
     }
-    let metrics = server.try_text("/metrics").unwrap().1;
-    let written =
-        metrics.lines().find(|line| line.starts_with("tidemill_snapshots_written_total{aggregate=\"account\"}"));
-    assert!(written.is_some_and(|line| !line.ends_with(" 0") && !line.ends_with(" 0.0")), "{written:?}");
+    // They are written behind the commands.
+    poll("snapshots to be written", || {
+        let metrics = server.try_text("/metrics").ok()?.1;
+        let written =
+            metrics.lines().find(|line| line.starts_with("tidemill_snapshots_written_total{aggregate=\"account\"}"))?;
+        (!written.ends_with(" 0") && !written.ends_with(" 0.0")).then_some(())
+    });
 }
 
 #[test]

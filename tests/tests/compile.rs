@@ -88,11 +88,11 @@ fn a_compile_that_takes_too_much_memory_is_stopped() {
     assert!(engine.load(guests::OK).is_ok(), "what is harmless compiles within it");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn others_deliver_while_a_hostile_component_compiles() {
+/// Whether a counter counts while a bomb is compiled that was there before it, and is given up after so long.
+async fn counts_meanwhile(time_ms: u64) -> bool {
     let (data, plugins) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     replace(&plugins.path().join("bomb.wasm"), &bomb(64, 100, 400));
-    let limits = CompileLimits { time_ms: 10_000, ..CompileLimits::default() };
+    let limits = CompileLimits { time_ms, ..CompileLimits::default() };
     let options = HostOptions {
         plugins: Some(plugins.path().into()),
         compiler: Some(compiler(limits)),
@@ -110,9 +110,17 @@ async fn others_deliver_while_a_hostile_component_compiles() {
         status.is_some_and(|status| status.checkpoint >= Position(1))
     };
     poll("the counter to count", || counted(&host).then_some(()));
-    assert!(loading(&host), "while the bomb was being compiled");
+    let meanwhile = loading(&host);
     poll("the bomb to be refused", || (!loading(&host)).then_some(()));
     let problem = host.plugin(&bomb).unwrap().problem.unwrap().reason;
-    assert!(problem.contains("more than 10000 ms"), "{problem}");
+    // Of time, or, on many cores, of the processor's time.
+    assert!(problem.contains("it takes more than "), "{problem}");
     host.shutdown().await;
+    meanwhile
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_deliver_while_a_hostile_component_compiles() {
+    // A machine may be too busy to load the counter within the first time; one that waits for the bomb counts within none.
+    assert!(counts_meanwhile(10_000).await || counts_meanwhile(100_000).await, "while the bomb was being compiled");
 }

@@ -128,8 +128,10 @@ fn promise_1_durable_and_promise_5_one_commit_survive_kill_9_under_load() {
     assert!(ledger.len() >= ROUNDS * EVENTS_PER_ROUND);
     check_log(&events, &ledger);
     check_plugins(&server, &events);
-    let files = std::fs::read_dir(data.path()).unwrap().map(|file| file.unwrap().file_name());
-    let sealed = files.filter(|name| name.to_string_lossy().ends_with(".segment")).count();
-    assert!(sealed >= 2, "{sealed} journals were sealed under way");
+    // They are sealed behind the appends.
+    poll("journals to be sealed under way", || {
+        let files = std::fs::read_dir(data.path()).unwrap().map(|file| file.unwrap().file_name());
+        (files.filter(|name| name.to_string_lossy().ends_with(".segment")).count() >= 2).then_some(())
+    });
     assert_eq!(server.terminate(), Some(0), "SIGTERM closes cleanly");
 }

@@ -176,8 +176,8 @@ fn what_cannot_be_rehearsed_says_why() {
     complains(&setting.run(&["promote", "it"]), 3, &["no candidate"]);
     // Something else is installed between shadow and promote.
     assert!(shadow(&another_version(COUNTER.component, 1), &[]).status.success());
-    replace(&setting.installed(), &another_version(COUNTER.component, 2));
     let before = setting.digest();
+    replace(&setting.installed(), &another_version(COUNTER.component, 2));
     poll("another version", || {
         let info = setting.server.try_get("/v1/plugins/it").ok()?;
         (info["generation"] == 2).then_some(())

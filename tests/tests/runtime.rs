@@ -19,6 +19,11 @@ const BEGINNING_US: u64 = 1_700_000_000_000_000;
 /// One engine for all tests, as in a host.
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(EngineOptions::default()).unwrap());
 
+/// The usual limits, with time enough for any guest that ends, however busy the machine is.
+fn patient() -> Limits {
+    Limits { batch_time_ms: 600_000, ..Limits::default() }
+}
+
 /// A guest with the effects of its calls.
 struct Runner {
     handler: Box<dyn Handler>,
@@ -27,7 +32,7 @@ struct Runner {
 
 impl Runner {
     fn new(component: &[u8]) -> Self {
-        Self::with(component, Limits::default(), &[])
+        Self::with(component, patient(), &[])
     }
 
     fn with(component: &[u8], limits: Limits, config: &[(&str, &str)]) -> Self {
@@ -111,7 +116,7 @@ fn components_of_a_release_run_on_later_hosts() {
     for guest in [guests::RELEASED_0_1_0, guests::RELEASED_0_1_0_BULK] {
         let loaded = ENGINE.load(guest).unwrap();
         assert_eq!(loaded.description().unwrap().append, ["Echoed"]);
-        let mut runner = Runner::with(guest, Limits::default(), &[("greeting", "hello")]);
+        let mut runner = Runner::with(guest, patient(), &[("greeting", "hello")]);
         assert_eq!(runner.call(1, &["A", "B"]).outcome, Ok(()));
         assert_eq!(runner.call(3, &["C"]).outcome, Ok(()));
         assert_eq!(runner.state("count").as_deref(), Some("iii"));
@@ -140,7 +145,7 @@ fn types_are_counted_alike_with_and_without_the_sdk() {
 
 #[test]
 fn a_panic_arrives_with_its_message_and_backtrace() {
-    let handled = poisoned(guests::TRAP, Limits::default());
+    let handled = poisoned(guests::TRAP, patient());
     let (fault, reason) = fault(&handled);
     assert_eq!(fault, Fault::Trap);
     assert!(reason.starts_with("panicked at ") && reason.contains("trap.rs:"), "{reason}");
@@ -154,7 +159,7 @@ fn a_panic_arrives_with_its_message_and_backtrace() {
 
 #[test]
 fn a_panic_on_the_sdk_arrives_the_same_way() {
-    let handled = poisoned(guests::SDK_PANIC, Limits::default());
+    let handled = poisoned(guests::SDK_PANIC, patient());
     let (fault, reason) = fault(&handled);
     assert_eq!(fault, Fault::Trap);
     assert!(reason.starts_with("panicked at ") && reason.contains("poisoned by "), "{reason}");
@@ -163,14 +168,14 @@ fn a_panic_on_the_sdk_arrives_the_same_way() {
 
 #[test]
 fn every_other_end_of_a_guest_has_its_name() {
-    let limits = Limits { batch_time_ms: 200, memory_bytes: 8 << 20, ..Limits::default() };
-    let of = |component: &[u8]| {
+    let within = |component: &[u8], limits: Limits| {
         let handled = poisoned(component, limits);
         let (fault, reason) = fault(&handled);
         (fault, reason.to_owned())
     };
-    let (fault, reason) = of(guests::SPIN);
-    assert!(fault == Fault::Deadline && reason.contains("200 ms"), "{reason}");
+    let (fault, reason) = within(guests::SPIN, Limits { batch_time_ms: 2_000, ..Limits::default() });
+    assert!(fault == Fault::Deadline && reason.contains("2000 ms"), "{reason}");
+    let of = |component: &[u8]| within(component, Limits { memory_bytes: 8 << 20, ..patient() });
     let (fault, reason) = of(guests::GROW);
     assert!(fault == Fault::OutOfMemory && reason.contains("8.0 MiB"), "{reason}");
     let (fault, reason) = of(guests::EXIT);
@@ -183,7 +188,7 @@ fn every_other_end_of_a_guest_has_its_name() {
 #[test]
 fn verdicts_are_passed_on() {
     let of = |component: &[u8]| {
-        let handled = poisoned(component, Limits::default());
+        let handled = poisoned(component, patient());
         let (index, verdict, _) = failure(&handled);
         assert_eq!(index, 1);
         verdict
@@ -263,10 +268,9 @@ fn what_the_host_refuses_it_refuses_with_a_reason() {
     let handled = Runner::new(guests::ASK_DENIED).call(1, &["A"]);
     let (_, _, reason) = failure(&handled);
     assert!(reason.starts_with("denied: ") && reason.contains("in [grants]: append = "), "{reason}");
-    let long = || Limits { batch_time_ms: 60_000, ..Limits::default() };
-    let handled = Runner::with(guests::EMIT_MANY, long(), &[]).call(1, &["A"]);
+    let handled = Runner::with(guests::EMIT_MANY, patient(), &[]).call(1, &["A"]);
     assert!(failure(&handled).2.starts_with("limit-exceeded: "), "{:?}", handled.outcome);
-    let handled = Runner::with(guests::STATE_FLOOD, long(), &[]).call(1, &["A"]);
+    let handled = Runner::with(guests::STATE_FLOOD, patient(), &[]).call(1, &["A"]);
     assert!(failure(&handled).2.starts_with("limit-exceeded: "), "{:?}", handled.outcome);
     let mut runner = Runner::new(guests::BAD_ARGUMENTS);
     assert_eq!(runner.call(5, &["A"]).outcome, Ok(()));
@@ -291,14 +295,14 @@ fn what_the_host_refuses_it_refuses_with_a_reason() {
 
 #[test]
 fn state_is_scanned_in_pages() {
-    let mut runner = Runner::with(guests::SCAN_PAGES, Limits { batch_time_ms: 10_000, ..Limits::default() }, &[]);
+    let mut runner = Runner::with(guests::SCAN_PAGES, patient(), &[]);
     assert_eq!(runner.call(1, &["A"]).outcome, Ok(()));
 }
 
 #[test]
 fn config_is_that_of_the_instance() {
     let config = [("keys", "currency,missing"), ("currency", "EUR")];
-    let mut runner = Runner::with(guests::CONFIG_ECHO, Limits::default(), &config);
+    let mut runner = Runner::with(guests::CONFIG_ECHO, patient(), &config);
     assert_eq!(runner.call(1, &["A"]).outcome, Ok(()));
     assert_eq!(runner.state("config/currency").as_deref(), Some("EUR"));
     assert_eq!(runner.state("config/missing").as_deref(), Some("(none)"));
@@ -324,7 +328,7 @@ fn there_is_nothing_outside_and_two_runs_are_equal() {
 
 /// What a guest that looks at time, chance and floating point saw, when it was handed six events cut so.
 fn seen(cuts: &[usize], types: [&str; 6], always: &str) -> Vec<Option<String>> {
-    let mut runner = Runner::with(guests::TIME_AND_CHANCE, Limits::default(), &[("always", always)]);
+    let mut runner = Runner::with(guests::TIME_AND_CHANCE, patient(), &[("always", always)]);
     let mut events = (1..).zip(types).map(|(position, event_type)| event(position, event_type));
     for cut in cuts {
         assert_eq!(runner.hand_over(events.by_ref().take(*cut).collect()).outcome, Ok(()));
@@ -382,7 +386,7 @@ fn the_events_of_a_guest_that_looks_at_the_time_share_what_a_batch_may_use() {
     let usage = free.handler.usage();
     assert!(usage.batch_fuel_max > fuel * 4, "of the batch, not of each: {usage:?}");
     assert_eq!(usage.batch_log_bytes_max, 5 * (100 + 64));
-    let limits = Limits { fuel: Some(fuel * 7 / 2), ..Limits::default() };
+    let limits = Limits { fuel: Some(fuel * 7 / 2), ..patient() };
     let mut limited = Runner::with(guests::TIME_AND_CHANCE, limits, &[]);
     for count in [2, 3, 1, 3] {
         assert_eq!(spun(&mut limited, count).outcome, Ok(()), "{count}");
@@ -399,9 +403,8 @@ fn a_sleep_takes_no_time() {
 
 #[test]
 fn floods_of_output_are_bounded() {
-    let limits = Limits { batch_time_ms: 10_000, ..Limits::default() };
-    assert_eq!(Runner::with(guests::LOG_FLOOD, limits, &[]).call(1, &["A"]).outcome, Ok(()));
-    let mut runner = Runner::with(guests::STDERR_FLOOD, limits, &[]);
+    assert_eq!(Runner::with(guests::LOG_FLOOD, patient(), &[]).call(1, &["A"]).outcome, Ok(()));
+    let mut runner = Runner::with(guests::STDERR_FLOOD, patient(), &[]);
     let handled = runner.call(1, &["Poison"]);
     assert!(fault(&handled).1.contains("the last words after the flood"), "{:?}", handled.outcome);
     assert!(handled.evidence.stderr_tail.len() <= 4096);
@@ -422,7 +425,7 @@ fn a_typed_guest_describes_itself() {
 #[test]
 fn what_is_no_plugin_is_refused_with_a_reason() {
     let refused = |component: &[u8], parts: &[&str]| {
-        let limits = Limits { batch_time_ms: 100, ..Limits::default() };
+        let limits = Limits { batch_time_ms: 2_000, ..Limits::default() };
         let error = ENGINE.load_with(component, &LoadOptions { limits, ..LoadOptions::default() }).unwrap_err();
         let said = error.to_string();
         for part in parts {
@@ -440,6 +443,6 @@ fn what_is_no_plugin_is_refused_with_a_reason() {
     refused(guests::UNKNOWN_IMPORT, &["test:guests/teleport", "tidemill:plugin/state@0.1.1 (get, set, delete, scan)"]);
     let error = refused(guests::WASI_SOCKETS, &["wasi:sockets/", "no network"]);
     assert_eq!(error.class(), ErrorClass::Denied);
-    let error = refused(guests::SLOW_DESCRIBE, &["describe", "deadline", "100 ms"]);
+    let error = refused(guests::SLOW_DESCRIBE, &["describe", "deadline", "2000 ms"]);
     assert!(matches!(error, LoadError::Trial { fault: Fault::Deadline, .. }));
 }

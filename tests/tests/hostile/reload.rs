@@ -22,8 +22,9 @@ use crate::raw;
 const RELOADS: u8 = 200;
 /// Good versions that take turns.
 const VERSIONS: u8 = 4;
-const MANIFEST: &str =
-    "[subscribe]\ntypes = [\"Ticked\"]\n[grants]\nappend = [\"Echoed\"]\n[limits]\nbatch_time = \"100ms\"\n";
+/// What loops at its start ends by its fuel soon; time is enough for the others, however busy the machine is.
+const MANIFEST: &str = "[subscribe]\ntypes = [\"Ticked\"]\n[grants]\nappend = [\"Echoed\"]\n\
+                        [limits]\nbatch_time = \"600s\"\nfuel = 100000000\n";
 
 /// A store, and the plugins of a directory that is looked at often.
 struct Setting {
