@@ -398,7 +398,8 @@ mod tests {
         let request = store.append_at(heavy(), None).unwrap_err();
         let turn = heavy_turn().await;
         let thread = std::thread::spawn(move || store.append_at(request, Some(turn)).is_ok());
-        let next = tokio::time::timeout(Duration::from_secs(60), heavy_turn()).await;
+        // Other tests take the turn, too, and each of them as long as anything may be checked.
+        let next = tokio::time::timeout(Duration::from_secs(600), heavy_turn()).await;
         assert!(next.is_ok(), "while the store still takes the write");
         drop((open, next));
         assert!(thread.join().unwrap());

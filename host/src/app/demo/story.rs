@@ -15,7 +15,7 @@ use super::board::{Board, Row};
 use super::order::{lead, receive};
 use super::proof::{Proof, Totals};
 use super::shop::Shop;
-use crate::app::{Host, HostOptions};
+use crate::app::{Host, HostError, HostOptions};
 use crate::command::{Commands, Point};
 use crate::config::DemoOptions;
 use crate::delivery::Retry;
@@ -96,7 +96,7 @@ impl Story {
         self.board.keep();
         self.stop().await;
         self.board.say(&format!("the host was stopped at position {head} and starts again"));
-        self.host = Some(Host::start(self.options.clone()).await?);
+        self.host = Some(start_again(&self.options).await?);
         self.wait_for("the plugins to load again", |story| story.rows().len() == SHOP.len()).await?;
         self.place(3 * quarter..self.orders, None).await?;
         self.wait_for("the plugins to handle everything", Self::is_settled).await?;
@@ -107,7 +107,7 @@ impl Story {
         let Some(host) = self.host.take() else { return };
         let store = Arc::downgrade(&host.store());
         host.shutdown().await;
-        // A snapshot may still be written: the data directory is free when nobody has the store any more.
+        // A snapshot may still be written: whoever has the store last closes it.
         for _ in 0..PATIENCE.as_millis() / LOOK.as_millis() {
             if store.strong_count() == 0 {
                 return;
@@ -262,6 +262,18 @@ impl Story {
     }
 }
 
+/// Starts a host on what another was stopped on.
+async fn start_again(options: &HostOptions) -> Result<Host, DemoError> {
+    for _ in 0..PATIENCE.as_millis() / LOOK.as_millis() {
+        match Host::start(options.clone()).await {
+            // Nobody has the store any more, and whoever had it last is still closing it.
+            Err(HostError::Store(StoreError::InUse { .. })) => tokio::time::sleep(LOOK).await,
+            started => return started.map_err(DemoError::Host),
+        }
+    }
+    Err(DemoError::TooLong { what: "the store to be closed", seconds: PATIENCE.as_secs() })
+}
+
 /// What a plugin does; none while it does not run.
 fn row(host: &Host, head: Position, info: PluginInfo) -> Option<Row> {
     let plugin = info.name.as_str().to_owned();
@@ -336,4 +348,23 @@ fn directory(path: &Path, source: std::io::Error) -> DemoError {
 /// The name of a plugin of the shop, all of which are names.
 fn name(plugin: &str) -> PluginName {
     PluginName::from_stored(plugin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::store::embedded::{EmbeddedStore, OpenOptions};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_host_starts_again_once_the_store_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(&OpenOptions::new(directory.path()), Arc::new(SystemClock)).unwrap();
+        let options = HostOptions::new(directory.path().to_owned());
+        let mut starting = Box::pin(start_again(&options));
+        let early = tokio::time::timeout(3 * LOOK, &mut starting).await;
+        assert!(early.is_err(), "the store is still open");
+        drop(store);
+        starting.await.unwrap();
+    }
 }

@@ -75,7 +75,9 @@ fn backups_under_load_are_each_of_one_moment() {
                 appended.store(at + 5, Ordering::Release);
             }
         });
-        for _ in 0..8 {
+        for round in 1..=8 {
+            // However seldom the other thread gets a processor, something is appended meanwhile.
+            super::eventually("events are appended", || appended.load(Ordering::Acquire) >= round * 30);
             let before = appended.load(Ordering::Acquire) as u64;
             let backup = Arc::clone(&store).backup().unwrap();
             let after = backup.head();
@@ -86,6 +88,7 @@ fn backups_under_load_are_each_of_one_moment() {
         }
         done.store(true, Ordering::Release);
     });
+    settle(&store);
     assert!(store.sizes().unwrap().segments.files > 5, "nothing was sealed meanwhile");
 }
 
