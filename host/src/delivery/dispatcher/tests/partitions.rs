@@ -100,9 +100,19 @@ async fn partitions_that_write_one_key_take_turns_instead_of_doing_their_work_tw
     let store = store();
     let streams: String = (0..6000).map(|number| char::from(b'a' + (number * 7 % 11) as u8)).collect();
     append_to(&store, 0, &streams).await;
+    // At its first event each partition waits until all have read the count, and when that is tried again until both have
+    // that were refused. So one of them is refused twice in a row, however their threads take turns.
+    let all_have_read = Arc::new([Barrier::new(3), Barrier::new(2)]);
     let count = || {
-        let handle = |event: &RecordedEvent, effects: &mut Effects| {
+        let (all_have_read, mut first, mut tries) = (Arc::clone(&all_have_read), None, 0_usize);
+        let handle = move |event: &RecordedEvent, effects: &mut Effects| {
             let count = effects.state_get("count").unwrap().map(|count| String::from_utf8(count).unwrap());
+            if *first.get_or_insert(event.position) == event.position {
+                if let Some(all_have_read) = all_have_read.get(tries) {
+                    all_have_read.wait();
+                }
+                tries += 1;
+            }
             let count = count.map_or(0, |count| count.parse::<u64>().unwrap()) + 1;
             effects.state_set("count", count.to_string().into_bytes()).unwrap();
             effects.state_set("last", event.data.clone()).unwrap();

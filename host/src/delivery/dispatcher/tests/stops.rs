@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 
+/// Longer than a thread waits for its turn on a busy machine.
+const A_WHILE: Duration = Duration::from_secs(2);
+
 fn fine(event: &RecordedEvent, effects: &mut Effects) -> Result<(), (Verdict, String)> {
     remember(event, effects);
     Ok(())
@@ -126,7 +129,8 @@ async fn a_version_that_is_allowed_less_stays_stopped_and_another_one_goes_on() 
     let dispatcher = start(setup(|_, _| Err((Verdict::Stop, "enough".into()))), &store);
     let stopped = until(&dispatcher, |status| matches!(status.state, State::Halted { .. })).await;
     dispatcher.narrow(Setup { append: Permit::default(), ..setup(fine) }).await.unwrap();
-    let still = dispatcher.status();
+    // What stands begins as if it ran, until its partition has taken its first step.
+    let still = until(&dispatcher, |status| status.state != State::Running).await;
     assert_eq!((still.state, still.checkpoint), (stopped.state, Position(0)));
     // What is meant for another version than the live one changes nothing.
     let other = || Setup { component_digest: "other".into(), ..setup(fine) };
@@ -183,9 +187,10 @@ async fn a_pause_ends_a_retry_and_what_was_not_handled_waits_for_an_operator() {
         while !is_paused() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        // The partition may be told only after the first of them is given, and then needs another one.
         loop {
             permits.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(A_WHILE).await;
         }
     };
     let pausing = async {
