@@ -185,6 +185,10 @@ mod tests {
         }
         assert_eq!(answers, [Some(1), None, Some(4)]);
         assert_eq!(*done.lock().unwrap(), [1, 4]);
+        // The thread has told the last answer, and may not have looked yet for what comes next.
+        while desk.0.pile().is_worked {
+            yield_now().await;
+        }
         let left = Arc::clone(&done);
         desk.leave(move |_| left.lock().unwrap().push(5));
         assert_eq!(*done.lock().unwrap(), [1, 4], "nothing comes behind it yet");

@@ -478,7 +478,8 @@ async fn the_state_with_a_snapshot_is_the_state_without() {
 #[tokio::test]
 async fn snapshots_are_used_listed_dropped_and_left_out_when_they_do_not_fit() {
     let mut world = World::new(AggregatePolicy { snapshot_every: 3, ..AggregatePolicy::default() });
-    for step in 0..4 {
+    // So many that one is asked for, once: a second one might be written after it is dropped below.
+    for step in 0..3 {
         world.send(command(&step.to_string(), "Add", 1)).await.unwrap();
     }
     let stream = StreamName::new("purse-1").unwrap();
@@ -492,7 +493,7 @@ async fn snapshots_are_used_listed_dropped_and_left_out_when_they_do_not_fit() {
     // From here on none is written.
     world.policy = never();
     let restarted = world.restarted();
-    restarted.send(command("r", "Take", 4)).await.unwrap();
+    restarted.send(command("r", "Take", 3)).await.unwrap();
     let counted =
         |world: &World| (world.code.made.load(Ordering::Relaxed), world.code.restored.load(Ordering::Relaxed));
     assert_eq!(counted(&restarted), (0, 1), "made of the snapshot");

@@ -220,7 +220,12 @@ impl Keeper {
             Wanted::Held(manifest) => {
                 self.unread = false;
                 self.read = Some(manifest);
+                let ran = self.running.is_some();
                 self.revoke_delivery().await;
+                // What has to wait is refused later, if it is: that may take long.
+                if let (true, None, Some(why)) = (ran, &self.running, self.stopped) {
+                    self.report(format!("what ran before is stopped: {why}"));
+                }
                 Ok(())
             }
             Wanted::Broken(Broken { problem, manifest }) => {

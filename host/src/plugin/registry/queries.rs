@@ -112,7 +112,8 @@ mod tests {
 
     #[tokio::test]
     async fn looks_share_one_time() {
-        let wait = Duration::from_millis(50);
+        // Not over before the first look is made, however long that has to wait for a processor.
+        let wait = Duration::from_millis(500);
         let mut left = Vec::new();
         let never = |time| {
             left.push(time);

@@ -85,6 +85,26 @@ async fn taken_away_while_an_upcaster_is_compiled(replaced: bool) {
     assert!(fixture.registry().problems().iter().any(|problem| problem.reason.contains("upcaster")));
 }
 
+#[tokio::test]
+async fn what_is_stopped_while_an_upcaster_is_compiled_says_why_at_once() {
+    let manifest = |read: &str| format!("[subscribe]\ntypes = [\"E\"]\n[grants]\nread = [\"{read}\"]");
+    let fixture = Fixture::new(|fixture| {
+        fixture.put("orders.wasm", "v1");
+        fixture.put("orders.toml", &manifest("E"));
+    });
+    fixture.until_generation("orders", 1).await;
+    fixture.put("upcasters/u.wasm", "slow");
+    wait("it is not compiled", || loaded(&fixture, |text| text == "slow")).await;
+    fixture.put("orders.toml", &manifest("F"));
+    let why = "what ran before is stopped: it may not read any more what it listens to";
+    let is_told = |info: &PluginInfo| info.problem.as_ref().is_some_and(|problem| problem.reason.starts_with(why));
+    fixture.until("orders", |info| info.running.is_none() && is_told(info)).await;
+    fixture.put("orders.toml", &manifest("E"));
+    fixture.loader.release();
+    let info = fixture.until("orders", |info| info.running.is_some()).await;
+    assert_eq!(info.problem, None);
+}
+
 /// Waits until the directory has been looked at so often that what was put there before has stood still.
 async fn until_it_stands_still(fixture: &Fixture) {
     fixture.remove("gone.wasm");
