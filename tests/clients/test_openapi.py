@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from server import BINARY, WithServer
+from server import BINARY, DEADLINE, WithServer
 
 #: The requests that are made up are the same each time: the examples, and each way of leaving the schema.
 SEED = 7
@@ -56,7 +56,7 @@ class Document(WithServer):
         urlopen(Request(f"{self.http}/v1/events?wait_for=counter", body, headers)).close()
 
     def until_counter_runs(self) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + DEADLINE
         while time.monotonic() < end:
             with suppress(HTTPError), urlopen(Request(f"{self.http}/v1/plugins/counter", headers=self.headers)) as told:
                 if json.load(told).get("status"):
@@ -67,7 +67,7 @@ class Document(WithServer):
     def ask(self, checks: list[str]) -> None:
         command = [Path(sys.executable).with_name("schemathesis"), "run", f"{self.http}/v1/openapi.json"]
         options = ["--checks", ",".join(checks), "--phases", "examples,coverage", "--seed", str(SEED)]
-        options += ["--generation-database", "none", "--request-timeout", "30", "--continue-on-failure", "--no-color"]
+        options += ["--generation-database", "none", "--request-timeout", str(DEADLINE), "--continue-on-failure", "--no-color"]
         options += [option for name, value in self.headers.items() for option in ("--header", f"{name}: {value}")]
         options += [option for name in LEFT_OUT for option in ("--exclude-operation-id", name)]
         hooks = {**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(Path(__file__).parent)}

@@ -4,7 +4,7 @@ import threading
 from uuid import uuid4
 
 import umadb
-from server import WithServer
+from server import DEADLINE, WithServer
 
 
 def event(kind: str, *tags: str, **more) -> umadb.Event:
@@ -102,7 +102,7 @@ class Client(WithServer):
         self.process.terminate()
         with self.assertRaises(StopIteration):
             next(subscription)
-        self.assertEqual(self.process.wait(timeout=60), 0)
+        self.assertEqual(self.process.wait(timeout=DEADLINE), 0)
 
     def test_health(self) -> None:
         for service in ("", "umadb.v1.DCB"):

@@ -331,7 +331,7 @@ fn what_a_plugin_left_behind_goes_later_also_without_a_server() {
 fn what_an_author_wrote_is_shown_and_more_of_the_machine_is_only_asked_for() {
     let place = Place::new();
     let manifest =
-        "[limits]\nmemory = \"512MiB\"\nbatch_time = \"100ms\"\n[delivery]\npartitions = 2\nmax_attempts = 7\n";
+        "[limits]\nmemory = \"512MiB\"\nbatch_time = \"900ms\"\n[delivery]\npartitions = 2\nmax_attempts = 7\n";
     place.packed(COUNTER.component, manifest, &[]);
     let source = place.path("packed.wasm");
     let source = source.to_str().unwrap();
@@ -341,7 +341,7 @@ fn what_an_author_wrote_is_shown_and_more_of_the_machine_is_only_asked_for() {
     for line in [
         "asked for, not granted: in [limits]: memory = '512MiB'",
         "asked for, not granted: in [delivery]: partitions = 2",
-        "in force, by its author: in [limits]: batch_time = '100ms'",
+        "in force, by its author: in [limits]: batch_time = '900ms'",
         "in force, by its author: in [delivery]: max_attempts = 7",
     ] {
         assert!(shown.contains(line), "{line} is not in: {shown}");

@@ -1,12 +1,14 @@
 //! A reader's shell: does what a page says, in a folder of its own.
 
 use std::fs::{self, File};
-use std::io::Write as _;
-use std::net::TcpListener;
+use std::io::{self, Write as _};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use tokio::net::TcpSocket;
 
 use super::{Exchange, Page, Sample, differs};
 use crate::server::binary;
@@ -37,6 +39,9 @@ const ASKS: &[&str] = &[
 pub struct Session {
     place: PathBuf,
     address: String,
+    /// Keeps the port, so that nobody else is given it while no server of this page listens there. It does not listen
+    /// itself.
+    _port: TcpSocket,
     server: Option<Child>,
     transcript: File,
     faults: Vec<String>,
@@ -59,10 +64,9 @@ impl Session {
         let transcript = File::create(place.join("transcript.txt")).expect("a file in it");
         fs::write(place.join("folder"), home.display().to_string()).expect("a file in it");
         fs::write(place.join("variables"), "").expect("a file in it");
-        // Free a moment ago; nobody else is told of it.
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = free.expect("a free port").to_string();
-        Self { place, address, server: None, transcript, faults: Vec::new() }
+        let port = free_port().expect("a free port");
+        let address = port.local_addr().expect("it is bound").to_string();
+        Self { place, address, _port: port, server: None, transcript, faults: Vec::new() }
     }
 
     /// Does what a page says.
@@ -188,6 +192,14 @@ impl Session {
         fs::create_dir_all(&shared).expect("a folder below target/");
         symlink(shared, target).expect("a link in the project");
     }
+}
+
+/// Holds a free port. Who listens with the same option (a server does) may listen on it; nobody is given it as a free one.
+fn free_port() -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    Ok(socket)
 }
 
 /// Waits for a command; one that does not end is killed, and has failed.
