@@ -131,9 +131,10 @@ impl Partitions {
         };
         let partitions = (0..).zip(launch.progress).zip(launch.rows);
         let make = |((partition, progress), rows)| starter.make(partition, progress, rows, handlers.next().flatten());
-        let tasks: Vec<_> = partitions.map(make).collect();
+        let mut tasks: Vec<_> = partitions.map(make).collect();
+        let begun = tasks.iter_mut().map(|(_, task)| task.first_status()).collect();
         // All at once: nobody sees some of them, or what they have set aside as handled.
-        status.send_modify(|status| status.begin(tasks.iter().map(|(_, task)| task.status()).collect()));
+        status.send_modify(|status| status.begin(begun));
         let tasks = tasks.into_iter().map(|(orders, task)| (orders, tokio::spawn(task.run()))).collect();
         Self { version, tasks }
     }

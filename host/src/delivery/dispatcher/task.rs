@@ -377,17 +377,28 @@ impl Task {
     }
 
     fn show(&mut self, state: State) {
+        self.enter(state);
+        let partition = self.status();
+        self.common.status.send_modify(|status| status.update(partition));
+    }
+
+    /// The partition as it begins: one that halted before is not shown as running until its first step.
+    pub(super) fn first_status(&mut self) -> PartitionStatus {
+        self.enter(self.machine.state(self.common.clock.now_us()));
+        self.status()
+    }
+
+    /// Counts and logs a state that is another than before.
+    fn enter(&mut self, state: State) {
         if state != self.reported {
             self.counters.count_state(&state);
             self.log(&state);
             self.reported = state;
         }
-        let partition = self.status();
-        self.common.status.send_modify(|status| status.update(partition));
     }
 
     /// The partition as it is, in the state that was reported last.
-    pub(super) fn status(&self) -> PartitionStatus {
+    fn status(&self) -> PartitionStatus {
         PartitionStatus {
             partition: self.share.partition,
             state: self.reported.clone(),
