@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Exchange, Page, Sample, differs};
@@ -59,10 +60,7 @@ impl Session {
         let transcript = File::create(place.join("transcript.txt")).expect("a file in it");
         fs::write(place.join("folder"), home.display().to_string()).expect("a file in it");
         fs::write(place.join("variables"), "").expect("a file in it");
-        // Free a moment ago; nobody else is told of it.
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = free.expect("a free port").to_string();
-        Self { place, address, server: None, transcript, faults: Vec::new() }
+        Self { place, address: own_address(), server: None, transcript, faults: Vec::new() }
     }
 
     /// Does what a page says.
@@ -188,6 +186,17 @@ impl Session {
         fs::create_dir_all(&shared).expect("a folder below target/");
         symlink(shared, target).expect("a link in the project");
     }
+}
+
+/// An address for a server that comes, ends and comes again. Its port is below those that the system gives to whoever asks
+/// for any, so that no other test is given it meanwhile.
+fn own_address() -> String {
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    poll("a free port", || {
+        let port = 10_000 + (std::process::id() + TRIED.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let address = format!("127.0.0.1:{port}");
+        TcpListener::bind(&address).is_ok().then_some(address)
+    })
 }
 
 /// Waits for a command; one that does not end is killed, and has failed.
