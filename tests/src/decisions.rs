@@ -7,6 +7,7 @@ use std::fs;
 use serde_json::{Value, json};
 use tidemill::kit::{CameOf, Fixture, Followed};
 
+use crate::fixtures::take_time;
 use crate::{Server, poll};
 
 /// Runs fixtures on a component that decides for `category`.
@@ -17,7 +18,9 @@ pub fn run(component: &[u8], manifest: &str, category: &str, fixtures: &[(String
     let [data, plugins] = [(); 2].map(|()| tempfile::tempdir().expect("a temporary directory"));
     let folder = plugins.path().join("deciding");
     fs::create_dir(&folder).expect("a folder in a temporary directory");
-    fs::write(folder.join("plugin.toml"), manifest).expect("a file in it");
+    let mut manifest: toml::Table = manifest.parse().expect("the manifest is TOML");
+    take_time(&mut manifest);
+    fs::write(folder.join("plugin.toml"), manifest.to_string()).expect("a file in it");
     fs::write(folder.join("plugin.wasm"), component).expect("a file in it");
     let server = Server::start(data.path(), plugins.path());
     poll("the component to decide", || {

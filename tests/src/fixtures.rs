@@ -56,17 +56,26 @@ fn temporary() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 
-/// The manifest with the fixture's settings, beginning where the fixture does, and with two quick attempts.
+/// The manifest with the fixture's settings, beginning where the fixture does, with two quick attempts, and with the time
+/// that a busy machine takes.
 fn manifest_for(manifest: &str, fixture: &Fixture) -> String {
     let mut table: toml::Table = manifest.parse().expect("the manifest is TOML");
     set(&mut table, "subscribe", "start", toml::Value::from("end"));
     set(&mut table, "delivery", "max_attempts", toml::Value::from(2));
     let backoff = toml::Table::from_iter([("initial".to_owned(), "1ms".into()), ("max".to_owned(), "1ms".into())]);
     set(&mut table, "delivery", "backoff", backoff.into());
+    take_time(&mut table);
     for (key, value) in &fixture.config {
         set(&mut table, "config", key, toml::Value::try_from(value).expect("a setting is no null"));
     }
     table.to_string()
+}
+
+/// Gives each call more time than it takes on a busy machine.
+pub(crate) fn take_time(manifest: &mut toml::Table) {
+    for limit in ["batch_time", "query_time"] {
+        set(manifest, "limits", limit, "1m".into());
+    }
 }
 
 fn set(table: &mut toml::Table, section: &str, key: &str, value: toml::Value) {

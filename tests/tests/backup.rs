@@ -49,14 +49,16 @@ fn read_all(server: &Server) -> Vec<Value> {
     }
 }
 
-/// Waits until no plugin has anything left to do.
+/// Waits until no plugin has anything left to do: neither of what was there when that was asked, nor of what another
+/// plugin appended since.
 fn settle(server: &Server) {
+    let head = || server.try_get("/v1/events?limit=1").ok()?["head"].as_u64();
     poll("all plugins to be done", || {
-        let head = server.try_get("/v1/events?limit=1").ok()?["head"].as_u64()?;
+        let before = head()?;
         let plugins = server.try_get("/v1/plugins").ok()?;
         let plugins = plugins["plugins"].as_array()?;
-        let done = |plugin: &Value| plugin.pointer("/status/checkpoint").and_then(Value::as_u64) >= Some(head);
-        (plugins.len() == 2 && plugins.iter().all(done)).then_some(())
+        let done = |plugin: &Value| plugin.pointer("/status/checkpoint").and_then(Value::as_u64) >= Some(before);
+        (plugins.len() == 2 && plugins.iter().all(done) && head()? == before).then_some(())
     });
 }
 
@@ -120,10 +122,10 @@ fn a_backup_of_a_shop_under_load_restores_to_the_same_shop() {
     });
     settle(&server);
     let original = read_all(&server);
-    for (place, backup) in [(&tar, by_tar), (&copy, by_copy)] {
+    for (form, place, backup) in [("tar", &tar, by_tar), ("copy", &copy, by_copy)] {
         let head = backup["head"].as_u64().unwrap();
         assert!(head > 200 && backup["bytes"].as_u64() > Some(0), "{backup}");
-        let restored = around.path().join(format!("restored-{head}"));
+        let restored = around.path().join(format!("restored-{form}"));
         let sum = json_of(&["restore", text(place), "--data", text(&restored)]);
         assert_eq!((&sum["head"], &sum["events"]), (&json!(head), &json!(head)));
         json_of(&["verify", "--data", text(&restored)]);

@@ -4,7 +4,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use tidemill::store::embedded::{EmbeddedStore, OpenOptions};
 use tidemill::store::{AppendRequest, Store as _};
 use tidemill_plugins::GIT_HISTORY;
 use tidemill_tests::told::{complains, err, fails};
-use tidemill_tests::{Server, install, tidemill};
+use tidemill_tests::{Server, install, poll, tidemill};
 
 struct Setting {
     server: Server,
@@ -140,13 +140,21 @@ fn fill(data: &Path) {
         };
         store.append(AppendRequest::unconditional((0..10).map(event).collect())).wait().unwrap();
     }
+    // Another thread seals, and may begin late. It ends what it has begun before the store is closed.
+    poll("something to be sealed", || files(data, ".index").pop());
 }
 
-/// The file in the middle of those whose names end so.
-fn one_of(data: &Path, ending: &str) -> std::path::PathBuf {
+/// The files whose names end so.
+fn files(data: &Path, ending: &str) -> Vec<PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.to_string_lossy().ends_with(ending));
     files.sort();
+    files
+}
+
+/// The one in the middle of them.
+fn one_of(data: &Path, ending: &str) -> PathBuf {
+    let mut files = files(data, ending);
     assert!(!files.is_empty(), "something is sealed");
     files.swap_remove(files.len() / 2)
 }
@@ -320,7 +328,7 @@ fn the_history_of_a_git_repository_is_projected() {
         let output = setting.run_with(&["append"], &events.stdout);
         assert!(output.status.success(), "{}", err(&output));
     }
-    tidemill_tests::poll("the plugin to run", || setting.server.try_get("/v1/plugins/git-history").ok());
+    poll("the plugin to run", || setting.server.try_get("/v1/plugins/git-history").ok());
     setting.server.settle("git-history");
     let state = setting.json(&["state", "scan", "git-history", "--json"]);
     let value = |key: &str| state.iter().find(|entry| entry["key"] == key).map(|entry| entry["value"].clone());

@@ -145,25 +145,23 @@ fn broken_plugins_are_told_and_stop_nobody() {
 
 #[test]
 fn promise_7_a_guest_cannot_hurt_the_host_nor_another_plugin() {
-    let hostile = |name, component| Example {
-        name,
-        component,
-        manifest: "[delivery]\nmax_faults = 1\n[limits]\nbatch_time = \"2s\"\nmemory = \"8MiB\"\n",
-    };
+    // Only who has to reach the deadline has a short one.
+    const SHORT: &str = "[delivery]\nmax_faults = 1\n[limits]\nbatch_time = \"2s\"\nmemory = \"8MiB\"\n";
+    const LONG: &str = "[delivery]\nmax_faults = 1\n[limits]\nbatch_time = \"5m\"\nmemory = \"8MiB\"\n";
     let guests = [
-        ("spins", guests::SPIN, "deadline"),
-        ("grows", guests::GROW, "out_of_memory"),
-        ("traps", guests::TRAP, "trap"),
+        ("spins", guests::SPIN, SHORT, "deadline"),
+        ("grows", guests::GROW, LONG, "out_of_memory"),
+        ("traps", guests::TRAP, LONG, "trap"),
     ];
     let setting = Setting::start(|plugins| {
         install(plugins, "counter", &COUNTER);
-        for (name, component, _) in guests {
-            install(plugins, name, &hostile(name, component));
+        for (name, component, manifest, _) in guests {
+            install(plugins, name, &Example { name, component, manifest });
         }
     });
     setting.append("Ticked", 3);
     setting.append("Poison", 1);
-    for (name, _, kind) in guests {
+    for (name, _, _, kind) in guests {
         let letters = poll(&format!("a dead letter of {name}"), || {
             let page = setting.server.try_get(&format!("/v1/plugins/{name}/dead-letters")).ok()?;
             let letters = page["dead_letters"].as_array()?.clone();

@@ -36,11 +36,15 @@ fn keys(rows: &[Value]) -> Vec<(&str, u64, u64)> {
 #[test]
 fn a_scratch_store_is_measured_over_both_protocols_and_removed() {
     let disk = tempfile::tempdir().unwrap();
-    let appended = rows(&["append", "--scratch", "--clients", "1,4", "--seconds", "1"], disk.path());
+    // What began before the time that counts, or ended after it, does not count: on a slow machine that may be all.
+    let appended = poll("appends in each turn's time", || {
+        let appended = rows(&["append", "--scratch", "--clients", "1,4", "--seconds", "1"], disk.path());
+        appended.iter().all(|row| row["events"].as_u64() > Some(0)).then_some(appended)
+    });
     let turns: Vec<_> = keys(&appended).into_iter().map(|(protocol, clients, _)| (protocol, clients)).collect();
     assert_eq!(turns, [("http", 1), ("grpc", 1), ("http", 4), ("grpc", 4)]);
     for row in &appended {
-        assert!(row["events"].as_u64() > Some(0) && row["latency_us"]["p99"].as_f64() > Some(0.0), "{row}");
+        assert!(row["latency_us"]["p99"].as_f64() > Some(0.0), "{row}");
         assert!(row["fsyncs"].as_u64() > Some(0) && row["times_disk"].as_f64() > Some(0.0), "{row}");
         assert_eq!(row["times_first"].is_number(), row["protocol"] == "grpc", "{row}");
     }

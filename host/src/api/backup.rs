@@ -61,7 +61,7 @@ pub(super) async fn backup(State(state): State<ApiState>, RawQuery(query): RawQu
 }
 
 /// Makes the tar; how it ends is told to the client by the end of the body, and here in the log.
-fn send(live: Live, out: Blocks, _place: OwnedSemaphorePermit) {
+fn send(live: Live, out: Blocks, place: OwnedSemaphorePermit) {
     let (blocks, runtime, stall_max) = (out.blocks.clone(), out.runtime.clone(), out.stall_max);
     match write(live, &mut TarSink::new(out, "the answer".to_owned()), &mut |_| ()) {
         Ok(manifest) => {
@@ -73,6 +73,8 @@ fn send(live: Live, out: Blocks, _place: OwnedSemaphorePermit) {
             let _ = runtime.block_on(hand_over((&blocks, stall_max), Err(io::Error::other(error.to_string()))));
         }
     }
+    // Before the body ends, which it does with the blocks: whoever has it all may ask for another.
+    drop(place);
 }
 
 /// The blocks as a body, which breaks off when the server shuts down.

@@ -113,10 +113,12 @@ impl Verifying {
         let (tell, progress) = watch::channel(VerifyProgress::default());
         let (answer, report) = oneshot::channel();
         let work = move || {
-            let _place: OwnedSemaphorePermit = place;
+            let place: OwnedSemaphorePermit = place;
             let report = Maintenance::verify(&*maintenance, &mut |progress| {
                 tell.send_replace(progress);
             });
+            // Whoever hears the answer may have it verified again.
+            drop(place);
             // Whoever asked may be gone.
             let _ = answer.send(report);
         };

@@ -135,6 +135,15 @@ async fn who_waits_hears_how_far_it_is_and_one_verifies_at_a_time() {
 }
 
 #[tokio::test]
+async fn whoever_hears_the_answer_may_have_it_verified_again() {
+    let (state, answer) = slow();
+    for _ in 0..200 {
+        answer.send(Ok(VerifyReport::default())).unwrap();
+        assert_eq!(json_of(&state, "POST", "/v1/verify").await.0, 200);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_shuts_down_does_not_wait_for_verifying() {
     let (state, answer) = slow();
     let (answered, ()) = tokio::join!(ask(&state, "POST", "/v1/verify", "application/x-ndjson"), async {

@@ -1,20 +1,24 @@
 //! Verifying and measuring data directories.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::cli::{doctor, verify};
-use crate::clock::SystemClock;
+use crate::clock::{Stopwatch, SystemClock};
 use crate::store::embedded::{EmbeddedStore, OpenOptions};
+
+/// Longest that something may take that must come.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 fn open(directory: &Path) -> Result<Option<Arc<dyn Store>>, crate::store::StoreError> {
     let options = OpenOptions { journal_bytes_max: 64 << 10, ..OpenOptions::new(directory) };
     Ok(Some(Arc::new(EmbeddedStore::open(&options, Arc::new(SystemClock))?)))
 }
 
-/// A directory with 400 events, most of them sealed.
+/// A directory with 400 events, some of them sealed.
 fn pond() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap().unwrap();
@@ -23,16 +27,27 @@ fn pond() -> TempDir {
         let events = (0..10).map(|id| event(round * 10 + id + 1, "T", &data)).collect();
         store.append(AppendRequest::unconditional(events)).wait().unwrap();
     }
+    // Another thread seals, and may begin late. It ends what it has begun before the store is closed.
+    let begin = Stopwatch::start();
+    while files(&directory, ".index").is_empty() {
+        assert!(begin.elapsed() < DEADLINE, "nothing is sealed");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     drop(store);
     directory
 }
 
-/// A file whose name ends so.
-fn file(directory: &TempDir, ending: &str) -> std::path::PathBuf {
+/// The files whose names end so.
+fn files(directory: &TempDir, ending: &str) -> Vec<PathBuf> {
     let mut names: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.retain(|name| name.to_string_lossy().ends_with(ending));
     names.sort();
-    names.into_iter().next().expect("something is sealed")
+    names
+}
+
+/// The first of them.
+fn file(directory: &TempDir, ending: &str) -> PathBuf {
+    files(directory, ending).into_iter().next().expect("something is sealed")
 }
 
 fn flip_a_bit(file: &Path) {
