@@ -4,10 +4,11 @@ use super::turns::Shut;
 use super::*;
 use crate::command::queue::Job;
 use crate::delivery::{Backoff, Envelope};
+use crate::event::COMMAND_DEADLINE_MS_MAX;
 
-/// A deadline that passes only where a test says so: a command that is being decided is held to it by the clock of the
-/// machine, however slow that is.
-const HOUR_MS: u64 = 3_600_000;
+/// A deadline that passes only where a test says so, the longest there is: a command that is being decided is held to it by
+/// the clock of the machine, however slow that is.
+const LONG_MS: u64 = COMMAND_DEADLINE_MS_MAX;
 
 /// A queue with short waits over a store in memory.
 pub(super) struct Later {
@@ -147,12 +148,12 @@ async fn one_that_never_works_is_given_up_with_its_evidence_and_holds_nobody_for
 #[tokio::test]
 async fn one_that_fails_until_its_deadline_is_given_up_with_what_it_failed_at() {
     let later = Later::new(QueueOptions { attempts_max: u32::MAX, ..options() });
-    later.accept(Command { deadline_ms: Some(HOUR_MS), ..command("bad", "Explode", 1) }).await.unwrap();
+    later.accept(Command { deadline_ms: Some(LONG_MS), ..command("bad", "Explode", 1) }).await.unwrap();
     let _task = later.commands.work(async {});
     while later.commands.queue_counts().retried < 2 {
         tokio::task::yield_now().await;
     }
-    later.clock.advance_us(HOUR_MS * 1_000);
+    later.clock.advance_us(LONG_MS * 1_000);
     let Status::Failed(failure) = later.settled("bad").await else { panic!("it has an outcome") };
     assert_eq!((failure.kind.as_str(), failure.stderr_tail.as_str()), ("trap", "last words"), "{failure:?}");
     let failures = format!("its deadline passed after it had failed so often: {}", failure.attempts - 1);
@@ -422,10 +423,10 @@ async fn one_that_is_being_decided_for_another_who_sent_it_is_not_given_up_meanw
 #[tokio::test]
 async fn one_that_was_settled_in_time_is_no_failure_however_late_that_is_found() {
     let later = Later::new(options());
-    let timely = Command { deadline_ms: Some(HOUR_MS), ..command("timely", "Add", 1) };
+    let timely = Command { deadline_ms: Some(LONG_MS), ..command("timely", "Add", 1) };
     later.accept(timely.clone()).await.unwrap();
     later.world.send(timely).await.unwrap();
-    later.clock.advance_us(HOUR_MS * 1_000);
+    later.clock.advance_us(LONG_MS * 1_000);
     let _task = later.commands.work(async {});
     later.empty().await;
     assert!(matches!(later.settled("timely").await, Status::Settled(_)));
@@ -436,7 +437,7 @@ async fn one_that_was_settled_in_time_is_no_failure_however_late_that_is_found()
 async fn while_nobody_decides_commands_wait_until_their_deadline() {
     let later = Later::new(options());
     later.accept(command("patient", "Add", 1)).await.unwrap();
-    let late = Command { key: "2".into(), deadline_ms: Some(HOUR_MS), ..command("late", "Add", 1) };
+    let late = Command { key: "2".into(), deadline_ms: Some(LONG_MS), ..command("late", "Add", 1) };
     later.accept(late).await.unwrap();
     let claims = later.commands.claims().clone();
     claims.release(&PluginName::new("purses").unwrap());
@@ -445,7 +446,7 @@ async fn while_nobody_decides_commands_wait_until_their_deadline() {
         tokio::task::yield_now().await;
     }
     assert_eq!(later.waiting(), 2);
-    later.clock.advance_us(HOUR_MS * 1_000);
+    later.clock.advance_us(LONG_MS * 1_000);
     let Status::Failed(failure) = later.settled("late").await else { panic!("it has an outcome") };
     assert_eq!(failure.kind, "deadline-passed", "{failure:?}");
     claims.claim(setup("purses", &later.world.code, &never())).unwrap();
