@@ -116,10 +116,16 @@ struct FoldHasher {
     key: u64,
 }
 
+impl FoldHasher {
+    fn fold(&self, word: u64) -> u64 {
+        let product = u128::from(self.state ^ word) * u128::from(self.key);
+        (product as u64) ^ ((product >> 64) as u64).rotate_left(29)
+    }
+}
+
 impl Hasher for FoldHasher {
     fn write_u64(&mut self, word: u64) {
-        let product = u128::from(self.state ^ word) * u128::from(self.key);
-        self.state = (product as u64) ^ ((product >> 64) as u64).rotate_left(29);
+        self.state = self.fold(word);
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -128,8 +134,9 @@ impl Hasher for FoldHasher {
         }
     }
 
+    /// Folds once more: without it, ids that count up crowd into a few shards with one seed of a hundred.
     fn finish(&self) -> u64 {
-        self.state
+        self.fold(0)
     }
 }
 
@@ -151,12 +158,17 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_differ_in_few_bits_spread_over_the_shards() {
-        let mut map = IdMap::new();
-        for number in 0..25_600_u128 {
-            map.insert(Uuid::from_u128(number), Position(1));
+    fn ids_that_differ_in_few_bits_spread_over_the_shards_with_any_seed() {
+        // The first is one with which a shard held 1,352 when nothing was folded after the last word.
+        let seeds = std::iter::once(Seed([0xb57a_9ada_c79f_5d69, 0x19da_471c_72cc_626f]));
+        for seed in seeds.chain((0..100).map(|_| Seed::random())) {
+            let map = IdMap { seed, shards: Vec::new() };
+            let mut held = [0; SHARDS];
+            for number in 0..100 * SHARDS as u128 {
+                held[map.shard(&Key::new(Uuid::from_u128(number)))] += 1;
+            }
+            let fullest = held.iter().max().unwrap();
+            assert!(*fullest < 200, "a shard of 100 on average holds {fullest} with {seed:?}");
         }
-        let fullest = map.shards.iter().map(HashMap::len).max();
-        assert!(fullest < Some(200), "a shard of 100 on average holds {fullest:?}");
     }
 }
