@@ -266,7 +266,11 @@ mod tests {
                 assert!(text("package.json").is_none_or(|package| package.contains(role.world)), "{of}");
                 for (path, bytes) in &files {
                     let text = String::from_utf8_lossy(bytes);
-                    let is_gap = |rest: &str| rest.starts_with(|c: char| c.is_ascii_lowercase());
+                    // What a language has between two braces is more than a word.
+                    let is_gap = |rest: &str| {
+                        let end = rest.trim_start_matches(|c: char| c.is_ascii_lowercase() || c == '_');
+                        end.len() < rest.len() && end.starts_with("}}")
+                    };
                     assert!(!text.split("{{").skip(1).any(is_gap), "{path} of {of} has a gap");
                     assert!(!path.contains("/target/") && !path.contains("node_modules"), "{path} is no source");
                     assert_ne!(path, RUN);
